@@ -1,0 +1,424 @@
+package vapid
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of exp (RFC 8292 section 2).
+const (
+	// MaxLifetime is the furthest that exp may be in the future: 24 hours.
+	MaxLifetime = 24 * time.Hour
+	// DefaultLifetime is what tokens should be made for, 12 hours: a token for
+	// all of 24 hours is refused by every service whose clock is behind.
+	DefaultLifetime = 12 * time.Hour
+)
+
+// Claims is what a token asserts (RFC 8292 section 2). Nothing in this package
+// changes the Claims that it is given.
+type Claims struct {
+	// Audience is aud: the origin of the push service, "https://host" or
+	// "https://host:port" where the port is not the default. See [Origin].
+	Audience string
+	// Expires is exp, in whole seconds on the wire. The zero time is absent.
+	Expires time.Time
+	// Subject is sub: a contact for the push service's operators, as a mailto:
+	// or https: URI. Empty is absent.
+	Subject string
+	// Extra are further claims, kept as they are. Members named aud, exp or
+	// sub are ignored.
+	Extra map[string]any
+
+	written []Problem // what [ParseClaims] saw in the text and the fields cannot show
+}
+
+// Severity tells how sure it is that a push service refuses a token.
+type Severity int
+
+const (
+	// Advice is a problem that some known service refuses, or will later.
+	Advice Severity = iota
+	// Lenient is a breach of RFC 8292 that some services overlook.
+	Lenient
+	// Fatal is what every service refuses that looks at tokens at all.
+	Fatal
+)
+
+// String returns "advice", "lenient" or "fatal".
+func (s Severity) String() string {
+	switch s {
+	case Advice:
+		return "advice"
+	case Lenient:
+		return "lenient"
+	}
+	return "fatal"
+}
+
+// Problem is something about a token that a push service may refuse.
+type Problem struct {
+	// Part is the claim: "aud", "exp", "sub", or "signature".
+	Part string
+	// Severity tells how sure a refusal is.
+	Severity Severity
+	// Message says what is wrong, with the value.
+	Message string
+	// Advice is the next step, or "".
+	Advice string
+}
+
+// Error returns the message.
+func (p Problem) Error() string { return p.Message }
+
+// Hint returns the advice.
+func (p Problem) Hint() string { return p.Advice }
+
+// ParseClaims reads claims from JSON, such as a claims file or the middle part
+// of a token. Every member is kept; numbers keep all their digits. The error
+// says that data is no JSON object or that aud, exp or sub is of a kind that
+// cannot stand for it at all. What can be understood but should not be so, an
+// exp in a string for example, is understood, and told by [Claims.Check].
+func ParseClaims(data []byte) (Claims, error) {
+	var c Claims
+	bad := func(format string, a ...any) (Claims, error) {
+		return Claims{}, &Error{Part: "claims", Problem: fmt.Sprintf(format, a...),
+			hint: `claims look like {"sub": "mailto:you@your.domain"}; aud and exp are filled in`}
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if len(bytes.TrimSpace(data)) == 0 {
+		return bad("found no claims: the text is empty")
+	}
+	var members map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	err := d.Decode(&members)
+	if err == nil && members == nil {
+		return bad("found null, expected a JSON object of claims")
+	}
+	if err == nil {
+		if _, err2 := d.Token(); err2 != io.EOF {
+			return bad("found more text after the JSON object of claims")
+		}
+	}
+	if err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return bad("found a JSON %s, expected an object of claims", kind.Value)
+		}
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return bad("the claims are no valid JSON: %v at byte %d", err, syntax.Offset)
+		}
+		return bad("the claims are no valid JSON: they are cut off")
+	}
+	for name, v := range members {
+		switch name {
+		case "aud":
+			if list, ok := v.([]any); ok && len(list) == 1 {
+				v = list[0]
+				c.note("aud", Lenient, "aud is an array, push services want a string", "")
+			}
+			s, ok := v.(string)
+			if !ok && v != nil {
+				return bad("aud is %s, expected the origin of the push service as a string", describe(v))
+			}
+			c.Audience = s
+		case "sub":
+			s, ok := v.(string)
+			if !ok && v != nil {
+				return bad("sub is %s, expected a mailto: or https: URI as a string", describe(v))
+			}
+			c.Subject = s
+		case "exp":
+			if v == nil {
+				continue
+			}
+			if s, ok := v.(string); ok {
+				c.note("exp", Lenient, fmt.Sprintf("exp is the string %q, push services want a number", s), "write it without the quotes")
+				v = json.Number(s)
+			}
+			n, ok := v.(json.Number)
+			if !ok {
+				return bad("exp is %s, expected seconds since 1970 as a number", describe(v))
+			}
+			t, whole, ok := seconds(n)
+			if !ok {
+				return bad("exp is %q, expected seconds since 1970 as a number", string(n))
+			}
+			if !whole {
+				c.note("exp", Lenient, fmt.Sprintf("exp is %s, some push services want whole seconds", n), "write it without a fraction or an exponent")
+			}
+			c.Expires = t
+		default:
+			if c.Extra == nil {
+				c.Extra = make(map[string]any)
+			}
+			c.Extra[name] = v
+		}
+	}
+	slices.SortFunc(c.written, func(a, b Problem) int { return strings.Compare(a.Part, b.Part) })
+	return c, nil
+}
+
+func (c *Claims) note(part string, s Severity, message, advice string) {
+	c.written = append(c.written, Problem{part, s, message, advice})
+}
+
+func describe(v any) string {
+	switch v := v.(type) {
+	case bool:
+		return fmt.Sprintf("%t", v)
+	case json.Number:
+		return "the number " + v.String()
+	case []any:
+		return fmt.Sprintf("an array of %d", len(v))
+	case map[string]any:
+		return "an object"
+	case string:
+		return fmt.Sprintf("the string %q", v)
+	}
+	return "null"
+}
+
+// seconds reads a NumericDate (RFC 7519 section 2). whole tells whether it was
+// written as an integer.
+func seconds(n json.Number) (t time.Time, whole, ok bool) {
+	if i, err := n.Int64(); err == nil && i > -1<<53 && i < 1<<53 {
+		return time.Unix(i, 0), true, true
+	}
+	if len(n) > 40 {
+		return t, false, false
+	}
+	f, _, err := big.ParseFloat(string(n), 10, 64, big.ToZero)
+	if err != nil {
+		return t, false, false
+	}
+	i, _ := f.Int64()
+	if i <= math.MinInt64/2 || i >= 1<<53 {
+		return t, false, false
+	}
+	return time.Unix(i, 0), false, true
+}
+
+// MarshalJSON writes the claims as the token carries them: aud as a string,
+// exp in whole seconds, all members sorted by name.
+func (c Claims) MarshalJSON() ([]byte, error) {
+	members := make(map[string]any, len(c.Extra)+3)
+	for name, v := range c.Extra {
+		members[name] = v
+	}
+	for _, name := range []string{"aud", "exp", "sub"} {
+		delete(members, name)
+	}
+	if c.Audience != "" {
+		members["aud"] = c.Audience
+	}
+	if !c.Expires.IsZero() {
+		members["exp"] = c.Expires.Unix()
+	}
+	if c.Subject != "" {
+		members["sub"] = c.Subject
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(members); err != nil {
+		return nil, fmt.Errorf("encoding the claims: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Origin returns the origin of an endpoint as aud must have it (RFC 8292
+// section 2, RFC 6454 section 6): scheme and host in lower case, the port only
+// when it is not the scheme's own, no path and no slash. The error says that
+// endpoint is no absolute http or https URL; it does not repeat the endpoint.
+func Origin(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		var e *url.Error
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return "", fmt.Errorf("the endpoint is no valid URL: %w", err)
+	}
+	scheme := strings.ToLower(u.Scheme)
+	if scheme != "https" && scheme != "http" {
+		return "", fmt.Errorf("the endpoint's scheme is %q, expected https", u.Scheme)
+	}
+	host := strings.ToLower(u.Hostname())
+	if host == "" {
+		return "", errors.New("the endpoint has no host")
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if p := u.Port(); p != "" && !(scheme == "https" && p == "443") && !(scheme == "http" && p == "80") {
+		host += ":" + p
+	}
+	return scheme + "://" + host, nil
+}
+
+// NormalizeSubject puts "mailto:" before a bare mail address, once, and
+// returns everything else as it is.
+func NormalizeSubject(s string) string {
+	at := strings.IndexByte(s, '@')
+	if at <= 0 || at == len(s)-1 || strings.ContainsAny(s, ":/ \t<>") {
+		return s
+	}
+	return "mailto:" + s
+}
+
+// Check tells what about the claims a push service would refuse if they were
+// sent now, gravest first. A token should be sent when nothing is worse than
+// [Advice].
+func (c Claims) Check() []Problem {
+	problems := slices.Clone(c.written)
+	add := func(part string, s Severity, message, advice string) {
+		problems = append(problems, Problem{part, s, message, advice})
+	}
+	checkAudience(c.Audience, add)
+	checkExpires(c.Expires, time.Now(), add)
+	checkSubject(c.Subject, add)
+	slices.SortStableFunc(problems, func(a, b Problem) int { return int(b.Severity) - int(a.Severity) })
+	return problems
+}
+
+type addProblem func(part string, s Severity, message, advice string)
+
+func checkAudience(aud string, add addProblem) {
+	if aud == "" {
+		add("aud", Fatal, "aud is missing", "aud is the origin of the subscription's endpoint, such as https://fcm.googleapis.com")
+		return
+	}
+	origin, err := Origin(aud)
+	switch {
+	case err != nil:
+		add("aud", Lenient, fmt.Sprintf("aud is %q, which is no origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
+	case origin != aud:
+		add("aud", Lenient, fmt.Sprintf("aud is %q, which is no bare origin", aud), fmt.Sprintf("write it as %q", origin))
+	}
+}
+
+func checkExpires(exp, now time.Time, add addProblem) {
+	left := exp.Sub(now)
+	switch {
+	case exp.IsZero():
+		add("exp", Fatal, "exp is missing", "exp is when the token ends, in seconds since 1970, at most 24 h ahead")
+	case left <= 0:
+		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
+	case left > MaxLifetime:
+		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow 24 h at most", stamp(exp), unix(exp), span(left)), "leave exp out to have it filled with 12 h from now")
+	case left > MaxLifetime-10*time.Minute:
+		add("exp", Advice, fmt.Sprintf("exp is %s ahead, which a push service whose clock is behind refuses as more than 24 h", span(left)), "leave exp out to have it filled with 12 h from now")
+	case left < time.Minute:
+		add("exp", Advice, fmt.Sprintf("exp is only %s ahead", span(left)), "")
+	}
+}
+
+func unix(t time.Time) string  { return fmt.Sprint(t.Unix()) }
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// span writes a length of time with its two largest units.
+func span(d time.Duration) string {
+	d = d.Round(time.Second)
+	days := d / (24 * time.Hour)
+	h, m, s := d/time.Hour%24, d/time.Minute%60, d/time.Second%60
+	switch {
+	case days > 365:
+		return fmt.Sprintf("%d years", days/365)
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, h)
+	case h > 0:
+		return fmt.Sprintf("%dh%dm", h, m)
+	case m > 0:
+		return fmt.Sprintf("%dm%ds", m, s)
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// reservedTLDs never resolve in public (RFC 2606, RFC 6761, RFC 6762, RFC 8375
+// and ICANN's reservation of internal).
+var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", "internal", "lan", "home", "corp", "onion", "arpa"}
+
+func checkSubject(sub string, add addProblem) {
+	const apple = "use a mailto: or https: address at a public domain of yours"
+	if sub == "" {
+		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "give a contact with --subject mailto:you@your.domain")
+		return
+	}
+	if strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		add("sub", Fatal, fmt.Sprintf("sub is %q, with control characters", sub), apple)
+		return
+	}
+	var host string
+	rest, mail := cutPrefixFold(sub, "mailto:")
+	_, web := cutPrefixFold(sub, "https:")
+	switch {
+	case mail:
+		address := strings.TrimSpace(rest)
+		if strings.HasPrefix(strings.ToLower(address), "mailto:") {
+			add("sub", Lenient, fmt.Sprintf("sub is %q, with mailto: twice", sub), "write mailto: once")
+			return
+		}
+		address, _, _ = strings.Cut(address, "?")
+		at := strings.LastIndexByte(address, '@')
+		if at <= 0 || at == len(address)-1 {
+			add("sub", Lenient, fmt.Sprintf("sub is %q, which has no mail address after mailto:", sub), "write it as mailto:you@your.domain")
+			return
+		}
+		host = strings.TrimRight(address[at+1:], "> ")
+		if strings.ContainsAny(rest, " \t<>") {
+			add("sub", Advice, fmt.Sprintf("sub is %q; Apple answers 403 BadJwtToken to spaces and angle brackets", sub), "write it as mailto:"+strings.Trim(address, " \t<>"))
+		}
+	case web:
+		u, err := url.Parse(strings.TrimSpace(sub))
+		if err != nil || u.Hostname() == "" {
+			add("sub", Lenient, fmt.Sprintf("sub is %q, which is no https URL", sub), "write it as https://your.domain/contact")
+			return
+		}
+		host = u.Hostname()
+		if strings.ContainsAny(sub, " \t") {
+			add("sub", Advice, fmt.Sprintf("sub is %q; Apple answers 403 BadJwtToken to spaces", sub), "write it without spaces")
+		}
+	default:
+		advice := "write it as mailto:you@your.domain or https://your.domain/contact"
+		if fixed := NormalizeSubject(sub); fixed != sub {
+			advice = "write it as " + fixed
+		} else if strings.Contains(sub, ".") && !strings.ContainsAny(sub, ":/@ ") {
+			advice = "write it as https://" + sub
+		}
+		add("sub", Lenient, fmt.Sprintf("sub is %q, expected a mailto: or https: URI", sub), advice)
+		return
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	why := ""
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		why = "an IP address"
+	} else if i := strings.LastIndexByte(host, '.'); host == "localhost" {
+		why = "localhost"
+	} else if i < 0 {
+		why = "a host of a single label"
+	} else if slices.Contains(reservedTLDs, host[i+1:]) {
+		why = "the reserved domain ." + host[i+1:]
+	}
+	if why != "" {
+		add("sub", Advice, fmt.Sprintf("sub is %q, at %s; Apple answers 403 BadJwtToken to that", sub, why), apple)
+	}
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}

@@ -1,0 +1,337 @@
+package vapid
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+)
+
+// Scheme is the form in which headers carry a token.
+type Scheme string
+
+const (
+	// SchemeVAPID is RFC 8292 section 3: Authorization: vapid t=…, k=….
+	SchemeVAPID Scheme = "vapid"
+	// SchemeWebPush is draft-ietf-webpush-vapid-01: Authorization: WebPush …
+	// with Crypto-Key: p256ecdsa=…. Only old push services need it.
+	SchemeWebPush Scheme = "webpush"
+)
+
+// jwtHeader is {"typ":"JWT","alg":"ES256"}, the only header that web push has.
+const jwtHeader = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9"
+
+// Token is a signed token together with the key that signed it or is said to.
+// It is a credential until it expires: it prints as its audience only.
+type Token struct {
+	jwt     string
+	key     PublicKey
+	payload []byte
+}
+
+// ClaimsError is why Sign refused: every problem that is worse than [Advice].
+type ClaimsError struct {
+	// Problems has at least one element, the gravest first.
+	Problems []Problem
+}
+
+// Error returns the messages, joined with semicolons.
+func (e *ClaimsError) Error() string {
+	var s []string
+	for _, p := range e.Problems {
+		s = append(s, p.Message)
+	}
+	return strings.Join(s, "; ")
+}
+
+// Hint returns the advice to the gravest problem.
+func (e *ClaimsError) Hint() string { return e.Problems[0].Advice }
+
+func claimsError(problems []Problem) error {
+	var worse []Problem
+	for _, p := range problems {
+		if p.Severity > Advice {
+			worse = append(worse, p)
+		}
+	}
+	if worse == nil {
+		return nil
+	}
+	return &ClaimsError{worse}
+}
+
+// Sign makes a token of the claims: a JWT signed with ES256 (RFC 8292 section
+// 2). It refuses with a [*ClaimsError] what [Claims.Check] finds to be worse
+// than [Advice].
+func (k *Key) Sign(c Claims) (*Token, error) {
+	if err := claimsError(c.Check()); err != nil {
+		return nil, err
+	}
+	return k.SignUnchecked(c)
+}
+
+// SignUnchecked makes a token of any claims, also of those that push services
+// refuse. It is for those who test push services.
+func (k *Key) SignUnchecked(c Claims) (*Token, error) {
+	payload, err := c.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	signing := jwtHeader + "." + b64.Encode(payload)
+	signature, err := jwt.SigningMethodES256.Sign(signing, k.private)
+	if err != nil {
+		return nil, fmt.Errorf("signing the claims: %w", err)
+	}
+	return &Token{jwt: signing + "." + b64.Encode(signature), key: k.public, payload: payload}, nil
+}
+
+// JWT returns the token itself (RFC 7515 section 7.1), a secret.
+func (t *Token) JWT() string { return t.jwt }
+
+// PublicKey returns the key that the headers name, k or p256ecdsa.
+func (t *Token) PublicKey() PublicKey { return t.key }
+
+// Claims returns what the token asserts; errors are those of [ParseClaims].
+func (t *Token) Claims() (Claims, error) { return ParseClaims(t.payload) }
+
+// Authorization returns the value of the Authorization header (RFC 8292
+// section 3), a secret.
+func (t *Token) Authorization() string { return "vapid t=" + t.jwt + ", k=" + t.key.String() }
+
+// Headers returns the headers that carry the token in the given scheme, by
+// name: Authorization, and Crypto-Key for [SchemeWebPush].
+func (t *Token) Headers(s Scheme) map[string]string {
+	if s == SchemeWebPush {
+		return map[string]string{"Authorization": "WebPush " + t.jwt, "Crypto-Key": "p256ecdsa=" + t.key.String()}
+	}
+	return map[string]string{"Authorization": t.Authorization()}
+}
+
+// String describes the token without its signature.
+func (t *Token) String() string {
+	if t == nil {
+		return "no VAPID token"
+	}
+	c, err := t.Claims()
+	if err != nil {
+		return "VAPID token with unreadable claims"
+	}
+	return "VAPID token for " + c.Audience
+}
+
+// GoString is String, so that %#v does not print the token.
+func (t *Token) GoString() string { return t.String() }
+
+// Format writes String for every verb, so that none prints the token.
+func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprint(s, t.String()) }
+
+// LogValue is String, so that log/slog does not write the token.
+func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+func badHeader(format string, a ...any) error {
+	return &Error{Part: "authorization", Problem: fmt.Sprintf(format, a...),
+		hint: "expected: vapid t=<token>, k=<application server key>"}
+}
+
+// ParseToken reads the value of an Authorization header: RFC 8292's vapid
+// scheme, with its parameters in any order, with or without spaces and quotes,
+// unknown ones ignored; or the draft's WebPush (or Bearer) scheme, for which
+// cryptoKey is the value of the Crypto-Key header. It checks the form, not the
+// signature and not the claims: see [Token.Check]. The error is an [*Error].
+func ParseToken(authorization, cryptoKey string) (*Token, error) {
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	var signed, k string
+	var err error
+	switch strings.ToLower(scheme) {
+	case "":
+		return nil, badHeader("found no Authorization header")
+	case "vapid":
+		if signed, k, err = vapidParameters(rest); err != nil {
+			return nil, err
+		}
+	case "webpush", "bearer":
+		signed = strings.TrimSpace(rest)
+		params, err := parameters(cryptoKey)
+		if err != nil {
+			return nil, badHeader("Crypto-Key: %v", err)
+		}
+		for _, p := range params {
+			if strings.EqualFold(p[0], "p256ecdsa") {
+				if k != "" && k != p[1] {
+					return nil, badHeader("Crypto-Key has p256ecdsa twice")
+				}
+				k = p[1]
+			}
+		}
+		if k == "" {
+			return nil, &Error{Part: "authorization", Problem: "the draft's scheme " + scheme + " needs Crypto-Key: p256ecdsa=<application server key>, which is missing",
+				hint: "give the header's value with --crypto-key"}
+		}
+	default:
+		if strings.Count(scheme, ".") == 2 && rest == "" {
+			return nil, badHeader("found a bare token without its scheme and key")
+		}
+		return nil, badHeader("found the scheme %q", shorten(scheme))
+	}
+	t := &Token{jwt: signed}
+	point, err := b64.Decode(k)
+	if err != nil {
+		return nil, badHeader("the application server key is damaged: %v", err)
+	}
+	if len(point) != PublicKeySize {
+		return nil, badHeader("the application server key has %d bytes, expected %d", len(point), PublicKeySize)
+	}
+	f, err := fromPoint(point)
+	if err != nil {
+		return nil, badHeader("the application server key is no point on P-256")
+	}
+	t.key = *f.public
+	return t, t.split()
+}
+
+// vapidParameters returns t and k of RFC 8292 section 3.
+func vapidParameters(s string) (t, k string, err error) {
+	params, err := parameters(s)
+	if err != nil {
+		return "", "", badHeader("%v", err)
+	}
+	for _, p := range params {
+		var to *string
+		switch strings.ToLower(p[0]) {
+		case "t":
+			to = &t
+		case "k":
+			to = &k
+		default:
+			continue
+		}
+		if *to != "" {
+			return "", "", badHeader("found the parameter %s twice", p[0])
+		}
+		*to = p[1]
+	}
+	switch {
+	case t == "":
+		return "", "", badHeader("found no parameter t, the token")
+	case k == "":
+		return "", "", badHeader("found no parameter k, the application server key")
+	}
+	return t, k, nil
+}
+
+// parameters splits name=value pairs at commas and semicolons; values may be
+// quoted (RFC 9110 section 5.6.6).
+func parameters(s string) ([][2]string, error) {
+	var out [][2]string
+	for {
+		s = strings.TrimLeft(s, " \t,;")
+		if s == "" {
+			return out, nil
+		}
+		end := strings.IndexAny(s, "=,;")
+		if end < 0 || s[end] != '=' {
+			return nil, errors.New("found a parameter without a value")
+		}
+		name := strings.TrimSpace(s[:end])
+		s = strings.TrimLeft(s[end+1:], " \t")
+		var value string
+		if strings.HasPrefix(s, `"`) {
+			var b strings.Builder
+			i := 1
+			for ; i < len(s) && s[i] != '"'; i++ {
+				if s[i] == '\\' && i+1 < len(s) {
+					i++
+				}
+				b.WriteByte(s[i])
+			}
+			if i >= len(s) {
+				return nil, errors.New("found a quoted value without its end")
+			}
+			value, s = b.String(), s[i+1:]
+		} else {
+			end := strings.IndexAny(s, ",;")
+			if end < 0 {
+				end = len(s)
+			}
+			value, s = strings.TrimSpace(s[:end]), s[end:]
+		}
+		out = append(out, [2]string{name, value})
+	}
+}
+
+func shorten(s string) string {
+	if len(s) > 20 {
+		return s[:20] + "…"
+	}
+	return s
+}
+
+// split checks the outer form of the token and takes out its payload.
+func (t *Token) split() error {
+	parts := strings.Split(t.jwt, ".")
+	if len(parts) != 3 {
+		return badHeader("the token has %d parts, expected 3 with dots between; is it cut off?", len(parts))
+	}
+	var raw [3][]byte
+	for i, name := range []string{"header", "claims", "signature"} {
+		b, err := b64.Decode(parts[i])
+		if err != nil {
+			return badHeader("the token's %s is damaged: %v", name, err)
+		}
+		raw[i] = b
+	}
+	var header struct{ Alg string }
+	if err := json.Unmarshal(raw[0], &header); err != nil {
+		return badHeader("the token's header is no JSON object")
+	}
+	if header.Alg != jwt.SigningMethodES256.Alg() {
+		return badHeader("the token is signed with %q, expected ES256", shorten(header.Alg))
+	}
+	if n := len(raw[2]); n != 64 {
+		note := ""
+		if n > 8 && raw[2][0] == 0x30 {
+			note = " (it looks like DER)"
+		}
+		return badHeader("the token's signature has %d bytes%s, expected 64: r and s of 32 each", n, note)
+	}
+	t.payload = bytes.Clone(raw[1])
+	return nil
+}
+
+// Check tells what a push service at the given origin would refuse about the
+// token now, gravest first: its signature, its claims, and that it is made for
+// another audience. An empty audience is not compared.
+func (t *Token) Check(audience string) []Problem {
+	var problems []Problem
+	public, err := t.key.ecdsa()
+	if err == nil {
+		i := strings.LastIndexByte(t.jwt, '.')
+		var sig []byte
+		if sig, err = b64.Decode(t.jwt[i+1:]); err == nil {
+			err = jwt.SigningMethodES256.Verify(t.jwt[:i], sig, public)
+		}
+	}
+	if err != nil {
+		problems = append(problems, Problem{"signature", Fatal, "the signature was not made by the key that stands beside it",
+			"the token was altered, or the public key is not the other half of the signing key"})
+	}
+	c, err := t.Claims()
+	if err != nil {
+		return append(problems, Problem{"claims", Fatal, err.Error(), ""})
+	}
+	if audience != "" && c.Audience != "" && c.Audience != audience {
+		problems = append(problems, Problem{"aud", Fatal, fmt.Sprintf("aud is %q, the push service is %q", c.Audience, audience),
+			"sign a token for each push service; aud is the origin of the endpoint"})
+	}
+	return append(problems, c.Check()...)
+}
+
+// Verify returns a [*ClaimsError] with what [Token.Check] finds to be worse
+// than [Advice], or nil.
+func (t *Token) Verify(audience string) error { return claimsError(t.Check(audience)) }
