@@ -164,7 +164,7 @@ func TestParsePublicKeyEveryForm(t *testing.T) {
 			"bytes":      string(point),
 			"hex":        hex.EncodeToString(point),
 			"64 bytes":   b64.Encode(point[1:]),
-			"compressed": b64.Encode(elliptic.MarshalCompressed(elliptic.P256(), public.X, public.Y)),
+			"compressed": b64.Encode(append([]byte{2 + point[64]&1}, point[1:33]...)),
 			"PEM":        v.SPKI,
 			"DER":        string(der),
 			"DER base64": base64.StdEncoding.EncodeToString(der),

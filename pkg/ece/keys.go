@@ -1,0 +1,149 @@
+package ece
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+)
+
+// parsePoint returns the public key in b. Its errors are of the given kind and
+// start with what.
+func parsePoint(kind error, what string, b []byte) (*ecdh.PublicKey, error) {
+	const convert = "export the key in uncompressed form, 0x04 and two coordinates of 32 bytes"
+	switch {
+	case len(b) == KeySize && b[0] == 4:
+		key, err := ecdh.P256().NewPublicKey(b)
+		if err != nil {
+			return nil, fail(kind, "%s is not a point on the curve P-256", what)
+		}
+		return key, nil
+	case len(b) == KeySize:
+		return nil, fail(kind, "%s starts with 0x%02x, want 0x04 of an uncompressed point", what, b[0])
+	case len(b) == 33 && (b[0] == 2 || b[0] == 3):
+		return nil, hinted(kind, convert, "%s is a compressed point of 33 bytes, want an uncompressed one of %d", what, KeySize)
+	case len(b) == KeySize-1:
+		return nil, hinted(kind, convert, "%s is %d bytes, want %d: the leading 0x04 of an uncompressed point is missing", what, len(b), KeySize)
+	case len(b) > KeySize && b[0] == 0x30:
+		return nil, hinted(kind, "the last 65 bytes of a DER public key are the point", "%s is %d bytes that look like DER, want a point of %d", what, len(b), KeySize)
+	}
+	return nil, fail(kind, "%s is %s, want %d", what, count(len(b), "byte"), KeySize)
+}
+
+func checkAuth(auth []byte) error {
+	if len(auth) != AuthSize {
+		return fail(ErrAuth, "auth is %s, want %d", count(len(auth), "byte"), AuthSize)
+	}
+	return nil
+}
+
+// contentKey is what the records of one message are encrypted with.
+type contentKey struct {
+	cek   []byte // AES-128 key
+	nonce []byte // of the first record
+}
+
+// webPushKey derives the key of a message from the ECDH secret and the
+// authentication secret (RFC 8291 section 3.4; draft-ietf-webpush-encryption-04
+// section 3). receiver and sender are points of 65 bytes.
+func webPushKey(enc Encoding, secret, auth, salt, receiver, sender []byte) (contentKey, error) {
+	switch enc {
+	case AES128GCM:
+		ikm, err := hkdf.Key(sha256.New, secret, auth, keyInfo(receiver, sender), sha256.Size)
+		if err != nil {
+			return contentKey{}, err
+		}
+		return deriveKey(ikm, salt, cekInfoAES128GCM, nonceInfo)
+	case AESGCM:
+		ikm, err := hkdf.Key(sha256.New, secret, auth, authInfoAESGCM, sha256.Size)
+		if err != nil {
+			return contentKey{}, err
+		}
+		context := contextAESGCM(receiver, sender)
+		return deriveKey(ikm, salt, cekInfoAESGCM+context, nonceInfo+context)
+	}
+	return contentKey{}, errEncoding(string(enc))
+}
+
+// nonceInfo is common to both encodings (RFC 8188 section 2.3).
+const nonceInfo = "Content-Encoding: nonce\x00"
+
+// deriveKey is the second half of the key schedule, which starts from the input
+// keying material (RFC 8188 sections 2.2 and 2.3).
+func deriveKey(ikm, salt []byte, cekInfo, nonceInfo string) (contentKey, error) {
+	prk, err := hkdf.Extract(sha256.New, ikm, salt)
+	if err != nil {
+		return contentKey{}, err
+	}
+	cek, err := hkdf.Expand(sha256.New, prk, cekInfo, cekSize)
+	if err != nil {
+		return contentKey{}, err
+	}
+	nonce, err := hkdf.Expand(sha256.New, prk, nonceInfo, nonceSize)
+	if err != nil {
+		return contentKey{}, err
+	}
+	return contentKey{cek, nonce}, nil
+}
+
+func (k contentKey) aead() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(k.cek)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// recordNonce writes to dst the nonce of record seq, counted from 0: the base
+// nonce XOR the number as 96 bits in network order (RFC 8188 section 2.3). The
+// upper 32 bits of it are 0, as no body has 2^64 records.
+func (k contentKey) recordNonce(dst *[nonceSize]byte, seq uint64) {
+	copy(dst[:], k.nonce)
+	low := dst[nonceSize-8:]
+	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^seq)
+}
+
+// open decrypts the records of a message, each of which is chunk bytes and the
+// last at most that, in time and memory proportional to the length of records.
+// strip removes what surrounds the data in the plaintext of a record.
+func (k contentKey) open(chunk int64, records []byte, strip func(plain []byte, pos recordPos) ([]byte, error)) ([]byte, error) {
+	aead, err := k.aead()
+	if err != nil {
+		return nil, err
+	}
+	var nonce [nonceSize]byte
+	out := make([]byte, 0, len(records)) // never chunk, which is whatever the message says
+	pos := recordPos{total: recordCount(chunk, records)}
+	for len(records) > 0 {
+		n := int(min(chunk, int64(len(records))))
+		k.recordNonce(&nonce, uint64(pos.index))
+		pos.index++
+		plain, err := aead.Open(out[len(out):], nonce[:], records[:n], nil)
+		if err != nil {
+			return nil, hinted(ErrDecrypt, "check that the message was encrypted for this subscription and is unaltered",
+				"%s does not decrypt: wrong private key, wrong auth or altered message", pos)
+		}
+		data, err := strip(plain, pos)
+		if err != nil {
+			return nil, err
+		}
+		// plain lies right behind out: data that starts it stays where it is,
+		// and data behind the padding of aesgcm moves down.
+		out = append(out, data...)
+		records = records[n:]
+	}
+	return out, nil
+}
+
+// recordPos is the place of a record in its message; index counts from 1.
+type recordPos struct{ index, total int }
+
+func (p recordPos) last() bool     { return p.index == p.total }
+func (p recordPos) String() string { return fmt.Sprintf("record %d of %d", p.index, p.total) }
+
+func recordCount(chunk int64, records []byte) int {
+	return int((int64(len(records)) + chunk - 1) / chunk)
+}

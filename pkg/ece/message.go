@@ -1,0 +1,145 @@
+package ece
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+)
+
+// Message is an encrypted message: the body and, for aesgcm, what travels in
+// the header fields Encryption and Crypto-Key. Nothing in it is secret.
+type Message struct {
+	Encoding  Encoding // value of Content-Encoding
+	Body      []byte
+	Salt      []byte // aesgcm only, 16 bytes
+	SenderKey []byte // aesgcm only, 65 bytes: an uncompressed point on P-256
+	// RecordSize is, for aesgcm only, the size of a record in bytes, without
+	// the tag; 0 is the default of 4096.
+	RecordSize int
+}
+
+// Encryption returns the value of the header field Encryption for aesgcm, such
+// as "salt=lngarbyKfMoi9Z75xYXmkg", with ";rs=" and the record size if that is
+// not the default. For aes128gcm it is empty: the field is not sent.
+func (m *Message) Encryption() string {
+	if m.Encoding != AESGCM {
+		return ""
+	}
+	s := "salt=" + b64.Encode(m.Salt)
+	if m.RecordSize != 0 && m.RecordSize != defaultRecordSize {
+		s += ";rs=" + strconv.Itoa(m.RecordSize)
+	}
+	return s
+}
+
+// CryptoKey returns the value of the header field Crypto-Key for aesgcm, "dh="
+// and the sender's key. To add a VAPID key to the field join it with ";p256ecdsa=",
+// in the same entry: some push services misread two entries. For aes128gcm it
+// is empty: the field is not sent.
+func (m *Message) CryptoKey() string {
+	if m.Encoding != AESGCM {
+		return ""
+	}
+	return "dh=" + b64.Encode(m.SenderKey)
+}
+
+// ParseMessage returns the message that arrived with the given values of the
+// header fields Content-Encoding, Encryption and Crypto-Key and the given body,
+// which it keeps without a copy. It does not look into the body.
+//
+// For aes128gcm the two other fields are ignored. For aesgcm it reads their
+// first entry, or of Crypto-Key the one that the keyid in Encryption selects,
+// or else the first that has a dh; other parameters, such as the p256ecdsa of
+// VAPID, are ignored. Values may be quoted and in either alphabet of base64,
+// padded or not (draft-ietf-httpbis-encryption-encoding-03 sections 3 and 4).
+//
+// Its errors are [ErrEncoding], [ErrField], [ErrSalt], [ErrRecordSize] and
+// [ErrSenderKey].
+func ParseMessage(encoding Encoding, encryption, cryptoKey string, body []byte) (*Message, error) {
+	encoding, err := ParseEncoding(string(encoding))
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Encoding: encoding, Body: body}
+	if encoding == AESGCM {
+		if err := m.parseFields(encryption, cryptoKey); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Header is what a message shows to those who cannot decrypt it.
+type Header struct {
+	Salt       []byte // 16 bytes
+	RecordSize int64  // in bytes; counts the tag in aes128gcm, not in aesgcm
+
+	// KeyID is the key id of an aes128gcm body, 0 to 255 bytes, which in Web
+	// Push is the sender's key; for aesgcm it is that key. It has not been
+	// checked.
+	KeyID []byte
+
+	Records      int // number of records, at least 1
+	MaxPlaintext int // most bytes of payload there can be; padding counts
+}
+
+// Header returns what the message tells without any key. The error is that of
+// [Identity.Decrypt], as far as it can be told: [ErrEncoding], [ErrShortHeader],
+// [ErrSalt], [ErrRecordSize], [ErrNoRecord], [ErrShortRecord] or [ErrTruncated].
+func (m *Message) Header() (Header, error) {
+	f, err := m.frame()
+	if err != nil {
+		return Header{}, err
+	}
+	n := recordCount(f.chunk, f.records)
+	return Header{
+		Salt:         bytes.Clone(f.salt),
+		RecordSize:   f.rs,
+		KeyID:        bytes.Clone(f.keyID),
+		Records:      n,
+		MaxPlaintext: len(f.records) - n*f.framing,
+	}, nil
+}
+
+// frame is a message taken apart; its slices are those of the message.
+type frame struct {
+	encoding Encoding
+	salt     []byte
+	rs       int64 // as the message has it
+	keyID    []byte
+	chunk    int64 // bytes of records that every record but the last takes
+	framing  int   // bytes of a record that cannot be payload
+	records  []byte
+}
+
+func (m *Message) frame() (frame, error) {
+	switch m.Encoding {
+	case AES128GCM:
+		return frameAES128GCM(m.Body)
+	case AESGCM:
+		return frameAESGCM(m)
+	}
+	return frame{}, errEncoding(string(m.Encoding))
+}
+
+// checkRecords checks that there is a record, and that none is too short. Only
+// the last can be: the minimum of rs sees to the others.
+func (f frame) checkRecords() error {
+	if len(f.records) == 0 {
+		return fail(ErrNoRecord, "message has no record after its header")
+	}
+	last := int(int64(len(f.records)-1)%f.chunk) + 1
+	if last < f.framing {
+		return fail(ErrShortRecord, "last record is %s, shorter than the minimum of %d", count(last, "byte"), f.framing)
+	}
+	return nil
+}
+
+// open decrypts the records with the content key of the message.
+func (f frame) open(key contentKey) ([]byte, error) {
+	if f.encoding == AES128GCM {
+		return key.open(f.chunk, f.records, stripAES128GCM)
+	}
+	return key.open(f.chunk, f.records, stripAESGCM)
+}
