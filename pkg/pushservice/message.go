@@ -1,0 +1,196 @@
+package pushservice
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSeconds is what a TTL counts as that is too large (RFC 8030 section 5.2).
+const maxSeconds = 1 << 31
+
+// bodyTimeout is how long a sender may take to send the body.
+const bodyTimeout = 30 * time.Second
+
+// servePush answers a request to an endpoint, a message request being one with
+// POST. What is answered is remembered before it is written, so that who has
+// the answer finds it in the log.
+func (s *Service) servePush(w http.ResponseWriter, r *http.Request, version, token string) error {
+	request := newRequest(r)
+	refused := func(err error) error {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			request.Status = e.Status
+		}
+		s.log.add(request)
+		return err
+	}
+	if r.Method != http.MethodPost {
+		return refused(notAllowed(r, http.MethodPost))
+	}
+	sub, expired, known := s.store.lookup("/wpush/" + version + "/" + token)
+	request.Subscription = sub.ID
+	body, bodyErr := s.readBody(w, r)
+	request.BodyLength = len(body)
+
+	if f := s.faults.take(sub.ID); f != nil && f.answer(w, r, &request, &s.log) {
+		return nil
+	}
+	switch {
+	case version != "v1" && version != "v2":
+		return refused(notFound("Invalid API version", "found %q, expected v1 or v2", clip(version)))
+	case !known:
+		return refused(notFound("Invalid token", "no subscription has this endpoint"))
+	case expired:
+		return refused(gone())
+	}
+	origin, err := s.originOf(r)
+	if err == nil {
+		err = authorize(r.Header, sub.Key, origin)
+	}
+	if err == nil {
+		err = bodyErr
+	}
+	if err != nil {
+		return refused(err)
+	}
+	m, err := parseMessage(r.Header, body, s.maxTTL)
+	if err != nil {
+		return refused(err)
+	}
+	if m, err = s.store.accept(sub.ID, m); err != nil {
+		return refused(err)
+	}
+	request.Status = http.StatusCreated
+	s.log.add(request)
+	w.Header().Set("Location", origin+"/m/"+m.ID)
+	w.Header().Set("TTL", strconv.FormatInt(int64(m.TTL/time.Second), 10))
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// readBody reads one byte more than allowed, to tell. The error is an *Error.
+func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// The error is that w has no deadlines, as in tests without a network.
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.maxBody)))
+	var long *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, nil
+	case !errors.As(err, &long):
+		return body, badRequest("Invalid body", "it ended after %s: %v", bytesOf(len(body)), err)
+	case r.ContentLength > 0:
+		return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has %s, expected at most %d", bytesOf(int(r.ContentLength)), s.maxBody)
+	}
+	return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(s.maxBody))
+}
+
+// parseMessage checks all of a message request but who sent it (RFC 8030
+// section 5).
+func parseMessage(h http.Header, body []byte, maxTTL int64) (Message, error) {
+	var m Message
+	ttl, err := parseTTL(h.Values("TTL"))
+	if err != nil {
+		return m, err
+	}
+	m.TTL = time.Duration(min(ttl, maxTTL)) * time.Second
+	if m.Urgency, err = parseUrgency(h.Values("Urgency")); err != nil {
+		return m, err
+	}
+	if m.Topic, err = parseTopic(h.Values("Topic")); err != nil {
+		return m, err
+	}
+	if len(body) > 0 {
+		err = checkEncryption(h, body, &m)
+	}
+	return m, err
+}
+
+// parseTTL reads a number of seconds (RFC 8030 section 5.2).
+func parseTTL(values []string) (int64, error) {
+	refuseTTL := func(errno int, what, format string, a ...any) (int64, error) {
+		return 0, refuse(http.StatusBadRequest, errno, what, format, a...)
+	}
+	switch len(values) {
+	case 0:
+		return refuseTTL(errnoTTL, "Missing TTL value", "the request has no TTL header")
+	case 1:
+	default:
+		return refuseTTL(errnoTTL, "Invalid TTL value", "the request has %d TTL headers", len(values))
+	}
+	value := values[0]
+	digits := strings.TrimPrefix(value, "-")
+	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
+	switch {
+	case digits == "" || strings.TrimLeftFunc(digits, isDigit) != "":
+		return refuseTTL(errnoTTL, "Invalid TTL value", "found %q, expected a number of seconds in decimal digits", clip(value))
+	case digits != value:
+		return refuseTTL(errnoTTLNegative, "TTL must be greater than 0", "found %q", clip(value))
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > maxSeconds {
+		return maxSeconds, nil
+	}
+	return n, nil
+}
+
+// parseUrgency reads one of four words (RFC 8030 section 5.3).
+func parseUrgency(values []string) (string, error) {
+	const expected = "expected one of very-low, low, normal, high"
+	if len(values) == 0 {
+		return "normal", nil
+	}
+	if len(values) > 1 {
+		return "", badRequest("Invalid Urgency header", "found %d of them, %s", len(values), expected)
+	}
+	switch u := strings.ToLower(values[0]); u {
+	case "very-low", "low", "normal", "high":
+		return u, nil
+	}
+	return "", badRequest("Invalid Urgency header", "found %q, %s", clip(values[0]), expected)
+}
+
+// parseTopic reads at most 32 characters of base64url (RFC 8030 section 5.4).
+func parseTopic(values []string) (string, error) {
+	refuseTopic := func(what, format string, a ...any) (string, error) {
+		return "", refuse(http.StatusBadRequest, errnoTopic, what, format, a...)
+	}
+	const alphabet = "Topic must be URL and Filename safe Base64 alphabet"
+	if len(values) == 0 {
+		return "", nil
+	}
+	if len(values) > 1 {
+		return refuseTopic("Invalid Topic header", "found %d of them, expected one", len(values))
+	}
+	topic := values[0]
+	if topic == "" {
+		return refuseTopic(alphabet, "it is empty")
+	}
+	for i := range len(topic) {
+		if !isBase64URL(topic[i]) {
+			return refuseTopic(alphabet, "found %q", clip(topic))
+		}
+	}
+	if n := len(topic); n > 32 {
+		return refuseTopic("Topic must be no greater than 32 characters", "it has %d", n)
+	}
+	return topic, nil
+}
+
+// serveMessage cancels or acknowledges a message (RFC 8030 section 6.2).
+func (s *Service) serveMessage(w http.ResponseWriter, r *http.Request, id string) error {
+	if r.Method != http.MethodDelete {
+		return notAllowed(r, http.MethodDelete)
+	}
+	if err := s.Ack(id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

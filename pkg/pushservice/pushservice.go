@@ -1,0 +1,205 @@
+// Package pushservice is a push service for tests and for local work: it takes
+// messages from application servers as RFC 8030 section 5 says, checks them
+// more strictly than the services of browsers do, and keeps them for user
+// agents. It cannot decrypt what it carries.
+//
+// A [Service] is an [http.Handler]. Application servers use
+//
+//	POST   /wpush/v1/{token}    send a message to an unrestricted subscription
+//	POST   /wpush/v2/{token}    the same, with VAPID by the subscription's key (RFC 8292 section 4)
+//	DELETE /m/{id}              cancel a message
+//
+// and get 201 with the message's resource in Location and the granted TTL.
+// User agents and tests, in any language, use JSON:
+//
+//	POST   /api/subscriptions    {} or {"applicationServerKey": "BA1Hx…"}
+//	                             201 {"id": "…", "endpoint": "https://…/wpush/v2/…"}
+//	GET    /api/subscriptions    200 {"subscriptions": [{"id": "…", "endpoint": "…", "applicationServerKey": null,
+//	                             "created": "2000-01-01T00:00:00Z", "messages": 0, "waiting": 1}]}
+//	DELETE /api/subscriptions/{id}    204, and 410 to all later messages
+//	GET    /api/subscriptions/{id}/messages?wait=60&after=0
+//	                             200 {"messages": [{"id": "…", "seq": 1, "time": "2000-01-01T00:00:00Z",
+//	                             "ttl": 60, "urgency": "normal", "topic": "",
+//	                             "headers": {"content-encoding": "aes128gcm"}, "body": "base64url"}]}
+//	DELETE /m/{id}               204: the message is acknowledged
+//	POST   /api/faults           {"subscription": "id", "status": 429, "headers": {"Retry-After": "1"},
+//	                             "body": "…", "count": 2, "delay": "100ms", "reset": false}
+//	                             204: the next two message requests are answered so, see [Fault]
+//	DELETE /api/faults           204: they are not
+//	GET    /api/requests         200 {"requests": [{"time": "…", "method": "POST", "host": "…", "path": "…",
+//	                             "proto": "HTTP/2.0", "headers": {"Ttl": ["60"]}, "bodyLength": 103,
+//	                             "status": 201, "subscription": "id"}]}, see [Request]
+//
+// Receiving is a long poll: it is answered when there is a message with a seq
+// above after, or when wait seconds, at most 60, are over. Messages stay until
+// they are acknowledged. A message without payload has empty headers and body;
+// one with aesgcm has encryption and crypto-key in its headers.
+//
+// What it refuses it answers with the status codes and the JSON object of
+// Mozilla's autopush, whose member message begins with autopush's own words,
+// where it has some, and goes on with what is wrong with the value.
+//
+// The routes under /api need no credentials: whoever reaches the service can
+// read and expire every subscription. [Start] listens on the loopback address
+// unless told otherwise, and these routes refuse changes that a page of another
+// origin makes a browser ask for.
+package pushservice
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// Defaults of [Options].
+const (
+	// DefaultMaxBody is 4096 bytes, what every push service has to take (RFC
+	// 8030 section 7.2).
+	DefaultMaxBody = 4096
+	// DefaultMaxTTL is 30 days, as with autopush.
+	DefaultMaxTTL = 30 * 24 * time.Hour
+	// DefaultMaxSubscriptions is how many subscriptions there can be.
+	DefaultMaxSubscriptions = 10_000
+	// DefaultMaxMessages is how many messages can wait, of all subscriptions
+	// together: some 50 MB when each is of the largest size.
+	DefaultMaxMessages = 10_000
+	// DefaultMaxRequests is how many requests are remembered.
+	DefaultMaxRequests = 100
+)
+
+// Options says how a [Service] behaves. Limits that are zero or less are the
+// defaults.
+type Options struct {
+	// Origin is scheme://host[:port] under which the service is reached: it
+	// begins the endpoints and is what aud of VAPID tokens must be. When it is
+	// empty it is taken from each request: https if that came by TLS, and its
+	// Host. It is brought into the form that [vapid.Origin] returns; what has
+	// no such form is no aud that any message could have.
+	Origin string
+	// MaxBody is the size of the largest body, in bytes.
+	MaxBody int
+	// MaxTTL is how long a message is kept at most, in whole seconds and at
+	// least one; a longer TTL is cut to it.
+	MaxTTL time.Duration
+	// MaxSubscriptions is how many subscriptions there can be. The next is
+	// refused with 429. As many expired ones are remembered, to answer 410.
+	MaxSubscriptions int
+	// MaxMessages is how many messages can wait in all. The next is refused
+	// with 429.
+	MaxMessages int
+	// MaxRequests is how many of the last message requests [Service.Requests]
+	// lists.
+	MaxRequests int
+}
+
+// Service is a push service that keeps everything in memory. It is an
+// [http.Handler] and safe for concurrent use. The methods are what the routes
+// under /api do; their errors are all of type [*Error] unless said otherwise.
+type Service struct {
+	origin  string
+	maxBody int
+	maxTTL  int64 // seconds
+	store   *store
+	faults  faults
+	log     requestLog
+}
+
+// New returns a service without subscriptions.
+func New(o Options) *Service {
+	orDefault := func(n *int, value int) {
+		if *n <= 0 {
+			*n = value
+		}
+	}
+	orDefault(&o.MaxBody, DefaultMaxBody)
+	orDefault(&o.MaxSubscriptions, DefaultMaxSubscriptions)
+	orDefault(&o.MaxMessages, DefaultMaxMessages)
+	orDefault(&o.MaxRequests, DefaultMaxRequests)
+	if o.MaxTTL <= 0 {
+		o.MaxTTL = DefaultMaxTTL
+	}
+	if origin, err := vapid.Origin(o.Origin); err == nil {
+		o.Origin = origin
+	}
+	return &Service{
+		origin:  o.Origin,
+		maxBody: o.MaxBody,
+		maxTTL:  max(1, int64(o.MaxTTL/time.Second)),
+		store:   newStore(o.MaxSubscriptions, o.MaxMessages),
+		log:     requestLog{max: o.MaxRequests},
+	}
+}
+
+// Subscribe makes a subscription, restricted to key unless that is zero (RFC
+// 8292 section 4). The error is that there are too many.
+func (s *Service) Subscribe(key vapid.PublicKey) (Subscription, error) {
+	return s.store.subscribe(key)
+}
+
+// Unsubscribe expires the subscription: messages that wait are dropped, user
+// agents that wait are told, and later messages are refused with 410. The error
+// is that there is none with that id, or that it expired before.
+func (s *Service) Unsubscribe(id string) error { return s.store.unsubscribe(id) }
+
+// Subscriptions lists the subscriptions that did not expire, oldest first.
+func (s *Service) Subscriptions() []Subscription { return s.store.list() }
+
+// Messages returns the messages of the subscription that are waiting, oldest
+// first, without those whose Seq is after or less. If there is none it waits
+// for the next one, as long as wait says, and returns none after that.
+// Messages stay until [Service.Ack] or the end of their TTL; only those with a
+// TTL of zero are seen but once, by whom is waiting. The bodies are shared and
+// must not be changed.
+//
+// Errors are that there is no subscription with that id, that it expired, now
+// or while waiting, or that of ctx.
+func (s *Service) Messages(ctx context.Context, id string, after uint64, wait time.Duration) ([]Message, error) {
+	return s.store.receive(ctx, id, after, wait)
+}
+
+// Ack removes a message: its user agent has it, or its application server
+// cancels it. The error is that no message with that id is waiting.
+func (s *Service) Ack(id string) error { return s.store.ack(id) }
+
+// ServeHTTP answers a request to one of the routes. It panics with
+// [http.ErrAbortHandler] when a [Fault] demands a reset, and never else.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.route(w, r); err != nil {
+		writeError(w, err)
+	}
+}
+
+// route does not use http.ServeMux, which answers in its own words and
+// redirects to paths that it likes better.
+func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case parts[0] == "wpush" && len(parts) == 3:
+		return s.servePush(w, r, parts[1], parts[2])
+	case parts[0] == "m" && len(parts) == 2:
+		return s.serveMessage(w, r, parts[1])
+	case parts[0] == "api":
+		return s.serveAPI(w, r, parts[1:])
+	}
+	return notFound("Invalid path", "%q is not a route of this push service", clip(r.URL.Path))
+}
+
+// originOf returns the origin under which r reached the service.
+func (s *Service) originOf(r *http.Request) (string, error) {
+	if s.origin != "" {
+		return s.origin, nil
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	// Host can hold anything that does not end a header line, a path for one.
+	origin, err := vapid.Origin(scheme + r.Host)
+	if err != nil || strings.ContainsAny(r.Host, "/?#@\\") {
+		return "", refuse(http.StatusBadRequest, noErrno, "Invalid Host header", "%q is no host", clip(r.Host))
+	}
+	return origin, nil
+}

@@ -1,0 +1,144 @@
+package pushservice
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// Error numbers of autopush, where they tell more than the status code.
+const (
+	noErrno          = 0
+	errnoNotFound    = 102
+	errnoTooLarge    = 104
+	errnoGone        = 106
+	errnoVAPID       = 109
+	errnoEncryption  = 110
+	errnoTTL         = 111
+	errnoTopic       = 113
+	errnoTTLNegative = 114
+)
+
+// moreInfo is the constant value of the member more_info in autopush.
+const moreInfo = "http://autopush.readthedocs.io/en/latest/http.html#error-codes"
+
+// Error is why the service refused something, as its answer tells.
+type Error struct {
+	// Status is the HTTP status code.
+	Status int
+	// Errno is autopush's number for the kind of error, 0 if it has none.
+	Errno int
+	// Message says what was wrong, beginning with autopush's own words where
+	// it has some, such as "Missing TTL value". It has no secrets.
+	Message string
+
+	header map[string]string
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// MarshalJSON writes the five members of an error of autopush: code, errno
+// (null if it is 0), error, message and more_info.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	var errno *int
+	if e.Errno != noErrno {
+		errno = &e.Errno
+	}
+	return marshal(struct {
+		Code     int    `json:"code"`
+		Errno    *int   `json:"errno"`
+		Error    string `json:"error"`
+		Message  string `json:"message"`
+		MoreInfo string `json:"more_info"`
+	}{e.Status, errno, http.StatusText(e.Status), e.Message, moreInfo})
+}
+
+// refuse makes an Error of what, which names the rule, and the details.
+func refuse(status, errno int, what, format string, a ...any) *Error {
+	return &Error{Status: status, Errno: errno, Message: what + ": " + fmt.Sprintf(format, a...)}
+}
+
+func notFound(what, format string, a ...any) *Error {
+	return refuse(http.StatusNotFound, errnoNotFound, what, format, a...)
+}
+
+func badRequest(what, format string, a ...any) *Error {
+	return refuse(http.StatusBadRequest, noErrno, what, format, a...)
+}
+
+func badEncryption(what, format string, a ...any) *Error {
+	return refuse(http.StatusBadRequest, errnoEncryption, what, format, a...)
+}
+
+func unauthorized(what, format string, a ...any) *Error {
+	return refuse(http.StatusUnauthorized, errnoVAPID, what, format, a...)
+}
+
+func gone() *Error {
+	e := refuse(http.StatusGone, errnoGone, "No such subscription", "it has expired")
+	e.header = map[string]string{"Cache-Control": "max-age=86400"}
+	return e
+}
+
+// full is for limits of this service, which are over once messages are
+// received or expire.
+func full(what, format string, a ...any) *Error {
+	e := refuse(http.StatusTooManyRequests, noErrno, what, format, a...)
+	e.header = map[string]string{"Retry-After": "60"}
+	return e
+}
+
+func notAllowed(r *http.Request, allow string) *Error {
+	e := refuse(http.StatusMethodNotAllowed, noErrno, "Invalid method", "%s is not allowed here, expected %s", clip(r.Method), allow)
+	e.header = map[string]string{"Allow": allow}
+	return e
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = refuse(http.StatusInternalServerError, noErrno, "Internal error", "%v", err)
+	}
+	for name, value := range e.header {
+		w.Header().Set(name, value)
+	}
+	writeJSON(w, e.Status, e)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := marshal(v)
+	if err != nil { // no value of this package cannot be marshalled
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(status)
+	// An error is that the client went away.
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// marshal is json.Marshal, which would otherwise write < > & in messages as
+// escapes.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// clip shortens values of requests that are quoted in messages.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

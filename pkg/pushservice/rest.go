@@ -1,0 +1,223 @@
+package pushservice
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+const (
+	// maxWait is the longest long poll, in seconds: proxies often end requests
+	// that take more than a minute.
+	maxWait = 60
+	// maxJSON is the size of the largest body of a request under /api.
+	maxJSON = 1 << 20
+)
+
+// serveAPI answers the routes under /api; parts are the segments after that.
+func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []string) error {
+	// A page that happens to be open in a browser on this machine must not
+	// change what a test sees.
+	if err := new(http.CrossOriginProtection).Check(r); err != nil {
+		return refuse(http.StatusForbidden, noErrno, "Invalid origin", "%v", err)
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	switch {
+	case len(parts) == 1 && parts[0] == "subscriptions":
+		switch method {
+		case http.MethodGet:
+			return s.listSubscriptions(w, r)
+		case http.MethodPost:
+			return s.postSubscription(w, r)
+		}
+		return notAllowed(r, "GET, POST")
+	case len(parts) == 2 && parts[0] == "subscriptions":
+		if method != http.MethodDelete {
+			return notAllowed(r, http.MethodDelete)
+		}
+		if err := s.Unsubscribe(parts[1]); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case len(parts) == 3 && parts[0] == "subscriptions" && parts[2] == "messages":
+		if method != http.MethodGet {
+			return notAllowed(r, http.MethodGet)
+		}
+		return s.getMessages(w, r, parts[1])
+	case len(parts) == 1 && parts[0] == "faults":
+		switch method {
+		case http.MethodPost:
+			if err := s.postFault(w, r); err != nil {
+				return err
+			}
+		case http.MethodDelete:
+			s.ClearFaults()
+		default:
+			return notAllowed(r, "POST, DELETE")
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case len(parts) == 1 && parts[0] == "requests":
+		if method != http.MethodGet {
+			return notAllowed(r, http.MethodGet)
+		}
+		writeJSON(w, http.StatusOK, map[string][]Request{"requests": orEmpty(s.Requests())})
+		return nil
+	}
+	return notFound("Invalid path", "%q is not a route of this push service", clip(r.URL.Path))
+}
+
+// orEmpty makes an empty list [] in JSON, not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func (s *Service) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	type item struct {
+		ID                   string    `json:"id"`
+		Endpoint             string    `json:"endpoint"`
+		ApplicationServerKey *string   `json:"applicationServerKey"`
+		Created              time.Time `json:"created"`
+		Messages             int       `json:"messages"`
+		Waiting              int       `json:"waiting"`
+	}
+	origin, err := s.originOf(r)
+	if err != nil {
+		return err
+	}
+	list := []item{}
+	for _, sub := range s.Subscriptions() {
+		i := item{sub.ID, origin + sub.Path, nil, sub.Created.UTC(), sub.Messages, sub.Waiting}
+		if !sub.Key.IsZero() {
+			key := sub.Key.String()
+			i.ApplicationServerKey = &key
+		}
+		list = append(list, i)
+	}
+	writeJSON(w, http.StatusOK, map[string][]item{"subscriptions": list})
+	return nil
+}
+
+func (s *Service) postSubscription(w http.ResponseWriter, r *http.Request) error {
+	var v struct {
+		ApplicationServerKey *string `json:"applicationServerKey"`
+	}
+	if err := readJSON(w, r, &v); err != nil {
+		return err
+	}
+	var key vapid.PublicKey
+	if v.ApplicationServerKey != nil {
+		b, err := b64.Decode(*v.ApplicationServerKey)
+		if err == nil {
+			key, err = parseKey(b)
+		}
+		if err != nil {
+			return badRequest("Invalid applicationServerKey", "%v", err)
+		}
+	}
+	origin, err := s.originOf(r)
+	if err != nil {
+		return err
+	}
+	sub, err := s.Subscribe(key)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusCreated, struct {
+		ID       string `json:"id"`
+		Endpoint string `json:"endpoint"`
+	}{sub.ID, origin + sub.Path})
+	return nil
+}
+
+func (s *Service) getMessages(w http.ResponseWriter, r *http.Request, id string) error {
+	var wait, after uint64
+	for name, p := range map[string]struct {
+		to   *uint64
+		most uint64
+	}{"wait": {&wait, maxWait}, "after": {&after, 1<<64 - 1}} {
+		values, ok := r.URL.Query()[name]
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(values[0], 10, 64)
+		if err != nil || n > p.most || len(values) > 1 {
+			return badRequest("Invalid parameter "+name, "found %q, expected one whole number from 0 to %d", clip(values[0]), p.most)
+		}
+		*p.to = n
+	}
+	list, err := s.Messages(r.Context(), id, after, time.Duration(wait)*time.Second)
+	if err != nil && r.Context().Err() == nil {
+		return err
+	}
+	// When the context ended it is the server that stops, or else nobody reads
+	// this.
+	writeJSON(w, http.StatusOK, map[string][]Message{"messages": orEmpty(list)})
+	return nil
+}
+
+func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
+	var v struct {
+		Subscription string            `json:"subscription"`
+		Status       int               `json:"status"`
+		Headers      map[string]string `json:"headers"`
+		Body         *string           `json:"body"`
+		Count        *int              `json:"count"`
+		Delay        string            `json:"delay"`
+		Reset        bool              `json:"reset"`
+	}
+	if err := readJSON(w, r, &v); err != nil {
+		return err
+	}
+	f := Fault{Subscription: v.Subscription, Status: v.Status, Header: v.Headers, Reset: v.Reset}
+	if v.Body != nil {
+		f.Body = []byte(*v.Body)
+	}
+	if v.Count != nil {
+		if f.Count = *v.Count; f.Count == 0 {
+			return badRequest("Invalid fault", "count is 0, expected 1 or more")
+		}
+	}
+	if v.Delay != "" {
+		d, err := time.ParseDuration(v.Delay)
+		if err != nil {
+			return badRequest("Invalid fault", "delay is %q, expected a duration such as 100ms", clip(v.Delay))
+		}
+		f.Delay = d
+	}
+	return s.AddFault(f)
+}
+
+// readJSON reads the body into v, which stays as it is if there is none.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == io.EOF {
+		return nil
+	}
+	if err == nil {
+		if _, err := d.Token(); err != io.EOF {
+			return badRequest("Invalid JSON", "there is more after the object")
+		}
+		return nil
+	}
+	var long *http.MaxBytesError
+	if errors.As(err, &long) {
+		return refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(maxJSON))
+	}
+	return badRequest("Invalid JSON", "%v", err)
+}

@@ -1,0 +1,156 @@
+package pushservice
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// ServerOptions says how to [Start].
+type ServerOptions struct {
+	// Addr is host:port to listen at; empty is 127.0.0.1:0. Port 0 is any that
+	// is free.
+	Addr string
+	// TLS serves https, and HTTP/2, with a certificate for Addr's host,
+	// localhost, 127.0.0.1 and ::1, signed by an authority made for this
+	// server only.
+	TLS bool
+	// Options are those of the service.
+	Options Options
+}
+
+// Server is a [Service] that listens.
+type Server struct {
+	// URL is scheme://host:port, without a slash: what user agents are given.
+	URL string
+	// Service is what answers.
+	Service *Service
+
+	http   *http.Server
+	client *http.Client
+	ca     []byte
+	cancel context.CancelFunc
+	served chan struct{}
+	once   sync.Once
+	err    error
+}
+
+const (
+	headerTimeout   = 10 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 5 * time.Second
+	maxHeader       = 64 << 10 // bytes
+)
+
+// Start makes a service and serves it until [Server.Close]. The error says what
+// is wrong with the options, or is that of listening.
+func Start(o ServerOptions) (*Server, error) {
+	if o.Options.Origin != "" {
+		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
+			return nil, fmt.Errorf("the origin %q is not of the form scheme://host[:port]", o.Options.Origin)
+		}
+	}
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	l, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		URL:     "http://" + net.JoinHostPort(host, port),
+		Service: New(o.Options),
+		cancel:  cancel,
+		served:  make(chan struct{}),
+	}
+	s.http = &http.Server{
+		Handler:           s.Service,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		// Clients that do not trust the certificate are their own affair.
+		ErrorLog: log.New(io.Discard, "", 0),
+		// Close cancels it, which ends the long polls.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	transport := &http.Transport{ForceAttemptHTTP2: true, IdleConnTimeout: idleTimeout}
+	s.client = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if o.TLS {
+		s.URL = "https://" + net.JoinHostPort(host, port)
+		certificate, ca, err := makeCertificate(host)
+		if err != nil {
+			cancel()
+			return nil, fmt.Errorf("making a certificate: %w", closing(l, err))
+		}
+		s.ca = ca
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(ca)
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	go func() {
+		defer close(s.served)
+		// The error is that Close was called, or that the listener failed,
+		// which clients see for themselves.
+		if o.TLS {
+			_ = s.http.ServeTLS(l, "", "")
+		} else {
+			_ = s.http.Serve(l)
+		}
+	}()
+	return s, nil
+}
+
+func closing(l net.Listener, err error) error {
+	_ = l.Close()
+	return err
+}
+
+// CA returns the certificate of the server's own authority in PEM, or nil
+// without TLS.
+func (s *Server) CA() []byte { return append([]byte(nil), s.ca...) }
+
+// Client returns a client for this server: it trusts CA and nobody else, uses
+// no proxy, and returns redirects as answers instead of following them.
+func (s *Server) Client() *http.Client { return s.client }
+
+// Close ends the long polls, waits up to 5 seconds for other requests, and then
+// closes their connections. The error is that this was necessary. More calls do
+// nothing but return the same.
+func (s *Server) Close() error {
+	s.once.Do(func() {
+		s.cancel()
+		s.client.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		if err := s.http.Shutdown(ctx); err != nil {
+			s.err = fmt.Errorf("requests were cut off: %w", err)
+			_ = s.http.Close()
+		}
+		<-s.served
+	})
+	return s.err
+}

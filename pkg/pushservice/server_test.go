@@ -1,0 +1,195 @@
+package pushservice_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+func start(t *testing.T, o pushservice.ServerOptions) *pushservice.Server {
+	t.Helper()
+	s, err := pushservice.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestServerTLS(t *testing.T) {
+	s := start(t, pushservice.ServerOptions{TLS: true})
+	if !strings.HasPrefix(s.URL, "https://127.0.0.1:") {
+		t.Errorf("URL is %q", s.URL)
+	}
+	port := s.URL[strings.LastIndexByte(s.URL, ':'):]
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		r, err := s.Client().Get("https://" + host + port + "/api/subscriptions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := readAll(t, r); r.Proto != "HTTP/2.0" || r.StatusCode != 200 {
+			t.Errorf("%s: %s, status %d: %s", host, r.Proto, r.StatusCode, body)
+		}
+	}
+	if r, err := http.Get(s.URL + "/"); err == nil {
+		t.Errorf("a client that does not trust the authority got status %d", r.StatusCode)
+		r.Body.Close()
+	}
+
+	block, rest := pem.Decode(s.CA())
+	if block == nil || len(rest) != 0 {
+		t.Fatalf("CA is %q", s.CA())
+	}
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	leaf := conn.ConnectionState().PeerCertificates[0]
+	for _, host := range []string{"localhost", "127.0.0.1", "::1"} {
+		if err := leaf.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
+	if leaf.IsCA || !ca.IsCA {
+		t.Error("the certificates are not what they should be")
+	}
+}
+
+func TestServerPlain(t *testing.T) {
+	s := start(t, pushservice.ServerOptions{Addr: "localhost:0"})
+	if !strings.HasPrefix(s.URL, "http://localhost:") || s.CA() != nil {
+		t.Errorf("URL is %q, CA %q", s.URL, s.CA())
+	}
+	sub := subscribe(t, s.Service, vapid.PublicKey{})
+	post := func() (*http.Response, error) {
+		r, err := http.NewRequest("POST", s.URL+sub.Path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("TTL", "60")
+		return s.Client().Do(r)
+	}
+	r, err := post()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if readAll(t, r); r.StatusCode != 201 || !strings.HasPrefix(r.Header.Get("Location"), s.URL+"/m/") {
+		t.Errorf("status %d, Location %q", r.StatusCode, r.Header.Get("Location"))
+	}
+
+	add := func(f pushservice.Fault) {
+		if err := s.Service.AddFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(pushservice.Fault{Status: 307, Header: map[string]string{"Location": s.URL + "/elsewhere"}})
+	if r, err = post(); err != nil {
+		t.Fatal(err)
+	}
+	if readAll(t, r); r.StatusCode != 307 {
+		t.Errorf("the client followed a redirect to status %d", r.StatusCode)
+	}
+	add(pushservice.Fault{Reset: true})
+	if r, err := post(); err == nil {
+		readAll(t, r)
+		t.Errorf("status %d instead of a reset", r.StatusCode)
+	}
+}
+
+func TestServerAnswersLargeBodies(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		s := start(t, pushservice.ServerOptions{TLS: tls})
+		sub := subscribe(t, s.Service, vapid.PublicKey{})
+		r, err := http.NewRequest("POST", s.URL+sub.Path, strings.NewReader(strings.Repeat("x", 1<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := s.Client().Do(r)
+		if err != nil {
+			t.Errorf("TLS %t: %v", tls, err)
+			continue
+		}
+		if body := readAll(t, answer); answer.StatusCode != 413 {
+			t.Errorf("TLS %t: status %d: %s", tls, answer.StatusCode, body)
+		}
+	}
+}
+
+func TestServerCloseEndsLongPolls(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		s := start(t, pushservice.ServerOptions{TLS: tls})
+		sub := subscribe(t, s.Service, vapid.PublicKey{})
+		answered := make(chan string, 1)
+		go func() {
+			r, err := s.Client().Get(s.URL + "/api/subscriptions/" + sub.ID + "/messages?wait=60")
+			if err != nil {
+				answered <- err.Error()
+				return
+			}
+			answered <- readAll(t, r)
+		}()
+		for s.Service.Subscriptions()[0].Waiting == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		begin := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begin); d > 4*time.Second {
+			t.Errorf("TLS %t: closing took %v", tls, d)
+		}
+		if got := <-answered; got != "{\"messages\":[]}\n" {
+			t.Errorf("TLS %t: the long poll got %q", tls, got)
+		}
+	}
+}
+
+func TestStartRefuses(t *testing.T) {
+	busy := start(t, pushservice.ServerOptions{})
+	for _, c := range []struct {
+		o    pushservice.ServerOptions
+		want string
+	}{
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "push.example.net"}}, `the origin "push.example.net" is not of the form scheme://host[:port]`},
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "https://push.example.net/"}}, `the origin "https://push.example.net/" is not of the form scheme://host[:port]`},
+		{pushservice.ServerOptions{Addr: "127.0.0.1"}, "cannot listen: address 127.0.0.1: missing port in address"},
+		{pushservice.ServerOptions{Addr: strings.TrimPrefix(busy.URL, "http://")}, "cannot listen: "},
+	} {
+		s, err := pushservice.Start(c.o)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %s", c.o, err, c.want)
+		}
+	}
+}
+
+func TestMessagesOfCancelledContext(t *testing.T) {
+	s := pushservice.New(pushservice.Options{})
+	sub := subscribe(t, s, vapid.PublicKey{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if list, err := s.Messages(ctx, sub.ID, 0, time.Minute); err != context.Canceled || list != nil {
+		t.Errorf("got %v, %v", list, err)
+	}
+}

@@ -1,0 +1,347 @@
+package pushservice
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// Subscription is what the service knows of a subscription. Its path is a
+// capability: who has it can send.
+type Subscription struct {
+	// ID names it to its user agent: whoever has it can receive.
+	ID string
+	// Path is that of the endpoint, "/wpush/v1/" or, for a restricted one,
+	// "/wpush/v2/" and a token. The endpoint is the service's origin and this.
+	Path string
+	// Key is the application server key that messages must be signed with, or
+	// zero for an unrestricted subscription.
+	Key vapid.PublicKey
+	// Created is when it was made.
+	Created time.Time
+	// Messages is how many messages wait to be acknowledged, those included
+	// whose TTL ended since the service last looked.
+	Messages int
+	// Waiting is how many user agents wait for a message at this moment.
+	Waiting int
+}
+
+// Message is a message that the service accepted.
+type Message struct {
+	// ID is the last part of its resource, /m/{id}.
+	ID string
+	// Seq is 1 for the first message of a subscription and grows with each.
+	Seq uint64
+	// Time is when it was accepted.
+	Time time.Time
+	// TTL is how long it is kept, in whole seconds, as granted.
+	TTL time.Duration
+	// Urgency is "very-low", "low", "normal" or "high".
+	Urgency string
+	// Topic is empty or 1 to 32 characters of base64url.
+	Topic string
+	// Encoding is "aes128gcm" or "aesgcm", or empty if there is no body.
+	Encoding string
+	// Encryption and CryptoKey are these header fields as they were sent, for
+	// aesgcm only.
+	Encryption, CryptoKey string
+	// Body is the encrypted payload, or nil.
+	Body []byte
+}
+
+// store is the one place of subscriptions and messages. Every channel, HTTP
+// long poll being the first, sends and receives through it, under one lock: so
+// a message is either stored before a user agent begins to wait, or handed to
+// it.
+type store struct {
+	maxSubscriptions, maxMessages int
+
+	mu      sync.Mutex
+	byID    map[string]*subscription
+	byPath  map[string]*subscription
+	live    []*subscription // oldest first
+	expired []*subscription // oldest first
+	waiting map[string]*message
+}
+
+type subscription struct {
+	Subscription
+	seq      uint64
+	expired  bool
+	messages []*message // oldest first
+	waiters  []*waiter
+}
+
+type message struct {
+	Message
+	owner   *subscription
+	expires time.Time
+}
+
+// waiter is a user agent that waits. What it gets is set before done is closed.
+type waiter struct {
+	after uint64
+	got   []Message
+	err   error
+	done  chan struct{}
+}
+
+func newStore(maxSubscriptions, maxMessages int) *store {
+	return &store{
+		maxSubscriptions: maxSubscriptions,
+		maxMessages:      maxMessages,
+		byID:             make(map[string]*subscription),
+		byPath:           make(map[string]*subscription),
+		waiting:          make(map[string]*message),
+	}
+}
+
+// random returns n unguessable bytes as base64url.
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b64.Encode(b)
+}
+
+const (
+	tokenSize = 32 // bytes in an endpoint
+	idSize    = 16 // bytes in the id of a subscription or message
+)
+
+func (st *store) subscribe(key vapid.PublicKey) (Subscription, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.live) >= st.maxSubscriptions {
+		return Subscription{}, full("Too many subscriptions", "there are %d, the most that this service has", len(st.live))
+	}
+	path := "/wpush/v1/"
+	if !key.IsZero() {
+		path = "/wpush/v2/"
+	}
+	sub := &subscription{Subscription: Subscription{
+		ID: random(idSize), Path: path + random(tokenSize), Key: key, Created: now(),
+	}}
+	st.byID[sub.ID], st.byPath[sub.Path] = sub, sub
+	st.live = append(st.live, sub)
+	return sub.Subscription, nil
+}
+
+// now is when something happened, as precisely as it is told.
+func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+
+func (st *store) unsubscribe(id string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub, err := st.find(id)
+	if err != nil {
+		return err
+	}
+	sub.expired = true
+	for _, m := range sub.messages {
+		delete(st.waiting, m.ID)
+	}
+	sub.messages = nil
+	for _, w := range sub.waiters {
+		w.err = gone()
+		close(w.done)
+	}
+	sub.waiters = nil
+	st.live = slices.DeleteFunc(st.live, func(s *subscription) bool { return s == sub })
+	if st.expired = append(st.expired, sub); len(st.expired) > st.maxSubscriptions {
+		oldest := st.expired[0]
+		st.expired = slices.Delete(st.expired, 0, 1)
+		delete(st.byID, oldest.ID)
+		delete(st.byPath, oldest.Path)
+	}
+	return nil
+}
+
+// find returns a subscription that did not expire.
+func (st *store) find(id string) (*subscription, error) {
+	sub := st.byID[id]
+	if sub == nil {
+		return nil, notFound("No such subscription", "the id is unknown")
+	}
+	if sub.expired {
+		return nil, gone()
+	}
+	return sub, nil
+}
+
+// lookup returns what never changes of the subscription with the given path,
+// and whether there is one, expired or not.
+func (st *store) lookup(path string) (s Subscription, expired, ok bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub := st.byPath[path]
+	if sub == nil {
+		return Subscription{}, false, false
+	}
+	return sub.Subscription, sub.expired, true
+}
+
+func (st *store) list() []Subscription {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	list := make([]Subscription, 0, len(st.live))
+	for _, sub := range st.live {
+		st.prune(sub)
+		s := sub.Subscription
+		s.Messages, s.Waiting = len(sub.messages), len(sub.waiters)
+		list = append(list, s)
+	}
+	return list
+}
+
+// prune drops the messages of sub whose TTL ended. There is no timer: nobody
+// sees a message before this was called.
+func (st *store) prune(sub *subscription) {
+	t := time.Now()
+	st.drop(sub, func(m *message) bool { return !t.Before(m.expires) })
+}
+
+func (st *store) drop(sub *subscription, which func(*message) bool) {
+	sub.messages = slices.DeleteFunc(sub.messages, func(m *message) bool {
+		if !which(m) {
+			return false
+		}
+		delete(st.waiting, m.ID)
+		return true
+	})
+}
+
+// accept gives m its ID, Seq and Time and hands it to who is waiting for it. It
+// is kept unless its TTL is zero: then it is dropped, even if nobody waited (RFC
+// 8030 section 5.2).
+func (st *store) accept(id string, m Message) (Message, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub, err := st.find(id)
+	if err != nil {
+		return m, err
+	}
+	st.prune(sub)
+	sameTopic := func(old *message) bool { return m.Topic != "" && old.Topic == m.Topic }
+	if m.TTL > 0 && len(st.waiting) >= st.maxMessages && !slices.ContainsFunc(sub.messages, sameTopic) {
+		for _, other := range st.live {
+			st.prune(other)
+		}
+		if n := len(st.waiting); n >= st.maxMessages {
+			return m, full("Too many messages", "%d wait to be received, the most that this service keeps", n)
+		}
+	}
+	// RFC 8030 section 5.4: the new message is one of its own, the old one and
+	// its resource are gone.
+	st.drop(sub, sameTopic)
+	sub.seq++
+	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
+	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
+		if m.Seq <= w.after {
+			return false
+		}
+		w.got = []Message{m}
+		close(w.done)
+		return true
+	})
+	if m.TTL > 0 {
+		kept := &message{Message: m, owner: sub, expires: time.Now().Add(m.TTL)}
+		sub.messages = append(sub.messages, kept)
+		st.waiting[m.ID] = kept
+	}
+	return m, nil
+}
+
+func (st *store) ack(id string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if m := st.waiting[id]; m != nil {
+		st.prune(m.owner)
+	}
+	m := st.waiting[id]
+	if m == nil {
+		return notFound("No such message", "it was acknowledged, cancelled or replaced, has expired, or never was")
+	}
+	st.drop(m.owner, func(other *message) bool { return other == m })
+	return nil
+}
+
+func (st *store) receive(ctx context.Context, id string, after uint64, wait time.Duration) ([]Message, error) {
+	got, w, err := st.pending(id, after, wait > 0)
+	if w == nil {
+		return got, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+		return w.got, w.err
+	case <-timer.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	// A message may have come at this very moment. If its TTL is zero this is
+	// the only one to tell of it.
+	if st.leave(id, w); w.got != nil || w.err != nil {
+		return w.got, w.err
+	}
+	return nil, err
+}
+
+// pending returns the messages after the given one, or, if there is none and
+// enter is true, a waiter for the next.
+func (st *store) pending(id string, after uint64, enter bool) ([]Message, *waiter, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub, err := st.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	st.prune(sub)
+	var got []Message
+	for _, m := range sub.messages {
+		if m.Seq > after {
+			got = append(got, m.Message)
+		}
+	}
+	if got != nil || !enter {
+		return got, nil, nil
+	}
+	w := &waiter{after: after, done: make(chan struct{})}
+	sub.waiters = append(sub.waiters, w)
+	return nil, w, nil
+}
+
+// leave makes w wait no longer.
+func (st *store) leave(id string, w *waiter) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if sub := st.byID[id]; sub != nil {
+		sub.waiters = slices.DeleteFunc(sub.waiters, func(other *waiter) bool { return other == w })
+	}
+}
+
+// MarshalJSON writes the message as the REST channel does, with ttl in seconds
+// and body in base64url without padding.
+func (m Message) MarshalJSON() ([]byte, error) {
+	headers := make(map[string]string)
+	for name, value := range map[string]string{"content-encoding": m.Encoding, "encryption": m.Encryption, "crypto-key": m.CryptoKey} {
+		if value != "" {
+			headers[name] = value
+		}
+	}
+	return marshal(struct {
+		ID      string            `json:"id"`
+		Seq     uint64            `json:"seq"`
+		Time    time.Time         `json:"time"`
+		TTL     int64             `json:"ttl"`
+		Urgency string            `json:"urgency"`
+		Topic   string            `json:"topic"`
+		Headers map[string]string `json:"headers"`
+		Body    string            `json:"body"`
+	}{m.ID, m.Seq, m.Time.UTC(), int64(m.TTL / time.Second), m.Urgency, m.Topic, headers, b64.Encode(m.Body)})
+}

@@ -1,0 +1,102 @@
+package pushservice
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// authorize checks who sends the message (RFC 8292 section 4.2). A subscription
+// without key takes messages without a token, but no invalid token. The answer
+// to all that is wrong is 401, as in autopush, where the RFC also allows 403.
+func authorize(h http.Header, key vapid.PublicKey, origin string) error {
+	const invalid = "Invalid VAPID token"
+	values := h.Values("Authorization")
+	if len(values) > 1 {
+		return unauthorized(invalid, "the request has %d Authorization headers", len(values))
+	}
+	value := strings.TrimSpace(strings.Join(values, ""))
+	if value == "" {
+		if key.IsZero() {
+			return nil
+		}
+		return unauthorized("Missing VAPID token", "the subscription is restricted to an application server key, and the request has no Authorization header")
+	}
+	if err := checkForm(value, joined(h, "Crypto-Key")); err != nil {
+		return err
+	}
+	token, err := vapid.ParseToken(value, joined(h, "Crypto-Key"))
+	if err != nil {
+		return unauthorized(invalid, "%v", err)
+	}
+	if k := token.PublicKey(); !key.IsZero() && k != key {
+		return unauthorized("VAPID public key mismatch", "the message is signed with the key %s, the subscription was made for %s", k, key)
+	}
+	var claims *vapid.ClaimsError
+	switch err := token.Verify(origin); {
+	case err == nil:
+		return nil
+	case !errors.As(err, &claims):
+		return unauthorized(invalid, "%v", err)
+	}
+	switch p := claims.Problems[0]; p.Part {
+	case "aud":
+		return unauthorized("Invalid VAPID audience", "%s", p.Message)
+	case "exp":
+		if c, err := token.Claims(); err == nil && time.Until(c.Expires) > vapid.MaxLifetime {
+			return unauthorized("The VAPID token expiration is too long", "%s", p.Message)
+		}
+		return unauthorized(invalid, "%s", p.Message)
+	default:
+		return unauthorized(invalid, "%s", p.Message)
+	}
+}
+
+// checkForm finds what is missing for package vapid to read the token, in the
+// words of autopush.
+func checkForm(authorization, cryptoKey string) error {
+	scheme, rest, _ := strings.Cut(authorization, " ")
+	switch strings.ToLower(scheme) {
+	case "vapid":
+		list, err := parseList(rest)
+		if err != nil {
+			return unauthorized("Invalid VAPID token", "Authorization: %v", err)
+		}
+		if len(all(list, "t")) == 0 {
+			return unauthorized("Missing VAPID token", "Authorization has no parameter t")
+		}
+		k := all(list, "k")
+		if len(k) == 0 {
+			return unauthorized("Missing VAPID public key", "Authorization has no parameter k")
+		}
+		return checkKey("k", k[0])
+	case "webpush", "bearer": // the scheme of draft-ietf-webpush-vapid-01
+		list, err := parseList(cryptoKey)
+		if err != nil {
+			return badEncryption("Invalid Crypto-Key header", "%v", err)
+		}
+		k := all(list, "p256ecdsa")
+		if len(k) == 0 {
+			return badEncryption("Missing p256ecdsa in Crypto-Key header", "the scheme %s has the application server key there", scheme)
+		}
+		return checkKey("p256ecdsa", k[0])
+	}
+	// The text does not repeat what may be a bare token.
+	_, err := vapid.ParseToken(authorization, cryptoKey)
+	return unauthorized("Unknown auth scheme", "%v, expected vapid", err)
+}
+
+func checkKey(name, value string) error {
+	b, err := b64.Decode(value)
+	if err == nil {
+		_, err = parseKey(b)
+	}
+	if err != nil {
+		return unauthorized("Invalid VAPID public key", "%s: %v", name, err)
+	}
+	return nil
+}
