@@ -39,7 +39,19 @@ type Claims struct {
 	// sub are ignored.
 	Extra map[string]any
 
-	written []Problem // what [ParseClaims] saw in the text and the fields cannot show
+	written []written // what [ParseClaims] saw in the text and the fields cannot show
+}
+
+// written is a problem with how a claim was written. It is none any more when
+// the claim has got another value since.
+type written struct {
+	Problem
+	audience string
+	expires  time.Time
+}
+
+func (w written) stands(c Claims) bool {
+	return w.audience == c.Audience && w.Part == "aud" || w.expires.Equal(c.Expires) && w.Part == "exp"
 }
 
 // Severity tells how sure it is that a push service refuses a token.
@@ -166,12 +178,15 @@ func ParseClaims(data []byte) (Claims, error) {
 			c.Extra[name] = v
 		}
 	}
-	slices.SortFunc(c.written, func(a, b Problem) int { return strings.Compare(a.Part, b.Part) })
+	slices.SortStableFunc(c.written, func(a, b written) int { return strings.Compare(a.Part, b.Part) })
+	for i := range c.written {
+		c.written[i].audience, c.written[i].expires = c.Audience, c.Expires
+	}
 	return c, nil
 }
 
 func (c *Claims) note(part string, s Severity, message, advice string) {
-	c.written = append(c.written, Problem{part, s, message, advice})
+	c.written = append(c.written, written{Problem: Problem{part, s, message, advice}})
 }
 
 func describe(v any) string {
@@ -252,6 +267,9 @@ func Origin(endpoint string) (string, error) {
 		return "", fmt.Errorf("the endpoint is no valid URL: %w", err)
 	}
 	scheme := strings.ToLower(u.Scheme)
+	if scheme == "" {
+		return "", errors.New("the endpoint is no absolute URL, expected https://…")
+	}
 	if scheme != "https" && scheme != "http" {
 		return "", fmt.Errorf("the endpoint's scheme is %q, expected https", u.Scheme)
 	}
@@ -282,7 +300,12 @@ func NormalizeSubject(s string) string {
 // sent now, gravest first. A token should be sent when nothing is worse than
 // [Advice].
 func (c Claims) Check() []Problem {
-	problems := slices.Clone(c.written)
+	var problems []Problem
+	for _, w := range c.written {
+		if w.stands(c) {
+			problems = append(problems, w.Problem)
+		}
+	}
 	add := func(part string, s Severity, message, advice string) {
 		problems = append(problems, Problem{part, s, message, advice})
 	}
@@ -336,10 +359,10 @@ func span(d time.Duration) string {
 	switch {
 	case days > 365:
 		return fmt.Sprintf("%d years", days/365)
-	case days > 0:
+	case days > 1:
 		return fmt.Sprintf("%dd%dh", days, h)
-	case h > 0:
-		return fmt.Sprintf("%dh%dm", h, m)
+	case days > 0 || h > 0:
+		return fmt.Sprintf("%dh%dm", days*24+h, m)
 	case m > 0:
 		return fmt.Sprintf("%dm%ds", m, s)
 	}
@@ -392,8 +415,8 @@ func checkSubject(sub string, add addProblem) {
 		}
 	default:
 		advice := "write it as mailto:you@your.domain or https://your.domain/contact"
-		if fixed := NormalizeSubject(sub); fixed != sub {
-			advice = "write it as " + fixed
+		if fixed := NormalizeSubject(strings.TrimSpace(sub)); fixed != sub {
+			advice = fmt.Sprintf("write it as %q", fixed)
 		} else if strings.Contains(sub, ".") && !strings.ContainsAny(sub, ":/@ ") {
 			advice = "write it as https://" + sub
 		}

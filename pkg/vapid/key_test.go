@@ -214,6 +214,25 @@ func TestShortScalar(t *testing.T) {
 	}
 }
 
+func TestRawKeyBeginsLikeText(t *testing.T) {
+	for _, first := range []byte{'{', '"', ' ', '\n', '0', '-', 0xff, 0xfe, 0xef} {
+		raw := append([]byte{first}, bytes.Repeat([]byte{0x81}, 30)...)
+		for _, last := range []byte{' ', '\n', '}', 0x81} {
+			raw := append(bytes.Clone(raw), last)
+			k, err := ParseKey(raw)
+			if err != nil {
+				if first != 0xff { // above the order of the curve
+					t.Errorf("%x: %v", raw, err)
+				}
+				continue
+			}
+			if got, err := k.Marshal(FormatRaw); err != nil || !bytes.Equal(got, raw) {
+				t.Errorf("%x was read as %x, %v", raw, got, err)
+			}
+		}
+	}
+}
+
 func TestFormatsRoundTrip(t *testing.T) {
 	k, err := GenerateKey()
 	if err != nil {

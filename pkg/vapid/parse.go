@@ -113,10 +113,10 @@ func recognise(data []byte, depth int) (found, error) {
 		return found{}, refuse("found nothing, "+expectedPrivate, "make a key with: webpush gen")
 	case strings.Contains(text, "-----BEGIN "):
 		return fromPEM(text)
+	case !isText(data): // before JSON: the first byte of a raw key may be a brace
+		return fromBytes(data)
 	case strings.HasPrefix(text, "{"):
 		return fromJSON(text, depth)
-	case !isText(data):
-		return fromBytes(data)
 	}
 	if f, ok, err := fromLabels(text, depth); ok {
 		return f, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -134,6 +135,8 @@ func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprint(s, t.String()) }
 // LogValue is String, so that log/slog does not write the token.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
+var schemeLike = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,15}$`)
+
 func badHeader(format string, a ...any) error {
 	return &Error{Part: "authorization", Problem: fmt.Sprintf(format, a...),
 		hint: "expected: vapid t=<token>, k=<application server key>"}
@@ -177,7 +180,10 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 		if strings.Count(scheme, ".") == 2 && rest == "" {
 			return nil, badHeader("found a bare token without its scheme and key")
 		}
-		return nil, badHeader("found the scheme %q", shorten(scheme))
+		if !schemeLike.MatchString(scheme) { // or it may be a secret, which is not shown
+			return nil, badHeader("found text that begins with no scheme, expected vapid or WebPush")
+		}
+		return nil, badHeader("found the scheme %q, expected vapid or WebPush", scheme)
 	}
 	t := &Token{jwt: signed}
 	point, err := b64.Decode(k)

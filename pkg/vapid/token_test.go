@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -262,7 +263,7 @@ func TestCheckClaims(t *testing.T) {
 			"user info":      {with(func(c *Claims) { c.Audience = "https://a@push.example.net" }), "aud", Lenient, "no bare origin"},
 			"no exp":         {with(func(c *Claims) { c.Expires = time.Time{} }), "exp", Fatal, "missing"},
 			"now":            {with(func(c *Claims) { c.Expires = now }), "exp", Fatal, "ago"},
-			"past":           {with(func(c *Claims) { c.Expires = now.Add(-26 * time.Hour) }), "exp", Fatal, "1d2h ago"},
+			"past":           {with(func(c *Claims) { c.Expires = now.Add(-26 * time.Hour) }), "exp", Fatal, "26h0m ago"},
 			"24 h and 1 s":   {with(func(c *Claims) { c.Expires = now.Add(MaxLifetime + time.Second) }), "exp", Fatal, "24 h at most"},
 			"24 h":           {with(func(c *Claims) { c.Expires = now.Add(MaxLifetime) }), "exp", Advice, "clock is behind"},
 			"soon":           {with(func(c *Claims) { c.Expires = now.Add(5 * time.Second) }), "exp", Advice, "only 5s"},
@@ -469,6 +470,51 @@ func BenchmarkSign(b *testing.B) {
 	for b.Loop() {
 		if _, err := k.Sign(c); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestWrittenProblemsEndWithTheValue: how a claim was written matters no more
+// when it has got another value.
+func TestWrittenProblemsEndWithTheValue(t *testing.T) {
+	in := func(d time.Duration) string { return fmt.Sprint(time.Now().Add(d).Unix()) }
+	c, err := ParseClaims([]byte(`{"aud": ["https://push.example.net"], "exp": "` + in(time.Hour) + `", "sub": "mailto:ops@example.com"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := func(c Claims) (parts []string) {
+		for _, p := range c.Check() {
+			parts = append(parts, p.Part)
+		}
+		return parts
+	}
+	if got := parts(c); !slices.Equal(got, []string{"aud", "exp"}) {
+		t.Errorf("as it was read: problems with %q, want aud and exp", got)
+	}
+	c.Audience = "https://push.example.org"
+	if got := parts(c); !slices.Equal(got, []string{"exp"}) {
+		t.Errorf("with another aud: problems with %q, want exp", got)
+	}
+	c.Expires = time.Now().Add(2 * time.Hour)
+	if got := parts(c); got != nil {
+		t.Errorf("with another aud and exp: problems with %q", got)
+	}
+}
+
+// TestParseTokenShowsNoSecret: what stands where a scheme is expected may be a
+// private key that was given by mistake.
+func TestParseTokenShowsNoSecret(t *testing.T) {
+	for _, text := range []string{
+		"943WICKkdu3z78pnY0gXw143biOoCacwsVkQyhxjxFs",
+		"943WICKkdu3z78pnY0gXw143biOoCacwsVkQyhxjxFs more",
+		"eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9.eyJhdWQi",
+		"Basic 943WICKkdu3z78pn",
+	} {
+		_, err := ParseToken(text, "")
+		if err == nil {
+			t.Errorf("%q is taken", text)
+		} else if strings.Contains(err.Error(), "943W") || strings.Contains(err.Error(), "eyJ") {
+			t.Errorf("the error repeats it: %v", err)
 		}
 	}
 }

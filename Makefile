@@ -1,0 +1,81 @@
+# make help lists the targets.
+GO       ?= go
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+FUZZTIME ?= 5s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+SHELLS    = bash zsh fish powershell
+
+.PHONY: help build test check lint race fuzz bench man completions cross install uninstall snapshot clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build ./webpush
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o webpush .
+
+test: ## run the tests: quick, and needs nothing but Go
+	$(GO) test ./...
+
+check: lint race fuzz cross ## everything that must hold: what continuous integration runs
+
+lint: ## gofmt, go.mod, vet, staticcheck; govulncheck where its database can be reached
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@if $(GO) run $(GOVULNCHECK) ./... > .govulncheck.out 2>&1; then tail -n 1 .govulncheck.out; \
+	elif grep -q 'GO-20' .govulncheck.out; then cat .govulncheck.out; rm -f .govulncheck.out; exit 1; \
+	else echo 'SKIPPED govulncheck: its database cannot be reached from here'; fi; rm -f .govulncheck.out
+
+race: ## run the tests with the race detector
+	$(GO) test -race ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (5s)
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "fuzz $$pkg $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: build ## measure encryption, requests and the start of a command, as ratios to the limit in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
+	@sh cmd/testdata/startup.sh ./webpush
+
+man: ## write the manual pages from the commands
+	$(GO) test ./cmd -run '^TestManPages$$' -update
+
+completions: build ## write the shells' completion scripts to completions/
+	@mkdir -p completions
+	@for s in $(SHELLS); do ./webpush completion $$s > completions/webpush.$$s || exit 1; done
+
+cross: ## compile for every platform that is released
+	@for p in $(PLATFORMS); do \
+		echo "build $$p"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null . || exit 1; \
+	done
+
+install: build completions ## install to DESTDIR and PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 0755 webpush $(DESTDIR)$(PREFIX)/bin/webpush
+	install -m 0644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 0644 completions/webpush.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/webpush
+	install -m 0644 completions/webpush.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush
+	install -m 0644 completions/webpush.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
+
+uninstall: ## remove what install wrote
+	rm -f $(DESTDIR)$(PREFIX)/bin/webpush $(DESTDIR)$(PREFIX)/share/man/man1/webpush.1 $(DESTDIR)$(PREFIX)/share/man/man1/webpush-*.1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/webpush $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
+
+snapshot: ## build the release's archives and packages into dist/, without publishing
+	$(GO) run $(GORELEASER) release --snapshot --clean
+
+clean: ## remove what the other targets made
+	rm -rf webpush dist completions

@@ -1,0 +1,53 @@
+package cmd
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+func newAppServerKeyCmd(s *streams) *cobra.Command {
+	var key keyFlag
+	format := newEnum("base64url", "base64url", "hex", "uint8array", "raw", "jwk", "pem")
+	c := &cobra.Command{
+		Use:     "app-server-key",
+		Aliases: []string{"applicationServerKey"},
+		Short:   "Print the application server key for pushManager.subscribe",
+		Long: `app-server-key prints the public half of a key as the page needs it:
+
+  registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: '…'})
+
+It takes a private or a public key. uint8array is a JavaScript expression, raw
+the 65 bytes themselves, pem the content of public_key.pem.`,
+		Example: `  webpush app-server-key
+  webpush app-server-key -k public_key.pem --format uint8array
+  webpush app-server-key --format pem > public_key.pem`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if s.json && format.changed && format.String() != string(vapid.FormatBase64URL) {
+				return usage("", "--json prints the key as base64url and does not go with --format %s", format.String())
+			}
+			public, err := key.loadPublic(s)
+			if err != nil {
+				return err
+			}
+			b, err := public.Marshal(vapid.Format(format.String()))
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return s.printJSON(map[string]string{"applicationServerKey": public.String()})
+			}
+			if f := format.String(); f != "raw" && !strings.HasSuffix(string(b), "\n") {
+				b = append(b, '\n')
+			}
+			return s.output("", b)
+		},
+	}
+	key.addFlags(c)
+	c.Flags().Var(&format, "format", "how to print it: base64url, hex, uint8array, raw, jwk, pem")
+	completeEnum(c, "format", &format)
+	return c
+}

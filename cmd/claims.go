@@ -1,0 +1,228 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// defaultClaims is the claims file that is looked for in the current folder.
+const defaultClaims = "claims.json"
+
+// claimsFlags are the options that make claims. A command that sends gets the
+// audience from the subscription; one that only signs is told it.
+type claimsFlags struct {
+	cmd       *cobra.Command
+	subject   string
+	audience  string
+	expiresIn durationFlag
+	scheme    enumFlag
+	noStrict  bool
+}
+
+func (o *claimsFlags) addFlags(c *cobra.Command) {
+	o.cmd = c
+	o.scheme = newEnum("vapid", "vapid", "webpush")
+	f := c.Flags()
+	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI`")
+	f.StringVar(&o.audience, "audience", "", "aud: the push service's origin, a `URL` (default: the endpoint's)")
+	o.expiresIn.value = vapid.DefaultLifetime
+	f.Var(&o.expiresIn, "expires-in", "exp: for how long the token is good, at most 24h")
+	f.Var(&o.scheme, "scheme", "of the header: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)")
+	f.BoolVar(&o.noStrict, "no-strict", false, "only warn of claims that some push services take: aud that is no origin, sub of another kind, exp that is no whole number")
+	asSetting(f, "subject", "expires-in", "scheme", "no-strict")
+	completeEnum(c, "scheme", &o.scheme)
+}
+
+// load returns the claims from file and options. Where file is empty,
+// claims.json in the current folder counts if no subject was given. aud and
+// exp are filled by complete.
+func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
+	var c vapid.Claims
+	name := file
+	if name == "" && !given(o.cmd, "subject") && exists(defaultClaims) {
+		name = defaultClaims
+	}
+	if name != "" {
+		b, err := s.input(name, "the claims")
+		if errors.Is(err, fs.ErrNotExist) {
+			err = withHint(err, `claims look like {"sub": "mailto:you@your.domain"}; --subject does without a file`)
+		}
+		if err != nil {
+			return c, err
+		}
+		if c, err = vapid.ParseClaims(b); err != nil {
+			return c, within(inputName(name), err)
+		}
+	}
+	switch subject := vapid.NormalizeSubject(o.subject); {
+	case subject == "":
+	case c.Subject == "" || source(o.cmd, "subject") == "--subject":
+		c.Subject = subject
+	}
+	c.Subject = vapid.NormalizeSubject(c.Subject)
+	if o.expiresIn.value <= 0 || o.expiresIn.value > vapid.MaxLifetime {
+		return c, usage("leave it out for 12h", "--expires-in is %s, expected more than 0 and at most 24h", o.expiresIn.String())
+	}
+	if source(o.cmd, "expires-in") == "--expires-in" {
+		c.Expires = time.Time{}
+	}
+	return c, nil
+}
+
+// complete fills aud with the endpoint's origin, and exp. An aud that was
+// written into a file for another push service does not count.
+func (o *claimsFlags) complete(s *streams, c *vapid.Claims, origin string) {
+	if o.audience != "" {
+		c.Audience = o.audience
+		if origin != "" && c.Audience != origin {
+			s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.audience, origin), "leave --audience away to have it filled")
+		}
+	} else if origin != "" {
+		c.Audience = origin
+	}
+	if c.Expires.IsZero() {
+		c.Expires = time.Now().Add(o.expiresIn.value)
+	}
+}
+
+// check tells of problems with the claims: as warnings, or as an error.
+func (o *claimsFlags) check(s *streams, c vapid.Claims) error {
+	for _, p := range c.Check() {
+		switch {
+		case p.Severity == vapid.Advice, p.Severity == vapid.Lenient && o.noStrict:
+			s.warn(p.Message, p.Advice)
+		case p.Part == "aud" && c.Audience == "":
+			return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
+		case p.Severity == vapid.Lenient:
+			return withHint(p, joinHints(p.Advice, "--no-strict signs it all the same"))
+		default:
+			return p
+		}
+	}
+	return nil
+}
+
+func joinHints(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+type signOptions struct {
+	key          keyFlag
+	claims       claimsFlags
+	endpoint     string
+	subscription string
+}
+
+func newSignCmd(s *streams) *cobra.Command {
+	var o signOptions
+	c := &cobra.Command{
+		Use:   "sign [claims.json]",
+		Short: "Sign VAPID claims and print the HTTP headers",
+		Long: `sign makes the headers by which a push service knows who sends (RFC 8292).
+The claims come from a JSON file (- for standard input), or else from
+--subject, or else from claims.json in the current folder. Further claims in
+the file are kept. aud is filled with the origin of --endpoint or of the
+subscription given with -f, and exp with 12 hours from now: the 24 hours that
+are allowed are refused by services whose clock is behind.`,
+		Example: `  webpush sign claims.json --endpoint https://fcm.googleapis.com/fcm/send/abc
+  webpush sign claims.json --json
+  webpush sign --subject mailto:ops@example.com -f subscription.json --scheme webpush`,
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := exclusive(c, "endpoint", "subscription"); err != nil {
+				return err
+			}
+			file := ""
+			if len(args) == 1 {
+				file = args[0]
+			}
+			return runSign(s, o, file)
+		},
+		ValidArgsFunction: completeJSON,
+	}
+	o.key.addFlags(c)
+	o.claims.addFlags(c)
+	c.Flags().StringVar(&o.endpoint, "endpoint", "", "fill aud from the endpoint `URL`")
+	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "fill aud from the endpoint of the subscription in `FILE`")
+	return c
+}
+
+func runSign(s *streams, o signOptions, file string) error {
+	claims, err := o.claims.load(s, file)
+	if err != nil {
+		return err
+	}
+	origin := ""
+	switch {
+	case o.endpoint != "":
+		if origin, err = vapid.Origin(o.endpoint); err != nil {
+			return wrongFlag("endpoint", withHint(err, "give the endpoint of a subscription, https://…"))
+		}
+	case o.subscription != "":
+		sub, err := loadSubscription(s, o.subscription)
+		if err != nil {
+			return err
+		}
+		origin = sub.Origin()
+	}
+	if aud := claims.Audience; origin != "" && o.claims.audience == "" && aud != "" && aud != origin {
+		s.warn(fmt.Sprintf("aud of the claims is %q; the endpoint's origin %q is used instead", aud, origin), "leave aud out of the claims file")
+	}
+	o.claims.complete(s, &claims, origin)
+	if err := o.claims.check(s, claims); err != nil {
+		return err
+	}
+	key, err := o.key.load(s)
+	if err != nil {
+		return err
+	}
+	token, err := key.SignUnchecked(claims) // checked above, where warnings are told
+	if err != nil {
+		return err
+	}
+	headers := token.Headers(vapid.Scheme(o.claims.scheme.String()))
+	if s.json {
+		return s.printJSON(headers)
+	}
+	for _, name := range []string{"Authorization", "Crypto-Key"} {
+		if v, ok := headers[name]; ok {
+			fmt.Fprintf(s.out, "%s: %s\n", name, v)
+		}
+	}
+	return nil
+}
+
+// loadSubscription reads the one subscription of -f.
+func loadSubscription(s *streams, name string) (*webpush.Subscription, error) {
+	b, err := s.input(name, "the subscription")
+	if err != nil {
+		var no *reworded
+		if errors.As(err, &no) {
+			err = withHint(err, "save what JSON.stringify(subscription) gives in the browser; for a first try: webpush gen --receiver")
+		}
+		return nil, err
+	}
+	sub, err := webpush.ParseSubscription(b)
+	return sub, within(inputName(name), err)
+}
+
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
+
+func completeJSON(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
+}

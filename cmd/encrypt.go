@@ -1,0 +1,212 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"encoding/base64"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+type encryptOptions struct {
+	payload      payloadFlags
+	subscription string
+	output       string
+}
+
+func newEncryptCmd(s *streams) *cobra.Command {
+	var o encryptOptions
+	c := &cobra.Command{
+		Use:   "encrypt",
+		Short: "Encrypt a payload for a subscription",
+		Long: `encrypt makes the body of a push message (RFC 8291) with a fresh key and salt.
+The body goes to standard output or to -o FILE, the headers that must go with it
+to standard error; --json prints both as one object, the body as base64url.`,
+		Example: `  webpush encrypt -f subscription.json -p "hi" -o body.bin
+  webpush encrypt -f subscription.json -p "hi" --json
+  webpush encrypt -f subscription.json --title Hello --body World -e aesgcm --json`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return runEncrypt(s, o) },
+	}
+	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "write the body to `FILE`; - for standard output even if that is a terminal")
+	inGroup(c.Flags(), "Flags")
+	o.payload.addFlags(c)
+	return c
+}
+
+// encrypted is what encrypt --json prints and decrypt reads.
+type encrypted struct {
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+func runEncrypt(s *streams, o encryptOptions) error {
+	if o.subscription == "" {
+		return usage("-f subscription.json; for a first try make one with: webpush gen --receiver", "encrypt needs a subscription")
+	}
+	sub, err := loadSubscription(s, o.subscription)
+	if err != nil {
+		return err
+	}
+	if sub.Recipient() == nil {
+		return withHint(fmt.Errorf("%s: the subscription has no keys, so nothing can be encrypted for it", inputName(o.subscription)),
+			"take the subscription from the browser again, with JSON.stringify(subscription)")
+	}
+	payload, err := o.payload.load(s)
+	if err != nil {
+		return err
+	}
+	if payload == nil {
+		return usage("-p TEXT, --payload-file FILE, or --title and so on", "encrypt needs a payload")
+	}
+	var m webpush.Message
+	if err := o.payload.fill(&m); err != nil {
+		return err
+	}
+	made, err := sub.Recipient().Encrypt(payload, ece.Options{Encoding: m.Encoding, Pad: m.Pad, MaxBody: m.MaxBody})
+	if err != nil {
+		return err
+	}
+	headers := map[string]string{"Content-Encoding": string(made.Encoding)}
+	if made.Encoding == ece.AESGCM {
+		headers["Encryption"], headers["Crypto-Key"] = made.Encryption(), made.CryptoKey()
+	}
+	if s.json {
+		b, err := marshal(encrypted{headers, base64.RawURLEncoding.EncodeToString(made.Body)}, "  ")
+		if err != nil {
+			return err
+		}
+		return s.output(o.output, b)
+	}
+	if err := s.output(o.output, made.Body); err != nil {
+		return err
+	}
+	for _, name := range []string{"Content-Encoding", "Encryption", "Crypto-Key"} {
+		if v, ok := headers[name]; ok {
+			fmt.Fprintf(s.err, "%s: %s\n", name, v)
+		}
+	}
+	return nil
+}
+
+type decryptOptions struct {
+	receiver   string
+	encoding   enumFlag
+	encryption string
+	cryptoKey  string
+	output     string
+}
+
+func newDecryptCmd(s *streams) *cobra.Command {
+	o := decryptOptions{encoding: newEnum("", string(ece.AES128GCM), string(ece.AESGCM))}
+	c := &cobra.Command{
+		Use:   "decrypt [body.bin]",
+		Short: "Decrypt a push message with the receiver's keys",
+		Long: `decrypt gives back the payload of a message body, as a browser does it. The
+receiver's keys are those that webpush gen --receiver makes. The body is a file
+or standard input: the bytes themselves, or what webpush encrypt --json printed.
+A body in aesgcm needs the headers Encryption and Crypto-Key besides.`,
+		Example: `  webpush decrypt --receiver receiver.json body.bin
+  webpush encrypt -f subscription.json -p hi --json | webpush decrypt --receiver receiver.json
+  webpush decrypt --receiver receiver.json --encryption 'salt=…' --crypto-key 'dh=…' body.bin`,
+		Args: atMostOne,
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := "-"
+			if len(args) == 1 {
+				name = args[0]
+			}
+			return runDecrypt(s, o, name)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.receiver, "receiver", "receiver.json", "the receiver's keys, a `FILE` from webpush gen --receiver")
+	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm or aesgcm (default: aesgcm when its headers are given)")
+	f.StringVar(&o.encryption, "encryption", "", "aesgcm: the `VALUE` of the Encryption header")
+	f.StringVar(&o.cryptoKey, "crypto-key", "", "aesgcm: the `VALUE` of the Crypto-Key header")
+	f.StringVarP(&o.output, "output", "o", "", "write the payload to `FILE`; - for standard output even if that is a terminal")
+	completeEnum(c, "encoding", &o.encoding)
+	return c
+}
+
+func runDecrypt(s *streams, o decryptOptions, name string) error {
+	keys, err := s.input(o.receiver, "the receiver's keys")
+	if err != nil {
+		return withHint(err, "make a receiver with: webpush gen --receiver")
+	}
+	var id ece.Identity
+	if err := json.Unmarshal(keys, &id); err != nil {
+		if strings.Contains(string(keys), `"endpoint"`) {
+			return withHint(fmt.Errorf("%s is a subscription, which has no private key", inputName(o.receiver)),
+				"only the receiver can decrypt: give the file that webpush gen --receiver made")
+		}
+		return within(inputName(o.receiver), jsonProblem(err))
+	}
+	body, err := s.inputBytes(name, "the body")
+	if err != nil {
+		return err
+	}
+	if trimmed := strings.TrimSpace(string(text(body))); strings.HasPrefix(trimmed, "{") {
+		var e encrypted
+		if err := json.Unmarshal([]byte(trimmed), &e); err == nil && e.Headers != nil {
+			if body, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(e.Body, "=")); err != nil {
+				return within(inputName(name), fmt.Errorf("the body is damaged: %w", err))
+			}
+			for header, v := range e.Headers {
+				switch strings.ToLower(header) {
+				case "content-encoding":
+					if o.encoding.value == "" {
+						o.encoding.value = v
+					}
+				case "encryption":
+					o.encryption = v
+				case "crypto-key":
+					o.cryptoKey = v
+				}
+			}
+		}
+	}
+	if o.encoding.value == "" {
+		o.encoding.value = string(ece.AES128GCM)
+		if o.encryption != "" {
+			o.encoding.value = string(ece.AESGCM)
+		}
+	}
+	encoding, err := ece.ParseEncoding(o.encoding.value)
+	if err != nil {
+		return err
+	}
+	if encoding == ece.AESGCM && (o.encryption == "" || o.cryptoKey == "") {
+		return usage("give the values of the request's headers: --encryption 'salt=…' --crypto-key 'dh=…'", "a body in aesgcm needs the headers Encryption and Crypto-Key")
+	}
+	m, err := ece.ParseMessage(encoding, o.encryption, o.cryptoKey, body)
+	if err != nil {
+		return err
+	}
+	payload, err := id.Decrypt(m)
+	if err != nil {
+		return within(inputName(name), err)
+	}
+	if s.json {
+		result := map[string]any{"payloadBase64url": base64.RawURLEncoding.EncodeToString(payload)}
+		if utf8.Valid(payload) {
+			result["payload"] = string(payload)
+		}
+		return s.printJSON(result)
+	}
+	return s.output(o.output, payload)
+}
+
+// jsonProblem words an error of encoding/json for people.
+func jsonProblem(err error) error {
+	if hintOf(err) != "" || !strings.HasPrefix(err.Error(), "json:") && !strings.Contains(err.Error(), "JSON input") && !strings.HasPrefix(err.Error(), "invalid character") {
+		return err
+	}
+	return withHint(fmt.Errorf("the receiver's keys are no valid JSON: %w", err), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
+}

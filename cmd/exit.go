@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitGone        = 4
+	exitRejected    = 5
+	exitTemporary   = 6
+	exitInterrupted = 130
+)
+
+// exitCode maps an error to the exit code.
+func exitCode(err error) int {
+	var (
+		wrong  *usageError
+		answer *webpush.Error
+	)
+	switch {
+	case errors.As(err, &wrong):
+		return exitUsage
+	case errors.As(err, &answer):
+		switch {
+		case answer.Gone():
+			return exitGone
+		case answer.Temporary():
+			return exitTemporary
+		case answer.Status != 0:
+			return exitRejected
+		}
+	}
+	return exitFailure
+}
+
+// usageError is a wrong command line.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// Hint names the next step: that of the cause, where it has one.
+func (e *usageError) Hint() string {
+	if e.hint == "" {
+		return hintOf(e.err)
+	}
+	return e.hint
+}
+
+func usage(hint, format string, a ...any) error {
+	return &usageError{fmt.Errorf(format, a...), hint}
+}
+
+// wrongFlag says which option holds a value that a package refused.
+func wrongFlag(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage(hintOf(err), "--%s: %w", name, err)
+}
+
+// silentError is a failure that the command has told already.
+type silentError struct{}
+
+func (*silentError) Error() string { return "failed" }
+
+// hinted is an error with the next step to take.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+func (h *hinted) Hint() string  { return h.hint }
+
+func withHint(err error, hint string) error { return &hinted{err, hint} }
+
+// hintOf returns the hint of the outermost error that has one.
+func hintOf(err error) string {
+	for err != nil {
+		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
+			return h.Hint()
+		}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				if h := hintOf(e); h != "" {
+					return h
+				}
+			}
+		}
+		err = errors.Unwrap(err)
+	}
+	return ""
+}
+
+// within puts the name of a file before an error about its content.
+func within(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}

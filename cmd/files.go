@@ -1,0 +1,236 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf16"
+)
+
+// maxInput is how large a key, subscription or claims file may be. Payloads
+// have their own, smaller limit.
+const maxInput = 1 << 20
+
+// input reads text from a file, or from standard input for "-". what names it
+// in errors. A byte order mark is taken away.
+func (s *streams) input(name, what string) ([]byte, error) {
+	b, err := s.inputBytes(name, what)
+	return text(b), err
+}
+
+// inputBytes reads a file as it is, or standard input for "-", which only one
+// option can have.
+func (s *streams) inputBytes(name, what string) ([]byte, error) {
+	if name != "-" {
+		return readBytes(name)
+	}
+	if s.stdinFor != "" {
+		return nil, usage("give one of them as a file", "standard input is asked for twice: for %s and for %s", s.stdinFor, what)
+	}
+	s.stdinFor = what
+	if s.inTTY && s.errTTY {
+		s.note("reading %s from the terminal; end with Ctrl-D", what)
+	}
+	return readAll(s.in, "standard input")
+}
+
+// readFile reads a text file; see input.
+func readFile(name string) ([]byte, error) {
+	b, err := readBytes(name)
+	return text(b), err
+}
+
+// readBytes reads a whole file of at most maxInput bytes.
+func readBytes(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fileProblem(name, err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder, expected a file", name)
+	}
+	return readAll(f, name)
+}
+
+func readAll(r io.Reader, name string) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return nil, fileProblem(name, err)
+	}
+	if len(b) > maxInput {
+		return nil, fmt.Errorf("%s is larger than 1 MiB, which nothing that belongs there is", name)
+	}
+	return b, nil
+}
+
+// fileProblem words an error of the file system; it stays recognisable to errors.Is.
+func fileProblem(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &reworded{name + ": there is no such file", err}
+	case errors.Is(err, fs.ErrPermission):
+		return &reworded{name + ": no permission", err}
+	case errors.Is(err, fs.ErrExist):
+		return &reworded{name + " exists already", err}
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+type reworded struct {
+	text string
+	err  error
+}
+
+func (e *reworded) Error() string { return e.text }
+func (e *reworded) Unwrap() error { return e.err }
+
+// text turns what Windows' shells write with > (UTF-16) into UTF-8 and drops a
+// byte order mark. Bytes that only begin like that, as a key may, stay.
+func text(b []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	default:
+		return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	}
+	if len(b)%2 != 0 {
+		return b
+	}
+	units := make([]uint16, 0, len(b)/2)
+	ascii := 0
+	for i := 2; i < len(b); i += 2 {
+		u := order.Uint16(b[i:])
+		units = append(units, u)
+		if u < 0x80 {
+			ascii++
+		}
+	}
+	if ascii*2 < len(units) {
+		return b
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
+// tempFile writes data to a new file beside name, to be renamed.
+func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err error) {
+	var f *os.File
+	for range 100 {
+		temp = filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(name), rand.Uint32()))
+		if f, err = os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	if err != nil {
+		return "", fileProblem(name, err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err != nil {
+		os.Remove(temp)
+		return "", fileProblem(name, err)
+	}
+	return temp, nil
+}
+
+// replaceFile writes a file so that it has its old or its new content whatever
+// happens. A link is followed; devices and pipes are written to as they are.
+func replaceFile(name string, data []byte, mode fs.FileMode) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return fileProblem(name, err)
+		}
+		_, err = f.Write(data)
+		if err2 := f.Close(); err == nil {
+			err = err2
+		}
+		if err != nil {
+			return fileProblem(name, err)
+		}
+		return nil
+	}
+	target := name
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		target = real
+	}
+	temp, err := tempFile(target, data, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, target); err != nil {
+		os.Remove(temp)
+		return fileProblem(name, err)
+	}
+	return nil
+}
+
+// createFile writes a file that must not exist yet: it appears whole or not at
+// all. The error is fs.ErrExist when it is there.
+func createFile(name string, data []byte, mode fs.FileMode) error {
+	if _, err := os.Lstat(name); err == nil {
+		return fileProblem(name, fs.ErrExist)
+	}
+	temp, err := tempFile(name, data, mode)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	err = os.Link(temp, name) // fails when name exists, unlike a rename
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		if err != nil {
+			return fileProblem(name, err)
+		}
+		return nil
+	}
+	// No hard links here: take the name first, then put the content in its place.
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return fileProblem(name, err)
+	}
+	f.Close()
+	if err := os.Rename(temp, name); err != nil {
+		os.Remove(name)
+		return fileProblem(name, err)
+	}
+	return nil
+}
+
+// output writes a command's bytes to a file, or to standard output for "" and
+// "-"; bytes that are no text go to a terminal only for "-".
+func (s *streams) output(name string, data []byte) error {
+	if name != "" && name != "-" {
+		return replaceFile(name, data, 0o644)
+	}
+	if s.outTTY && name == "" && !printable(data) {
+		return withHint(errors.New("the result is binary, which is not written to a terminal"),
+			"write it to a file with -o FILE, or force it with -o -")
+	}
+	_, err := s.out.Write(data)
+	return err
+}
+
+func printable(b []byte) bool {
+	return strings.IndexFunc(string(b), func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == '\ufffd'
+	}) < 0
+}

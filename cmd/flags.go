@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// enumFlag is an option that takes one of a few words.
+type enumFlag struct {
+	value   string
+	allowed []string
+	changed bool
+}
+
+func newEnum(value string, allowed ...string) enumFlag {
+	return enumFlag{value: value, allowed: allowed}
+}
+
+func (e *enumFlag) String() string { return e.value }
+func (e *enumFlag) Type() string   { return "WORD" }
+func (e *enumFlag) Set(v string) error {
+	if !slices.Contains(e.allowed, v) {
+		return fmt.Errorf("%q is none of %s", v, strings.Join(e.allowed, ", "))
+	}
+	e.value, e.changed = v, true
+	return nil
+}
+
+// completeEnum lets the shell complete the words of an enumFlag.
+func completeEnum(c *cobra.Command, name string, e *enumFlag) {
+	complete(c, name, func() []string { return e.allowed })
+}
+
+// complete lets the shell complete an option.
+func complete(c *cobra.Command, name string, words func() []string) {
+	if err := c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words(), cobra.ShellCompDirectiveNoFileComp
+	}); err != nil {
+		panic(err) // a name that is no flag: seen by every test
+	}
+}
+
+// durationFlag is an option that takes a time: Go's form, days and weeks, or
+// bare seconds.
+type durationFlag struct {
+	value time.Duration
+	set   bool
+}
+
+func (d *durationFlag) String() string {
+	if !d.set && d.value == 0 {
+		return ""
+	}
+	return shortDuration(d.value)
+}
+func (d *durationFlag) Type() string { return "TIME" }
+func (d *durationFlag) Set(v string) error {
+	t, err := parseDuration(v)
+	if err != nil {
+		return err
+	}
+	d.value, d.set = t, true
+	return nil
+}
+
+func parseDuration(v string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is no length of time: write seconds, or 90s, 15m, 12h, 7d, 4w", v)
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		if n > math.MaxInt64/int64(time.Second) || n < math.MinInt64/int64(time.Second) {
+			return 0, bad
+		}
+		return time.Duration(n) * time.Second, nil
+	}
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if number, ok := strings.CutSuffix(v, suffix); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || math.IsNaN(n) || math.Abs(n) > 1e4 {
+				return 0, bad
+			}
+			return time.Duration(n * float64(unit)), nil
+		}
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return 0, bad
+	}
+	return d, nil
+}
+
+// shortDuration writes a time as parseDuration reads it, in whole units.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d%(7*24*time.Hour) == 0:
+		return fmt.Sprintf("%dw", d/(7*24*time.Hour))
+	case d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// exclusive refuses two options that contradict each other.
+func exclusive(c *cobra.Command, a, b string) error {
+	if c.Flags().Changed(a) && c.Flags().Changed(b) {
+		return usage("give one of them", "--%s and --%s do not go together", a, b)
+	}
+	return nil
+}

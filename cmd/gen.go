@@ -1,0 +1,168 @@
+package cmd
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+type genOptions struct {
+	pair             keyPair
+	privateSet       bool
+	publicSet        bool
+	format           enumFlag
+	force            bool
+	receiver         string
+	subscriptionFile string
+	endpoint         string
+}
+
+func newGenCmd(s *streams) *cobra.Command {
+	o := genOptions{format: newEnum("pem", "pem", "der", "raw", "base64url", "jwk")}
+	c := &cobra.Command{
+		Use:   "gen",
+		Short: "Make a VAPID key pair, or the keys of a test receiver",
+		Long: `gen makes the key pair with which an application server identifies itself
+(RFC 8292): private_key.pem (PKCS#8, readable by you alone) and public_key.pem
+(SPKI) in the current folder. It prints the application server key, which the
+page gives to pushManager.subscribe.
+
+It never replaces a key: whoever loses a key loses all subscriptions that were
+made with it. --force does.
+
+With --json it prints the pair as base64url, as web-push generate-vapid-keys
+--json does, and writes the two files only if --private-key or --public-key is
+given.
+
+With --receiver it makes what a browser makes instead: a receiver file with the
+private key for webpush decrypt, and the subscription that belongs to it.`,
+		Example: `  webpush gen
+  webpush gen --json
+  webpush gen --private-key keys/vapid.jwk --public-key keys/vapid.pub.jwk --format jwk
+  webpush gen --receiver`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 && c.Flags().Changed("receiver") {
+				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen takes no argument, found %q", args[0])
+			}
+			return noArgs(c, args)
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.privateSet, o.publicSet = c.Flags().Changed("private-key"), c.Flags().Changed("public-key")
+			if c.Flags().Changed("receiver") {
+				return runGenReceiver(s, o)
+			}
+			for _, name := range []string{"subscription", "endpoint"} {
+				if c.Flags().Changed(name) {
+					return usage("add --receiver", "--%s goes with --receiver", name)
+				}
+			}
+			return runGen(s, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.pair.private, "private-key", "k", "", "write the private key to `FILE` (default private_key.pem; .der, .jwk and so on in other formats)")
+	f.StringVar(&o.pair.public, "public-key", "", "write the public key to `FILE` (default public_key.pem)")
+	f.Var(&o.format, "format", "of the files: pem, der, raw (bare bytes), base64url, jwk")
+	f.BoolVar(&o.force, "force", false, "replace existing files")
+	f.StringVar(&o.receiver, "receiver", "", "make the keys of a test receiver in `FILE` (receiver.json)")
+	f.Lookup("receiver").NoOptDefVal = "receiver.json"
+	f.StringVar(&o.subscriptionFile, "subscription", "subscription.json", "with --receiver: write its subscription to `FILE`")
+	f.StringVar(&o.endpoint, "endpoint", "https://push.example.net/test", "with --receiver: the subscription's endpoint, a `URL`")
+	completeEnum(c, "format", &o.format)
+	return c
+}
+
+func runGen(s *streams, o genOptions) error {
+	format := vapid.Format(o.format.String())
+	extension := map[vapid.Format]string{vapid.FormatBase64URL: "txt"}[format]
+	if extension == "" {
+		extension = string(format)
+	}
+	if !o.privateSet {
+		o.pair.private = "private_key." + extension
+	}
+	if !o.publicSet {
+		o.pair.public = "public_key." + extension
+	}
+	key, err := vapid.GenerateKey()
+	if err != nil {
+		return err
+	}
+	write := !s.json || o.privateSet || o.publicSet
+	if write {
+		if err := o.pair.create(key, format, o.force); err != nil {
+			return err
+		}
+	}
+	if s.json {
+		b, err := key.Marshal(vapid.FormatJSON)
+		if err != nil {
+			return err
+		}
+		return s.printJSON(json.RawMessage(b))
+	}
+	s.note("wrote the private key to %s: keep it secret, and keep it", absolute(o.pair.private))
+	s.note("wrote the public key to %s", absolute(o.pair.public))
+	s.note("the application server key, for pushManager.subscribe:")
+	fmt.Fprintln(s.out, key.PublicKey())
+	if !o.privateSet && format != vapid.FormatPEM {
+		s.hint("other commands look for " + defaultPrivateKey + ": give them -k " + o.pair.private)
+	}
+	return nil
+}
+
+// runGenReceiver makes what a user agent has: a key pair and an auth secret.
+func runGenReceiver(s *streams, o genOptions) error {
+	if o.privateSet || o.publicSet || o.format.changed {
+		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format do not go with --receiver")
+	}
+	id, err := ece.GenerateIdentity()
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(struct {
+		Endpoint string            `json:"endpoint"`
+		Keys     map[string]string `json:"keys"`
+	}{o.endpoint, map[string]string{"p256dh": base64.RawURLEncoding.EncodeToString(id.Recipient().P256DH()), "auth": base64.RawURLEncoding.EncodeToString(id.Recipient().Auth())}})
+	if err != nil {
+		return err
+	}
+	sub, err := webpush.ParseSubscription(plain)
+	if err != nil {
+		return wrongFlag("endpoint", withHint(err, "give an https URL, or leave it out"))
+	}
+	if s.json {
+		return s.printJSON(struct {
+			Receiver     *ece.Identity         `json:"receiver"`
+			Subscription *webpush.Subscription `json:"subscription"`
+		}{id, sub})
+	}
+	receiver, err := marshal(id, "  ")
+	if err != nil {
+		return err
+	}
+	subscription, err := marshal(sub, "  ")
+	if err != nil {
+		return err
+	}
+	pair := filePair{
+		secret:  newFile{name: o.receiver, flag: "receiver", mode: 0o600, data: receiver},
+		derived: newFile{name: o.subscriptionFile, flag: "subscription", mode: 0o600, data: subscription},
+		replace: "--force replaces both; messages for the old receiver can then no longer be decrypted",
+	}
+	if err := inTurn(pair.steps(o.force)); err != nil {
+		return err
+	}
+	s.note("wrote the receiver's keys to %s and its subscription to %s", absolute(o.receiver), absolute(o.subscriptionFile))
+	if strings.HasPrefix(sub.Endpoint(), "https://push.example.net/") {
+		s.hint("nobody listens at its endpoint: encrypt for it with webpush encrypt -f " + shellWord(o.subscriptionFile))
+	}
+	return nil
+}

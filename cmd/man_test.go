@@ -1,0 +1,153 @@
+package cmd
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+var update = flag.Bool("update", false, "write the generated files instead of comparing with them")
+
+// manDate is the fixed date of the manual pages, so that they depend on the
+// commands alone.
+var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
+
+// manTail are the sections that every page ends with.
+const manTail = `.SH EXIT STATUS
+.TP
+0
+done
+.TP
+1
+failure
+.TP
+2
+wrong usage
+.TP
+3
+some of many failed
+.TP
+4
+the subscription is gone: the push service answered 404 or 410
+.TP
+5
+the push service rejected the message
+.TP
+6
+temporary failure, also after the retries: 429, 5xx or the network
+.TP
+130
+interrupted
+.SH ENVIRONMENT
+Every setting that \fBwebpush config\fP lists can be given as \fBWEBPUSH_\fP and its
+name in capitals, such as \fBWEBPUSH_SUBJECT\fP. \fBNO_COLOR\fP turns colours off;
+\fBHTTPS_PROXY\fP, \fBHTTP_PROXY\fP and \fBNO_PROXY\fP name proxies.
+.SH FILES
+.TP
+\fBprivate_key.pem\fP, \fBpublic_key.pem\fP
+the key pair in the current folder
+.TP
+\fBclaims.json\fP
+the claims in the current folder
+.TP
+\fBwebpush.yaml\fP, \fB$XDG_CONFIG_HOME/webpush/config.yaml\fP
+the settings
+`
+
+// manPages returns every manual page by its file's name.
+func manPages(t *testing.T) map[string]string {
+	t.Helper()
+	pages := make(map[string]string)
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" {
+			return
+		}
+		c.InitDefaultHelpFlag()
+		var b bytes.Buffer
+		header := &doc.GenManHeader{Section: "1", Date: &manDate, Source: "webpush", Manual: "Web Push"}
+		if err := doc.GenMan(c, header, &b); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.ReplaceAll(c.CommandPath(), " ", "-") + ".1"
+		pages[name] = strings.TrimRight(b.String(), "\n") + "\n" + manTail
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRootCmd(systemStreams()))
+	return pages
+}
+
+// TestManPages asserts that man/ equals the command tree; with -update it
+// writes it.
+func TestManPages(t *testing.T) {
+	pages := manPages(t)
+	if len(pages) < 10 {
+		t.Fatalf("only %d pages", len(pages))
+	}
+	dir := filepath.Join("..", "man")
+	old, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range old {
+		if _, ok := pages[filepath.Base(name)]; !ok {
+			if *update {
+				if err := os.Remove(name); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			t.Errorf("%s belongs to no command; run: make man", name)
+		}
+	}
+	for name, page := range pages {
+		file := filepath.Join(dir, name)
+		if *update {
+			if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Errorf("%v; run: make man", err)
+		} else if string(got) != page {
+			t.Errorf("%s is not what the command says; run: make man", file)
+		}
+	}
+}
+
+// TestEveryCommandIsExplained asserts what the help promises: a summary, a
+// text and an example for each command, and a text for each flag.
+func TestEveryCommandIsExplained(t *testing.T) {
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Name() == "help" {
+			return
+		}
+		if c.Short == "" || c.Long == "" || c.Example == "" {
+			t.Errorf("%s lacks a summary, a text or an example", c.CommandPath())
+		}
+		if strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: the summary ends with a full stop", c.CommandPath())
+		}
+		for _, line := range strings.Split(c.Example, "\n") {
+			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, "webpush ") {
+				t.Errorf("%s: the example %q is no indented command", c.CommandPath(), line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRootCmd(systemStreams()))
+}

@@ -1,0 +1,146 @@
+package cmd
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// payloadFlags are the options that make a payload and encrypt it.
+type payloadFlags struct {
+	cmd               *cobra.Command
+	text, file        string
+	title, body, icon string
+	image, badge, url string
+	tag, data         string
+	actions           []string
+	silent, require   bool
+	declarative       bool
+	encoding          enumFlag
+	pad               string
+	maxBody           int
+}
+
+// notificationFlags build a payload, so they do not go with -p.
+var notificationFlags = []string{"title", "body", "icon", "image", "badge", "url", "tag", "data", "action", "silent", "require-interaction", "declarative"}
+
+func (o *payloadFlags) addFlags(c *cobra.Command) {
+	o.cmd = c
+	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
+	f := c.Flags()
+	f.StringVarP(&o.text, "payload", "p", "", "the payload, a `TEXT`; - for standard input")
+	f.StringVar(&o.file, "payload-file", "", "the payload from a `FILE`")
+	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
+	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
+	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse to make a body of more than `BYTES`")
+	inGroup(f, "Payload")
+	f.StringVar(&o.title, "title", "", "its title, a `TEXT`")
+	f.StringVar(&o.body, "body", "", "its text, a `TEXT`")
+	f.StringVar(&o.icon, "icon", "", "the `URL` of its icon")
+	f.StringVar(&o.image, "image", "", "the `URL` of a picture")
+	f.StringVar(&o.badge, "badge", "", "the `URL` of a monochrome badge")
+	f.StringVar(&o.url, "url", "", "the `URL` to open on a click (navigate, and data.url)")
+	f.StringVar(&o.tag, "tag", "", "replaces one of the same `TAG`")
+	f.StringArrayVar(&o.actions, "action", nil, "a button, `ID=TITLE`; repeatable")
+	f.StringVar(&o.data, "data", "", "any `JSON` for the service worker")
+	f.BoolVar(&o.silent, "silent", false, "without sound")
+	f.BoolVar(&o.require, "require-interaction", false, "stays until it is dealt with")
+	f.BoolVar(&o.declarative, "declarative", false, "make a declarative push, which needs --title and --url")
+	inGroup(f, "Notification, instead of a payload")
+	asSetting(f, "encoding", "pad", "max-body")
+	completeEnum(c, "encoding", &o.encoding)
+	complete(c, "pad", func() []string { return []string{"auto"} })
+}
+
+// load returns the payload: nil when there is none.
+func (o *payloadFlags) load(s *streams) ([]byte, error) {
+	set := o.cmd.Flags().Changed
+	var sources []string
+	for _, name := range []string{"payload", "payload-file"} {
+		if set(name) {
+			sources = append(sources, "--"+name)
+		}
+	}
+	for _, name := range notificationFlags {
+		if set(name) {
+			sources = append(sources, "--"+name)
+			break
+		}
+	}
+	if len(sources) > 1 {
+		return nil, usage("give the payload in one way", "%s and %s both make the payload", sources[0], sources[1])
+	}
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	switch sources[0] {
+	case "--payload":
+		if o.text == "-" {
+			return o.read(s, "-")
+		}
+		return []byte(o.text), nil
+	case "--payload-file":
+		return o.read(s, o.file)
+	}
+	return o.notification()
+}
+
+// read reads a payload as it is, without taking a byte order mark away. An
+// empty one is a payload all the same.
+func (o *payloadFlags) read(s *streams, name string) ([]byte, error) {
+	b, err := s.inputBytes(name, "the payload")
+	if err == nil && b == nil {
+		b = []byte{}
+	}
+	return b, err
+}
+
+func (o *payloadFlags) notification() ([]byte, error) {
+	n := webpush.Notification{Title: o.title, Body: o.body, Icon: o.icon, Image: o.image, Badge: o.badge, Tag: o.tag,
+		Navigate: o.url, Silent: o.silent, RequireInteraction: o.require}
+	for _, a := range o.actions {
+		id, title, ok := strings.Cut(a, "=")
+		if !ok || id == "" || title == "" {
+			return nil, usage("write it as --action open=Open", "--action: %q has no id and title with = between", a)
+		}
+		n.Actions = append(n.Actions, webpush.Action{Action: id, Title: title})
+	}
+	if o.data != "" {
+		if !json.Valid([]byte(o.data)) {
+			return nil, usage(`quote it for the shell: --data '{"id": 7}'`, "--data: %q is no valid JSON", o.data)
+		}
+		n.Data = json.RawMessage(o.data)
+	}
+	make, flag := n.Payload, "data"
+	if o.declarative {
+		make, flag = n.Declarative, "declarative"
+	}
+	b, err := make()
+	return b, wrongFlag(flag, err)
+}
+
+// fill writes how to encrypt into a message.
+func (o *payloadFlags) fill(m *webpush.Message) error {
+	m.Encoding = ece.Encoding(o.encoding.String())
+	m.MaxBody = o.maxBody
+	if o.maxBody <= 0 {
+		return usage("", "--max-body is %d, expected a number of bytes above 0", o.maxBody)
+	}
+	switch o.pad {
+	case "", "0":
+	case "auto":
+		m.Pad = ece.PadAuto
+	default:
+		n, err := strconv.Atoi(o.pad)
+		if err != nil || n < 0 {
+			return usage("", "--pad: %q is neither a number of bytes nor auto", o.pad)
+		}
+		m.Pad = n
+	}
+	return nil
+}

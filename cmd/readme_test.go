@@ -1,0 +1,166 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// session is a fenced block of the README: commands with what they print.
+type session struct {
+	subscribe bool // a real subscription.json is made before it
+	steps     []sessionStep
+}
+
+type sessionStep struct{ command, want string }
+
+func readmeSessions(t *testing.T) []session {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []session
+	blocks := regexp.MustCompile("(?s)(<!-- test: subscribe -->\n)?```console\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	for _, block := range blocks {
+		s := session{subscribe: block[1] != ""}
+		for line := range strings.Lines(block[2]) {
+			if command, ok := strings.CutPrefix(line, "$ "); ok {
+				s.steps = append(s.steps, sessionStep{command: strings.TrimSpace(command)})
+			} else if n := len(s.steps); n > 0 {
+				s.steps[n-1].want += line
+			} else {
+				t.Fatalf("a session begins with output: %q", line)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// TestReadme runs the README's sessions in an empty folder, in their order, and
+// compares what they print: "…" stands for anything, on one line or, alone on
+// a line, on several.
+func TestReadme(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the sessions are for a POSIX shell")
+	}
+	sessions := readmeSessions(t)
+	if len(sessions) < 5 {
+		t.Fatalf("found %d sessions in README.md, expected more", len(sessions))
+	}
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(bin, "webpush"), "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	dir := t.TempDir()
+	server, err := pushservice.Start(pushservice.ServerOptions{TLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ca := filepath.Join(bin, "ca.pem")
+	if err := os.WriteFile(ca, server.CA(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + dir, "WEBPUSH_CA_FILE=" + ca}
+	for _, s := range sessions {
+		if s.subscribe {
+			pem, err := os.ReadFile(filepath.Join(dir, "public_key.pem"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := vapid.ParsePublicKey(pem)
+			if err != nil {
+				t.Fatal(err)
+			}
+			agent, err := useragent.Subscribe(context.Background(), server.URL, useragent.Options{ApplicationServerKey: key, HTTP: server.Client()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.Marshal(agent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "subscription.json"), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, step := range s.steps {
+			c := exec.Command("sh", "-c", step.command)
+			c.Dir, c.Env = dir, env
+			out, err := c.CombinedOutput()
+			got := string(out)
+			if err != nil {
+				var exit *exec.ExitError
+				if e, ok := err.(*exec.ExitError); ok {
+					exit = e
+				} else {
+					t.Fatal(err)
+				}
+				got += fmt.Sprintf("[exit %d]\n", exit.ExitCode())
+			}
+			if got != "" && !strings.HasSuffix(got, "\n") {
+				got += "\n" // as a terminal's next prompt would begin a line
+			}
+			if !sessionPattern(step.want).MatchString(got) {
+				t.Errorf("$ %s\nprinted:\n%s\nREADME.md has:\n%s", step.command, got, step.want)
+			}
+		}
+	}
+}
+
+func sessionPattern(want string) *regexp.Regexp {
+	var p strings.Builder
+	p.WriteString(`^`)
+	for line := range strings.Lines(want) {
+		if line == "…\n" {
+			p.WriteString(`(?s:.*)`)
+			continue
+		}
+		p.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", `[^\n]*`))
+	}
+	p.WriteString(`$`)
+	return regexp.MustCompile(p.String())
+}
+
+// TestExampleFiles asserts that the examples of the top level are what the
+// commands take.
+func TestExampleFiles(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "claims.example.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := vapid.ParseClaims(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range claims.Check() {
+		if p.Part != "exp" {
+			t.Errorf("claims.example.json: %v", p)
+		}
+	}
+	if b, err = os.ReadFile(filepath.Join("..", "subscription.example.json")); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := webpush.ParseSubscription(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sub.Service() != webpush.Mozilla || sub.Recipient() == nil {
+		t.Errorf("subscription.example.json is a %v with recipient %v", sub, sub.Recipient())
+	}
+}

@@ -1,0 +1,246 @@
+// Package cmd is the command line of webpush: flags, settings, files, streams,
+// wording and exit codes. What it does is done by the packages in pkg.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line of this process and returns its exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // a second interrupt ends the process at once
+	}()
+	return run(ctx, systemStreams(), os.Args[1:])
+}
+
+func run(ctx context.Context, s *streams, args []string) int {
+	root := newRootCmd(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return s.finish(ctx, err)
+}
+
+// The groups of commands in the help.
+const (
+	groupKeys     = "keys"
+	groupMessages = "messages"
+	groupOther    = "other"
+)
+
+func newRootCmd(s *streams) *cobra.Command {
+	var keys keyPair
+	c := &cobra.Command{
+		Use:   "webpush",
+		Short: "A toolkit for Web Push: keys, VAPID claims, payload encryption, delivery",
+		Long: `webpush does what an application server does with Web Push (RFC 8030, 8188,
+8291, 8292): it makes keys, signs VAPID claims, encrypts payloads and delivers
+messages, and says what the push services' answers mean.
+
+Without a command it checks the key pair in the current folder.
+
+Exit codes: 0 done; 1 failure; 2 wrong usage; 3 some of many failed; 4 the
+subscription is gone; 5 the push service rejected the message; 6 temporary
+failure, also after the retries; 130 interrupted.`,
+		Example: `  webpush demo
+  webpush gen
+  webpush sign claims.json --json
+  webpush send -f subscription.json -p "hi"`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "see: webpush --help"
+			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+				hint = "did you mean: webpush " + strings.Join(similar, ", webpush ")
+			}
+			return usage(hint, "unknown command %q", args[0])
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runStatus(c, s, keys)
+		},
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	c.SetIn(s.in)
+	c.SetOut(s.out)
+	c.SetErr(s.err)
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("see: "+c.CommandPath()+" --help", "%s", flagProblem(err))
+	})
+	c.SetUsageFunc(writeUsage)
+	c.SetHelpFunc(writeHelp)
+	keys.addFlags(c)
+
+	p := c.PersistentFlags()
+	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object a line")
+	p.BoolVar(&s.noColor, "no-color", false, "never colour the output (also: NO_COLOR in the environment)")
+	p.StringVar(&s.configFile, "config", "", "settings `FILE` (default webpush.yaml here, else webpush/config.yaml in the user's configuration folder)")
+	asSetting(p, "no-color")
+	inGroup(p, "Everywhere")
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		return s.applySettings(c)
+	}
+
+	c.AddGroup(&cobra.Group{ID: groupKeys, Title: "Keys and claims:"},
+		&cobra.Group{ID: groupMessages, Title: "Messages:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"})
+	c.SetHelpCommandGroupID(groupOther)
+	for _, g := range []struct {
+		id       string
+		commands []*cobra.Command
+	}{
+		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newSignCmd(s), newVerifyCmd(s)}},
+		{groupMessages, []*cobra.Command{newSendCmd(s), newCurlCmd(s), newEncryptCmd(s), newDecryptCmd(s), newDemoCmd(s)}},
+		{groupOther, []*cobra.Command{newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s)}},
+	} {
+		for _, sub := range g.commands {
+			sub.GroupID = g.id
+			c.AddCommand(sub)
+		}
+	}
+	return c
+}
+
+// flagProblem words pflag's errors like all others.
+func flagProblem(err error) string {
+	text := err.Error()
+	if i := strings.Index(text, " flag: "); strings.HasPrefix(text, "invalid argument ") && i >= 0 {
+		// invalid argument "x" for "--ttl" flag: problem
+		if at := strings.Index(text, ` for "`); at >= 0 && at < i {
+			return strings.Trim(text[at+5:i], `"`) + ": " + text[i+7:]
+		}
+	}
+	return text
+}
+
+// noArgs refuses arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("see: "+c.CommandPath()+" --help", "%s takes no argument, found %q", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// atMostOne refuses a second argument.
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage("see: "+c.CommandPath()+" --help", "%s takes one argument, found %q after it", c.CommandPath(), args[1])
+	}
+	return nil
+}
+
+// runStatus is webpush without a command: it says whether the key pair is
+// there and belongs together, and offers to make it on a terminal. A pair that
+// is missing is a failure only where an option or a setting names it.
+func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
+	type half struct {
+		File  string `json:"file"`
+		State string `json:"state"` // "ok", "missing", "damaged", "mismatch"
+		Note  string `json:"note,omitempty"`
+	}
+	flag := keyFlag{value: pair.private, cmd: c}
+	key, name, err := flag.existing(s)
+	if errors.Is(err, fs.ErrNotExist) {
+		made, offered := s.offerKeys(pair)
+		if offered != nil {
+			return offered
+		}
+		if made != nil {
+			key, err = made, nil
+		}
+	}
+	var failures []error
+	private := half{File: name, State: "ok", Note: "private key"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		private.State, private.Note = "missing", "there is no private key; make a pair with: webpush gen"
+		switch {
+		case exists(pair.public):
+			private.Note = "there is no private key"
+			failures = append(failures, withHint(err, "find the private key that belongs to "+pair.public+" and give it with -k; webpush gen --force replaces both"))
+		case given(c, "private-key"):
+			failures = append(failures, withHint(err, "make a key pair with: webpush gen"))
+		}
+	case exitCode(err) == exitUsage:
+		return err
+	case err != nil:
+		private.State, private.Note = "damaged", "damaged: "+plain(err, name)
+		failures = append(failures, err)
+	case key.Found() != "":
+		private.Note += ", " + key.Found()
+	}
+	public := half{File: pair.public, State: "ok", Note: "public key"}
+	switch p, err := pair.existingPublic(); {
+	case errors.Is(err, fs.ErrNotExist):
+		public.State, public.Note = "missing", "there is no public key file"
+		if key != nil {
+			public.Note += ", which is no harm; write it with: " + flag.command("app-server-key --format pem") + " > " + shellWord(pair.public)
+		} else if given(c, "public-key") {
+			failures = append(failures, err)
+		}
+	case err != nil:
+		public.State, public.Note = "damaged", "damaged: "+plain(err, pair.public)
+		if key != nil {
+			err = withHint(err, "write it again with: "+flag.command("app-server-key --format pem")+" > "+shellWord(pair.public))
+		}
+		failures = append(failures, err)
+	case key != nil && p != key.PublicKey():
+		public.State, public.Note = "mismatch", "it is not the other half of "+name
+		failures = append(failures, withHint(fmt.Errorf("%s is not the other half of %s", pair.public, name),
+			"find out with which of the two your subscriptions were made; the other half of the private key is printed by: "+flag.command("app-server-key --format pem")))
+	case key != nil:
+		public.Note += ", belongs to " + name
+	}
+	server := ""
+	if key != nil {
+		server = key.PublicKey().String()
+	}
+	if s.json {
+		if err := s.printJSON(struct {
+			Private half   `json:"privateKey"`
+			Public  half   `json:"publicKey"`
+			Key     string `json:"applicationServerKey,omitempty"`
+		}{private, public, server}); err != nil {
+			return err
+		}
+		return join(failures)
+	}
+	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", private.File, private.Note, public.File, public.Note)
+	if server != "" {
+		fmt.Fprintf(s.out, "application server key: %s\n", server)
+	}
+	if failures != nil {
+		return join(failures)
+	}
+	fmt.Fprintf(s.out, "\n%s", c.UsageString())
+	return nil
+}
+
+// plain is the text of an error without the name that it begins with.
+func plain(err error, name string) string {
+	return strings.TrimLeft(strings.TrimPrefix(err.Error(), name), ": ")
+}
+
+// join makes one error of several, in one line.
+func join(errs []error) error {
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	return fmt.Errorf("%w; and %w", errs[0], errs[1])
+}

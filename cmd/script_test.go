@@ -1,0 +1,195 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"webpush": func() { os.Exit(Main()) }})
+}
+
+// TestScripts runs the command line's specification.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setupScript,
+		Cmds:                scriptCommands,
+	})
+}
+
+// setupScript gives each script a home of its own and nothing of this
+// machine's settings.
+func setupScript(e *testscript.Env) error {
+	e.Setenv("HOME", e.WorkDir)
+	e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/.config")
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy", "NO_COLOR"} {
+		e.Setenv(name, "")
+	}
+	e.Values[receiversKey{}] = &receivers{agents: make(map[string]*useragent.Subscription)}
+	return nil
+}
+
+// receivers are the user agents of a script, by the file of their subscription.
+type receivers struct {
+	server *pushservice.Server
+	agents map[string]*useragent.Subscription
+}
+
+type receiversKey struct{}
+
+func scriptReceivers(ts *testscript.TestScript) *receivers {
+	return ts.Value(receiversKey{}).(*receivers)
+}
+
+var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	// exits CODE COMMAND…: runs a command and asserts its exit code.
+	"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 2 {
+			ts.Fatalf("usage: exits code command [argument…]")
+		}
+		err := ts.Exec(args[1], args[2:]...)
+		got := 0
+		if err != nil {
+			var exit interface{ ExitCode() int }
+			if e, ok := err.(interface{ ExitCode() int }); ok {
+				exit = e
+			} else {
+				ts.Fatalf("%v", err)
+			}
+			got = exit.ExitCode()
+		}
+		if strconv.Itoa(got) != args[0] {
+			ts.Fatalf("exit code %d, want %s", got, args[0])
+		}
+	},
+	// push-service [plain]: starts a push service over HTTPS, or plain HTTP,
+	// and sets PUSH to its URL and CA to the file of its authority.
+	"push-service": func(ts *testscript.TestScript, neg bool, args []string) {
+		plain := len(args) == 1 && args[0] == "plain"
+		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain})
+		ts.Check(err)
+		ts.Defer(func() { _ = server.Close() })
+		ts.Setenv("PUSH", server.URL)
+		if !plain {
+			ts.Setenv("CA", ts.MkAbs("ca.pem"))
+			ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), server.CA(), 0o644))
+		}
+		scriptReceivers(ts).server = server
+	},
+	// subscribe FILE [KEYFILE]: subscribes a user agent, with the application
+	// server key in KEYFILE if there is one, and writes its subscription.
+	"subscribe": func(ts *testscript.TestScript, neg bool, args []string) {
+		r := scriptReceivers(ts)
+		o := useragent.Options{HTTP: r.server.Client()}
+		if len(args) == 2 {
+			key, err := vapid.ParsePublicKey([]byte(ts.ReadFile(args[1])))
+			ts.Check(err)
+			o.ApplicationServerKey = key
+		}
+		agent, err := useragent.Subscribe(context.Background(), r.server.URL, o)
+		ts.Check(err)
+		b, err := agent.MarshalJSON()
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+		id, err := json.Marshal(agent.Identity())
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]+".receiver"), id, 0o600))
+		r.agents[args[0]] = agent
+	},
+	// expire FILE: ends a subscription.
+	"expire": func(ts *testscript.TestScript, neg bool, args []string) {
+		ts.Check(scriptReceivers(ts).agents[args[0]].Unsubscribe(context.Background()))
+	},
+	// received FILE PAYLOADFILE|none [urgency=…] [topic=…] [ttl=…] [encoding=…]:
+	// takes the next message and compares it.
+	"received": func(ts *testscript.TestScript, neg bool, args []string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		agent := scriptReceivers(ts).agents[args[0]]
+		m, err := agent.Receive(ctx)
+		ts.Check(err)
+		ts.Check(agent.Ack(ctx, m))
+		if args[1] == "none" {
+			if m.Payload != nil {
+				ts.Fatalf("received a payload of %d bytes, want none", len(m.Payload))
+			}
+		} else if want := []byte(ts.ReadFile(args[1])); !bytes.Equal(m.Payload, want) {
+			ts.Fatalf("received %q, want %q", m.Payload, want)
+		}
+		for _, field := range args[2:] {
+			name, want, _ := strings.Cut(field, "=")
+			got := map[string]string{"urgency": m.Urgency, "topic": m.Topic, "ttl": fmt.Sprint(m.TTL), "encoding": string(m.Encoding)}[name]
+			if got != want {
+				ts.Fatalf("%s is %q, want %q", name, got, want)
+			}
+		}
+	},
+	// fault JSON: makes the push service misbehave.
+	"fault": func(ts *testscript.TestScript, neg bool, args []string) {
+		r := scriptReceivers(ts)
+		resp, err := r.server.Client().Post(r.server.URL+"/api/faults", "application/json", strings.NewReader(args[0]))
+		ts.Check(err)
+		defer resp.Body.Close()
+		if resp.StatusCode/100 != 2 {
+			ts.Fatalf("fault %s: %s", args[0], resp.Status)
+		}
+	},
+	// requests FILE: writes the last message requests of the push service.
+	"requests": func(ts *testscript.TestScript, neg bool, args []string) {
+		b, err := json.MarshalIndent(scriptReceivers(ts).server.Service.Requests(), "", "  ")
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+	},
+	// bytes FILE COUNT [BYTE]: makes a file of that many equal bytes.
+	"bytes": func(ts *testscript.TestScript, neg bool, args []string) {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		b := "x"
+		if len(args) > 2 {
+			b = args[2]
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat(b, n)), 0o644))
+	},
+	// replace FILE OLD NEW [TARGET]: replaces text in a file.
+	"replace": func(ts *testscript.TestScript, neg bool, args []string) {
+		unquote := func(s string) string {
+			u, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
+			ts.Check(err)
+			return u
+		}
+		text := ts.ReadFile(args[0])
+		changed := strings.ReplaceAll(text, unquote(args[1]), unquote(args[2]))
+		if changed == text {
+			ts.Fatalf("%s does not hold %q", args[0], args[1])
+		}
+		target := args[0]
+		if len(args) > 3 {
+			target = args[3]
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(target), []byte(changed), 0o600))
+	},
+	// mode FILE PERMISSIONS: asserts a file's permissions.
+	"mode": func(ts *testscript.TestScript, neg bool, args []string) {
+		info, err := os.Stat(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[1] {
+			ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+		}
+	},
+}

@@ -1,0 +1,158 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/viper"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// streams is where a command reads and writes, and how it words what it says:
+// data to out, talk to err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+
+	inTTY, outTTY, errTTY bool
+
+	json       bool
+	noColor    bool
+	configFile string
+
+	stdinFor string // the option that reads standard input, as only one can
+	settings *viper.Viper
+}
+
+func systemStreams() *streams {
+	tty := func(f *os.File) bool { return isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()) }
+	return &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		inTTY: tty(os.Stdin), outTTY: tty(os.Stdout), errTTY: tty(os.Stderr)}
+}
+
+// paint returns text in the colours when the stream shows them.
+func (s *streams) paint(tty bool, text string, attributes ...color.Attribute) string {
+	if !tty || s.noColor || s.json || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return text
+	}
+	c := color.New(attributes...)
+	c.EnableColor() // fatih/color looks at standard output only; this stream is known
+	return c.Sprint(text)
+}
+
+func (s *streams) talk(level string, attribute color.Attribute, message, hint string) {
+	if s.json {
+		s.talkJSON(map[string]any{"level": level, "message": message, "hint": hint})
+		return
+	}
+	label := s.paint(s.errTTY, level+":", color.Bold, attribute)
+	fmt.Fprintf(s.err, "webpush: %s %s\n", label, message)
+	s.hint(hint)
+}
+
+func (s *streams) hint(hint string) {
+	if hint != "" {
+		fmt.Fprintf(s.err, "webpush: %s %s\n", s.paint(s.errTTY, "hint:", color.FgCyan), hint)
+	}
+}
+
+func (s *streams) talkJSON(fields map[string]any) {
+	if fields["hint"] == "" {
+		delete(fields, "hint")
+	}
+	b, err := marshal(fields, "")
+	if err != nil {
+		fmt.Fprintf(s.err, "webpush: error: %v\n", err)
+		return
+	}
+	_, _ = s.err.Write(b)
+}
+
+// warn tells of something that may be wrong and does not stop the command.
+func (s *streams) warn(message, hint string) { s.talk("warning", color.FgYellow, message, hint) }
+
+// note tells what was done or decided.
+func (s *streams) note(format string, a ...any) {
+	message := fmt.Sprintf(format, a...)
+	if s.json {
+		s.talkJSON(map[string]any{"level": "note", "message": message})
+		return
+	}
+	fmt.Fprintf(s.err, "webpush: %s\n", message)
+}
+
+// printJSON writes a result.
+func (s *streams) printJSON(v any) error {
+	b, err := marshal(v, "  ")
+	if err != nil {
+		return err
+	}
+	_, err = s.out.Write(b)
+	return err
+}
+
+func marshal(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding the result: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// finish prints the error that a command ended with and returns its exit code.
+func (s *streams) finish(ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		s.talk("error", color.FgRed, "interrupted", "")
+		return exitInterrupted
+	}
+	code := exitCode(err)
+	var silent *silentError
+	if errors.As(err, &silent) {
+		return code
+	}
+	message, hint := err.Error(), hintOf(err)
+	if !s.json {
+		s.talk("error", color.FgRed, message, hint)
+		return code
+	}
+	fields := map[string]any{"level": "error", "message": message, "hint": hint, "exit": code}
+	var answer *webpush.Error
+	if errors.As(err, &answer) {
+		fields["code"] = answer.Code
+		fields["service"] = answer.Service
+		fields["origin"] = answer.Origin
+		fields["gone"] = answer.Gone()
+		fields["temporary"] = answer.Temporary()
+		for name, v := range map[string]any{"status": answer.Status, "errno": answer.Errno, "attempts": answer.Attempts} {
+			if v != 0 {
+				fields[name] = v
+			}
+		}
+		if answer.Reason != "" {
+			fields["reason"] = answer.Reason
+		}
+		if answer.RetryAfter > 0 {
+			fields["retryAfter"] = answer.RetryAfter.Seconds()
+		}
+		if len(answer.Body) > 0 {
+			fields["body"] = strings.ToValidUTF8(string(answer.Body), "\ufffd")
+		}
+	}
+	s.talkJSON(fields)
+	return code
+}

@@ -1,0 +1,217 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+type verifyOptions struct {
+	cryptoKey string
+	endpoint  string
+	noStrict  bool
+}
+
+func newVerifyCmd(s *streams) *cobra.Command {
+	var o verifyOptions
+	c := &cobra.Command{
+		Use:   "verify [header]",
+		Short: "Check a VAPID Authorization header",
+		Long: `verify checks what a push service would check: the signature, that aud is the
+origin of --endpoint, that exp is not past and at most 24 hours ahead, and sub.
+The header is the argument or standard input: its value, the whole line, all
+headers of a request, or what webpush sign --json printed. It prints the claims,
+and exits with 0 when the token is good, else with 1.`,
+		Example: `  webpush sign claims.json | webpush verify
+  webpush verify 'vapid t=eyJ0…, k=BA1H…' --endpoint https://fcm.googleapis.com/fcm/send/abc
+  webpush verify 'WebPush eyJ0…' --crypto-key 'p256ecdsa=BA1H…'`,
+		Args: atMostOne,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] != "-" {
+				return runVerify(s, o, args[0])
+			}
+			b, err := s.input("-", "the header")
+			if err != nil {
+				return err
+			}
+			return runVerify(s, o, string(b))
+		},
+	}
+	c.Flags().StringVar(&o.cryptoKey, "crypto-key", "", "the `VALUE` of the Crypto-Key header, for the draft's scheme")
+	c.Flags().StringVar(&o.endpoint, "endpoint", "", "the endpoint or origin to which the header is sent, a `URL`")
+	c.Flags().BoolVar(&o.noStrict, "no-strict", false, "take tokens that only some push services refuse")
+	asSetting(c.Flags(), "no-strict")
+	return c
+}
+
+var headerLine = regexp.MustCompile(`(?i)^\s*(?:-H\s+|--header\s+)?(['"]?)(authorization|crypto-key)\s*:\s*(.*?)\s*\\?\s*$`)
+
+// pastedHeaders finds the two headers in what was pasted: a value alone, header
+// lines, options of curl, or a JSON object.
+func pastedHeaders(text string) (authorization, cryptoKey string, err error) {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "{") {
+		var object map[string]any
+		if json.Unmarshal([]byte(text), &object) != nil {
+			return "", "", withHint(errors.New("the headers' JSON is damaged or cut off"), `expected {"Authorization": "vapid …"}, as webpush sign --json prints`)
+		}
+		if inner, ok := object["headers"].(map[string]any); ok {
+			object = inner
+		}
+		for name, v := range object {
+			if list, ok := v.([]any); ok && len(list) == 1 {
+				v = list[0]
+			}
+			value, _ := v.(string)
+			switch strings.ToLower(name) {
+			case "authorization":
+				authorization = value
+			case "crypto-key":
+				cryptoKey = value
+			}
+		}
+		return authorization, cryptoKey, nil
+	}
+	for line := range strings.Lines(text) {
+		if m := headerLine.FindStringSubmatch(line); m != nil {
+			value := strings.TrimSuffix(m[3], m[1]) // the quote that it began with
+			if strings.EqualFold(m[2], "authorization") {
+				authorization = value
+			} else {
+				cryptoKey = value
+			}
+		}
+	}
+	if authorization == "" {
+		authorization = strings.Join(strings.Fields(text), " ")
+	}
+	return authorization, cryptoKey, nil
+}
+
+func runVerify(s *streams, o verifyOptions, text string) error {
+	authorization, cryptoKey, err := pastedHeaders(text)
+	if err != nil {
+		return err
+	}
+	if o.cryptoKey != "" {
+		if name, value, ok := strings.Cut(o.cryptoKey, ":"); ok && strings.EqualFold(strings.TrimSpace(name), "crypto-key") {
+			o.cryptoKey = strings.TrimSpace(value)
+		}
+		cryptoKey = o.cryptoKey
+	}
+	audience := ""
+	if o.endpoint != "" {
+		if audience, err = vapid.Origin(o.endpoint); err != nil {
+			return wrongFlag("endpoint", withHint(err, "give the endpoint of a subscription, https://…"))
+		}
+	}
+	token, err := vapid.ParseToken(authorization, cryptoKey)
+	if err != nil {
+		return err
+	}
+	problems := token.Check(audience)
+	valid := !slices.ContainsFunc(problems, func(p vapid.Problem) bool {
+		return p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.noStrict
+	})
+	claims, _ := token.Claims() // an error is among the problems
+	if s.json {
+		type problem struct {
+			Part     string `json:"part"`
+			Severity string `json:"severity"`
+			Message  string `json:"message"`
+			Hint     string `json:"hint,omitempty"`
+		}
+		list := []problem{}
+		for _, p := range problems {
+			list = append(list, problem{p.Part, p.Severity.String(), p.Message, p.Advice})
+		}
+		if err := s.printJSON(struct {
+			Valid    bool         `json:"valid"`
+			Key      string       `json:"applicationServerKey"`
+			Claims   vapid.Claims `json:"claims"`
+			Problems []problem    `json:"problems"`
+		}{valid, token.PublicKey().String(), claims, list}); err != nil {
+			return err
+		}
+	} else {
+		signature := "good"
+		if slices.ContainsFunc(problems, func(p vapid.Problem) bool { return p.Part == "signature" }) {
+			signature = "bad"
+		}
+		fmt.Fprintf(s.out, "signature  %s, key %s\n", signature, token.PublicKey())
+		fmt.Fprintf(s.out, "aud        %s\n", orDash(visible(claims.Audience)))
+		fmt.Fprintf(s.out, "exp        %s\n", showExpires(claims.Expires))
+		fmt.Fprintf(s.out, "sub        %s\n", orDash(visible(claims.Subject)))
+		for name, v := range sorted(claims.Extra) {
+			b, err := marshal(v, "")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "%-10s %s\n", visible(name), visible(strings.TrimSpace(string(b))))
+		}
+		for _, p := range problems {
+			if p.Severity == vapid.Advice || p.Severity == vapid.Lenient && o.noStrict {
+				s.warn(p.Message, p.Advice)
+			} else {
+				s.talk("error", color.FgRed, p.Message, p.Advice)
+			}
+		}
+		verdict := s.paint(s.outTTY, "valid", color.FgGreen)
+		if !valid {
+			verdict = s.paint(s.outTTY, "not valid", color.FgRed)
+		}
+		fmt.Fprintln(s.out, verdict)
+	}
+	if !valid {
+		return &silentError{}
+	}
+	return nil
+}
+
+// visible quotes a stranger's text that could act on the terminal.
+func visible(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// sorted ranges over a map by name.
+func sorted(m map[string]any) func(func(string, any) bool) {
+	return func(yield func(string, any) bool) {
+		names := make([]string, 0, len(m))
+		for name := range m {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
+	}
+}
+
+func showExpires(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	left := time.Until(t).Round(time.Second)
+	when := "in " + left.String()
+	if left <= 0 {
+		when = (-left).String() + " ago"
+	}
+	return fmt.Sprintf("%s (%d), %s", t.UTC().Format("2006-01-02 15:04:05Z"), t.Unix(), when)
+}

@@ -1,0 +1,90 @@
+package cmd
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func newVersionCmd(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version and how it was built",
+		Long:    `version prints what the build recorded: version, commit, Go and platform.`,
+		Example: `  webpush version --json`,
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version  string `json:"version"`
+				Commit   string `json:"commit,omitempty"`
+				Time     string `json:"time,omitempty"`
+				Modified bool   `json:"modified,omitempty"`
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+			if info, ok := debug.ReadBuildInfo(); ok {
+				if info.Main.Version != "" {
+					v.Version = info.Main.Version
+				}
+				for _, setting := range info.Settings {
+					switch setting.Key {
+					case "vcs.revision":
+						v.Commit = setting.Value
+					case "vcs.time":
+						v.Time = setting.Value
+					case "vcs.modified":
+						v.Modified = setting.Value == "true"
+					}
+				}
+			}
+			if s.json {
+				return s.printJSON(v)
+			}
+			fmt.Fprintf(s.out, "webpush %s", v.Version)
+			if v.Commit != "" {
+				fmt.Fprintf(s.out, " (%.12s, %s)", v.Commit, v.Time)
+			}
+			fmt.Fprintf(s.out, ", %s, %s\n", v.Go, v.Platform)
+			return nil
+		},
+	}
+}
+
+func newCompletionCmd(s *streams) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print a script for the shell's completion",
+		Long: `completion prints a script that lets the shell complete commands, options, their
+words and files.
+
+  bash:        webpush completion bash > /etc/bash_completion.d/webpush
+  zsh:         webpush completion zsh > "${fpath[1]}/_webpush"
+  fish:        webpush completion fish > ~/.config/fish/completions/webpush.fish
+  powershell:  webpush completion powershell >> $PROFILE`,
+		Example:   `  webpush completion bash`,
+		ValidArgs: shells,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("webpush completion bash", "completion needs the name of one shell: bash, zsh, fish or powershell")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			root := c.Root()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(s.out, true)
+			case "zsh":
+				return root.GenZshCompletion(s.out)
+			case "fish":
+				return root.GenFishCompletion(s.out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(s.out)
+			}
+			return usage("webpush completion bash", "%q is none of bash, zsh, fish, powershell", args[0])
+		},
+	}
+}

@@ -1,0 +1,97 @@
+// Package pkg holds no code: its test enforces which package may use which.
+package pkg
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/seed81da77dd/webpush"
+
+// TestImports enforces the design's table: one RFC or one role a package, and
+// nothing that a role must not know.
+func TestImports(t *testing.T) {
+	cli := []string{"github.com/spf13", "github.com/fatih/color", module + "/cmd"}
+	rules := []struct {
+		pkg    string
+		forbid []string // packages, or the beginning of their paths, in all that it depends on
+		own    []string // the packages of pkg/ that it may depend on
+	}{
+		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
+		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64"}},
+		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
+		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
+		{"pkg/pushservice", nil, []string{"pkg/internal/b64", "pkg/vapid"}},
+		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
+	}
+	known := make(map[string]bool)
+	for _, r := range rules {
+		known[module+"/"+r.pkg] = true
+		for _, dep := range list(t, "-deps", "../"+strings.TrimPrefix(r.pkg, "")) {
+			own := strings.HasPrefix(dep, module)
+			if own && dep != module+"/"+r.pkg && !contains(r.own, strings.TrimPrefix(dep, module+"/")) {
+				t.Errorf("%s depends on %s", r.pkg, dep)
+			}
+			for _, f := range append(r.forbid, cli...) {
+				if dep == f || strings.HasPrefix(dep, f+"/") {
+					if f == "github.com" && own {
+						continue
+					}
+					t.Errorf("%s depends on %s", r.pkg, dep)
+				}
+			}
+			if dep == "github.com/golang-jwt/jwt/v5" && (r.pkg == "pkg/ece" || r.pkg == "pkg/internal/b64") {
+				t.Errorf("%s depends on %s", r.pkg, dep)
+			}
+		}
+	}
+	for _, pkg := range list(t, "./...") {
+		if pkg != module+"/pkg" && !known[pkg] {
+			t.Errorf("%s has no rule here", pkg)
+		}
+		if pkg == module+"/pkg/vapid" || pkg == module+"/pkg" {
+			continue
+		}
+		if contains(imports(t, pkg), "github.com/golang-jwt/jwt/v5") {
+			t.Errorf("%s imports golang-jwt, which pkg/vapid alone may", pkg)
+		}
+	}
+	for _, imported := range imports(t, module+"/cmd") {
+		if strings.HasPrefix(imported, "crypto") || strings.HasPrefix(imported, "github.com/golang-jwt") {
+			t.Errorf("cmd imports %s: cryptography belongs to pkg/", imported)
+		}
+	}
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	lines := strings.Fields(string(out))
+	if len(lines) == 0 {
+		t.Fatalf("go list %v printed nothing", args)
+	}
+	return lines
+}
+
+// imports returns what a package imports directly, without its tests.
+func imports(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,294 @@
+package webpush
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Receipt is what a push service says of a message that it accepted (RFC 8030
+// section 5). Accepted is not delivered: no service tells the sender that.
+type Receipt struct {
+	// Service and Origin tell who accepted.
+	Service Service
+	Origin  string
+	// Status is 201, or another 2xx.
+	Status int
+	// Location is the message's own URL, a secret; DELETE cancels the message
+	// where the service supports it. It may be empty.
+	Location string
+	// TTL is what the service granted, when it said so; it may be less than
+	// was asked for (RFC 8030 section 5.2).
+	TTL *time.Duration
+	// ReceiptSubscription is the URL from the Link header of a 202, or empty
+	// (RFC 8030 section 5.1).
+	ReceiptSubscription string
+	// Note says what is unusual about the acceptance, or is empty.
+	Note string
+	// Attempts counts the requests, 1 when the first was accepted.
+	Attempts int
+	// Latency is how long the last request took.
+	Latency time.Duration
+}
+
+// Error is why a message was not accepted: a push service's answer, or no
+// answer at all.
+type Error struct {
+	// Service and Origin tell who refused.
+	Service Service
+	Origin  string
+	// Status is the answer's, or 0 when there was none.
+	Status int
+	// Code is the same for all services.
+	Code Code
+	// Reason is the service's own word, on one line; Errno its own number, or 0.
+	Reason string
+	Errno  int
+	// Meaning says it for people.
+	Meaning string
+	// RetryAfter is how long the service asks to wait, 0 when it does not.
+	RetryAfter time.Duration
+	// Skew is how far this machine's clock is ahead of the service's (behind
+	// when negative), when the difference is a minute or more and the answer
+	// may have come of it.
+	Skew time.Duration
+	// Header and Body are the answer's; the body is cut off at 4096 bytes.
+	Header http.Header
+	Body   []byte
+	// Attempts counts the requests.
+	Attempts int
+
+	hint  string
+	cause error
+}
+
+// Error says who refused, with what, and what it means.
+func (e *Error) Error() string {
+	var s strings.Builder
+	s.WriteString(e.Service.String())
+	if e.Origin != "" && (e.Service == Other || e.Status == 0) {
+		fmt.Fprintf(&s, " at %s", e.Origin)
+	}
+	switch {
+	case e.Status == 0:
+		s.WriteString(" was not asked: ")
+		if e.Code == CodeNetwork {
+			s.Reset()
+			fmt.Fprintf(&s, "no answer from %s: ", e.Origin)
+		}
+	default:
+		fmt.Fprintf(&s, " answered %d", e.Status)
+		if text := http.StatusText(e.Status); text != "" {
+			s.WriteString(" " + text)
+		}
+		if e.Reason != "" {
+			fmt.Fprintf(&s, " (%s)", e.Reason)
+		}
+		s.WriteString(": ")
+	}
+	s.WriteString(e.Meaning)
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&s, "; it asks to wait %v", e.RetryAfter.Round(time.Second))
+	}
+	if e.Skew != 0 && e.aboutTime(0) {
+		how := "ahead of"
+		if e.Skew < 0 {
+			how = "behind"
+		}
+		fmt.Fprintf(&s, "; the clock of this machine is %v %s the service's", e.Skew.Abs().Round(time.Second), how)
+	}
+	if e.Attempts > 1 {
+		fmt.Fprintf(&s, ", after %d attempts", e.Attempts)
+	}
+	return s.String()
+}
+
+// Unwrap returns the error of the network, if that was the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Hint returns the next step to take.
+func (e *Error) Hint() string {
+	if e.Skew != 0 && e.aboutTime(10*time.Minute) {
+		return "set the clock of this machine right"
+	}
+	return e.hint
+}
+
+// aboutTime reports whether a wrong clock may be why a token was refused: it
+// is when the service says so, and may be from a difference of least on where
+// the service gives no reason.
+func (e *Error) aboutTime(least time.Duration) bool {
+	switch e.Code {
+	case CodeVAPIDExpired, CodeVAPIDLifetime:
+		return true
+	case CodeVAPIDInvalid, CodeVAPIDMissing:
+		return e.Skew.Abs() >= least
+	}
+	return false
+}
+
+// Gone reports whether the subscription has ended and may be deleted: for the
+// answers 404 and 410, other 4xx in which a known service says so in words, and
+// Chrome's mark of a removed subscription. Faults of a service or of the
+// network never mean it.
+func (e *Error) Gone() bool { return e.Code == CodeGone }
+
+// Temporary reports whether the same message may be accepted later: rate
+// limits, faults of the service and of the network.
+func (e *Error) Temporary() bool {
+	return e.Code == CodeRateLimited || e.Code == CodeUnavailable || e.Code == CodeNetwork
+}
+
+// retryable reports whether it is worth trying again at once.
+func (e *Error) retryable() bool {
+	var permanent *permanentError
+	return e.Temporary() && !errors.As(e.cause, &permanent)
+}
+
+// maxRetryAfter bounds what a Retry-After can mean.
+const maxRetryAfter = 30 * 24 * time.Hour
+
+// retryAfter reads a Retry-After header: seconds or a date (RFC 9110 section
+// 10.2.3), and WNS's own. A date is compared with the service's Date, when
+// there is one, so that a wrong clock here does not count. Past and senseless
+// values are 0, absurd ones are cut.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		v = strings.TrimSpace(h.Get("X-Wns-Continue-After"))
+	}
+	if v == "" {
+		return 0
+	}
+	var d time.Duration
+	if strings.Trim(v, "0123456789.") == "" {
+		s, err := strconv.ParseFloat(v, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return 0
+		}
+		if s > maxRetryAfter.Seconds() {
+			return maxRetryAfter
+		}
+		d = time.Duration(s * float64(time.Second))
+	} else if t, err := http.ParseTime(v); err == nil {
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = date
+		}
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// clockSkew compares this machine's clock with the Date of an answer.
+func clockSkew(h http.Header, now time.Time) time.Duration {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	if skew := now.Sub(date); skew.Abs() >= time.Minute {
+		return skew.Round(time.Second)
+	}
+	return 0
+}
+
+// receipt reads the answer of a success, or returns an error when a success is
+// none.
+func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
+	r := &Receipt{Service: sub.service, Origin: sub.origin, Status: status, Location: absolute(sub, h.Get("Location"))}
+	var notes []string
+	if s, err := strconv.ParseInt(h.Get("Ttl"), 10, 64); err == nil && s >= 0 && s <= int64(MaxTTL/time.Second) {
+		r.TTL = new(time.Duration(s) * time.Second)
+		if asked, err := msg.ttl(); err == nil && s < asked {
+			notes = append(notes, fmt.Sprintf("the service keeps the message for %v only, %v was asked for", *r.TTL, time.Duration(asked)*time.Second))
+		}
+	}
+	for _, link := range h.Values("Link") {
+		if target := linkTo(link, "urn:ietf:params:push:receipt"); target != "" {
+			r.ReceiptSubscription = absolute(sub, target)
+		}
+	}
+	if sub.service == WNS {
+		for _, name := range []string{"X-Wns-Notificationstatus", "X-Wns-Status"} {
+			if v := h.Get(name); v != "" && !strings.EqualFold(v, "received") {
+				notes = append(notes, "WNS accepted the message but reports it as "+oneLine(v, 40)+": it will not arrive")
+				break
+			}
+		}
+	}
+	if status == http.StatusAccepted && r.ReceiptSubscription == "" {
+		notes = append(notes, "the service took the message for later processing")
+	}
+	r.Note = strings.Join(notes, "; ")
+	if msg.GCM != nil {
+		var answer struct {
+			Failure int
+			Results []struct{ Error string }
+		}
+		if json.Unmarshal(body, &answer) == nil && answer.Failure > 0 {
+			e := Explain(FCM, status, h, body)
+			e.Code, e.Meaning, e.hint = CodeRejected, "the legacy service took the request and refused the message", "Google has shut the legacy service down; use VAPID"
+			for _, result := range answer.Results {
+				if result.Error != "" {
+					e.Reason = oneLine(result.Error, 80)
+				}
+				switch result.Error {
+				case "NotRegistered":
+					e.Code, e.hint = CodeGone, adviceDelete
+				case "Unavailable", "InternalServerError":
+					e.Code, e.hint = CodeUnavailable, adviceLater
+				}
+			}
+			return nil, e
+		}
+	}
+	return r, nil
+}
+
+// absolute completes a reference to a path, which RFC 9110 section 10.2.2
+// allows. The rest is as it was: FCM's have a % that is no escape.
+func absolute(sub *Subscription, reference string) string {
+	if strings.HasPrefix(reference, "/") && !strings.HasPrefix(reference, "//") {
+		return sub.origin + reference
+	}
+	return reference
+}
+
+// linkTo returns the target of the first link of that relation in a Link
+// header (RFC 8288 section 3), or "".
+func linkTo(header, rel string) string {
+	for {
+		_, rest, ok := strings.Cut(header, "<")
+		if !ok {
+			return ""
+		}
+		target, rest, ok := strings.Cut(rest, ">")
+		if !ok {
+			return ""
+		}
+		// The parameters end at a comma that is not quoted.
+		quoted, end := false, len(rest)
+		for i, c := range rest {
+			if c == '"' {
+				quoted = !quoted
+			} else if c == ',' && !quoted {
+				end = i
+				break
+			}
+		}
+		for param := range strings.SplitSeq(rest[:end], ";") {
+			name, value, _ := strings.Cut(param, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "rel") {
+				for _, r := range strings.Fields(strings.Trim(strings.TrimSpace(value), `"`)) {
+					if strings.EqualFold(r, rel) {
+						return target
+					}
+				}
+			}
+		}
+		header = rest[end:]
+	}
+}

@@ -1,0 +1,459 @@
+package webpush
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// Defaults of a [Client].
+const (
+	DefaultTimeout  = 30 * time.Second // of one attempt
+	DefaultAttempts = 4                // one and three retries
+	DefaultMaxWait  = 2 * time.Minute  // between two attempts
+)
+
+// maxAnswer is how much of an answer's body is kept and shown.
+const maxAnswer = 4096
+
+// Doer is the part of [http.Client] that sends.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+// Client sends messages. The zero value sends unsigned ones, which few
+// services accept: set Key and Subject. A Client is safe for concurrent use,
+// must not be copied, and its fields must not change once it is used. It
+// never changes the messages and claims that it is given.
+type Client struct {
+	// Key signs (RFC 8292); nil sends without Authorization.
+	Key *vapid.Key
+	// Subject is the contact that the token names: a mailto: or https: URI.
+	Subject string
+	// Claims are further claims. Audience and Expires are filled when they are
+	// empty: with the endpoint's origin, and with the time after Lifetime. A
+	// Subject here counts when the field above is empty.
+	Claims vapid.Claims
+	// Lifetime of the tokens; zero means 12 hours.
+	Lifetime time.Duration
+	// Scheme of the header; zero means that of RFC 8292.
+	Scheme vapid.Scheme
+	// SignUnchecked signs claims that push services refuse, too.
+	SignUnchecked bool
+
+	// HTTP sends the requests; nil means a client of its own, as
+	// [NewHTTPClient] makes it. The redirects of an [http.Client] are not
+	// followed, whatever it says: a push service needs none, and they would
+	// carry the token away.
+	HTTP Doer
+	// AllowHTTP allows endpoints with plain http; it is always allowed for
+	// loopback addresses.
+	AllowHTTP bool
+	// Timeout of one attempt, the answer's body included; zero means 30
+	// seconds, negative none.
+	Timeout time.Duration
+	// Attempts is how often a message is tried at most, on 429, 5xx and faults
+	// of the network; zero means 4, one means no retry.
+	Attempts int
+	// MaxWait is the longest wait between two attempts; zero means 2 minutes.
+	// A service that asks for more with Retry-After is not tried again.
+	// Negative allows no wait, and so no retry.
+	MaxWait time.Duration
+	// OnRetry, when set, is told of each refusal before the wait.
+	OnRetry func(e *Error, wait time.Duration)
+
+	tokens tokens
+	once   sync.Once
+	doer   Doer
+}
+
+// NewRequest makes the HTTP request that carries the message (RFC 8030 section
+// 5): it encrypts the payload anew each time and signs with a token that is
+// kept for each origin. The caller may send it once. The error is an
+// [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
+// [*Error] for an endpoint that must not be sent to.
+func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
+	if err := sub.allowed(c.AllowHTTP); err != nil {
+		return nil, err
+	}
+	ttl, err := msg.check()
+	if err != nil {
+		return nil, err
+	}
+	h := make(http.Header, 8+len(msg.Header))
+	for name, values := range msg.Header {
+		for _, v := range values {
+			h.Add(name, v)
+		}
+	}
+	// The values of a header are slices: cut them all from one array.
+	values := make([]string, 0, 8)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	set("Ttl", strconv.FormatInt(ttl, 10))
+	if msg.Urgency != "" {
+		set("Urgency", string(msg.Urgency))
+	}
+	if msg.Topic != "" {
+		set("Topic", msg.Topic)
+	}
+	if sub.service == WNS && h.Get("X-Wns-Cache-Policy") == "" {
+		policy := "cache"
+		if ttl == 0 {
+			policy = "no-cache"
+		}
+		set("X-Wns-Cache-Policy", policy)
+	}
+
+	var body []byte
+	var cryptoKey string
+	if msg.Payload != nil {
+		if sub.recipient == nil {
+			return nil, badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
+		}
+		m, err := sub.recipient.Encrypt(msg.Payload, ece.Options{Encoding: msg.Encoding, Pad: msg.Pad, MaxBody: msg.MaxBody})
+		if err != nil {
+			return nil, err
+		}
+		body = m.Body
+		set("Content-Encoding", string(m.Encoding))
+		set("Content-Type", "application/octet-stream")
+		if v := m.Encryption(); v != "" {
+			set("Encryption", v)
+		}
+		cryptoKey = m.CryptoKey()
+	}
+	if c.Key != nil && msg.GCM == nil { // its key takes the token's place
+		t, err := c.token(sub)
+		if err != nil {
+			return nil, err
+		}
+		h["Authorization"] = []string{t.authorization}
+		// One entry, with a semicolon: a comma was misread by push services.
+		if cryptoKey != "" && t.cryptoKey != "" {
+			cryptoKey += ";"
+		}
+		cryptoKey += t.cryptoKey
+	}
+	if cryptoKey != "" {
+		h["Crypto-Key"] = []string{cryptoKey}
+	}
+
+	req := sub.request(ctx, body)
+	req.Header = h
+	if msg.GCM != nil {
+		return msg.GCM.rewrite(req, sub, body, ttl, c.AllowHTTP)
+	}
+	return req, nil
+}
+
+// request makes a request to the endpoint that has no headers yet; a nil body
+// is none.
+func (s *Subscription) request(ctx context.Context, body []byte) *http.Request {
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", r)
+	if err != nil {
+		panic("webpush: a request needs a context: " + err.Error())
+	}
+	u := s.secrets().url
+	req.URL, req.Host = &u, u.Host
+	return req
+}
+
+// allowed refuses endpoints that nothing is sent to.
+func (s *Subscription) allowed(allowHTTP bool) error {
+	if s == nil || s.origin == "" {
+		return badSubscription("subscription", "there is no subscription to send to", subscriptionHint)
+	}
+	if s.PermanentlyRemoved() {
+		return &Error{Service: s.service, Origin: s.origin, Code: CodeGone, hint: adviceDelete,
+			Meaning: "the browser has removed this subscription for good and says so by its endpoint"}
+	}
+	if !allowHTTP && !s.loopback && strings.HasPrefix(s.origin, "http:") {
+		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; --allow-http allows plain http for tests",
+			Meaning: "the endpoint is plain http and not on this machine"}
+	}
+	return nil
+}
+
+// token returns the Authorization for a subscription.
+func (c *Client) token(sub *Subscription) (*token, error) {
+	claims := c.Claims
+	if claims.Audience == "" {
+		claims.Audience = sub.origin
+	}
+	if c.Subject != "" {
+		claims.Subject = c.Subject
+	}
+	claims.Subject = vapid.NormalizeSubject(claims.Subject)
+	lifetime := c.Lifetime
+	if lifetime == 0 {
+		lifetime = vapid.DefaultLifetime
+	}
+	scheme := c.Scheme
+	if scheme == "" {
+		scheme = vapid.SchemeVAPID
+	}
+	return c.tokens.get(c.Key, claims, lifetime, scheme, c.SignUnchecked)
+}
+
+// http returns what sends, without redirects.
+func (c *Client) http() Doer {
+	c.once.Do(func() {
+		switch d := c.HTTP.(type) {
+		case nil:
+			hc, err := NewHTTPClient(TransportOptions{})
+			if err != nil {
+				panic("webpush: the default transport cannot be made: " + err.Error())
+			}
+			c.doer = hc
+		case *http.Client:
+			hc := *d
+			hc.CheckRedirect = refuseRedirect
+			c.doer = &hc
+		default:
+			c.doer = d
+		}
+	})
+	return c.doer
+}
+
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Send delivers the message to the push service of the subscription and
+// returns its receipt. Faults that may pass (429, 5xx, the network) are tried
+// again, after the time that the service asks for or a growing one. The error
+// is an [*Error] for what the service or the network said, the context's when
+// that ended, else one of [Client.NewRequest].
+func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Receipt, error) {
+	req, err := c.NewRequest(ctx, sub, msg)
+	if err != nil {
+		return nil, err
+	}
+	attempts := c.Attempts
+	if attempts <= 0 {
+		attempts = DefaultAttempts
+	}
+	maxWait := c.MaxWait
+	if maxWait == 0 {
+		maxWait = DefaultMaxWait
+	}
+	for n := 1; ; n++ {
+		start := time.Now()
+		r, failed := c.try(ctx, req, sub, &msg)
+		if failed == nil {
+			r.Attempts, r.Latency = n, time.Since(start)
+			return r, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("sending to %s was interrupted: %w", sub.origin, err)
+		}
+		failed.Attempts = n
+		if n >= attempts || !failed.retryable() || failed.RetryAfter > maxWait || maxWait < 0 {
+			return nil, failed
+		}
+		wait := min(backoff(n, failed.RetryAfter), maxWait)
+		if c.OnRetry != nil {
+			c.OnRetry(failed, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting to send to %s again was interrupted: %w", sub.origin, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// backoff returns how long to wait after the nth attempt: what the service
+// asked for and up to a tenth more, or 0.5 to 1 second, doubled each time.
+func backoff(n int, asked time.Duration) time.Duration {
+	if asked > 0 {
+		return asked + rand.N(asked/10+1)
+	}
+	base := time.Second << min(n-1, 6)
+	return base/2 + rand.N(base/2)
+}
+
+// try sends the request once.
+func (c *Client) try(ctx context.Context, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	req = req.WithContext(ctx)
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, networkError(sub, err, 0)
+		}
+		req.Body = body
+	}
+	origin := sub.origin
+	if msg.GCM != nil { // goes elsewhere
+		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
+	}
+	resp, err := c.http().Do(req)
+	if err != nil {
+		if ctx.Err() == nil { // a limit of the caller's own client
+			timeout = 0
+		}
+		e := networkError(sub, err, timeout)
+		redact := redactor(sub, req)
+		e.Origin, e.Meaning = origin, redact.Replace(e.Meaning)
+		if e.cause != nil {
+			if text := redact.Replace(e.cause.Error()); text != e.cause.Error() {
+				e.cause = errors.New(text)
+			}
+		}
+		return nil, e
+	}
+	defer resp.Body.Close()
+	// An error while reading still leaves an answer: its status counts.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if len(body) == maxAnswer { // let the connection be used again if little is left
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	}
+	now := time.Now()
+	var e *Error
+	if resp.StatusCode/100 == 2 {
+		var r *Receipt
+		if r, e = receipt(sub, msg, resp.StatusCode, resp.Header, body); e == nil {
+			return r, nil
+		}
+	} else {
+		// Some servers repeat the path of the request in their answers, where
+		// it would get into the error's text: look at the answer without it.
+		redact := redactor(sub, req)
+		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
+		e.Body, e.Reason = body, redact.Replace(e.Reason)
+	}
+	e.Origin = origin
+	e.RetryAfter = retryAfter(resp.Header, now)
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		e.Skew = clockSkew(resp.Header, now)
+	}
+	return nil, e
+}
+
+// redactor takes out of a text what is secret about a request: the endpoint
+// below its origin, as it is and as other software may write it, every part of
+// it that may be a token, and the credentials.
+func redactor(sub *Subscription, req *http.Request) *strings.Replacer {
+	var secrets []string
+	add := func(s string) {
+		if len(s) < 8 { // such are no secrets, and are found everywhere
+			return
+		}
+		secrets = append(secrets, s, "…")
+		if e := html.EscapeString(s); e != s {
+			secrets = append(secrets, e, "…")
+		}
+	}
+	u := sub.secrets().url
+	add(sub.Endpoint())
+	add(u.RequestURI())
+	add(u.Opaque)
+	parts := u.Opaque + " " + u.RawPath + " " + u.RawQuery
+	u.Opaque, u.RawPath = "", ""
+	add(u.RequestURI())
+	add(u.EscapedPath())
+	add(u.Path)
+	for part := range strings.FieldsFuncSeq(parts+" "+u.Path, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_'
+	}) {
+		if len(part) >= 16 || strings.ContainsAny(part, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") { // no word
+			add(part)
+		}
+	}
+	for _, a := range req.Header["Authorization"] {
+		add(a)
+		for part := range strings.FieldsFuncSeq(a, func(r rune) bool { return r == ' ' || r == ',' || r == '=' }) {
+			add(part)
+		}
+	}
+	return strings.NewReplacer(secrets...)
+}
+
+// permanentError marks a fault of the network that a retry does not mend.
+type permanentError struct{ error }
+
+func (p *permanentError) Unwrap() error { return p.error }
+
+// networkError explains why there was no answer. The text of a [url.Error]
+// has the whole endpoint in it, so only its cause is kept.
+func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	e := &Error{Service: sub.service, Origin: sub.origin, Code: CodeNetwork, Meaning: oneLine(err.Error(), 300), cause: err,
+		hint: "check the network, and the proxy if there is one"}
+	var (
+		dns         *net.DNSError
+		op          *net.OpError
+		unknownCA   x509.UnknownAuthorityError
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		private     *privateAddressError
+	)
+	switch {
+	case errors.As(err, &private):
+		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "endpoints of this kind are refused by --deny-private"
+		e.cause = &permanentError{err}
+	case strings.HasPrefix(err.Error(), "failed to parse Location header"):
+		// net/http reads it even where no redirect is followed.
+		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to what is no URL", adviceRedirect
+		e.cause = nil // it has the URL
+	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
+		e.Meaning, e.hint = "no connection was made in time", "check the network and its firewall, or try again later"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Meaning, e.hint = "it took too long", "raise --timeout, or try again later"
+		if timeout > 0 {
+			e.Meaning = fmt.Sprintf("it took longer than %v", timeout)
+		}
+	case errors.As(err, &dns) && dns.IsNotFound:
+		e.Meaning, e.hint = fmt.Sprintf("the host %s does not exist", dns.Name), "check the endpoint; a host that stays away for weeks will not come back"
+		e.cause = &permanentError{err}
+	case errors.As(err, &unknownCA):
+		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "give the authority's certificate with --ca-file"
+		e.cause = &permanentError{err}
+	case errors.As(err, &certificate):
+		e.Meaning, e.hint = "the certificate is not valid: "+oneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
+		e.cause = &permanentError{err}
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		e.Meaning, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
+		e.cause = &permanentError{err}
+	case errors.As(err, &op) && op.Op == "dial":
+		e.Meaning = oneLine(op.Err.Error(), 200)
+		if errors.As(op.Err, &dns) {
+			e.Meaning = "the host " + dns.Name + " could not be looked up: " + dns.Err
+		}
+	}
+	return e
+}

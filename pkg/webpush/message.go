@@ -1,0 +1,168 @@
+package webpush
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+)
+
+// DefaultTTL is how long a push service is asked to keep a message that says
+// nothing of it: 4 weeks, the most that the largest services grant.
+const DefaultTTL = 28 * 24 * time.Hour
+
+// MaxTTL is the largest TTL that can be said: 2^31 seconds (RFC 8030 section 5.2).
+const MaxTTL = (1 << 31) * time.Second
+
+// Urgency is how much a message is worth of a device's battery (RFC 8030
+// section 5.3).
+type Urgency string
+
+// The urgencies, from the least to the most. A message without one is Normal.
+const (
+	VeryLow Urgency = "very-low" // on power and Wi-Fi: advertisements
+	Low     Urgency = "low"      // on power or Wi-Fi: topic updates
+	Normal  Urgency = "normal"   // on neither: chat or calendar message
+	High    Urgency = "high"     // low battery: call, time-sensitive alert
+)
+
+// Urgencies lists all of them, from the least to the most.
+func Urgencies() []Urgency { return []Urgency{VeryLow, Low, Normal, High} }
+
+// ParseUrgency returns the urgency of that name. The error is an [*InputError].
+func ParseUrgency(s string) (Urgency, error) {
+	for _, u := range Urgencies() {
+		if s == string(u) {
+			return u, nil
+		}
+	}
+	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal or high", s)}
+}
+
+// MaxTopic is how long a topic may be, in characters (RFC 8030 section 5.4).
+const MaxTopic = 32
+
+// CheckTopic tells with an [*InputError] why a topic cannot be sent: it has 1
+// to 32 characters of the base64url alphabet (RFC 8030 section 5.4).
+func CheckTopic(topic string) error {
+	const hint = "--topic-hash makes a valid topic of any text"
+	if topic == "" || len(topic) > MaxTopic {
+		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", topic, len(topic), MaxTopic), hint: hint}
+	}
+	for _, r := range topic {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_':
+		default:
+			return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has the character %q, expected letters, digits, - and _", topic, r), hint: hint}
+		}
+	}
+	return nil
+}
+
+// HashTopic makes a topic of any text: 32 characters that every service takes.
+func HashTopic(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return b64.Encode(sum[:24])
+}
+
+// Message is what is sent, and how. The zero value is a push without payload
+// that is kept for [DefaultTTL].
+type Message struct {
+	// Payload is what the service worker gets, at most [ece.Encoding.MaxPayload]
+	// bytes: 3993 by default. nil is a push without payload; an empty slice
+	// that is not nil is a payload of no bytes.
+	Payload []byte
+	// Encoding is the content coding; zero means aes128gcm (RFC 8291).
+	Encoding ece.Encoding
+	// Pad hides the payload's length; see [ece.Options].
+	Pad int
+	// MaxBody is the largest body to make, in bytes; zero means 4096, what
+	// every service must take (RFC 8030 section 7.2).
+	MaxBody int
+	// TTL is for how long the service is asked to keep the message while the
+	// user agent is away, rounded up to whole seconds; nil means [DefaultTTL]. Zero means
+	// now or never: new(time.Duration).
+	TTL *time.Duration
+	// Urgency is sent when it is not empty.
+	Urgency Urgency
+	// Topic, when it is not empty, replaces a message of the same topic that
+	// was not delivered yet; see [CheckTopic].
+	Topic string
+	// Header are further headers, such as Prefer. Those that this package
+	// writes itself are refused.
+	Header http.Header
+	// GCM, when it is not nil, makes the request that Google's legacy service
+	// took until 2024.
+	GCM *GCM
+}
+
+// ttl returns the TTL in seconds.
+func (m *Message) ttl() (int64, error) {
+	d := DefaultTTL
+	if m.TTL != nil {
+		d = *m.TTL
+	}
+	if d < 0 || d > MaxTTL {
+		return 0, &InputError{Part: "ttl", Problem: fmt.Sprintf("the TTL is %v, expected 0 to 2147483648 seconds", d)}
+	}
+	// Upwards, as a TTL of 0 means something else than a short one.
+	return int64((d + time.Second - 1) / time.Second), nil
+}
+
+// reserved are the headers that NewRequest writes, and those that net/http
+// writes or that would change what the request is.
+var reserved = []string{"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Crypto-Key", "Encryption", "Expect", "Host",
+	"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Topic", "Trailer", "Transfer-Encoding", "Ttl", "Upgrade", "Urgency"}
+
+// CheckHeader tells with an [*InputError] why a header cannot be added to a
+// message: this package writes it itself, or name or value are not valid.
+func CheckHeader(name, value string) error {
+	bad := func(problem, hint string) error {
+		return &InputError{Part: "header", Problem: problem, hint: hint}
+	}
+	if name == "" || strings.ContainsFunc(name, notToken) {
+		return bad(fmt.Sprintf("the header name %q has characters that no name has", name), "write it as 'Name: value'")
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return bad(fmt.Sprintf("the value of the header %s has a line break or control character", name), "")
+	}
+	for _, r := range reserved {
+		if strings.EqualFold(name, r) {
+			return bad(fmt.Sprintf("the header %s cannot be set: it is written by webpush itself", name), "TTL, Urgency and Topic have options of their own")
+		}
+	}
+	return nil
+}
+
+func notToken(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
+}
+
+// check refuses what cannot be sent and returns the TTL in seconds.
+func (m *Message) check() (int64, error) {
+	if m.Urgency != "" {
+		if _, err := ParseUrgency(string(m.Urgency)); err != nil {
+			return 0, err
+		}
+	}
+	if m.Topic != "" {
+		if err := CheckTopic(m.Topic); err != nil {
+			return 0, err
+		}
+	}
+	for name, values := range m.Header {
+		if len(values) == 0 {
+			values = []string{""}
+		}
+		for _, v := range values {
+			if err := CheckHeader(name, v); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return m.ttl()
+}

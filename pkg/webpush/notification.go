@@ -1,0 +1,85 @@
+package webpush
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+)
+
+// Notification are the fields of a notification, to make a payload of. What
+// [Notification.Payload] gives can be handed to showNotification as it is:
+//
+//	self.addEventListener('push', e => {
+//		const n = e.data.json();
+//		e.waitUntil(self.registration.showNotification(n.title, n));
+//	});
+type Notification struct {
+	Title              string          `json:"title,omitempty"`
+	Body               string          `json:"body,omitempty"`
+	Icon               string          `json:"icon,omitempty"`
+	Image              string          `json:"image,omitempty"`
+	Badge              string          `json:"badge,omitempty"`
+	Tag                string          `json:"tag,omitempty"`
+	Navigate           string          `json:"navigate,omitempty"` // the URL to open on a click
+	Actions            []Action        `json:"actions,omitempty"`
+	Silent             bool            `json:"silent,omitempty"`
+	RequireInteraction bool            `json:"requireInteraction,omitempty"`
+	Data               json.RawMessage `json:"data,omitempty"` // any JSON, for the service worker
+}
+
+// Action is a button of a notification.
+type Action struct {
+	Action string `json:"action"` // the id that notificationclick gets
+	Title  string `json:"title"`
+}
+
+// Payload returns the notification as JSON for a service worker. Navigate also
+// goes to data.url, where service workers of other browsers than Safari look
+// for it, unless Data has a url already. The error is an [*InputError].
+func (n Notification) Payload() ([]byte, error) {
+	if n.Navigate != "" {
+		members := map[string]json.RawMessage{}
+		if n.Data != nil && json.Unmarshal(n.Data, &members) != nil || members == nil {
+			return nil, &InputError{Part: "data", Problem: "the notification's data is no JSON object, so the URL cannot be put into it", hint: "give --data an object, or leave --url away"}
+		}
+		if _, ok := members["url"]; !ok {
+			u, err := encode(n.Navigate)
+			if err != nil {
+				return nil, err
+			}
+			members["url"] = u
+			if n.Data, err = encode(members); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return encode(n)
+}
+
+// Declarative returns the notification as Declarative Web Push (Push API),
+// which a browser shows without a service worker: title and an absolute
+// navigate are required. The error is an [*InputError].
+func (n Notification) Declarative() ([]byte, error) {
+	if n.Title == "" {
+		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", hint: "add --title"}
+	}
+	u, err := url.Parse(n.Navigate)
+	if n.Navigate == "" || err != nil || !u.IsAbs() || u.Host == "" {
+		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), hint: "add --url https://…"}
+	}
+	return encode(struct {
+		WebPush      int          `json:"web_push"`
+		Notification Notification `json:"notification"`
+	}{8030, n})
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, &InputError{Part: "data", Problem: "the notification's data is no valid JSON: " + err.Error()}
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

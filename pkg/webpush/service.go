@@ -1,0 +1,56 @@
+package webpush
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Service is a push service whose answers and rules are known here.
+type Service string
+
+// The push services that an endpoint's host tells apart.
+const (
+	Mozilla     Service = "mozilla"     // Firefox: autopush
+	FCM         Service = "fcm"         // Chrome and most of its family: Firebase Cloud Messaging
+	Apple       Service = "apple"       // Safari
+	WNS         Service = "wns"         // Edge on Windows: Windows Push Notification Services
+	UnifiedPush Service = "unifiedpush" // UnifiedPush distributors, such as ntfy
+	Other       Service = "other"       // any other
+)
+
+// String returns the name for people.
+func (s Service) String() string {
+	switch s {
+	case Mozilla:
+		return "Mozilla"
+	case FCM:
+		return "FCM"
+	case Apple:
+		return "Apple"
+	case WNS:
+		return "WNS"
+	case UnifiedPush:
+		return "UnifiedPush"
+	}
+	return "the push service"
+}
+
+// serviceOf tells by whole host names, never by parts of a URL that anybody
+// could write into another host's path.
+func serviceOf(u *url.URL) Service {
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	under := func(domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
+	switch {
+	case under("push.services.mozilla.com"), under("push.mozilla.com"), strings.HasPrefix(host, "updates") && under("mozaws.net"):
+		return Mozilla
+	case host == "fcm.googleapis.com", host == "jmt17.google.com", host == "android.googleapis.com", host == "gcm-http.googleapis.com":
+		return FCM
+	case under("push.apple.com"):
+		return Apple
+	case under("notify.windows.com"):
+		return WNS
+	case strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1", host == "ntfy.sh":
+		return UnifiedPush
+	}
+	return Other
+}

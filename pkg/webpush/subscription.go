@@ -1,0 +1,374 @@
+package webpush
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// Subscription is what PushManager.subscribe gave to a site: where to send
+// (RFC 8030 section 4) and for whom to encrypt (RFC 8291 section 3). It is
+// valid by construction, immutable and safe for concurrent use, and prints as
+// the origin of its endpoint only. The zero value is no subscription: nothing
+// is sent to it.
+type Subscription struct {
+	origin    string
+	loopback  bool
+	service   Service
+	recipient *ece.Recipient
+	expires   time.Time
+	secret    *hidden
+}
+
+// hidden keeps the secrets two pointers away: where fmt cannot call Format,
+// which is in an unexported field of another struct, it prints what it finds,
+// and for some verbs follows one pointer.
+type hidden struct{ p *secrets }
+
+type secrets struct {
+	endpoint string
+	url      url.URL                    // of the endpoint, to be copied into requests
+	members  map[string]json.RawMessage // all of the object that was parsed, or nil
+}
+
+// secrets returns those of s, empty ones for the zero value.
+func (s *Subscription) secrets() *secrets {
+	if s == nil || s.secret == nil {
+		return new(secrets)
+	}
+	return s.secret.p
+}
+
+func badSubscription(part, problem, hint string) error {
+	return &InputError{Part: part, Problem: problem, hint: hint}
+}
+
+const subscriptionHint = `a subscription is what JSON.stringify(subscription) gives in the browser: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`
+
+// NewSubscription makes a subscription of its three parts, as a database may
+// hold them: the endpoint's URL, and the 65-byte p256dh and 16-byte auth in
+// base64 of either alphabet, padded or not. Both keys may be empty together:
+// then only messages without a payload can be sent. The error is an
+// [*InputError].
+func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
+	s, err := newEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if p256dh == "" && auth == "" {
+		return s, nil
+	}
+	point, err := decodeKey("keys.p256dh", p256dh, ece.KeySize)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := decodeKey("keys.auth", auth, ece.AuthSize)
+	if err != nil {
+		return nil, err
+	}
+	if s.recipient, err = ece.NewRecipient(point, secret); err != nil {
+		return nil, badSubscription("keys.p256dh", "keys."+err.Error(), "take the subscription from the browser again; a key of another curve or form cannot be used")
+	}
+	return s, nil
+}
+
+// ParseSubscription reads the JSON of a PushSubscription (Push API, toJSON),
+// alone or as the member "subscription" of another object. Members that it
+// does not know are kept for [Subscription.MarshalJSON]. Keys may be null or
+// absent: then only messages without a payload can be sent. The error is an
+// [*InputError] that says which member is wrong and how.
+func ParseSubscription(data []byte) (*Subscription, error) {
+	members, err := subscriptionMembers(data)
+	if err != nil {
+		return nil, err
+	}
+	if inner, ok := members["subscription"]; ok && members["endpoint"] == nil {
+		if members, err = subscriptionMembers(inner); err != nil {
+			return nil, err
+		}
+	}
+	var endpoint string
+	switch raw, ok := members["endpoint"]; {
+	case !ok:
+		return nil, badSubscription("endpoint", "the subscription has no endpoint", subscriptionHint)
+	case json.Unmarshal(raw, &endpoint) != nil || string(raw) == "null":
+		return nil, badSubscription("endpoint", "the endpoint is no string", subscriptionHint)
+	}
+	var keys struct {
+		P256DH *string `json:"p256dh"`
+		Auth   *string `json:"auth"`
+	}
+	if raw, ok := members["keys"]; ok {
+		if err := json.Unmarshal(raw, &keys); err != nil {
+			return nil, badSubscription("keys", "keys is no object with the strings p256dh and auth", subscriptionHint)
+		}
+	}
+	var p256dh, auth string
+	if keys.P256DH != nil {
+		p256dh = *keys.P256DH
+	}
+	if keys.Auth != nil {
+		auth = *keys.Auth
+	}
+	s, err := NewSubscription(endpoint, p256dh, auth)
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := members["expirationTime"]; ok && string(raw) != "null" {
+		var ms float64
+		if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
+			return nil, badSubscription("expirationTime", fmt.Sprintf("expirationTime is %s, expected milliseconds since 1970 or null", oneLine(string(raw), 40)), "take the subscription from the browser again")
+		}
+		s.expires = time.UnixMilli(int64(ms))
+	}
+	s.secret.p.members = members
+	return s, nil
+}
+
+func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
+	bad := func(problem, hint string) (map[string]json.RawMessage, error) {
+		return nil, badSubscription("subscription", problem, hint)
+	}
+	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	if len(data) == 0 {
+		return bad("found no subscription: the text is empty", subscriptionHint)
+	}
+	if len(data) > 2 && data[0] == '"' {
+		var inner string
+		if json.Unmarshal(data, &inner) == nil && strings.HasPrefix(strings.TrimSpace(inner), "{") {
+			return bad("found a subscription that was encoded as JSON twice", "use JSON.stringify once, or decode the string first")
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	var members map[string]json.RawMessage
+	if err := d.Decode(&members); err != nil {
+		var kind *json.UnmarshalTypeError
+		var syntax *json.SyntaxError
+		switch {
+		case errors.As(err, &kind):
+			return bad("found a JSON "+kind.Value+", expected the object of one subscription", subscriptionHint)
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return bad("the subscription is cut off: its JSON does not end", "copy it again, whole")
+		case errors.As(err, &syntax):
+			return bad(fmt.Sprintf("the subscription is no valid JSON: %v at byte %d", err, syntax.Offset), subscriptionHint)
+		}
+		return bad("the subscription is no valid JSON", subscriptionHint)
+	}
+	if members == nil {
+		return bad("found null, expected the object of one subscription", "the browser was not subscribed: pushManager.getSubscription() gave null")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return bad("found more text after the subscription's JSON", "give one subscription")
+	}
+	return members, nil
+}
+
+// newEndpoint returns a subscription without keys.
+//
+// Endpoints are opaque (RFC 8030 section 8.3): what follows the host is kept
+// and sent to the byte, also where net/url would write it in another way or
+// refuse it, so only what precedes it is parsed. That also keeps the rest out
+// of the errors.
+func newEndpoint(endpoint string) (*Subscription, error) {
+	const again = "take the subscription from the browser again"
+	bad := func(problem string) (*Subscription, error) {
+		return nil, badSubscription("endpoint", problem, again)
+	}
+	if endpoint == "" {
+		return bad("the endpoint is empty")
+	}
+	if !utf8.ValidString(endpoint) {
+		return bad("the endpoint is no valid UTF-8")
+	}
+	for i, r := range endpoint {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
+			return bad(fmt.Sprintf("the endpoint has a space or control character at byte %d", i+1))
+		}
+	}
+	if strings.Contains(endpoint, "#") {
+		return bad("the endpoint has a fragment (#…), which is never sent")
+	}
+	scheme, after, found := strings.Cut(endpoint, "://")
+	if !found || !isScheme(scheme) { // or it is a part of a path, not to be shown
+		return bad("the endpoint is no absolute URL, expected https://…")
+	}
+	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
+		return bad(fmt.Sprintf("the endpoint's scheme is %q, expected https", oneLine(scheme, 20)))
+	}
+	end := strings.IndexAny(after, "/?\\")
+	if end < 0 {
+		end = len(after)
+	}
+	authority, rest := after[:end], after[end:]
+	switch {
+	case authority == "":
+		return bad("the endpoint has no host")
+	case strings.HasPrefix(rest, "\\"): // for browsers a slash, for others not
+		return bad("the endpoint has a backslash after its host")
+	case strings.Contains(authority, "@"):
+		return bad("the endpoint has user information before its host")
+	}
+	u, err := url.Parse(scheme + "://" + authority)
+	if err != nil {
+		return bad("the endpoint's host or port is not valid")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return bad(fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", oneLine(port, 20)))
+		}
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }) {
+		return bad("the endpoint's host has characters that no host has")
+	}
+	origin, err := vapid.Origin(scheme + "://" + authority)
+	if err != nil {
+		return bad(err.Error())
+	}
+	s := &Subscription{origin: origin, secret: &hidden{&secrets{endpoint: endpoint}}}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		s.loopback = ip.Unmap().IsLoopback()
+	} else {
+		s.loopback = host == "localhost" || strings.HasSuffix(host, ".localhost")
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	u.RawQuery, u.ForceQuery = query, strings.HasSuffix(endpoint, "?")
+	if u.Path, err = url.PathUnescape(path); err == nil {
+		u.RawPath = path
+	}
+	if path != "" && (err != nil || u.EscapedPath() != path) {
+		u.Opaque = path
+		if strings.HasPrefix(path, "//") { // would be taken for a host
+			u.Opaque = "//" + u.Host + path
+		}
+	}
+	s.service = serviceOf(u)
+	s.secret.p.url = *u
+	return s, nil
+}
+
+func isScheme(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("+-.", r)
+	})
+}
+
+func decodeKey(part, text string, size int) ([]byte, error) {
+	const again = "take the subscription from the browser again, whole"
+	if text == "" {
+		return nil, badSubscription(part, part+" is missing", again)
+	}
+	b, err := b64.Decode(text)
+	if err != nil {
+		return nil, badSubscription(part, part+": "+err.Error(), again)
+	}
+	switch n := len(b); {
+	case n == size:
+		return b, nil
+	case n > size && twice(b, size):
+		return nil, badSubscription(part, part+" was encoded in base64 twice", "decode it once before it is stored")
+	case size == ece.KeySize && (n == 33 || n == 64 || n > size):
+		return b, nil // a point in another form, which ece can name
+	case n < size:
+		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d; it looks cut off", part, n, size), again)
+	default:
+		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d", part, n, size), again)
+	}
+}
+
+func twice(b []byte, size int) bool {
+	inner, err := b64.Decode(string(b))
+	return err == nil && len(inner) == size
+}
+
+// Endpoint returns the URL to send to, a secret (RFC 8030 section 8.3).
+func (s *Subscription) Endpoint() string { return s.secrets().endpoint }
+
+// Origin returns scheme, host and port of the endpoint: the audience of a
+// token for it, and what may be shown of it.
+func (s *Subscription) Origin() string { return s.origin }
+
+// Service returns the push service that the endpoint belongs to.
+func (s *Subscription) Service() Service { return s.service }
+
+// Recipient returns for whom to encrypt, or nil when the subscription has no keys.
+func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
+
+// ExpirationTime returns when the subscription ends, or the zero time when it
+// does not say.
+func (s *Subscription) ExpirationTime() time.Time { return s.expires }
+
+// PermanentlyRemoved reports whether the endpoint is the one that Chrome puts
+// in place of a subscription that was removed for good.
+func (s *Subscription) PermanentlyRemoved() bool {
+	return s.origin == "https://permanently-removed.invalid"
+}
+
+// MarshalJSON writes the subscription as PushSubscription.toJSON does, its
+// keys in base64url without padding, and all other members as they were.
+func (s Subscription) MarshalJSON() ([]byte, error) {
+	type keys struct {
+		P256DH string `json:"p256dh"`
+		Auth   string `json:"auth"`
+	}
+	secret := s.secrets()
+	members := make(map[string]any, len(secret.members)+3)
+	for name, raw := range secret.members {
+		members[name] = raw
+	}
+	members["endpoint"] = secret.endpoint
+	if _, ok := members["expirationTime"]; !ok {
+		members["expirationTime"] = nil
+	}
+	if s.recipient != nil {
+		members["keys"] = keys{b64.Encode(s.recipient.P256DH()), b64.Encode(s.recipient.Auth())}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(members); err != nil {
+		return nil, fmt.Errorf("encoding the subscription: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// UnmarshalJSON is [ParseSubscription].
+func (s *Subscription) UnmarshalJSON(data []byte) error {
+	parsed, err := ParseSubscription(data)
+	if err != nil {
+		return err
+	}
+	*s = *parsed
+	return nil
+}
+
+// String describes the subscription by its origin.
+func (s Subscription) String() string {
+	if s.origin == "" {
+		return "no subscription"
+	}
+	return "subscription at " + s.origin
+}
+
+// GoString is String, so that %#v prints no secret.
+func (s Subscription) GoString() string { return s.String() }
+
+// Format writes String for every verb, so that none prints a secret.
+func (s Subscription) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue is String, so that log/slog writes no secret.
+func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -1,0 +1,221 @@
+package webpush
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// TransportOptions says how [NewHTTPClient] reaches push services. The zero
+// value uses the system's trusted authorities and the proxy of the
+// environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+type TransportOptions struct {
+	// Proxy is a proxy's URL (http, https or socks5), or "none" to use none
+	// whatever the environment says.
+	Proxy string
+	// CAs are certificates in PEM, trusted beside the system's.
+	CAs []byte
+	// Insecure does not check certificates at all.
+	Insecure bool
+	// ConnectTo sends connections elsewhere, as curl's option of that name:
+	// each is "HOST:PORT" for all, or "HOST1:PORT1:HOST2:PORT2" with empty
+	// parts for any or the same. Names in requests and certificates stay.
+	// Proxies of the environment are then not used.
+	ConnectTo []string
+	// DenyPrivate refuses addresses that are not public, looked at when the
+	// connection is made, so that no name can hide one. Proxies of the
+	// environment are then not used.
+	DenyPrivate bool
+}
+
+// NewHTTPClient makes an HTTP client for push services: HTTP/2 where the
+// service offers it, connections that are kept, no redirects. It has no
+// timeout of its own: [Client] and contexts have.
+func NewHTTPClient(o TransportOptions) (*http.Client, error) {
+	dialer := &net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}
+	if o.DenyPrivate {
+		dialer.Control = denyPrivate
+	}
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        100,
+		MaxIdleConnsPerHost: 32,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 20 * time.Second,
+		// A connection that died without a word would swallow every attempt.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+	}
+	if o.withoutProxy() {
+		t.Proxy = nil
+	}
+	if o.Proxy != "" && o.Proxy != "none" {
+		if o.withoutProxy() {
+			return nil, &InputError{Part: "proxy", Problem: "a proxy makes the connections itself, so it goes neither with --deny-private nor with --connect-to"}
+		}
+		u, err := url.Parse(o.Proxy)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
+			return nil, &InputError{Part: "proxy", Problem: "the proxy is no URL of http, https or socks5", hint: "write it as http://host:port"}
+		}
+		t.Proxy = http.ProxyURL(u)
+	}
+	if len(o.ConnectTo) > 0 {
+		rules, err := parseConnectTo(o.ConnectTo)
+		if err != nil {
+			return nil, err
+		}
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, rules.target(address))
+		}
+	}
+	if len(o.CAs) > 0 || o.Insecure {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.Insecure}
+		if len(o.CAs) > 0 {
+			pool, err := x509.SystemCertPool()
+			if err != nil {
+				pool = x509.NewCertPool()
+			}
+			if !pool.AppendCertsFromPEM(o.CAs) {
+				return nil, &InputError{Part: "ca-file", Problem: "found no certificate in PEM among the authorities to trust"}
+			}
+			t.TLSClientConfig.RootCAs = pool
+		}
+	}
+	return &http.Client{Transport: t, CheckRedirect: refuseRedirect}, nil
+}
+
+// withoutProxy reports whether no proxy of the environment is used.
+func (o *TransportOptions) withoutProxy() bool {
+	return o.DenyPrivate || len(o.ConnectTo) > 0 || o.Proxy == "none"
+}
+
+// connectTo maps addresses; an empty part means any, or the same.
+type connectTo []struct{ fromHost, fromPort, toHost, toPort string }
+
+func parseConnectTo(rules []string) (connectTo, error) {
+	var out connectTo
+	for _, r := range rules {
+		parts, err := splitColons(r)
+		if err == nil && len(parts) == 2 {
+			parts = append([]string{"", ""}, parts...)
+		}
+		if err != nil || len(parts) != 4 || parts[2] == "" && parts[3] == "" || !isPort(parts[1]) || !isPort(parts[3]) {
+			return nil, &InputError{Part: "connect-to", Problem: fmt.Sprintf("--connect-to is %q, expected HOST:PORT or HOST1:PORT1:HOST2:PORT2", r),
+				hint: "write an IPv6 address in brackets"}
+		}
+		out = append(out, struct{ fromHost, fromPort, toHost, toPort string }{parts[0], parts[1], parts[2], parts[3]})
+	}
+	return out, nil
+}
+
+func isPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// splitColons splits at colons outside of brackets, which it takes away.
+func splitColons(s string) ([]string, error) {
+	var parts []string
+	for {
+		end := strings.IndexByte(s, ':')
+		part := s
+		if strings.HasPrefix(s, "[") {
+			close := strings.IndexByte(s, ']')
+			if close < 0 {
+				return nil, errors.New("a bracket is not closed")
+			}
+			part, end = s[1:close], -1
+			if rest := s[close+1:]; rest != "" {
+				if rest[0] != ':' {
+					return nil, errors.New("text after a bracket")
+				}
+				end = close + 1
+			}
+		} else if end >= 0 {
+			part = s[:end]
+		}
+		parts = append(parts, part)
+		if end < 0 {
+			return parts, nil
+		}
+		s = s[end+1:]
+	}
+}
+
+func (c connectTo) target(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	for _, r := range c {
+		if r.fromHost != "" && !strings.EqualFold(r.fromHost, host) || r.fromPort != "" && r.fromPort != port {
+			continue
+		}
+		if r.toHost != "" {
+			host = r.toHost
+		}
+		if r.toPort != "" {
+			port = r.toPort
+		}
+		break
+	}
+	return net.JoinHostPort(host, port)
+}
+
+type privateAddressError struct{ address netip.Addr }
+
+func (e *privateAddressError) Error() string {
+	return fmt.Sprintf("the endpoint's address %s is not public", e.address)
+}
+
+// notPublic are the ranges beyond those that netip's methods name, from the
+// IANA special-purpose registries.
+var notPublic = func() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range []string{
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+	} {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}()
+
+func public(a netip.Addr) bool {
+	a = a.Unmap()
+	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
+		return false
+	}
+	for _, p := range notPublic {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	return true
+}
+
+// denyPrivate looks at the address that is dialled, after names were resolved.
+func denyPrivate(_, address string, _ syscall.RawConn) error {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &privateAddressError{}
+	}
+	if !public(a.Addr().WithZone("")) {
+		return &privateAddressError{a.Addr()}
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+// Package webpush is what an application server does with Web Push (RFC 8030):
+// it takes the subscriptions that user agents made, encrypts messages for them
+// (RFC 8291), identifies itself (RFC 8292), delivers over HTTP and understands
+// the answers of the push services.
+//
+//	sub, err := webpush.ParseSubscription(jsonFromTheBrowser)
+//	key, err := vapid.ParseKey(pemBytes)
+//	client := &webpush.Client{Key: key, Subject: "mailto:ops@example.com"}
+//	receipt, err := client.Send(ctx, sub, webpush.Message{Payload: []byte("hi")})
+//	if e, ok := errors.AsType[*webpush.Error](err); ok && e.Gone() {
+//		// delete the subscription
+//	}
+//
+// An endpoint is a capability: who knows it can send to it. This package
+// therefore writes the origin alone into errors and logs.
+package webpush
+
+// InputError is why a subscription or a message was refused before anything
+// was sent. Its text names the part with the value, unless that is a secret.
+type InputError struct {
+	// Part is what was refused, such as "keys.auth" or "topic".
+	Part string
+	// Problem says what was found and what was expected.
+	Problem string
+
+	hint string
+}
+
+// Error returns the problem.
+func (e *InputError) Error() string { return e.Problem }
+
+// Hint returns the next step to take, or "".
+func (e *InputError) Hint() string { return e.hint }
