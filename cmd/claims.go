@@ -67,8 +67,8 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 		c.Subject = subject
 	}
 	c.Subject = vapid.NormalizeSubject(c.Subject)
-	if o.expiresIn.value <= 0 || o.expiresIn.value > vapid.MaxLifetime {
-		return c, usage("leave it out for 12h", "--expires-in is %s, expected more than 0 and at most 24h", o.expiresIn.String())
+	if o.expiresIn.value < time.Second || o.expiresIn.value > vapid.MaxLifetime {
+		return c, usage("leave it out for 12h", "--expires-in is %s, expected 1s to 24h", o.expiresIn.String())
 	}
 	if source(o.cmd, "expires-in") == "--expires-in" {
 		c.Expires = time.Time{}

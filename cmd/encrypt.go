@@ -1,14 +1,13 @@
 package cmd
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-
-	"encoding/base64"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -83,9 +82,9 @@ func runEncrypt(s *streams, o encryptOptions) error {
 		if err != nil {
 			return err
 		}
-		return s.output(o.output, b)
+		return s.output(o.output, b, outputFlag)
 	}
-	if err := s.output(o.output, made.Body); err != nil {
+	if err := s.output(o.output, made.Body, outputFlag); err != nil {
 		return err
 	}
 	for _, name := range []string{"Content-Encoding", "Encryption", "Crypto-Key"} {
@@ -200,7 +199,7 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		}
 		return s.printJSON(result)
 	}
-	return s.output(o.output, payload)
+	return s.output(o.output, payload, outputFlag)
 }
 
 // jsonProblem words an error of encoding/json for people.

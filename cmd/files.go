@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode/utf16"
 )
 
@@ -71,8 +72,20 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 	return b, nil
 }
 
+// shown is a word of the command line as messages may repeat it: what may be a
+// key, an endpoint or a subscription was given in the wrong place.
+func shown(word string) string {
+	if strings.Contains(word, "://") || literalKey(word) {
+		return fmt.Sprintf("(%d characters, not shown as they may be a secret)", len(word))
+	}
+	return word
+}
+
 // fileProblem words an error of the file system; it stays recognisable to errors.Is.
 func fileProblem(name string, err error) error {
+	if hidden := shown(name); hidden != name {
+		return withHint(&reworded{hidden + ": there is no file of that name", err}, "save it in a file and give the file's name, or give - and pipe it in")
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &reworded{name + ": there is no such file", err}
@@ -84,6 +97,12 @@ func fileProblem(name string, err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
+	}
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return &reworded{name + " is a folder, expected a file", err}
+	case errors.Is(err, syscall.ENOTDIR):
+		return &reworded{name + ": a part of the path is no folder", err}
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
@@ -134,6 +153,9 @@ func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err erro
 		if f, err = os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode); !errors.Is(err, fs.ErrExist) {
 			break
 		}
+	}
+	if folder := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
+		return "", withHint(&reworded{fmt.Sprintf("%s: there is no folder %s", name, folder), err}, "mkdir -p "+shellWord(folder))
 	}
 	if err != nil {
 		return "", fileProblem(name, err)
@@ -216,18 +238,21 @@ func createFile(name string, data []byte, mode fs.FileMode) error {
 }
 
 // output writes a command's bytes to a file, or to standard output for "" and
-// "-"; bytes that are no text go to a terminal only for "-".
-func (s *streams) output(name string, data []byte) error {
+// "-"; bytes that are no text go to a terminal only for "-", and way is the
+// hint that says so.
+func (s *streams) output(name string, data []byte, way string) error {
 	if name != "" && name != "-" {
 		return replaceFile(name, data, 0o644)
 	}
 	if s.outTTY && name == "" && !printable(data) {
-		return withHint(errors.New("the result is binary, which is not written to a terminal"),
-			"write it to a file with -o FILE, or force it with -o -")
+		return withHint(errors.New("the result is binary, which is not written to a terminal"), way)
 	}
 	_, err := s.out.Write(data)
 	return err
 }
+
+// outputFlag is the way out of a command that has -o.
+const outputFlag = "write it to a file with -o FILE, or force it with -o -"
 
 func printable(b []byte) bool {
 	return strings.IndexFunc(string(b), func(r rune) bool {

@@ -96,6 +96,9 @@ func runGen(s *streams, o genOptions) error {
 		return err
 	}
 	write := !s.json || o.privateSet || o.publicSet
+	if !write && (o.format.changed || o.force) {
+		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force do not go with it")
+	}
 	if write {
 		if err := o.pair.create(key, format, o.force); err != nil {
 			return err

@@ -26,6 +26,7 @@ type keyFlag struct {
 	value string
 	cmd   *cobra.Command
 	flag  string // the option, where it is not private-key
+	from  string // what messages call it, where it is no option
 }
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
@@ -44,9 +45,17 @@ func (k *keyFlag) load(s *streams) (*vapid.Key, error) {
 		if key != nil || offered != nil {
 			return key, offered
 		}
-		err = withHint(err, "make a key pair with: webpush gen")
+		err = withHint(err, "make a key pair with: "+k.gen())
 	}
 	return key, err
+}
+
+// gen is the command that makes the key where -k looks for it.
+func (k *keyFlag) gen() string {
+	if k.value == defaultPrivateKey || shown(k.value) != k.value {
+		return "webpush gen"
+	}
+	return "webpush gen -k " + shellWord(k.value)
 }
 
 // existing reads the key as it is there, and returns its name for messages.
@@ -70,7 +79,11 @@ func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
 	data, name, err := k.read(s)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = withHint(err, "make a key pair with: webpush gen")
+		key, offered := s.offerKeys(keyPair{private: k.value, public: defaultPublicKey})
+		if key != nil {
+			return key.PublicKey(), nil
+		}
+		err = cmp.Or(offered, withHint(err, "make a key pair with: "+k.gen()))
 	}
 	if err != nil {
 		return vapid.PublicKey{}, err
@@ -121,7 +134,7 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 		return nil, name, withHint(fmt.Errorf("%s: there is no file of that name, not shown as it may be a key, and %w", name, err),
 			"give a file with -k FILE, or -k env:NAME; make a key pair with: webpush gen")
 	}
-	if _, err := vapid.ParseKey([]byte(k.value)); err == nil && k.origin() == "--private-key" {
+	if _, err := vapid.ParseKey([]byte(k.value)); err == nil && (k.origin() == "--private-key" || k.from != "") {
 		s.warn("the private key stands in the command line, where other users of this machine can see it", "give a file with -k FILE, or -k env:NAME")
 	}
 	return []byte(k.value), name, nil
@@ -129,6 +142,9 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 
 // origin says where the value of the option came from.
 func (k *keyFlag) origin() string {
+	if k.from != "" {
+		return k.from
+	}
 	flag := cmp.Or(k.flag, "private-key")
 	if from := source(k.cmd, flag); from != "default" {
 		return from

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,11 +37,15 @@ func (k keyPair) existingPublic() (vapid.PublicKey, error) {
 // returns nil when the answer is no, and where there is nobody to ask. It does
 // not ask while one of the files is there, which may belong to a lost key.
 func (s *streams) offerKeys(k keyPair) (*vapid.Key, error) {
-	if !s.inTTY || !s.errTTY || s.json || exists(k.private) || exists(k.public) {
+	if !s.inTTY || !s.errTTY || s.json || exists(k.private) || exists(k.public) || !exists(filepath.Dir(k.private)) || strings.Contains(k.private, "://") {
 		return nil, nil
 	}
 	fmt.Fprintf(s.err, "No %s file found.\nDo you want me to create one? (Y/n) ", k.private)
 	answer, err := bufio.NewReader(s.in).ReadString('\n')
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(s.err)
+		return nil, err
+	}
 	if err != nil && answer == "" {
 		fmt.Fprintln(s.err)
 		return nil, nil
@@ -173,6 +178,9 @@ func (p *filePair) check(force bool) error {
 	for _, f := range []newFile{p.secret, p.derived} {
 		if f.name == "" {
 			return usage("leave it out for the default", "--%s is empty, expected a file", f.flag)
+		}
+		if f.name == "-" || strings.HasPrefix(f.name, "env:") {
+			return usage("--json prints the pair and writes no file", "--%s is %q, expected a file to write to", f.flag, f.name)
 		}
 		folder := filepath.Dir(f.name)
 		switch info, err := os.Stat(folder); {

@@ -3,10 +3,13 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const offer = "No private_key.pem file found.\nDo you want me to create one? (Y/n) "
@@ -124,12 +127,41 @@ func TestNoOffer(t *testing.T) {
 	}
 }
 
-// TestAppServerKeyDoesNotAsk: a public key that nobody subscribed with is of no
-// use, so app-server-key makes none.
-func TestAppServerKeyDoesNotAsk(t *testing.T) {
+// TestAppServerKeyAsks: like bin/vapid, it offers the pair whose half it prints.
+func TestAppServerKeyAsks(t *testing.T) {
 	inFolder(t)
 	code, out, talk := terminal(t, "\n", "app-server-key")
-	if code != 1 || out != "" || strings.Contains(talk, "Do you want") || exists(defaultPrivateKey) {
+	if code != 0 || len(strings.TrimSpace(out)) != 87 || !strings.Contains(talk, "Do you want") || !exists(defaultPrivateKey) {
 		t.Errorf("exit code %d, %q, %q", code, out, talk)
 	}
 }
+
+// TestInterruptedAnswer: Ctrl-C at the question is no yes, whatever is typed after it.
+func TestInterruptedAnswer(t *testing.T) {
+	inFolder(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	in, typed := io.Pipe()
+	defer typed.Close()
+	var out, talk bytes.Buffer
+	time.AfterFunc(50*time.Millisecond, cancel)
+	code := run(ctx, &streams{in: in, out: &out, err: &talk, inTTY: true, errTTY: true}, []string{"sign", "--audience", "https://push.example.net"})
+	if code != exitInterrupted || out.Len() > 0 || exists(defaultPrivateKey) {
+		t.Errorf("exit code %d, %q, %q", code, &out, &talk)
+	}
+}
+
+// TestLostOutput: what could not be written is no success.
+func TestLostOutput(t *testing.T) {
+	inFolder(t)
+	for _, args := range [][]string{{"version"}, {"config"}, {"--help"}, {"completion", "bash"}, {"gen", "--json"}} {
+		var talk bytes.Buffer
+		code := run(context.Background(), &streams{in: strings.NewReader(""), out: fullDisk{}, err: &talk}, args)
+		if code != exitFailure || !strings.Contains(talk.String(), "no space") {
+			t.Errorf("%v: exit code %d, %q", args, code, &talk)
+		}
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }

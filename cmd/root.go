@@ -9,10 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Main runs the command line of this process and returns its exit code.
@@ -27,6 +30,8 @@ func Main() int {
 }
 
 func run(ctx context.Context, s *streams, args []string) int {
+	s.in = &interruptible{ctx: ctx, r: s.in}
+	s.out = &latch{Writer: s.out}
 	root := newRootCmd(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -66,7 +71,7 @@ failure, also after the retries; 130 interrupted.`,
 			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
 				hint = "did you mean: webpush " + strings.Join(similar, ", webpush ")
 			}
-			return usage(hint, "unknown command %q", args[0])
+			return usage(hint, "unknown command %q", shown(args[0]))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runStatus(c, s, keys)
@@ -94,8 +99,12 @@ failure, also after the retries; 130 interrupted.`,
 	asSetting(p, "no-color")
 	inGroup(p, "Everywhere")
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := refuseEmpty(c); err != nil {
+			return err
+		}
 		return s.applySettings(c)
 	}
+	c.SetHelpCommand(newHelpCmd())
 
 	c.AddGroup(&cobra.Group{ID: groupKeys, Title: "Keys and claims:"},
 		&cobra.Group{ID: groupMessages, Title: "Messages:"},
@@ -117,9 +126,66 @@ failure, also after the retries; 130 interrupted.`,
 	return c
 }
 
+// mayBeEmpty are the options whose empty text means something, or is refused
+// where they are read.
+var mayBeEmpty = []string{"payload", "title", "body", "topic", "private-key", "public-key"}
+
+// refuseEmpty refuses options without a value, which mostly come from a shell
+// variable that is not set and would otherwise change what is done silently.
+func refuseEmpty(c *cobra.Command) error {
+	var empty error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if empty == nil && f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
+			empty = usage("leave --"+f.Name+" out, or check the shell variable that it came from", "--%s is empty", f.Name)
+		}
+	})
+	return empty
+}
+
+// newHelpCmd is cobra's help command, but for unknown commands.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]",
+		Short:   "Help about any command",
+		Long:    `help prints what webpush COMMAND --help prints.`,
+		Example: `  webpush help send`,
+		Args:    atMostOne,
+		ValidArgsFunction: func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, sub := range c.Root().Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			root := c.Root()
+			if len(args) == 0 {
+				return root.Help()
+			}
+			for _, sub := range root.Commands() {
+				if sub.Name() == args[0] || sub.HasAlias(args[0]) {
+					sub.InitDefaultHelpFlag()
+					return sub.Help()
+				}
+			}
+			return root.Args(root, args)
+		},
+	}
+}
+
+var goParse = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
+
 // flagProblem words pflag's errors like all others.
 func flagProblem(err error) string {
-	text := err.Error()
+	text := goParse.ReplaceAllStringFunc(err.Error(), func(s string) string {
+		m := goParse.FindStringSubmatch(s)
+		if m[1] == "Bool" {
+			return m[2] + " is neither true nor false"
+		}
+		return m[2] + " is no whole number"
+	})
 	if i := strings.Index(text, " flag: "); strings.HasPrefix(text, "invalid argument ") && i >= 0 {
 		// invalid argument "x" for "--ttl" flag: problem
 		if at := strings.Index(text, ` for "`); at >= 0 && at < i {
@@ -132,7 +198,7 @@ func flagProblem(err error) string {
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("see: "+c.CommandPath()+" --help", "%s takes no argument, found %q", c.CommandPath(), args[0])
+		return usage("see: "+c.CommandPath()+" --help", "%s takes no argument, found %q", c.CommandPath(), shown(args[0]))
 	}
 	return nil
 }
@@ -140,7 +206,7 @@ func noArgs(c *cobra.Command, args []string) error {
 // atMostOne refuses a second argument.
 func atMostOne(c *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usage("see: "+c.CommandPath()+" --help", "%s takes one argument, found %q after it", c.CommandPath(), args[1])
+		return usage("see: "+c.CommandPath()+" --help", "%s takes one argument, found %q after it", c.CommandPath(), shown(args[1]))
 	}
 	return nil
 }

@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -12,8 +14,6 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
-
-	"encoding/base64"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -192,8 +192,8 @@ func (o *sendOptions) prepare(s *streams) (*webpush.Client, *webpush.Subscriptio
 	if o.timeout.value <= 0 {
 		return fail(usage("", "--timeout is %s, expected more than 0", o.timeout.String()))
 	}
-	if o.retries < 0 {
-		return fail(usage("0 is no retry", "--retries is %d, expected 0 or more", o.retries))
+	if o.retries < 0 || o.retries > 100 {
+		return fail(usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries))
 	}
 	hc, err := webpush.NewHTTPClient(t)
 	if err != nil {
@@ -226,7 +226,13 @@ func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subs
 		return nil
 	}
 	if !given(o.cmd, "private-key") && !exists(defaultPrivateKey) {
-		return nil // the client's advice tells of it
+		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
+			if o.cmd.Flags().Changed(name) {
+				return withHint(fmt.Errorf("--%s is given, but there is no private key to sign with: %s is missing", name, defaultPrivateKey),
+					"make a key pair with webpush gen, or give one with -k")
+			}
+		}
+		return nil // the findings tell of it
 	}
 	var err error
 	if client.Key, err = o.key.load(s); err != nil {
@@ -430,8 +436,11 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, client *webpush
 // printRequest is what --dry-run prints.
 func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 	var body []byte
-	if _, b, err := webpush.Curl(req, webpush.CurlOptions{Inline: true}); err == nil {
-		body = b
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return err
+		}
 	}
 	endpoint := showURL(req, o.showSecrets)
 	if s.json {

@@ -80,10 +80,19 @@ func (s *streams) readSettings(known []string) error {
 		}
 		return withHint(fmt.Errorf("the settings file %s cannot be read: %w", name, err), "it is YAML, a line a setting, such as: subject: mailto:you@your.domain")
 	}
+	var unknown []string
 	for _, key := range v.AllKeys() {
 		if !slices.Contains(known, key) {
-			s.warn(fmt.Sprintf("the settings file %s has %q, which is no setting", name, key), "webpush config lists them all")
+			unknown = append(unknown, key)
 		}
+	}
+	if len(unknown) > 0 && len(unknown) == len(v.AllKeys()) && s.configFile != "" {
+		// Its content is not repeated: it may be any file.
+		return withHint(fmt.Errorf("%s holds no setting: it is no settings file", name), "webpush config lists the settings; a line of the file is such as: subject: mailto:you@your.domain")
+	}
+	slices.Sort(unknown)
+	for _, key := range unknown {
+		s.warn(fmt.Sprintf("the settings file %s has %q, which is no setting", name, key), "webpush config lists them all")
 	}
 	return nil
 }
@@ -119,7 +128,7 @@ func (s *streams) applySettings(c *cobra.Command) error {
 			return
 		}
 		if err := f.Value.Set(value); err != nil {
-			problem = usage(hintOf(err), "%s: the setting %s: %w", source, f.Name, err)
+			problem = usage(hintOf(err), "%s: the setting %s: %s", source, f.Name, flagProblem(err))
 			return
 		}
 		f.Annotations[settingAnnotation] = []string{source}
@@ -212,6 +221,9 @@ func runConfig(c *cobra.Command, s *streams) error {
 			row.Value, row.Source = value, from
 		}
 		if row.Source != "default" {
+			if err := all[name].Value.Set(row.Value); err != nil {
+				s.warn(fmt.Sprintf("%s: the setting %s: %s", row.Source, name, flagProblem(err)), "commands that use it will refuse it")
+			}
 			row.Value = showSetting(name, row.Value)
 		}
 		list = append(list, row)

@@ -33,6 +33,56 @@ type streams struct {
 	settings *viper.Viper
 }
 
+// latch remembers the first error of a stream, so that lost output is no success.
+type latch struct {
+	io.Writer
+	err error
+}
+
+func (l *latch) Write(b []byte) (int, error) {
+	n, err := l.Writer.Write(b)
+	if err != nil && l.err == nil {
+		l.err = err
+	}
+	return n, err
+}
+
+// interruptible ends a read when the context ends, as a terminal's would not.
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	done chan struct{} // a read that is going on, or nil
+	buf  []byte
+	n    int
+	err  error
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if i.done == nil {
+		i.done = make(chan struct{})
+		i.buf = make([]byte, len(p))
+		go func() {
+			defer close(i.done)
+			i.n, i.err = i.r.Read(i.buf)
+		}()
+	}
+	select {
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	case <-i.done:
+	}
+	n := copy(p, i.buf[:i.n])
+	if i.buf = i.buf[n:i.n]; len(i.buf) > 0 {
+		i.n = len(i.buf)
+		return n, nil
+	}
+	i.done = nil
+	return n, i.err
+}
+
 func systemStreams() *streams {
 	tty := func(f *os.File) bool { return isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()) }
 	return &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr,
@@ -113,6 +163,9 @@ func marshal(v any, indent string) ([]byte, error) {
 
 // finish prints the error that a command ended with and returns its exit code.
 func (s *streams) finish(ctx context.Context, err error) int {
+	if out, ok := s.out.(*latch); ok && out.err != nil && err == nil {
+		err = fmt.Errorf("standard output: %w", out.err)
+	}
 	if err == nil {
 		return exitOK
 	}

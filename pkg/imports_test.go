@@ -28,7 +28,7 @@ func TestImports(t *testing.T) {
 	known := make(map[string]bool)
 	for _, r := range rules {
 		known[module+"/"+r.pkg] = true
-		for _, dep := range list(t, "-deps", "../"+strings.TrimPrefix(r.pkg, "")) {
+		for _, dep := range list(t, "-deps", module+"/"+r.pkg) {
 			own := strings.HasPrefix(dep, module)
 			if own && dep != module+"/"+r.pkg && !contains(r.own, strings.TrimPrefix(dep, module+"/")) {
 				t.Errorf("%s depends on %s", r.pkg, dep)
