@@ -78,12 +78,9 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 
 // complete fills aud with the endpoint's origin, and exp. An aud that was
 // written into a file for another push service does not count.
-func (o *claimsFlags) complete(s *streams, c *vapid.Claims, origin string) {
+func (o *claimsFlags) complete(c *vapid.Claims, origin string) {
 	if o.audience != "" {
 		c.Audience = o.audience
-		if origin != "" && c.Audience != origin {
-			s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.audience, origin), "leave --audience away to have it filled")
-		}
 	} else if origin != "" {
 		c.Audience = origin
 	}
@@ -178,7 +175,10 @@ func runSign(s *streams, o signOptions, file string) error {
 	if aud := claims.Audience; origin != "" && o.claims.audience == "" && aud != "" && aud != origin {
 		s.warn(fmt.Sprintf("aud of the claims is %q; the endpoint's origin %q is used instead", aud, origin), "leave aud out of the claims file")
 	}
-	o.claims.complete(s, &claims, origin)
+	if o.claims.audience != "" && origin != "" && o.claims.audience != origin {
+		s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.claims.audience, origin), "leave --audience away to have it filled")
+	}
+	o.claims.complete(&claims, origin)
 	if err := o.claims.check(s, claims); err != nil {
 		return err
 	}

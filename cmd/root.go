@@ -114,8 +114,8 @@ failure, also after the retries; 130 interrupted.`,
 		id       string
 		commands []*cobra.Command
 	}{
-		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newSignCmd(s), newVerifyCmd(s)}},
-		{groupMessages, []*cobra.Command{newSendCmd(s), newCurlCmd(s), newEncryptCmd(s), newDecryptCmd(s), newDemoCmd(s)}},
+		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newConvertCmd(s), newSignCmd(s), newVerifyCmd(s)}},
+		{groupMessages, []*cobra.Command{newSendCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newInspectCmd(s), newDemoCmd(s)}},
 		{groupOther, []*cobra.Command{newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s)}},
 	} {
 		for _, sub := range g.commands {

@@ -41,6 +41,7 @@ func setupScript(e *testscript.Env) error {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy", "NO_COLOR"} {
 		e.Setenv(name, "")
 	}
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each run waits a second when built with -race
 	e.Values[receiversKey{}] = &receivers{agents: make(map[string]*useragent.Subscription)}
 	return nil
 }
@@ -79,13 +80,16 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 		}
 	},
 	// push-service [plain]: starts a push service over HTTPS, or plain HTTP,
-	// and sets PUSH to its URL and CA to the file of its authority.
+	// and sets PUSH to its URL, PUSH_HOST to its host and port, WS to that of its WebSocket and CA to the file of
+	// its authority.
 	"push-service": func(ts *testscript.TestScript, neg bool, args []string) {
 		plain := len(args) == 1 && args[0] == "plain"
 		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain})
 		ts.Check(err)
 		ts.Defer(func() { _ = server.Close() })
 		ts.Setenv("PUSH", server.URL)
+		ts.Setenv("PUSH_HOST", server.URL[strings.Index(server.URL, "://")+3:])
+		ts.Setenv("WS", "ws"+strings.TrimPrefix(server.URL, "http"))
 		if !plain {
 			ts.Setenv("CA", ts.MkAbs("ca.pem"))
 			ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), server.CA(), 0o644))

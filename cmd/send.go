@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,6 +54,11 @@ type sendOptions struct {
 	curl     bool
 	bodyFile string
 	inline   bool
+
+	check    bool
+	tolerant bool              // what a check finds is no error of prepare's
+	found    []webpush.Finding // of prepare, when it is tolerant
+	services []webpush.Service // to check for, where they are not the endpoint's own
 }
 
 // defaultBodyFile is where a curl command finds the body, as with pywebpush.
@@ -75,6 +81,7 @@ The exit code tells what to do: 0 accepted, 4 the subscription is gone and can
 be deleted, 5 rejected, 6 try again later.`,
 		Example: `  webpush send -f subscription.json -p "hi"
   webpush send -f subscription.json --title Hello --body "You have mail" --url https://example.com/mail --ttl 1h --urgency high
+  webpush send -f subscription.json -p "hi" --check
   webpush send -f subscription.json -p "hi" --dry-run
   webpush send -f subscription.json -p "hi" --curl`,
 		Args: noArgs,
@@ -86,11 +93,13 @@ be deleted, 5 rejected, 6 try again later.`,
 					}
 				}
 			}
+			o.tolerant = o.check
 			return runSend(c.Context(), s, o)
 		},
 	}
 	o.addFlags(c)
 	f := c.Flags()
+	f.BoolVar(&o.check, "check", false, "do what webpush check does first, and send nothing if it finds an error")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request that would be sent, without its secrets")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
 	f.CountVarP(&o.verbose, "verbose", "v", "tell what is decided; -vv also the headers sent and received, and timing")
@@ -170,7 +179,7 @@ func (o *sendOptions) prepare(s *streams) (*webpush.Client, *webpush.Subscriptio
 	fail := func(err error) (*webpush.Client, *webpush.Subscription, webpush.Message, webpush.TransportOptions, error) {
 		return nil, nil, m, t, err
 	}
-	if o.subscription == "" {
+	if o.subscription == "" && o.services == nil {
 		return fail(usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name()))
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
@@ -202,9 +211,12 @@ func (o *sendOptions) prepare(s *streams) (*webpush.Client, *webpush.Subscriptio
 	if o.insecure {
 		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
 	}
-	sub, err := loadSubscription(s, o.subscription)
-	if err != nil {
-		return fail(err)
+	var sub *webpush.Subscription
+	if o.subscription != "" {
+		sub, err = loadSubscription(s, o.subscription)
+		if err = o.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
+			return fail(err)
+		}
 	}
 	client := &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
 		Scheme: vapid.Scheme(o.claims.scheme.String()), SignUnchecked: o.claims.noStrict,
@@ -214,10 +226,18 @@ func (o *sendOptions) prepare(s *streams) (*webpush.Client, *webpush.Subscriptio
 	if err := o.sign(s, client, sub); err != nil {
 		return fail(err)
 	}
-	for _, a := range client.Advise(sub, m) {
-		s.warn(a.Message, a.Fix)
-	}
 	return client, sub, m, t, nil
+}
+
+// excuse makes a finding of an error about the content of a file, for a check.
+func (o *sendOptions) excuse(rule, source string, err error) error {
+	var key *vapid.Error
+	var input *webpush.InputError
+	if !o.tolerant || !errors.As(err, &key) && !errors.As(err, &input) {
+		return err
+	}
+	o.found = append(o.found, webpush.Finding{Severity: webpush.SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: hintOf(err), Err: err})
+	return nil
 }
 
 // sign gives the client its key and claims.
@@ -227,7 +247,7 @@ func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subs
 	}
 	if !given(o.cmd, "private-key") && !exists(defaultPrivateKey) {
 		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
-			if o.cmd.Flags().Changed(name) {
+			if o.cmd.Flags().Changed(name) && !o.tolerant {
 				return withHint(fmt.Errorf("--%s is given, but there is no private key to sign with: %s is missing", name, defaultPrivateKey),
 					"make a key pair with webpush gen, or give one with -k")
 			}
@@ -235,16 +255,21 @@ func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subs
 		return nil // the findings tell of it
 	}
 	var err error
-	if client.Key, err = o.key.load(s); err != nil {
+	client.Key, err = o.key.load(s)
+	if err = o.excuse("vapid-key", "RFC 8292 section 3.2", err); err != nil {
 		return err
 	}
 	claims, err := o.claims.load(s, o.claimsFile)
-	if err != nil {
+	if err = o.excuse("claims", "RFC 8292 section 2", err); err != nil {
 		return err
 	}
-	o.claims.complete(s, &claims, sub.Origin())
-	for _, p := range claims.Check() { // the rest is the client's advice
-		if p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.claims.noStrict {
+	origin := ""
+	if sub != nil {
+		origin = sub.Origin()
+	}
+	o.claims.complete(&claims, origin)
+	for _, p := range claims.Check() { // the rest is among the findings
+		if !o.tolerant && (p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.claims.noStrict) {
 			return o.claims.check(s, claims)
 		}
 	}
@@ -256,13 +281,13 @@ func (o *sendOptions) fillMessage(s *streams, m *webpush.Message) error {
 	if err := o.payload.fill(m); err != nil {
 		return err
 	}
-	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
+	if !o.tolerant && (o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL) {
 		return usage("0 is now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String())
 	}
 	m.TTL = new(o.ttl.value)
 	m.Urgency = webpush.Urgency(o.urgency.String())
 	m.Topic = o.topic
-	if o.cmd.Flags().Changed("topic") {
+	if o.cmd.Flags().Changed("topic") && (!o.tolerant || o.topic == "") {
 		if err := webpush.CheckTopic(o.topic); err != nil {
 			return wrongFlag("topic", err)
 		}
@@ -277,7 +302,7 @@ func (o *sendOptions) fillMessage(s *streams, m *webpush.Message) error {
 			return usage("write it as --header 'Name: value'", "--header: %q has no colon", h)
 		}
 		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
-		if err := webpush.CheckHeader(name, value); err != nil {
+		if err := webpush.CheckHeader(name, value); err != nil && !o.tolerant {
 			return wrongFlag("header", err)
 		}
 		m.Header.Add(name, value)
@@ -326,6 +351,9 @@ func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	client, sub, m, transport, err := o.prepare(s)
 	if err != nil {
+		return err
+	}
+	if err := o.tellFindings(s, o.findings(client, sub, m)); err != nil {
 		return err
 	}
 	switch {

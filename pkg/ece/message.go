@@ -77,11 +77,18 @@ type Header struct {
 
 	// KeyID is the key id of an aes128gcm body, 0 to 255 bytes, which in Web
 	// Push is the sender's key; for aesgcm it is that key. It has not been
-	// checked.
+	// checked: see [Header.CheckSender].
 	KeyID []byte
 
 	Records      int // number of records, at least 1
 	MaxPlaintext int // most bytes of payload there can be; padding counts
+}
+
+// CheckSender returns an [ErrSenderKey] when KeyID is not the public key that
+// every message of Web Push names as its sender's (RFC 8291 section 4).
+func (h Header) CheckSender() error {
+	_, err := parsePoint(ErrSenderKey, "key id", h.KeyID)
+	return err
 }
 
 // Header returns what the message tells without any key. The error is that of

@@ -330,6 +330,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"JWK P-384":        {`{"kty":"EC","crv":"P-384","x":"","y":"","d":"AQ"}`, "P-384"},
 		"JWK long d":       {`{"kty":"EC","crv":"P-256","d":"` + b64.Encode(make([]byte, 40)) + `"}`, "40 bytes"},
 		"subscription":     {`{"endpoint":"https://push.example.net/x","keys":{}}`, "push subscription"},
+		"receiver":         {fmt.Sprintf(`{"privateKey":%q,"p256dh":%q,"auth":"BTBZMqHH6r4Tts7J_aSIgg"}`, v[0].Private, v[0].Public), "receiver"},
 		"other JSON":       {`{"hello":"world"}`, "without a key"},
 		"broken JSON":      {`{"privateKey":`, "damaged or cut off"},
 		"base64 twice":     {base64.StdEncoding.EncodeToString([]byte(v[0].Private)), "base64 twice"},

@@ -55,6 +55,11 @@ func (f found) key() (*Key, error) {
 
 func refuse(problem, hint string) *Error { return &Error{Part: "key", Problem: problem, hint: hint} }
 
+// noKey refuses what is no key at all.
+func noKey(problem, hint string) *Error {
+	return &Error{Part: "key", Problem: problem, hint: hint, noKey: true}
+}
+
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
 // ParseKey recognises a private signing key by its content, in any of the
@@ -67,7 +72,8 @@ const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 
 //   - the 32-byte scalar in base64 or hex, also 31 bytes (a leading zero was
 //     dropped) and 33 (a zero was put in front), or as 32 bytes;
 //   - a JSON Web Key;
-//   - JSON with privateKey and publicKey, or lines like "Private Key: …".
+//   - JSON with privateKey and publicKey, or lines like "Private Key: …";
+//   - a list of bytes, as new Uint8Array([4, …]) or [4, …].
 //
 // Base64 may be in either alphabet, padded or not. The error is an [*Error]:
 // it says what was found when it is no P-256 private key (another curve, RSA,
@@ -110,7 +116,7 @@ func recognise(data []byte, depth int) (found, error) {
 	text := strings.TrimSpace(string(data))
 	switch {
 	case len(text) == 0:
-		return found{}, refuse("found nothing, "+expectedPrivate, "make a key with: webpush gen")
+		return found{}, noKey("found nothing, "+expectedPrivate, "make a key with: webpush gen")
 	case strings.Contains(text, "-----BEGIN "):
 		return fromPEM(text)
 	case !isText(data): // before JSON: the first byte of a raw key may be a brace
@@ -119,6 +125,11 @@ func recognise(data []byte, depth int) (found, error) {
 		return fromJSON(text, depth)
 	}
 	if f, ok, err := fromLabels(text, depth); ok {
+		return f, err
+	}
+	if b, ok := fromByteList(text); ok {
+		f, err := fromBytes(b)
+		f.form += " as a list of bytes"
 		return f, err
 	}
 	return fromText(text, depth)
@@ -242,7 +253,7 @@ func unreadableDER(der []byte) error {
 	if bytes.Contains(der, []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")) {
 		return refuse("found a P-256 key whose numbers are out of range: a zero or too large scalar, or a point off the curve", "make a key with: webpush gen")
 	}
-	return refuse("found DER that is no key known here, "+expectedPrivate, "make a key with: webpush gen")
+	return noKey("found DER that is no key known here, "+expectedPrivate, "make a key with: webpush gen")
 }
 
 // fromAny takes what crypto/x509 read. sec1 is the ECPrivateKey structure it
@@ -303,6 +314,8 @@ func fromJSON(text string, depth int) (found, error) {
 		PrivateKey2 string `json:"private_key"`
 		PublicKey2  string `json:"public_key"`
 		Endpoint    string
+		P256DH      string
+		Auth        string
 	}
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		var syntax *json.SyntaxError
@@ -316,6 +329,9 @@ func fromJSON(text string, depth int) (found, error) {
 		return fromJWK(v.Kty, v.Crv, v.X, v.Y, v.D)
 	case v.Endpoint != "":
 		return found{}, refuse("found a push subscription, expected a key", "the signing key is what webpush gen makes; a subscription goes to -f")
+	}
+	if v.P256DH != "" || v.Auth != "" {
+		return found{}, refuse("found the keys of a receiver of messages, expected a signing key", "the signing key is what webpush gen makes; a receiver's keys go to webpush decrypt")
 	}
 	private, public := v.PrivateKey, v.PublicKey
 	if private == "" {
@@ -331,7 +347,7 @@ func fromJSON(text string, depth int) (found, error) {
 func fromPair(private, public, form string, depth int) (found, error) {
 	var f found
 	if private == "" && public == "" {
-		return f, refuse("found "+form+" without a key, expected privateKey and publicKey or a JSON Web Key", "make a key with: webpush gen")
+		return f, noKey("found "+form+" without a key, expected privateKey and publicKey or a JSON Web Key", "make a key with: webpush gen")
 	}
 	if private != "" {
 		p, err := recognise([]byte(private), depth+1)
@@ -440,9 +456,9 @@ func fromText(text string, depth int) (found, error) {
 	b, err := b64.Decode(text)
 	if err != nil {
 		if len(text) < 40 {
-			return found{}, refuse(fmt.Sprintf("found %d characters of text that are no key, %s", len(text), expectedPrivate), "make a key with: webpush gen")
+			return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key, %s", len(text), expectedPrivate), "make a key with: webpush gen")
 		}
-		return found{}, refuse(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole; or make one with: webpush gen")
+		return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole; or make one with: webpush gen")
 	}
 	if bytes.Contains(b, []byte("-----BEGIN ")) {
 		f, err := recognise(b, depth+1)
@@ -473,7 +489,7 @@ func fromBytes(b []byte) (found, error) {
 		f.form += " DER"
 		return f, err
 	}
-	return found{}, refuse(fmt.Sprintf("found %d bytes that are no key: a private key has %d, a public key %d that begin with 04", len(b), PrivateKeySize, PublicKeySize),
+	return found{}, noKey(fmt.Sprintf("found %d bytes that are no key: a private key has %d, a public key %d that begin with 04", len(b), PrivateKeySize, PublicKeySize),
 		"a key of another length is cut off or belongs to another curve; make one with: webpush gen")
 }
 

@@ -201,6 +201,14 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 	return t, t.split()
 }
 
+// ParseJWT reads a token that stands alone, without the header that names its
+// key: its form, not its signature, which [Token.Check] cannot check without
+// the key and reports as bad. The error is an [*Error].
+func ParseJWT(jwt string) (*Token, error) {
+	t := &Token{jwt: strings.TrimSpace(jwt)}
+	return t, t.split()
+}
+
 // vapidParameters returns t and k of RFC 8292 section 3.
 func vapidParameters(s string) (t, k string, err error) {
 	params, err := parameters(s)

@@ -24,7 +24,8 @@ type Error struct {
 	// Problem says what was found, in one phrase.
 	Problem string
 
-	hint string
+	hint  string
+	noKey bool
 }
 
 // Error returns the problem.
@@ -32,3 +33,7 @@ func (e *Error) Error() string { return e.Problem }
 
 // Hint returns the next step to take, or "" if there is none to name.
 func (e *Error) Hint() string { return e.hint }
+
+// NoKey reports whether what was given is no key of any kind, rather than one
+// that is damaged, of another kind or in the wrong place.
+func (e *Error) NoKey() bool { return e.noKey }

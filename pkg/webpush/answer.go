@@ -56,7 +56,8 @@ type Error struct {
 	// when negative), when the difference is a minute or more and the answer
 	// may have come of it.
 	Skew time.Duration
-	// Header and Body are the answer's; the body is cut off at 4096 bytes.
+	// Header and Body are the answer's; the body is cut off at 4096 bytes, and
+	// what it repeats of the request's secrets is taken out.
 	Header http.Header
 	Body   []byte
 	// Attempts counts the requests.
@@ -195,15 +196,16 @@ func clockSkew(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// receipt reads the answer of a success, or returns an error when a success is
-// none.
-func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
+// receiptOf reads the headers of a success; msg may be nil.
+func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Receipt {
 	r := &Receipt{Service: sub.service, Origin: sub.origin, Status: status, Location: absolute(sub, h.Get("Location"))}
 	var notes []string
 	if s, err := strconv.ParseInt(h.Get("Ttl"), 10, 64); err == nil && s >= 0 && s <= int64(MaxTTL/time.Second) {
 		r.TTL = new(time.Duration(s) * time.Second)
-		if asked, err := msg.ttl(); err == nil && s < asked {
-			notes = append(notes, fmt.Sprintf("the service keeps the message for %v only, %v was asked for", *r.TTL, time.Duration(asked)*time.Second))
+		if msg != nil {
+			if asked, err := msg.ttl(); err == nil && s < asked {
+				notes = append(notes, fmt.Sprintf("the service keeps the message for %d seconds only, %d were asked for", s, asked))
+			}
 		}
 	}
 	for _, link := range h.Values("Link") {
@@ -223,6 +225,13 @@ func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []
 		notes = append(notes, "the service took the message for later processing")
 	}
 	r.Note = strings.Join(notes, "; ")
+	return r
+}
+
+// receipt reads the answer of a success, or returns an error when a success is
+// none.
+func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
+	r := receiptOf(sub, msg, status, h)
 	if msg.GCM != nil {
 		var answer struct {
 			Failure int

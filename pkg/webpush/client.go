@@ -127,7 +127,7 @@ func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message)
 	var cryptoKey string
 	if msg.Payload != nil {
 		if sub.recipient == nil {
-			return nil, badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
+			return nil, errNoKeys()
 		}
 		m, err := sub.recipient.Encrypt(msg.Payload, ece.Options{Encoding: msg.Encoding, Pad: msg.Pad, MaxBody: msg.MaxBody})
 		if err != nil {
@@ -195,6 +195,10 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 			Meaning: "the endpoint is plain http and not on this machine"}
 	}
 	return nil
+}
+
+func errNoKeys() error {
+	return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
 }
 
 // token returns the Authorization for a subscription.
@@ -328,7 +332,12 @@ func (c *Client) try(ctx context.Context, req *http.Request, sub *Subscription, 
 		e.Origin, e.Meaning = origin, redact.Replace(e.Meaning)
 		if e.cause != nil {
 			if text := redact.Replace(e.cause.Error()); text != e.cause.Error() {
-				e.cause = errors.New(text)
+				var permanent *permanentError
+				if errors.As(e.cause, &permanent) {
+					e.cause = &permanentError{errors.New(text)}
+				} else {
+					e.cause = errors.New(text)
+				}
 			}
 		}
 		return nil, e
@@ -347,14 +356,13 @@ func (c *Client) try(ctx context.Context, req *http.Request, sub *Subscription, 
 			return r, nil
 		}
 	} else {
-		// Some servers repeat the path of the request in their answers, where
-		// it would get into the error's text: look at the answer without it.
+		// Some servers repeat the request in their answers, its path and token
+		// with it: nobody gets to see the answer with them.
 		redact := redactor(sub, req)
 		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
-		e.Body, e.Reason = body, redact.Replace(e.Reason)
+		e.Reason = redact.Replace(e.Reason)
 	}
 	e.Origin = origin
-	e.RetryAfter = retryAfter(resp.Header, now)
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		e.Skew = clockSkew(resp.Header, now)
 	}
@@ -421,11 +429,20 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		certificate *tls.CertificateVerificationError
 		record      tls.RecordHeaderError
 		private     *privateAddressError
+		proxy       *proxyError
 	)
 	switch {
 	case errors.As(err, &private):
 		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "endpoints of this kind are refused by --deny-private"
 		e.cause = &permanentError{err}
+	case errors.As(err, &proxy):
+		e.Meaning, e.hint = proxy.Error(), "check the proxy, or use none with --proxy none"
+		if proxy.status/100 == 4 {
+			e.Code, e.cause = CodeRefused, &permanentError{err}
+			if proxy.status == http.StatusProxyAuthRequired {
+				e.hint = "write its credentials into the proxy's URL: http://user:password@proxy:3128"
+			}
+		}
 	case strings.HasPrefix(err.Error(), "failed to parse Location header"):
 		// net/http reads it even where no redirect is followed.
 		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to what is no URL", adviceRedirect

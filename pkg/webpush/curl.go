@@ -59,7 +59,7 @@ func Curl(req *http.Request, o CurlOptions) (command string, body []byte, err er
 		option("--insecure")
 	}
 	switch t := o.Transport; {
-	case t.Proxy == "none", t.Proxy == "" && t.withoutProxy():
+	case t.Proxy == "none", t.Proxy == "" && (t.withoutProxy() || isLoopback(req.URL.Hostname())):
 		option("--noproxy", "*")
 	case t.Proxy != "":
 		option("--proxy", t.Proxy)

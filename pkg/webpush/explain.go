@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -197,13 +198,46 @@ func (r *rule) matches(s Service, status, errno int, text string) bool {
 }
 
 // Explain says what the answer of a push service to a message means, without
-// sending anything. The answer must not be a success. header may be nil.
+// sending anything. The answer must not be a success: [ExplainAccepted] is for
+// those. header may be nil.
 //
 // The answers of push services that are not known are read like those of
 // autopush, or of Apple, if they have that form: other servers imitate them.
 func Explain(service Service, status int, header http.Header, body []byte) *Error {
+	e, _ := explain(service, status, header, body)
+	return e
+}
+
+// ExplainAll says what the answer means where it is not known which push
+// service gave it: once for each service that has a meaning of its own for it,
+// and for the others as [Other]. Services in whose words the answer is come
+// alone.
+func ExplainAll(status int, header http.Header, body []byte) []*Error {
+	other, general := explain(Other, status, header, body)
+	if like := readAnswer(header, body[:min(len(body), maxAnswer)]).like; like != "" {
+		return []*Error{Explain(like, status, header, body)}
+	}
+	var worded, own []*Error
+	for _, service := range []Service{Mozilla, FCM, Apple, WNS, UnifiedPush} {
+		e, r := explain(service, status, header, body)
+		switch {
+		case r == nil || r.service == "":
+		case r.text != "" || r.errno != 0:
+			worded = append(worded, e)
+		case r.status < 10 || r.meaning != general.meaning || r.advice != general.advice:
+			own = append(own, e)
+		}
+	}
+	if len(worded) > 0 {
+		return worded
+	}
+	return append(own, other)
+}
+
+// explain returns the rule by which it explains, too, or nil.
+func explain(service Service, status int, header http.Header, body []byte) (*Error, *rule) {
 	body = body[:min(len(body), maxAnswer)]
-	e := &Error{Service: service, Status: status, Header: header, Body: body}
+	e := &Error{Service: service, Status: status, Header: header, Body: body, RetryAfter: retryAfter(header, time.Now())}
 	a := readAnswer(header, body)
 	e.Reason, e.Errno = a.short, a.errno
 	text := strings.ToLower(a.all)
@@ -213,11 +247,56 @@ func Explain(service Service, status int, header http.Header, body []byte) *Erro
 	for i := range dictionary {
 		if r := &dictionary[i]; r.matches(service, status, e.Errno, text) {
 			e.Code, e.Meaning, e.hint = r.code, r.meaning, r.advice
-			return e
+			return e, r
 		}
 	}
 	e.Code, e.Meaning, e.hint = CodeRejected, "the answer is not one that a push service gives", "check the endpoint and what stands between here and it"
-	return e
+	return e, nil
+}
+
+// ExplainAccepted says what a success means, a status of 2xx. header may be nil.
+func ExplainAccepted(service Service, status int, header http.Header) *Receipt {
+	return receiptOf(&Subscription{service: service}, nil, status, header)
+}
+
+// accepted is what the statuses of success mean.
+var accepted = map[int]string{
+	http.StatusOK:        "the service accepted the message; WNS and ntfy say it with 200",
+	http.StatusCreated:   "the service accepted the message, as RFC 8030 has it",
+	http.StatusAccepted:  "the service took the message and will report its delivery, or deliver it later",
+	http.StatusNoContent: "the service accepted the message without giving it an address; for a DELETE: the message is cancelled",
+}
+
+// Meaning says what the status means. It is never that the message was
+// delivered: no push service tells that.
+func (r *Receipt) Meaning() string {
+	if m := accepted[r.Status]; m != "" {
+		return m
+	}
+	return "the service accepted the message"
+}
+
+// Checklist names what keeps an accepted message from being shown, the most
+// likely first.
+func (r *Receipt) Checklist() []string {
+	list := []string{
+		"the service worker: it must handle push events and call showNotification within event.waitUntil; its errors stand in the browser's console for service workers",
+		"the keys: a body encrypted for other keys than the subscription's p256dh and auth is dropped without a word; take the subscription from the browser again",
+		"the coding: some browsers read aes128gcm only, and drop aesgcm without a word",
+		"userVisibleOnly: a push that shows nothing costs the site its permission, at Apple at once",
+		"the system: notifications of the browser allowed, no focus mode or do not disturb, for the site too",
+		"the device: it must be online before the TTL ends; with TTL 0 at this moment; a low urgency waits for power or Wi-Fi",
+		"the topic: a newer message of the same topic has replaced this one, and a tag replaces a notification without a sound",
+	}
+	switch r.Service {
+	case Apple:
+		return append(list, "iOS and iPadOS: the site must be on the Home Screen, and opened from there to subscribe")
+	case WNS:
+		return append(list, "the headers X-WNS-Status and X-WNS-NotificationStatus: dropped or channelthrottled means that it does not arrive")
+	case UnifiedPush:
+		return append(list, "the distributor: its app must run and not be stopped by the battery saver")
+	}
+	return list
 }
 
 var (

@@ -43,6 +43,7 @@ type secrets struct {
 	endpoint string
 	url      url.URL                    // of the endpoint, to be copied into requests
 	members  map[string]json.RawMessage // all of the object that was parsed, or nil
+	recorded json.RawMessage            // the application server key that stands beside, or nil
 }
 
 // secrets returns those of s, empty ones for the zero value.
@@ -96,9 +97,13 @@ func ParseSubscription(data []byte) (*Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	recorded := recordedKey(members)
 	if inner, ok := members["subscription"]; ok && members["endpoint"] == nil {
 		if members, err = subscriptionMembers(inner); err != nil {
 			return nil, err
+		}
+		if key := recordedKey(members); key != nil {
+			recorded = key
 		}
 	}
 	var endpoint string
@@ -135,8 +140,25 @@ func ParseSubscription(data []byte) (*Subscription, error) {
 		}
 		s.expires = time.UnixMilli(int64(ms))
 	}
-	s.secret.p.members = members
+	s.secret.p.members, s.secret.p.recorded = members, recorded
 	return s, nil
+}
+
+// recordedKey finds the application server key among members that sites are
+// known to keep beside a subscription, or nil.
+func recordedKey(members map[string]json.RawMessage) json.RawMessage {
+	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
+		if raw := members[name]; raw != nil && string(raw) != "null" {
+			return raw
+		}
+	}
+	var options struct {
+		Key json.RawMessage `json:"applicationServerKey"`
+	}
+	if json.Unmarshal(members["options"], &options) == nil && string(options.Key) != "null" && string(options.Key) != "{}" {
+		return options.Key // an ArrayBuffer becomes {}
+	}
+	return nil
 }
 
 func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
@@ -240,11 +262,8 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 		return bad(err.Error())
 	}
 	s := &Subscription{origin: origin, secret: &hidden{&secrets{endpoint: endpoint}}}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		s.loopback = ip.Unmap().IsLoopback()
-	} else {
-		s.loopback = host == "localhost" || strings.HasSuffix(host, ".localhost")
-	}
+	s.loopback = isLoopback(host)
+
 	path, query, _ := strings.Cut(rest, "?")
 	u.RawQuery, u.ForceQuery = query, strings.HasSuffix(endpoint, "?")
 	if u.Path, err = url.PathUnescape(path); err == nil {
@@ -312,6 +331,41 @@ func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
 // does not say.
 func (s *Subscription) ExpirationTime() time.Time { return s.expires }
 
+// ApplicationServerKey returns the key that the subscription was made with,
+// where the JSON records it: as a string in applicationServerKey, vapidKey or
+// vapidPublicKey, in options.applicationServerKey, or as the bytes that
+// JSON.stringify makes of a Uint8Array. It is the zero value when nothing is
+// recorded. The error says that what is recorded is no such key.
+func (s *Subscription) ApplicationServerKey() (vapid.PublicKey, error) {
+	raw := s.secrets().recorded
+	if raw == nil {
+		return vapid.PublicKey{}, nil
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return vapid.ParsePublicKey([]byte(text))
+	}
+	var list []byte
+	var array []uint8Number
+	var indexed map[int]uint8
+	switch {
+	case json.Unmarshal(raw, &array) == nil:
+		for _, n := range array {
+			list = append(list, byte(n))
+		}
+	case json.Unmarshal(raw, &indexed) == nil:
+		for i := range len(indexed) {
+			list = append(list, indexed[i])
+		}
+	default:
+		return vapid.PublicKey{}, badSubscription("applicationServerKey", "it is neither a string nor bytes", "")
+	}
+	return vapid.ParsePublicKey([]byte(b64.Encode(list)))
+}
+
+// uint8Number is a byte that stands in JSON as a number; a []byte would be base64.
+type uint8Number uint8
+
 // PermanentlyRemoved reports whether the endpoint is the one that Chrome puts
 // in place of a subscription that was removed for good.
 func (s *Subscription) PermanentlyRemoved() bool {
@@ -321,10 +375,6 @@ func (s *Subscription) PermanentlyRemoved() bool {
 // MarshalJSON writes the subscription as PushSubscription.toJSON does, its
 // keys in base64url without padding, and all other members as they were.
 func (s Subscription) MarshalJSON() ([]byte, error) {
-	type keys struct {
-		P256DH string `json:"p256dh"`
-		Auth   string `json:"auth"`
-	}
 	secret := s.secrets()
 	members := make(map[string]any, len(secret.members)+3)
 	for name, raw := range secret.members {
@@ -335,7 +385,17 @@ func (s Subscription) MarshalJSON() ([]byte, error) {
 		members["expirationTime"] = nil
 	}
 	if s.recipient != nil {
-		members["keys"] = keys{b64.Encode(s.recipient.P256DH()), b64.Encode(s.recipient.Auth())}
+		p256dh, auth := b64.Encode(s.recipient.P256DH()), b64.Encode(s.recipient.Auth())
+		var keys map[string]any
+		if raw, ok := secret.members["keys"]; ok && json.Unmarshal(raw, &keys) == nil && len(keys) > 2 {
+			keys["p256dh"], keys["auth"] = p256dh, auth
+			members["keys"] = keys
+		} else { // in the order of browsers
+			members["keys"] = struct {
+				P256DH string `json:"p256dh"`
+				Auth   string `json:"auth"`
+			}{p256dh, auth}
+		}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -372,3 +432,12 @@ func (s Subscription) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.S
 
 // LogValue is String, so that log/slog writes no secret.
 func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// isLoopback reports whether a host, without brackets, is this machine.
+func isLoopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	host = strings.ToLower(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -57,6 +57,12 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 		// A connection that died without a word would swallow every attempt.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
+	t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+		if resp.StatusCode != http.StatusOK {
+			return &proxyError{proxy.Host, resp.StatusCode}
+		}
+		return nil
+	}
 	if o.withoutProxy() {
 		t.Proxy = nil
 	}
@@ -93,6 +99,16 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 		}
 	}
 	return &http.Client{Transport: t, CheckRedirect: refuseRedirect}, nil
+}
+
+// proxyError is a proxy's refusal to connect.
+type proxyError struct {
+	host   string
+	status int
+}
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy %s answered %d %s", e.host, e.status, http.StatusText(e.status))
 }
 
 // withoutProxy reports whether no proxy of the environment is used.

@@ -226,7 +226,7 @@ func TestProxy(t *testing.T) {
 	}
 	c := signing(t, wrong)
 	c.Attempts = 1
-	if e := sendError(t, c, sub, Message{}); e.Code != CodeNetwork || !strings.Contains(e.Error(), "Proxy Authentication Required") {
+	if e := sendError(t, c, sub, Message{}); e.Code != CodeRefused || !strings.Contains(e.Error(), "407 Proxy Authentication Required") || !strings.Contains(e.Hint(), "credentials") || strings.Contains(e.Error(), testToken) {
 		t.Errorf("%v", e)
 	}
 

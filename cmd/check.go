@@ -1,0 +1,260 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+type checkOptions struct {
+	send    sendOptions
+	forList servicesFlag
+	askTime string
+	online  bool
+}
+
+// servicesFlag is an option that takes push services, with commas between.
+type servicesFlag struct{ list []webpush.Service }
+
+func (f *servicesFlag) String() string {
+	var names []string
+	for _, s := range f.list {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ",")
+}
+func (f *servicesFlag) Type() string { return "SERVICES" }
+func (f *servicesFlag) Set(v string) error {
+	for name := range strings.SplitSeq(v, ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		switch s := webpush.Service(name); {
+		case name == "all":
+			f.list = webpush.Services()
+		case !slices.Contains(webpush.Services(), s):
+			return fmt.Errorf("%q is none of %s, all", name, strings.Join(serviceNames(), ", "))
+		case !slices.Contains(f.list, s):
+			f.list = append(f.list, s)
+		}
+	}
+	return nil
+}
+
+// serviceNames are the words for push services on the command line.
+func serviceNames() []string {
+	var names []string
+	for _, s := range webpush.Services() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+func newCheckCmd(s *streams) *cobra.Command {
+	var o checkOptions
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Say what push services would refuse, before anything is sent",
+		Long: `check takes the options of send and tells everything about the message that a
+push service is known to refuse, and what of its payload browsers do not read:
+the subscription and the key that it records, the VAPID claims, topic, TTL,
+urgency and headers, the size after encryption and padding, and the fields of
+notifications and declarative pushes in JSON. Each finding has its rule, where
+that is from, and the fix. The rules are those of the endpoint's push service,
+with a warning for what Apple alone refuses; --for chooses others.
+
+It works offline. --ask-time URL compares the clock with that server's Date
+header, by a HEAD request without redirects. --online asks the push service in
+a way that shows no notification, where there is one: Mozilla gets a signed
+request without TTL and body, which it looks at and then must refuse (RFC 8030
+section 5.2), so that its answer tells whether it knows the subscription and
+takes the key; a UnifiedPush server is asked whether it is one. FCM, Apple, WNS
+and all others have no such way: nothing is sent to them, and check says so.
+
+It exits with 0 when there is no error and no warning, else with 1.`,
+		Example: `  webpush check -f subscription.json -p "hi"
+  webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
+  webpush check --for all --payload-file notification.json
+  webpush check -f subscription.json --ask-time https://www.example.com --online`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runCheck(c.Context(), s, o) },
+	}
+	f := c.Flags()
+	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")
+	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
+	f.BoolVar(&o.online, "online", false, "ask the push service, where that shows no notification")
+	o.send.addFlags(c)
+	complete(c, "for", func() []string { return append(serviceNames(), "all") })
+	return c
+}
+
+func runCheck(ctx context.Context, s *streams, o checkOptions) error {
+	o.send.tolerant, o.send.services = true, o.forList.list
+	if o.online && o.send.subscription == "" {
+		return usage("add -f subscription.json", "--online needs a subscription")
+	}
+	client, sub, m, _, err := o.send.prepare(s)
+	if err != nil {
+		return err
+	}
+	found := o.send.findings(client, sub, m)
+	refused := slices.ContainsFunc(found, func(f webpush.Finding) bool { return f.Err != nil })
+	if o.askTime != "" {
+		f, err := client.CheckClock(ctx, o.askTime)
+		var input *webpush.InputError
+		if errors.As(err, &input) {
+			return wrongFlag("ask-time", err)
+		}
+		if err != nil {
+			return err
+		}
+		found = append(found, f)
+	}
+	switch {
+	case !o.online:
+	case refused:
+		s.note("the push service is not asked: first mend the errors")
+	default:
+		f, err := client.CheckOnline(ctx, sub)
+		if err != nil {
+			return err
+		}
+		found = append(found, f)
+	}
+	sortFindings(found)
+	return printFindings(s, found, o.forList.list, sub)
+}
+
+func sortFindings(found []webpush.Finding) {
+	slices.SortStableFunc(found, func(a, b webpush.Finding) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// findings are those of the files and of the message, gravest first.
+func (o *sendOptions) findings(client *webpush.Client, sub *webpush.Subscription, m webpush.Message) []webpush.Finding {
+	services := o.services
+	if sub == nil && services == nil { // a damaged subscription, which is found already
+		services = []webpush.Service{webpush.Other}
+	}
+	found := client.Check(sub, m, services...)
+	for _, damaged := range o.found { // nothing is known of what could not be read
+		about := map[string]string{"vapid-key": "unsigned", "claims": "sub"}[damaged.Rule]
+		found = slices.DeleteFunc(found, func(f webpush.Finding) bool { return f.Rule == about })
+	}
+	found = append(slices.Clone(o.found), found...)
+	sortFindings(found)
+	return found
+}
+
+var severityColor = map[webpush.Severity]color.Attribute{webpush.SeverityError: color.FgRed, webpush.SeverityWarning: color.FgYellow, webpush.SeverityNote: color.FgCyan}
+
+// printFindings is what check prints. The error, when there is one, has been
+// told.
+func printFindings(s *streams, found []webpush.Finding, services []webpush.Service, sub *webpush.Subscription) error {
+	count := make(map[webpush.Severity]int)
+	for _, f := range found {
+		count[f.Severity]++
+	}
+	var failed error
+	if count[webpush.SeverityError]+count[webpush.SeverityWarning] > 0 {
+		failed = &silentError{}
+	}
+	if s.json {
+		if found == nil {
+			found = []webpush.Finding{}
+		}
+		if err := s.printJSON(found); err != nil {
+			return err
+		}
+		return failed
+	}
+	for _, f := range found {
+		label := s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity])
+		fmt.Fprintf(s.out, "%s %s [%s]\n", label, f.Message, f.Rule)
+		if f.Fix != "" {
+			fmt.Fprintf(s.out, "  fix: %s\n", f.Fix)
+		}
+		fmt.Fprintf(s.out, "  source: %s\n", f.Source)
+	}
+	if failed != nil {
+		fmt.Fprintln(s.out, s.paint(s.outTTY, counted(count), color.FgRed))
+		return failed
+	}
+	who := "the push service"
+	switch {
+	case len(services) > 0:
+		var names []string
+		for _, service := range services {
+			names = append(names, service.String())
+		}
+		who = strings.Join(names, ", ")
+	case sub != nil:
+		who = sub.Service().String()
+	}
+	fmt.Fprintf(s.out, "%s: nothing that %s is known to refuse\n", s.paint(s.outTTY, "good", color.FgGreen), who)
+	return nil
+}
+
+// counted writes how many findings there are of each kind.
+func counted(count map[webpush.Severity]int) string {
+	var parts []string
+	for _, severity := range []webpush.Severity{webpush.SeverityError, webpush.SeverityWarning, webpush.SeverityNote} {
+		switch n := count[severity]; n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 "+severity.String())
+		default:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, severity))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// notSent is why send --check did not send.
+type notSent struct {
+	errors int
+	cause  error // what would have ended send by itself, or nil
+}
+
+func (e *notSent) Error() string {
+	if e.errors == 1 {
+		return "nothing was sent: the check found an error"
+	}
+	return fmt.Sprintf("nothing was sent: the check found %d errors", e.errors)
+}
+func (e *notSent) Unwrap() error { return e.cause }
+func (e *notSent) Hint() string  { return "mend it, or send without --check" }
+
+// tellFindings tells of findings before a message is sent. Without --check
+// that are those that do not keep it from being sent, as warnings.
+func (o *sendOptions) tellFindings(s *streams, found []webpush.Finding) error {
+	stop := &notSent{}
+	for _, f := range found {
+		level := f.Severity
+		switch {
+		case !o.check && (level == webpush.SeverityNote || f.Err != nil), level == webpush.SeverityNote && o.verbose == 0:
+			continue
+		case !o.check:
+			level = webpush.SeverityWarning
+		case level == webpush.SeverityError:
+			stop.errors++
+			var gone *webpush.Error
+			if stop.cause == nil && errors.As(f.Err, &gone) {
+				stop.cause = gone
+			}
+		}
+		if s.json {
+			s.talkJSON(map[string]any{"level": level, "rule": f.Rule, "message": f.Message, "hint": f.Fix, "source": f.Source})
+			continue
+		}
+		s.talk(level.String(), severityColor[level], f.Message, f.Fix)
+	}
+	if stop.errors > 0 {
+		return stop
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+type convertOptions struct {
+	key    keyFlag
+	to     enumFlag
+	public bool
+	output string
+	force  bool
+}
+
+func newConvertCmd(s *streams) *cobra.Command {
+	o := convertOptions{to: newEnum("", "pem", "sec1", "der", "raw", "base64url", "hex", "jwk", "json", "uint8array")}
+	c := &cobra.Command{
+		Use:   "convert [KEY]",
+		Short: "Write a VAPID key in another format",
+		Long: `convert reads a key in any format and writes it in another one. KEY is what -k
+takes elsewhere: a file, - for standard input, or env:NAME; private_key.pem if it
+is left out. A private key stays private unless --public asks for its public
+half; a public key stays public.
+
+  pem         PKCS#8 or, of a public key, SPKI; what openssl and py_vapid read
+  sec1        the older EC PRIVATE KEY, private keys only
+  der         what pem holds, in binary
+  raw         the bare 32 bytes, or 65 of a public key
+  base64url   raw in base64url without padding: web-push, most libraries
+  hex         raw in hexadecimal digits
+  jwk         a JSON Web Key: browsers, jose
+  json        publicKey and privateKey in base64url
+  uint8array  a JavaScript expression, public keys only
+
+Numbers have their full width whatever wrote them before: 32 and 65 bytes. A
+file for a private key can be read by you alone, and no file is replaced without
+--force.`,
+		Example: `  webpush convert private_key.pem --to base64url
+  webpush convert vapid.json --to pem -o private_key.pem
+  webpush convert env:VAPID_PRIVATE_KEY --to jwk --public`,
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if c.Flags().Changed("private-key") {
+					return usage("give one of them", "KEY and --private-key both name the key")
+				}
+				o.key.value, o.key.from = args[0], "KEY"
+			}
+			return runConvert(s, o)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+	}
+	o.key.addFlags(c)
+	f := c.Flags()
+	f.Var(&o.to, "to", "the format: pem, sec1, der, raw, base64url, hex, jwk, json, uint8array")
+	f.BoolVar(&o.public, "public", false, "write the public half")
+	f.StringVarP(&o.output, "output", "o", "", "write it to `FILE`; - for standard output even if that is a terminal")
+	f.BoolVar(&o.force, "force", false, "replace the file")
+	completeEnum(c, "to", &o.to)
+	return c
+}
+
+func runConvert(s *streams, o convertOptions) error {
+	format := vapid.Format(o.to.String())
+	switch {
+	case s.json && format != "" && format != vapid.FormatJSON && format != vapid.FormatJWK:
+		return usage("leave out one of them", "--json prints the key as JSON and does not go with --to %s", format)
+	case s.json && format == "":
+		format = vapid.FormatJSON
+	case format == "":
+		return usage("--to pem, or another of: "+strings.Join(o.to.allowed, ", "), "convert needs the format to write")
+	case o.force && (o.output == "" || o.output == "-"):
+		return usage("add -o FILE", "--force goes with -o")
+	}
+	data, name, err := o.key.read(s)
+	if errors.Is(err, fs.ErrNotExist) && hintOf(err) == "" {
+		err = withHint(err, "make a key pair with: webpush gen")
+	}
+	if err != nil {
+		return err
+	}
+	found, err := vapid.Recognise(data)
+	if err != nil {
+		return within(name, err)
+	}
+	if found.Note != "" {
+		s.warn(name+": "+found.Note, "")
+	}
+	private := found.Key != nil && !o.public
+	var b []byte
+	if private {
+		if b, err = found.Key.Marshal(format); err != nil {
+			return withHint(err, "--public writes the public half")
+		}
+	} else if b, err = found.PublicKey.Marshal(format); err != nil {
+		if found.Key == nil {
+			return withHint(within(name, err), "it is a public key, of which the private one cannot be computed")
+		}
+		return withHint(err, "leave out --public to write the private key")
+	}
+	if format != vapid.FormatRaw && format != vapid.FormatDER && !strings.HasSuffix(string(b), "\n") {
+		b = append(b, '\n')
+	}
+	if o.output == "" || o.output == "-" {
+		return s.output(o.output, b, outputFlag)
+	}
+	what, mode := "public", os.FileMode(0o644)
+	if private {
+		what, mode = "private", 0o600
+	}
+	if err := o.write(b, mode); err != nil {
+		return err
+	}
+	s.note("wrote the %s key to %s: %s, from %s", what, absolute(o.output), format, found.Form)
+	return nil
+}
+
+// write makes the file, or replaces it with --force.
+func (o *convertOptions) write(b []byte, mode os.FileMode) error {
+	info, err := os.Stat(o.output)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a folder, expected a file", o.output)
+	case o.force, err == nil && !info.Mode().IsRegular(): // a device or pipe has nothing to lose
+		return replaceFile(o.output, b, mode)
+	}
+	if err := createFile(o.output, b, mode); err != nil {
+		if exists(o.output) {
+			return withHint(err, "--force replaces it; if it is the only copy of a key, every subscription that was made with that key is lost")
+		}
+		return err
+	}
+	return nil
+}

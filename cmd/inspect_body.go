@@ -1,0 +1,197 @@
+package cmd
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// bodyThing recognises the body of an aes128gcm message by its header, or
+// returns nil.
+func bodyThing(b []byte) *thing {
+	m := &ece.Message{Encoding: ece.AES128GCM, Body: b}
+	h, err := m.Header()
+	webPush := len(b) > 21+ece.KeySize-1 && b[20] == ece.KeySize && b[21] == 4
+	switch {
+	case err == nil && h.RecordSize <= 1<<20 && (len(h.KeyID) != ece.KeySize || !webPush):
+		if h.RecordSize > 1<<16 || len(h.KeyID) > 64 {
+			return nil // as good as random
+		}
+		t := &thing{kind: kindBody, title: "body in aes128gcm (RFC 8188), but not of Web Push"}
+		t.addHeader(b, ece.AES128GCM, h)
+		return t
+	case err == nil && webPush:
+		t := &thing{kind: kindBody, title: "encrypted body of a push message, aes128gcm (RFC 8291)"}
+		t.addHeader(b, ece.AES128GCM, h)
+		return t
+	case webPush || len(b) == 21+ece.KeySize && b[20] == ece.KeySize && b[21] == 4:
+		t := &thing{kind: kindBody, title: "encrypted body of a push message, aes128gcm, damaged"}
+		t.add("size", len(b), plural(len(b), "byte"))
+		t.failErr(err)
+		return t
+	}
+	return nil
+}
+
+// addHeader shows what a body tells without any key.
+func (t *thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
+	t.add("coding", encoding, string(encoding))
+	t.add("size", len(body), fmt.Sprintf("%d of %d bytes", len(body), ece.MaxBody))
+	if len(body) > ece.MaxBody {
+		t.warn(fmt.Sprintf("the body has %d bytes, %d more than every push service must take", len(body), len(body)-ece.MaxBody), "send a shorter payload")
+	} else if len(body) > 2744 {
+		t.add("on Android", "maybe too large", "Firefox for Android may refuse bodies above 2744 bytes")
+	}
+	t.add("salt", base64.RawURLEncoding.EncodeToString(h.Salt))
+	t.add("record size", h.RecordSize, plural(int(h.RecordSize), "byte"))
+	t.add("records", h.Records)
+	if h.Records == 1 {
+		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s, padding counts; %d fit in a body of %d", plural(h.MaxPlaintext, "byte"), encoding.MaxPayload(ece.MaxBody), ece.MaxBody))
+	} else {
+		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s in all, padding counts", plural(h.MaxPlaintext, "byte")))
+		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium refuses more", h.Records), "encrypt it with webpush encrypt")
+	}
+	if err := h.CheckSender(); err != nil {
+		t.fail(err.Error(), "the key id of a push message is the sender's public key of 65 bytes")
+		if len(h.KeyID) > 0 && len(h.KeyID) != ece.KeySize {
+			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", clip(string(h.KeyID), 60), plural(len(h.KeyID), "byte")))
+		}
+	} else {
+		t.add("sender's key", base64.RawURLEncoding.EncodeToString(h.KeyID), base64.RawURLEncoding.EncodeToString(h.KeyID)+", made for this message")
+	}
+	if encoding == ece.AES128GCM && len(body) == encoding.Overhead() {
+		t.warn("the payload is empty and not padded, which Chromium refuses", "send no body at all, or pad it by a byte")
+	}
+}
+
+var (
+	saltValue = regexp.MustCompile(`(?i)(?:^|[;,\s])salt\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
+	dhValue   = regexp.MustCompile(`(?i)(?:^|[;,\s])dh\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
+	keyIDPart = regexp.MustCompile(`(?i)(?:^|[;,\s])(keyid\s*=\s*(?:"[^"]*"|[^;,\s]+))`)
+)
+
+// addFields shows the values of the headers Encryption and Crypto-Key, of which
+// one may be missing, and the body that belongs to them if there is one. The
+// part of the key in Crypto-Key that is VAPID's is left out where it was shown.
+func (in inspector) addFields(t *thing, encryption, cryptoKey string, body []byte, shown bool) {
+	if m := p256Within.FindStringSubmatch(cryptoKey); m != nil && !shown {
+		t.foundKey("p256ecdsa", m[1])
+	}
+	hasSalt, hasDH := encryption != "", dhValue.MatchString(cryptoKey)
+	if !hasSalt && !hasDH {
+		return
+	}
+	for name, m := range map[string][]string{"salt": saltValue.FindStringSubmatch(encryption), "dh": dhValue.FindStringSubmatch(cryptoKey)} {
+		if m == nil {
+			continue
+		}
+		if p := alphabetProblem(m[1]); p != "" {
+			t.warn(name+" "+p+", which Firefox refuses", "write it in base64url without padding")
+		}
+		if name == "dh" && t.exposed("dh", m[1]) {
+			hasDH = false
+		}
+	}
+	if strings.Contains(cryptoKey, ",") && hasDH && p256Within.MatchString(cryptoKey) {
+		t.warn("dh and p256ecdsa are joined by a comma, which some push services misread", "join them with a semicolon")
+	}
+	checkedEncryption, checkedKey := encryption, cryptoKey
+	if !hasSalt {
+		checkedEncryption = "salt=" + someSalt
+	}
+	if !hasDH {
+		checkedKey = "dh=" + somePoint
+		if m := keyIDPart.FindStringSubmatch(encryption); m != nil {
+			checkedKey += ";" + m[1]
+		}
+	}
+	m, err := ece.ParseMessage(ece.AESGCM, checkedEncryption, checkedKey, body)
+	if err != nil {
+		t.failErr(err)
+		return
+	}
+	if body != nil && hasSalt && hasDH {
+		h, err := m.Header()
+		if err == nil {
+			t.addHeader(body, ece.AESGCM, h)
+			return
+		}
+		t.failErr(err)
+	}
+	if hasSalt {
+		t.add("salt", base64.RawURLEncoding.EncodeToString(m.Salt), base64.RawURLEncoding.EncodeToString(m.Salt)+", 16 bytes")
+		rs := m.RecordSize
+		if rs == 0 {
+			rs = 4096
+		}
+		t.add("record size", rs, plural(rs, "byte")+" of plaintext")
+		if !hasDH && body == nil {
+			t.add("belongs to", "Crypto-Key", "an aesgcm body and the header Crypto-Key: dh=…")
+		}
+	}
+	if hasDH {
+		point := base64.RawURLEncoding.EncodeToString(m.SenderKey)
+		t.add("sender's key", point, point+" (dh), made for this message")
+		if key, err := vapid.ParsePublicKey(m.SenderKey); err == nil {
+			if v := p256Within.FindStringSubmatch(cryptoKey); v != nil {
+				if k, err := vapid.ParsePublicKey([]byte(v[1])); err == nil && k == key {
+					t.warn("dh and p256ecdsa are the same key, which RFC 8292 forbids", "a message needs a key pair of its own")
+				}
+			}
+		}
+	}
+}
+
+// addBody shows the body of a message whose Content-Encoding is known.
+func (in inspector) addBody(t *thing, encoding, encryption, cryptoKey string, body []byte, keyShown bool) {
+	e, err := ece.ParseEncoding(encoding)
+	if err != nil {
+		t.failErr(err)
+		return
+	}
+	if e == ece.AESGCM {
+		if encryption == "" || !dhValue.MatchString(cryptoKey) {
+			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "webpush encrypt -e aesgcm --json prints all of them")
+		}
+		in.addFields(t, encryption, cryptoKey, body, keyShown)
+		return
+	}
+	if dhValue.MatchString(cryptoKey) || saltValue.MatchString(encryption) {
+		t.warn("a body in aes128gcm came with the headers of aesgcm, dh or salt, which Mozilla refuses", "leave Encryption and the dh of Crypto-Key away")
+	}
+	m := &ece.Message{Encoding: e, Body: body}
+	h, err := m.Header()
+	if err != nil {
+		t.add("coding", e, string(e))
+		t.add("size", len(body), plural(len(body), "byte"))
+		t.failErr(err)
+		return
+	}
+	t.addHeader(body, e, h)
+}
+
+// message describes what webpush encrypt --json prints.
+func (in inspector) message(members map[string]json.RawMessage) *thing {
+	t := &thing{kind: kindMessage, title: "encrypted push message, as webpush encrypt --json prints it"}
+	headers := headerMap(members["headers"])
+	body, _, ok := decodeBase64(str(members["body"]))
+	if !ok {
+		t.fail("the body is no base64: it is damaged or cut off", "make it again with webpush encrypt --json")
+		return t
+	}
+	encoding := headers.Get("Content-Encoding")
+	if encoding == "" {
+		encoding = string(ece.AES128GCM)
+		if headers.Get("Encryption") != "" {
+			encoding = string(ece.AESGCM)
+		}
+		t.warn("Content-Encoding is missing; taken as "+encoding, "")
+	}
+	in.addBody(t, encoding, headers.Get("Encryption"), headers.Get("Crypto-Key"), body, false)
+	return t
+}

@@ -1,0 +1,172 @@
+package cmd
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+const exposedHint = "if it was published, it is exposed: whoever has it can send in your name; make a new pair with webpush gen, and have everybody subscribe again"
+
+// keyThing describes a VAPID key. Only the public half is shown.
+func (in inspector) keyThing(found vapid.Recognised) *thing {
+	t := &thing{kind: kindPublicKey, title: "VAPID public key, " + found.Form}
+	if found.Key != nil {
+		t.kind, t.title, t.secret = kindPrivateKey, "VAPID private key, "+found.Form, true
+		t.add("private key", "not shown", "P-256, 32 bytes, not shown")
+	}
+	t.addPublicKey("application server key", found.PublicKey)
+	t.add("form", found.Form)
+	if found.Note != "" {
+		t.warn(found.Note, "webpush convert writes it with its full width")
+	}
+	if strings.HasPrefix(found.Form, "raw scalar") {
+		t.add("note", "any 32 bytes", "any 32 bytes have this form: compare the application server key with the one that you use")
+	}
+	return t
+}
+
+// addPublicKey shows a public key and its fingerprint.
+func (t *thing) addPublicKey(name string, key vapid.PublicKey) {
+	t.add(name, key.String(), key.String())
+	t.add("fingerprint", key.Fingerprint())
+}
+
+// otherKey is a key, but none for VAPID.
+func otherKey(err error) *thing {
+	t := &thing{kind: kindOtherKey, title: "no VAPID key: " + strings.TrimPrefix(err.Error(), "found ")}
+	t.failErr(err)
+	return t
+}
+
+// pem looks into PEM blocks, wherever they stand in a text.
+func (in inspector) pem(s string) *thing {
+	if !strings.Contains(s, "-----BEGIN ") {
+		return nil
+	}
+	found, err := vapid.Recognise([]byte(s))
+	if err != nil {
+		t := otherKey(err)
+		t.secret = strings.Contains(s, "PRIVATE KEY")
+		return t
+	}
+	return in.keyThing(found)
+}
+
+// key recognises all other forms of a VAPID key in letters.
+func (in inspector) key(s string) *thing {
+	found, err := vapid.Recognise([]byte(s))
+	if err == nil {
+		t := in.keyThing(found)
+		if compact := strings.Join(strings.Fields(strings.Trim(s, `"'`)), ""); alphabetProblem(compact) != "" && strings.HasPrefix(found.Form, "raw ") && strings.HasSuffix(found.Form, "in base64") {
+			t.warn("the key "+alphabetProblem(compact)+"; browsers and many libraries want base64url without padding", "webpush convert --to base64url")
+		}
+		return t
+	}
+	e := (*vapid.Error)(nil)
+	if !errors.As(err, &e) || e.NoKey() || len(s) < 40 {
+		return nil
+	}
+	if b, form, ok := decodeBase64(strings.Join(strings.Fields(s), "")); ok && in.depth < maxLayers {
+		if inner, err2 := vapid.Recognise(b); err2 == nil && printable(b) {
+			t := in.keyThing(inner)
+			t.add("encoded in", form)
+			t.failErr(err) // it says that it was encoded twice
+			return t
+		}
+		if b[0] == 0x30 && !derLength(b) {
+			return nil
+		}
+		if b[0] != 0x30 && len(b) != 65 && len(b) != 64 && len(b) != 32 {
+			return nil
+		}
+	}
+	return otherKey(err)
+}
+
+// privateValue reports whether a value that should be public is a private key.
+func privateValue(value string) bool {
+	found, err := vapid.Recognise([]byte(value))
+	return err == nil && found.Key != nil
+}
+
+// exposed adds the warning about a private key where a public one belongs.
+func (t *thing) exposed(where, value string) bool {
+	if value == "" || !privateValue(value) {
+		return false
+	}
+	t.secret = true
+	t.fail("a private key stands in "+where+", where a public one belongs", exposedHint)
+	return true
+}
+
+// keyJSON describes a JSON Web Key or a pair in JSON.
+func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *thing {
+	if kind := str(members["type"]); kind == "service_account" {
+		t := &thing{kind: kindOtherKey, title: "key of a Google service account, which Web Push does not use", secret: true}
+		t.add("account", clip(str(members["client_email"]), 100))
+		t.fail("it is a Google service account's key, no VAPID key", "Web Push needs no Firebase account: make a key with webpush gen")
+		return t
+	}
+	found, err := vapid.Recognise([]byte(s))
+	if err == nil {
+		return in.keyThing(found)
+	}
+	t := otherKey(err)
+	t.secret = members["privateKey"] != nil || members["private_key"] != nil || members["d"] != nil
+	for _, name := range []string{"publicKey", "public_key"} {
+		t.exposed(name, str(members[name]))
+	}
+	return t
+}
+
+// receiver describes the keys that webpush gen --receiver makes.
+func (in inspector) receiver(s string, members map[string]json.RawMessage) *thing {
+	t := &thing{kind: kindReceiver, title: "keys of a test receiver, for webpush decrypt", secret: true}
+	var id ece.Identity
+	if err := json.Unmarshal([]byte(s), &id); err != nil {
+		t.failErr(err)
+		return t
+	}
+	r := id.Recipient()
+	t.add("private key", "not shown", "P-256, 32 bytes, not shown")
+	t.add("p256dh", base64.RawURLEncoding.EncodeToString(r.P256DH()))
+	t.add("auth", "not shown", "16 bytes, not shown")
+	if key, err := vapid.ParsePublicKey(r.P256DH()); err == nil {
+		t.add("fingerprint", key.Fingerprint())
+	}
+	if str(members["p256dh"]) == "" {
+		t.add("note", "p256dh computed", "p256dh does not stand there and was computed")
+	}
+	return t
+}
+
+var wordKey = regexp.MustCompile(`^[A-Za-z0-9+/=_-]+$`)
+
+// foundKey adds a public key that stands somewhere as a value, and what is
+// unusual about it.
+func (t *thing) foundKey(name, value string) {
+	if value == "" || t.exposed(name, value) {
+		return
+	}
+	key, err := vapid.ParsePublicKey([]byte(value))
+	if err != nil {
+		t.fail(name+": "+err.Error(), hintOf(err))
+		return
+	}
+	t.addPublicKey(name, key)
+	if p := alphabetProblem(value); p != "" && wordKey.MatchString(value) {
+		t.warn(name+" "+p+", which some push services refuse", "write it as "+key.String())
+	}
+}
+
+// str returns a JSON string, or "".
+func str(raw json.RawMessage) (s string) {
+	_ = json.Unmarshal(raw, &s)
+	return s
+}

@@ -1,0 +1,235 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// runIn runs a command line with the given standard input and returns its
+// standard output.
+func runIn(t *testing.T, input []byte, args ...string) []byte {
+	t.Helper()
+	var out, err bytes.Buffer
+	s := &streams{in: bytes.NewReader(input), out: &out, err: &err}
+	if code := run(context.Background(), s, args); code != 0 {
+		t.Fatalf("webpush %s: exit code %d\n%s", strings.Join(args, " "), code, err.String())
+	}
+	return out.Bytes()
+}
+
+// everythingWritten returns what this tool writes, with the kind that inspect
+// should find in it.
+func everythingWritten(t *testing.T) map[string]struct {
+	kind string
+	data []byte
+} {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	out := make(map[string]struct {
+		kind string
+		data []byte
+	})
+	add := func(name, kind string, data []byte) {
+		out[name] = struct {
+			kind string
+			data []byte
+		}{kind, data}
+	}
+	file := func(name string) []byte {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	const subject = "--subject=mailto:ops@example.com"
+	w := func(args ...string) []byte { return runIn(t, nil, args...) }
+	w("gen")
+	for _, format := range []string{"pem", "der", "raw", "base64url", "jwk"} {
+		w("gen", "--format", format, "-k", "k."+format, "--public-key", "p."+format)
+		add("gen "+format, kindPrivateKey, file("k."+format))
+		add("gen "+format+" public", kindPublicKey, file("p."+format))
+	}
+	for _, format := range []string{"pem", "sec1", "der", "raw", "base64url", "hex", "jwk", "json"} {
+		add("convert "+format, kindPrivateKey, w("convert", "--to", format, "-o", "-"))
+	}
+	for _, format := range []string{"pem", "der", "raw", "base64url", "hex", "jwk", "json", "uint8array"} {
+		add("convert --public "+format, kindPublicKey, w("convert", "--public", "--to", format, "-o", "-"))
+	}
+	for _, format := range []string{"base64url", "hex", "uint8array", "jwk", "pem"} {
+		add("app-server-key "+format, kindPublicKey, w("app-server-key", "--format", format))
+	}
+	add("app-server-key --json", kindPublicKey, w("app-server-key", "--json"))
+	add("gen --json", kindPrivateKey, w("gen", "--json"))
+	add("status", kindStatus, w())
+	add("status --json", kindStatus, w("--json"))
+	w("gen", "--receiver")
+	add("receiver.json", kindReceiver, file("receiver.json"))
+	add("subscription.json", kindSubscription, file("subscription.json"))
+	add("gen --receiver --json", kindReceiver, w("gen", "--receiver", "--json"))
+	for _, scheme := range []string{"vapid", "webpush"} {
+		add("sign "+scheme, kindHeaders, w("sign", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
+		add("sign --json "+scheme, kindHeaders, w("sign", "--json", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
+	}
+	add("verify", kindVerdict, runIn(t, out["sign vapid"].data, "verify"))
+	add("verify --json", kindVerdict, runIn(t, out["sign vapid"].data, "verify", "--json"))
+	for _, encoding := range []string{"aes128gcm", "aesgcm"} {
+		add("encrypt --json "+encoding, kindMessage, w("encrypt", "-f", "subscription.json", "-p", "hi", "-e", encoding, "--json"))
+		add("dry-run "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run"))
+		add("dry-run --json "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json"))
+		add("dry-run --show-secrets "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json", "--show-secrets"))
+		add("curl --inline "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline"))
+		add("curl "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--body-file", "b."+encoding))
+		add("curl --json "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline", "--json"))
+	}
+	add("dry-run without payload", kindRequest, w("send", "-f", "subscription.json", subject, "--dry-run", "--json"))
+	add("encrypt", kindBody, w("encrypt", "-f", "subscription.json", "-p", "hi", "--pad", "auto"))
+	add("body of curl", kindBody, file("b.aes128gcm"))
+	add("decrypt --json", kindDecrypted, runIn(t, out["encrypt --json aes128gcm"].data, "decrypt", "--json"))
+	return out
+}
+
+// TestInspectKnowsWhatIsWritten asserts that inspect recognises everything that
+// this tool writes, finds nothing broken in it, and shows no secret.
+func TestInspectKnowsWhatIsWritten(t *testing.T) {
+	written := everythingWritten(t)
+	secrets := []string{}
+	for _, name := range []string{"receiver.json", "gen --json", "gen jwk", "convert json", "gen --receiver --json"} {
+		var members map[string]any
+		if err := json.Unmarshal(written[name].data, &members); err != nil {
+			t.Fatal(err)
+		}
+		if inner, ok := members["receiver"].(map[string]any); ok {
+			members = inner
+		}
+		for _, secret := range []string{"privateKey", "auth", "d"} {
+			if v, ok := members[secret].(string); ok {
+				secrets = append(secrets, v)
+			}
+		}
+	}
+	for name, w := range written {
+		got := inspector{}.inspect(w.data)
+		if got.kind != w.kind || got.broken() || !got.recognised() {
+			t.Errorf("%s: found %s (%s) with %v, want %s", name, got.kind, got.title, got.problems, w.kind)
+		}
+		var out, talk bytes.Buffer
+		for _, asJSON := range []bool{false, true} {
+			if err := got.print(&streams{out: &out, err: &talk, json: asJSON}, name, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := out.String() + talk.String()
+		for _, secret := range append(secrets, strings.TrimSpace(string(written["convert base64url"].data))) {
+			if strings.Contains(all, secret) {
+				t.Errorf("%s: the secret %s… is shown", name, secret[:4])
+			}
+		}
+		if i := strings.Index(string(w.data), "eyJ"); i >= 0 && strings.Contains(all, string(w.data)[i:i+60]) {
+			t.Errorf("%s: the token is shown", name)
+		}
+		if strings.Contains(all, "/test") && strings.Contains(all, "push.example.net/test") {
+			t.Errorf("%s: the endpoint is shown", name)
+		}
+	}
+}
+
+// TestShellWords asserts that quoting is undone as a shell does it.
+func TestShellWords(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []string
+	}{
+		{`curl -H 'a: b'`, []string{"curl", "-H", "a: b"}},
+		{`'it'\''s' "a \"b\" $c \z"`, []string{"it's", `a "b" $c \z`}},
+		{"a \\\n  b | c", []string{"a", "b", "c"}},
+		{`curl ''`, []string{"curl", ""}},
+		{`https://a.example/?x=1&y=2`, []string{"https://a.example/?x=1&y=2"}},
+	} {
+		got, err := shellWords(c.in)
+		if err != nil || strings.Join(got, "\x00") != strings.Join(c.want, "\x00") {
+			t.Errorf("%q: got %q and %v, want %q", c.in, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{"curl 'x", `curl "x`, `curl "x\`} {
+		if _, err := shellWords(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// inspectSeeds are things of every kind that are no output of this tool.
+var inspectSeeds = []string{
+	"", " ", "hello", "null", "[]", "{}", `"`, "{", `{"endpoint":"https://fcm.googleapis.com/fcm/send/a","keys":{`, "[object Object]",
+	`{"endpoint":"https://updates.push.services.mozilla.com/wpush/v2/gAAAAABl","expirationTime":1,"keys":{"p256dh":"AA==","auth":"AA"}}`,
+	`{"subscription":"{\"endpoint\":\"https://a.example/x\"}"}`, `"{\"endpoint\":\"https://a.example/x\",\"keys\":{}}"`,
+	`[{"endpoint":"https://a.example/x"},{"endpoint":1}]`, "{}\n{}\n", `{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}`, `{"publicKey":"AA","privateKey":7}`,
+	`{"privateKey":"AA","auth":"AA"}`, `{"aud":["a"],"exp":"1","sub":null}`, "eyJ0eXAiOiJKV1QifQ.e30.AA", "vapid t=a.b.c, k=AA", "WebPush eyJ.a.b", "key=AAAAabc",
+	"Authorization: vapid t=…, k=BA1H\nCrypto-Key: p256ecdsa=AA", "Encryption: salt=AA==;rs=1;keyid=x", "Crypto-Key: dh=AA,p256ecdsa=AA", "salt=AAAAAAAAAAAAAAAAAAAAAA;rs=99999999999999999999",
+	"POST https://a.example/… \nTTL: -1\nUrgency: x\nTopic: abcde", "HTTP/1.1 403 Forbidden\n\n{\"reason\":\"BadJwtToken\"}", "HTTP/2 201\r\nttl: 1\r\nlocation: /m\r\n\r\n", "HTTP/1.1 200 OK\nHTTP/1.1 410 Gone\n\n", "* x\n> POST /\n< HTTP/2 429\n< retry-after: 9\n\nx",
+	`{"errno":null,"code":404}`, `{"code":50701,"http":507,"error":"x","link":"y"}`, `{"reason":7}`, `{"error":{"code":400,"status":"X"}}`, "invalid JWT provided", "<html><title>UnauthorizedRegistration</title>",
+	"curl -X POST -H 'TTL: 1' https://a.example/x", "printf %s 'AAAA' | base64 -d | curl --url", "curl '", "https://permanently-removed.invalid/fcm/send/x", "http://localhost/", "https://android.googleapis.com/gcm/send/x",
+	"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----", "new Uint8Array([4, 5])", "[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,4]",
+	"signature  good, key B\nvalid", "accepted by FCM: 201 Created", `{"web_push":8030,"notification":{"title":"x"}}`, `{"title":"x"}`, `{"level":"error","message":"x"}`, `{"status":201,"service":"fcm","origin":"x","ttl":-1}`,
+	"\x00\x01", "\xff\xfea\x00", "0\x82\x01", "0\x80", "0123456789abcdef0123456789abcdef", "ZZZZ", "SGVsbG8gd29ybGQsIHRoaXMgaXMgdGV4dA==", "\x89PNG\r\n\x1a\n",
+	`{"valid":true,"claims":[],"problems":1}`, `{"receiver":1,"subscription":2}`, `{"method":"POST","url":"x/…","headers":{"a":["b"]},"body":"!"}`, `{"headers":1,"body":"AA"}`, `{"command":"curl x"}`, `{"a":{"b":{"endpoint":"https://a.example/x","keys":1}}}`,
+}
+
+// FuzzInspect asserts that inspect takes any bytes: it never panics, always
+// says something, and what it prints as JSON is JSON.
+func FuzzInspect(f *testing.F) {
+	if len(inspectSeeds) < 60 {
+		f.Fatalf("only %d seeds", len(inspectSeeds))
+	}
+	for _, seed := range inspectSeeds {
+		f.Add([]byte(seed))
+		f.Add([]byte(base64.StdEncoding.EncodeToString([]byte(seed))))
+	}
+	scripts, err := filepath.Glob("testdata/script/inspect*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range scripts {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for part := range bytes.SplitSeq(b, []byte("\n-- ")) {
+			if _, content, ok := bytes.Cut(part, []byte(" --\n")); ok {
+				f.Add(content)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got := inspector{}.inspect(data)
+		if got == nil || got.kind == "" || got.title == "" {
+			t.Fatalf("nothing is said: %+v", got)
+		}
+		if !got.recognised() && !got.broken() {
+			t.Errorf("%s is not recognised and exits with 0: %s", got.kind, got.title)
+		}
+		var out, talk bytes.Buffer
+		if err := got.print(&streams{out: &out, err: &talk, json: true}, "x", false); err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(out.Bytes()) {
+			t.Errorf("no JSON: %s", out.Bytes())
+		}
+		out.Reset()
+		if err := got.print(&streams{out: &out, err: &talk}, "x", false); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out.String() + talk.String() {
+			if r < ' ' && r != '\n' || r == 0x7f {
+				t.Errorf("prints the control character %q", r)
+			}
+		}
+	})
+}

@@ -1,0 +1,228 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+var (
+	jwtLike     = regexp.MustCompile(`^eyJ[A-Za-z0-9+/=_-]*(\.[A-Za-z0-9+/=_-]*){0,4}$`)
+	jwtWithin   = regexp.MustCompile(`eyJ[A-Za-z0-9+/=_-]*(?:\.[A-Za-z0-9+/=_-]*){0,4}`)
+	kParameter  = regexp.MustCompile(`(?i)(?:^|[\s,;])k\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
+	p256Within  = regexp.MustCompile(`(?i)p256ecdsa\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
+	tokenScheme = regexp.MustCompile(`(?i)^(vapid|webpush|bearer)\s+\S`)
+)
+
+// bareToken recognises a JWT without its header.
+func (in inspector) bareToken(s string) *thing {
+	s = strings.Join(strings.Fields(strings.Trim(s, "\"'`")), "")
+	if !jwtLike.MatchString(s) || !strings.Contains(s, ".") {
+		return nil
+	}
+	t := &thing{kind: kindToken, title: "token (JWT) of VAPID, without the header and its key", secret: true}
+	token, err := vapid.ParseJWT(s)
+	if err != nil {
+		t.title = "token (JWT)"
+		t.failErr(err)
+		in.looseToken(t, s)
+		return t
+	}
+	t.add("token", len(s), plural(len(s), "character")+", not shown; signed with ES256")
+	claims, err := token.Claims()
+	if err != nil {
+		t.failErr(err)
+		return t
+	}
+	in.addClaims(t, claims)
+	t.addClaimProblems(claims.Check())
+	t.add("signature", "not checked", "not checked: that needs the key, which stands beside the token in the Authorization header")
+	return t
+}
+
+// looseToken shows what can be read of a token that is no good one.
+func (in inspector) looseToken(t *thing, s string) {
+	parts := strings.Split(s, ".")
+	t.add("token", len(s), fmt.Sprintf("%s in %s, not shown", plural(len(s), "character"), plural(len(parts), "part")))
+	if b, _, ok := decodeBase64(parts[0]); ok {
+		var header struct {
+			Alg string `json:"alg"`
+			Typ string `json:"typ"`
+			Kid string `json:"kid"`
+		}
+		if json.Unmarshal(b, &header) == nil && header.Alg != "" {
+			t.add("signed with", header.Alg)
+		}
+	}
+	if len(parts) < 2 {
+		return
+	}
+	if b, _, ok := decodeBase64(parts[1]); ok {
+		if claims, err := vapid.ParseClaims(b); err == nil {
+			in.addClaims(t, claims)
+		}
+	}
+}
+
+// addToken shows an Authorization header and checks it.
+func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string) {
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	lower := strings.ToLower(scheme)
+	if strings.HasPrefix(lower, "key=") {
+		t.secret = true
+		t.add("scheme", "key", "key=…, a legacy GCM server key, not shown")
+		t.warn("Google has shut down the legacy service that the GCM key is for", "use VAPID: webpush sign")
+		return
+	}
+	t.add("scheme", scheme)
+	if strings.Contains(rest, "…") || strings.Contains(rest, "...") {
+		t.add("token", "left out", "left out where this was printed")
+		if m := kParameter.FindStringSubmatch(rest); m != nil {
+			t.foundKey("k", m[1])
+		}
+		return
+	}
+	t.secret = true
+	switch lower {
+	case "webpush", "bearer":
+		t.add("form", "draft", "of draft-ietf-webpush-vapid-01, with the key in Crypto-Key")
+		if cryptoKey == "" {
+			t.warn("the draft's scheme "+scheme+" needs Crypto-Key: p256ecdsa=…, which is not here, so the signature is not checked", "give both header lines")
+			if raw := jwtWithin.FindString(rest); raw != "" {
+				inner := in.bareToken(raw)
+				if inner != nil {
+					t.fields = append(t.fields, inner.fields...)
+					t.problems = append(t.problems, inner.problems...)
+				}
+			}
+			return
+		}
+	}
+	token, err := vapid.ParseToken(authorization, cryptoKey)
+	key := ""
+	if m := kParameter.FindStringSubmatch(" " + rest); m != nil && lower == "vapid" {
+		key = m[1]
+	} else if m := p256Within.FindStringSubmatch(cryptoKey); m != nil {
+		key = m[1]
+	}
+	if err != nil {
+		t.failErr(err)
+		t.exposed("k", key)
+		if raw := jwtWithin.FindString(rest); raw != "" {
+			in.looseToken(t, raw)
+		}
+		return
+	}
+	t.add("token", len(token.JWT()), plural(len(token.JWT()), "character")+", not shown; signed with ES256")
+	t.addPublicKey("application server key", token.PublicKey())
+	if p := alphabetProblem(key); p != "" {
+		t.warn("the application server key "+p+", which FCM refuses", "send k as webpush sign prints it")
+	}
+	problems := token.Check(audience)
+	signature := "good"
+	for _, p := range problems {
+		if p.Part == "signature" {
+			signature = "bad"
+		}
+	}
+	t.add("signature", signature, signature+" for that key")
+	if claims, err := token.Claims(); err == nil {
+		in.addClaims(t, claims)
+	}
+	t.addClaimProblems(problems)
+}
+
+// addClaimProblems tells of them: what makes a token worthless for good as an
+// error, what depends on time and place as a warning.
+func (t *thing) addClaimProblems(problems []vapid.Problem) {
+	for _, p := range problems {
+		switch p.Part {
+		case "signature", "claims":
+			t.fail(p.Message, p.Advice)
+		default:
+			t.warn(p.Message, p.Advice)
+		}
+	}
+}
+
+// addClaims shows claims with what they mean.
+func (in inspector) addClaims(t *thing, c vapid.Claims) {
+	if c.Audience != "" {
+		text := c.Audience
+		if sub, err := webpush.NewSubscription(c.Audience, "", ""); err == nil && sub.Service() != webpush.Other {
+			text += ", " + sub.Service().String()
+		}
+		t.add("aud", c.Audience, text)
+	}
+	if !c.Expires.IsZero() {
+		t.add("exp", c.Expires.Unix(), showTime(c.Expires))
+	}
+	if c.Subject != "" {
+		t.add("sub", c.Subject)
+	}
+	for name, v := range sorted(c.Extra) {
+		n, number := v.(json.Number)
+		if seconds, err := n.Int64(); number && err == nil && (name == "iat" || name == "nbf") && seconds > 0 && seconds < 1<<40 {
+			t.add(name, seconds, showTime(time.Unix(seconds, 0)))
+			continue
+		}
+		b, err := marshal(v, "")
+		if err != nil {
+			continue
+		}
+		t.add(clip(name, 40), v, strings.TrimSpace(string(b)))
+	}
+}
+
+// claims describes a claims file, in which aud and exp may be left out.
+func (in inspector) claims(s string) *thing {
+	t := &thing{kind: kindClaims, title: "VAPID claims"}
+	c, err := vapid.ParseClaims([]byte(s))
+	if err != nil {
+		t.failErr(err)
+		return t
+	}
+	in.addClaims(t, c)
+	if c.Audience == "" {
+		t.add("aud", nil, "not given: filled in with the origin of the endpoint")
+	}
+	if c.Expires.IsZero() {
+		t.add("exp", nil, "not given: filled in with 12 hours from the time of signing")
+	}
+	for _, p := range c.Check() {
+		if p.Part == "aud" && c.Audience == "" || p.Part == "exp" && c.Expires.IsZero() {
+			continue
+		}
+		t.warn(p.Message, p.Advice)
+	}
+	return t
+}
+
+// headerValue recognises the values of headers without their names.
+func (in inspector) headerValue(s string) *thing {
+	s = strings.Join(strings.Fields(strings.Trim(s, "\"'`")), " ")
+	lower := strings.ToLower(s)
+	switch {
+	case tokenScheme.MatchString(s), strings.HasPrefix(lower, "key=aaaa"):
+		t := &thing{kind: kindHeaders, title: "value of an Authorization header"}
+		in.addToken(t, s, "", "")
+		return t
+	case strings.HasPrefix(lower, "salt="), strings.HasPrefix(lower, "dh="), strings.HasPrefix(lower, "p256ecdsa="), strings.HasPrefix(lower, "keyid=") && strings.Contains(lower, "="):
+		name, t := "Crypto-Key", &thing{kind: kindHeaders, title: "value of a Crypto-Key header"}
+		if strings.Contains(lower, "salt=") {
+			name, t.title = "Encryption", "value of an Encryption header, of the coding aesgcm"
+		}
+		if name == "Encryption" {
+			in.addFields(t, s, "", nil, false)
+		} else {
+			in.addFields(t, "", s, nil, false)
+		}
+		return t
+	}
+	return nil
+}

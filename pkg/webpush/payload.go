@@ -1,0 +1,364 @@
+package webpush
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The members of a notification in a payload: of the Notifications API, of
+// Declarative Web Push, and of both.
+var (
+	notificationFields = []string{"title", "body", "lang", "dir", "icon", "image", "badge", "tag", "renotify", "requireInteraction", "silent", "actions", "data", "timestamp", "vibrate", "navigate"}
+	declarativeFields  = append(slices.Clone(notificationFields), "mutable", "app_badge")
+	envelopeFields     = []string{"web_push", "notification", "app_badge", "mutable"}
+)
+
+// otherNames are names of other systems for the same, which are too far off to
+// be found by their letters.
+var otherNames = map[string]string{"url": "navigate", "link": "navigate", "href": "navigate", "click_action": "navigate", "clickaction": "navigate",
+	"message": "body", "text": "body", "content": "body", "image_url": "image", "imageurl": "image", "picture": "image", "icon_url": "icon", "iconurl": "icon",
+	"sticky": "requireInteraction", "buttons": "actions", "subject": "title", "heading": "title"}
+
+// kind is what a JSON value is.
+type kind string
+
+const (
+	kindString  kind = "a string"
+	kindNumber  kind = "a number"
+	kindBool    kind = "a boolean"
+	kindObject  kind = "an object"
+	kindArray   kind = "an array"
+	kindNull    kind = "null"
+	kindMissing kind = "missing"
+)
+
+func kindOf(raw json.RawMessage) kind {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return kindMissing
+	}
+	switch raw[0] {
+	case '"':
+		return kindString
+	case '{':
+		return kindObject
+	case '[':
+		return kindArray
+	case 't', 'f':
+		return kindBool
+	case 'n':
+		return kindNull
+	}
+	return kindNumber
+}
+
+func stringOf(raw json.RawMessage) (s string) {
+	_ = json.Unmarshal(raw, &s)
+	return s
+}
+
+// notice is a notification in a payload, being looked at.
+type notice struct {
+	*check
+	declarative bool
+	members     map[string]json.RawMessage
+	path        string // before the name of a member
+}
+
+// payload looks at what the payload says, if it is a notification in JSON.
+// Anything else is the service worker's own business.
+func (k *check) payload() {
+	text := bytes.TrimSpace(k.msg.Payload)
+	if len(text) == 0 || text[0] != '{' {
+		return
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		if len(text) > 1 && text[1] == '"' {
+			k.say(SeverityNote, "payload-json", nil, "the payload begins like JSON and is none: "+oneLine(err.Error(), 80), "RFC 8259", "")
+		}
+		return
+	}
+	inner := map[string]json.RawMessage{}
+	nested := json.Unmarshal(members["notification"], &inner) == nil && kindOf(members["notification"]) == kindObject
+	if _, ok := members["web_push"]; ok {
+		k.declarative(members, inner, nested)
+		return
+	}
+	if nested {
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if squash(name) == "webpush" {
+				k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the payload has the member %q, which makes no declarative push", oneLine(name, 40)), sourceDeclarative, "the nearest known name is web_push")
+			}
+		}
+		notice{k, false, inner, "notification."}.look()
+		return
+	}
+	known := 0
+	likeTitle := false
+	for name := range members {
+		if slices.Contains(notificationFields, name) {
+			known++
+		} else if nearest(name, []string{"title"}, 2) != "" {
+			likeTitle = true
+		}
+	}
+	if kindOf(members["title"]) != kindMissing || known > 1 || known == 1 && likeTitle {
+		notice{k, false, members, ""}.look()
+	}
+}
+
+// strict returns how grave it is what WebKit's parser refuses: elsewhere the
+// service worker gets the payload whatever it is.
+func (k *check) strict() Severity {
+	if k.asks(Apple) {
+		return SeverityError
+	}
+	return SeverityWarning
+}
+
+// declarative looks at a payload with the member web_push.
+func (k *check) declarative(members, inner map[string]json.RawMessage, nested bool) {
+	apple := k.among(Apple)
+	raw := members["web_push"]
+	var number float64
+	if kindOf(raw) != kindNumber || json.Unmarshal(raw, &number) != nil || number != 8030 {
+		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is no declarative push", oneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
+	}
+	if !nested {
+		k.say(k.strict(), "declarative-notification", apple, fmt.Sprintf("notification is %s, expected an object with title and navigate", kindOf(members["notification"])), sourceDeclarative, `write {"web_push": 8030, "notification": {"title": …, "navigate": …}}`)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		switch {
+		case slices.Contains(envelopeFields, name):
+		case slices.Contains(declarativeFields, name):
+			k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the member %s stands beside notification, where it does nothing", name), sourceDeclarative, "put it into notification")
+		default:
+			k.unknown(name, name, envelopeFields, 2, SeverityWarning)
+		}
+	}
+	for _, at := range []map[string]json.RawMessage{members, inner} {
+		n := notice{k, true, at, ""}
+		n.want("mutable", kindBool)
+		n.appBadge()
+	}
+	if nested {
+		notice{k, true, inner, "notification."}.look()
+	}
+}
+
+// unknown tells of a member that nobody reads, at least far from any known name.
+func (k *check) unknown(path, name string, known []string, distance int, far Severity) {
+	near := nearest(name, known, distance)
+	severity, fix := SeverityWarning, "the nearest known name is "+near
+	if near == "" {
+		severity, fix = far, "put it into data, where the service worker finds it"
+		if other := otherNames[strings.ToLower(name)]; slices.Contains(known, other) {
+			fix = "the nearest known name is " + other
+		}
+	}
+	k.say(severity, "payload-field", nil, fmt.Sprintf("%q is no field of a notification: browsers do nothing with it", oneLine(path, 80)), sourceNotification, fix)
+}
+
+// bad tells of a member that a parser refuses.
+func (n notice) bad(rule, message, fix string) {
+	if n.declarative {
+		n.say(n.strict(), rule, n.among(Apple), message, sourceDeclarative, fix)
+		return
+	}
+	n.say(SeverityWarning, rule, nil, message, sourceNotification, fix)
+}
+
+// want looks at the type of a member, if it is there.
+func (n notice) want(name string, kinds ...kind) bool {
+	found := kindOf(n.members[name])
+	if found == kindMissing {
+		return false
+	}
+	if !slices.Contains(kinds, found) {
+		n.bad("payload-type", fmt.Sprintf("%s%s is %s, expected %s", n.path, name, found, kinds[0]), "")
+		return false
+	}
+	return true
+}
+
+// look looks at a notification.
+func (n notice) look() {
+	known, distance, far := notificationFields, 1, SeverityNote
+	if n.declarative {
+		known, distance, far = declarativeFields, 2, SeverityWarning
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.members)) {
+		if !slices.Contains(known, name) {
+			n.unknown(n.path+name, name, known, distance, far)
+		}
+	}
+	switch found := kindOf(n.members["title"]); {
+	case found == kindMissing:
+		n.bad("payload-title", "the notification has no title", "add title")
+	case found != kindString:
+		n.bad("payload-type", fmt.Sprintf("%stitle is %s, expected a string", n.path, found), "")
+	case stringOf(n.members["title"]) == "":
+		n.bad("payload-title", "the notification's title is empty", "add title")
+	}
+	n.navigate()
+	for _, name := range []string{"body", "lang", "tag", "dir"} {
+		n.want(name, kindString)
+	}
+	if dir := n.members["dir"]; kindOf(dir) == kindString && !slices.Contains([]string{"auto", "ltr", "rtl"}, stringOf(dir)) {
+		n.bad("payload-type", fmt.Sprintf("%sdir is %q, expected auto, ltr or rtl", n.path, oneLine(stringOf(dir), 40)), "")
+	}
+	for _, name := range []string{"icon", "image", "badge"} {
+		if n.want(name, kindString) {
+			if _, err := url.Parse(stringOf(n.members[name])); err != nil {
+				n.bad("payload-url", fmt.Sprintf("%s%s is no URL", n.path, name), "")
+			}
+		}
+	}
+	if n.declarative {
+		n.want("silent", kindBool)
+	} else {
+		n.want("silent", kindBool, kindNull)
+	}
+	for _, name := range []string{"renotify", "requireInteraction"} {
+		n.want(name, kindBool)
+	}
+	n.want("timestamp", kindNumber)
+	n.want("vibrate", kindArray, kindNumber)
+	n.actions()
+	if n.isTrue("silent") && kindOf(n.members["vibrate"]) != kindMissing {
+		n.say(SeverityWarning, "payload-silent", nil, "silent goes not with vibrate: showNotification throws a TypeError", sourceNotification, "leave one of the two away")
+	}
+	if n.isTrue("renotify") && stringOf(n.members["tag"]) == "" {
+		n.say(SeverityWarning, "payload-renotify", nil, "renotify needs a tag: showNotification throws a TypeError", sourceNotification, "add a tag, or leave renotify away")
+	}
+}
+
+func (n notice) isTrue(name string) bool { return string(bytes.TrimSpace(n.members[name])) == "true" }
+
+// navigate must be an absolute URL; a declarative push needs one.
+func (n notice) navigate() {
+	raw := n.members["navigate"]
+	switch found := kindOf(raw); {
+	case found == kindMissing && !n.declarative:
+	case found == kindMissing:
+		n.bad("payload-navigate", "the declarative push has no navigate, the URL to open on a click", "add an absolute URL")
+	case found != kindString:
+		n.bad("payload-type", fmt.Sprintf("%snavigate is %s, expected a string", n.path, found), "")
+	case !absoluteURL(stringOf(raw)):
+		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is no absolute URL", n.path, oneLine(stringOf(raw), 80)), "write it with https:// and the host")
+	}
+}
+
+func absoluteURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.IsAbs() && (u.Host != "" || u.Scheme != "http" && u.Scheme != "https")
+}
+
+func (n notice) appBadge() {
+	raw := bytes.TrimSpace(n.members["app_badge"])
+	if len(raw) == 0 {
+		return
+	}
+	text := string(raw)
+	if kindOf(raw) == kindString {
+		text = stringOf(raw)
+	}
+	if _, err := strconv.ParseUint(text, 10, 64); err != nil {
+		n.bad("payload-type", fmt.Sprintf("app_badge is %s, expected a whole number of 0 or more", oneLine(string(raw), 40)), "")
+	}
+}
+
+func (n notice) actions() {
+	if !n.want("actions", kindArray) {
+		return
+	}
+	var list []json.RawMessage
+	_ = json.Unmarshal(n.members["actions"], &list)
+	for i, raw := range list {
+		var action map[string]json.RawMessage
+		path := fmt.Sprintf("%sactions[%d]", n.path, i)
+		if json.Unmarshal(raw, &action) != nil || action == nil {
+			n.say(SeverityWarning, "payload-actions", nil, fmt.Sprintf("%s is %s, expected an object with action and title", path, kindOf(raw)), sourceNotification, "")
+			continue
+		}
+		for _, name := range []string{"action", "title"} {
+			if found := kindOf(action[name]); found != kindString {
+				n.say(SeverityWarning, "payload-actions", nil, fmt.Sprintf("%s: %s is %s, expected a string", path, name, found), sourceNotification, "each action needs the strings action and title")
+			}
+		}
+		if u := action["navigate"]; kindOf(u) != kindMissing && !absoluteURL(stringOf(u)) {
+			n.say(SeverityWarning, "payload-navigate", nil, fmt.Sprintf("%s: navigate is no absolute URL", path), sourceNotification, "write it with https:// and the host")
+		}
+		for _, name := range slices.Sorted(maps.Keys(action)) {
+			if fields := []string{"action", "title", "icon", "navigate", "type", "placeholder"}; !slices.Contains(fields, name) {
+				n.unknown(path+"."+name, name, fields, 2, SeverityNote)
+			}
+		}
+	}
+	if len(list) > 2 {
+		n.say(SeverityNote, "payload-actions", nil, fmt.Sprintf("the notification has %d actions; browsers show some two, and the rest is left out", len(list)), sourceNotification, "")
+	}
+}
+
+// squash makes spellings of one name equal.
+func squash(name string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
+}
+
+// nearest returns the known name that is like another but for its spelling or
+// at most that many letters, or "". Short names must be nearer.
+func nearest(name string, known []string, distance int) string {
+	best, least := "", 3
+	for _, k := range known {
+		a, b := squash(name), squash(k)
+		d := 0
+		if a != b {
+			if len(a) > 40 {
+				continue
+			}
+			limit := distance
+			if min(len(a), len(b)) < 5 {
+				limit--
+			}
+			if d = edits(a, b); d > limit {
+				continue
+			}
+		}
+		if d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// edits counts the letters to insert, delete, change or swap that make b of a.
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
