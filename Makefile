@@ -9,7 +9,7 @@ GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 SHELLS    = bash zsh fish powershell
 
-.PHONY: help build test check lint race fuzz bench man completions cross install uninstall snapshot clean
+.PHONY: help build test check lint race fuzz e2e bench man completions cross install uninstall snapshot clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ fuzz: ## run each fuzz target for FUZZTIME (5s)
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+e2e: ## run the tests with real browsers: Firefox, where it is installed
+	$(GO) vet -tags e2e ./...
+	$(GO) test -tags e2e -count 1 -v -timeout 5m -run '^TestFirefox' ./pkg/pushservice
 
 bench: build ## measure encryption, requests and the start of a command, as ratios to the limit in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush

@@ -3,6 +3,7 @@ module github.com/seed81da77dd/webpush
 go 1.26
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/fatih/color v1.19.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/mattn/go-isatty v0.0.24

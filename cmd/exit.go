@@ -23,10 +23,13 @@ func exitCode(err error) int {
 	var (
 		wrong  *usageError
 		answer *webpush.Error
+		coded  *exitError
 	)
 	switch {
 	case errors.As(err, &wrong):
 		return exitUsage
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.As(err, &answer):
 		switch {
 		case answer.Gone():

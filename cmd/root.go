@@ -86,6 +86,9 @@ failure, also after the retries; 130 interrupted.`,
 	c.SetOut(s.out)
 	c.SetErr(s.err)
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
+			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
+		}
 		return usage("see: "+c.CommandPath()+" --help", "%s", flagProblem(err))
 	})
 	c.SetUsageFunc(writeUsage)
@@ -115,7 +118,7 @@ failure, also after the retries; 130 interrupted.`,
 		commands []*cobra.Command
 	}{
 		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newConvertCmd(s), newSignCmd(s), newVerifyCmd(s)}},
-		{groupMessages, []*cobra.Command{newSendCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newInspectCmd(s), newDemoCmd(s)}},
+		{groupMessages, []*cobra.Command{newSendCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newPushServiceCmd(s), newListenCmd(s), newInspectCmd(s), newDemoCmd(s)}},
 		{groupOther, []*cobra.Command{newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s)}},
 	} {
 		for _, sub := range g.commands {
@@ -174,6 +177,9 @@ func newHelpCmd() *cobra.Command {
 		},
 	}
 }
+
+// badFlag matches pflag's errors that repeat a word, which may be a key.
+var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
 
 var goParse = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
 

@@ -56,7 +56,9 @@ func checkEncryption(h http.Header, body []byte, m *Message) error {
 	case "":
 		return badEncryption("Missing Content-Encoding header", "the message has a body of %s, expected aes128gcm", bytesOf(len(body)))
 	}
-	return badEncryption("Unknown Content-Encoding header", "found %q, expected aes128gcm", clip(encoding))
+	e := refuse(http.StatusUnsupportedMediaType, errnoEncryption, "Unknown Content-Encoding header", "found %q, expected aes128gcm", clip(encoding)).as(kindCoding)
+	e.header = map[string]string{"Accept-Encoding": "aes128gcm, aesgcm"} // RFC 9110 section 15.5.16
+	return e
 }
 
 // checkAES128GCM checks the header of a body (RFC 8188 section 2.1) and the

@@ -1,6 +1,7 @@
 package pushservice
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,11 +19,18 @@ type Fault struct {
 	Status int
 	// Header is set in the answer of Status, such as {"Retry-After": "1"}.
 	Header map[string]string
-	// Body is the answer of Status; nil is an error as of autopush, if Status
-	// is 400 or more, or else nothing.
+	// Body is the answer of Status; nil is what the service's [Personality]
+	// answers, if Status is 400 or more, or else nothing.
 	Body []byte
 	// Count is how many requests are concerned; 0 is 1.
 	Count int
+	// Always makes it all of them, until [Service.ClearFaults], whatever Count.
+	Always bool
+	// After is how many requests are answered as usual first.
+	After int
+	// Share is the part of the requests that are concerned, from 0 to 1, evenly
+	// distributed: 0.1 is every tenth. 0 is all.
+	Share float64
 	// Delay is how long the answer is held back.
 	Delay time.Duration
 	// Reset closes the connection (HTTP/2: the stream) instead of answering.
@@ -41,6 +49,10 @@ func (s *Service) AddFault(f Fault) error {
 	switch {
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return badRequest(invalid, "status is %d, expected 200 to 599", f.Status)
+	case !(f.Share >= 0 && f.Share <= 1):
+		return badRequest(invalid, "share is %v, expected 0 to 1", f.Share)
+	case f.After < 0:
+		return badRequest(invalid, "after is %d, expected 0 or more", f.After)
 	case f.Count < 0:
 		return badRequest(invalid, "count is %d, expected 1 or more", f.Count)
 	case f.Delay < 0:
@@ -74,7 +86,13 @@ func (s *Service) ClearFaults() { s.faults.clear() }
 // faults is a queue.
 type faults struct {
 	mu   sync.Mutex
-	list []*Fault
+	list []*faultState
+}
+
+// faultState is a fault and how much of it is used up.
+type faultState struct {
+	Fault
+	due int // millionths of a request, of those that are not concerned
 }
 
 func (fs *faults) add(f Fault) error {
@@ -83,7 +101,7 @@ func (fs *faults) add(f Fault) error {
 	if len(fs.list) >= maxFaults {
 		return full("Too many faults", "there are %d", len(fs.list))
 	}
-	fs.list = append(fs.list, &f)
+	fs.list = append(fs.list, &faultState{Fault: f})
 	return nil
 }
 
@@ -99,19 +117,33 @@ func (fs *faults) take(id string) *Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for i, f := range fs.list {
-		if f.Subscription == "" || f.Subscription == id {
-			taken := *f
+		if f.Subscription != "" && f.Subscription != id {
+			continue
+		}
+		if f.After > 0 {
+			f.After--
+			continue
+		}
+		if f.Share > 0 {
+			const whole = 1_000_000
+			if f.due += int(math.Round(f.Share * whole)); f.due < whole {
+				continue
+			}
+			f.due -= whole
+		}
+		taken := f.Fault
+		if !f.Always {
 			if f.Count--; f.Count == 0 {
 				fs.list = slices.Delete(fs.list, i, i+1)
 			}
-			return &taken
 		}
+		return &taken
 	}
 	return nil
 }
 
 // answer does what f says and reports whether this was an answer.
-func (f *Fault) answer(w http.ResponseWriter, r *http.Request, request *Request, log *requestLog) bool {
+func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as Personality, request *Request, s *Service) bool {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -120,21 +152,19 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, request *Request,
 		case <-r.Context().Done():
 		}
 	}
-	switch {
-	case f.Reset:
-		log.add(*request)
-		panic(http.ErrAbortHandler)
-	case f.Status == 0:
+	if !f.Reset && f.Status == 0 {
 		return false
 	}
-	request.Status = f.Status
-	log.add(*request)
+	if !f.Reset {
+		request.Status = f.Status
+	}
+	s.log.add(*request)
+	s.logger.Warn("message met a fault", "status", request.Status, "subscription", short(request.Subscription), "reset", f.Reset)
+	if f.Reset {
+		panic(http.ErrAbortHandler)
+	}
 	if f.Body == nil && f.Status >= 400 {
-		writeError(w, &Error{
-			Status:  f.Status,
-			Message: "Fault: this answer was asked for",
-			header:  f.Header,
-		})
+		as.refuse(w, &Error{Status: f.Status, Message: "Fault: this answer was asked for", header: f.Header, kind: kindFault})
 		return true
 	}
 	for name, value := range f.Header {

@@ -18,57 +18,112 @@ const bodyTimeout = 30 * time.Second
 // servePush answers a request to an endpoint, a message request being one with
 // POST. What is answered is remembered before it is written, so that who has
 // the answer finds it in the log.
-func (s *Service) servePush(w http.ResponseWriter, r *http.Request, version, token string) error {
+func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []string) {
 	request := newRequest(r)
-	refused := func(err error) error {
-		if e := (*Error)(nil); errors.As(err, &e) {
-			request.Status = e.Status
-		}
+	as := s.as
+	if parts[0] == "notify" {
+		as = testing
+	}
+	refused := func(err error) {
+		e := asError(err)
+		request.Status = as.status(e)
 		s.log.add(request)
-		return err
+		s.logger.Warn("message refused", "status", request.Status, "subscription", short(request.Subscription), "bytes", request.BodyLength, "reason", e.Message)
+		as.refuse(w, e)
 	}
 	if r.Method != http.MethodPost {
-		return refused(notAllowed(r, http.MethodPost))
+		refused(notAllowed(r, http.MethodPost))
+		return
 	}
-	sub, expired, known := s.store.lookup("/wpush/" + version + "/" + token)
+	sub, expired, known := s.store.lookup(endpointKey(r.URL))
 	request.Subscription = sub.ID
 	body, bodyErr := s.readBody(w, r)
 	request.BodyLength = len(body)
 
-	if f := s.faults.take(sub.ID); f != nil && f.answer(w, r, &request, &s.log) {
-		return nil
+	if f := s.faults.take(sub.ID); f != nil && f.answer(w, r, as, &request, s) {
+		return
 	}
 	switch {
-	case version != "v1" && version != "v2":
-		return refused(notFound("Invalid API version", "found %q, expected v1 or v2", clip(version)))
+	case parts[0] == "wpush" && parts[1] != "v1" && parts[1] != "v2":
+		refused(notFound("Invalid API version", "found %q, expected v1 or v2", clip(parts[1])))
+		return
+	case !known && as == testing:
+		refused(notFound("Client not subscribed", "no subscription has this endpoint"))
+		return
 	case !known:
-		return refused(notFound("Invalid token", "no subscription has this endpoint"))
+		refused(notFound("Invalid token", "no subscription has this endpoint"))
+		return
 	case expired:
-		return refused(gone())
+		refused(gone())
+		return
 	}
-	origin, err := s.originOf(r)
-	if err == nil {
-		err = authorize(r.Header, sub.Key, origin)
+	m, rs, origin, err := s.takeMessage(r, as, sub, body, bodyErr)
+	if err != nil {
+		refused(err)
+		return
+	}
+	request.Status = http.StatusCreated
+	if rs != nil {
+		request.Status = http.StatusAccepted
+		w.Header().Set("Link", "<"+origin+rs.path+`>; rel="`+receiptRel+`"`)
+	}
+	s.log.add(request)
+	s.logger.Info("message accepted", "status", request.Status, "subscription", short(sub.ID), "message", short(m.ID),
+		"bytes", len(m.Body), "encoding", m.Encoding, "ttl", m.TTL, "urgency", m.Urgency, "topic", m.Topic)
+	as.accepted(w.Header(), origin, &m)
+	w.WriteHeader(request.Status)
+}
+
+// takeMessage checks the message and stores it, or, for web-push-testing,
+// decrypts it.
+func (s *Service) takeMessage(r *http.Request, as Personality, sub Subscription, body []byte, bodyErr error) (m Message, rs *receipts, origin string, err error) {
+	if origin, err = s.originOf(r); err == nil {
+		err = as.authorize(r.Header, sub.Key, origin)
 	}
 	if err == nil {
 		err = bodyErr
 	}
 	if err != nil {
-		return refused(err)
+		return m, nil, origin, err
 	}
-	m, err := parseMessage(r.Header, body, s.maxTTL)
+	h := r.Header
+	if as == Mozilla {
+		h = h.Clone()
+		h.Del("Urgency")
+	}
+	if m, err = parseMessage(h, body, s.maxTTL); err == nil {
+		err = as.check(r.Header, &m)
+	}
 	if err != nil {
-		return refused(err)
+		return m, nil, origin, err
 	}
-	if m, err = s.store.accept(sub.ID, m); err != nil {
-		return refused(err)
+	if as == testing {
+		err = s.decrypt(sub.ID, m)
+		return m, nil, origin, err
 	}
-	request.Status = http.StatusCreated
-	s.log.add(request)
-	w.Header().Set("Location", origin+"/m/"+m.ID)
-	w.Header().Set("TTL", strconv.FormatInt(int64(m.TTL/time.Second), 10))
-	w.WriteHeader(http.StatusCreated)
-	return nil
+	if as == Strict && wantsReceipt(r.Header) {
+		if rs, err = s.receiptsFor(r.Header, origin); err != nil {
+			return m, nil, origin, err
+		}
+	}
+	m, err = s.store.accept(sub.ID, m, rs)
+	return m, rs, origin, err
+}
+
+// decrypt keeps what a message to a subscription of web-push-testing says.
+func (s *Service) decrypt(id string, m Message) error {
+	receiver := s.store.receiver(id)
+	if receiver == nil {
+		return gone()
+	}
+	if len(m.Body) == 0 {
+		return badEncryption("Missing body", "there is nothing to decrypt")
+	}
+	payload, err := receiver.Decrypt(m)
+	if err != nil {
+		return badEncryption("Invalid body", "it cannot be decrypted: %v", err)
+	}
+	return s.store.keepText(id, string(payload))
 }
 
 // readBody reads one byte more than allowed, to tell. The error is an *Error.
@@ -86,9 +141,9 @@ func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	case !errors.As(err, &long):
 		return body, badRequest("Invalid body", "it ended after %s: %v", bytesOf(len(body)), err)
 	case r.ContentLength > 0:
-		return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has %s, expected at most %d", bytesOf(int(r.ContentLength)), s.maxBody)
+		return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has %s, expected at most %d", bytesOf(int(r.ContentLength)), s.maxBody).as(kindTooLarge)
 	}
-	return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(s.maxBody))
+	return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(s.maxBody)).as(kindTooLarge)
 }
 
 // parseMessage checks all of a message request but who sent it (RFC 8030
@@ -115,7 +170,7 @@ func parseMessage(h http.Header, body []byte, maxTTL int64) (Message, error) {
 // parseTTL reads a number of seconds (RFC 8030 section 5.2).
 func parseTTL(values []string) (int64, error) {
 	refuseTTL := func(errno int, what, format string, a ...any) (int64, error) {
-		return 0, refuse(http.StatusBadRequest, errno, what, format, a...)
+		return 0, refuse(http.StatusBadRequest, errno, what, format, a...).as(kindTTL)
 	}
 	switch len(values) {
 	case 0:
@@ -147,19 +202,19 @@ func parseUrgency(values []string) (string, error) {
 		return "normal", nil
 	}
 	if len(values) > 1 {
-		return "", badRequest("Invalid Urgency header", "found %d of them, %s", len(values), expected)
+		return "", badRequest("Invalid Urgency header", "found %d of them, %s", len(values), expected).as(kindUrgency)
 	}
 	switch u := strings.ToLower(values[0]); u {
 	case "very-low", "low", "normal", "high":
 		return u, nil
 	}
-	return "", badRequest("Invalid Urgency header", "found %q, %s", clip(values[0]), expected)
+	return "", badRequest("Invalid Urgency header", "found %q, %s", clip(values[0]), expected).as(kindUrgency)
 }
 
 // parseTopic reads at most 32 characters of base64url (RFC 8030 section 5.4).
 func parseTopic(values []string) (string, error) {
 	refuseTopic := func(what, format string, a ...any) (string, error) {
-		return "", refuse(http.StatusBadRequest, errnoTopic, what, format, a...)
+		return "", refuse(http.StatusBadRequest, errnoTopic, what, format, a...).as(kindTopic)
 	}
 	const alphabet = "Topic must be URL and Filename safe Base64 alphabet"
 	if len(values) == 0 {

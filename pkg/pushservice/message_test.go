@@ -65,9 +65,9 @@ func TestMessageRefused(t *testing.T) {
 		{"two topics", nil, set("Topic", "a", "Topic", "b"), 400, 113, "Invalid Topic header: found 2 of them, expected one"},
 
 		{"no encoding", good, func(r *http.Request) { r.Header.Del("Content-Encoding") }, 400, 110, "Missing Content-Encoding header: the message has a body of 103 bytes, expected aes128gcm"},
-		{"unknown encoding", good, set("Content-Encoding", "gzip"), 400, 110, `Unknown Content-Encoding header: found "gzip", expected aes128gcm`},
-		{"oldest encoding", good, set("Content-Encoding", "aesgcm128"), 400, 110, `Unknown Content-Encoding header: found "aesgcm128", expected aes128gcm`},
-		{"two encodings", good, set("Content-Encoding", "aes128gcm", "Content-Encoding", "gzip"), 400, 110, `Unknown Content-Encoding header: found "aes128gcm, gzip", expected aes128gcm`},
+		{"unknown encoding", good, set("Content-Encoding", "gzip"), 415, 110, `Unknown Content-Encoding header: found "gzip", expected aes128gcm`},
+		{"oldest encoding", good, set("Content-Encoding", "aesgcm128"), 415, 110, `Unknown Content-Encoding header: found "aesgcm128", expected aes128gcm`},
+		{"two encodings", good, set("Content-Encoding", "aes128gcm", "Content-Encoding", "gzip"), 415, 110, `Unknown Content-Encoding header: found "aes128gcm, gzip", expected aes128gcm`},
 		{"salt twice", good, set("Encryption", "salt="+salt), 400, 110, "Do not include 'salt' header in aes128gcm Encryption header: the salt is in the body"},
 		{"dh twice", good, set("Crypto-Key", "p256ecdsa=x;dh="+dh), 400, 110, "Do not include 'dh' header in aes128gcm Crypto-Key header: the sender's key is in the body"},
 		{"broken Crypto-Key", good, set("Crypto-Key", "dh"), 400, 110, "Invalid Crypto-Key header: found no name=value where a parameter should be"},

@@ -8,9 +8,17 @@
 //	POST   /wpush/v1/{token}    send a message to an unrestricted subscription
 //	POST   /wpush/v2/{token}    the same, with VAPID by the subscription's key (RFC 8292 section 4)
 //	DELETE /m/{id}              cancel a message
+//	GET    /r/{token}?wait=60&after=0
+//	                            200 {"receipts": [{"seq": 1, "message": "/m/…", "status": 204}]}
 //
-// and get 201 with the message's resource in Location and the granted TTL.
-// User agents and tests, in any language, use JSON:
+// and get 201 with the message's resource in Location and the granted TTL, or
+// 202 and a Link to a receipt subscription, as above, when they ask for that
+// with Prefer: respond-async (RFC 8030 section 5.1): 204 is a message that was
+// acknowledged, 410 one whose TTL ended before. With another [Personality] the
+// endpoints and answers are those of another service.
+//
+// Firefox, and whatever else speaks autopush's protocol, connects by WebSocket
+// to GET /. Other user agents and tests, in any language, use JSON:
 //
 //	POST   /api/subscriptions    {} or {"applicationServerKey": "BA1Hx…"}
 //	                             201 {"id": "…", "endpoint": "https://…/wpush/v2/…"}
@@ -24,7 +32,8 @@
 //	DELETE /m/{id}               204: the message is acknowledged
 //	POST   /api/faults           {"subscription": "id", "status": 429, "headers": {"Retry-After": "1"},
 //	                             "body": "…", "count": 2, "delay": "100ms", "reset": false}
-//	                             204: the next two message requests are answered so, see [Fault]
+//	                             204: the next two message requests are answered so; instead of
+//	                             count "always": true, and "after": 3, "share": 0.1, see [Fault]
 //	DELETE /api/faults           204: they are not
 //	GET    /api/requests         200 {"requests": [{"time": "…", "method": "POST", "host": "…", "path": "…",
 //	                             "proto": "HTTP/2.0", "headers": {"Ttl": ["60"]}, "bodyLength": 103,
@@ -34,6 +43,13 @@
 // above after, or when wait seconds, at most 60, are over. Messages stay until
 // they are acknowledged. A message without payload has empty headers and body;
 // one with aesgcm has encryption and crypto-key in its headers.
+//
+// With [Options].NewReceiver there are also the routes of the npm package
+// web-push-testing, as its documentation has them: POST to /status, /subscribe,
+// /expire-subscription/{clientHash}, /get-notifications, and /notify/{clientHash}
+// as the endpoint. For these the service plays the user agent too. Their
+// messages are checked as that package does, which does not look at aud, for
+// example.
 //
 // What it refuses it answers with the status codes and the JSON object of
 // Mozilla's autopush, whose member message begins with autopush's own words,
@@ -47,8 +63,10 @@ package pushservice
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -68,6 +86,8 @@ const (
 	DefaultMaxMessages = 10_000
 	// DefaultMaxRequests is how many requests are remembered.
 	DefaultMaxRequests = 100
+	// DefaultMaxConnections is how many user agents can be connected.
+	DefaultMaxConnections = 10_000
 )
 
 // Options says how a [Service] behaves. Limits that are zero or less are the
@@ -79,7 +99,8 @@ type Options struct {
 	// Host. It is brought into the form that [vapid.Origin] returns; what has
 	// no such form is no aud that any message could have.
 	Origin string
-	// MaxBody is the size of the largest body, in bytes.
+	// MaxBody is the size of the largest body, in bytes; the default of WNS is
+	// 5000.
 	MaxBody int
 	// MaxTTL is how long a message is kept at most, in whole seconds and at
 	// least one; a longer TTL is cut to it.
@@ -93,6 +114,18 @@ type Options struct {
 	// MaxRequests is how many of the last message requests [Service.Requests]
 	// lists.
 	MaxRequests int
+	// MaxConnections is how many user agents can be connected by WebSocket. The
+	// next is refused with 503.
+	MaxConnections int
+	// Log is told of each message, of refusals and of user agents, without
+	// secrets: ids are cut short, and endpoints left out. nil tells nobody.
+	Log *slog.Logger
+	// As is whose ways the service has towards application servers. What is no
+	// personality is Strict.
+	As Personality
+	// NewReceiver makes the keys of a user agent for each subscription of the
+	// routes of web-push-testing, which are answered with 501 if it is nil.
+	NewReceiver func() (Receiver, error)
 }
 
 // Service is a push service that keeps everything in memory. It is an
@@ -105,6 +138,11 @@ type Service struct {
 	store   *store
 	faults  faults
 	log     requestLog
+	logger  *slog.Logger
+	sockets sockets
+	as      Personality
+
+	newReceiver func() (Receiver, error)
 }
 
 // New returns a service without subscriptions.
@@ -114,23 +152,104 @@ func New(o Options) *Service {
 			*n = value
 		}
 	}
+	if o.MaxBody <= 0 && o.As == WNS {
+		o.MaxBody = 5000
+	}
 	orDefault(&o.MaxBody, DefaultMaxBody)
 	orDefault(&o.MaxSubscriptions, DefaultMaxSubscriptions)
 	orDefault(&o.MaxMessages, DefaultMaxMessages)
 	orDefault(&o.MaxRequests, DefaultMaxRequests)
+	orDefault(&o.MaxConnections, DefaultMaxConnections)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	if o.MaxTTL <= 0 {
 		o.MaxTTL = DefaultMaxTTL
 	}
 	if origin, err := vapid.Origin(o.Origin); err == nil {
 		o.Origin = origin
 	}
-	return &Service{
+	s := &Service{
 		origin:  o.Origin,
 		maxBody: o.MaxBody,
 		maxTTL:  max(1, int64(o.MaxTTL/time.Second)),
 		store:   newStore(o.MaxSubscriptions, o.MaxMessages),
 		log:     requestLog{max: o.MaxRequests},
+		logger:  o.Log,
+		sockets: sockets{max: o.MaxConnections},
 	}
+	if s.as = o.As; !s.as.known() {
+		s.as = Strict
+	}
+	s.store.path = s.as.path
+	s.newReceiver = o.NewReceiver
+	s.sockets.ctx, s.sockets.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends the connections of user agents by WebSocket and waits for them,
+// and refuses new ones. What else the service does goes on.
+func (s *Service) Close() { s.sockets.close() }
+
+// Disconnect ends the connections of user agents by WebSocket, as a network
+// would that fails. They may connect again.
+func (s *Service) Disconnect() { s.store.disconnect() }
+
+// sockets counts the connections that have no end of their own.
+type sockets struct {
+	max  int
+	mu   sync.Mutex
+	n    int
+	done bool
+	all  sync.WaitGroup
+	// ctx ends with close.
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// enter counts a connection until leave is called. Its context ends with Close.
+func (k *sockets) enter(ctx context.Context) (stop context.Context, leave func(), err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.done || k.n >= k.max {
+		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the most that this service has", k.n)
+		e.header = map[string]string{"Retry-After": "60"}
+		if k.done {
+			e.Message = "Unavailable: the push service stops"
+		}
+		return nil, nil, e
+	}
+	k.n++
+	k.all.Add(1)
+	stop, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(k.ctx, cancel)
+	return stop, func() {
+		forget()
+		cancel()
+		k.mu.Lock()
+		k.n--
+		k.mu.Unlock()
+		k.all.Done()
+	}, nil
+}
+
+func (k *sockets) close() {
+	k.mu.Lock()
+	if !k.done {
+		k.done = true
+		k.cancel()
+	}
+	k.mu.Unlock()
+	k.all.Wait()
+}
+
+// short is the beginning of an id, which tells ids apart and is no secret.
+func short(id string) string {
+	const n = 8
+	if len(id) <= n {
+		return id
+	}
+	return id[:n]
 }
 
 // Subscribe makes a subscription, restricted to key unless that is zero (RFC
@@ -177,12 +296,25 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
-	case parts[0] == "wpush" && len(parts) == 3:
-		return s.servePush(w, r, parts[1], parts[2])
+	case r.URL.Path == "/" && isWebSocket(r):
+		return s.serveWebSocket(w, r)
+	case parts[0] == "wpush" && len(parts) == 3, parts[0] == "notify" && len(parts) == 2:
+		s.servePush(w, r, parts)
+		return nil
 	case parts[0] == "m" && len(parts) == 2:
 		return s.serveMessage(w, r, parts[1])
+	case parts[0] == "r" && len(parts) == 2:
+		return s.serveReceipts(w, r, parts[1])
 	case parts[0] == "api":
 		return s.serveAPI(w, r, parts[1:])
+	}
+	if handled, err := s.serveTesting(w, r, parts); handled {
+		return err
+	}
+	// Endpoints stay when a service takes another personality with its data.
+	if _, _, known := s.store.lookup(endpointKey(r.URL)); known || s.as.owns(parts) {
+		s.servePush(w, r, parts)
+		return nil
 	}
 	return notFound("Invalid path", "%q is not a route of this push service", clip(r.URL.Path))
 }

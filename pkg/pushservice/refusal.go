@@ -36,6 +36,44 @@ type Error struct {
 	Message string
 
 	header map[string]string
+	kind   kind
+}
+
+// kind is what was wrong, more finely than Status and Errno tell, for the
+// personalities.
+type kind int
+
+const (
+	kindOther kind = iota
+	kindPath
+	kindGone
+	kindFull
+	kindFault
+	kindTooLarge
+	kindTTL
+	kindUrgency
+	kindTopic
+	kindEncryption
+	kindCoding // an unknown Content-Encoding
+
+	kindNoToken // the first of those that isToken names
+	kindHeader  // the Authorization header cannot be read
+	kindBadKey
+	kindMismatch
+	kindToken // the token cannot be read, its signature is wrong, or else
+	kindAudience
+	kindNoExpires
+	kindExpired
+	kindLifetime
+	kindSubject
+)
+
+func (k kind) isToken() bool { return k >= kindNoToken }
+
+// as sets the kind.
+func (e *Error) as(k kind) *Error {
+	e.kind = k
+	return e
 }
 
 // Error returns the message.
@@ -63,7 +101,7 @@ func refuse(status, errno int, what, format string, a ...any) *Error {
 }
 
 func notFound(what, format string, a ...any) *Error {
-	return refuse(http.StatusNotFound, errnoNotFound, what, format, a...)
+	return refuse(http.StatusNotFound, errnoNotFound, what, format, a...).as(kindPath)
 }
 
 func badRequest(what, format string, a ...any) *Error {
@@ -71,15 +109,15 @@ func badRequest(what, format string, a ...any) *Error {
 }
 
 func badEncryption(what, format string, a ...any) *Error {
-	return refuse(http.StatusBadRequest, errnoEncryption, what, format, a...)
+	return refuse(http.StatusBadRequest, errnoEncryption, what, format, a...).as(kindEncryption)
 }
 
-func unauthorized(what, format string, a ...any) *Error {
-	return refuse(http.StatusUnauthorized, errnoVAPID, what, format, a...)
+func unauthorized(k kind, what, format string, a ...any) *Error {
+	return refuse(http.StatusUnauthorized, errnoVAPID, what, format, a...).as(k)
 }
 
 func gone() *Error {
-	e := refuse(http.StatusGone, errnoGone, "No such subscription", "it has expired")
+	e := refuse(http.StatusGone, errnoGone, "No such subscription", "it has expired").as(kindGone)
 	e.header = map[string]string{"Cache-Control": "max-age=86400"}
 	return e
 }
@@ -87,7 +125,7 @@ func gone() *Error {
 // full is for limits of this service, which are over once messages are
 // received or expire.
 func full(what, format string, a ...any) *Error {
-	e := refuse(http.StatusTooManyRequests, noErrno, what, format, a...)
+	e := refuse(http.StatusTooManyRequests, noErrno, what, format, a...).as(kindFull)
 	e.header = map[string]string{"Retry-After": "60"}
 	return e
 }
@@ -98,11 +136,16 @@ func notAllowed(r *http.Request, allow string) *Error {
 	return e
 }
 
-func writeError(w http.ResponseWriter, err error) {
-	var e *Error
-	if !errors.As(err, &e) {
-		e = refuse(http.StatusInternalServerError, noErrno, "Internal error", "%v", err)
+// asError makes an Error of any error.
+func asError(err error) *Error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e
 	}
+	return refuse(http.StatusInternalServerError, noErrno, "Internal error", "%v", err)
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	e := asError(err)
 	for name, value := range e.header {
 		w.Header().Set(name, value)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
@@ -144,22 +143,11 @@ func (s *Service) postSubscription(w http.ResponseWriter, r *http.Request) error
 }
 
 func (s *Service) getMessages(w http.ResponseWriter, r *http.Request, id string) error {
-	var wait, after uint64
-	for name, p := range map[string]struct {
-		to   *uint64
-		most uint64
-	}{"wait": {&wait, maxWait}, "after": {&after, 1<<64 - 1}} {
-		values, ok := r.URL.Query()[name]
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseUint(values[0], 10, 64)
-		if err != nil || n > p.most || len(values) > 1 {
-			return badRequest("Invalid parameter "+name, "found %q, expected one whole number from 0 to %d", clip(values[0]), p.most)
-		}
-		*p.to = n
+	wait, after, err := pollParameters(r)
+	if err != nil {
+		return err
 	}
-	list, err := s.Messages(r.Context(), id, after, time.Duration(wait)*time.Second)
+	list, err := s.Messages(r.Context(), id, after, wait)
 	if err != nil && r.Context().Err() == nil {
 		return err
 	}
@@ -178,11 +166,15 @@ func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 		Count        *int              `json:"count"`
 		Delay        string            `json:"delay"`
 		Reset        bool              `json:"reset"`
+		Always       bool              `json:"always"`
+		After        int               `json:"after"`
+		Share        float64           `json:"share"`
 	}
 	if err := readJSON(w, r, &v); err != nil {
 		return err
 	}
-	f := Fault{Subscription: v.Subscription, Status: v.Status, Header: v.Headers, Reset: v.Reset}
+	f := Fault{Subscription: v.Subscription, Status: v.Status, Header: v.Headers, Reset: v.Reset,
+		Always: v.Always, After: v.After, Share: v.Share}
 	if v.Body != nil {
 		f.Body = []byte(*v.Body)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ type ServerOptions struct {
 	// localhost, 127.0.0.1 and ::1, signed by an authority made for this
 	// server only.
 	TLS bool
+	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
+	// with TLS.
+	CertificatePEM, KeyPEM []byte
 	// Options are those of the service.
 	Options Options
 }
@@ -59,6 +63,9 @@ func Start(o ServerOptions) (*Server, error) {
 		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
 			return nil, fmt.Errorf("the origin %q is not of the form scheme://host[:port]", o.Options.Origin)
 		}
+	}
+	if !o.Options.As.known() {
+		return nil, fmt.Errorf("%q is none of the personalities %s", o.Options.As, strings.Join(Personalities(), ", "))
 	}
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
@@ -100,15 +107,23 @@ func Start(o ServerOptions) (*Server, error) {
 	}
 	if o.TLS {
 		s.URL = "https://" + net.JoinHostPort(host, port)
-		certificate, ca, err := makeCertificate(host)
+		var certificate tls.Certificate
+		if len(o.CertificatePEM) > 0 {
+			if certificate, err = tls.X509KeyPair(o.CertificatePEM, o.KeyPEM); err != nil {
+				err = fmt.Errorf("the certificate or its key cannot be used: %w", err)
+			}
+		} else if certificate, s.ca, err = makeCertificate(host); err != nil {
+			err = fmt.Errorf("making a certificate: %w", err)
+		}
 		if err != nil {
 			cancel()
-			return nil, fmt.Errorf("making a certificate: %w", closing(l, err))
+			_ = l.Close()
+			return nil, err
 		}
-		s.ca = ca
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(ca)
+		pool.AppendCertsFromPEM(s.ca)
+		pool.AppendCertsFromPEM(o.CertificatePEM)
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	go func() {
@@ -124,26 +139,23 @@ func Start(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-func closing(l net.Listener, err error) error {
-	_ = l.Close()
-	return err
-}
-
 // CA returns the certificate of the server's own authority in PEM, or nil
-// without TLS.
+// without TLS and with a certificate that was given.
 func (s *Server) CA() []byte { return append([]byte(nil), s.ca...) }
 
-// Client returns a client for this server: it trusts CA and nobody else, uses
+// Client returns a client for this server: it trusts CA, or the certificate that
+// was given, and nobody else, uses
 // no proxy, and returns redirects as answers instead of following them.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Close ends the long polls, waits up to 5 seconds for other requests, and then
+// Close ends the long polls and the connections of user agents, waits up to 5 seconds for other requests, and then
 // closes their connections. The error is that this was necessary. More calls do
 // nothing but return the same.
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.cancel()
 		s.client.CloseIdleConnections()
+		s.Service.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if err := s.http.Shutdown(ctx); err != nil {

@@ -3,6 +3,7 @@ package pushservice
 import (
 	"context"
 	"crypto/rand"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -27,8 +28,12 @@ type Subscription struct {
 	// Messages is how many messages wait to be acknowledged, those included
 	// whose TTL ended since the service last looked.
 	Messages int
-	// Waiting is how many user agents wait for a message at this moment.
+	// Waiting is how many user agents wait for a message at this moment: long
+	// polls, and a WebSocket.
 	Waiting int
+	// Channel is the channel id under which its user agent registered it over
+	// the WebSocket, or empty for one that was made otherwise.
+	Channel string
 }
 
 // Message is a message that the service accepted.
@@ -54,33 +59,49 @@ type Message struct {
 	Body []byte
 }
 
-// store is the one place of subscriptions and messages. Every channel, HTTP
-// long poll being the first, sends and receives through it, under one lock: so
-// a message is either stored before a user agent begins to wait, or handed to
-// it.
+// store is the one place of user agents, subscriptions and messages. Every
+// channel sends and receives through it, under one lock: so a message is either
+// stored before a user agent begins to wait, or handed to it.
+//
+// A channel that has a connection attaches it to a user agent (see attach),
+// and is then woken; it takes what waits with next and acknowledges it with
+// ack. The long poll of REST, which has no user agents, receives by the id of a
+// subscription instead.
 type store struct {
 	maxSubscriptions, maxMessages int
 
-	mu      sync.Mutex
-	byID    map[string]*subscription
-	byPath  map[string]*subscription
-	live    []*subscription // oldest first
-	expired []*subscription // oldest first
-	waiting map[string]*message
+	mu       sync.Mutex
+	agents   map[string]*agent
+	byID     map[string]*subscription
+	byPath   map[string]*subscription
+	live     []*subscription // oldest first
+	expired  []*subscription // oldest first
+	waiting  map[string]*message
+	accepted uint64 // messages since the beginning
+	receipts map[string]*receipts
+	kept     int // texts of web-push-testing
+
+	// path makes that of an endpoint.
+	path func(restricted bool) string
 }
 
 type subscription struct {
 	Subscription
+	agent    *agent // nil for one of the REST channel
 	seq      uint64
 	expired  bool
 	messages []*message // oldest first
 	waiters  []*waiter
+	receiver Receiver // for web-push-testing, else nil
+	texts    []string
 }
 
 type message struct {
 	Message
 	owner   *subscription
 	expires time.Time
+	order   uint64 // among the messages of all subscriptions
+	receipt *receipts
 }
 
 // waiter is a user agent that waits. What it gets is set before done is closed.
@@ -95,9 +116,12 @@ func newStore(maxSubscriptions, maxMessages int) *store {
 	return &store{
 		maxSubscriptions: maxSubscriptions,
 		maxMessages:      maxMessages,
+		agents:           make(map[string]*agent),
 		byID:             make(map[string]*subscription),
 		byPath:           make(map[string]*subscription),
 		waiting:          make(map[string]*message),
+		receipts:         make(map[string]*receipts),
+		path:             Strict.path,
 	}
 }
 
@@ -116,19 +140,36 @@ const (
 func (st *store) subscribe(key vapid.PublicKey) (Subscription, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	return st.add(&subscription{Subscription: Subscription{Key: key}})
+}
+
+// insert is subscribe for a subscription that has some of its fields.
+func (st *store) insert(sub *subscription) (Subscription, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.add(sub)
+}
+
+// add takes up a subscription and gives it an id and a path if it has none.
+func (st *store) add(sub *subscription) (Subscription, error) {
 	if len(st.live) >= st.maxSubscriptions {
 		return Subscription{}, full("Too many subscriptions", "there are %d, the most that this service has", len(st.live))
 	}
-	path := "/wpush/v1/"
-	if !key.IsZero() {
-		path = "/wpush/v2/"
+	if sub.ID == "" {
+		sub.ID, sub.Path = random(idSize), st.path(!sub.Key.IsZero())
 	}
-	sub := &subscription{Subscription: Subscription{
-		ID: random(idSize), Path: path + random(tokenSize), Key: key, Created: now(),
-	}}
+	sub.Created = now()
+	st.put(sub)
+	return sub.Subscription, nil
+}
+
+func (st *store) put(sub *subscription) {
 	st.byID[sub.ID], st.byPath[sub.Path] = sub, sub
 	st.live = append(st.live, sub)
-	return sub.Subscription, nil
+	if a := sub.agent; a != nil {
+		a.subs[sub.Channel] = sub
+		st.agents[a.id] = a
+	}
 }
 
 // now is when something happened, as precisely as it is told.
@@ -141,11 +182,22 @@ func (st *store) unsubscribe(id string) error {
 	if err != nil {
 		return err
 	}
-	sub.expired = true
-	for _, m := range sub.messages {
-		delete(st.waiting, m.ID)
+	st.expire(sub)
+	if a := sub.agent; a != nil && len(a.subs) == 0 {
+		// Somebody else ended the last one: a user agent that says hello again
+		// learns it from its new id.
+		st.forget(a, errReset)
 	}
-	sub.messages = nil
+	return nil
+}
+
+// expire ends a subscription.
+func (st *store) expire(sub *subscription) {
+	sub.expired = true
+	if sub.agent != nil {
+		delete(sub.agent.subs, sub.Channel)
+	}
+	st.drop(sub, expiredMessage, func(*message) bool { return true })
 	for _, w := range sub.waiters {
 		w.err = gone()
 		close(w.done)
@@ -157,8 +209,8 @@ func (st *store) unsubscribe(id string) error {
 		st.expired = slices.Delete(st.expired, 0, 1)
 		delete(st.byID, oldest.ID)
 		delete(st.byPath, oldest.Path)
+		st.kept -= len(oldest.texts)
 	}
-	return nil
 }
 
 // find returns a subscription that did not expire.
@@ -193,6 +245,9 @@ func (st *store) list() []Subscription {
 		st.prune(sub)
 		s := sub.Subscription
 		s.Messages, s.Waiting = len(sub.messages), len(sub.waiters)
+		if sub.agent != nil && sub.agent.on != nil {
+			s.Waiting++
+		}
 		list = append(list, s)
 	}
 	return list
@@ -202,15 +257,25 @@ func (st *store) list() []Subscription {
 // sees a message before this was called.
 func (st *store) prune(sub *subscription) {
 	t := time.Now()
-	st.drop(sub, func(m *message) bool { return !t.Before(m.expires) })
+	st.drop(sub, expiredMessage, func(m *message) bool { return !t.Before(m.expires) })
 }
 
-func (st *store) drop(sub *subscription, which func(*message) bool) {
+// What becomes of a message, as its receipt tells.
+const (
+	acknowledgedMessage = http.StatusNoContent
+	expiredMessage      = http.StatusGone
+	replacedMessage     = 0 // which has no receipt (RFC 8030 section 5.4)
+)
+
+func (st *store) drop(sub *subscription, outcome int, which func(*message) bool) {
 	sub.messages = slices.DeleteFunc(sub.messages, func(m *message) bool {
 		if !which(m) {
 			return false
 		}
 		delete(st.waiting, m.ID)
+		if outcome != replacedMessage {
+			m.receipt.add("/m/"+m.ID, outcome)
+		}
 		return true
 	})
 }
@@ -218,7 +283,7 @@ func (st *store) drop(sub *subscription, which func(*message) bool) {
 // accept gives m its ID, Seq and Time and hands it to who is waiting for it. It
 // is kept unless its TTL is zero: then it is dropped, even if nobody waited (RFC
 // 8030 section 5.2).
-func (st *store) accept(id string, m Message) (Message, error) {
+func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sub, err := st.find(id)
@@ -237,21 +302,33 @@ func (st *store) accept(id string, m Message) (Message, error) {
 	}
 	// RFC 8030 section 5.4: the new message is one of its own, the old one and
 	// its resource are gone.
-	st.drop(sub, sameTopic)
+	st.drop(sub, replacedMessage, sameTopic)
 	sub.seq++
 	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
+	handed := false
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
 		if m.Seq <= w.after {
 			return false
 		}
+		handed = true
 		w.got = []Message{m}
 		close(w.done)
 		return true
 	})
-	if m.TTL > 0 {
-		kept := &message{Message: m, owner: sub, expires: time.Now().Add(m.TTL)}
+	if m.TTL == 0 {
+		outcome := expiredMessage
+		if handed || sub.agent != nil && sub.agent.on != nil {
+			outcome = acknowledgedMessage
+		}
+		rs.add("/m/"+m.ID, outcome)
+	} else {
+		st.accepted++
+		kept := &message{Message: m, owner: sub, expires: time.Now().Add(m.TTL), order: st.accepted, receipt: rs}
 		sub.messages = append(sub.messages, kept)
 		st.waiting[m.ID] = kept
+	}
+	if sub.agent != nil && sub.agent.on != nil {
+		sub.agent.on.offer(sub, m)
 	}
 	return m, nil
 }
@@ -266,7 +343,7 @@ func (st *store) ack(id string) error {
 	if m == nil {
 		return notFound("No such message", "it was acknowledged, cancelled or replaced, has expired, or never was")
 	}
-	st.drop(m.owner, func(other *message) bool { return other == m })
+	st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
 	return nil
 }
 

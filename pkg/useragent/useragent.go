@@ -1,12 +1,18 @@
 // Package useragent is the receiving end of Web Push: it makes the keys of a
 // subscription (RFC 8291 section 3), registers it with a push service, and
-// receives and decrypts messages. It speaks the REST channel of package
-// pushservice, over HTTP only:
+// receives and decrypts messages.
 //
-//	sub, err := useragent.Subscribe(ctx, server, useragent.Options{})
+//	sub, err := useragent.Subscribe(ctx, "wss://push.services.mozilla.com/", useragent.Options{})
 //	subscription, err := json.Marshal(sub) // what a page sends to its application server
+//	state, err := json.Marshal(sub.State()) // what Open goes on with, after a restart
 //	m, err := sub.Receive(ctx)
 //	err = sub.Ack(ctx, m)
+//	err = sub.Close()
+//
+// The scheme of the push service's address chooses how it is spoken to: wss, or
+// ws on a loopback host, is the WebSocket protocol that Firefox and Mozilla's
+// autopush speak; https, or http on a loopback host, is the REST channel of
+// package pushservice.
 package useragent
 
 import (
@@ -20,107 +26,187 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
+// Mozilla is the address of Mozilla's public push service, which desktop
+// Firefox uses.
+const Mozilla = "wss://push.services.mozilla.com/"
+
+// ErrClosed is the error of a subscription after [Subscription.Close].
+var ErrClosed = errors.New("the subscription is closed")
+
 // Options says how to subscribe. The zero value is good.
 type Options struct {
 	// ApplicationServerKey is who may send: messages have to be signed with it
 	// (RFC 8292 section 4). If it is zero anyone may who knows the endpoint.
+	// [Open] does not look at it.
 	ApplicationServerKey vapid.PublicKey
-	// HTTP sends the requests, an *[http.Client] for example. It should not
-	// follow redirects, and have no timeout under a minute: the context of each
-	// request has one. If it is nil it is a client of this package.
+	// HTTP sends the requests and the handshake of the WebSocket, an
+	// *[http.Client] for example. It should not follow redirects, and have no
+	// timeout under a minute: the context of each request has one. If it is nil
+	// it is a client of this package.
 	HTTP interface {
 		Do(*http.Request) (*http.Response, error)
 	}
+	// Notify is told when the connection is lost, each time that it cannot be
+	// made again, and when it is back. It is called by one goroutine at a time
+	// and must neither wait nor call the subscription. It may be nil.
+	Notify func(Event)
+}
+
+// Event is news of the connection.
+type Event struct {
+	// Err is why the connection was lost or could not be made, or nil: it is
+	// back.
+	Err error
+	// Retry is after what time it is tried again; zero if Err is nil.
+	Retry time.Duration
 }
 
 // Subscription is a subscription of this user agent. It is safe for concurrent
 // use. It prints, by any verb of fmt and in slog, as the origin of its push
 // service: the endpoint is a capability, and its keys decrypt.
 type Subscription struct {
-	client   client
-	id       string
-	endpoint string
+	server   string
+	origin   string
+	key      vapid.PublicKey
 	identity *ece.Identity
-	inbox    inbox
+	channel  channel
+}
+
+// channel is a way to speak to a push service. Its errors do not show ids and
+// endpoints.
+type channel interface {
+	// registration is what the push service knows the subscription by.
+	registration() registration
+	// receive waits for the next message, through lost connections.
+	receive(ctx context.Context) (wireMessage, error)
+	// ack acknowledges a message with a code of autopush's.
+	ack(ctx context.Context, id string, code int) error
+	unsubscribe(ctx context.Context) error
+	close() error
+}
+
+// registration is what the push service knows a subscription by.
+type registration struct {
+	uaid     string // of the user agent, on the WebSocket only
+	id       string // the channel's
+	endpoint string
+}
+
+// wireMessage is a message as it arrives.
+type wireMessage struct {
+	ID      string
+	Seq     uint64
+	Time    time.Time
+	TTL     int64
+	Urgency string
+	Topic   string
+	Headers map[string]string
+	Body    string
+
+	damage error // why there is no body, though one was sent
 }
 
 // Subscribe makes an identity and registers it with the push service at server,
-// a URL with https, or with http on a loopback host. The errors are that of the
-// URL, of ctx, of the network, or an [*Error].
+// a URL with wss or https, or with ws or http on a loopback host. The context is
+// that of the registration only; the subscription lasts until Close. The errors
+// are that of the URL, of ctx, or an [*Error].
 func Subscribe(ctx context.Context, server string, o Options) (*Subscription, error) {
-	base, err := parseURL(server)
+	s, base, err := newSubscription(server)
 	if err != nil {
-		return nil, fmt.Errorf("the push service's address %w", err)
-	}
-	identity, err := ece.GenerateIdentity()
-	if err != nil {
-		return nil, fmt.Errorf("making keys: %w", err)
-	}
-	s := &Subscription{identity: identity, client: client{http: o.HTTP, base: base}, inbox: newInbox()}
-	if s.client.http == nil {
-		s.client.http = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
-	request := make(map[string]string)
-	if !o.ApplicationServerKey.IsZero() {
-		request["applicationServerKey"] = o.ApplicationServerKey.String()
-	}
-	var answer struct{ ID, Endpoint string }
-	if err := s.client.call(ctx, "subscribing", http.MethodPost, "api/subscriptions", request, http.StatusCreated, &answer); err != nil {
 		return nil, err
 	}
-	if !isID(answer.ID) {
-		return nil, fmt.Errorf("subscribing at %s: the answer has no valid id", s.client.origin())
+	if s.identity, err = ece.GenerateIdentity(); err != nil {
+		return nil, fmt.Errorf("making keys: %w", err)
 	}
-	if _, err := parseURL(answer.Endpoint); err != nil {
-		return nil, fmt.Errorf("subscribing at %s: the endpoint in the answer %w", s.client.origin(), err)
+	s.key = o.ApplicationServerKey
+	if isSocket(base) {
+		s.channel, err = openSocket(ctx, base, registration{}, s.key, o)
+	} else {
+		s.channel, err = subscribeREST(ctx, base, s.key, o)
 	}
-	s.id, s.endpoint = answer.ID, answer.Endpoint
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Endpoint returns the URL that messages are sent to (RFC 8030 section 5). It
-// is a capability: who has it can send, unless the subscription is restricted.
-func (s *Subscription) Endpoint() string { return s.endpoint }
+// Open goes on with a subscription: messages that the push service kept
+// meanwhile arrive first. Over a WebSocket it connects before it returns; the
+// context is that of the first connection only. If the push service has
+// forgotten the user agent, the first Receive returns a [*ChangedError]. The
+// errors are that of ctx or an [*Error].
+func Open(ctx context.Context, state State, o Options) (*Subscription, error) {
+	if state.identity == nil {
+		return nil, errors.New("the state is empty: there is no subscription to go on with")
+	}
+	s, base, err := newSubscription(state.server)
+	if err != nil {
+		return nil, err
+	}
+	s.identity, s.key = state.identity, state.key
+	if isSocket(base) {
+		s.channel, err = openSocket(ctx, base, state.registration, s.key, o)
+	} else {
+		s.channel = newREST(base, state.registration, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func newSubscription(server string) (*Subscription, *url.URL, error) {
+	base, err := parseURL(server, "https", "wss")
+	if err != nil {
+		return nil, nil, fmt.Errorf("the push service's address %w", err)
+	}
+	return &Subscription{server: server, origin: base.Scheme + "://" + base.Host}, base, nil
+}
+
+// Endpoint returns the URL that messages are sent to (RFC 8030 section 5), as
+// it is now: see [ChangedError]. It is a capability: who has it can send, unless
+// the subscription is restricted.
+func (s *Subscription) Endpoint() string { return s.channel.registration().endpoint }
 
 // Identity returns the keys of the subscription.
 func (s *Subscription) Identity() *ece.Identity { return s.identity }
+
+// State returns what Open needs to go on with the subscription, as it is now.
+func (s *Subscription) State() State {
+	return State{server: s.server, key: s.key, identity: s.identity, registration: s.channel.registration()}
+}
 
 // MarshalJSON writes what PushSubscription.toJSON of the Push API does, for the
 // application server: endpoint, expirationTime, which is null, and in keys
 // p256dh and auth as base64url without padding. The authentication secret is
 // among them, the private key is not.
-func (s *Subscription) MarshalJSON() ([]byte, error) {
-	type keys struct {
-		P256DH string `json:"p256dh"`
-		Auth   string `json:"auth"`
-	}
-	r := s.identity.Recipient()
-	return json.Marshal(struct {
-		Endpoint       string `json:"endpoint"`
-		ExpirationTime *int64 `json:"expirationTime"`
-		Keys           keys   `json:"keys"`
-	}{s.endpoint, nil, keys{b64.Encode(r.P256DH()), b64.Encode(r.Auth())}})
-}
+func (s *Subscription) MarshalJSON() ([]byte, error) { return s.State().Subscription() }
 
 // Unsubscribe ends the subscription: messages are refused from now on. It is no
-// error if it has ended before.
-func (s *Subscription) Unsubscribe(ctx context.Context) error {
-	err := s.client.call(ctx, "unsubscribing", http.MethodDelete, "api/subscriptions/"+s.id, nil, http.StatusNoContent, nil)
-	return ignoreStatus(err, http.StatusNotFound, http.StatusGone)
-}
+// error if it has ended before. Over a WebSocket it waits for a lost connection
+// to be back.
+func (s *Subscription) Unsubscribe(ctx context.Context) error { return s.channel.unsubscribe(ctx) }
+
+// Close ends the connection; the subscription goes on, and [Open] of its State
+// receives what arrives meanwhile. Calls that wait return [ErrClosed]. The error
+// is that the push service did not confirm the end of the connection within 3
+// seconds, so that the last acknowledgements may not have reached it. More
+// calls do nothing.
+func (s *Subscription) Close() error { return s.channel.close() }
 
 // String tells the origin of the push service.
 func (s *Subscription) String() string {
 	if s == nil {
 		return "no subscription"
 	}
-	return "subscription at " + s.client.origin()
+	return "subscription at " + s.origin
 }
 
 // GoString is String, so that %#v does not print the endpoint.
@@ -132,25 +218,152 @@ func (s *Subscription) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.
 // LogValue is String, so that log/slog does not write the endpoint.
 func (s *Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// parseURL refuses what messages should not travel by. The error does not
-// repeat s and continues a sentence that names it.
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
+// State is a subscription at rest: the address of the push service, what it
+// knows the subscription by, and the keys. It is made by [Subscription.State] or
+// from JSON. It holds secrets, which its JSON shows, and nothing else: it prints,
+// by any verb of fmt and in slog, as the origin of its push service.
+type State struct {
+	server       string
+	key          vapid.PublicKey
+	identity     *ece.Identity
+	registration registration
+}
+
+// stateJSON is the form of a state file.
+type stateJSON struct {
+	Server    string        `json:"server"`
+	Endpoint  string        `json:"endpoint"`
+	UAID      string        `json:"uaid,omitempty"`
+	ChannelID string        `json:"channelID"`
+	Key       *string       `json:"applicationServerKey"`
+	Keys      *ece.Identity `json:"keys"`
+}
+
+// Server returns the address of the push service, as it was given to Subscribe.
+func (s State) Server() string { return s.server }
+
+// ApplicationServerKey returns who may send, or zero for anyone.
+func (s State) ApplicationServerKey() vapid.PublicKey { return s.key }
+
+// Endpoint returns the URL that messages are sent to, or "" for the zero State.
+func (s State) Endpoint() string { return s.registration.endpoint }
+
+// Subscription returns what [Subscription.MarshalJSON] writes.
+func (s State) Subscription() ([]byte, error) {
+	if s.identity == nil {
+		return nil, errors.New("the state is empty: it has no subscription")
+	}
+	type keys struct {
+		P256DH string `json:"p256dh"`
+		Auth   string `json:"auth"`
+	}
+	r := s.identity.Recipient()
+	return json.Marshal(struct {
+		Endpoint       string `json:"endpoint"`
+		ExpirationTime *int64 `json:"expirationTime"`
+		Keys           keys   `json:"keys"`
+	}{s.registration.endpoint, nil, keys{b64.Encode(r.P256DH()), b64.Encode(r.Auth())}})
+}
+
+// MarshalJSON writes the state with its secrets: server, endpoint, uaid (32
+// hexadecimal digits; over WebSocket only), channelID, applicationServerKey
+// (base64url, or null) and, in keys, privateKey, p256dh and auth (base64url).
+func (s State) MarshalJSON() ([]byte, error) {
+	if s.identity == nil {
+		return nil, errors.New("the state is empty: there is nothing to keep")
+	}
+	v := stateJSON{Server: s.server, Endpoint: s.registration.endpoint, UAID: s.registration.uaid, ChannelID: s.registration.id, Keys: s.identity}
+	if !s.key.IsZero() {
+		v.Key = new(s.key.String())
+	}
+	return json.Marshal(v)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes; other members are ignored. The
+// errors name the member that is missing or wrong, and never repeat a secret. On
+// error the state stays as it was.
+func (s *State) UnmarshalJSON(data []byte) error {
+	var v stateJSON
+	if err := json.Unmarshal(data, &v); err != nil {
+		return fmt.Errorf("the state is damaged: %w", err)
+	}
+	base, err := parseURL(v.Server, "https", "wss")
+	if err != nil {
+		return fmt.Errorf("the state's server %w", err)
+	}
+	if _, err := parseURL(v.Endpoint, "https"); err != nil {
+		return fmt.Errorf("the state's endpoint %w", err)
+	}
+	parsed := State{server: v.Server, identity: v.Keys, registration: registration{v.UAID, v.ChannelID, v.Endpoint}}
 	switch {
-	case err != nil:
+	case v.Keys == nil:
+		return errors.New("the state has no keys")
+	case !isID(v.ChannelID):
+		return errors.New("the state has no valid channelID")
+	case isSocket(base) && !isUAID(v.UAID):
+		return errors.New("the state has no valid uaid")
+	}
+	if v.Key != nil {
+		if parsed.key, err = vapid.ParsePublicKey([]byte(*v.Key)); err != nil {
+			return fmt.Errorf("the state's applicationServerKey: %w", err)
+		}
+	}
+	*s = parsed
+	return nil
+}
+
+// String tells the origin of the push service.
+func (s State) String() string {
+	if s.identity == nil {
+		return "no subscription"
+	}
+	if base, err := parseURL(s.server, "https", "wss"); err == nil {
+		return "subscription at " + base.Scheme + "://" + base.Host
+	}
+	return "subscription"
+}
+
+// GoString is String, so that %#v does not print the secrets.
+func (s State) GoString() string { return s.String() }
+
+// Format writes String for every verb, so that none prints the secrets.
+func (s State) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue is String, so that log/slog does not write the secrets.
+func (s State) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// parseURL refuses what messages should not travel by: schemes are those that
+// are encrypted, which without their "s" are good for loopback hosts. The error
+// does not repeat s and continues a sentence that names it.
+func parseURL(s string, schemes ...string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
 		return nil, fmt.Errorf("is no URL: %w", bare(err))
-	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("has the scheme %q, expected https", u.Scheme)
+	}
+	var secure, plain string
+	for _, scheme := range schemes {
+		switch u.Scheme {
+		case scheme:
+			secure = scheme
+		case strings.TrimSuffix(scheme, "s"):
+			plain = scheme
+		}
+	}
+	switch {
+	case secure == "" && plain == "":
+		return nil, fmt.Errorf("has the scheme %q, expected %s", u.Scheme, strings.Join(schemes, " or "))
 	case u.Hostname() == "":
 		return nil, errors.New("has no host")
 	case u.User != nil:
 		return nil, errors.New("has a user name or password")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("is http at %q, expected https, or a loopback host", u.Hostname())
+	case plain != "" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("is %s at %q, expected %s, or a loopback host", u.Scheme, u.Hostname(), plain)
 	}
 	u.RawQuery, u.Fragment = "", ""
 	return u, nil
 }
+
+func isSocket(u *url.URL) bool { return u.Scheme == "wss" || u.Scheme == "ws" }
 
 func isLoopback(host string) bool {
 	host = strings.ToLower(host)
@@ -162,3 +375,7 @@ func isLoopback(host string) bool {
 func isID(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") == ""
 }
+
+// isUAID reports whether s can be the id of a user agent: Firefox takes any
+// text of 1 to 128 characters.
+func isUAID(s string) bool { return s != "" && len([]rune(s)) <= 128 }

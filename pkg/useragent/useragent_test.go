@@ -327,7 +327,12 @@ func TestPrintsNoSecrets(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	_, err := sub.Receive(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := sub.Receive(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
 	for _, err := range []error{err, sub.Unsubscribe(t.Context()), sub.Ack(t.Context(), &useragent.Message{ID: "secret"})} {
 		if err == nil || strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), s.URL) {
 			t.Errorf("error is %v", err)
@@ -337,9 +342,11 @@ func TestPrintsNoSecrets(t *testing.T) {
 
 func TestSubscribeRefuses(t *testing.T) {
 	for _, c := range []struct{ server, want string }{
-		{"", `the push service's address has the scheme "", expected https`},
-		{"push.example.net", `the push service's address has the scheme "", expected https`},
-		{"ws://localhost", `the push service's address has the scheme "ws", expected https`},
+		{"", `the push service's address has the scheme "", expected https or wss`},
+		{"push.example.net", `the push service's address has the scheme "", expected https or wss`},
+		{"ftp://localhost", `the push service's address has the scheme "ftp", expected https or wss`},
+		{"ws://push.example.net", `the push service's address is ws at "push.example.net", expected wss, or a loopback host`},
+		{"wss://", "the push service's address has no host"},
 		{"https://", "the push service's address has no host"},
 		{"https://me:secret@localhost", "the push service's address has a user name or password"},
 		{"http://push.example.net", `the push service's address is http at "push.example.net", expected https, or a loopback host`},

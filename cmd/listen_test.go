@@ -1,0 +1,67 @@
+package cmd
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/useragent"
+)
+
+// TestListenShows is how messages look on a terminal and in a pipe.
+func TestListenShows(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	for name, c := range map[string]struct{ payload, terminal, pipe string }{
+		"text":        {"hello", "hello\n", "hello\n"},
+		"empty":       {"", "\n", "\n"},
+		"line":        {"hello\n", "hello\n", "hello\n"},
+		"escape":      {"a\x1b[31m\x07\u009b\rb\u202ec", `a\x1b[31m\a\u009b\rb\u202ec` + "\n", `a\x1b[31m\a\u009b\rb\u202ec` + "\n"},
+		"binary":      {"\xff\x00", "(2 bytes that are no text) _wA\n", "(2 bytes that are no text) _wA\n"},
+		"classic":     {`{"title":"T\u001b[1m","body":"a\nb","data":{"url":"https://x/"},"actions":[{"action":"a","title":"Open"},7]}`, "T\\x1b[1m\n         a\n         b\n         https://x/\n         [Open]\n", ""},
+		"declarative": {`{"web_push":8030,"notification":{"title":"T","navigate":"https://x/\u009d"}}`, "T\n         https://x/\\u009d\n", ""},
+		"url":         {`{"title":"T","url":"https://x/"}`, "T\n         https://x/\n", ""},
+		"no title":    {`{"title":7}`, "{\"title\":7}\n", "{\"title\":7}\n"},
+		"damaged":     {`{"title":"T"`, "{\"title\":\"T\"\n", "{\"title\":\"T\"\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, tty := range []bool{false, true} {
+				want := c.pipe
+				if tty {
+					want = "03:04:05 " + c.terminal
+				} else if want == "" {
+					want = c.payload + "\n" // nothing in JSON acts on a terminal but what is escaped
+				}
+				var out bytes.Buffer
+				l := &listener{streams: &streams{out: &out, outTTY: tty, noColor: true}}
+				if err := l.printText(&useragent.Message{Time: at, Payload: []byte(c.payload)}); err != nil {
+					t.Fatal(err)
+				}
+				if out.String() != want {
+					t.Errorf("terminal %v: printed %q, want %q", tty, out.String(), want)
+				}
+			}
+		})
+	}
+	var out bytes.Buffer
+	l := &listener{streams: &streams{out: &out, outTTY: true}}
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	if err := l.printText(&useragent.Message{Time: at, Payload: []byte(`{"title":"T"}`)}); err != nil || !strings.Contains(out.String(), "\x1b[1mT\x1b[") {
+		t.Errorf("the title is not bold: %q, %v", out.String(), err)
+	}
+}
+
+// TestListenEnvironment: what a message holds cannot end a variable early.
+func TestListenEnvironment(t *testing.T) {
+	list := messageEnvironment(&useragent.Message{ID: "a\x00b", Urgency: "low", TTL: time.Minute, Payload: []byte(`{"title":"x\ny=z","body":"\u0000"}`)})
+	text := strings.Join(list, "|")
+	for _, want := range []string{"WEBPUSH_MESSAGE_TTL=60", "WEBPUSH_MESSAGE_TITLE=x\ny=z", "WEBPUSH_MESSAGE_URGENCY=low"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q lacks %q", text, want)
+		}
+	}
+	if strings.ContainsRune(text, 0) || strings.Contains(text, "_ID=") || strings.Contains(text, "_BODY=") {
+		t.Errorf("a zero byte is in %q", text)
+	}
+}

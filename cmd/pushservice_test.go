@@ -1,0 +1,174 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// buffer may be written to and read at the same time.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// startPushService runs the command until stop is called, which returns its
+// exit code, and returns its first line of output.
+func startPushService(t *testing.T, args ...string) (first string, talk *buffer, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	out, w := io.Pipe()
+	talk = new(buffer)
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, &streams{in: strings.NewReader(""), out: w, err: talk}, append([]string{"push-service", "--listen", "127.0.0.1:0"}, args...))
+		w.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatalf("nothing was printed: %s", talk)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return lines.Text(), talk, func() int {
+		cancel()
+		select {
+		case c := <-code:
+			return c
+		case <-time.After(10 * time.Second):
+			t.Fatal("the command does not stop")
+			return 0
+		}
+	}
+}
+
+func TestPushService(t *testing.T) {
+	t.Chdir(t.TempDir())
+	url, talk, stop := startPushService(t, "--fault", "status=503,after=1,count=1,retry-after=7")
+	post := func(url, body string, header ...string) (*http.Response, string) {
+		t.Helper()
+		r, err := http.NewRequest("POST", url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer, string(b)
+	}
+	_, text := post(url+"/api/subscriptions", "")
+	var sub struct{ ID, Endpoint string }
+	if err := json.Unmarshal([]byte(text), &sub); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{201, 503, 201, 400} {
+		ttl := "60"
+		if want == 400 {
+			ttl = "x"
+		}
+		answer, text := post(sub.Endpoint, "", "TTL", ttl)
+		if answer.StatusCode != want {
+			t.Errorf("status %d, want %d: %s", answer.StatusCode, want, text)
+		}
+		if want == 503 && answer.Header.Get("Retry-After") != "7" {
+			t.Errorf("headers are %v", answer.Header)
+		}
+	}
+
+	// The routes of web-push-testing have real keys.
+	_, text = post(url+"/subscribe", "{}", "Content-Type", "application/json")
+	var v struct{ Data json.RawMessage }
+	var hash struct{ ClientHash string }
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(v.Data, &hash); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("subscription.json", v.Data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, encoding := range []string{"aes128gcm", "aesgcm"} {
+		var sent buffer
+		args := []string{"send", "-f", "subscription.json", "-p", "Grüße", "--encoding", encoding, "--config", os.DevNull}
+		if code := run(t.Context(), &streams{in: strings.NewReader(""), out: &sent, err: &sent}, args); code != 0 {
+			t.Logf("send: exit %d: %s", code, sent.String())
+			t.Errorf("webpush send --encoding %s: exit %d", encoding, code)
+		}
+	}
+	if _, text = post(url+"/get-notifications", `{"clientHash":"`+hash.ClientHash+`"}`, "Content-Type", "application/json"); text != `{"data":{"messages":["Grüße","Grüße"]}}`+"\n" {
+		t.Errorf("received %s", text)
+	}
+
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	log := talk.String()
+	for _, want := range []string{
+		"listening at " + url, "dom.push.serverURL = ws" + strings.TrimPrefix(url, "http") + "/", "allowInsecureServerURL",
+		`level=INFO msg="message accepted" status=201`, `level=WARN msg="message met a fault" status=503`,
+		`level=WARN msg="message refused" status=400`, "Invalid TTL value", "webpush: stopping",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log has no %q:\n%s", want, log)
+		}
+	}
+	for _, secret := range []string{sub.ID, sub.Endpoint[strings.LastIndex(sub.Endpoint, "/")+1:], hash.ClientHash} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has the secret %q:\n%s", secret, log)
+		}
+	}
+}
+
+func TestPushServiceTLS(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.pem")
+	t.Chdir(dir)
+	url, talk, stop := startPushService(t, "--tls", "--ca-out", ca, "--as", "apple")
+	if b, err := os.ReadFile(ca); err != nil || !bytes.Contains(b, []byte("BEGIN CERTIFICATE")) || bytes.Contains(b, []byte("PRIVATE")) {
+		t.Errorf("the authority is %s, %v", b, err)
+	}
+	// The sender trusts it, and is told Apple's reason.
+	if err := os.WriteFile("subscription.json", []byte(`{"endpoint":"`+url+`/Qx"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, problem buffer
+	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem},
+		[]string{"send", "-f", "subscription.json", "--ca-file", ca, "--config", os.DevNull})
+	if code != 4 || !strings.Contains(problem.String(), "BadPath") {
+		t.Errorf("exit %d: %s", code, problem.String())
+	}
+	if code := stop(); code != 0 || !strings.HasPrefix(url, "https://127.0.0.1:") || !strings.Contains(talk.String(), "webpush send --ca-file") {
+		t.Errorf("exit %d, %s: %s", code, url, talk)
+	}
+}

@@ -1,0 +1,214 @@
+package pushservice
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"slices"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// agent is a user agent that some channel serves: it has an id of its own,
+// owns subscriptions, each under a name that it chose, and has at most one
+// connection. It is stored while it has a subscription.
+type agent struct {
+	id   string
+	subs map[string]*subscription // those that did not expire, by channel id
+	on   *attachment
+}
+
+// attachment is a connection of a user agent, whatever channel it came by.
+type attachment struct {
+	agent *agent
+	// wake has a token when there may be something to take with next.
+	wake chan struct{}
+	// ended is closed, after cause is set, when the store ends the attachment.
+	ended chan struct{}
+	cause error
+	// now holds messages with a TTL of zero, which exist here only.
+	now []delivery
+	// sent are the messages that were taken and not acknowledged. Only the one
+	// who calls next and acknowledge may look at it.
+	sent map[string]struct{}
+}
+
+// delivery is a message and the name that the user agent has for its
+// subscription.
+type delivery struct {
+	Message
+	channel string
+}
+
+var (
+	errReplaced = errors.New("the user agent is connected elsewhere")
+	errReset    = errors.New("the user agent has no subscription any more")
+	errCut      = errors.New("the connection was ended on request")
+)
+
+// maxNow is how many messages with a TTL of zero a slow connection may leave
+// waiting; more are lost, as the TTL says.
+const maxNow = 100
+
+// newAgentID returns 16 bytes in hexadecimal, as autopush does.
+func newAgentID() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// attach connects the user agent with the given id, or, if that is unknown, a
+// new one, which is stored with its first subscription. An older connection of
+// the user agent ends.
+func (st *store) attach(id string) *attachment {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := st.agents[id]
+	if a == nil {
+		a = &agent{id: newAgentID(), subs: make(map[string]*subscription)}
+	} else if a.on != nil {
+		a.on.end(errReplaced)
+	}
+	a.on = &attachment{
+		agent: a,
+		wake:  make(chan struct{}, 1),
+		ended: make(chan struct{}),
+		sent:  make(map[string]struct{}),
+	}
+	a.on.poke()
+	return a.on
+}
+
+// detach ends a connection. A user agent without subscriptions is forgotten.
+func (st *store) detach(at *attachment) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if at.agent.on != at {
+		return
+	}
+	at.agent.on = nil
+	if len(at.agent.subs) == 0 {
+		delete(st.agents, at.agent.id)
+	}
+}
+
+// forget drops a user agent.
+func (st *store) forget(a *agent, cause error) {
+	delete(st.agents, a.id)
+	if a.on != nil {
+		a.on.end(cause)
+		a.on = nil
+	}
+}
+
+// disconnect ends the connections of all user agents that have a subscription.
+func (st *store) disconnect() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, a := range st.agents {
+		if a.on != nil {
+			a.on.end(errCut)
+			a.on = nil
+		}
+	}
+}
+
+// end says why, once. The store's lock is held.
+func (at *attachment) end(cause error) {
+	if at.cause == nil {
+		at.cause = cause
+		close(at.ended)
+	}
+}
+
+func (at *attachment) poke() {
+	select {
+	case at.wake <- struct{}{}:
+	default:
+	}
+}
+
+// offer is called for each new message, with the store's lock held.
+func (at *attachment) offer(sub *subscription, m Message) {
+	if m.TTL == 0 && len(at.now) < maxNow {
+		at.now = append(at.now, delivery{m, sub.Channel})
+	}
+	at.poke()
+}
+
+// register makes a subscription for the user agent, or returns the one that it
+// has under this name with this key. One with another key ends.
+func (st *store) register(at *attachment, channel string, key vapid.PublicKey) (Subscription, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if at.cause != nil {
+		return Subscription{}, at.cause
+	}
+	if sub := at.agent.subs[channel]; sub != nil {
+		if sub.Key == key {
+			return sub.Subscription, nil
+		}
+		st.expire(sub)
+	}
+	return st.add(&subscription{Subscription: Subscription{Key: key, Channel: channel}, agent: at.agent})
+}
+
+// unregister ends a subscription of the user agent and reports whether there
+// was one.
+func (st *store) unregister(at *attachment, channel string) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub := at.agent.subs[channel]
+	if sub == nil {
+		return false
+	}
+	st.expire(sub)
+	return true
+}
+
+// next takes up to n messages that wait for the user agent and were not taken
+// by this connection, those with a topic first and then by age, after all those
+// with a TTL of zero. It reports whether there are more.
+func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	list, at.now = at.now, nil
+	var waiting []*message
+	for _, sub := range at.agent.subs {
+		st.prune(sub)
+		for _, m := range sub.messages {
+			if _, ok := at.sent[m.ID]; !ok {
+				waiting = append(waiting, m)
+			}
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *message) int {
+		if (a.Topic == "") != (b.Topic == "") {
+			return cmp.Compare(len(b.Topic), len(a.Topic))
+		}
+		return cmp.Compare(a.order, b.order)
+	})
+	for i, m := range waiting {
+		if i >= n {
+			more = true
+			break
+		}
+		at.sent[m.ID] = struct{}{}
+		list = append(list, delivery{m.Message, m.owner.Channel})
+	}
+	return list, more
+}
+
+// acknowledge removes a message that was taken by this connection. It reports
+// how many are left, and whether this was one.
+func (st *store) acknowledge(at *attachment, channel, id string) (left int, ok bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	_, ok = at.sent[id]
+	delete(at.sent, id)
+	if m := st.waiting[id]; m != nil && m.owner.agent == at.agent && m.owner.Channel == channel {
+		st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
+	}
+	return len(at.sent), ok
+}

@@ -1,0 +1,166 @@
+package pushservice
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// receiptRel is the link relation of a receipt subscription (RFC 8030 section
+// 9.2).
+const receiptRel = "urn:ietf:params:push:receipt"
+
+// maxReceipts is how many receipts a receipt subscription keeps; older ones are
+// lost first.
+const maxReceipts = 1000
+
+// receipt tells what became of a message: 204 if it was acknowledged, 410 if it
+// was not before its TTL ended (RFC 8030 section 6.3).
+type receipt struct {
+	Seq     uint64 `json:"seq"`
+	Message string `json:"message"`
+	Status  int    `json:"status"`
+}
+
+// receipts is a receipt subscription (RFC 8030 section 5.1).
+type receipts struct {
+	path string
+
+	mu   sync.Mutex
+	seq  uint64
+	list []receipt
+	more chan struct{} // closed when there is one more
+}
+
+func (rs *receipts) add(message string, status int) {
+	if rs == nil {
+		return
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.seq++
+	if len(rs.list) >= maxReceipts {
+		rs.list = rs.list[1:]
+	}
+	rs.list = append(rs.list, receipt{rs.seq, message, status})
+	close(rs.more)
+	rs.more = make(chan struct{})
+}
+
+// after returns the receipts after one, and what is closed at the next.
+func (rs *receipts) after(seq uint64) ([]receipt, <-chan struct{}) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for i, r := range rs.list {
+		if r.Seq > seq {
+			return append([]receipt(nil), rs.list[i:]...), rs.more
+		}
+	}
+	return nil, rs.more
+}
+
+// wantsReceipt reads Prefer: respond-async (RFC 7240 section 4.1).
+func wantsReceipt(h http.Header) bool {
+	for _, item := range strings.Split(joined(h, "Prefer"), ",") {
+		name, _, _ := strings.Cut(item, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "respond-async") {
+			return true
+		}
+	}
+	return false
+}
+
+// receiptLink returns the target of the request's link to a receipt
+// subscription, or nothing.
+func receiptLink(h http.Header) string {
+	for _, link := range h.Values("Link") {
+		for _, item := range strings.Split(link, ",") {
+			target, rest, ok := strings.Cut(strings.TrimSpace(item), ">")
+			if ok && strings.HasPrefix(target, "<") && strings.Contains(rest, receiptRel) {
+				return target[1:]
+			}
+		}
+	}
+	return ""
+}
+
+// receiptsFor returns the receipt subscription for a message: the one that the
+// request links to, or a new one.
+func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
+	st := s.store
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if link := receiptLink(h); link != "" {
+		rs := st.receipts[strings.TrimPrefix(link, origin)]
+		if rs == nil {
+			return nil, badRequest("Invalid receipt subscription", "the Link header names none that this service has")
+		}
+		return rs, nil
+	}
+	if len(st.receipts) >= st.maxSubscriptions {
+		return nil, full("Too many receipt subscriptions", "there are %d; send the Link of an earlier answer with the next message", len(st.receipts))
+	}
+	rs := &receipts{path: "/r/" + random(tokenSize), more: make(chan struct{})}
+	st.receipts[rs.path] = rs
+	return rs, nil
+}
+
+// serveReceipts is a long poll as that of messages, where RFC 8030 section 6.3
+// has a push of HTTP/2, which clients do not have any more.
+func (s *Service) serveReceipts(w http.ResponseWriter, r *http.Request, token string) error {
+	if r.Method != http.MethodGet {
+		return notAllowed(r, http.MethodGet)
+	}
+	wait, after, err := pollParameters(r)
+	if err != nil {
+		return err
+	}
+	s.store.mu.Lock()
+	rs := s.store.receipts["/r/"+token]
+	s.store.mu.Unlock()
+	if rs == nil {
+		return notFound("No such receipt subscription", "the token is unknown")
+	}
+	end := time.NewTimer(wait)
+	defer end.Stop()
+	look := time.NewTicker(time.Second) // for messages whose TTL ends meanwhile
+	defer look.Stop()
+	for {
+		s.store.list() // drops them
+		list, more := rs.after(after)
+		if len(list) > 0 || wait == 0 {
+			writeJSON(w, http.StatusOK, map[string][]receipt{"receipts": orEmpty(list)})
+			return nil
+		}
+		select {
+		case <-more:
+		case <-look.C:
+		case <-end.C:
+			wait = 0
+		case <-r.Context().Done():
+			wait = 0
+		}
+	}
+}
+
+// pollParameters reads those of a long poll.
+func pollParameters(r *http.Request) (wait time.Duration, after uint64, err error) {
+	var seconds uint64
+	for name, p := range map[string]struct {
+		to   *uint64
+		most uint64
+	}{"wait": {&seconds, maxWait}, "after": {&after, 1<<64 - 1}} {
+		values, ok := r.URL.Query()[name]
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(values[0], 10, 64)
+		if err != nil || n > p.most || len(values) > 1 {
+			return 0, 0, badRequest("Invalid parameter "+name, "found %q, expected one whole number from 0 to %d", clip(values[0]), p.most)
+		}
+		*p.to = n
+	}
+	return time.Duration(seconds) * time.Second, after, nil
+}

@@ -1,0 +1,397 @@
+package pushservice
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+const (
+	// helloTimeout is how long a user agent may take to say hello.
+	helloTimeout = 5 * time.Second
+	// writeTimeout is how long a user agent may take to read a message.
+	writeTimeout = 10 * time.Second
+	// pingInterval is that of the service's pings, and pongTimeout how long the
+	// user agent may take to answer one.
+	pingInterval = 5 * time.Minute
+	pongTimeout  = 10 * time.Second
+	// minPing is the least time between two pings of a user agent.
+	minPing = 45 * time.Second
+	// maxFrame is the size of the largest message of a user agent, in bytes.
+	maxFrame = 64 << 10
+	// batch is how many messages are sent at once of those that waited while the
+	// user agent was away.
+	batch = 10
+	// maxUnacknowledged is how many messages may be on their way to a user agent
+	// that does not acknowledge them, before the service waits for it.
+	maxUnacknowledged = 100
+)
+
+// socket is a connection of a user agent that speaks autopush's protocol.
+type socket struct {
+	service  *Service
+	ws       *websocket.Conn
+	origin   string
+	at       *attachment // nil before hello
+	backlog  bool        // messages are sent in batches: there were many
+	lastPing time.Time
+}
+
+// ending is why a connection ends, as its close frame tells.
+type ending struct {
+	code   websocket.StatusCode
+	reason string
+}
+
+func (c ending) Error() string { return c.reason }
+
+// protocol is a breach of the protocol, for which autopush has one code.
+func protocol(format string, a ...any) error {
+	return ending{websocket.StatusInternalError, fmt.Sprintf(format, a...)}
+}
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// serveWebSocket speaks with a user agent until one of both ends it.
+func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
+	origin, err := s.originOf(r)
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := s.sockets.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	// Firefox has no origin that would tell anything, and a page that speaks
+	// with this service can only make user agents of its own: ids are secrets.
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return nil // Accept has answered
+	}
+	ws.SetReadLimit(maxFrame)
+	c := &socket{service: s, ws: ws, origin: origin}
+	c.run(ctx)
+	return nil
+}
+
+func (c *socket) log(message string, a ...any) {
+	agent := ""
+	if c.at != nil {
+		agent = short(c.at.agent.id)
+	}
+	c.service.logger.Info("websocket "+message, append([]any{"agent", agent}, a...)...)
+}
+
+// run reads in a goroutine of its own, so that pings are answered, and does all
+// else here: what a user agent asks for is answered before it is read on.
+func (c *socket) run(stop context.Context) {
+	// Not that of stop: a context that ends while it is read with breaks the
+	// connection, without a word.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stop))
+	incoming := make(chan []byte)
+	failed := make(chan error, 1)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for {
+			kind, b, err := c.ws.Read(ctx)
+			if err == nil && kind != websocket.MessageText {
+				err = ending{websocket.StatusUnsupportedData, "messages are JSON in text frames"}
+			}
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case incoming <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err := c.loop(ctx, stop, incoming, failed)
+	if c.at != nil {
+		c.service.store.detach(c.at)
+	}
+	var end ending
+	if errors.As(err, &end) {
+		c.log("closed", "code", int(end.code), "reason", end.reason)
+		// The error is that the user agent does not answer.
+		_ = c.ws.Close(end.code, end.reason)
+	} else {
+		reason := "the connection broke"
+		if code := websocket.CloseStatus(err); code != -1 {
+			reason = fmt.Sprintf("the user agent closed it with %d", code)
+		}
+		c.log("closed", "reason", reason)
+		_ = c.ws.CloseNow()
+	}
+	cancel()
+	<-read
+}
+
+// loop returns why the connection ends.
+func (c *socket) loop(ctx, stop context.Context, incoming <-chan []byte, failed <-chan error) error {
+	hello := time.NewTimer(helloTimeout)
+	defer hello.Stop()
+	ping := time.NewTicker(pingInterval)
+	defer ping.Stop()
+	pong := make(chan error, 1)
+	for {
+		var wake, ended <-chan struct{}
+		if c.at != nil {
+			wake, ended = c.at.wake, c.at.ended
+		}
+		var err error
+		select {
+		case err := <-failed:
+			return err
+		case <-stop.Done():
+			return ending{websocket.StatusGoingAway, "the push service stops"}
+		case b := <-incoming:
+			err = c.handle(ctx, b)
+		case <-hello.C:
+			if c.at == nil {
+				err = protocol("no hello within %v", helloTimeout)
+			}
+		case <-wake:
+			err = c.deliver(ctx)
+		case <-ended:
+			if err = protocol("%v", c.at.cause); errors.Is(c.at.cause, errReset) {
+				err = ending{websocket.StatusNormalClosure, errReset.Error()}
+			}
+		case <-ping.C:
+			go func() {
+				ctx, cancel := context.WithTimeout(ctx, pongTimeout)
+				defer cancel()
+				pong <- c.ws.Ping(ctx)
+			}()
+		case err = <-pong:
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fromAgent is any message of a user agent; members that are not known are
+// ignored.
+type fromAgent struct {
+	Type       string                     `json:"messageType"`
+	UAID       string                     `json:"uaid"`
+	Broadcasts map[string]json.RawMessage `json:"broadcasts"`
+	Channel    string                     `json:"channelID"`
+	Key        *string                    `json:"key"`
+	Code       int                        `json:"code"`
+	Version    string                     `json:"version"`
+	Updates    []struct {
+		Channel string `json:"channelID"`
+		Version string `json:"version"`
+		Code    int    `json:"code"`
+	} `json:"updates"`
+}
+
+// channelForm is how a channel id is written: a UUID in lower case.
+var channelForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (c *socket) handle(ctx context.Context, b []byte) error {
+	var m fromAgent
+	if err := json.Unmarshal(b, &m); err != nil {
+		return protocol("the message is no JSON object of this protocol")
+	}
+	if (m.Type == "hello") != (c.at == nil) {
+		if c.at == nil {
+			return protocol("the first message is no hello")
+		}
+		return protocol("hello was said before")
+	}
+	switch m.Type {
+	case "hello":
+		return c.hello(ctx, m)
+	case "register":
+		return c.register(ctx, m)
+	case "unregister":
+		return c.unregister(ctx, m)
+	case "broadcast_subscribe":
+		return c.write(ctx, map[string]any{"messageType": "broadcast", "broadcasts": unknownBroadcasts(m.Broadcasts)})
+	case "ack":
+		return c.ack(ctx, m)
+	case "nack":
+		c.log("nack", "code", m.Code, "message", clip(m.Version))
+		return nil
+	case "ping", "":
+		t := time.Now()
+		if !c.lastPing.IsZero() && t.Sub(c.lastPing) < minPing {
+			return protocol("pings must be %v apart", minPing)
+		}
+		c.lastPing = t
+		return c.write(ctx, struct{}{})
+	}
+	return protocol("%q is no type of message", clip(m.Type))
+}
+
+// unknownBroadcasts is what autopush says of ids that it has no broadcast for:
+// this service has none at all.
+func unknownBroadcasts(asked map[string]json.RawMessage) map[string]any {
+	broadcasts := make(map[string]any)
+	if len(asked) > 0 {
+		problems := make(map[string]string)
+		for id := range asked {
+			problems[id] = "Broadcast not found"
+		}
+		broadcasts["errors"] = problems
+	}
+	return broadcasts
+}
+
+func (c *socket) hello(ctx context.Context, m fromAgent) error {
+	c.at = c.service.store.attach(m.UAID)
+	c.backlog = true
+	c.log("hello", "known", c.at.agent.id == m.UAID)
+	return c.write(ctx, map[string]any{
+		"messageType": "hello",
+		"uaid":        c.at.agent.id,
+		"status":      http.StatusOK,
+		"use_webpush": true,
+		"broadcasts":  unknownBroadcasts(m.Broadcasts),
+	})
+}
+
+func (c *socket) register(ctx context.Context, m fromAgent) error {
+	if !channelForm.MatchString(m.Channel) {
+		return protocol("channelID is no UUID in lower case with dashes")
+	}
+	answer := map[string]any{"messageType": "register", "channelID": m.Channel}
+	refused := func(status int, endpoint string, err error) error {
+		c.log("register refused", "channel", m.Channel, "status", status, "reason", err.Error())
+		answer["status"], answer["pushEndpoint"] = status, endpoint
+		return c.write(ctx, answer)
+	}
+	var key vapid.PublicKey
+	if m.Key != nil && *m.Key != "" {
+		raw, err := b64.Decode(*m.Key)
+		if err == nil {
+			key, err = parseKey(raw)
+		}
+		if err != nil {
+			return refused(http.StatusBadRequest, "Failed to generate endpoint", err)
+		}
+	}
+	sub, err := c.service.store.register(c.at, m.Channel, key)
+	if err != nil {
+		return refused(http.StatusInternalServerError, "", err)
+	}
+	c.log("register", "channel", m.Channel, "subscription", short(sub.ID), "restricted", !key.IsZero())
+	answer["status"], answer["pushEndpoint"] = http.StatusOK, c.origin+sub.Path
+	return c.write(ctx, answer)
+}
+
+func (c *socket) unregister(ctx context.Context, m fromAgent) error {
+	if !channelForm.MatchString(m.Channel) {
+		return protocol("channelID is no UUID in lower case with dashes")
+	}
+	c.log("unregister", "channel", m.Channel, "code", m.Code, "known", c.service.store.unregister(c.at, m.Channel))
+	return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": http.StatusOK})
+}
+
+// ack takes messages off the store, whatever the user agent could do with them,
+// and goes on with those that wait when it has acknowledged all.
+func (c *socket) ack(ctx context.Context, m fromAgent) error {
+	waits := false
+	for _, u := range m.Updates {
+		left, ok := c.service.store.acknowledge(c.at, u.Channel, u.Version)
+		waits = left == 0
+		result := "delivered"
+		switch u.Code {
+		case 101:
+			result = "cannot decrypt"
+		case 102:
+			result = "not delivered"
+		}
+		level := slog.LevelInfo
+		if u.Code == 101 || u.Code == 102 {
+			level = slog.LevelWarn
+		}
+		c.service.logger.Log(ctx, level, "websocket ack", "agent", short(c.at.agent.id), "message", short(u.Version), "result", result, "known", ok)
+	}
+	if waits {
+		return c.deliver(ctx)
+	}
+	return nil
+}
+
+// deliver sends what waits: at once as it comes, but in batches what waited
+// while the user agent was away or slow, the next one when all of the last are
+// acknowledged.
+func (c *socket) deliver(ctx context.Context) error {
+	n := maxUnacknowledged - len(c.at.sent)
+	if c.backlog {
+		if n = batch; len(c.at.sent) > 0 {
+			n = 0
+		}
+	}
+	list, more := c.service.store.next(c.at, n)
+	c.backlog = more
+	for _, d := range list {
+		m := map[string]any{"messageType": "notification", "channelID": d.channel, "version": d.ID}
+		if len(d.Body) > 0 {
+			headers := map[string]string{"encoding": d.Encoding}
+			if d.Encryption != "" {
+				headers["encryption"] = forAgent(d.Encryption)
+			}
+			if d.CryptoKey != "" {
+				headers["crypto_key"] = forAgent(d.CryptoKey)
+			}
+			m["headers"], m["data"] = headers, b64.Encode(d.Body)
+		}
+		if err := c.write(ctx, m); err != nil {
+			return err
+		}
+		c.log("notification", "message", short(d.ID), "channel", d.channel, "bytes", len(d.Body))
+	}
+	return nil
+}
+
+// forAgent writes a header field as autopush does, without quotes and without
+// the padding of base64, which Firefox refuses.
+func forAgent(field string) string {
+	list, err := parseList(field)
+	if err != nil { // it was read before
+		return field
+	}
+	var entries []string
+	for _, entry := range list {
+		var parameters []string
+		for _, name := range slices.Sorted(maps.Keys(entry)) {
+			parameters = append(parameters, name+"="+strings.TrimRight(entry[name], "="))
+		}
+		entries = append(entries, strings.Join(parameters, ";"))
+	}
+	return strings.Join(entries, ",")
+}
+
+func (c *socket) write(ctx context.Context, v any) error {
+	b, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageText, b)
+}
