@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // Main runs the command line of this process and returns its exit code.
@@ -278,6 +280,12 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 			"find out with which of the two your subscriptions were made; the other half of the private key is printed by: "+flag.command("app-server-key --format pem")))
 	case key != nil:
 		public.Note += ", belongs to " + name
+	}
+	if b, err := readFile(pair.public); err == nil {
+		if _, err := vapid.ParseKey(b); err == nil {
+			s.warn(fmt.Sprintf("%s holds a private key where the public one belongs", pair.public),
+				"if it was published, it is exposed and must be replaced; webpush app-server-key --format pem prints the public half")
+		}
 	}
 	server := ""
 	if key != nil {
