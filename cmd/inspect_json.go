@@ -221,6 +221,22 @@ func (in inspector) object(s string, m map[string]json.RawMessage) *thing {
 		return in.receipt(m)
 	case has("errno"), has("reason") && appleStatus[str(m["reason"])] != 0, has("code", "http", "error"), hasMember(m["error"], "status"), has("code", "error", "message"), has("reason") && len(m) <= 2:
 		return in.errorBody(s, m)
+	case m["time"] != nil && m["id"] != nil && m["headers"] != nil:
+		t := &thing{kind: kindDecrypted, title: "received message, as webpush listen --json prints it"}
+		for _, name := range []string{"time", "encoding", "ttl", "urgency", "topic"} {
+			if raw, ok := m[name]; ok {
+				t.add(name, raw, clip(strings.Trim(string(raw), `"`), 60))
+			}
+		}
+		switch b, _, ok := decodeBase64(str(m["payloadBase64url"])); {
+		case m["payload"] != nil:
+			t.addPayload([]byte(str(m["payload"])))
+		case m["payloadBase64url"] != nil && !ok:
+			t.fail("the payload is no base64: it is damaged or cut off", "")
+		case m["payloadBase64url"] != nil:
+			t.addPayload(b)
+		}
+		return t
 	case has("payloadBase64url"):
 		t := &thing{kind: kindDecrypted, title: "decrypted payload, as webpush decrypt --json prints it"}
 		b, _, ok := decodeBase64(str(m["payloadBase64url"]))

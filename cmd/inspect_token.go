@@ -16,7 +16,7 @@ var (
 	jwtWithin   = regexp.MustCompile(`eyJ[A-Za-z0-9+/=_-]*(?:\.[A-Za-z0-9+/=_-]*){0,4}`)
 	kParameter  = regexp.MustCompile(`(?i)(?:^|[\s,;])k\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
 	p256Within  = regexp.MustCompile(`(?i)p256ecdsa\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
-	tokenScheme = regexp.MustCompile(`(?i)^(vapid|webpush|bearer)\s+\S`)
+	tokenScheme = regexp.MustCompile(`(?i)^(vapid|webpush|bearer)\s+(?:\w+\s*=|ey|[\w-]{16,})`)
 )
 
 // bareToken recognises a JWT without its header.
