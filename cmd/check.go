@@ -98,10 +98,11 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	if o.online && o.send.subscription == "" {
 		return usage("add -f subscription.json", "--online needs a subscription")
 	}
-	client, sub, m, _, err := o.send.prepare(s)
+	d, err := o.send.prepare(s)
 	if err != nil {
 		return err
 	}
+	client, sub, m := d.client, d.sub, d.message
 	found := o.send.findings(client, sub, m)
 	refused := slices.ContainsFunc(found, func(f webpush.Finding) bool { return f.Err != nil })
 	if o.askTime != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -114,10 +115,6 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 	detail("%s", message.Payload)
 	took := time.Since(start)
 	if s.json {
-		headers := make(map[string]string)
-		for name, v := range headersOf(sent.Header, true) {
-			headers[name] = v
-		}
 		return s.printJSON(struct {
 			Key          string                `json:"applicationServerKey"`
 			Subscription *webpush.Subscription `json:"subscription"`
@@ -125,7 +122,7 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 			Status       int                   `json:"status"`
 			Received     string                `json:"received"`
 			Milliseconds int64                 `json:"milliseconds"`
-		}{key.PublicKey().String(), sub, headers, receipt.Status, string(message.Payload), took.Milliseconds()})
+		}{key.PublicKey().String(), sub, maps.Collect(headersOf(sent.Header, true)), receipt.Status, string(message.Payload), took.Milliseconds()})
 	}
 	fmt.Fprintf(s.out, "%s in %v, with nothing left behind\n", s.paint(s.outTTY, "Delivered", color.FgGreen), took.Round(time.Millisecond))
 	return nil

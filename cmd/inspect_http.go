@@ -150,7 +150,7 @@ func (in inspector) addOptions(t *thing, h http.Header, complete bool) {
 	}
 	if v := h.Get("Urgency"); v != "" {
 		t.add("Urgency", v)
-		if !slices.Contains([]string{"very-low", "low", "normal", "high"}, v) {
+		if _, err := webpush.ParseUrgency(v); err != nil {
 			t.warn(fmt.Sprintf("Urgency is %q, expected very-low, low, normal or high", clip(v, 40)), "")
 		}
 	}

@@ -3,7 +3,9 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +167,8 @@ func (in inspector) addClaims(t *thing, c vapid.Claims) {
 	if c.Subject != "" {
 		t.add("sub", c.Subject)
 	}
-	for name, v := range sorted(c.Extra) {
+	for _, name := range slices.Sorted(maps.Keys(c.Extra)) {
+		v := c.Extra[name]
 		n, number := v.(json.Number)
 		if seconds, err := n.Int64(); number && err == nil && (name == "iat" || name == "nbf") && seconds > 0 && seconds < 1<<40 {
 			t.add(name, seconds, showTime(time.Unix(seconds, 0)))

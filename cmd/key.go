@@ -21,6 +21,9 @@ const (
 	defaultPublicKey  = "public_key.pem"
 )
 
+// privateKeyUsage is the help of -k.
+const privateKeyUsage = "the VAPID private key: a `FILE` in any format, - for standard input, or env:NAME"
+
 // keyFlag is the option -k of the commands that sign.
 type keyFlag struct {
 	value string
@@ -31,8 +34,7 @@ type keyFlag struct {
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
 	k.cmd = c
-	c.Flags().StringVarP(&k.value, "private-key", "k", defaultPrivateKey,
-		"the VAPID private key: a `FILE` in any format, - for standard input, or env:NAME")
+	c.Flags().StringVarP(&k.value, "private-key", "k", defaultPrivateKey, privateKeyUsage)
 	asSetting(c.Flags(), "private-key")
 }
 

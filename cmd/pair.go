@@ -19,17 +19,19 @@ import (
 type keyPair struct{ private, public string }
 
 func (k *keyPair) addFlags(c *cobra.Command) {
-	c.Flags().StringVarP(&k.private, "private-key", "k", defaultPrivateKey, "the VAPID private key: a `FILE` in any format, - for standard input, or env:NAME")
+	c.Flags().StringVarP(&k.private, "private-key", "k", defaultPrivateKey, privateKeyUsage)
 	c.Flags().StringVar(&k.public, "public-key", defaultPublicKey, "the public key's `FILE`")
 	asSetting(c.Flags(), "private-key", "public-key")
 }
 
-func (k keyPair) existingPublic() (vapid.PublicKey, error) {
+// existingPublic reads the public key's file; a private key may stand in it by
+// mistake.
+func (k keyPair) existingPublic() (vapid.Recognised, error) {
 	b, err := readFile(k.public)
 	if err != nil {
-		return vapid.PublicKey{}, err
+		return vapid.Recognised{}, err
 	}
-	key, err := vapid.ParsePublicKey(b)
+	key, err := vapid.Recognise(b)
 	return key, within(k.public, err)
 }
 

@@ -42,7 +42,7 @@ func (k keyPair) state(t *testing.T) (private *vapid.Key, public bool) {
 		t.Errorf("the public key is damaged: %v", err)
 	case private == nil:
 		t.Error("there is a public key without its private key")
-	case half != private.PublicKey():
+	case half.PublicKey != private.PublicKey():
 		t.Error("the public key is not the other half of the private key")
 	}
 	return private, true

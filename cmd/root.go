@@ -16,8 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // Main runs the command line of this process and returns its exit code.
@@ -260,7 +258,8 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 		private.Note += ", " + key.Found()
 	}
 	public := half{File: pair.public, State: "ok", Note: "public key"}
-	switch p, err := pair.existingPublic(); {
+	stored, err := pair.existingPublic()
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		public.State, public.Note = "missing", "there is no public key file"
 		if key != nil {
@@ -274,18 +273,16 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 			err = withHint(err, "write it again with: "+flag.command("app-server-key --format pem")+" > "+shellWord(pair.public))
 		}
 		failures = append(failures, err)
-	case key != nil && p != key.PublicKey():
+	case key != nil && stored.PublicKey != key.PublicKey():
 		public.State, public.Note = "mismatch", "it is not the other half of "+name
 		failures = append(failures, withHint(fmt.Errorf("%s is not the other half of %s", pair.public, name),
 			"find out with which of the two your subscriptions were made; the other half of the private key is printed by: "+flag.command("app-server-key --format pem")))
 	case key != nil:
 		public.Note += ", belongs to " + name
 	}
-	if b, err := readFile(pair.public); err == nil {
-		if _, err := vapid.ParseKey(b); err == nil {
-			s.warn(fmt.Sprintf("%s holds a private key where the public one belongs", pair.public),
-				"if it was published, it is exposed and must be replaced; webpush app-server-key --format pem prints the public half")
-		}
+	if stored.Key != nil {
+		s.warn(fmt.Sprintf("%s holds a private key where the public one belongs", pair.public),
+			"if it was published, it is exposed and must be replaced; webpush app-server-key --format pem prints the public half")
 	}
 	server := ""
 	if key != nil {

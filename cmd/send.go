@@ -64,6 +64,15 @@ type sendOptions struct {
 // defaultBodyFile is where a curl command finds the body, as with pywebpush.
 const defaultBodyFile = "encrypted.data"
 
+// urgencyWords are what --urgency takes.
+func urgencyWords() []string {
+	var words []string
+	for _, u := range webpush.Urgencies() {
+		words = append(words, string(u))
+	}
+	return words
+}
+
 func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
 	c := &cobra.Command{
@@ -147,7 +156,7 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 
 	o.ttl.value = webpush.DefaultTTL
 	f.Var(&o.ttl, "ttl", "how long the service keeps the message: 0 is now or never")
-	o.urgency = newEnum("", "very-low", "low", "normal", "high")
+	o.urgency = newEnum("", urgencyWords()...)
 	f.Var(&o.urgency, "urgency", "very-low, low, normal or high")
 	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
 	f.StringVar(&o.topicHash, "topic-hash", "", "the same with any `TEXT`, of which a topic is made")
@@ -171,62 +180,65 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	completeEnum(c, "urgency", &o.urgency)
 }
 
-// prepare reads everything that the options name and makes of it the client,
-// the subscription and the message. After it nothing is read any more.
-func (o *sendOptions) prepare(s *streams) (*webpush.Client, *webpush.Subscription, webpush.Message, webpush.TransportOptions, error) {
-	var m webpush.Message
-	var t webpush.TransportOptions
-	fail := func(err error) (*webpush.Client, *webpush.Subscription, webpush.Message, webpush.TransportOptions, error) {
-		return nil, nil, m, t, err
-	}
+// delivery is what the options of send come to.
+type delivery struct {
+	client    *webpush.Client
+	sub       *webpush.Subscription // nil for a check without one
+	message   webpush.Message
+	transport webpush.TransportOptions
+}
+
+// prepare reads everything that the options name. After it nothing is read any
+// more.
+func (o *sendOptions) prepare(s *streams) (*delivery, error) {
+	d := new(delivery)
 	if o.subscription == "" && o.services == nil {
-		return fail(usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name()))
+		return nil, usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name())
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
 		if err := exclusive(o.cmd, pair[0], pair[1]); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	if err := o.fillMessage(s, &m); err != nil {
-		return fail(err)
+	if err := o.fillMessage(s, &d.message); err != nil {
+		return nil, err
 	}
-	t = webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
+	d.transport = webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
 	if o.caFile != "" {
 		pem, err := readFile(o.caFile)
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
-		t.CAs = pem
+		d.transport.CAs = pem
 	}
 	if o.timeout.value <= 0 {
-		return fail(usage("", "--timeout is %s, expected more than 0", o.timeout.String()))
+		return nil, usage("", "--timeout is %s, expected more than 0", o.timeout.String())
 	}
 	if o.retries < 0 || o.retries > 100 {
-		return fail(usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries))
+		return nil, usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries)
 	}
-	hc, err := webpush.NewHTTPClient(t)
+	hc, err := webpush.NewHTTPClient(d.transport)
 	if err != nil {
-		return fail(&usageError{err: err})
+		return nil, &usageError{err: err}
 	}
 	if o.insecure {
 		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
 	}
-	var sub *webpush.Subscription
 	if o.subscription != "" {
-		sub, err = loadSubscription(s, o.subscription)
+		d.sub, err = loadSubscription(s, o.subscription)
 		if err = o.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	client := &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
+	d.client = &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
 		Scheme: vapid.Scheme(o.claims.scheme.String()), SignUnchecked: o.claims.noStrict,
 		OnRetry: func(e *webpush.Error, wait time.Duration) {
 			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
 		}}
-	if err := o.sign(s, client, sub); err != nil {
-		return fail(err)
+	if err := o.sign(s, d.client, d.sub); err != nil {
+		return nil, err
 	}
-	return client, sub, m, t, nil
+	return d, nil
 }
 
 // excuse makes a finding of an error about the content of a file, for a check.
@@ -349,16 +361,17 @@ func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 }
 
 func runSend(ctx context.Context, s *streams, o sendOptions) error {
-	client, sub, m, transport, err := o.prepare(s)
+	d, err := o.prepare(s)
 	if err != nil {
 		return err
 	}
+	client, sub, m := d.client, d.sub, d.message
 	if err := o.tellFindings(s, o.findings(client, sub, m)); err != nil {
 		return err
 	}
 	switch {
 	case o.curl:
-		return o.printCurl(ctx, s, client, sub, m, transport)
+		return o.printCurl(ctx, s, d)
 	case o.dryRun:
 		req, err := client.NewRequest(ctx, sub, m)
 		if err != nil {
@@ -436,12 +449,12 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 }
 
 // printCurl prints the command and writes its body.
-func (o *sendOptions) printCurl(ctx context.Context, s *streams, client *webpush.Client, sub *webpush.Subscription, m webpush.Message, t webpush.TransportOptions) error {
-	req, err := client.NewRequest(ctx, sub, m)
+func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) error {
+	req, err := d.client.NewRequest(ctx, d.sub, d.message)
 	if err != nil {
 		return err
 	}
-	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: t, Timeout: o.timeout.value})
+	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: d.transport, Timeout: o.timeout.value})
 	if err != nil {
 		return wrongFlag("body-file", err)
 	}
@@ -472,16 +485,12 @@ func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 	}
 	endpoint := showURL(req, o.showSecrets)
 	if s.json {
-		headers := make(map[string]string)
-		for name, v := range headersOf(req.Header, o.showSecrets) {
-			headers[name] = v
-		}
 		return s.printJSON(struct {
 			Method  string            `json:"method"`
 			URL     string            `json:"url"`
 			Headers map[string]string `json:"headers"`
 			Body    string            `json:"body,omitempty"`
-		}{req.Method, endpoint, headers, base64.RawURLEncoding.EncodeToString(body)})
+		}{req.Method, endpoint, maps.Collect(headersOf(req.Header, o.showSecrets)), base64.RawURLEncoding.EncodeToString(body)})
 	}
 	fmt.Fprintf(s.out, "%s %s\n", req.Method, endpoint)
 	for name, v := range headersOf(req.Header, o.showSecrets) {

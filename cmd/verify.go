@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -154,8 +155,8 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 		fmt.Fprintf(s.out, "aud        %s\n", orDash(visible(claims.Audience)))
 		fmt.Fprintf(s.out, "exp        %s\n", showExpires(claims.Expires))
 		fmt.Fprintf(s.out, "sub        %s\n", orDash(visible(claims.Subject)))
-		for name, v := range sorted(claims.Extra) {
-			b, err := marshal(v, "")
+		for _, name := range slices.Sorted(maps.Keys(claims.Extra)) {
+			b, err := marshal(claims.Extra[name], "")
 			if err != nil {
 				return err
 			}
@@ -186,22 +187,6 @@ func visible(s string) string {
 		return strconv.Quote(s)
 	}
 	return s
-}
-
-// sorted ranges over a map by name.
-func sorted(m map[string]any) func(func(string, any) bool) {
-	return func(yield func(string, any) bool) {
-		names := make([]string, 0, len(m))
-		for name := range m {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			if !yield(name, m[name]) {
-				return
-			}
-		}
-	}
 }
 
 func showExpires(t time.Time) string {
