@@ -95,7 +95,7 @@ func (c *Client) CheckOnline(ctx context.Context, sub *Subscription) (Finding, e
 		req := sub.request(ctx, nil)
 		req.Header = http.Header{}
 		if c.Key != nil {
-			t, err := c.token(sub)
+			t, err := c.token(sub, c.Key)
 			if err != nil {
 				return Finding{}, err
 			}
@@ -104,7 +104,7 @@ func (c *Client) CheckOnline(ctx context.Context, sub *Subscription) (Finding, e
 				req.Header["Crypto-Key"] = []string{t.cryptoKey}
 			}
 		}
-		_, e := c.try(ctx, req, sub, &Message{})
+		_, e := c.try(ctx, c.http(), req, sub, &Message{})
 		switch {
 		case ctx.Err() != nil:
 			return Finding{}, ctx.Err()

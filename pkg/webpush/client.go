@@ -89,6 +89,11 @@ type Client struct {
 // [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
 // [*Error] for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
+	return c.newRequest(ctx, sub, &msg, c.Key)
+}
+
+// newRequest is NewRequest with the key that signs, or nil.
+func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
 	if err := sub.allowed(c.AllowHTTP); err != nil {
 		return nil, err
 	}
@@ -141,8 +146,8 @@ func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message)
 		}
 		cryptoKey = m.CryptoKey()
 	}
-	if c.Key != nil && msg.GCM == nil { // its key takes the token's place
-		t, err := c.token(sub)
+	if key != nil && msg.GCM == nil { // its key takes the token's place
+		t, err := c.token(sub, key)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +207,7 @@ func errNoKeys() error {
 }
 
 // token returns the Authorization for a subscription.
-func (c *Client) token(sub *Subscription) (*token, error) {
+func (c *Client) token(sub *Subscription, key *vapid.Key) (*token, error) {
 	claims := c.Claims
 	if claims.Audience == "" {
 		claims.Audience = sub.origin
@@ -219,7 +224,7 @@ func (c *Client) token(sub *Subscription) (*token, error) {
 	if scheme == "" {
 		scheme = vapid.SchemeVAPID
 	}
-	return c.tokens.get(c.Key, claims, lifetime, scheme, c.SignUnchecked)
+	return c.tokens.get(key, claims, lifetime, scheme, c.SignUnchecked)
 }
 
 // http returns what sends, without redirects.
@@ -255,17 +260,10 @@ func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Rec
 	if err != nil {
 		return nil, err
 	}
-	attempts := c.Attempts
-	if attempts <= 0 {
-		attempts = DefaultAttempts
-	}
-	maxWait := c.MaxWait
-	if maxWait == 0 {
-		maxWait = DefaultMaxWait
-	}
+	attempts, maxWait := c.patience()
 	for n := 1; ; n++ {
 		start := time.Now()
-		r, failed := c.try(ctx, req, sub, &msg)
+		r, failed := c.try(ctx, c.http(), req, sub, &msg)
 		if failed == nil {
 			r.Attempts, r.Latency = n, time.Since(start)
 			return r, nil
@@ -289,6 +287,18 @@ func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Rec
 	}
 }
 
+// patience returns how often a message is tried, and the longest wait.
+func (c *Client) patience() (attempts int, maxWait time.Duration) {
+	attempts, maxWait = c.Attempts, c.MaxWait
+	if attempts <= 0 {
+		attempts = DefaultAttempts
+	}
+	if maxWait == 0 {
+		maxWait = DefaultMaxWait
+	}
+	return attempts, maxWait
+}
+
 // backoff returns how long to wait after the nth attempt: what the service
 // asked for and up to a tenth more, or 0.5 to 1 second, doubled each time.
 func backoff(n int, asked time.Duration) time.Duration {
@@ -300,7 +310,7 @@ func backoff(n int, asked time.Duration) time.Duration {
 }
 
 // try sends the request once.
-func (c *Client) try(ctx context.Context, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
+func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -322,7 +332,7 @@ func (c *Client) try(ctx context.Context, req *http.Request, sub *Subscription, 
 	if msg.GCM != nil { // goes elsewhere
 		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
 	}
-	resp, err := c.http().Do(req)
+	resp, err := doer.Do(req)
 	if err != nil {
 		if ctx.Err() == nil { // a limit of the caller's own client
 			timeout = 0

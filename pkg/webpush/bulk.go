@@ -1,0 +1,227 @@
+package webpush
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// Job is one message to one subscription, as [Client.SendAll] takes it.
+type Job struct {
+	Subscription *Subscription
+	Message      Message
+	// Key signs instead of the client's; nil means the client's.
+	Key *vapid.Key
+	// Value is the caller's own, such as a row's id or a queue's delivery to
+	// acknowledge; it comes back in the [Result].
+	Value any
+}
+
+// Class is what became of a [Job], and so what to do with its subscription.
+type Class string
+
+// The classes.
+const (
+	ClassDelivered Class = "delivered" // the push service took the message
+	ClassGone      Class = "gone"      // the subscription has ended: delete it
+	ClassRejected  Class = "rejected"  // the service refuses this message or this key: mend it
+	ClassTemporary Class = "temporary" // not now, even after the retries: worth another run
+	ClassInvalid   Class = "invalid"   // nothing could be sent: the record, its subscription or the message is wrong
+	ClassSkipped   Class = "skipped"   // nothing was sent: a dry run, or stopped before its turn
+)
+
+// Classes lists all of them.
+func Classes() []Class {
+	return []Class{ClassDelivered, ClassGone, ClassRejected, ClassTemporary, ClassInvalid, ClassSkipped}
+}
+
+// Classify returns the class of an error of [Client.Send], with that of a nil
+// error being [ClassDelivered].
+func Classify(err error) Class {
+	var e *Error
+	switch {
+	case err == nil:
+		return ClassDelivered
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return ClassTemporary
+	case !errors.As(err, &e):
+		return ClassInvalid
+	case e.Gone():
+		return ClassGone
+	case e.Temporary():
+		return ClassTemporary
+	}
+	return ClassRejected
+}
+
+// Result is what became of a [Job].
+type Result struct {
+	// Index is the job's place in the source, from 0.
+	Index int64
+	Job   Job
+	Class Class
+	// Receipt is the push service's, of a delivered message; else nil.
+	Receipt *Receipt
+	// Err is why the message was not delivered: the source's own error, one of
+	// [Client.Send], or for what was skipped why, nil in a dry run.
+	Err error
+	// Attempts counts the requests that were sent.
+	Attempts int
+	// Latency is how long the last of them took.
+	Latency time.Duration
+}
+
+// BulkOptions are how [Client.SendAll] goes about it. The zero value is a good
+// choice.
+type BulkOptions struct {
+	// Concurrency is how many messages are in flight at most; zero means 128
+	// for each processor that Go may use.
+	Concurrency int
+	// ConcurrencyPerOrigin bounds the same for each push service; zero means
+	// all of Concurrency, less an eighth once there is a second service, so that
+	// one which does not answer never stops the others.
+	ConcurrencyPerOrigin int
+	// Rate and RatePerOrigin are how many requests a second are sent at most,
+	// in all and to one push service; zero means no limit.
+	Rate, RatePerOrigin float64
+	// MaxFailures stops, as Stop does, after so many results that are rejected,
+	// temporary or invalid; zero means never.
+	MaxFailures int
+	// DryRun makes each request, encrypted and signed, and sends none.
+	DryRun bool
+	// StandardHTTP sends with net/http alone; see [Client.SendAll].
+	StandardHTTP bool
+	// Stop, when it is closed, ends the run in order: no further job is taken
+	// or waited for, and what is in flight is finished.
+	Stop <-chan struct{}
+	// Commit, when it is set, is called with the results that have come in
+	// since its last call, before they are yielded and from the same goroutine.
+	// Their messages count as in flight until it returns: so a journal or the
+	// transaction of a database makes many results durable at once, and never
+	// are more than Concurrency messages sent and not recorded. It must not keep
+	// the slice. Its error ends the run as Stop does; results that it was not
+	// called with after that have not been recorded.
+	Commit func([]Result) error
+}
+
+// maxParked is how many jobs wait at most in memory, for push services that
+// asked to wait and for another attempt, before the source is not read on.
+const maxParked = 4096
+
+// SendAll sends the messages that jobs yields and yields what became of each,
+// in the order in which they are finished. Every job that was taken gets
+// exactly one result, unless the caller breaks off.
+//
+// A job that comes with an error becomes a [ClassInvalid] result of that error
+// and never stops the rest. jobs runs in a goroutine of its own, a little ahead
+// of what is sent; its memory does not grow with the number of jobs. SendAll
+// waits for it to return, so a source that may block should end with ctx and
+// with Stop.
+//
+// Attempts, MaxWait and Timeout of the client hold for each message. A 429 or
+// 503 with Retry-After holds its push service back and no other, and the service is then
+// approached with half as many requests at once; other faults that may pass
+// are tried again with jittered exponential back-off. A service that does not
+// answer any more is given up for a while: its messages become
+// [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
+//
+// When ctx ends, what is in flight is cut off and reported as
+// [ClassTemporary], although it may have arrived.
+func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o BulkOptions) iter.Seq[Result] {
+	if o.Concurrency <= 0 {
+		o.Concurrency = 128 * runtime.GOMAXPROCS(0)
+	}
+	return func(yield func(Result) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		doer, closeIdle := c.bulkHTTP(o)
+		defer closeIdle()
+		b := newBulk(ctx, c, o, doer)
+		defer b.close()
+		defer cancel() // before close waits for the rest
+		b.start(jobs)
+		for {
+			batch := b.take()
+			if batch == nil {
+				return
+			}
+			if o.Commit != nil && !b.commitFailed {
+				if err := o.Commit(batch); err != nil {
+					b.commitFailed = true
+					b.stop()
+				}
+			}
+			b.settle(len(batch))
+			for i := range batch {
+				if !yield(batch[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// bulkHTTP returns what sends many messages, and a function that closes its
+// connections at the end.
+func (c *Client) bulkHTTP(o BulkOptions) (Doer, func()) {
+	d := c.http()
+	hc, ok := d.(*http.Client)
+	if !ok {
+		return d, func() {}
+	}
+	t, ok := hc.Transport.(*http.Transport)
+	if !ok {
+		return d, func() {}
+	}
+	t = t.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, o.Concurrency // services that speak HTTP/1.1 only
+	own := *hc
+	own.Transport = t
+	return &own, t.CloseIdleConnections
+}
+
+// task is a job on its way.
+type task struct {
+	index    int64
+	job      Job
+	origin   *origin
+	attempts int
+	latency  time.Duration
+	err      error // of the last attempt
+}
+
+func (t *task) result(class Class, r *Receipt, err error) Result {
+	return Result{Index: t.index, Job: t.job, Class: class, Receipt: r, Err: err, Attempts: t.attempts, Latency: t.latency}
+}
+
+// do makes the request and sends it once. The error is why a request that was
+// sent was not accepted; else the result is final.
+func (b *bulk) do(t *task) (Result, *Error) {
+	c, sub := b.client, t.job.Subscription
+	key := t.job.Key
+	if key == nil {
+		key = c.Key
+	}
+	req, err := c.newRequest(b.ctx, sub, &t.job.Message, key)
+	if err != nil {
+		return t.result(Classify(err), nil, err), nil
+	}
+	if b.o.DryRun {
+		return t.result(ClassSkipped, nil, nil), nil
+	}
+	t.attempts++
+	start := time.Now()
+	r, failed := c.try(b.ctx, b.doer, req, sub, &t.job.Message)
+	t.latency = time.Since(start)
+	if failed != nil {
+		failed.Attempts = t.attempts
+		return Result{}, failed
+	}
+	r.Attempts, r.Latency = t.attempts, t.latency
+	return t.result(ClassDelivered, r, nil), nil
+}

@@ -1,0 +1,583 @@
+package webpush
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// downAfter is how many requests to a push service fail in a row, without
+	// an answer or with a fault of the service, before it is given up when one of
+	// them has no attempt left.
+	downAfter = 16
+	// The time for which it is given up, doubled each time.
+	minDown, maxDown = 5 * time.Second, time.Minute
+)
+
+// bulk is one run of SendAll: it decides which job is sent when. Each job is
+// queued at its push service's origin until that may be asked, is in flight
+// while a worker has it, and ends as one of results. Jobs that wait for
+// another attempt are in delays.
+type bulk struct {
+	ctx      context.Context
+	client   *Client
+	o        BulkOptions
+	doer     Doer
+	attempts int
+	maxWait  time.Duration
+	limiter  *rate.Limiter // nil without a limit
+
+	workers sync.WaitGroup // and the reader
+	work    chan *task     // to idle workers; never more than there are
+	done    chan struct{}
+
+	commitFailed bool // the consumer's
+
+	mu            sync.Mutex
+	consumer      sync.Cond // of mu: there are results, or the end
+	reader        sync.Cond // of mu: there is room
+	readerWaits   bool
+	origins       map[string]*origin
+	ring          []*origin // that have jobs which may be sent, in turn
+	runnable      int       // jobs of those in ring
+	queued        int       // all jobs that wait, those in delays too
+	busy          int       // jobs in flight and results that are not settled
+	active        int       // jobs in flight
+	idle          int       // workers without a job
+	delays        delays
+	timer         *time.Timer
+	timerAt       time.Time // when it fires
+	paced         bool      // delays has the limiter's
+	results       []Result
+	spare         []Result
+	failures      int
+	sourceEnded   bool
+	stopped       bool
+	nextJob       int64
+	stoppedReason error
+}
+
+// origin is a push service, as far as this run has to do with it.
+type origin struct {
+	name     string
+	retries  []*task // go first
+	queue    []*task
+	inFlight int
+	delayed  int  // tasks in delays
+	listed   bool // in the ring
+	asleep   bool // in delays
+	limiter  *rate.Limiter
+	// limit is how many requests it gets at once; it falls when the service
+	// asks to wait, and rises with each success.
+	limit     float64
+	heldUntil time.Time
+	// failed counts the requests that failed in a row.
+	failed    int
+	down      time.Duration
+	downUntil time.Time
+	downError *Error
+}
+
+func (o *origin) waiting() int { return len(o.retries) + len(o.queue) }
+
+func (o *origin) pop() *task {
+	q := &o.retries
+	if len(*q) == 0 {
+		q = &o.queue
+	}
+	t := (*q)[0]
+	(*q)[0] = nil
+	if *q = (*q)[1:]; len(*q) == 0 {
+		*q = nil
+	}
+	return t
+}
+
+func newBulk(ctx context.Context, c *Client, o BulkOptions, doer Doer) *bulk {
+	b := &bulk{ctx: ctx, client: c, o: o, doer: doer, limiter: newLimiter(o.Rate),
+		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
+	b.attempts, b.maxWait = c.patience()
+	b.consumer.L, b.reader.L = &b.mu, &b.mu
+	return b
+}
+
+// newLimiter allows bursts of a twentieth of a second.
+func newLimiter(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/20)))
+}
+
+// start reads the jobs, until they or the run end.
+func (b *bulk) start(jobs iter.Seq2[Job, error]) {
+	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
+	b.workers.Go(func() {
+		select {
+		case <-b.ctx.Done():
+			b.stop()
+		case <-b.o.Stop:
+			b.stop()
+		case <-b.done:
+		}
+	})
+	b.workers.Go(func() {
+		for job, err := range jobs {
+			if !b.accept(job, err) {
+				break
+			}
+		}
+		b.mu.Lock()
+		b.sourceEnded = true
+		b.consumer.Signal()
+		b.mu.Unlock()
+	})
+}
+
+// close waits until nothing of the run is left. Its context has ended.
+func (b *bulk) close() {
+	b.stop()
+	b.timer.Stop()
+	close(b.done)
+	close(b.work) // nothing is given to the workers any more
+	b.workers.Wait()
+}
+
+// accept takes a job of the source, as soon as there is room for it. It
+// reports whether to go on.
+func (b *bulk) accept(job Job, err error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.stopped && (b.enough(b.ahead()) || b.queued >= maxParked || len(b.results) >= b.o.Concurrency) {
+		b.readerWaits = true
+		b.reader.Wait()
+	}
+	t := &task{index: b.nextJob, job: job}
+	b.nextJob++
+	switch {
+	case err != nil:
+		b.unsent(t.result(ClassInvalid, nil, err))
+	case b.stopped:
+		b.unsent(t.result(ClassSkipped, nil, b.stoppedReason))
+	default:
+		b.queued++
+		t.origin = b.origin(job.Subscription)
+		now := time.Now()
+		b.enqueue(t, &t.origin.queue, now)
+		b.dispatch(now)
+	}
+	return !b.stopped
+}
+
+// ahead is how many jobs are read ahead of what can be sent.
+func (b *bulk) ahead() int { return max(16, b.o.Concurrency) }
+
+// enough reports whether n jobs or more are at hand for the next free places:
+// those of services that make the others wait do not count.
+func (b *bulk) enough(n int) bool {
+	return b.runnable >= n || b.busy >= b.o.Concurrency && b.queued >= n
+}
+
+// wakeReader lets the reader go on when there is room for many jobs.
+func (b *bulk) wakeReader() {
+	if b.readerWaits && (b.stopped || !b.enough(b.ahead()/2) && b.queued <= maxParked*3/4 && len(b.results) <= b.o.Concurrency/2) {
+		b.readerWaits = false
+		b.reader.Signal()
+	}
+}
+
+func (b *bulk) origin(sub *Subscription) *origin {
+	name := ""
+	if sub != nil {
+		name = sub.origin
+	}
+	if o := b.origins[name]; o != nil {
+		return o
+	}
+	if len(b.origins) >= 1024 { // endpoints come from strangers: forget what is quiet
+		now := time.Now()
+		for name, o := range b.origins {
+			if o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep && !now.Before(o.downUntil) {
+				delete(b.origins, name)
+			}
+		}
+	}
+	o := &origin{name: name, limit: math.Inf(1), limiter: newLimiter(b.o.RatePerOrigin)}
+	b.origins[name] = o
+	return o
+}
+
+// perOrigin is how many requests an origin gets at once.
+func (b *bulk) perOrigin(o *origin) int {
+	n := b.o.ConcurrencyPerOrigin
+	if n <= 0 {
+		n = b.o.Concurrency
+		if len(b.origins) > 1 {
+			n = max(1, n-(n+7)/8)
+		}
+	}
+	return int(min(float64(n), max(1, o.limit)))
+}
+
+// enqueue puts a task that is counted in queued into a queue of its origin.
+func (b *bulk) enqueue(t *task, queue *[]*task, now time.Time) {
+	*queue = append(*queue, t)
+	if t.origin.listed {
+		b.runnable++
+	} else {
+		b.list(t.origin, now)
+	}
+}
+
+// list takes an origin into the ring if its jobs may be sent, or puts it to
+// sleep until they may.
+func (b *bulk) list(o *origin, now time.Time) {
+	switch {
+	case o.listed || o.asleep || o.waiting() == 0:
+	case now.Before(o.heldUntil):
+		b.sleep(o, o.heldUntil)
+	case o.inFlight < b.perOrigin(o) || now.Before(o.downUntil):
+		o.listed = true
+		b.ring = append(b.ring, o)
+		b.runnable += o.waiting()
+	}
+}
+
+// unlist takes the first origin from the ring.
+func (b *bulk) unlist() *origin {
+	o := b.ring[0]
+	b.ring[0] = nil
+	b.ring = b.ring[1:]
+	o.listed = false
+	b.runnable -= o.waiting()
+	return o
+}
+
+func (b *bulk) sleep(o *origin, until time.Time) {
+	o.asleep = true
+	heap.Push(&b.delays, delay{at: until, origin: o})
+}
+
+// next returns the task to send now, or nil.
+func (b *bulk) next(now time.Time) *task {
+	for !b.stopped && b.busy < b.o.Concurrency && len(b.ring) > 0 {
+		o := b.ring[0]
+		switch {
+		case now.Before(o.downUntil):
+			b.unlist()
+			b.giveUp(o)
+			continue
+		case now.Before(o.heldUntil):
+			b.sleep(b.unlist(), o.heldUntil)
+			continue
+		case o.inFlight >= b.perOrigin(o):
+			b.unlist() // listed again when one has ended
+			continue
+		}
+		if wait := until(o.limiter, now); wait > 0 {
+			b.sleep(b.unlist(), now.Add(wait))
+			continue
+		}
+		if wait := until(b.limiter, now); wait > 0 {
+			if !b.paced {
+				b.paced = true
+				heap.Push(&b.delays, delay{at: now.Add(wait)})
+			}
+			return nil
+		}
+		for _, l := range []*rate.Limiter{o.limiter, b.limiter} {
+			if l != nil {
+				l.AllowN(now, 1)
+			}
+		}
+		b.unlist()
+		t := o.pop()
+		b.queued--
+		b.busy++
+		b.active++
+		o.inFlight++
+		b.list(o, now) // at the ring's end
+		return t
+	}
+	return nil
+}
+
+// until returns how long to wait until a limiter allows one more.
+func until(l *rate.Limiter, now time.Time) time.Duration {
+	if l == nil {
+		return 0
+	}
+	missing := 1 - l.TokensAt(now)
+	if missing <= 1e-9 {
+		return 0
+	}
+	return time.Duration(math.Ceil(missing / float64(l.Limit()) * float64(time.Second)))
+}
+
+// dispatch gives workers what may be sent.
+func (b *bulk) dispatch(now time.Time) {
+	for {
+		t := b.next(now)
+		if t == nil {
+			break
+		}
+		if b.idle > 0 {
+			b.idle--
+			b.work <- t
+		} else {
+			b.workers.Go(func() { b.run(t) })
+		}
+	}
+	if len(b.delays) > 0 && !b.timerAt.Equal(b.delays[0].at) {
+		b.timerAt = b.delays[0].at
+		b.timer.Reset(max(0, b.timerAt.Sub(now)))
+	}
+	b.wakeReader()
+}
+
+// run is a worker: it sends a task, and others after it.
+func (b *bulk) run(t *task) {
+	for t != nil {
+		r, failed := b.do(t)
+		b.mu.Lock()
+		now := time.Now()
+		b.active--
+		t.origin.inFlight--
+		var wait time.Duration
+		again := false
+		if failed == nil {
+			b.success(t.origin, &r)
+			b.finished(r)
+		} else {
+			wait, again = b.failure(t, failed, now)
+		}
+		b.list(t.origin, now)
+		t = b.next(now)
+		if t == nil {
+			b.idle++
+		}
+		b.dispatch(now)
+		b.mu.Unlock()
+		if again && b.client.OnRetry != nil {
+			b.client.OnRetry(failed, wait)
+		}
+		if t == nil {
+			t = <-b.work
+		}
+	}
+}
+
+// wake sends what has waited long enough.
+func (b *bulk) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for len(b.delays) > 0 && !now.Before(b.delays[0].at) {
+		d := heap.Pop(&b.delays).(delay)
+		switch {
+		case d.task != nil:
+			d.task.origin.delayed--
+			b.enqueue(d.task, &d.task.origin.retries, now)
+		case d.origin != nil:
+			d.origin.asleep = false
+			b.list(d.origin, now)
+		default:
+			b.paced = false
+		}
+	}
+	b.timerAt = time.Time{}
+	b.dispatch(now)
+}
+
+// success notes that an origin is well.
+func (b *bulk) success(o *origin, r *Result) {
+	if r.Attempts == 0 {
+		return // nothing was sent
+	}
+	o.failed, o.down = 0, 0
+	if o.limit < float64(b.o.Concurrency) {
+		o.limit += 0.25
+	}
+}
+
+// failure decides what becomes of a task that the push service did not accept:
+// it reports whether it is tried again, and after what wait.
+func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, again bool) {
+	o := t.origin
+	t.err = e
+	if err := b.ctx.Err(); err != nil {
+		b.finished(t.result(ClassTemporary, nil, fmt.Errorf("sending to %s was interrupted: %w", o.name, err)))
+		b.stopLocked()
+		return 0, false
+	}
+	unreachable := e.Code == CodeNetwork || e.Code == CodeUnavailable && e.RetryAfter == 0
+	if unreachable {
+		o.failed++
+	} else {
+		o.failed, o.down = 0, 0
+	}
+	wait = min(backoff(t.attempts, e.RetryAfter), b.maxWait)
+	again = e.retryable() && t.attempts < b.attempts && b.maxWait >= 0 && e.RetryAfter <= b.maxWait && !b.stopped
+	if deadline, ok := b.ctx.Deadline(); ok && now.Add(wait).After(deadline) {
+		again = false
+	}
+	if e.RetryAfter > 0 && e.Temporary() {
+		if !now.Before(o.heldUntil) { // the first to hear of it
+			o.limit = max(1, min(o.limit, float64(o.inFlight+1))/2)
+		}
+		if until := now.Add(wait); e.RetryAfter <= b.maxWait && until.After(o.heldUntil) {
+			o.heldUntil = until
+		} else if until := now.Add(e.RetryAfter); e.RetryAfter > b.maxWait && until.After(o.downUntil) {
+			o.downUntil, o.downError = until, e
+		}
+	}
+	if unreachable && o.failed >= downAfter && (!again || o.down > 0) { // or down still
+		o.down = min(max(2*o.down, minDown), maxDown)
+		o.downUntil, o.downError = now.Add(o.down), e
+		o.limit = 1
+	}
+	if !again {
+		b.finished(t.result(Classify(e), nil, e))
+		return 0, false
+	}
+	b.busy--
+	b.queued++
+	if e.RetryAfter > 0 {
+		b.enqueue(t, &o.retries, now)
+	} else {
+		o.delayed++
+		heap.Push(&b.delays, delay{at: now.Add(wait), task: t})
+	}
+	return wait, true
+}
+
+// giveUp ends all that waits for an origin which is down.
+func (b *bulk) giveUp(o *origin) {
+	for o.waiting() > 0 {
+		t := o.pop()
+		b.queued--
+		e := *o.downError
+		if t.err != nil {
+			e = *t.err.(*Error)
+		} else {
+			e.Meaning = "this message was not sent, as one before it met this: " + e.Meaning
+		}
+		e.Attempts = t.attempts
+		b.unsent(t.result(Classify(&e), nil, &e))
+	}
+}
+
+// unsent adds a result of a task that was not in flight. Its task is in no
+// queue any more.
+func (b *bulk) unsent(r Result) {
+	b.busy++
+	b.finished(r)
+}
+
+// finished adds a result of a task that was in flight; it stays busy until the
+// result is settled.
+func (b *bulk) finished(r Result) {
+	b.results = append(b.results, r)
+	switch r.Class {
+	case ClassRejected, ClassTemporary, ClassInvalid:
+		if b.failures++; b.failures == b.o.MaxFailures {
+			b.stopLocked()
+		}
+	}
+	b.consumer.Signal()
+}
+
+// stop ends the run: what waits is not sent any more.
+func (b *bulk) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopLocked()
+}
+
+func (b *bulk) stopLocked() {
+	if b.stopped {
+		return
+	}
+	b.stopped, b.stoppedReason = true, errors.New("stopped before its turn")
+	if err := b.ctx.Err(); err != nil {
+		b.stoppedReason = fmt.Errorf("%w: %w", b.stoppedReason, err)
+	} else if b.o.MaxFailures > 0 && b.failures >= b.o.MaxFailures {
+		b.stoppedReason = fmt.Errorf("%w, after %d failures", b.stoppedReason, b.failures)
+	}
+	var waiting []*task
+	for _, o := range b.origins {
+		for o.waiting() > 0 {
+			waiting = append(waiting, o.pop())
+		}
+	}
+	for _, d := range b.delays {
+		if d.task != nil {
+			waiting = append(waiting, d.task)
+		}
+	}
+	b.ring, b.delays, b.queued, b.runnable = nil, nil, 0, 0
+	for _, t := range waiting {
+		if t.err != nil {
+			b.unsent(t.result(ClassTemporary, nil, t.err))
+		} else {
+			b.unsent(t.result(ClassSkipped, nil, b.stoppedReason))
+		}
+	}
+	b.consumer.Signal()
+	b.reader.Signal()
+}
+
+// take waits for results and returns them, or nil at the end. The slice is
+// good until the next call.
+func (b *bulk) take() []Result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.results) == 0 {
+		if b.sourceEnded && b.queued == 0 && b.active == 0 {
+			return nil
+		}
+		b.consumer.Wait()
+	}
+	clear(b.spare)
+	batch := b.results
+	b.results, b.spare = b.spare[:0], batch
+	return batch
+}
+
+// settle frees the places of results that were committed.
+func (b *bulk) settle(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy -= n
+	b.dispatch(time.Now())
+}
+
+// delay is a task, an origin or nothing but the time to wait for.
+type delay struct {
+	at     time.Time
+	task   *task
+	origin *origin
+}
+
+// delays is a heap: the first is the next.
+type delays []delay
+
+func (d delays) Len() int           { return len(d) }
+func (d delays) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d delays) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d *delays) Push(x any)        { *d = append(*d, x.(delay)) }
+func (d *delays) Pop() any {
+	last := len(*d) - 1
+	x := (*d)[last]
+	(*d)[last] = delay{}
+	*d = (*d)[:last]
+	return x
+}
