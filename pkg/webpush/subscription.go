@@ -93,6 +93,14 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 // absent: then only messages without a payload can be sent. The error is an
 // [*InputError] that says which member is wrong and how.
 func ParseSubscription(data []byte) (*Subscription, error) {
+	if endpoint, p256dh, auth, ok := plainSubscription(data); ok {
+		return NewSubscription(endpoint, p256dh, auth)
+	}
+	return parseSubscription(data)
+}
+
+// parseSubscription is ParseSubscription for any text.
+func parseSubscription(data []byte) (*Subscription, error) {
 	members, err := subscriptionMembers(data)
 	if err != nil {
 		return nil, err
@@ -213,16 +221,11 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	if endpoint == "" {
 		return bad("the endpoint is empty")
 	}
-	if !utf8.ValidString(endpoint) {
-		return bad("the endpoint is no valid UTF-8")
-	}
-	for i, r := range endpoint {
-		if unicode.IsSpace(r) || unicode.IsControl(r) {
-			return bad(fmt.Sprintf("the endpoint has a space or control character at byte %d", i+1))
+	plain := plainURL(endpoint)
+	if !plain {
+		if problem := foreignTo(endpoint); problem != "" {
+			return bad(problem)
 		}
-	}
-	if strings.Contains(endpoint, "#") {
-		return bad("the endpoint has a fragment (#…), which is never sent")
 	}
 	scheme, after, found := strings.Cut(endpoint, "://")
 	if !found || !isScheme(scheme) { // or it is a part of a path, not to be shown
@@ -266,18 +269,56 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 
 	path, query, _ := strings.Cut(rest, "?")
 	u.RawQuery, u.ForceQuery = query, strings.HasSuffix(endpoint, "?")
-	if u.Path, err = url.PathUnescape(path); err == nil {
-		u.RawPath = path
-	}
-	if path != "" && (err != nil || u.EscapedPath() != path) {
-		u.Opaque = path
-		if strings.HasPrefix(path, "//") { // would be taken for a host
-			u.Opaque = "//" + u.Host + path
+	if plain && !strings.HasPrefix(path, "//") {
+		u.Path = path
+	} else {
+		if u.Path, err = url.PathUnescape(path); err == nil {
+			u.RawPath = path
+		}
+		if path != "" && (err != nil || u.EscapedPath() != path) {
+			u.Opaque = path
+			if strings.HasPrefix(path, "//") { // would be taken for a host
+				u.Opaque = "//" + u.Host + path
+			}
 		}
 	}
 	s.service = serviceOf(u)
 	s.secret.p.url = *u
 	return s, nil
+}
+
+// plainURL reports whether a URL is written in characters that are themselves
+// wherever they stand.
+func plainURL(s string) bool {
+	for i := range len(s) {
+		if !isPlain[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+var isPlain = func() (set [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:" {
+		set[c] = true
+	}
+	return set
+}()
+
+// foreignTo says what in a text no URL has, or "".
+func foreignTo(url string) string {
+	if !utf8.ValidString(url) {
+		return "the endpoint is no valid UTF-8"
+	}
+	for i, r := range url {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
+			return fmt.Sprintf("the endpoint has a space or control character at byte %d", i+1)
+		}
+	}
+	if strings.Contains(url, "#") {
+		return "the endpoint has a fragment (#…), which is never sent"
+	}
+	return ""
 }
 
 func isScheme(s string) bool {

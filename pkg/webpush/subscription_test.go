@@ -427,3 +427,64 @@ func recipientKeys(s *Subscription) [2]string {
 	}
 	return [2]string{encode64(r.P256DH()), encode64(r.Auth())}
 }
+
+// FuzzPlainSubscription: what the short way takes, it takes as encoding/json does.
+func FuzzPlainSubscription(f *testing.F) {
+	good := subscriptionJSON(mozillaEndpoint, rfcP256DH, rfcAuth)
+	for _, s := range []string{
+		good, good + "\n", strings.ReplaceAll(good, ":", ": "), strings.Replace(good, `,"keys"`, `,"expirationTime":null,"keys"`, 1),
+		`{"endpoint":"https://h/a//b?c=%7e#","keys":{"auth":"` + rfcAuth + `","p256dh":"` + rfcP256DH + `"}}`,
+		`{"endpoint":"","keys":{"p256dh":"-","auth":"="}}`, `{"endpoint": "https://[::1]:8443//a:b", "expirationTime": null, "keys": {"p256dh": "` + rfcP256DH + `", "auth": "` + rfcAuth + `"}} `,
+	} {
+		if _, _, _, ok := plainSubscription([]byte(s)); !ok {
+			f.Fatalf("the short way does not take %s", s)
+		}
+		f.Add([]byte(s))
+	}
+	f.Add([]byte(`{"endpoint":"https://h/\u0041","keys":{"p256dh":"","auth":""}}`))
+	f.Add([]byte(good + "}"))
+	f.Add([]byte(`{"endpoint":"https://h","keys":{"p256dh":"","auth":""}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, _, _, ok := plainSubscription(data); !ok {
+			return
+		}
+		got, err := ParseSubscription(data)
+		want, wantErr := parseSubscription(data)
+		if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+			t.Fatalf("%s: %v, want %v", data, err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		a, _ := got.MarshalJSON()
+		b, _ := want.MarshalJSON()
+		if !bytes.Equal(a, b) || got.secrets().url != want.secrets().url || got.loopback != want.loopback || got.service != want.service {
+			t.Fatalf("%s: %s %+v, want %s %+v", data, a, got.secrets().url, b, want.secrets().url)
+		}
+	})
+}
+
+// FuzzPlainURL: an endpoint in plain characters has the URL that it has by the
+// general rules.
+func FuzzPlainURL(f *testing.F) {
+	f.Add("https://h/a/b")
+	f.Add("https://h//a:b")
+	f.Add("https://h")
+	f.Add("HTTP://H.:80/../.")
+	f.Fuzz(func(t *testing.T, endpoint string) {
+		if !plainURL(endpoint) || foreignTo(endpoint) != "" {
+			if plainURL(endpoint) {
+				t.Fatalf("%q is taken for plain: %s", endpoint, foreignTo(endpoint))
+			}
+			return
+		}
+		s, err := newEndpoint(endpoint)
+		if err != nil {
+			return
+		}
+		u := s.secrets().url
+		if want := endpoint[strings.Index(endpoint, "://")+3:]; "//"+want != "//"+u.Host+u.RequestURI() && want+"/" != u.Host+u.RequestURI() && u.Opaque != "//"+want {
+			t.Fatalf("%q is sent to %s%s, opaque %q", endpoint, u.Host, u.RequestURI(), u.Opaque)
+		}
+	})
+}
