@@ -122,3 +122,40 @@ func ExampleParseSubscription() {
 	// subscription at https://push.example.net
 	// keys.p256dh is missing
 }
+
+// Any source, such as the rows of a database, and any sink, such as a deletion
+// from it.
+func ExampleClient_SendAll() {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/2" {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	defer service.Close()
+
+	rows := []string{"/1", "/2", "not a path", "/4"}
+	jobs := func(yield func(webpush.Job, error) bool) {
+		for id, path := range rows {
+			sub, err := webpush.NewSubscription(service.URL+path, "", "")
+			if !yield(webpush.Job{Subscription: sub, Value: id}, err) { // an error is a result of its own
+				return
+			}
+		}
+	}
+	var gone []any
+	counts := make(map[webpush.Class]int)
+	client := new(webpush.Client)
+	for result := range client.SendAll(context.Background(), jobs, webpush.BulkOptions{}) {
+		counts[result.Class]++
+		if result.Class == webpush.ClassGone {
+			gone = append(gone, result.Job.Value)
+		}
+	}
+	fmt.Println(counts)
+	fmt.Println("delete the rows", gone)
+	// Output:
+	// map[delivered:2 gone:1 invalid:1]
+	// delete the rows [1]
+}
