@@ -153,6 +153,40 @@ func BenchmarkSendAll(b *testing.B) {
 	}
 }
 
+// BenchmarkSendAllFarAway sends to a service that takes 100 ms for each
+// message. It reports the share that was reached of what the concurrency
+// allows, which is concurrency / 100 ms.
+func BenchmarkSendAllFarAway(b *testing.B) {
+	const latency = 100 * time.Millisecond
+	for _, concurrency := range []int{64, 256, 512} {
+		b.Run(fmt.Sprint(concurrency), func(b *testing.B) {
+			url, transport := startSink(b, latency)
+			hc, err := NewHTTPClient(transport)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := concurrency * 50
+			records := benchRecords(b, url, n)
+			c := &Client{Key: testKey(b), Subject: "mailto:ops@example.com", HTTP: hc}
+			var took time.Duration
+			sent := 0
+			for b.Loop() {
+				start := time.Now()
+				for r := range c.SendAll(b.Context(), recordJobs(records, Message{Payload: make([]byte, 100)}), BulkOptions{Concurrency: concurrency}) {
+					if r.Err != nil {
+						b.Fatal(r.Err)
+					}
+					sent++
+				}
+				took += time.Since(start)
+			}
+			b.ReportMetric(float64(sent)/took.Seconds(), "messages/s")
+			b.ReportMetric(100*float64(sent)/took.Seconds()/(float64(concurrency)/latency.Seconds()), "%-of-limit")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 func BenchmarkParseSubscription(b *testing.B) {
 	records := benchRecords(b, "https://updates.push.services.mozilla.com", 1)
 	b.ReportAllocs()
