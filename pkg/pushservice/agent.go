@@ -17,7 +17,11 @@ type agent struct {
 	id   string
 	subs map[string]*subscription // those that did not expire, by channel id
 	on   *attachment
+	// forgotten is true when the store does not know it any more.
+	forgotten bool
 }
+
+func newAgent(id string) *agent { return &agent{id: id, subs: make(map[string]*subscription)} }
 
 // attachment is a connection of a user agent, whatever channel it came by.
 type attachment struct {
@@ -66,7 +70,7 @@ func (st *store) attach(id string) *attachment {
 	defer st.mu.Unlock()
 	a := st.agents[id]
 	if a == nil {
-		a = &agent{id: newAgentID(), subs: make(map[string]*subscription)}
+		a = newAgent(newAgentID())
 	} else if a.on != nil {
 		a.on.end(errReplaced)
 	}
@@ -95,6 +99,7 @@ func (st *store) detach(at *attachment) {
 
 // forget drops a user agent.
 func (st *store) forget(a *agent, cause error) {
+	a.forgotten = true
 	delete(st.agents, a.id)
 	if a.on != nil {
 		a.on.end(cause)
@@ -155,16 +160,16 @@ func (st *store) register(at *attachment, channel string, key vapid.PublicKey) (
 }
 
 // unregister ends a subscription of the user agent and reports whether there
-// was one.
-func (st *store) unregister(at *attachment, channel string) bool {
+// was one. The error is that this could not be stored.
+func (st *store) unregister(at *attachment, channel string) (known bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sub := at.agent.subs[channel]
 	if sub == nil {
-		return false
+		return false, nil
 	}
 	st.expire(sub)
-	return true
+	return true, st.settle()
 }
 
 // next takes up to n messages that wait for the user agent and were not taken

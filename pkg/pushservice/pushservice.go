@@ -128,9 +128,9 @@ type Options struct {
 	NewReceiver func() (Receiver, error)
 }
 
-// Service is a push service that keeps everything in memory. It is an
-// [http.Handler] and safe for concurrent use. The methods are what the routes
-// under /api do; their errors are all of type [*Error] unless said otherwise.
+// Service is a push service. It is an [http.Handler] and safe for concurrent
+// use. The methods are what the routes under /api do; their errors are all of
+// type [*Error] unless said otherwise.
 type Service struct {
 	origin  string
 	maxBody int
@@ -145,7 +145,29 @@ type Service struct {
 	newReceiver func() (Receiver, error)
 }
 
-// New returns a service without subscriptions.
+// Open returns a service that keeps its subscriptions, the user agents that have
+// them, messages and receipts in a folder, which is made if it is not there, and
+// goes on with what is there. Only subscriptions of the routes of
+// web-push-testing, faults and the list of requests are not kept. Endpoints
+// begin with the origin, which must be the same again for them to be of use.
+//
+// What was answered with success is there again when the process was killed at
+// any moment after that; when the machine's power fails, the last of it may not
+// be. What cannot be stored, for example on a full disk, is refused with 503 and
+// autopush's error number 201.
+//
+// One service at a time can have the folder; its files are readable by their
+// owner only. [Service.Close] must be called. The error is a [*DataError].
+func Open(dir string, o Options) (*Service, error) {
+	s := New(o)
+	if err := openJournal(s.store, dir, s.logger); err != nil {
+		return nil, err
+	}
+	s.store.list() // drops messages whose TTL ended meanwhile
+	return s, nil
+}
+
+// New returns a service without subscriptions, which keeps everything in memory.
 func New(o Options) *Service {
 	orDefault := func(n *int, value int) {
 		if *n <= 0 {
@@ -188,8 +210,17 @@ func New(o Options) *Service {
 }
 
 // Close ends the connections of user agents by WebSocket and waits for them,
-// and refuses new ones. What else the service does goes on.
-func (s *Service) Close() { s.sockets.close() }
+// and refuses new ones. After [Open] it also ends what the service does, as
+// nothing is stored any more; the error is that something could not be stored.
+// After [New] there is no error, and what else the service does goes on. More
+// calls do nothing but return the same.
+func (s *Service) Close() error {
+	s.sockets.close()
+	if s.store.journal == nil {
+		return nil
+	}
+	return s.store.journal.close()
+}
 
 // Disconnect ends the connections of user agents by WebSocket, as a network
 // would that fails. They may connect again.

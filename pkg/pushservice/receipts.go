@@ -26,7 +26,8 @@ type receipt struct {
 
 // receipts is a receipt subscription (RFC 8030 section 5.1).
 type receipts struct {
-	path string
+	path  string
+	store *store
 
 	mu   sync.Mutex
 	seq  uint64
@@ -34,6 +35,9 @@ type receipts struct {
 	more chan struct{} // closed when there is one more
 }
 
+func newReceipts(st *store) *receipts { return &receipts{store: st, more: make(chan struct{})} }
+
+// add is called with the store's lock held.
 func (rs *receipts) add(message string, status int) {
 	if rs == nil {
 		return
@@ -44,7 +48,9 @@ func (rs *receipts) add(message string, status int) {
 	if len(rs.list) >= maxReceipts {
 		rs.list = rs.list[1:]
 	}
-	rs.list = append(rs.list, receipt{rs.seq, message, status})
+	r := receipt{rs.seq, message, status}
+	rs.list = append(rs.list, r)
+	rs.store.note(writeReceipt(rs.path, r))
 	close(rs.more)
 	rs.more = make(chan struct{})
 }
@@ -102,9 +108,13 @@ func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
 	if len(st.receipts) >= st.maxSubscriptions {
 		return nil, full("Too many receipt subscriptions", "there are %d; send the Link of an earlier answer with the next message", len(st.receipts))
 	}
-	rs := &receipts{path: "/r/" + random(tokenSize), more: make(chan struct{})}
-	st.receipts[rs.path] = rs
-	return rs, nil
+	rs := newReceipts(st)
+	rs.path = "/r/" + random(tokenSize)
+	err := st.first(writeReceipts(rs.path), func() error {
+		st.receipts[rs.path] = rs
+		return nil
+	})
+	return rs, err
 }
 
 // serveReceipts is a long poll as that of messages, where RFC 8030 section 6.3

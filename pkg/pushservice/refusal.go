@@ -20,6 +20,7 @@ const (
 	errnoTTL         = 111
 	errnoTopic       = 113
 	errnoTTLNegative = 114
+	errnoStorage     = 201
 )
 
 // moreInfo is the constant value of the member more_info in autopush.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -29,6 +30,9 @@ type ServerOptions struct {
 	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
 	// with TLS.
 	CertificatePEM, KeyPEM []byte
+	// Dir is the folder in which the service keeps its data, as [Open] says;
+	// empty keeps everything in memory.
+	Dir string
 	// Options are those of the service.
 	Options Options
 }
@@ -57,7 +61,7 @@ const (
 )
 
 // Start makes a service and serves it until [Server.Close]. The error says what
-// is wrong with the options, or is that of listening.
+// is wrong with the options, or is that of listening or a [*DataError].
 func Start(o ServerOptions) (*Server, error) {
 	if o.Options.Origin != "" {
 		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
@@ -77,16 +81,22 @@ func Start(o ServerOptions) (*Server, error) {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
+	service := New(o.Options)
+	if o.Dir != "" {
+		if service, err = Open(o.Dir, o.Options); err != nil {
+			return nil, err
+		}
+	}
 	l, err := net.Listen("tcp", o.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen: %w", err)
+		return nil, errors.Join(fmt.Errorf("cannot listen: %w", err), service.Close())
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		URL:     "http://" + net.JoinHostPort(host, port),
-		Service: New(o.Options),
+		Service: service,
 		cancel:  cancel,
 		served:  make(chan struct{}),
 	}
@@ -118,7 +128,7 @@ func Start(o ServerOptions) (*Server, error) {
 		if err != nil {
 			cancel()
 			_ = l.Close()
-			return nil, err
+			return nil, errors.Join(err, service.Close())
 		}
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		pool := x509.NewCertPool()
@@ -148,14 +158,15 @@ func (s *Server) CA() []byte { return append([]byte(nil), s.ca...) }
 // no proxy, and returns redirects as answers instead of following them.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Close ends the long polls and the connections of user agents, waits up to 5 seconds for other requests, and then
-// closes their connections. The error is that this was necessary. More calls do
-// nothing but return the same.
+// Close ends the long polls and the connections of user agents, waits up to 5
+// seconds for other requests, and then closes their connections. The error is
+// that this was necessary, or that of [Service.Close]. More calls do nothing but
+// return the same.
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.cancel()
 		s.client.CloseIdleConnections()
-		s.Service.Close()
+		s.Service.sockets.close()
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if err := s.http.Shutdown(ctx); err != nil {
@@ -163,6 +174,7 @@ func (s *Server) Close() error {
 			_ = s.http.Close()
 		}
 		<-s.served
+		s.err = errors.Join(s.err, s.Service.Close())
 	})
 	return s.err
 }

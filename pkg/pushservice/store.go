@@ -81,6 +81,12 @@ type store struct {
 	receipts map[string]*receipts
 	kept     int // texts of web-push-testing
 
+	// journal keeps what happens here over restarts, or is nil. What it has to
+	// write first, subscriptions and messages, are so many.
+	journal       *journal
+	subscriptions int
+	messages      int
+
 	// path makes that of an endpoint.
 	path func(restricted bool) string
 }
@@ -152,14 +158,30 @@ func (st *store) insert(sub *subscription) (Subscription, error) {
 
 // add takes up a subscription and gives it an id and a path if it has none.
 func (st *store) add(sub *subscription) (Subscription, error) {
-	if len(st.live) >= st.maxSubscriptions {
-		return Subscription{}, full("Too many subscriptions", "there are %d, the most that this service has", len(st.live))
+	if n := len(st.live) + st.subscriptions; n >= st.maxSubscriptions {
+		return Subscription{}, full("Too many subscriptions", "there are %d, the most that this service has", n)
 	}
 	if sub.ID == "" {
 		sub.ID, sub.Path = random(idSize), st.path(!sub.Key.IsZero())
 	}
 	sub.Created = now()
-	st.put(sub)
+	if sub.receiver != nil { // a test's
+		st.put(sub)
+		return sub.Subscription, nil
+	}
+	st.subscriptions++
+	err := st.first(writeSubscription(sub), func() error {
+		if sub.agent != nil && sub.agent.forgotten {
+			st.note(writeExpired(sub.ID, sub.ID))
+			return errReset
+		}
+		st.put(sub)
+		return nil
+	})
+	st.subscriptions--
+	if err != nil {
+		return Subscription{}, err
+	}
 	return sub.Subscription, nil
 }
 
@@ -188,7 +210,10 @@ func (st *store) unsubscribe(id string) error {
 		// learns it from its new id.
 		st.forget(a, errReset)
 	}
-	return nil
+	if sub.receiver != nil {
+		return nil
+	}
+	return st.settle()
 }
 
 // expire ends a subscription.
@@ -204,13 +229,16 @@ func (st *store) expire(sub *subscription) {
 	}
 	sub.waiters = nil
 	st.live = slices.DeleteFunc(st.live, func(s *subscription) bool { return s == sub })
+	forgotten := ""
 	if st.expired = append(st.expired, sub); len(st.expired) > st.maxSubscriptions {
 		oldest := st.expired[0]
 		st.expired = slices.Delete(st.expired, 0, 1)
 		delete(st.byID, oldest.ID)
 		delete(st.byPath, oldest.Path)
 		st.kept -= len(oldest.texts)
+		forgotten = oldest.ID
 	}
+	st.note(writeExpired(sub.ID, forgotten))
 }
 
 // find returns a subscription that did not expire.
@@ -268,16 +296,22 @@ const (
 )
 
 func (st *store) drop(sub *subscription, outcome int, which func(*message) bool) {
+	var ids []string
 	sub.messages = slices.DeleteFunc(sub.messages, func(m *message) bool {
 		if !which(m) {
 			return false
 		}
 		delete(st.waiting, m.ID)
+		ids = append(ids, m.ID)
 		if outcome != replacedMessage {
 			m.receipt.add("/m/"+m.ID, outcome)
 		}
 		return true
 	})
+	// What replaces a message was written together with its end.
+	if len(ids) > 0 && outcome != replacedMessage {
+		st.note(writeDropped(ids))
+	}
 }
 
 // accept gives m its ID, Seq and Time and hands it to who is waiting for it. It
@@ -292,19 +326,34 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 	}
 	st.prune(sub)
 	sameTopic := func(old *message) bool { return m.Topic != "" && old.Topic == m.Topic }
-	if m.TTL > 0 && len(st.waiting) >= st.maxMessages && !slices.ContainsFunc(sub.messages, sameTopic) {
+	if m.TTL > 0 && len(st.waiting)+st.messages >= st.maxMessages && !slices.ContainsFunc(sub.messages, sameTopic) {
 		for _, other := range st.live {
 			st.prune(other)
 		}
-		if n := len(st.waiting); n >= st.maxMessages {
+		if n := len(st.waiting) + st.messages; n >= st.maxMessages {
 			return m, full("Too many messages", "%d wait to be received, the most that this service keeps", n)
 		}
 	}
-	// RFC 8030 section 5.4: the new message is one of its own, the old one and
-	// its resource are gone.
-	st.drop(sub, replacedMessage, sameTopic)
 	sub.seq++
 	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
+	expires := time.Now().Add(m.TTL)
+	st.messages++
+	err = st.first(writeMessage(id, m, expires, rs), func() error {
+		if sub.expired {
+			return gone()
+		}
+		// RFC 8030 section 5.4: the new message is one of its own, the old one
+		// and its resource are gone.
+		st.drop(sub, replacedMessage, sameTopic)
+		st.publish(sub, m, expires, rs)
+		return nil
+	})
+	st.messages--
+	return m, err
+}
+
+// publish hands the message to who is waiting for it and keeps it.
+func (st *store) publish(sub *subscription, m Message, expires time.Time, rs *receipts) {
 	handed := false
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
 		if m.Seq <= w.after {
@@ -322,15 +371,18 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 		}
 		rs.add("/m/"+m.ID, outcome)
 	} else {
-		st.accepted++
-		kept := &message{Message: m, owner: sub, expires: time.Now().Add(m.TTL), order: st.accepted, receipt: rs}
-		sub.messages = append(sub.messages, kept)
-		st.waiting[m.ID] = kept
+		st.keep(&message{Message: m, owner: sub, expires: expires, receipt: rs})
 	}
 	if sub.agent != nil && sub.agent.on != nil {
 		sub.agent.on.offer(sub, m)
 	}
-	return m, nil
+}
+
+func (st *store) keep(m *message) {
+	st.accepted++
+	m.order = st.accepted
+	m.owner.messages = append(m.owner.messages, m)
+	st.waiting[m.ID] = m
 }
 
 func (st *store) ack(id string) error {
@@ -344,7 +396,7 @@ func (st *store) ack(id string) error {
 		return notFound("No such message", "it was acknowledged, cancelled or replaced, has expired, or never was")
 	}
 	st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
-	return nil
+	return st.settle()
 }
 
 func (st *store) receive(ctx context.Context, id string, after uint64, wait time.Duration) ([]Message, error) {

@@ -306,8 +306,14 @@ func (c *socket) unregister(ctx context.Context, m fromAgent) error {
 	if !channelForm.MatchString(m.Channel) {
 		return protocol("channelID is no UUID in lower case with dashes")
 	}
-	c.log("unregister", "channel", m.Channel, "code", m.Code, "known", c.service.store.unregister(c.at, m.Channel))
-	return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": http.StatusOK})
+	known, err := c.service.store.unregister(c.at, m.Channel)
+	status := http.StatusOK
+	if err != nil {
+		status = http.StatusInternalServerError
+		c.log("unregister failed", "channel", m.Channel, "reason", err.Error())
+	}
+	c.log("unregister", "channel", m.Channel, "code", m.Code, "known", known)
+	return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": status})
 }
 
 // ack takes messages off the store, whatever the user agent could do with them,

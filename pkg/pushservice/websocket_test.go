@@ -29,7 +29,7 @@ func listen(t testing.TB, s *pushservice.Service) string {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return server.URL
 }
 

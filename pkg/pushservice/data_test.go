@@ -1,0 +1,566 @@
+package pushservice_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// TestMain is a push service itself when it is run as a child; see startChild.
+func TestMain(m *testing.M) {
+	options := os.Getenv("PUSHSERVICE_TEST_SERVE")
+	if options == "" {
+		os.Exit(m.Run())
+	}
+	var o childOptions
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
+		panic(err)
+	}
+	server, err := pushservice.Start(pushservice.ServerOptions{Dir: o.Dir, Addr: o.Addr, Options: pushservice.Options{
+		Origin: o.Origin, MaxMessages: 100_000, MaxSubscriptions: 100_000,
+	}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(server.URL)
+	// Until it is killed, or its parent is.
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if err := server.Close(); err != nil {
+		panic(err)
+	}
+}
+
+type childOptions struct{ Dir, Addr, Origin string }
+
+// child is a push service in a process of its own.
+type child struct {
+	url   string
+	c     *exec.Cmd
+	stdin io.Closer
+}
+
+func startChild(t testing.TB, o childOptions) *child {
+	t.Helper()
+	b, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "PUSHSERVICE_TEST_SERVE="+string(b))
+	c.Stderr = os.Stderr
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the child has not started: %v", err)
+	}
+	return &child{strings.TrimSpace(line), c, stdin}
+}
+
+// kill is SIGKILL.
+func (c *child) kill() {
+	_ = c.c.Process.Kill()
+	_ = c.c.Wait()
+}
+
+func open(t testing.TB, dir string, o pushservice.Options) *pushservice.Service {
+	t.Helper()
+	s, err := pushservice.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func closeService(t testing.TB, s *pushservice.Service) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpen: all that was there is there again.
+func TestOpen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b?#%", "data")
+	s := open(t, dir, pushservice.Options{MaxSubscriptions: 4})
+	key := generateKey(t)
+	restricted, plain, ended := subscribe(t, s, key.PublicKey()), subscribe(t, s, vapid.PublicKey{}), subscribe(t, s, vapid.PublicKey{})
+	body := aes128gcmBody(t, 4096, point(t), 17)
+	for _, header := range [][]string{{"Topic", "news"}, {"Topic", "news", "Urgency", "high"}, {"TTL", "86400"}, {"TTL", "0"}, {"Topic", "other"}} {
+		r := request(plain.Path, body)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		if w := do(s, r); w.Code != 201 {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+	}
+	legacy := request(plain.Path, make([]byte, 40))
+	legacy.Header.Set("Content-Encoding", "aesgcm")
+	legacy.Header.Set("Encryption", `salt="`+encode(make([]byte, 16))+`"`)
+	legacy.Header.Set("Crypto-Key", "dh="+encode(point(t)))
+	if w := do(s, legacy); w.Code != 201 {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	acknowledged := send(t, s, plain.Path)
+	call(t, s, "DELETE", "/m/"+acknowledged, "", 204)
+	lost := send(t, s, ended.Path)
+	if err := s.Unsubscribe(ended.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantSubs, want := s.Subscriptions(), receive(t, s, plain.ID, 0)
+	if len(wantSubs) != 2 || len(want) != 4 {
+		t.Fatalf("%d subscriptions, %d messages", len(wantSubs), len(want))
+	}
+	closeService(t, s)
+	closeService(t, s)
+	wantError(t, do(s, request(plain.Path, nil)), 503, 201, "Storage failed: the push service stops")
+
+	s = open(t, dir, pushservice.Options{MaxSubscriptions: 4})
+	if got := s.Subscriptions(); !slices.Equal(got, wantSubs) {
+		t.Errorf("subscriptions are\n%+v, want\n%+v", got, wantSubs)
+	}
+	got := receive(t, s, plain.ID, 0)
+	if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); a != b {
+		t.Errorf("messages are\n%s, want\n%s", a, b)
+	}
+	for _, id := range []string{acknowledged, lost} {
+		call(t, s, "DELETE", "/m/"+id, "", 404)
+	}
+	wantError(t, do(s, request(ended.Path, nil)), 410, 106, "No such subscription: it has expired")
+	if w := do(s, request(restricted.Path, nil)); w.Code != 401 {
+		t.Errorf("status %d without a token", w.Code)
+	}
+	// The numbers go on where they were, those of messages that were not kept
+	// included.
+	id := send(t, s, plain.Path)
+	list := receive(t, s, plain.ID, 0)
+	if last := list[len(list)-1]; last.ID != id || last.Seq != 8 {
+		t.Errorf("the next message is %q with seq %d, want %q with 8", last.ID, last.Seq, id)
+	}
+	// Expired subscriptions are forgotten in the end, as without a folder.
+	for range 4 {
+		if err := s.Unsubscribe(subscribe(t, s, vapid.PublicKey{}).ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeService(t, s)
+	s = open(t, dir, pushservice.Options{MaxSubscriptions: 4})
+	wantError(t, do(s, request(ended.Path, nil)), 404, 102, "Invalid token: no subscription has this endpoint")
+
+	if runtime.GOOS == "windows" {
+		return
+	}
+	closeService(t, s)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v, %v", info.Mode(), err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s is %v, %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
+// TestOpenReceipts: what became of messages is told after a restart, that the
+// TTL of one ended in between, too.
+func TestOpenReceipts(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, pushservice.Options{})
+	sub := subscribe(t, s, vapid.PublicKey{})
+	link := ""
+	post := func(ttl string) string {
+		r := request(sub.Path, nil)
+		r.Header.Set("Prefer", "respond-async")
+		r.Header.Set("TTL", ttl)
+		if link != "" {
+			r.Header.Set("Link", link)
+		}
+		w := do(s, r)
+		if w.Code != 202 {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		link = w.Header().Get("Link")
+		return strings.TrimPrefix(w.Header().Get("Location"), origin)
+	}
+	acknowledged := post("60")
+	call(t, s, "DELETE", acknowledged, "", 204)
+	late, ended := post("60"), post("1")
+	closeService(t, s)
+	age(t, dir)
+
+	s = open(t, dir, pushservice.Options{})
+	path, _, _ := strings.Cut(strings.TrimPrefix(link, "<"+origin), ">")
+	call(t, s, "DELETE", late, "", 204)
+	want := `{"receipts":[{"seq":1,"message":"` + acknowledged + `","status":204},{"seq":2,"message":"` + ended +
+		`","status":410},{"seq":3,"message":"` + late + `","status":204}]}`
+	if got := call(t, s, "GET", path, "", 200); got != want {
+		t.Errorf("receipts are\n%s, want\n%s", got, want)
+	}
+	closeService(t, s)
+	s = open(t, dir, pushservice.Options{})
+	if got := call(t, s, "GET", path, "", 200); got != want {
+		t.Errorf("once more receipts are\n%s, want\n%s", got, want)
+	}
+	post("60") // its Link is good still
+}
+
+// database opens the file of a service that is closed, for one execute.
+func database(t testing.TB, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "push-service.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func execute(t testing.TB, db *sql.DB, query string) {
+	t.Helper()
+	if _, err := db.Exec(query); err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+}
+
+// age makes the messages of TTL 1 two seconds older.
+func age(t testing.TB, dir string) {
+	execute(t, database(t, dir), "UPDATE messages SET expires = expires - 2000 WHERE ttl = 1")
+}
+
+// TestOpenExpired: messages whose TTL has ended are removed from the file, at
+// the start and while the service runs.
+func TestOpenExpired(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, pushservice.Options{})
+	sub := subscribe(t, s, vapid.PublicKey{})
+	send(t, s, sub.Path, "TTL", "1")
+	closeService(t, s)
+	age(t, dir)
+	s = open(t, dir, pushservice.Options{})
+	closeService(t, s)
+	rows := func() (n int) {
+		db := database(t, dir)
+		defer db.Close()
+		if err := db.QueryRow("SELECT count(*) FROM messages").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := rows(); n != 0 {
+		t.Errorf("%d messages after the start", n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, dir, pushservice.Options{})
+		send(t, s, sub.Path, "TTL", "1")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := rows(); n != 0 {
+		t.Errorf("%d messages after two minutes", n)
+	}
+}
+
+// TestOpenProblems: what cannot be used is told, and stays as it is.
+func TestOpenProblems(t *testing.T) {
+	garbage := func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "push-service.db"), []byte(strings.Repeat("garbage ", 4096)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(t *testing.T, dir string) {
+		s := open(t, dir, pushservice.Options{})
+		sub := subscribe(t, s, vapid.PublicKey{})
+		for range 20 {
+			if w := do(s, request(sub.Path, aes128gcmBody(t, 4096, point(t), 4010))); w.Code != 201 {
+				t.Fatal(w.Code)
+			}
+		}
+		closeService(t, s)
+	}
+	for name, c := range map[string]struct {
+		prepare    func(t *testing.T, dir string)
+		text, hint string
+	}{
+		"garbage": {func(t *testing.T, dir string) { garbage(dir) }, "it is damaged: ", "move it away"},
+		"cut off": {func(t *testing.T, dir string) {
+			fill(t, dir)
+			if err := os.Truncate(filepath.Join(dir, "push-service.db"), 40_000); err != nil {
+				t.Fatal(err)
+			}
+		}, "it is damaged: ", "move it away"},
+		"zeros in the middle": {func(t *testing.T, dir string) {
+			fill(t, dir)
+			f, err := os.OpenFile(filepath.Join(dir, "push-service.db"), os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(make([]byte, 20_000), 20_000); err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+		}, "it is damaged: ", "move it away"},
+		"a key that is none": {func(t *testing.T, dir string) {
+			fill(t, dir)
+			execute(t, database(t, dir), "UPDATE subscriptions SET key = x'04'")
+		}, "it is damaged: an application server key: the key has 1 byte, expected 65", "move it away"},
+		"another program's": {func(t *testing.T, dir string) {
+			execute(t, database(t, dir), "CREATE TABLE songs (title TEXT)")
+		}, "it is the database of another program", "name another folder"},
+		"newer": {func(t *testing.T, dir string) {
+			fill(t, dir)
+			execute(t, database(t, dir), "PRAGMA user_version = 99")
+		}, "it was written by a newer version: its schema is 99, this one knows 1", "use the newer version, or name another folder"},
+		"in use": {func(t *testing.T, dir string) { open(t, dir, pushservice.Options{}) },
+			"another push service uses it", "stop that one, or name another folder"},
+		"in use by another process": {func(t *testing.T, dir string) { startChild(t, childOptions{Dir: dir}) },
+			"another push service uses it", "stop that one, or name another folder"},
+		"a folder in its place": {func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, "push-service.db"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "is a directory", "name a folder that you may write to"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c.prepare(t, dir)
+			s, err := pushservice.Open(dir, pushservice.Options{})
+			if err == nil {
+				_ = s.Close()
+			}
+			var e *pushservice.DataError
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.text) || !strings.Contains(e.Hint(), c.hint) || !strings.HasPrefix(e.Path, dir) {
+				t.Errorf("error is %v, %+v", err, e)
+			}
+		})
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pushservice.Start(pushservice.ServerOptions{Dir: file}); err == nil || !strings.Contains(err.Error(), file+": ") {
+		t.Errorf("a file for a folder: %v", err)
+	}
+	// Start gives the folder back when it cannot listen.
+	dir := t.TempDir()
+	if _, err := pushservice.Start(pushservice.ServerOptions{Dir: dir, Addr: "127.0.0.1:99999"}); err == nil {
+		t.Error("it listens at a port that is none")
+	}
+	open(t, dir, pushservice.Options{})
+}
+
+// TestFull: on a full disk messages are refused, those that are there stay, and
+// what was acknowledged is written as soon as there is room.
+func TestFull(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, pushservice.Options{})
+	sub := subscribe(t, s, vapid.PublicKey{})
+	first := send(t, s, sub.Path)
+	limit := func(pages int) {
+		t.Helper()
+		if err := pushservice.LimitData(s, pages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(40)
+	body := aes128gcmBody(t, 4096, point(t), 4010)
+	n := 0
+	var w *httptest.ResponseRecorder
+	for ; n < 100; n++ {
+		if w = do(s, request(sub.Path, body)); w.Code != 201 {
+			break
+		}
+	}
+	wantError(t, w, 503, 201, "Storage failed: database or disk is full (13)")
+	if w.Header().Get("Retry-After") != "120" {
+		t.Errorf("headers are %v", w.Header())
+	}
+	if got := len(receive(t, s, sub.ID, 0)); got != n+1 || n == 0 {
+		t.Errorf("%d messages are there, want %d", got, n+1)
+	}
+	for range 1000 {
+		if w = do(s, httptest.NewRequest("POST", "/api/subscriptions", nil)); w.Code != 201 {
+			break
+		}
+	}
+	wantError(t, w, 503, 201, "Storage failed: database or disk is full (13)")
+	limit(1000)
+	send(t, s, sub.Path)
+	call(t, s, "DELETE", "/m/"+first, "", 204)
+	closeService(t, s)
+	s = open(t, dir, pushservice.Options{})
+	if got := len(receive(t, s, sub.ID, 0)); got != n+1 {
+		t.Errorf("%d messages are there again, want %d", got, n+1)
+	}
+}
+
+// TestKilled kills a push service while messages are sent and acknowledged,
+// again and again: what was accepted is delivered, and what was acknowledged
+// does not come again.
+func TestKilled(t *testing.T) {
+	const rounds, senders = 6, 8
+	dir := t.TempDir()
+	o := childOptions{Dir: dir, Origin: "http://127.0.0.1:1"}
+	var (
+		mu         sync.Mutex
+		accepted   = make(map[string]bool) // the ids of messages that were answered with 201
+		done       = make(map[string]bool) // that were acknowledged, answered with 204
+		asked      = make(map[string]bool) // that may be
+		subs       []string                // paths
+		subIDs     []string
+		enoughLeft int
+		enough     chan struct{}
+	)
+	for round := range rounds {
+		c := startChild(t, o)
+		enough = make(chan struct{})
+		enoughLeft = 1 + rand.IntN(300)
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+		post := func(method, path string) (*http.Response, []byte) {
+			r, err := http.NewRequest(method, c.url+path, nil)
+			if err != nil {
+				t.Error(err)
+				return nil, nil
+			}
+			r.Header.Set("TTL", "600")
+			answer, err := client.Do(r)
+			if err != nil {
+				return nil, nil // it was killed
+			}
+			defer answer.Body.Close()
+			b, err := io.ReadAll(answer.Body)
+			if err != nil {
+				return nil, nil
+			}
+			return answer, b
+		}
+		var wg sync.WaitGroup
+		for range senders {
+			wg.Go(func() {
+				answer, b := post("POST", "/api/subscriptions")
+				if answer == nil {
+					return
+				}
+				var sub struct{ ID, Endpoint string }
+				if err := json.Unmarshal(b, &sub); err != nil || answer.StatusCode != 201 {
+					t.Errorf("subscribing: %d %s", answer.StatusCode, b)
+					return
+				}
+				path := strings.TrimPrefix(sub.Endpoint, o.Origin)
+				mu.Lock()
+				subs, subIDs = append(subs, path), append(subIDs, sub.ID)
+				mu.Unlock()
+				for i := 0; ; i++ {
+					mu.Lock()
+					target := subs[rand.IntN(len(subs))]
+					mu.Unlock()
+					answer, b := post("POST", target)
+					if answer == nil {
+						return
+					}
+					if answer.StatusCode != 201 {
+						t.Errorf("status %d: %s", answer.StatusCode, b)
+						return
+					}
+					id := answer.Header.Get("Location")[strings.LastIndex(answer.Header.Get("Location"), "/")+1:]
+					mu.Lock()
+					accepted[id] = true
+					if enoughLeft--; enoughLeft == 0 {
+						close(enough)
+					}
+					asked[id] = asked[id] || i%3 == 0
+					mu.Unlock()
+					if i%3 != 0 {
+						continue
+					}
+					if answer, b = post("DELETE", "/m/"+id); answer == nil {
+						return
+					}
+					if answer.StatusCode != 204 {
+						t.Errorf("acknowledging: %d %s", answer.StatusCode, b)
+						return
+					}
+					mu.Lock()
+					done[id] = true
+					mu.Unlock()
+				}
+			})
+		}
+		<-enough
+		c.kill()
+		wg.Wait()
+		client.CloseIdleConnections()
+		if t.Failed() {
+			t.Fatalf("round %d", round)
+		}
+	}
+
+	s := open(t, dir, pushservice.Options{})
+	there := make(map[string]bool)
+	for _, id := range subIDs {
+		list, err := s.Messages(context.Background(), id, 0, 0)
+		if err != nil {
+			t.Errorf("a subscription is lost: %v", err)
+		}
+		seq := uint64(0)
+		for _, m := range list {
+			if there[m.ID] || m.Seq <= seq {
+				t.Errorf("message %s is there twice, or out of order", m.ID)
+			}
+			there[m.ID], seq = true, m.Seq
+		}
+	}
+	for id := range accepted {
+		if !there[id] && !asked[id] {
+			t.Errorf("message %s was accepted and is lost", id)
+		}
+		if there[id] && done[id] {
+			t.Errorf("message %s was acknowledged and is there again", id)
+		}
+	}
+	t.Logf("%d kills, %d messages accepted, %d acknowledged, %d there", rounds, len(accepted), len(done), len(there))
+}
