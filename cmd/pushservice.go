@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +24,7 @@ import (
 type pushServiceOptions struct {
 	listen    string
 	origin    string
+	data      string
 	plain     bool
 	tls       bool
 	tlsCert   string
@@ -55,11 +59,24 @@ Whoever reaches it can read and expire every subscription. It listens on this
 machine only unless --listen says otherwise, and speaks plain HTTP there unless
 --tls is given. It runs until it is interrupted.
 
+Subscriptions and messages are in memory, and gone when it stops. With --data
+they are kept in a folder, and what was answered with 201 is there again even
+when the process was killed; endpoints stay good as long as the port is the same.
+
+--tls makes an authority once, which signs a new certificate at each start. Its
+certificate is push-service-ca.pem, in the folder of --data if there is one, and
+its private key is beside it, push-service-ca-key.pem, readable by you alone; it
+is good for this machine's names only. Programs trust it with --ca-file (webpush
+send, webpush listen), NODE_EXTRA_CA_CERTS, SSL_CERT_FILE or curl --cacert, and
+Firefox by Settings, Certificates, Authorities, Import. Remove both files to have
+another made.
+
 A fault is a list of name=value with commas: status, share (10% or 0.1: of the
 requests), after (requests that are answered first), count (requests in all),
 retry-after, delay, reset, body, subscription. It lasts until the end unless
 count is given.`,
 		Example: `  webpush push-service
+  webpush push-service --data push-data --tls
   webpush push-service --tls --ca-out ca.pem
   webpush push-service --fault status=503,share=10%,retry-after=5
   webpush push-service --as apple
@@ -77,9 +94,10 @@ count is given.`,
 	f.StringVar(&o.origin, "origin", "", "the `URL` under which others reach it, if that differs: scheme://host[:port]")
 	f.Var(&o.as, "as", "take the ways of a push service: "+strings.Join(o.as.allowed, ", ")+" (default strict, with answers that explain)")
 	completeEnum(c, "as", &o.as)
+	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the folder `DIR`, over restarts")
 	inGroup(f, "Flags")
-	f.BoolVar(&o.tls, "tls", false, "serve https, with a certificate and an authority made for this run")
-	f.StringVar(&o.caOut, "ca-out", "", "write that authority's certificate to `FILE` (with --tls; default push-service-ca.pem)")
+	f.BoolVar(&o.tls, "tls", false, "serve https, with a certificate of an authority of its own")
+	f.StringVar(&o.caOut, "ca-out", "", "keep that authority's certificate in `FILE` (with --tls; default push-service-ca.pem, in the folder of --data)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
 	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen")
@@ -102,8 +120,11 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	if o.caOut != "" && (!o.tls || o.tlsCert != "") {
 		return usage("add --tls, without --tls-cert", "--ca-out goes with --tls")
 	}
+	if c.Flags().Changed("data") && o.data == "" {
+		return usage("name a folder, or leave it out", "--data is empty")
+	}
 	if o.caOut == "" {
-		o.caOut = "push-service-ca.pem"
+		o.caOut = filepath.Join(o.data, "push-service-ca.pem")
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
@@ -144,6 +165,7 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	so := pushservice.ServerOptions{
 		Addr: o.listen,
 		TLS:  o.tls || o.tlsCert != "",
+		Dir:  o.data,
 		Options: pushservice.Options{
 			Origin:           o.origin,
 			MaxBody:          o.maxBody,
@@ -164,7 +186,16 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 			return err
 		}
 	}
+	ownCA := o.tls && o.tlsCert == ""
+	if ownCA {
+		if so.AuthorityPEM, err = o.loadAuthority(s); err != nil {
+			return err
+		}
+	}
 	server, err := pushservice.Start(so)
+	if errors.As(err, new(*pushservice.AuthorityError)) {
+		return withHint(within(o.caOut, err), o.otherAuthority())
+	}
 	if err != nil {
 		if strings.Contains(err.Error(), "address already in use") {
 			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
@@ -179,9 +210,15 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	}
 	socket := "ws" + strings.TrimPrefix(server.URL, "http")
 	ca := ""
-	if pem := server.CA(); pem != nil {
-		if err := replaceFile(o.caOut, pem, 0o644); err != nil {
-			return err
+	if ownCA {
+		if len(so.AuthorityPEM) == 0 {
+			// The key first: a certificate without one would be in the way.
+			if err := createFile(o.caKey(), server.AuthorityPEM(), 0o600); err != nil {
+				return err
+			}
+			if err := createFile(o.caOut, server.CA(), 0o644); err != nil {
+				return err
+			}
 		}
 		ca = o.caOut
 	}
@@ -206,7 +243,11 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 			s.note("trust it for sending with: webpush send --ca-file %s", shellWord(ca))
 		}
 	}
-	if host, _, _ := net.SplitHostPort(o.listen); !loopback(host) {
+	host, port, _ := net.SplitHostPort(o.listen)
+	if o.data != "" && o.origin == "" && port == "0" {
+		s.warn("endpoints of earlier runs have another port, and are of no use now", "give it a port that stays, such as --listen 127.0.0.1:8090")
+	}
+	if !loopback(host) {
 		s.warn("whoever reaches "+o.listen+" can read and expire every subscription", "listen at 127.0.0.1 unless others have to reach it")
 	}
 	<-ctx.Done()
@@ -214,6 +255,48 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		s.note("stopping")
 	}
 	return nil
+}
+
+// caKey is the file of the authority's private key.
+func (o *pushServiceOptions) caKey() string {
+	extension := filepath.Ext(o.caOut)
+	return strings.TrimSuffix(o.caOut, extension) + "-key" + extension
+}
+
+// otherAuthority is the way out when the authority's files are of no use.
+func (o *pushServiceOptions) otherAuthority() string {
+	return "--ca-out names other files; to have another authority made, which must be trusted anew: rm " + shellWord(o.caOut) + " " + shellWord(o.caKey())
+}
+
+// loadAuthority reads the authority of an earlier run, if there is one.
+func (o *pushServiceOptions) loadAuthority(s *streams) ([]byte, error) {
+	var pem []byte
+	for _, name := range []string{o.caOut, o.caKey()} {
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return nil, withHint(fmt.Errorf("%s is no file that could keep an authority", name), "--ca-out names another")
+		}
+	}
+	certificate, err := readFile(o.caOut)
+	key, keyErr := readFile(o.caKey())
+	switch none, noKey := errors.Is(err, fs.ErrNotExist), errors.Is(keyErr, fs.ErrNotExist); {
+	case none && noKey:
+		return nil, nil
+	case none && keyErr == nil:
+		return nil, withHint(fmt.Errorf("%s is missing, the certificate of %s", o.caOut, o.caKey()), "--ca-out names other files; to have another authority made: rm "+shellWord(o.caKey()))
+	case err == nil && noKey:
+		return nil, withHint(fmt.Errorf("%s exists, and %s, its private key, is missing", o.caOut, o.caKey()),
+			"--ca-out names other files; to have another authority made, which must be trusted anew: rm "+shellWord(o.caOut))
+	case err != nil:
+		return nil, err
+	case keyErr != nil:
+		return nil, keyErr
+	}
+	if info, err := os.Stat(o.caKey()); err == nil && groupReadable(info) {
+		s.warn(fmt.Sprintf("%s can be read by other users of this machine", o.caKey()), "chmod 600 "+shellWord(o.caKey()))
+	}
+	// The key's file has the certificate, too; that of the other file counts.
+	pem = append(append(pem, key...), '\n')
+	return append(pem, certificate...), nil
 }
 
 // receiver is a user agent's part for the routes of web-push-testing.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,10 @@ func TestPushServiceTLS(t *testing.T) {
 	ca := filepath.Join(dir, "ca.pem")
 	t.Chdir(dir)
 	url, talk, stop := startPushService(t, "--tls", "--ca-out", ca, "--as", "apple")
+	info, err := os.Stat("ca-key.pem")
+	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the authority's key is %v, %v", info, err)
+	}
 	if b, err := os.ReadFile(ca); err != nil || !bytes.Contains(b, []byte("BEGIN CERTIFICATE")) || bytes.Contains(b, []byte("PRIVATE")) {
 		t.Errorf("the authority is %s, %v", b, err)
 	}
@@ -170,5 +175,68 @@ func TestPushServiceTLS(t *testing.T) {
 	}
 	if code := stop(); code != 0 || !strings.HasPrefix(url, "https://127.0.0.1:") || !strings.Contains(talk.String(), "webpush send --ca-file") {
 		t.Errorf("exit %d, %s: %s", code, url, talk)
+	}
+}
+
+// TestPushServiceData: with --data endpoints, messages and the authority are
+// there after a restart.
+func TestPushServiceData(t *testing.T) {
+	t.Chdir(t.TempDir())
+	webpush := func(args ...string) string {
+		t.Helper()
+		var out, talk buffer
+		if code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &talk}, append(args, "--config", os.DevNull)); code != 0 {
+			t.Fatalf("%v: exit %d: %s", args, code, talk.String())
+		}
+		return out.String()
+	}
+	url, _, stop := startPushService(t, "--data", "data", "--tls")
+	ca := filepath.Join("data", "push-service-ca.pem")
+	socket := "wss" + strings.TrimPrefix(url, "https")
+	webpush("gen")
+	ctx, cancel := context.WithCancel(t.Context())
+	said, say := io.Pipe()
+	go func() {
+		run(ctx, &streams{in: strings.NewReader(""), out: io.Discard, err: say},
+			[]string{"listen", "--server", socket, "--ca-file", ca, "--application-server-key", "public_key.pem", "--config", os.DevNull})
+		say.Close()
+	}()
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if strings.Contains(lines.Text(), "wrote the subscription") {
+			cancel()
+		}
+	}
+	cancel()
+	send := func(text string) {
+		t.Helper()
+		webpush("send", "-f", "subscription.json", "--subject", "mailto:ops@example.com", "--ca-file", ca, "-p", text)
+	}
+	send("one")
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	before, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url2, talk, stop := startPushService(t, "--data", "data", "--tls", "--listen", strings.TrimPrefix(url, "https://"))
+	if url2 != url {
+		t.Fatalf("it listens at %s, not at %s", url2, url)
+	}
+	send("two")
+	if got := webpush("listen", "--ca-file", ca, "--count", "2", "--timeout", "20s"); got != "one\ntwo\n" {
+		t.Errorf("listen printed %q\n%s", got, talk.String())
+	}
+	if after, err := os.ReadFile(ca); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the authority is another one, or %v", err)
+	}
+	// A second one with the same folder is refused.
+	var out, problem buffer
+	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, []string{"push-service", "--listen", "127.0.0.1:0", "--data", "data"})
+	if code != 1 || !strings.Contains(problem.String(), "push-service.db: another push service uses it") || !strings.Contains(problem.String(), "hint: stop that one, or name another folder") {
+		t.Errorf("exit %d: %s", code, problem.String())
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d", code)
 	}
 }

@@ -8,63 +8,165 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"time"
 )
 
-// certificateLifetime is what all clients accept of certificates.
-const certificateLifetime = 397 * 24 * time.Hour
+const (
+	// certificateLifetime is what all clients accept of certificates.
+	certificateLifetime = 397 * 24 * time.Hour
+	// authorityLifetime is that of an authority, which has to be trusted by hand.
+	authorityLifetime = 5 * 365 * 24 * time.Hour
+	// authorityName is by which an authority of this package is known.
+	authorityName = "local push service authority"
+)
 
-// makeCertificate returns a server's certificate and the authority that signed
-// it, in PEM. The authority's key is forgotten, so that whoever trusts it
-// trusts this one certificate only.
-func makeCertificate(host string) (tls.Certificate, []byte, error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, nil, err
-	}
+// AuthorityError is why the authority in [ServerOptions].AuthorityPEM cannot be
+// used: it is none, another program's, has expired, or is not for the host.
+type AuthorityError struct{ Err error }
+
+// Error says what is wrong.
+func (e *AuthorityError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *AuthorityError) Unwrap() error { return e.Err }
+
+// authority signs servers' certificates. It is good for the names of this
+// machine, and the one that it was made for, and for no others: who has its key
+// is nobody else for those who trust it.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func makeAuthority(host string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return nil, err
 	}
-	// A clock that is behind is no reason to refuse the certificate.
 	from := time.Now().Add(-time.Hour)
-	ca := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "local push service authority"},
-		NotBefore:             from,
-		NotAfter:              from.Add(certificateLifetime),
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLenZero:        true,
+	names := namesOf(host)
+	template := &x509.Certificate{
+		Subject:                     pkix.Name{CommonName: authorityName},
+		NotBefore:                   from, // a clock that is behind is no reason to refuse
+		NotAfter:                    from.Add(authorityLifetime),
+		KeyUsage:                    x509.KeyUsageCertSign,
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         names.DNSNames,
 	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	for _, ip := range names.IPAddresses {
+		bits := 8 * net.IPv6len
+		if v4 := ip.To4(); v4 != nil {
+			ip, bits = v4, 8*net.IPv4len
+		}
+		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return nil, err
 	}
 	// Parsed again for its key id, which CreateCertificate has computed.
-	if ca, err = x509.ParseCertificate(caDER); err != nil {
-		return tls.Certificate{}, nil, err
+	certificate, err := x509.ParseCertificate(der)
+	return &authority{certificate, key}, err
+}
+
+// parseAuthority reads what encode writes. The errors are of type
+// [*AuthorityError].
+func parseAuthority(text []byte) (*authority, error) {
+	var a authority
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		var err error
+		switch block.Type {
+		case "CERTIFICATE":
+			a.certificate, err = x509.ParseCertificate(block.Bytes)
+		case "PRIVATE KEY":
+			var key any
+			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+			a.key, _ = key.(*ecdsa.PrivateKey)
+		}
+		if err != nil {
+			return nil, &AuthorityError{fmt.Errorf("the authority cannot be read: %w", err)}
+		}
 	}
-	leaf := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "local push service"},
-		NotBefore:   from,
-		NotAfter:    from.Add(certificateLifetime),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	now := time.Now()
+	problem := ""
+	switch c := a.certificate; {
+	case c == nil:
+		problem = "has no certificate"
+	case c.Subject.CommonName != authorityName || !c.IsCA:
+		problem = fmt.Sprintf("is not one that a push service has made: its certificate is that of %q", c.Subject.String())
+	case a.key == nil:
+		problem = "has no private key"
+	case !a.key.PublicKey.Equal(c.PublicKey):
+		problem = "has a certificate and a private key that do not belong together"
+	case now.After(c.NotAfter):
+		problem = "has expired, on " + c.NotAfter.Format(time.DateOnly)
+	case now.Before(c.NotBefore):
+		problem = "is not valid before " + c.NotBefore.Format(time.RFC3339)
+	default:
+		return &a, nil
+	}
+	return nil, &AuthorityError{errors.New("the authority " + problem)}
+}
+
+func (a *authority) certificatePEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+}
+
+func (a *authority) keyPEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// sign makes a server's certificate, with a key of its own that is kept
+// nowhere.
+func (a *authority) sign(host string) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf := namesOf(host)
+	leaf.Subject = pkix.Name{CommonName: "local push service"}
+	leaf.NotBefore = time.Now().Add(-time.Hour)
+	if leaf.NotAfter = leaf.NotBefore.Add(certificateLifetime); leaf.NotAfter.After(a.certificate.NotAfter) {
+		leaf.NotAfter = a.certificate.NotAfter
+	}
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
+	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, a.certificate, key.Public(), a.key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if leaf, err = x509.ParseCertificate(der); err != nil {
+		return tls.Certificate{}, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(a.certificate)
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); err != nil {
+		return tls.Certificate{}, &AuthorityError{fmt.Errorf("the authority is not for %q: it was made for another host", host)}
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// namesOf returns a template with the names of this machine and host.
+func namesOf(host string) *x509.Certificate {
+	c := &x509.Certificate{
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	if ip := net.ParseIP(host); ip == nil && host != "localhost" {
-		leaf.DNSNames = append(leaf.DNSNames, host)
-	} else if ip != nil && !slices.ContainsFunc(leaf.IPAddresses, ip.Equal) {
-		leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		c.DNSNames = append(c.DNSNames, host)
+	} else if ip != nil && !slices.ContainsFunc(c.IPAddresses, ip.Equal) {
+		c.IPAddresses = append(c.IPAddresses, ip)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
-		return tls.Certificate{}, nil, err
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
+	return c
 }

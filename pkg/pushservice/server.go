@@ -24,9 +24,13 @@ type ServerOptions struct {
 	// is free.
 	Addr string
 	// TLS serves https, and HTTP/2, with a certificate for Addr's host,
-	// localhost, 127.0.0.1 and ::1, signed by an authority made for this
-	// server only.
+	// localhost, 127.0.0.1 and ::1, signed by an authority that is good for
+	// these names only.
 	TLS bool
+	// AuthorityPEM is that authority, as [Server.AuthorityPEM] has returned it
+	// of another server, so that who trusts the one trusts the other; empty makes
+	// one. What cannot be used is an [*AuthorityError].
+	AuthorityPEM []byte
 	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
 	// with TLS.
 	CertificatePEM, KeyPEM []byte
@@ -46,7 +50,7 @@ type Server struct {
 
 	http   *http.Server
 	client *http.Client
-	ca     []byte
+	signer *authority // or nil
 	cancel context.CancelFunc
 	served chan struct{}
 	once   sync.Once
@@ -117,14 +121,7 @@ func Start(o ServerOptions) (*Server, error) {
 	}
 	if o.TLS {
 		s.URL = "https://" + net.JoinHostPort(host, port)
-		var certificate tls.Certificate
-		if len(o.CertificatePEM) > 0 {
-			if certificate, err = tls.X509KeyPair(o.CertificatePEM, o.KeyPEM); err != nil {
-				err = fmt.Errorf("the certificate or its key cannot be used: %w", err)
-			}
-		} else if certificate, s.ca, err = makeCertificate(host); err != nil {
-			err = fmt.Errorf("making a certificate: %w", err)
-		}
+		certificate, err := s.certificate(o, host)
 		if err != nil {
 			cancel()
 			_ = l.Close()
@@ -132,7 +129,7 @@ func Start(o ServerOptions) (*Server, error) {
 		}
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(s.ca)
+		pool.AppendCertsFromPEM(s.CA())
 		pool.AppendCertsFromPEM(o.CertificatePEM)
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
@@ -149,9 +146,50 @@ func Start(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
+// certificate returns the one that was given, or makes one.
+func (s *Server) certificate(o ServerOptions, host string) (c tls.Certificate, err error) {
+	if len(o.CertificatePEM) > 0 {
+		if c, err = tls.X509KeyPair(o.CertificatePEM, o.KeyPEM); err != nil {
+			err = fmt.Errorf("the certificate or its key cannot be used: %w", err)
+		}
+		return c, err
+	}
+	if len(o.AuthorityPEM) > 0 {
+		s.signer, err = parseAuthority(o.AuthorityPEM)
+	} else {
+		s.signer, err = makeAuthority(host)
+	}
+	if err == nil {
+		c, err = s.signer.sign(host)
+	}
+	if err != nil && !errors.As(err, new(*AuthorityError)) {
+		err = fmt.Errorf("making a certificate: %w", err)
+	}
+	return c, err
+}
+
 // CA returns the certificate of the server's own authority in PEM, or nil
 // without TLS and with a certificate that was given.
-func (s *Server) CA() []byte { return append([]byte(nil), s.ca...) }
+func (s *Server) CA() []byte {
+	if s.signer == nil {
+		return nil
+	}
+	return s.signer.certificatePEM()
+}
+
+// AuthorityPEM returns the private key of the server's own authority in PEM, and
+// after it what CA returns, or nil if there is none. It is a secret of who
+// trusts the authority.
+func (s *Server) AuthorityPEM() []byte {
+	if s.signer == nil {
+		return nil
+	}
+	key, err := s.signer.keyPEM()
+	if err != nil { // no key of this package cannot be marshalled
+		return nil
+	}
+	return append(key, s.CA()...)
+}
 
 // Client returns a client for this server: it trusts CA, or the certificate that
 // was given, and nobody else, uses

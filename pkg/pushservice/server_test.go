@@ -1,11 +1,18 @@
 package pushservice_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +78,70 @@ func TestServerTLS(t *testing.T) {
 	}
 	if leaf.IsCA || !ca.IsCA {
 		t.Error("the certificates are not what they should be")
+	}
+}
+
+// TestServerAuthority: who trusts the authority of one server trusts that of the
+// next, and nobody of another name.
+func TestServerAuthority(t *testing.T) {
+	one := start(t, pushservice.ServerOptions{TLS: true})
+	kept := one.AuthorityPEM()
+	two := start(t, pushservice.ServerOptions{TLS: true, AuthorityPEM: kept})
+	if !bytes.Equal(one.CA(), two.CA()) || !bytes.Equal(kept, two.AuthorityPEM()) || bytes.Contains(two.CA(), []byte("PRIVATE")) {
+		t.Error("the authority is another one")
+	}
+	r, err := one.Client().Get(two.URL + "/api/subscriptions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = readAll(t, r)
+	block, _ := pem.Decode(one.CA())
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(ca.PermittedDNSDomains, []string{"localhost"}) || len(ca.PermittedIPRanges) != 2 || !ca.PermittedDNSDomainsCritical {
+		t.Errorf("the authority is good for %v and %v", ca.PermittedDNSDomains, ca.PermittedIPRanges)
+	}
+
+	made := func(name string, end time.Time) []byte {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: end.Add(-time.Hour), NotAfter: end, IsCA: true, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	soon := time.Now().Add(time.Minute)
+	_, foreignKey := pem.Decode(made("x", soon))
+	for want, c := range map[string]struct {
+		pem  []byte
+		addr string
+	}{
+		"the authority has no certificate":         {[]byte("x"), ""},
+		"the authority has no private key":         {one.CA(), ""},
+		"the authority has expired, on 2020-01-02": {made("local push service authority", time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)), ""},
+		`the authority is not one that a push service has made: its certificate is that of "CN=My CA"`: {made("My CA", soon), ""},
+		`the authority is not one that a push service has made: its certificate is that of "CN=x"`:     {append(kept[:len(kept):len(kept)], foreignKey...), ""},
+		"the authority has a certificate and a private key that do not belong together":                {append(start(t, pushservice.ServerOptions{TLS: true}).AuthorityPEM(), one.CA()...), ""},
+		`the authority is not for "127.0.0.2": it was made for another host`:                           {kept, "127.0.0.2:0"},
+		"the authority cannot be read: x509: malformed certificate":                                    {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), ""},
+	} {
+		s, err := pushservice.Start(pushservice.ServerOptions{TLS: true, AuthorityPEM: c.pem, Addr: c.addr})
+		if err == nil {
+			_ = s.Close()
+		}
+		if e := (*pushservice.AuthorityError)(nil); !errors.As(err, &e) || err.Error() != want {
+			t.Errorf("error is %v, want %s", err, want)
+		}
 	}
 }
 
