@@ -42,9 +42,9 @@ fuzz: ## run each fuzz target for FUZZTIME (5s)
 		done; \
 	done
 
-e2e: ## run the tests with real peers, Firefox and npm's web-push, where they can be had
+e2e: ## run the tests with real peers, Firefox and two npm packages, where they can be had
 	$(GO) vet -tags e2e ./...
-	$(GO) test -tags e2e -count 1 -v -timeout 10m -run '^(TestFirefox|TestNpmWebPush)$$' ./pkg/pushservice ./cmd
+	$(GO) test -tags e2e -count 1 -v -timeout 10m -run '^(TestFirefox|TestNpmWebPush)' ./pkg/pushservice ./cmd
 
 bench: build ## measure encryption, requests and the start of a command, as ratios to the limit in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush

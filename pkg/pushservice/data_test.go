@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		panic(err)
 	}
-	server, err := pushservice.Start(pushservice.ServerOptions{Dir: o.Dir, Addr: o.Addr, Options: pushservice.Options{
+	server, err := pushservice.Start(pushservice.ServerOptions{Dir: o.Dir, Addr: o.Addr, TLS: len(o.Authority) > 0, AuthorityPEM: o.Authority, Options: pushservice.Options{
 		Origin: o.Origin, MaxMessages: 100_000, MaxSubscriptions: 100_000,
 	}})
 	if err != nil {
@@ -52,7 +52,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
-type childOptions struct{ Dir, Addr, Origin string }
+type childOptions struct {
+	Dir, Addr, Origin string
+	Authority         []byte // for TLS
+}
 
 // child is a push service in a process of its own.
 type child struct {
@@ -200,6 +203,47 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s is %v, %v", f.Name(), info.Mode(), err)
 		}
 	}
+}
+
+// TestOpenAgent: a user agent is known again by its uaid, gets what it has not
+// acknowledged, and its channels are those that it has not unregistered.
+func TestOpenAgent(t *testing.T) {
+	const one, two, three = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555", "31111111-2222-3333-4444-555555555555"
+	dir := t.TempDir()
+	s := open(t, dir, pushservice.Options{})
+	b := connect(t, listen(t, s))
+	uaid := b.hello("")
+	key := generateKey(t).PublicKey()
+	path := func(endpoint string) string { return endpoint[strings.Index(endpoint, "/wpush/"):] }
+	first, second, third := path(b.register(one, vapid.PublicKey{})), path(b.register(two, key)), path(b.register(three, vapid.PublicKey{}))
+	if got := call(t, s, "GET", "/api/subscriptions", "", 200); !strings.Contains(got, `"waiting":1,"channelID":"`+one+`"}`) {
+		t.Errorf("subscriptions are %s", got)
+	}
+	acknowledged, kept := send(t, s, first), ""
+	b.ack(b.notification(), 100)
+	b.say(`{"messageType":"unregister","channelID":"` + three + `","code":200}`)
+	if m := b.hear(); m["status"] != 200.0 {
+		t.Errorf("unregister was answered with %v", m)
+	}
+	kept = send(t, s, first)
+	if m := b.notification(); m["version"] != kept {
+		t.Errorf("heard %v", m)
+	}
+	closeService(t, s)
+
+	s = open(t, dir, pushservice.Options{})
+	b = connect(t, listen(t, s))
+	if id := b.hello(uaid); id != uaid {
+		t.Fatalf("the user agent is %s, was %s", id, uaid)
+	}
+	if m := b.notification(); m["version"] != kept || m["channelID"] != one {
+		t.Errorf("heard %v, want %s, and not %s", m, kept, acknowledged)
+	}
+	b.quiet()
+	if got := path(b.register(two, key)); got != second {
+		t.Errorf("the endpoint is %s, was %s", got, second)
+	}
+	wantError(t, do(s, request(third, nil)), 410, 106, "No such subscription: it has expired")
 }
 
 // TestOpenReceipts: what became of messages is told after a restart, that the

@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -98,7 +100,7 @@ func startFirefox(t *testing.T, push string) *firefox {
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), fmt.Appendf(nil, firefoxPreferences, strings.Replace(push, "http", "ws", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(name, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank")
+	c := exec.Command(name, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "--remote-allow-system-access", "about:blank")
 	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MOZ_CRASHREPORTER_DISABLE=1")
 	stderr, err := c.StderrPipe()
 	if err != nil {
@@ -222,29 +224,134 @@ func (f *firefox) subscribe(key string) *webpush.Subscription {
 	return sub
 }
 
-// TestFirefox lets a real Firefox subscribe, receive, and come back after the
-// push service was away.
-func TestFirefox(t *testing.T) {
-	service := startService(t, "127.0.0.1:0")
-	arrived, changed := make(chan pushed, 10), make(chan struct{}, 10)
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// trust makes the browser trust an authority for servers, as its settings do:
+// with a script that has the browser's own rights.
+func (f *firefox) trust(ca []byte) {
+	f.t.Helper()
+	block, _ := pem.Decode(ca)
+	var tree struct{ Contexts []struct{ Context string } }
+	f.call("browsingContext.getTree", `{"moz:scope":"chrome"}`, &tree)
+	page := f.context
+	f.context = tree.Contexts[0].Context
+	defer func() { f.context = page }()
+	f.evaluate(`
+		const db = Components.classes['@mozilla.org/security/x509certdb;1'].getService(Components.interfaces.nsIX509CertDB);
+		db.addCertFromBase64('` + base64.StdEncoding.EncodeToString(block.Bytes) + `', 'C,,');`)
+}
+
+// site is where the page and its worker are.
+type site struct {
+	url     string
+	arrived chan pushed
+	changed chan struct{}
+}
+
+func startSite(t *testing.T) *site {
+	s := &site{arrived: make(chan pushed, 10), changed: make(chan struct{}, 10)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/worker.js":
 			w.Header().Set("Content-Type", "text/javascript")
 			_, _ = io.WriteString(w, firefoxWorker)
 		case "/pushed":
 			b, _ := io.ReadAll(r.Body)
-			arrived <- pushed{r.Header.Get("X-Data") == "null", b}
+			s.arrived <- pushed{r.Header.Get("X-Data") == "null", b}
 		case "/changed":
-			changed <- struct{}{}
+			s.changed <- struct{}{}
 		default:
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, firefoxPage)
 		}
 	}))
-	defer site.Close()
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+func (s *site) expect(t *testing.T, want pushed) {
+	t.Helper()
+	select {
+	case got := <-s.arrived:
+		if got.null != want.null || !bytes.Equal(got.data, want.data) {
+			t.Errorf("the worker has %d bytes (null: %v), want %d (null: %v)", len(got.data), got.null, len(want.data), want.null)
+		}
+	case <-time.After(60 * time.Second):
+		t.Fatal("no push came within a minute")
+	}
+}
+
+func (f *firefox) navigate(url string) {
+	f.t.Helper()
+	f.call("browsingContext.navigate", fmt.Sprintf(`{"context":%q,"url":%q,"wait":"complete"}`, f.context, url), nil)
+}
+
+// TestFirefoxRestart kills a push service that keeps its data, and starts it
+// again: the subscription of a real Firefox stays good. Once over plain HTTP,
+// once over TLS with an authority that Firefox was made to trust.
+func TestFirefoxRestart(t *testing.T) {
+	for _, name := range []string{"plain", "TLS"} {
+		t.Run(name, func(t *testing.T) {
+			o := childOptions{Dir: t.TempDir()}
+			client := &webpush.Client{Key: generateKey(t), Subject: "mailto:ops@example.com"}
+			var ca []byte
+			if name == "TLS" {
+				// Only its authority is used.
+				server := start(t, pushservice.ServerOptions{TLS: true})
+				o.Authority, ca = server.AuthorityPEM(), server.CA()
+				hc, err := webpush.NewHTTPClient(webpush.TransportOptions{CAs: ca})
+				if err != nil {
+					t.Fatal(err)
+				}
+				client.HTTP = hc
+			}
+			service := startChild(t, o)
+			_, o.Addr, _ = strings.Cut(service.url, "://")
+			s := startSite(t)
+			f := startFirefox(t, service.url)
+			if ca != nil {
+				f.trust(ca)
+			}
+			f.navigate(s.url)
+			sub := f.subscribe(client.Key.PublicKey().String())
+			send := func(text string) {
+				t.Helper()
+				if _, err := client.Send(t.Context(), sub, webpush.Message{Payload: []byte(text)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			send("before")
+			s.expect(t, pushed{data: []byte("before")})
+			for i := range 2 {
+				service.kill()
+				service = startChild(t, o)
+				text := fmt.Sprint("after SIGKILL ", i)
+				send(text)
+				s.expect(t, pushed{data: []byte(text)})
+			}
+			endpoint := f.evaluate(`
+				const registration = await navigator.serviceWorker.ready;
+				return (await registration.pushManager.getSubscription()).endpoint;`)
+			if endpoint != sub.Endpoint() {
+				t.Errorf("the subscription is another one: %s", endpoint)
+			}
+			select {
+			case <-s.changed:
+				t.Error("the subscription changed")
+			case <-s.arrived:
+				t.Error("a message came twice")
+			default:
+			}
+		})
+	}
+}
+
+// TestFirefox lets a real Firefox subscribe, receive, and come back after the
+// push service was away.
+func TestFirefox(t *testing.T) {
+	service := startService(t, "127.0.0.1:0")
+	s := startSite(t)
 	f := startFirefox(t, service.URL)
-	f.call("browsingContext.navigate", fmt.Sprintf(`{"context":%q,"url":%q,"wait":"complete"}`, f.context, site.URL), nil)
+	f.navigate(s.url)
 
 	key := generateKey(t)
 	sub := f.subscribe(key.PublicKey().String())
@@ -257,14 +364,7 @@ func TestFirefox(t *testing.T) {
 	}
 	expect := func(want pushed) {
 		t.Helper()
-		select {
-		case got := <-arrived:
-			if got.null != want.null || !bytes.Equal(got.data, want.data) {
-				t.Errorf("the worker has %d bytes (null: %v), want %d (null: %v)", len(got.data), got.null, len(want.data), want.null)
-			}
-		case <-time.After(60 * time.Second):
-			t.Fatal("no push came within a minute")
-		}
+		s.expect(t, want)
 	}
 	send(webpush.Message{})
 	expect(pushed{null: true})
@@ -275,8 +375,8 @@ func TestFirefox(t *testing.T) {
 		}
 	}
 	waiting := func() (n int) {
-		for _, s := range service.Service.Subscriptions() {
-			n += s.Messages
+		for _, sub := range service.Service.Subscriptions() {
+			n += sub.Messages
 		}
 		return n
 	}
@@ -304,7 +404,7 @@ func TestFirefox(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	select {
-	case <-changed:
+	case <-s.changed:
 		t.Error("the subscription changed")
 	default:
 	}
