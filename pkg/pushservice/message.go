@@ -35,7 +35,11 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 		refused(notAllowed(r, http.MethodPost))
 		return
 	}
-	sub, expired, known := s.store.lookup(endpointKey(r.URL))
+	key := endpointKey(r.URL)
+	if parts[0] == "wpush" && len(parts) == 2 { // as autopush has it
+		key = "/wpush/v1/" + parts[1]
+	}
+	sub, expired, known := s.store.lookup(key)
 	request.Subscription = sub.ID
 	body, bodyErr := s.readBody(w, r)
 	request.BodyLength = len(body)
@@ -44,7 +48,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 		return
 	}
 	switch {
-	case parts[0] == "wpush" && parts[1] != "v1" && parts[1] != "v2":
+	case parts[0] == "wpush" && len(parts) == 3 && parts[1] != "v1" && parts[1] != "v2":
 		refused(notFound("Invalid API version", "found %q, expected v1 or v2", clip(parts[1])))
 		return
 	case !known && as == testing:
@@ -92,7 +96,7 @@ func (s *Service) takeMessage(r *http.Request, as Personality, sub Subscription,
 		h.Del("Urgency")
 	}
 	if m, err = parseMessage(h, body, s.maxTTL); err == nil {
-		err = as.check(r.Header, &m)
+		err = as.check(r, &m)
 	}
 	if err != nil {
 		return m, nil, origin, err

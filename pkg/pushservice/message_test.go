@@ -140,7 +140,8 @@ func TestPathsAndMethods(t *testing.T) {
 		{"POST", "/wpush/v1/", 404, 102, "Invalid token: no subscription has this endpoint", ""},
 		{"POST", "/wpush/v2/" + token, 404, 102, "Invalid token: no subscription has this endpoint", ""},
 		{"POST", "/wpush/v3/" + token, 404, 102, `Invalid API version: found "v3", expected v1 or v2`, ""},
-		{"POST", "/wpush/" + token, 404, 102, "", ""},
+		{"POST", "/wpush/" + token, 400, 111, "Missing TTL value: the request has no TTL header", ""}, // v1
+		{"POST", "/wpush/" + token[1:], 404, 102, "Invalid token: no subscription has this endpoint", ""},
 		{"POST", "/wpush/v1/" + token + "/", 404, 102, "", ""},
 		{"POST", "//wpush/v1/x", 404, 102, `Invalid path: "//wpush/v1/x" is not a route of this push service`, ""},
 		{"GET", "/", 404, 102, `Invalid path: "/" is not a route of this push service`, ""},

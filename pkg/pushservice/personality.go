@@ -25,18 +25,22 @@ const (
 	Strict Personality = ""
 	// Mozilla is autopush, Firefox's service: it ignores Urgency, refuses an
 	// unknown Content-Encoding with 400 instead of 415, does not ask for sub,
-	// sends no body with 404, and has no receipts.
+	// sends no body with 404, has no receipts, and takes bodies of up to 5630
+	// bytes.
 	Mozilla Personality = "mozilla"
 	// FCM is Firebase Cloud Messaging, Chrome's service: it wants a token with
-	// every message, answers 403 in plain text, and 400 to what is too large.
+	// every message, answers 403 in plain text, and 400 to what is too large, and
+	// keeps messages for 28 days at most.
 	FCM Personality = "fcm"
 	// Apple is Safari's service: it wants a token with every message, whose sub
-	// is at a public domain, aes128gcm only, and a Topic that is base64url; it
-	// answers {"reason": "…"} and has no Location.
+	// is at a public domain, aes128gcm only, a TTL above 0, as its documentation
+	// is said to have it, and a Topic that is base64url; it answers {"reason":
+	// "…"} and has no Location.
 	Apple Personality = "apple"
 	// WNS is Windows Push Notification Services, Edge's service: its answers
 	// have no body but X-WNS-* headers, it wants X-WNS-Cache-Policy to go with
-	// TTL, and throttles with 406.
+	// TTL and a Content-Length, which chunked bodies lack, takes bodies of up to
+	// 5000 bytes, and throttles with 406.
 	WNS Personality = "wns"
 )
 
@@ -50,6 +54,25 @@ const testing Personality = "web-push-testing"
 
 func (p Personality) known() bool {
 	return p == Strict || slices.Contains(Personalities(), string(p))
+}
+
+// maxBody is the size of the largest body that it takes, in bytes.
+func (p Personality) maxBody() int {
+	switch p {
+	case Mozilla:
+		return 5630
+	case WNS:
+		return 5000
+	}
+	return DefaultMaxBody
+}
+
+// maxTTL is how long it keeps messages.
+func (p Personality) maxTTL() time.Duration {
+	if p == FCM {
+		return 28 * 24 * time.Hour
+	}
+	return DefaultMaxTTL
 }
 
 // path returns that of a new endpoint, which nobody can guess.
@@ -110,9 +133,12 @@ func (p Personality) ignores(part string, advice bool) bool {
 
 // check applies the rules that are its own to a message that is right by the
 // RFCs.
-func (p Personality) check(h http.Header, m *Message) error {
+func (p Personality) check(r *http.Request, m *Message) error {
 	switch p {
 	case Apple:
+		if m.TTL == 0 {
+			return badRequest("Invalid TTL value", "found 0, expected 1 or more").as(kindTTL)
+		}
 		if len(m.Topic)%4 == 1 {
 			return badRequest("Invalid Topic header", "%q has %d characters, which no base64 has", m.Topic, len(m.Topic)).as(kindTopic)
 		}
@@ -120,7 +146,10 @@ func (p Personality) check(h http.Header, m *Message) error {
 			return badEncryption("Invalid Content-Encoding header", "found aesgcm, expected aes128gcm")
 		}
 	case WNS:
-		policy := strings.ToLower(h.Get("X-WNS-Cache-Policy"))
+		if r.ContentLength < 0 {
+			return refuse(http.StatusLengthRequired, noErrno, "Missing Content-Length", "a chunked body is not supported")
+		}
+		policy := strings.ToLower(r.Header.Get("X-WNS-Cache-Policy"))
 		if m.TTL == 0 && policy != "no-cache" || m.TTL > 0 && policy == "no-cache" {
 			return badRequest("Ttl value conflicts with X-WNS-Cache-Policy.", "").as(kindTTL)
 		}

@@ -83,8 +83,8 @@ func TestPersonalities(t *testing.T) {
 		{"no TTL", set{"TTL": ""}, body, "", 0, [5]answer{
 			{400, `"errno":111`, webpush.CodeTTL}, {400, "Missing TTL value", webpush.CodeTTL},
 			{400, "Missing TTL value", ""}, {400, `{"reason":"BadTtl"}`, webpush.CodeTTL}, {400, "Missing TTL value", ""}}},
-		{"TTL 0", set{"TTL": "0"}, body, "", 0, [5]answer{ok, ok, ok, ok, {400, "Ttl value conflicts with X-WNS-Cache-Policy.", webpush.CodeTTL}}},
-		{"TTL 0, not cached", set{"TTL": "0", "X-WNS-Cache-Policy": "no-cache"}, body, "", 0, [5]answer{ok, ok, ok, ok, ok}},
+		{"TTL 0", set{"TTL": "0"}, body, "", 0, [5]answer{ok, ok, ok, {400, `{"reason":"BadTtl"}`, webpush.CodeTTL}, {400, "Ttl value conflicts with X-WNS-Cache-Policy.", webpush.CodeTTL}}},
+		{"TTL 0, not cached", set{"TTL": "0", "X-WNS-Cache-Policy": "no-cache"}, body, "", 0, [5]answer{ok, ok, ok, {400, `{"reason":"BadTtl"}`, webpush.CodeTTL}, ok}},
 		{"TTL 1, not cached", set{"TTL": "1", "X-WNS-Cache-Policy": "no-cache"}, body, "", 0, [5]answer{ok, ok, ok, ok, {400, "conflicts", webpush.CodeTTL}}},
 		{"urgency", set{"Urgency": "now"}, body, "", 0, [5]answer{
 			{400, "Invalid Urgency header", ""}, ok, {400, "Invalid Urgency", ""}, {400, `{"reason":"BadUrgency"}`, webpush.CodeUrgency}, {400, "Invalid Urgency", ""}}},
@@ -96,8 +96,14 @@ func TestPersonalities(t *testing.T) {
 			{415, `"errno":110`, webpush.CodeEncryption}, {400, `"code":400,"errno":110`, webpush.CodeEncryption}, {400, "Content-Encoding", ""}, {400, `{"reason":"BadWebPushRequest"}`, webpush.CodeEncryption}, {400, "Content-Encoding", ""}}},
 		{"not encrypted", nil, []byte(`{"hello":"world"}`), "", 0, [5]answer{
 			{400, `"errno":110`, webpush.CodeEncryption}, {400, `"errno":110`, webpush.CodeEncryption}, {400, "body", ""}, {400, `{"reason":"BadWebPushRequest"}`, webpush.CodeEncryption}, {400, "body", ""}}},
-		{"too large", nil, aes128gcmBody(t, 8192, point(t), 5000), "", 0, [5]answer{
+		{"too large", nil, aes128gcmBody(t, 8192, point(t), 5631-86), "", 0, [5]answer{
 			{413, `"errno":104`, webpush.CodeTooLarge}, {413, `"errno":104`, webpush.CodeTooLarge}, {400, "too large", ""}, {413, `{"reason":"PayloadTooLarge"}`, webpush.CodeTooLarge}, {413, "5000", webpush.CodeTooLarge}}},
+		{"5630 bytes", nil, aes128gcmBody(t, 8192, point(t), 5630-86), "", 0, [5]answer{
+			{413, `"errno":104`, webpush.CodeTooLarge}, ok, {400, "too large", ""}, {413, `{"reason":"PayloadTooLarge"}`, webpush.CodeTooLarge}, {413, "5000", webpush.CodeTooLarge}}},
+		{"5000 bytes", nil, aes128gcmBody(t, 8192, point(t), 5000-86), "", 0, [5]answer{
+			{413, `"errno":104`, webpush.CodeTooLarge}, ok, {400, "too large", ""}, {413, `{"reason":"PayloadTooLarge"}`, webpush.CodeTooLarge}, ok}},
+		{"4096 bytes", nil, aes128gcmBody(t, 4097, point(t), 4096-86), "", 0, [5]answer{ok, ok, ok, ok, ok}},
+		{"chunked", set{"chunked": "yes"}, body, "", 0, [5]answer{ok, ok, ok, ok, {411, "Missing Content-Length: a chunked body is not supported", ""}}},
 		{"unknown", nil, body, "x", 0, [5]answer{
 			{404, `"errno":102`, webpush.CodeGone}, {404, "", webpush.CodeGone}, {404, "A valid push subscription endpoint should be specified", webpush.CodeGone}, {404, `{"reason":"BadPath"}`, webpush.CodeGone}, {404, "", webpush.CodeGone}}},
 		{"expired subscription", nil, body, "expired", 0, [5]answer{
@@ -133,6 +139,10 @@ func TestPersonalities(t *testing.T) {
 				r := request(sub.Path, c.body)
 				r.Header.Set("Authorization", good)
 				for name, value := range c.headers {
+					if name == "chunked" {
+						r.ContentLength, r.TransferEncoding = -1, []string{"chunked"}
+						continue
+					}
 					if r.Header.Set(name, value); value == "" {
 						r.Header.Del(name)
 					}
@@ -201,5 +211,19 @@ func TestPersonalityWithoutKey(t *testing.T) {
 	}
 	if _, err := pushservice.Start(pushservice.ServerOptions{Options: pushservice.Options{As: "unknown"}}); err == nil || !strings.Contains(err.Error(), "none of the personalities") {
 		t.Errorf("an unknown personality: %v", err)
+	}
+}
+
+// TestPersonalityTTL: the longest TTL is that of the service.
+func TestPersonalityTTL(t *testing.T) {
+	key := generateKey(t)
+	for as, want := range map[pushservice.Personality]string{pushservice.Strict: "2592000", pushservice.Mozilla: "2592000", pushservice.FCM: "2419200"} {
+		s := pushservice.New(pushservice.Options{As: as})
+		r := request(subscribe(t, s, key.PublicKey()).Path, nil)
+		r.Header.Set("Authorization", sign(t, key, goodClaims()).Authorization())
+		r.Header.Set("TTL", "99999999")
+		if w := do(s, r); w.Code != 201 || w.Header().Get("TTL") != want {
+			t.Errorf("%s: status %d, TTL %q, want %s", as, w.Code, w.Header().Get("TTL"), want)
+		}
 	}
 }

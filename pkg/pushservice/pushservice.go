@@ -5,7 +5,8 @@
 //
 // A [Service] is an [http.Handler]. Application servers use
 //
-//	POST   /wpush/v1/{token}    send a message to an unrestricted subscription
+//	POST   /wpush/v1/{token}    send a message to an unrestricted subscription,
+//	                            also without v1/
 //	POST   /wpush/v2/{token}    the same, with VAPID by the subscription's key (RFC 8292 section 4)
 //	DELETE /m/{id}              cancel a message
 //	GET    /r/{token}?wait=60&after=0
@@ -23,7 +24,7 @@
 //	POST   /api/subscriptions    {} or {"applicationServerKey": "BA1Hx…"}
 //	                             201 {"id": "…", "endpoint": "https://…/wpush/v2/…"}
 //	GET    /api/subscriptions    200 {"subscriptions": [{"id": "…", "endpoint": "…", "applicationServerKey": null,
-//	                             "created": "2000-01-01T00:00:00Z", "messages": 0, "waiting": 1}]}
+//	                             "created": "2000-01-01T00:00:00Z", "messages": 0, "waiting": 1, "channelID": null}]}
 //	DELETE /api/subscriptions/{id}    204, and 410 to all later messages
 //	GET    /api/subscriptions/{id}/messages?wait=60&after=0
 //	                             200 {"messages": [{"id": "…", "seq": 1, "time": "2000-01-01T00:00:00Z",
@@ -99,11 +100,11 @@ type Options struct {
 	// Host. It is brought into the form that [vapid.Origin] returns; what has
 	// no such form is no aud that any message could have.
 	Origin string
-	// MaxBody is the size of the largest body, in bytes; the default of WNS is
-	// 5000.
+	// MaxBody is the size of the largest body, in bytes; the default is 5630 as
+	// Mozilla and 5000 as WNS.
 	MaxBody int
 	// MaxTTL is how long a message is kept at most, in whole seconds and at
-	// least one; a longer TTL is cut to it.
+	// least one; a longer TTL is cut to it. The default is 28 days as FCM.
 	MaxTTL time.Duration
 	// MaxSubscriptions is how many subscriptions there can be. The next is
 	// refused with 429. As many expired ones are remembered, to answer 410.
@@ -174,10 +175,7 @@ func New(o Options) *Service {
 			*n = value
 		}
 	}
-	if o.MaxBody <= 0 && o.As == WNS {
-		o.MaxBody = 5000
-	}
-	orDefault(&o.MaxBody, DefaultMaxBody)
+	orDefault(&o.MaxBody, o.As.maxBody())
 	orDefault(&o.MaxSubscriptions, DefaultMaxSubscriptions)
 	orDefault(&o.MaxMessages, DefaultMaxMessages)
 	orDefault(&o.MaxRequests, DefaultMaxRequests)
@@ -186,7 +184,7 @@ func New(o Options) *Service {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.MaxTTL <= 0 {
-		o.MaxTTL = DefaultMaxTTL
+		o.MaxTTL = o.As.maxTTL()
 	}
 	if origin, err := vapid.Origin(o.Origin); err == nil {
 		o.Origin = origin
@@ -329,7 +327,7 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case r.URL.Path == "/" && isWebSocket(r):
 		return s.serveWebSocket(w, r)
-	case parts[0] == "wpush" && len(parts) == 3, parts[0] == "notify" && len(parts) == 2:
+	case parts[0] == "wpush" && (len(parts) == 3 || len(parts) == 2), parts[0] == "notify" && len(parts) == 2:
 		s.servePush(w, r, parts)
 		return nil
 	case parts[0] == "m" && len(parts) == 2:

@@ -92,6 +92,7 @@ func (s *Service) listSubscriptions(w http.ResponseWriter, r *http.Request) erro
 		Created              time.Time `json:"created"`
 		Messages             int       `json:"messages"`
 		Waiting              int       `json:"waiting"`
+		Channel              *string   `json:"channelID"`
 	}
 	origin, err := s.originOf(r)
 	if err != nil {
@@ -99,7 +100,10 @@ func (s *Service) listSubscriptions(w http.ResponseWriter, r *http.Request) erro
 	}
 	list := []item{}
 	for _, sub := range s.Subscriptions() {
-		i := item{sub.ID, origin + sub.Path, nil, sub.Created.UTC(), sub.Messages, sub.Waiting}
+		i := item{sub.ID, origin + sub.Path, nil, sub.Created.UTC(), sub.Messages, sub.Waiting, nil}
+		if sub.Channel != "" {
+			i.Channel = &sub.Channel
+		}
 		if !sub.Key.IsZero() {
 			key := sub.Key.String()
 			i.ApplicationServerKey = &key

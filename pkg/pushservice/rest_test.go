@@ -58,8 +58,8 @@ func TestREST(t *testing.T) {
 		if got := call(t, s, "GET", "/api/subscriptions/"+open.ID+"/messages?after=1", "", 200); got != `{"messages":[]}` {
 			t.Errorf("later messages are %s", got)
 		}
-		want = fmt.Sprintf(`{"subscriptions":[{"id":%q,"endpoint":%q,"applicationServerKey":null,"created":"2000-01-01T00:00:00Z","messages":1,"waiting":0},`+
-			`{"id":%q,"endpoint":%q,"applicationServerKey":%q,"created":"2000-01-01T00:00:00Z","messages":0,"waiting":0}]}`,
+		want = fmt.Sprintf(`{"subscriptions":[{"id":%q,"endpoint":%q,"applicationServerKey":null,"created":"2000-01-01T00:00:00Z","messages":1,"waiting":0,"channelID":null},`+
+			`{"id":%q,"endpoint":%q,"applicationServerKey":%q,"created":"2000-01-01T00:00:00Z","messages":0,"waiting":0,"channelID":null}]}`,
 			open.ID, open.Endpoint, restricted.ID, restricted.Endpoint, key)
 		if got := call(t, s, "GET", "/api/subscriptions", "", 200); got != want {
 			t.Errorf("subscriptions are\n%s, want\n%s", got, want)
