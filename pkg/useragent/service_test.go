@@ -177,13 +177,28 @@ func TestLostConnections(t *testing.T) {
 }
 
 // BenchmarkAgents is 1,000 user agents connected by WebSocket to a service in
-// the same process. Each operation is one message to each of them, and the
+// the same process, which keeps messages in memory or also in a folder. Each
+// operation is one message to each of them, and the
 // benchmark fails if one is lost or comes twice. B/idle-conn is the memory, of
 // both sides together, of a connection on which nothing happens. Sending is part
 // of what is measured; encrypting is not.
 func BenchmarkAgents(b *testing.B) {
+	o := pushservice.Options{MaxMessages: 1 << 20}
+	b.Run("memory", func(b *testing.B) { benchmarkAgents(b, pushservice.New(o)) })
+	b.Run("data", func(b *testing.B) {
+		service, err := pushservice.Open(b.TempDir(), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		benchmarkAgents(b, service)
+		if err := service.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+}
+
+func benchmarkAgents(b *testing.B, service *pushservice.Service) {
 	const agents = 1000
-	service := pushservice.New(pushservice.Options{MaxMessages: 1 << 20})
 	server := httptest.NewServer(service)
 	defer server.Close()
 	url := "ws" + strings.TrimPrefix(server.URL, "http")
