@@ -2,6 +2,8 @@ package webpush
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -357,6 +359,13 @@ func twice(b []byte, size int) bool {
 
 // Endpoint returns the URL to send to, a secret (RFC 8030 section 8.3).
 func (s *Subscription) Endpoint() string { return s.secrets().endpoint }
+
+// Hash returns a name for the endpoint that is no secret and stays the same:
+// the first 16 bytes of the SHA-256 of its URL, as 32 hexadecimal digits.
+func (s *Subscription) Hash() string {
+	sum := sha256.Sum256([]byte(s.Endpoint()))
+	return hex.EncodeToString(sum[:16])
+}
 
 // Origin returns scheme, host and port of the endpoint: the audience of a
 // token for it, and what may be shown of it.

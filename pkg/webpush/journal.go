@@ -1,0 +1,265 @@
+package webpush
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+)
+
+// Journal is a file that remembers which records of a bulk delivery are
+// finished, so that a run that was killed can go on where it stopped. It holds
+// hashes of the records and no endpoint, 25 bytes for each; opened again it
+// takes 16 bytes of memory for each that it holds, and a bit.
+//
+// In the iterator that feeds [Client.SendAll], pass over the records that are
+// [Journal.Done]. In its Commit, call [Journal.Record] for each result and then
+// [Journal.Commit]: then no more messages than are in flight at one time are
+// ever sent but not journalled. A message that was sent is not known to have
+// been until then: kill the process, and those in flight are sent again.
+//
+// Done may be called while another goroutine calls Record or Commit; else a
+// Journal is for one goroutine at a time.
+type Journal struct {
+	f    *os.File
+	name string
+	keys []journalKey // of earlier runs, sorted
+	used []uint64     // a bit for each: it has been told by Done
+	n    map[Class]int64
+	old  bool
+	buf  []byte
+}
+
+// journalKey identifies a record: half of its SHA-256.
+type journalKey [16]byte
+
+func keyOf(record []byte) journalKey {
+	sum := sha256.Sum256(record)
+	return journalKey(sum[:16])
+}
+
+const (
+	journalMagic = "webpush journal 1 "
+	// journalLine is a key in base64url, a space, the letter of the class and a
+	// line feed.
+	journalLine = 22 + 3
+)
+
+var journalLetters = map[Class]byte{ClassDelivered: 'd', ClassGone: 'g', ClassRejected: 'r', ClassInvalid: 'i'}
+
+// JournalError is why a journal was refused.
+type JournalError struct {
+	// Path is the journal's file.
+	Path string
+	// Problem says what was found.
+	Problem string
+
+	hint string
+	err  error
+}
+
+// Error returns the path and the problem.
+func (e *JournalError) Error() string { return e.Path + ": " + e.Problem }
+
+// Hint returns the next step to take, or "".
+func (e *JournalError) Hint() string { return e.hint }
+
+// Unwrap returns the error of the file system, if that was the cause.
+func (e *JournalError) Unwrap() error { return e.err }
+
+// OpenJournal opens the journal at path, or makes it with mode 0600. run says
+// in any form what is sent, but for the records: the journal keeps a digest of
+// it, and is refused when it was made for something else. What a killed
+// process has written in part is cut off. The journal is locked until
+// [Journal.Close] against other processes that open it (on Linux, macOS, the
+// BSDs and Windows). The error is a [*JournalError].
+func OpenJournal(path, run string) (*Journal, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, journalProblem(path, err)
+	}
+	j := &Journal{f: f, name: path, n: make(map[Class]int64)}
+	if err := j.open(run); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func journalProblem(path string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return &JournalError{Path: path, Problem: err.Error(), err: err}
+}
+
+func (j *Journal) open(run string) error {
+	bad := func(problem, hint string) error {
+		return &JournalError{Path: j.name, Problem: problem, hint: hint}
+	}
+	info, err := j.f.Stat()
+	if err != nil {
+		return journalProblem(j.name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return bad("it is no regular file, so no journal can be kept in it", "give the name of a file")
+	}
+	if err := lockJournal(j.f); err != nil {
+		return &JournalError{Path: j.name, Problem: "another process uses this journal", err: err,
+			hint: "wait until it ends, or give this run a journal of its own"}
+	}
+	if info, err = j.f.Stat(); err != nil { // it may have grown until it was locked
+		return journalProblem(j.name, err)
+	}
+	sum := sha256.Sum256([]byte(run))
+	header := journalMagic + hex.EncodeToString(sum[:16]) + "\n"
+	r := bufio.NewReaderSize(j.f, 1<<16)
+	found := make([]byte, len(header))
+	n, err := io.ReadFull(r, found)
+	found = found[:n]
+	switch {
+	case err != nil && err != io.EOF && err != io.ErrUnexpectedEOF:
+		return journalProblem(j.name, err)
+	case err != nil && bytes.HasPrefix([]byte(header), found):
+		return j.create(header) // empty, or killed while the header was written
+	case !bytes.HasPrefix(found, []byte(journalMagic)) || found[n-1] != '\n':
+		return bad("it is no journal of webpush, or one of another version", "give the name of a file that does not exist yet")
+	case string(found) != header:
+		return bad("this journal was made for another message, other options or another key",
+			"repeat the command it was made with, or give this run a journal of its own")
+	}
+	j.old = true
+	size, err := j.read(r, info.Size()-int64(len(header)))
+	if err != nil {
+		return err
+	}
+	end := int64(len(header)) + size
+	if end < info.Size() {
+		if err := j.f.Truncate(end); err != nil {
+			return journalProblem(j.name, err)
+		}
+	}
+	if _, err := j.f.Seek(end, io.SeekStart); err != nil {
+		return journalProblem(j.name, err)
+	}
+	return nil
+}
+
+func (j *Journal) create(header string) error {
+	_, err := j.f.WriteAt([]byte(header), 0)
+	if err == nil {
+		_, err = j.f.Seek(int64(len(header)), io.SeekStart)
+	}
+	if err == nil {
+		err = j.f.Sync()
+	}
+	if err != nil {
+		return journalProblem(j.name, err)
+	}
+	if dir, err := os.Open(filepath.Dir(j.name)); err == nil { // so that its name lasts too, where that can be asked for
+		_ = dir.Sync()
+		dir.Close()
+	}
+	return nil
+}
+
+// read reads the lines after the header and returns the size of those that
+// count. A kill leaves the last one unfinished; a power cut may leave zeros.
+func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
+	lines := int(size / journalLine)
+	j.keys = make([]journalKey, 0, lines)
+	classes := make(map[byte]Class)
+	for class, letter := range journalLetters {
+		classes[letter] = class
+	}
+	var line [journalLine]byte
+	for i := range lines {
+		if _, err := io.ReadFull(r, line[:]); err != nil {
+			return 0, journalProblem(j.name, err)
+		}
+		var key journalKey
+		n, err := base64.RawURLEncoding.Decode(key[:], line[:22])
+		class, known := classes[line[23]]
+		if err != nil || n != len(key) || !known || line[22] != ' ' || line[24] != '\n' {
+			for line == [journalLine]byte{} {
+				if _, err := io.ReadFull(r, line[:]); err != nil { // nothing but zeros up to the end
+					return int64(i) * journalLine, j.sort()
+				}
+			}
+			return 0, &JournalError{Path: j.name, Problem: fmt.Sprintf("line %d of the journal is damaged", i+2),
+				hint: "restore the file as it was; a journal that is edited cannot be trusted"}
+		}
+		j.keys = append(j.keys, key)
+		j.n[class]++
+	}
+	return int64(lines) * journalLine, j.sort()
+}
+
+func (j *Journal) sort() error {
+	slices.SortFunc(j.keys, func(a, b journalKey) int { return bytes.Compare(a[:], b[:]) })
+	j.used = make([]uint64, (len(j.keys)+63)/64)
+	return nil
+}
+
+// Done reports whether an earlier run has finished this record, which are its
+// bytes as they were read. A record that occurs several times is done as often
+// as it was finished: each call that returns true counts one of them off.
+func (j *Journal) Done(record []byte) bool {
+	key := keyOf(record)
+	// Among equal keys those that are counted off come first.
+	i := sort.Search(len(j.keys), func(i int) bool {
+		c := bytes.Compare(j.keys[i][:], key[:])
+		return c > 0 || c == 0 && j.used[i/64]&(1<<(i%64)) == 0
+	})
+	if i == len(j.keys) || j.keys[i] != key {
+		return false
+	}
+	j.used[i/64] |= 1 << (i % 64)
+	return true
+}
+
+// Resumed reports whether the journal was there before, and how many records
+// of each class it held.
+func (j *Journal) Resumed() (bool, map[Class]int64) { return j.old, j.n }
+
+// Record notes what became of a record, given as it was read, for the next
+// Commit. What is temporary or skipped is not finished and so not noted.
+func (j *Journal) Record(record []byte, class Class) {
+	letter, finished := journalLetters[class]
+	if !finished {
+		return
+	}
+	key := keyOf(record)
+	j.buf = base64.RawURLEncoding.AppendEncode(j.buf, key[:])
+	j.buf = append(j.buf, ' ', letter, '\n')
+}
+
+// Commit writes what was recorded, and returns when it will outlast a crash of
+// the machine.
+func (j *Journal) Commit() error {
+	if len(j.buf) == 0 {
+		return nil
+	}
+	_, err := j.f.Write(j.buf)
+	if err == nil {
+		err = j.f.Sync()
+	}
+	if err != nil {
+		return journalProblem(j.name, err)
+	}
+	j.buf = j.buf[:0]
+	return nil
+}
+
+// Close closes the file. What was recorded and not committed is lost.
+func (j *Journal) Close() error { return j.f.Close() }

@@ -1,0 +1,239 @@
+package webpush
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func openTestJournal(tb testing.TB, path string) *Journal {
+	tb.Helper()
+	j, err := OpenJournal(path, "a message")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { j.Close() })
+	return j
+}
+
+// TestJournal asserts that what is committed is done in the next run, as often
+// as it occurred, and nothing else.
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := openTestJournal(t, path)
+	if old, _ := j.Resumed(); old {
+		t.Error("a new journal was there before")
+	}
+	if j.Done([]byte("one")) {
+		t.Error("a new journal holds a record")
+	}
+	j.Record([]byte("one"), ClassDelivered)
+	j.Record([]byte("twice"), ClassGone)
+	j.Record([]byte("twice"), ClassRejected)
+	j.Record([]byte("later"), ClassTemporary)
+	j.Record([]byte("never"), ClassSkipped)
+	if err := j.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	j.Record([]byte("lost"), ClassDelivered)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("the journal has mode %v", info.Mode())
+	}
+
+	j = openTestJournal(t, path)
+	old, n := j.Resumed()
+	if !old || n[ClassDelivered] != 1 || n[ClassGone] != 1 || n[ClassRejected] != 1 || len(n) != 3 {
+		t.Errorf("Resumed() = %v, %v", old, n)
+	}
+	for _, c := range []struct {
+		record string
+		want   []bool
+	}{
+		{"twice", []bool{true, true, false, false}}, {"one", []bool{true, false}}, {"later", []bool{false}}, {"never", []bool{false}}, {"lost", []bool{false}},
+	} {
+		for i, want := range c.want {
+			if got := j.Done([]byte(c.record)); got != want {
+				t.Errorf("Done(%q), call %d: %v", c.record, i+1, got)
+			}
+		}
+	}
+}
+
+// TestJournalCutAnywhere cuts a journal off at every byte, as a kill may, and
+// asserts that what is whole still counts and that more can be written.
+func TestJournalCutAnywhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := openTestJournal(t, path)
+	for i := range 3 {
+		j.Record(fmt.Append(nil, i), ClassDelivered)
+	}
+	if err := j.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := strings.IndexByte(string(whole), '\n') + 1
+	for _, tail := range []string{"", "\x00", strings.Repeat("\x00", 100)} {
+		for n := range len(whole) + 1 {
+			if n < header && tail != "" {
+				continue
+			}
+			if err := os.WriteFile(path, []byte(string(whole[:n])+tail), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j, err := OpenJournal(path, "a message")
+			if tail != "" && n < len(whole) && (n-header)%journalLine != 0 {
+				// A line that begins right and goes on in zeros is damage, of which
+				// nothing says how far it goes; the file is not touched.
+				if err == nil && len(j.keys) > (n-header)/journalLine {
+					t.Fatalf("cut at %d: %d records", n, len(j.keys))
+				}
+				if err == nil {
+					j.Close()
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("cut at %d, then %q: %v", n, tail, err)
+			}
+			complete := max(0, n-header) / journalLine
+			for i := range 3 {
+				if got := j.Done(fmt.Append(nil, i)); got != (i < complete) {
+					t.Fatalf("cut at %d: Done(%d) = %v", n, i, got)
+				}
+			}
+			j.Record([]byte("new"), ClassGone)
+			if err := j.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			j.Close()
+			if j, err = OpenJournal(path, "a message"); err != nil {
+				t.Fatalf("cut at %d, then written: %v", n, err)
+			}
+			if len(j.keys) != complete+1 || !j.Done([]byte("new")) {
+				t.Fatalf("cut at %d, then written: %d records", n, len(j.keys))
+			}
+			j.Close()
+		}
+	}
+}
+
+// TestJournalRefused asserts what a journal is not opened for, and that the
+// file stays as it was.
+func TestJournalRefused(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal")
+	j := openTestJournal(t, path)
+	if _, err := OpenJournal(path, "a message"); err == nil || !strings.Contains(err.Error(), "another process uses this journal") {
+		t.Errorf("a locked journal: %v", err)
+	}
+	j.Record([]byte("x"), ClassDelivered)
+	j.Record([]byte("y"), ClassDelivered)
+	if err := j.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := []byte(string(good))
+	damaged[len(damaged)-journalLine-2] = 'z'
+	for name, content := range map[string]string{
+		"another message": string(good), "no journal": "{\"endpoint\": \"https://push.example.net/\"}\n" + strings.Repeat("x", 100),
+		"text": "hello", "version": strings.Replace(string(good), "journal 1", "journal 2", 1), "damaged": string(damaged),
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := "a message"
+		if name == "another message" {
+			run = "another"
+		}
+		_, err := OpenJournal(path, run)
+		var refused *JournalError
+		if !errors.As(err, &refused) || refused.Hint() == "" || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, _ := os.ReadFile(path); string(after) != content {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+	for _, bad := range []string{dir, filepath.Join(dir, "none", "journal"), os.DevNull} {
+		var refused *JournalError
+		if _, err := OpenJournal(bad, ""); !errors.As(err, &refused) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// TestJournalMultiset compares with a map, for records that repeat.
+func TestJournalMultiset(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	want := make(map[int]int)
+	j := openTestJournal(t, path)
+	for range 3000 {
+		n := int(rand.ExpFloat64() * 50)
+		j.Record(fmt.Append(nil, n), ClassDelivered)
+		want[n]++
+	}
+	if err := j.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	j = openTestJournal(t, path)
+	for range 10000 {
+		n := int(rand.ExpFloat64() * 50)
+		if got := j.Done(fmt.Append(nil, n)); got != (want[n] > 0) {
+			t.Fatalf("Done(%d) = %v, left are %d", n, got, want[n])
+		}
+		if want[n] > 0 {
+			want[n]--
+		}
+	}
+}
+
+// TestHash pins the name of an endpoint, which others compute too.
+func TestHash(t *testing.T) {
+	sub, err := NewSubscription("https://push.example.net/abc", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// printf %s https://push.example.net/abc | sha256sum | cut -c 1-32
+	if got, want := sub.Hash(), "992795d4c00588f9a94f48cba9900071"; got != want {
+		t.Errorf("Hash() = %s, want %s", got, want)
+	}
+}
+
+func BenchmarkJournalDone(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "journal")
+	j := openTestJournal(b, path)
+	record := make([]byte, 350)
+	for i := range 1_000_000 {
+		j.Record(fmt.Append(record[:0], i), ClassDelivered)
+	}
+	if err := j.Commit(); err != nil {
+		b.Fatal(err)
+	}
+	j.Close()
+	j = openTestJournal(b, path)
+	record = record[:350]
+	b.ReportAllocs()
+	for b.Loop() {
+		j.Done(record)
+	}
+}

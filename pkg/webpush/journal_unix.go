@@ -1,0 +1,14 @@
+//go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
+
+package webpush
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockJournal locks the file against other processes until it is closed, or
+// its process ends.
+func lockJournal(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}

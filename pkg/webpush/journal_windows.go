@@ -1,0 +1,15 @@
+package webpush
+
+import (
+	"math"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// lockJournal locks the file against other processes until it is closed, or
+// its process ends. The locked byte is beyond all that is ever written.
+func lockJournal(f *os.File) error {
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+		0, 1, 0, &windows.Overlapped{OffsetHigh: math.MaxInt32})
+}
