@@ -12,6 +12,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1
 	exitUsage       = 2
+	exitPartial     = 3
 	exitGone        = 4
 	exitRejected    = 5
 	exitTemporary   = 6

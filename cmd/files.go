@@ -32,6 +32,15 @@ func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	if name != "-" {
 		return readBytes(name)
 	}
+	in, err := s.stdin(what)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(in, "standard input")
+}
+
+// stdin returns standard input, which only one option can have.
+func (s *streams) stdin(what string) (io.Reader, error) {
 	if s.stdinFor != "" {
 		return nil, usage("give one of them as a file", "standard input is asked for twice: for %s and for %s", s.stdinFor, what)
 	}
@@ -39,7 +48,7 @@ func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	if s.inTTY && s.errTTY {
 		s.note("reading %s from the terminal; end with Ctrl-D", what)
 	}
-	return readAll(s.in, "standard input")
+	return s.in, nil
 }
 
 // readFile reads a text file; see input.

@@ -12,7 +12,7 @@ import (
 const groupAnnotation = "webpush_group"
 
 // The headings of flags, in the order of the help.
-var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Key and claims", "Connection", "Faults and limits", "curl", "Everywhere"}
+var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "Key and claims", "Connection", "Faults and limits", "curl", "Everywhere"}
 
 // inGroup puts all flags of a command that have no heading yet under one.
 func inGroup(fs *pflag.FlagSet, heading string) {

@@ -56,6 +56,22 @@ type receivers struct {
 
 type receiversKey struct{}
 
+// subscribe makes a user agent and its subscription, with the application
+// server key in the file that is named, if one is.
+func (r *receivers) subscribe(ts *testscript.TestScript, keyFile []string) (*useragent.Subscription, []byte) {
+	o := useragent.Options{HTTP: r.server.Client()}
+	if len(keyFile) == 1 {
+		key, err := vapid.ParsePublicKey([]byte(ts.ReadFile(keyFile[0])))
+		ts.Check(err)
+		o.ApplicationServerKey = key
+	}
+	agent, err := useragent.Subscribe(context.Background(), r.server.URL, o)
+	ts.Check(err)
+	b, err := agent.MarshalJSON()
+	ts.Check(err)
+	return agent, b
+}
+
 func scriptReceivers(ts *testscript.TestScript) *receivers {
 	return ts.Value(receiversKey{}).(*receivers)
 }
@@ -102,21 +118,26 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// server key in KEYFILE if there is one, and writes its subscription.
 	"subscribe": func(ts *testscript.TestScript, neg bool, args []string) {
 		r := scriptReceivers(ts)
-		o := useragent.Options{HTTP: r.server.Client()}
-		if len(args) == 2 {
-			key, err := vapid.ParsePublicKey([]byte(ts.ReadFile(args[1])))
-			ts.Check(err)
-			o.ApplicationServerKey = key
-		}
-		agent, err := useragent.Subscribe(context.Background(), r.server.URL, o)
-		ts.Check(err)
-		b, err := agent.MarshalJSON()
-		ts.Check(err)
+		agent, b := r.subscribe(ts, args[1:])
 		ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 		id, err := json.Marshal(agent.Identity())
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs(args[0]+".receiver"), id, 0o600))
 		r.agents[args[0]] = agent
+	},
+	// subscribe-many FILE COUNT [KEYFILE]: subscribes that many user agents,
+	// FILE:1, FILE:2 and so on, and writes their subscriptions as NDJSON.
+	"subscribe-many": func(ts *testscript.TestScript, neg bool, args []string) {
+		r := scriptReceivers(ts)
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		var lines []byte
+		for i := range n {
+			agent, b := r.subscribe(ts, args[2:])
+			lines = append(append(lines, b...), '\n')
+			r.agents[fmt.Sprintf("%s:%d", args[0], i+1)] = agent
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), lines, 0o600))
 	},
 	// expire FILE: ends a subscription.
 	"expire": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -24,6 +24,8 @@ type sendOptions struct {
 	cmd *cobra.Command
 
 	subscription string
+	inputs       []string // of send, which takes several
+	bulk         bulkFlags
 	key          keyFlag
 	claims       claimsFlags
 	claimsFile   string
@@ -106,8 +108,10 @@ be deleted, 5 rejected, 6 try again later.`,
 			return runSend(c.Context(), s, o)
 		},
 	}
-	o.addFlags(c)
 	f := c.Flags()
+	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or folder of subscriptions; - for standard input; repeatable")
+	o.addFlags(c)
+	o.bulk.addFlags(c)
 	f.BoolVar(&o.check, "check", false, "do what webpush check does first, and send nothing if it finds an error")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request that would be sent, without its secrets")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
@@ -146,7 +150,9 @@ func (o *sendOptions) addCurlFlags(c *cobra.Command) {
 func (o *sendOptions) addFlags(c *cobra.Command) {
 	o.cmd = c
 	f := c.Flags()
-	f.StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
+	if f.Lookup("subscription") == nil {
+		f.StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
+	}
 	inGroup(f, "Flags")
 	o.key.addFlags(c)
 	o.claims.addFlags(c)
@@ -183,7 +189,8 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 // delivery is what the options of send come to.
 type delivery struct {
 	client    *webpush.Client
-	sub       *webpush.Subscription // nil for a check without one
+	sub       *webpush.Subscription // nil for a check without one, and for many
+	source    *recordSource         // of many
 	message   webpush.Message
 	transport webpush.TransportOptions
 }
@@ -192,7 +199,7 @@ type delivery struct {
 // more.
 func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 	d := new(delivery)
-	if o.subscription == "" && o.services == nil {
+	if o.subscription == "" && o.inputs == nil && o.services == nil {
 		return nil, usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name())
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
@@ -224,6 +231,12 @@ func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 	if o.insecure {
 		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
 	}
+	var alone []byte
+	if o.inputs != nil {
+		if alone, err = o.openInputs(s, d); err != nil {
+			return nil, err
+		}
+	}
 	if o.subscription != "" {
 		d.sub, err = loadSubscription(s, o.subscription)
 		if err = o.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
@@ -235,10 +248,41 @@ func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 		OnRetry: func(e *webpush.Error, wait time.Duration) {
 			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
 		}}
-	if err := o.sign(s, d.client, d.sub); err != nil {
+	if err := o.sign(s, d); err != nil {
 		return nil, err
 	}
+	if alone != nil {
+		return d, o.applyRecord(d, alone)
+	}
 	return d, nil
+}
+
+// openInputs looks at what -f names: one subscription alone, whose text it
+// returns, or many.
+func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err error) {
+	if err := o.bulk.check(o.cmd); err != nil {
+		return nil, err
+	}
+	isMany := slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed)
+	if d.source, alone, err = openSources(s, o.inputs, isMany); err != nil || d.source != nil {
+		return nil, err
+	}
+	d.sub, err = webpush.ParseSubscription(alone)
+	return alone, o.excuse("subscription", "Push API, PushSubscription.toJSON", within(inputName(o.inputs[0]), err))
+}
+
+// applyRecord gives a single message what stands beside its subscription.
+func (o *sendOptions) applyRecord(d *delivery, text []byte) error {
+	b := bulk{client: d.client, keys: make(map[string]*vapid.Key)}
+	job := webpush.Job{Message: d.message}
+	if err := b.overrideAll(&job, membersBeside(text)); err != nil {
+		return within(inputName(o.inputs[0]), err)
+	}
+	d.message = job.Message
+	if job.Key != nil {
+		d.client.Key = job.Key
+	}
+	return nil
 }
 
 // excuse makes a finding of an error about the content of a file, for a check.
@@ -252,8 +296,13 @@ func (o *sendOptions) excuse(rule, source string, err error) error {
 	return nil
 }
 
+// anyOrigin stands for the origins of many subscriptions where claims are
+// checked.
+const anyOrigin = "https://push.example.net"
+
 // sign gives the client its key and claims.
-func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subscription) error {
+func (o *sendOptions) sign(s *streams, d *delivery) error {
+	client := d.client
 	if o.gcmKey != "" {
 		return nil
 	}
@@ -276,9 +325,13 @@ func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subs
 		return err
 	}
 	origin := ""
-	if sub != nil {
-		origin = sub.Origin()
+	switch {
+	case d.source != nil:
+		origin = anyOrigin
+	case d.sub != nil:
+		origin = d.sub.Origin()
 	}
+	stated := claims
 	o.claims.complete(&claims, origin)
 	for _, p := range claims.Check() { // the rest is among the findings
 		if !o.tolerant && (p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.claims.noStrict) {
@@ -286,6 +339,10 @@ func (o *sendOptions) sign(s *streams, client *webpush.Client, sub *webpush.Subs
 		}
 	}
 	client.Claims = claims
+	if d.source != nil { // the client completes them for each origin, and renews them
+		stated.Audience = o.claims.audience
+		client.Claims, client.Lifetime = stated, o.claims.expiresIn.value
+	}
 	return nil
 }
 
@@ -364,6 +421,9 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	d, err := o.prepare(s)
 	if err != nil {
 		return err
+	}
+	if d.source != nil {
+		return runBulk(ctx, s, &o, d)
 	}
 	client, sub, m := d.client, d.sub, d.message
 	if err := o.tellFindings(s, o.findings(client, sub, m)); err != nil {

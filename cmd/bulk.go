@@ -1,0 +1,562 @@
+package cmd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// bulkFlags are the options of send for many subscriptions.
+type bulkFlags struct {
+	concurrency, perOrigin int
+	rate, ratePerOrigin    rateFlag
+	maxFailures            int
+	deadline               durationFlag
+	results                string
+	showEndpoints          bool
+	gone, retryLater       string
+	force                  bool
+	resume                 string
+	quiet                  bool
+	http                   enumFlag
+}
+
+// bulkOnly are the flags that mean many subscriptions, however many there are.
+var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "deadline", "results", "show-endpoints", "gone", "retry-later", "resume"}
+
+// singleOnly are the flags of one subscription, and what does instead.
+var singleOnly = [][2]string{
+	{"curl", "give one subscription"},
+	{"check", "webpush check -f FILE with one of them; --dry-run tries all without sending"},
+	{"gcm-reg-id", "leave it out: it is the end of each endpoint"},
+}
+
+func (o *bulkFlags) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as --json does")
+	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "write the endpoints, which are secrets, into the results")
+	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended, and can be deleted, to `FILE`")
+	f.StringVar(&o.retryLater, "retry-later", "", "write the records worth another run to `FILE`, as -f takes it")
+	f.BoolVar(&o.force, "force", false, "replace these files")
+	f.StringVar(&o.resume, "resume", "", "keep the `JOURNAL` of what is finished, and go on with what is not")
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default: chosen from this machine)")
+	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
+	f.Var(&o.rate, "rate", "send no more than this: 100/s, 5000/m or 100000/h")
+	f.Var(&o.ratePerOrigin, "rate-per-origin", "send no more than this to one push service")
+	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` records that are not delivered, those that are gone not counted (default: never)")
+	f.Var(&o.deadline, "deadline", "stop after this time, whatever is left")
+	o.http = newEnum("auto", "auto", "standard")
+	f.Var(&o.http, "http", "auto, or standard for Go's own HTTP client alone")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary")
+	inGroup(f, "Many subscriptions")
+	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "http")
+	completeEnum(c, "http", &o.http)
+}
+
+// check refuses values that make no sense.
+func (o *bulkFlags) check(c *cobra.Command) error {
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"concurrency", o.concurrency}, {"concurrency-per-origin", o.perOrigin}} {
+		if n.value < 0 || n.value > 1e6 || n.value == 0 && c.Flags().Changed(n.name) {
+			return usage("leave it out to have it chosen", "--%s is %d, expected 1 to 1000000", n.name, n.value)
+		}
+	}
+	if o.maxFailures < 0 || o.maxFailures == 0 && c.Flags().Changed("max-failures") {
+		return usage("leave it out to go on whatever happens", "--max-failures is %d, expected 1 or more", o.maxFailures)
+	}
+	if c.Flags().Changed("deadline") && o.deadline.value <= 0 {
+		return usage("", "--deadline is %s, expected more than 0", o.deadline.String())
+	}
+	if o.force && o.results == "" && o.gone == "" && o.retryLater == "" {
+		return usage("add the file to replace", "--force goes with --results, --gone or --retry-later")
+	}
+	return nil
+}
+
+// rateFlag is an option that takes a number of messages for a time.
+type rateFlag struct {
+	text      string
+	perSecond float64
+}
+
+func (r *rateFlag) String() string { return r.text }
+func (r *rateFlag) Type() string   { return "RATE" }
+func (r *rateFlag) Set(v string) error {
+	number, unit, _ := strings.Cut(v, "/")
+	seconds := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600}[unit]
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || seconds == 0 || strings.HasSuffix(v, "/") || !(n > 0 && n <= 1e9) {
+		return fmt.Errorf("%q is no rate: write a number of messages a second, or 100/s, 5000/m, 100000/h", v)
+	}
+	r.text, r.perSecond = v, n/seconds
+	return nil
+}
+
+// bulk is a run over many subscriptions.
+type bulk struct {
+	s       *streams
+	o       *sendOptions
+	client  *webpush.Client
+	message webpush.Message
+	source  *recordSource
+	journal *webpush.Journal
+	outputs outputs
+	tally   *tally
+
+	keys map[string]*vapid.Key // of records, by their text
+
+	reading sync.Mutex  // held while the source is read
+	ended   atomic.Bool // the source has no more
+
+	mu     sync.Mutex
+	fields map[string]bool // unknown members that were seen; true when told
+}
+
+// runBulk sends to all records of the source.
+func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err error) {
+	b := &bulk{s: s, o: o, client: d.client, message: d.message, source: d.source, keys: make(map[string]*vapid.Key), fields: make(map[string]bool)}
+	for _, only := range singleOnly {
+		if o.cmd.Flags().Changed(only[0]) {
+			return usage(only[1], "--%s goes with one subscription, and here are many", only[0])
+		}
+	}
+	for _, name := range []string{"resume", "gone", "retry-later"} {
+		if o.dryRun && o.cmd.Flags().Changed(name) {
+			return usage("leave it out: a dry run finishes no record", "--dry-run and --%s do not go together", name)
+		}
+	}
+	if o.showSecrets && o.verbose < 2 {
+		return usage("--show-endpoints writes the endpoints into the results", "--show-secrets goes with -vv here, where a dry run prints no request")
+	}
+	if o.bulk.resume != "" {
+		if b.journal, err = openJournal(o.bulk.resume, o.inputs, b.digest()); err != nil {
+			return err
+		}
+		defer b.journal.Close()
+	}
+	if err := b.outputs.open(s, o, b.journal); err != nil {
+		return err
+	}
+	if err := b.checkMessage(); err != nil {
+		return err
+	}
+	b.tally = newTally(o.dryRun)
+	if o.verbose == 0 {
+		b.client.OnRetry = nil
+	} else if o.verbose > 1 {
+		b.client.HTTP = &tracer{next: b.client.HTTP, s: s, showSecrets: o.showSecrets}
+	}
+
+	// The first interrupt stops taking records and lets those in flight end.
+	run := context.WithoutCancel(ctx)
+	if o.bulk.deadline.value > 0 {
+		var cancel context.CancelFunc
+		run, cancel = context.WithTimeout(run, o.bulk.deadline.value)
+		defer cancel()
+	}
+	// An input that may block, as a pipe, ends with the run.
+	reading, endReading := context.WithCancel(run)
+	defer endReading()
+	defer context.AfterFunc(ctx, endReading)()
+	b.source.ctx = reading
+	progress := b.startProgress()
+	var failed error
+	for range b.client.SendAll(run, b.jobs(), webpush.BulkOptions{
+		Concurrency: o.bulk.concurrency, ConcurrencyPerOrigin: o.bulk.perOrigin, Rate: o.bulk.rate.perSecond, RatePerOrigin: o.bulk.ratePerOrigin.perSecond,
+		MaxFailures: o.bulk.maxFailures, DryRun: o.dryRun, StandardHTTP: o.bulk.http.String() == "standard", Stop: ctx.Done(),
+		Commit: func(results []webpush.Result) error {
+			failed = cmp.Or(failed, b.commit(results))
+			if failed != nil || o.bulk.maxFailures > 0 && b.tally.failures() >= int64(o.bulk.maxFailures) {
+				endReading()
+			}
+			return failed
+		},
+	}) {
+	}
+	if failed == nil {
+		failed = b.rest()
+	}
+	b.tellFields()
+	progress.stop()
+	if err := b.outputs.close(); failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		return failed
+	}
+	return b.finish(ctx, run)
+}
+
+// checkMessage warns of what push services would refuse of every message, and
+// refuses what cannot be sent to anybody.
+func (b *bulk) checkMessage() error {
+	claims := b.client.Claims
+	b.o.claims.complete(&claims, anyOrigin)
+	found := b.o.findings(&webpush.Client{Key: b.client.Key, Claims: claims, SignUnchecked: b.client.SignUnchecked}, nil, b.message)
+	for _, f := range found {
+		if f.Err != nil {
+			return f.Err
+		}
+	}
+	return b.o.tellFindings(b.s, found)
+}
+
+// openJournal opens the journal, which must not be one of the inputs.
+func openJournal(name string, inputs []string, run string) (*webpush.Journal, error) {
+	if same := sameFile(name, inputs); same != "" {
+		return nil, usage("give the journal a name of its own", "--resume %s is the input %s", name, same)
+	}
+	j, err := webpush.OpenJournal(name, run)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		err = fileProblem(name, err)
+	}
+	return j, within("--resume", err)
+}
+
+// sameFile returns which of the files name is, or "".
+func sameFile(name string, files []string) string {
+	info, err := os.Stat(name)
+	if err != nil {
+		return ""
+	}
+	for _, file := range files {
+		if other, err := os.Stat(file); err == nil && file != "-" && os.SameFile(info, other) && info.Mode().IsRegular() {
+			return file
+		}
+	}
+	return ""
+}
+
+// digest says what is sent, for the journal: a record is finished only for one
+// message.
+func (b *bulk) digest() string {
+	key := ""
+	if b.client.Key != nil {
+		key = b.client.Key.PublicKey().String()
+	}
+	m := b.message
+	text, err := json.Marshal(struct {
+		HasPayload bool
+		Payload    []byte
+		Encoding   ece.Encoding
+		Pad        int
+		TTL        *time.Duration
+		Urgency    webpush.Urgency
+		Topic      string
+		Header     http.Header
+		GCM        bool
+		Key        string
+	}{m.Payload != nil, m.Payload, m.Encoding, m.Pad, m.TTL, m.Urgency, m.Topic, m.Header, m.GCM != nil, key})
+	if err != nil {
+		panic(err) // no value of these can fail
+	}
+	return string(text)
+}
+
+// jobs reads the records and makes jobs of those that are not finished.
+func (b *bulk) jobs() iter.Seq2[webpush.Job, error] {
+	return func(yield func(webpush.Job, error) bool) {
+		for {
+			r := b.next()
+			if r == nil {
+				return
+			}
+			job, err := b.job(r)
+			job.Value = r
+			if !yield(job, err) {
+				return
+			}
+		}
+	}
+}
+
+// next returns the next record that is not finished, or nil at the end.
+func (b *bulk) next() *record {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	for {
+		r, ok := b.source.next()
+		if !ok || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
+			b.ended.Store(!ok)
+			return nil
+		}
+		b.tally.read.Store(b.source.read())
+		if b.journal != nil && r.raw != nil && b.journal.Done(r.raw) {
+			b.tally.already.Add(1)
+			continue
+		}
+		return r
+	}
+}
+
+var (
+	// overrides are the members beside a subscription that count before the
+	// command's options.
+	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
+	// otherFields are the rest of a record, and those in which sites keep the
+	// public key.
+	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options"}
+)
+
+// job makes the job of a record.
+func (b *bulk) job(r *record) (webpush.Job, error) {
+	job := webpush.Job{Message: b.message}
+	if r.err != nil {
+		return job, r.err
+	}
+	var err error
+	if !bytes.Contains(r.raw, []byte(`"subscription"`)) && !bytes.Contains(r.raw, []byte(`"id"`)) && bytes.IndexByte(r.raw, '\\') < 0 {
+		job.Subscription, err = webpush.ParseSubscription(r.raw)
+		return job, err
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.raw, &members) == nil {
+		if id := members["id"]; len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
+			r.id = id
+		}
+	}
+	if job.Subscription, err = webpush.ParseSubscription(r.raw); err != nil {
+		return job, err
+	}
+	if members["subscription"] == nil || members["endpoint"] != nil {
+		return job, nil
+	}
+	if err := b.overrideAll(&job, members); err != nil {
+		return job, err
+	}
+	for name := range members {
+		if !slices.Contains(overrides, name) && !slices.Contains(otherFields, name) {
+			b.mu.Lock()
+			if _, seen := b.fields[name]; !seen && len(b.fields) < 100 {
+				b.fields[name] = false
+			}
+			b.mu.Unlock()
+		}
+	}
+	return job, nil
+}
+
+// membersBeside returns the members of a record that has its subscription in
+// one of them, or nil.
+func membersBeside(text []byte) map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil || members["subscription"] == nil || members["endpoint"] != nil {
+		return nil
+	}
+	return members
+}
+
+func (b *bulk) overrideAll(job *webpush.Job, members map[string]json.RawMessage) error {
+	for _, name := range overrides {
+		if value := members[name]; value != nil && string(value) != "null" {
+			if err := b.override(job, name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// override applies a member of a record to its job.
+func (b *bulk) override(job *webpush.Job, name string, value json.RawMessage) error {
+	var text string
+	isText := json.Unmarshal(value, &text) == nil
+	m := &job.Message
+	var err error
+	switch name {
+	case "payload":
+		if m.Payload = []byte(text); !isText {
+			var c bytes.Buffer
+			if err := json.Compact(&c, value); err != nil {
+				return err
+			}
+			m.Payload = c.Bytes()
+		}
+	case "ttl":
+		if !isText {
+			text = string(value)
+		}
+		d, err := parseDuration(text)
+		if err != nil || d < 0 || d > webpush.MaxTTL {
+			return badField(name, value, "expected 0 to 2147483648 seconds, or a time such as \"12h\"")
+		}
+		m.TTL = &d
+	case "urgency":
+		if m.Urgency, err = webpush.ParseUrgency(text); err != nil || !isText {
+			return badField(name, value, "expected "+strings.Join(urgencyWords(), ", "))
+		}
+	case "topic":
+		if !isText {
+			return badField(name, value, "expected a string")
+		}
+		m.Topic = text
+		return webpush.CheckTopic(text)
+	case "vapidKey":
+		job.Key, err = b.recordKey(value, text, isText)
+		return err
+	}
+	return nil
+}
+
+// badField words a member of a record that has no value to use.
+func badField(name string, value json.RawMessage, want string) error {
+	text := string(value)
+	if len(text) > 60 {
+		text = strings.ToValidUTF8(text[:60], "") + "…"
+	}
+	return fmt.Errorf("%s is %s, %s", name, text, want)
+}
+
+// maxKeys is how many keys of records are kept.
+const maxKeys = 10000
+
+// recordKey returns the key of a record; nil is the command's. A public key is
+// what the subscription was made with: then only its private half can sign.
+func (b *bulk) recordKey(value json.RawMessage, text string, isText bool) (*vapid.Key, error) {
+	if !isText {
+		text = string(value)
+	}
+	if key, ok := b.keys[text]; ok {
+		return key, nil
+	}
+	key, err := vapid.ParseKey([]byte(text))
+	if err != nil {
+		public, notPublic := vapid.ParsePublicKey([]byte(text))
+		switch {
+		case notPublic != nil:
+			return nil, within("vapidKey", err)
+		case b.client.Key == nil || b.client.Key.PublicKey() != public:
+			return nil, withHint(errors.New("vapidKey is a public key, and not that of the key that signs"), "write the private key of it into the record, or give it with -k")
+		}
+	}
+	if len(b.keys) >= maxKeys {
+		clear(b.keys)
+	}
+	b.keys[text] = key
+	return key, nil
+}
+
+// tellFields warns once of members that mean nothing, which may be misspelt.
+func (b *bulk) tellFields() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(b.fields)) {
+		if !b.fields[name] {
+			b.fields[name] = true
+			b.s.warn(fmt.Sprintf("records have the member %q, which means nothing here", name), "beside subscription and id, a record may have payload, ttl, urgency, topic and vapidKey")
+		}
+	}
+}
+
+// commit writes what has come in: first the results, then that it is finished.
+func (b *bulk) commit(results []webpush.Result) error {
+	for i := range results {
+		r := &results[i]
+		rec := r.Job.Value.(*record)
+		b.tally.add(r, rec)
+		if err := b.outputs.write(r, rec); err != nil {
+			return err
+		}
+		if b.journal != nil && rec.raw != nil {
+			b.journal.Record(rec.raw, r.Class)
+		}
+	}
+	if err := b.outputs.flush(b.journal != nil); err != nil {
+		return err
+	}
+	if b.journal != nil {
+		return within("--resume", b.journal.Commit())
+	}
+	return nil
+}
+
+var errNotReached = errors.New("stopped before its turn")
+
+// rest writes down the records that were not reached when the run stopped
+// early, where the next one needs them.
+func (b *bulk) rest() error {
+	if b.outputs.retryLater == nil || b.ended.Load() || !b.reading.TryLock() { // locked: it still waits for a pipe
+		return nil
+	}
+	b.reading.Unlock()
+	var batch []webpush.Result
+	for {
+		r := b.next()
+		if r == nil || len(batch) == 1000 {
+			if err := b.commit(batch); err != nil || r == nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+		job, err := b.job(r)
+		job.Value = r
+		class := webpush.ClassSkipped
+		if err != nil {
+			class = webpush.ClassInvalid
+		}
+		batch = append(batch, webpush.Result{Job: job, Class: class, Err: cmp.Or(err, errNotReached)})
+	}
+}
+
+// finish says how it went; the error is that which decides the exit code.
+func (b *bulk) finish(ctx, run context.Context) error {
+	t := b.tally
+	stopped := ""
+	switch {
+	case ctx.Err() != nil:
+		stopped = "interrupted"
+	case run.Err() != nil:
+		stopped = "the time of --deadline is over"
+	case b.o.bulk.maxFailures > 0 && t.failures() >= int64(b.o.bulk.maxFailures):
+		stopped = fmt.Sprintf("stopped after %d failures", t.failures())
+	}
+	complete := b.ended.Load()
+	if !b.o.bulk.quiet {
+		b.summary(stopped, complete)
+	}
+	total, good := t.total(), t.n[webpush.ClassDelivered]
+	later := t.n[webpush.ClassTemporary] + t.n[webpush.ClassSkipped]
+	if b.o.dryRun {
+		good, later = t.n[webpush.ClassSkipped], 0
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case good == total && complete:
+		return nil
+	case b.o.dryRun && stopped == "":
+		return &exitError{fmt.Errorf("%d of %d messages could not be sent", total-good, total), exitPartial}
+	case good == 0 && later == total && (total > 0 || !complete):
+		return &exitError{cmpError(stopped, fmt.Sprintf("none of %d messages could be delivered for now", total)), exitTemporary}
+	}
+	return &exitError{cmpError(stopped, fmt.Sprintf("%d of %d messages were not delivered", total-good, total)), exitPartial}
+}
+
+func cmpError(stopped, text string) error {
+	if stopped != "" {
+		text = stopped + ": " + text
+	}
+	return errors.New(text)
+}

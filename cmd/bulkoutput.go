@@ -1,0 +1,308 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"sync"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// resultLine is the result of a record, as --json and --results write it.
+type resultLine struct {
+	Index        int64           `json:"index"`
+	ID           json.RawMessage `json:"id,omitempty"`
+	File         string          `json:"file,omitempty"`
+	Line         int64           `json:"line,omitempty"`
+	Element      int64           `json:"element,omitempty"`
+	Origin       string          `json:"origin,omitempty"`
+	Service      webpush.Service `json:"service,omitempty"`
+	EndpointHash string          `json:"endpointHash,omitempty"`
+	Endpoint     string          `json:"endpoint,omitempty"`
+	Class        webpush.Class   `json:"class"`
+	Status       int             `json:"status,omitempty"`
+	Code         webpush.Code    `json:"code,omitempty"`
+	Reason       string          `json:"reason,omitempty"`
+	Hint         string          `json:"hint,omitempty"`
+	Attempts     int             `json:"attempts,omitempty"`
+	TTL          *int64          `json:"ttl,omitempty"`
+	Location     string          `json:"location,omitempty"`
+	Note         string          `json:"note,omitempty"`
+	LatencyMs    float64         `json:"latencyMs,omitempty"`
+}
+
+func newResultLine(r *webpush.Result, rec *record, endpoints bool) resultLine {
+	l := resultLine{Index: rec.index, ID: rec.id, File: rec.file, Line: rec.line, Element: rec.element, Class: r.Class, Attempts: r.Attempts,
+		LatencyMs: math.Round(r.Latency.Seconds()*1e4) / 10}
+	if sub := r.Job.Subscription; sub != nil {
+		l.Origin, l.Service, l.EndpointHash = sub.Origin(), sub.Service(), sub.Hash()
+		if endpoints {
+			l.Endpoint = sub.Endpoint()
+		}
+	}
+	if receipt := r.Receipt; receipt != nil {
+		l.Status, l.Location, l.Note = receipt.Status, receipt.Location, receipt.Note
+		if receipt.TTL != nil {
+			seconds := int64(receipt.TTL.Seconds())
+			l.TTL = &seconds
+		}
+	}
+	var answer *webpush.Error
+	if errors.As(r.Err, &answer) {
+		l.Status, l.Code = answer.Status, answer.Code
+	}
+	if r.Err != nil {
+		l.Reason, l.Hint = r.Err.Error(), hintOf(r.Err)
+	}
+	return l
+}
+
+// outputs are the files that a run writes as it goes. An output that was not
+// asked for is nil.
+type outputs struct {
+	all              []*output
+	stdout, results  *output
+	gone, retryLater *output
+	showEndpoints    bool
+}
+
+// output is one file of lines.
+type output struct {
+	name  string
+	flag  string
+	w     *bufio.Writer
+	f     *os.File // nil for standard output
+	lines int64
+	file  bool // it can be made durable
+	dirty bool // it has lines that are not durable yet
+}
+
+// open makes the files, before anything is sent. With a journal that was there
+// before, results and gone records are added to what an earlier run wrote; the
+// records to try later are those of this run.
+func (o *outputs) open(s *streams, opts *sendOptions, journal *webpush.Journal) error {
+	b := &opts.bulk
+	resumed := false
+	if journal != nil {
+		resumed, _ = journal.Resumed()
+	}
+	o.showEndpoints = b.showEndpoints
+	if s.json || b.results == "-" {
+		o.stdout = &output{name: "standard output", w: bufio.NewWriterSize(s.out, 1<<16)}
+		o.all = append(o.all, o.stdout)
+	}
+	others := opts.inputs
+	if b.resume != "" {
+		others = append(others[:len(others):len(others)], b.resume)
+	}
+	type target struct {
+		flag, name string
+		replace    bool
+		out        **output
+	}
+	targets := []target{{"results", b.results, false, &o.results}, {"gone", b.gone, false, &o.gone}, {"retry-later", b.retryLater, true, &o.retryLater}}
+	for _, t := range targets { // look at all of them before one is touched
+		if t.name == "" || t.name == "-" && t.flag == "results" {
+			continue
+		}
+		if t.name == "-" {
+			return usage("give the name of a file", "--%s is -, but standard output is for the results", t.flag)
+		}
+		if same := sameFile(t.name, others); same != "" {
+			return usage("give it a name of its own", "--%s %s is read or written as %s too", t.flag, t.name, same)
+		}
+		for _, other := range targets {
+			if other.flag != t.flag && other.name == t.name {
+				return usage("give each a name of its own", "--%s and --%s are the same file %s", t.flag, other.flag, t.name)
+			}
+		}
+		if info, err := os.Stat(t.name); err == nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force && !resumed {
+			hint := "--force replaces it"
+			if b.resume != "" {
+				hint = fmt.Sprintf("the journal %s is new, so these are not the results of its runs; --force replaces the file", b.resume)
+			}
+			return withHint(within("--"+t.flag, fileProblem(t.name, fs.ErrExist)), hint)
+		}
+	}
+	for _, t := range targets {
+		if t.name == "" || t.name == "-" {
+			continue
+		}
+		out, err := openOutput(t.name, resumed && !t.replace)
+		if err != nil {
+			o.abandon()
+			return within("--"+t.flag, err)
+		}
+		out.flag = t.flag
+		*t.out = out
+		o.all = append(o.all, out)
+	}
+	return nil
+}
+
+func (o *outputs) abandon() {
+	for _, out := range o.all {
+		if out.f != nil {
+			out.f.Close()
+		}
+	}
+}
+
+// openOutput opens a file for lines, for the user alone. What a killed process
+// has written of a line is cut off before others are added.
+func openOutput(name string, add bool) (*output, error) {
+	mode := os.O_RDWR | os.O_CREATE
+	info, err := os.Stat(name)
+	regular := err != nil || info.Mode().IsRegular()
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a folder, expected a file", name)
+	case !regular:
+		mode = os.O_WRONLY // a pipe or device
+	case !add:
+		mode |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(name, mode, 0o600)
+	if err != nil {
+		return nil, fileProblem(name, err)
+	}
+	out := &output{name: name, f: f, file: regular, w: bufio.NewWriterSize(f, 1<<16)}
+	if regular && add {
+		err = toLineEnd(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fileProblem(name, err)
+	}
+	return out, nil
+}
+
+// toLineEnd cuts off what follows the last line feed, and goes there.
+func toLineEnd(f *os.File) error {
+	end, err := f.Seek(0, io.SeekEnd)
+	buf := make([]byte, 1<<12)
+	for at := end; err == nil && at > 0; {
+		n := min(at, int64(len(buf)))
+		if _, err = f.ReadAt(buf[:n], at-n); err != nil {
+			break
+		}
+		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+			at += int64(i) + 1 - n
+			if at < end {
+				err = f.Truncate(at)
+			}
+			_, err2 := f.Seek(at, io.SeekStart)
+			return errors.Join(err, err2)
+		}
+		at -= n
+	}
+	if err != nil || end == 0 {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+func (o *output) line(b []byte) error {
+	_, err := o.w.Write(b)
+	if err == nil && (len(b) == 0 || b[len(b)-1] != '\n') {
+		err = o.w.WriteByte('\n')
+	}
+	o.lines++
+	o.dirty = true
+	return o.problem(err)
+}
+
+func (o *output) problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	if o.flag == "" {
+		return fmt.Errorf("%s: %w", o.name, err)
+	}
+	return within("--"+o.flag, fileProblem(o.name, err))
+}
+
+// write writes the result of a record.
+func (o *outputs) write(r *webpush.Result, rec *record) error {
+	if o.stdout != nil || o.results != nil {
+		b, err := marshal(newResultLine(r, rec, o.showEndpoints), "")
+		if err != nil {
+			return err
+		}
+		for _, out := range []*output{o.stdout, o.results} {
+			if out != nil {
+				if err := out.line(b); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	var to *output
+	switch r.Class {
+	case webpush.ClassGone:
+		to = o.gone
+	case webpush.ClassTemporary, webpush.ClassSkipped:
+		to = o.retryLater
+	}
+	if to == nil || rec.raw == nil {
+		return nil
+	}
+	b := rec.raw
+	if bytes.IndexByte(b, '\n') >= 0 { // a record a line
+		var c bytes.Buffer
+		if err := json.Compact(&c, b); err != nil {
+			return err
+		}
+		b = c.Bytes()
+	}
+	return to.line(b)
+}
+
+// flush hands what is written to the system, and if durable to the disk.
+func (o *outputs) flush(durable bool) error {
+	for _, out := range o.all {
+		if err := out.w.Flush(); err != nil {
+			return out.problem(err)
+		}
+	}
+	if durable {
+		return o.sync()
+	}
+	return nil
+}
+
+func (o *outputs) sync() error {
+	errs := make([]error, len(o.all))
+	var w sync.WaitGroup
+	for i, out := range o.all {
+		if out.file && out.dirty {
+			out.dirty = false
+			w.Go(func() { errs[i] = out.problem(out.f.Sync()) })
+		}
+	}
+	w.Wait()
+	return errors.Join(errs...)
+}
+
+func (o *outputs) close() error {
+	first := o.flush(false)
+	for _, out := range o.all {
+		if out.f != nil {
+			if err := out.f.Close(); first == nil {
+				first = out.problem(err)
+			}
+		}
+	}
+	return first
+}
