@@ -21,7 +21,8 @@ func TestImports(t *testing.T) {
 		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
 		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64"}},
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
-		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
+		{"pkg/internal/pipeline", []string{"github.com"}, nil},
+		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
 		{"pkg/pushservice", nil, []string{"pkg/internal/b64", "pkg/vapid"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
 	}

@@ -1,0 +1,209 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// errHTTP1 tells the callers that wait for an origin that it has no HTTP/2.
+var errHTTP1 = errors.New("the origin has no HTTP/2")
+
+// origin is a host and port, its connections, and the requests that wait for
+// one of them. The writers of the connections take from the queue what they can
+// send, so nothing waits for a connection that is stuck while another is free.
+type origin struct {
+	t    *Transport
+	host string // and the port, unless it is 443
+
+	mu         sync.Mutex // guards what follows, and the same in its connections and streams
+	head, tail *stream
+	queued     int
+	conns      []*conn // that take new streams, or may
+	dialing    int
+	stopDials  context.CancelFunc
+	dialCtx    context.Context
+	limit      int // of streams, as the latest connection learnt it; 0 is not known yet
+	failures   int // of dials, in a row
+	holdDials  time.Time
+	http1      time.Time // until then it counts as one without HTTP/2
+	gone       bool      // out of the transport's map
+}
+
+// push puts a stream into the queue.
+func (o *origin) push(st *stream) {
+	st.o, st.queued = o, true
+	st.prev, st.next = o.tail, nil
+	if o.tail != nil {
+		o.tail.next = st
+	} else {
+		o.head = st
+	}
+	o.tail = st
+	o.queued++
+}
+
+// remove takes a stream out of the queue. When nobody waits any more, nobody
+// needs the connections that are being made.
+func (o *origin) remove(st *stream) {
+	if st.prev != nil {
+		st.prev.next = st.next
+	} else {
+		o.head = st.next
+	}
+	if st.next != nil {
+		st.next.prev = st.prev
+	} else {
+		o.tail = st.prev
+	}
+	st.prev, st.next, st.queued = nil, nil, false
+	o.queued--
+	if o.queued == 0 && o.dialing > 0 && len(o.conns) == 0 && st.err != nil {
+		o.stopDials()
+		o.stopDials = nil
+	}
+}
+
+// fail ends all that waits.
+func (o *origin) fail(err error) {
+	for st := o.head; st != nil; st = o.head {
+		st.err = err
+		o.remove(st)
+		st.signal()
+	}
+}
+
+// dispatch wakes as many writers as the queue needs, and makes new connections
+// when these are not enough.
+func (o *origin) dispatch() {
+	if o.queued == 0 {
+		return
+	}
+	toWake, toServe, shut := o.queued, o.queued, 0
+	for _, c := range o.conns {
+		if c.limit == 0 {
+			if shut++; shut == 2 { // connections that allow no stream are enough
+				toServe = 0
+			}
+		}
+		room := c.room()
+		if room <= 0 {
+			continue
+		}
+		toServe -= room
+		if !c.settled {
+			toServe = 0
+		}
+		switch {
+		case c.window <= 0 || c.writer == writing:
+			continue
+		case c.writer == waiting:
+			c.signal()
+		}
+		if toWake -= room; toWake <= 0 {
+			return
+		}
+	}
+	each := o.limit
+	if each <= 0 {
+		each = maxStreams
+	}
+	for toServe -= o.dialing * each; toServe > 0 && len(o.conns)+o.dialing < o.t.maxConns; toServe -= each {
+		if o.failures > 0 && (len(o.conns) > 0 || o.dialing > 0) && time.Now().Before(o.holdDials) {
+			return
+		}
+		if o.stopDials == nil {
+			// The values of the first who needs it, but not its end: others may wait.
+			o.dialCtx, o.stopDials = context.WithCancel(context.WithoutCancel(o.head.ctx))
+		}
+		o.dialing++
+		go o.connect(o.dialCtx)
+	}
+}
+
+// connect makes a connection, and tells all who wait when there is none.
+func (o *origin) connect(ctx context.Context) {
+	c, err := o.dial(ctx)
+	stopped := ctx.Err() != nil
+	o.mu.Lock()
+	o.dialing--
+	if o.dialing == 0 && o.stopDials != nil && o.dialCtx == ctx {
+		o.stopDials()
+		o.stopDials = nil
+	}
+	switch {
+	case err == nil:
+		o.failures = 0
+		o.conns = append(o.conns, c)
+		c.start()
+	case stopped: // those who wait now came later
+	case errors.Is(err, errHTTP1):
+		o.http1 = time.Now().Add(rememberHTTP1)
+		o.fail(err)
+	default:
+		o.failures++
+		o.holdDials = time.Now().Add(min(time.Second<<(o.failures-1), 30*time.Second))
+		if len(o.conns) == 0 && o.dialing == 0 {
+			o.fail(err)
+		}
+	}
+	o.dispatch()
+	o.mu.Unlock()
+	o.t.forget(o)
+}
+
+// handshakeTimeout is the error after [http.Transport.TLSHandshakeTimeout].
+type handshakeTimeout struct{}
+
+func (handshakeTimeout) Error() string   { return "the TLS handshake took too long" }
+func (handshakeTimeout) Timeout() bool   { return true }
+func (handshakeTimeout) Temporary() bool { return true }
+
+// dial makes a connection and negotiates HTTP/2.
+func (o *origin) dial(ctx context.Context) (*conn, error) {
+	host, port, err := net.SplitHostPort(o.host)
+	if err != nil {
+		host, port = strings.Trim(o.host, "[]"), "443"
+	}
+	raw, err := o.t.dial(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(o, raw)
+	cfg := o.t.tls.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	c.tls = tls.Client(c.socket, cfg)
+	if d := o.t.handshakeTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d, handshakeTimeout{})
+		defer cancel()
+	}
+	if err := c.tls.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	state := c.tls.ConnectionState()
+	if state.NegotiatedProtocol != "h2" {
+		c.tls.Close()
+		return nil, errHTTP1
+	}
+	c.state = &state
+	return c, nil
+}
+
+// leave takes a connection from those that get new streams.
+func (o *origin) leave(c *conn) {
+	if i := slices.Index(o.conns, c); i >= 0 {
+		o.conns = slices.Delete(o.conns, i, i+1)
+	}
+}

@@ -1,0 +1,454 @@
+// Package pipeline sends many small requests over HTTP/2 at a fraction of the
+// time that [http.Transport] takes for each: one goroutine writes for a
+// connection and puts all that waits into one write, one reads, and a caller
+// waits for one signal. What it is not made for goes to an [http.Transport].
+package pipeline
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/http2/hpack"
+)
+
+const (
+	// maxBody is the longest body of a request that is sent here, in bytes. It
+	// fits in one frame of the smallest size that a server may ask for.
+	maxBody = 16 << 10
+	// maxConns is how many connections an origin gets, if base has no limit.
+	maxConns = 32
+	// maxAttempts is how often a request is sent that the server says it has
+	// not looked at.
+	maxAttempts = 6
+	// rememberHTTP1 is for how long an origin counts as one without HTTP/2.
+	rememberHTTP1 = 5 * time.Minute
+	// maxOrigins is how many origins are kept before those that only remember
+	// that they lack HTTP/2 are dropped.
+	maxOrigins = 1024
+)
+
+// Transport is an [http.RoundTripper]; [New] makes it. It is safe for
+// concurrent use.
+type Transport struct {
+	base *http.Transport
+	off  bool // base does not speak HTTP/2, so everything is its
+
+	dial                                               func(ctx context.Context, network, address string) (net.Conn, error)
+	tls                                                *tls.Config
+	handshakeTimeout, idle, ping, pingTimeout, stalled time.Duration
+	maxConns                                           int
+
+	mu      sync.Mutex
+	origins map[string]*origin
+}
+
+// New makes a Transport that sends small requests over HTTP/2, many in one TLS
+// record; what it cannot do goes to base by itself. That is all but a POST over
+// https with a body of at most 16 KiB that lies in memory (GetBody is set):
+// also requests through a proxy, with Expect, Trailer or Upgrade or a trace in
+// their context, and those to origins that have no HTTP/2. Connections are made
+// with base's DialContext, TLSClientConfig, TLSHandshakeTimeout,
+// IdleConnTimeout, MaxConnsPerHost, Proxy and HTTP2 as they are now; base must
+// not be changed any more, but may be used.
+//
+// A response's body that is not complete when RoundTrip returns holds one of
+// the streams of its connection until it is read or closed, or until the
+// request's context ends.
+func New(base *http.Transport) *Transport {
+	t := &Transport{
+		base:             base,
+		dial:             base.DialContext,
+		handshakeTimeout: base.TLSHandshakeTimeout,
+		idle:             base.IdleConnTimeout,
+		maxConns:         maxConns,
+		origins:          make(map[string]*origin),
+	}
+	custom := base.DialContext != nil || base.TLSClientConfig != nil
+	switch {
+	case base.DialTLSContext != nil, base.DialTLS != nil, base.Dial != nil: //nolint:staticcheck // they are old, and they count
+		t.off = true
+	case base.Protocols != nil:
+		t.off = !base.Protocols.HTTP2()
+	case base.TLSNextProto != nil && base.TLSNextProto["h2"] == nil:
+		t.off = true
+	default:
+		t.off = custom && !base.ForceAttemptHTTP2
+	}
+	if base.DisableKeepAlives {
+		t.off = true
+	}
+	if t.dial == nil {
+		t.dial = new(net.Dialer).DialContext
+	}
+	if base.MaxConnsPerHost > 0 {
+		t.maxConns = base.MaxConnsPerHost
+	}
+	if h := base.HTTP2; h != nil {
+		t.ping, t.pingTimeout, t.stalled = h.SendPingTimeout, h.PingTimeout, h.WriteByteTimeout
+		if h.StrictMaxConcurrentRequests {
+			t.maxConns = 1
+		}
+	}
+	if t.pingTimeout <= 0 {
+		t.pingTimeout = 15 * time.Second
+	}
+	if t.tls = base.TLSClientConfig.Clone(); t.tls == nil {
+		t.tls = new(tls.Config)
+	}
+	t.tls.NextProtos = []string{"h2", "http/1.1"}
+	t.tls.DynamicRecordSizingDisabled = true // small first records are for pages that are shown while they load
+	return t
+}
+
+// RoundTrip sends the request and returns the answer when its headers are
+// there; a small body is then mostly complete. A request is sent again only
+// when the server says that it has not looked at it. Errors are those of the
+// dialer, of crypto/tls and of the context, as from [http.Transport]; an
+// answer that is none is an [http2.StreamError], and a connection that broke
+// a [*ConnError].
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	st := t.prepare(req)
+	if st == nil {
+		return t.base.RoundTrip(req)
+	}
+	if req.Body != nil {
+		err := st.readBody(req)
+		if closed := req.Body.Close(); err == nil && closed != nil {
+			err = closed
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	ctx := req.Context()
+	for attempt := 1; ; attempt++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !t.enqueue(st) {
+			return t.fallBack(req)
+		}
+		var done bool
+		select {
+		case done = <-st.wake:
+		case <-ctx.Done():
+			if st.cancel(ctx.Err()) {
+				return nil, ctx.Err()
+			}
+			done = <-st.wake // the answer came at the same moment
+		}
+		if done {
+			resp := st.response(req)
+			st.release()
+			return resp, nil
+		}
+		resp, again, err := st.outcome(req)
+		switch {
+		case errors.Is(err, errHTTP1):
+			return t.fallBack(req)
+		case again && attempt < maxAttempts:
+			st = st.again()
+			if attempt > 1 {
+				wait := 100 * time.Millisecond << (attempt - 2)
+				timer := time.NewTimer(wait/2 + rand.N(wait))
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					timer.Stop()
+				}
+			}
+		default:
+			return resp, err
+		}
+	}
+}
+
+// fallBack lets base send the request whose body was read here.
+func (t *Transport) fallBack(req *http.Request) (*http.Response, error) {
+	r := *req
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+	}
+	resp, err := t.base.RoundTrip(&r)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// CloseIdleConnections closes the connections on which no request waits, and
+// base's.
+func (t *Transport) CloseIdleConnections() {
+	t.mu.Lock()
+	all := make([]*origin, 0, len(t.origins))
+	for _, o := range t.origins {
+		all = append(all, o)
+	}
+	t.mu.Unlock()
+	for _, o := range all {
+		o.mu.Lock()
+		for _, c := range slices.Clone(o.conns) {
+			if c.open == 0 {
+				c.retire()
+			}
+		}
+		o.mu.Unlock()
+		t.forget(o)
+	}
+	t.base.CloseIdleConnections()
+}
+
+// enqueue gives the stream to its origin, and reports false when that has no
+// HTTP/2.
+func (t *Transport) enqueue(st *stream) bool {
+	for {
+		t.mu.Lock()
+		o := t.origins[st.host]
+		if o == nil {
+			if len(t.origins) >= maxOrigins {
+				t.sweep()
+			}
+			o = &origin{t: t, host: st.host}
+			t.origins[st.host] = o
+		}
+		t.mu.Unlock()
+		o.mu.Lock()
+		switch {
+		case o.gone:
+			o.mu.Unlock()
+			continue
+		case !o.http1.IsZero() && time.Now().Before(o.http1):
+			o.mu.Unlock()
+			return false
+		}
+		o.push(st)
+		o.dispatch()
+		o.mu.Unlock()
+		return true
+	}
+}
+
+// forget drops an origin of which there is nothing to remember.
+func (t *Transport) forget(o *origin) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 && o.http1.IsZero() && !o.gone {
+		o.gone = true
+		delete(t.origins, o.host)
+	}
+}
+
+// sweep drops the origins that only remember something. Holds t.mu.
+func (t *Transport) sweep() {
+	for host, o := range t.origins {
+		o.mu.Lock()
+		if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 {
+			o.gone = true
+			delete(t.origins, host)
+		}
+		o.mu.Unlock()
+	}
+}
+
+// prepare makes a stream of the request, or returns nil when it is one for
+// base. It does not touch the body.
+func (t *Transport) prepare(req *http.Request) *stream {
+	u := req.URL
+	if t.off || u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
+		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close || req.Cancel != nil { //nolint:staticcheck // old, and counts
+		return nil
+	}
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+		if req.ContentLength != 0 {
+			return nil
+		}
+	case req.ContentLength <= 0 || req.ContentLength > maxBody || req.GetBody == nil:
+		return nil
+	}
+	if t.base.Proxy != nil {
+		if proxy, err := t.base.Proxy(req); proxy != nil || err != nil {
+			return nil
+		}
+	}
+	ctx := req.Context()
+	if httptrace.ContextClientTrace(ctx) != nil {
+		return nil
+	}
+	host, authority := plainHost(u.Host), req.Host
+	if authority == "" {
+		authority = u.Host
+	}
+	if authority = plainAuthority(authority); host == "" || authority == "" {
+		return nil
+	}
+	path := u.RequestURI()
+	if !strings.HasPrefix(path, "/") { // an opaque URL has it all
+		if path = strings.TrimPrefix(path, "https://"+authority); !strings.HasPrefix(path, "/") {
+			return nil
+		}
+	}
+	if !httpguts.ValidHeaderFieldValue(path) {
+		return nil
+	}
+
+	st := newStream(ctx, host)
+	st.add(":method", http.MethodPost, false)
+	st.add(":scheme", "https", false)
+	st.add(":authority", authority, false)
+	st.add(":path", path, true)
+	agent := false
+	for name, values := range req.Header {
+		n, ok := names[name]
+		if !ok {
+			if !httpguts.ValidHeaderFieldName(name) {
+				st.drop()
+				return nil
+			}
+			n.lower = strings.ToLower(name)
+			if canonical := http.CanonicalHeaderKey(name); canonical != name {
+				if special := names[canonical]; special.use == useNone || special.use == useBase || special.use == useAgent {
+					st.drop()
+					return nil
+				}
+			}
+		}
+		switch n.use {
+		case useBase:
+			st.drop()
+			return nil
+		case useNone:
+			continue
+		case useAgent:
+			agent = true
+			if len(values) == 0 || values[0] == "" {
+				continue
+			}
+			values = values[:1]
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				st.drop()
+				return nil
+			}
+			st.add(n.lower, v, n.use == useSecret)
+		}
+	}
+	if !agent {
+		st.add("user-agent", "Go-http-client/2.0", false)
+	}
+	length := int(req.ContentLength)
+	if length != st.length || st.lengthText == "" {
+		st.length, st.lengthText = length, strconv.Itoa(length)
+	}
+	st.add("content-length", st.lengthText, true) // it varies, and is short
+	return st
+}
+
+// How a header field of a request is sent.
+const (
+	usePlain  = iota // as it is; what comes twice is indexed
+	useSecret        // never indexed
+	useAgent         // net/http's name, unless there is another
+	useNone          // left out
+	useBase          // by base
+)
+
+// names are the header fields that are common, or special.
+var names = map[string]struct {
+	lower string
+	use   int
+}{
+	"Accept":              {lower: "accept"},
+	"Authorization":       {lower: "authorization"},
+	"Content-Encoding":    {lower: "content-encoding"},
+	"Content-Length":      {use: useNone},
+	"Content-Type":        {lower: "content-type"},
+	"Cookie":              {lower: "cookie", use: useSecret},
+	"Connection":          {use: useBase},
+	"Crypto-Key":          {lower: "crypto-key"},
+	"Encryption":          {lower: "encryption", use: useSecret},
+	"Expect":              {use: useBase},
+	"Host":                {use: useNone},
+	"Keep-Alive":          {use: useBase},
+	"Proxy-Authorization": {lower: "proxy-authorization", use: useSecret},
+	"Proxy-Connection":    {use: useBase},
+	"Te":                  {use: useBase},
+	"Topic":               {lower: "topic"},
+	"Trailer":             {use: useBase},
+	"Transfer-Encoding":   {use: useBase},
+	"Ttl":                 {lower: "ttl"},
+	"Upgrade":             {use: useBase},
+	"Urgency":             {lower: "urgency"},
+	"User-Agent":          {lower: "user-agent", use: useAgent},
+}
+
+// plainHost returns the host and port of a URL in the form that tells origins
+// apart, or "" when it is none that is simply ASCII.
+func plainHost(host string) string {
+	if host = plainAuthority(host); host == "" || host[0] == ':' {
+		return ""
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ":443")
+}
+
+// plainAuthority returns the host, or "" when net/http would have to change
+// it.
+func plainAuthority(host string) string {
+	for i := range len(host) {
+		if c := host[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '@' || c == '/' {
+			return ""
+		}
+	}
+	if !httpguts.ValidHostHeader(host) {
+		return ""
+	}
+	return host
+}
+
+// readBody reads the body, which must be as long as the request says.
+func (st *stream) readBody(req *http.Request) error {
+	want := int(req.ContentLength)
+	st.body = slices.Grow(st.body[:0], want+1)[:want+1]
+	n := 0
+	for n <= want {
+		m, err := req.Body.Read(st.body[n:])
+		n += m
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if n != want {
+		return fmt.Errorf("http: ContentLength=%d with Body length %d", want, n)
+	}
+	st.body = st.body[:n]
+	return nil
+}
+
+// add appends a header field.
+func (st *stream) add(name, value string, secret bool) {
+	st.fields = append(st.fields, hpack.HeaderField{Name: name, Value: value, Sensitive: secret})
+	st.size += uint32(len(name) + len(value) + 32)
+}
