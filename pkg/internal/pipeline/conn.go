@@ -88,10 +88,10 @@ type conn struct {
 	drain     bool          // takes no new streams
 	broken    error         // of writing; the reader looks for what the server said
 	goAway    *http2.GoAwayError
-	err       error // why it ended
-	polite    bool  // it ends with a GOAWAY
-	credit    int64 // what the server may still send
-	busySince time.Time
+	err       error     // why it ended
+	polite    bool      // it ends with a GOAWAY
+	credit    int64     // what the server may still send
+	busySince time.Time // of the write after which it had streams again
 	idleSince time.Time
 	pingAt    time.Time // when a ping went out that had no answer, or zero
 	timer     *time.Timer
@@ -150,7 +150,7 @@ func (c *conn) tick() {
 	}
 	now, next := time.Now(), o.t.every()
 	switch {
-	case c.open == 0:
+	case c.open == 0 && c.writer != writing:
 		c.pingAt = time.Time{}
 		if idle := now.Sub(c.idleSince); o.t.idle > 0 {
 			if idle >= o.t.idle {
@@ -355,6 +355,9 @@ func (c *conn) write() {
 		if c.err != nil {
 			break
 		}
+		if c.open == 0 {
+			c.busySince = time.Now()
+		}
 		// Those whom the reader has just woken come with their next requests:
 		// let them, so that these go along.
 		o.mu.Unlock()
@@ -447,9 +450,6 @@ func (c *conn) take() (tables []uint32, frames []item) {
 			st.err = fmt.Errorf("the header fields are %d bytes, and the server takes %d", st.size, c.maxList)
 			st.signal()
 			continue
-		}
-		if c.open == 0 {
-			c.busySince = time.Now()
 		}
 		st.c, st.id, st.window, st.credit = c, c.nextID, c.first, streamCredit
 		c.streams[st.id] = st

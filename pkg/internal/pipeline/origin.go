@@ -28,7 +28,7 @@ type origin struct {
 	dialing    int
 	stopDials  context.CancelFunc
 	dialCtx    context.Context
-	limit      int // of streams, as the latest connection learnt it; 0 is not known yet
+	limit      int // of streams, as a connection learnt it last; 0 tells nothing
 	failures   int // of dials, in a row
 	holdDials  time.Time
 	http1      time.Time // until then it counts as one without HTTP/2

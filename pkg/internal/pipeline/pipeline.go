@@ -51,6 +51,8 @@ type Transport struct {
 	handshakeTimeout, idle, ping, pingTimeout, stalled time.Duration
 	maxConns                                           int
 
+	streams sync.Pool // of *stream
+
 	mu      sync.Mutex
 	origins map[string]*origin
 }
@@ -152,7 +154,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if done {
 			resp := st.response(req)
-			st.release()
+			t.release(st)
 			return resp, nil
 		}
 		resp, again, err := st.outcome(req)
@@ -311,7 +313,7 @@ func (t *Transport) prepare(req *http.Request) *stream {
 		return nil
 	}
 
-	st := newStream(ctx, host)
+	st := t.newStream(ctx, host)
 	st.add(":method", http.MethodPost, false)
 	st.add(":scheme", "https", false)
 	st.add(":authority", authority, false)
@@ -321,20 +323,20 @@ func (t *Transport) prepare(req *http.Request) *stream {
 		n, ok := names[name]
 		if !ok {
 			if !httpguts.ValidHeaderFieldName(name) {
-				st.drop()
+				t.drop(st)
 				return nil
 			}
 			n.lower = strings.ToLower(name)
 			if canonical := http.CanonicalHeaderKey(name); canonical != name {
 				if special := names[canonical]; special.use == useNone || special.use == useBase || special.use == useAgent {
-					st.drop()
+					t.drop(st)
 					return nil
 				}
 			}
 		}
 		switch n.use {
 		case useBase:
-			st.drop()
+			t.drop(st)
 			return nil
 		case useNone:
 			continue
@@ -347,7 +349,7 @@ func (t *Transport) prepare(req *http.Request) *stream {
 		}
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {
-				st.drop()
+				t.drop(st)
 				return nil
 			}
 			st.add(n.lower, v, n.use == useSecret)

@@ -415,7 +415,7 @@ func (c *conn) onSettings(f *http2.SettingsFrame, first bool) error {
 		return err
 	}
 	c.settled = true
-	c.o.limit = max(c.limit, 1)
+	c.o.limit = c.limit
 	c.framer.WriteSettingsAck()
 	c.signal()
 	c.o.dispatch()

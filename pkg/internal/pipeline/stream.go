@@ -63,27 +63,28 @@ type stream struct {
 // field is a header field of an answer, its name in the canonical form.
 type field struct{ name, value string }
 
-var streams = sync.Pool{New: func() any { return &stream{wake: make(chan bool, 1)} }}
-
-func newStream(ctx context.Context, host string) *stream {
-	st := streams.Get().(*stream)
+func (t *Transport) newStream(ctx context.Context, host string) *stream {
+	st, _ := t.streams.Get().(*stream)
+	if st == nil {
+		st = &stream{wake: make(chan bool, 1)}
+	}
 	st.ctx, st.host, st.declared = ctx, host, -1
 	return st
 }
 
 // drop gives a stream back that was never enqueued.
-func (st *stream) drop() {
+func (t *Transport) drop(st *stream) {
 	// Header fields hold secrets, and would keep their memory.
 	clear(st.fields)
 	clear(st.header)
 	*st = stream{fields: st.fields[:0], header: st.header[:0], body: st.body[:0], wake: st.wake, length: st.length, lengthText: st.lengthText}
-	streams.Put(st)
+	t.streams.Put(st)
 }
 
 // release gives a stream back whose answer was complete.
-func (st *stream) release() {
+func (t *Transport) release(st *stream) {
 	if st.sent.Load() && !st.shared {
-		st.drop()
+		t.drop(st)
 	}
 }
 
