@@ -173,17 +173,19 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 // request makes a request to the endpoint that has no headers yet; a nil body
 // is none.
 func (s *Subscription) request(ctx context.Context, body []byte) *http.Request {
-	var r io.Reader
-	if body != nil {
-		r = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", r)
-	if err != nil {
-		panic("webpush: a request needs a context: " + err.Error())
-	}
 	u := s.secrets().url
-	req.URL, req.Host = &u, u.Host
-	return req
+	req := &http.Request{Method: http.MethodPost, URL: &u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	if body != nil {
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) {
+			if len(body) == 0 {
+				return http.NoBody, nil
+			}
+			return io.NopCloser(bytes.NewReader(body)), nil
+		}
+		req.Body, _ = req.GetBody()
+	}
+	return req.WithContext(ctx)
 }
 
 // allowed refuses endpoints that nothing is sent to.
@@ -311,15 +313,8 @@ func backoff(n int, asked time.Duration) time.Duration {
 
 // try sends the request once.
 func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel, timeout := c.attempt(ctx)
+	defer cancel()
 	req = req.WithContext(ctx)
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -328,6 +323,25 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 		}
 		req.Body = body
 	}
+	return c.exchange(ctx, doer, req, sub, msg, timeout)
+}
+
+// attempt returns the context of one attempt, and its timeout.
+func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFunc, time.Duration) {
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	if timeout < 0 {
+		return ctx, func() {}, timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, timeout
+}
+
+// exchange sends a request, with the context of the attempt in it, and reads
+// the answer.
+func (c *Client) exchange(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message, timeout time.Duration) (*Receipt, *Error) {
 	origin := sub.origin
 	if msg.GCM != nil { // goes elsewhere
 		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
@@ -353,8 +367,11 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 		return nil, e
 	}
 	defer resp.Body.Close()
-	// An error while reading still leaves an answer: its status counts.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	var body []byte
+	if resp.Body != http.NoBody {
+		// An error while reading still leaves an answer: its status counts.
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	}
 	if len(body) == maxAnswer { // let the connection be used again if little is left
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	}

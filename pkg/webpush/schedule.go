@@ -345,8 +345,11 @@ func (b *bulk) dispatch(now time.Time) {
 
 // run is a worker: it sends a task, and others after it.
 func (b *bulk) run(t *task) {
+	// A context of its own: attempts that end do not queue up at one lock.
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
 	for t != nil {
-		r, failed := b.do(t)
+		r, failed := b.do(ctx, t)
 		b.mu.Lock()
 		now := time.Now()
 		b.active--
