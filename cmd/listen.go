@@ -58,7 +58,7 @@ The push service is Mozilla's public one, or that of --server: wss:// for one
 that Firefox can use, such as ws://127.0.0.1:8090 for webpush push-service, or
 https:// for the REST API of webpush push-service. Keys and registration are
 kept in listen.json, so that the endpoint stays the same and messages that were
-sent meanwhile arrive. A lost connection is made again, after waits that double
+sent meanwhile arrive; one process at a time can have that file. A lost connection is made again, after waits that double
 up to 5 minutes. A message is acknowledged after it was printed, so none is
 lost; one may be repeated if the process is killed in between.
 
@@ -171,6 +171,11 @@ type listener struct {
 func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	l := &listener{streams: s, o: options}
 	o := &l.o
+	unlock, err := lockState(o.state)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	state, found, err := l.loadState()
 	if err != nil {
 		return err

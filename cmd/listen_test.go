@@ -2,7 +2,13 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,5 +69,50 @@ func TestListenEnvironment(t *testing.T) {
 	}
 	if strings.ContainsRune(text, 0) || strings.Contains(text, "_ID=") || strings.Contains(text, "_BODY=") {
 		t.Errorf("a zero byte is in %q", text)
+	}
+}
+
+// TestLockState: one at a time has the state file, and the lock's file is gone
+// with it.
+func TestLockState(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "listen.json")
+	unlock, err := lockState(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockState(name); err == nil || !strings.Contains(err.Error(), "another webpush listen is running with "+name) || hintOf(err) == "" {
+		t.Errorf("a second lock: %v", err)
+	}
+	unlock()
+	if _, err := os.Stat(name + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock's file is there: %v", err)
+	}
+	// Many at once: never two.
+	var wg sync.WaitGroup
+	var have, got atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				unlock, err := lockState(name)
+				if err != nil {
+					continue
+				}
+				if have.Add(1) != 1 {
+					t.Error("two have the lock")
+				}
+				got.Add(1)
+				have.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if got.Load() == 0 {
+		t.Error("nobody had the lock")
+	}
+	if unlock, err := lockState(filepath.Join(name, "none", "x.json")); err != nil {
+		t.Errorf("no folder: %v", err)
+	} else {
+		unlock()
 	}
 }
