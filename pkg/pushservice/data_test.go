@@ -147,6 +147,11 @@ func TestOpen(t *testing.T) {
 	if err := s.Unsubscribe(ended.ID); err != nil {
 		t.Fatal(err)
 	}
+	// SQLite would share memory in a file with others, which must not be there: a
+	// full disk would keep the service from starting.
+	if _, err := os.Stat(filepath.Join(dir, "push-service.db-shm")); err == nil {
+		t.Error("the database is open for others")
+	}
 	wantSubs, want := s.Subscriptions(), receive(t, s, plain.ID, 0)
 	if len(wantSubs) != 2 || len(want) != 4 {
 		t.Fatalf("%d subscriptions, %d messages", len(wantSubs), len(want))

@@ -193,7 +193,6 @@ func (j *journal) write(batch []*entry) (failed []*entry) {
 	errs := make([]error, len(batch))
 	if err := j.transact(batch); err != nil {
 		// One by one, so that each fails for itself only.
-		j.logger.Warn("storing failed", "changes", len(batch), "reason", err.Error())
 		for i := range batch {
 			errs[i] = j.transact(batch[i : i+1])
 		}
@@ -203,9 +202,13 @@ func (j *journal) write(batch []*entry) (failed []*entry) {
 	for i, e := range batch {
 		err := errs[i]
 		if err != nil {
-			if err = notStored(err); e.apply == nil {
+			if e.apply == nil {
 				failed = append(failed, e)
+				if !e.tried {
+					j.logger.Warn("storing failed", "reason", err.Error(), "again", "with the next change")
+				}
 			}
+			err = notStored(err)
 		} else if e.apply != nil {
 			err = e.apply()
 		}
@@ -289,9 +292,7 @@ func openJournal(st *store, dir string, logger *slog.Logger) (err error) {
 	if absolute = filepath.ToSlash(absolute); !strings.HasPrefix(absolute, "/") {
 		absolute = "/" + absolute // a drive's letter
 	}
-	// Nobody else may have it open: the lock is given up when the process ends,
-	// however that happens.
-	name := url.URL{Scheme: "file", Path: absolute, RawQuery: "_pragma=locking_mode(EXCLUSIVE)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=journal_size_limit(4194304)"}
+	name := url.URL{Scheme: "file", Path: absolute}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
 		return err
@@ -310,6 +311,14 @@ func openJournal(st *store, dir string, logger *slog.Logger) (err error) {
 			_ = j.conn.Close()
 		}
 	}()
+	// Nobody else may have it open: the lock is given up when the process ends,
+	// however that happens. It is asked for first, so that SQLite needs no memory
+	// to share with others, which is a file.
+	for _, pragma := range []string{"locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL", "journal_size_limit = 4194304"} {
+		if _, err := j.conn.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
 	if err := j.migrate(); err != nil {
 		return err
 	}
@@ -355,6 +364,9 @@ func (j *journal) migrate() error {
 		_, err := j.conn.ExecContext(context.Background(), query)
 		return err
 	}
+	if version == schemaVersion {
+		return j.exec("COMMIT") // nothing is written, for which there may be no room
+	}
 	for ; version < schemaVersion; version++ {
 		text, err := schema.ReadFile(fmt.Sprintf("schema/%d.sql", version+1))
 		if err == nil {
@@ -391,8 +403,8 @@ func dataError(path string, err error) error {
 			e = &DataError{Err: errors.New("another push service uses it"), hint: "stop that one, or name another folder"}
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			e = damaged(err)
-		case sqlite3.SQLITE_FULL:
-			e = &DataError{Err: err, hint: "make room on the disk"}
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+			e = &DataError{Err: err, hint: "is there room on the disk, and is the disk in order?"}
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 			e = &DataError{Err: err, hint: "name a folder that you may write to"}
 		}
