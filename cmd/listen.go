@@ -171,14 +171,22 @@ type listener struct {
 func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	l := &listener{streams: s, o: options}
 	o := &l.o
+	// Looked at first, so that no lock is made beside a file that is another's.
+	state, found, err := l.loadState()
+	if err != nil {
+		return err
+	}
 	unlock, err := lockState(o.state)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	state, found, err := l.loadState()
+	state, found, err = l.loadState()
 	if err != nil {
 		return err
+	}
+	if info, err := os.Stat(o.state); err == nil && groupReadable(info) {
+		l.warn(fmt.Sprintf("%s can be read by other users of this machine", o.state), "chmod 600 "+shellWord(o.state))
 	}
 	if o.unregister {
 		return l.unregister(ctx, state, found)
@@ -314,6 +322,9 @@ func (l *listener) options() (useragent.Options, error) {
 	}
 	hc, err := webpush.NewHTTPClient(t)
 	if err != nil {
+		if l.o.caFile != "" {
+			err = within(l.o.caFile, err)
+		}
 		return useragent.Options{}, &usageError{err: err}
 	}
 	return useragent.Options{HTTP: hc, Notify: func(e useragent.Event) {
@@ -340,9 +351,6 @@ func (l *listener) loadState() (state useragent.State, found bool, err error) {
 	}
 	if err := json.Unmarshal(b, &state); err != nil {
 		return state, false, withHint(within(l.o.state, err), "it is no state of webpush listen; --state FILE names another")
-	}
-	if info, err := os.Stat(l.o.state); err == nil && groupReadable(info) {
-		l.warn(fmt.Sprintf("%s can be read by other users of this machine", l.o.state), "chmod 600 "+shellWord(l.o.state))
 	}
 	return state, true, nil
 }

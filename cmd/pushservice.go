@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 type pushServiceOptions struct {
@@ -123,12 +124,23 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	if c.Flags().Changed("data") && o.data == "" {
 		return usage("name a folder, or leave it out", "--data is empty")
 	}
+	if o.caOut == "-" {
+		return usage("it is a file that stays, beside its private key; leave it out for push-service-ca.pem", "--ca-out is -, expected a file")
+	}
 	if o.caOut == "" {
 		o.caOut = filepath.Join(o.data, "push-service-ca.pem")
 	}
-	host, _, err := net.SplitHostPort(o.listen)
+	host, port, err := net.SplitHostPort(o.listen)
 	if err != nil {
 		return usage("write it as 127.0.0.1:8090", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return usage("write it as 127.0.0.1:8090", "--listen: %q has the port %q, expected 0 to 65535", o.listen, port)
+	}
+	if o.origin != "" {
+		if origin, err := vapid.Origin(o.origin); err != nil || origin != o.origin {
+			return usage("write it as https://push.example.net, without a path", "--origin: %q is no origin", o.origin)
+		}
 	}
 	if !loopback(host) && !o.tls && o.tlsCert == "" && !o.plain {
 		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: %q is reached from other machines, and plain HTTP shows them every endpoint", o.listen)

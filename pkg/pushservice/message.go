@@ -1,6 +1,7 @@
 package pushservice
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -12,8 +13,27 @@ import (
 // maxSeconds is what a TTL counts as that is too large (RFC 8030 section 5.2).
 const maxSeconds = 1 << 31
 
-// bodyTimeout is how long a sender may take to send the body.
-const bodyTimeout = 30 * time.Second
+const (
+	// bodyTimeout is how long a client may take to send the body of a request,
+	// and stopTimeout how long it has then when the server stops.
+	bodyTimeout = 30 * time.Second
+	stopTimeout = time.Second
+)
+
+// readAll reads the body of a request, of at most so many bytes. The error is a
+// [*http.MaxBytesError] or that of the connection.
+func readAll(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
+	// The errors are that w has no deadlines, as in tests without a network.
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
+	stop := context.AfterFunc(r.Context(), func() { _ = c.SetReadDeadline(time.Now().Add(stopTimeout)) })
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
+	stop()
+	if err == nil { // else net/http would wait without end for the rest
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	return body, err
+}
 
 // servePush answers a request to an endpoint, a message request being one with
 // POST. What is answered is remembered before it is written, so that who has
@@ -132,12 +152,7 @@ func (s *Service) decrypt(id string, m Message) error {
 
 // readBody reads one byte more than allowed, to tell. The error is an *Error.
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// The error is that w has no deadlines, as in tests without a network.
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
-	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
-
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.maxBody)))
+	body, err := readAll(w, r, s.maxBody)
 	var long *http.MaxBytesError
 	switch {
 	case err == nil:

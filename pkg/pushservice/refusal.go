@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Error numbers of autopush, where they tell more than the status code.
@@ -153,6 +154,9 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, e.Status, e)
 }
 
+// answerTimeout is how long a client may take to read an answer.
+const answerTimeout = 2 * time.Minute
+
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := marshal(v)
 	if err != nil { // no value of this package cannot be marshalled
@@ -161,6 +165,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	// For a list of messages that nobody reads. The errors are that w has no
+	// deadlines.
+	c := http.NewResponseController(w)
+	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+	defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 	w.WriteHeader(status)
 	// An error is that the client went away.
 	_, _ = w.Write(append(b, '\n'))

@@ -1,6 +1,7 @@
 package pushservice
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -199,21 +200,22 @@ func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 
 // readJSON reads the body into v, which stays as it is if there is none.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == io.EOF {
-		return nil
+	body, err := readAll(w, r, maxJSON)
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(maxJSON))
 	}
 	if err == nil {
-		if _, err := d.Token(); err != io.EOF {
-			return badRequest("Invalid JSON", "there is more after the object")
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		switch err = d.Decode(v); {
+		case err == io.EOF:
+			return nil
+		case err == nil:
+			if _, err := d.Token(); err != io.EOF {
+				return badRequest("Invalid JSON", "there is more after the object")
+			}
+			return nil
 		}
-		return nil
-	}
-	var long *http.MaxBytesError
-	if errors.As(err, &long) {
-		return refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(maxJSON))
 	}
 	return badRequest("Invalid JSON", "%v", err)
 }

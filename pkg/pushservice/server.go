@@ -85,6 +85,13 @@ func Start(o ServerOptions) (*Server, error) {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
+	s := &Server{served: make(chan struct{})}
+	var certificate tls.Certificate
+	if o.TLS {
+		if certificate, err = s.certificate(o, host); err != nil {
+			return nil, err
+		}
+	}
 	service := New(o.Options)
 	if o.Dir != "" {
 		if service, err = Open(o.Dir, o.Options); err != nil {
@@ -98,12 +105,7 @@ func Start(o ServerOptions) (*Server, error) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{
-		URL:     "http://" + net.JoinHostPort(host, port),
-		Service: service,
-		cancel:  cancel,
-		served:  make(chan struct{}),
-	}
+	s.URL, s.Service, s.cancel = "http://"+net.JoinHostPort(host, port), service, cancel
 	s.http = &http.Server{
 		Handler:           s.Service,
 		ReadHeaderTimeout: headerTimeout,
@@ -121,12 +123,6 @@ func Start(o ServerOptions) (*Server, error) {
 	}
 	if o.TLS {
 		s.URL = "https://" + net.JoinHostPort(host, port)
-		certificate, err := s.certificate(o, host)
-		if err != nil {
-			cancel()
-			_ = l.Close()
-			return nil, errors.Join(err, service.Close())
-		}
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(s.CA())

@@ -1,6 +1,7 @@
 package pushservice_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -11,6 +12,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -183,6 +186,29 @@ func TestServerPlain(t *testing.T) {
 	if r, err := post(); err == nil {
 		readAll(t, r)
 		t.Errorf("status %d instead of a reset", r.StatusCode)
+	}
+}
+
+// TestServerStopsSlowBody: a client that does not send its body keeps the server
+// from stopping for a moment only.
+func TestServerStopsSlowBody(t *testing.T) {
+	s := start(t, pushservice.ServerOptions{})
+	for _, path := range []string{subscribe(t, s.Service, vapid.PublicKey{}).Path, "/api/subscriptions"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nTTL: 1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		// The server says so when it begins to read the body.
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+			t.Fatalf("answer %q, %v", line, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -67,7 +67,7 @@ func writeTestingError(w http.ResponseWriter, status int, message string) {
 // neither.
 func testingOptions(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	options := make(map[string]any)
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	b, err := readAll(w, r, maxJSON)
 	if err != nil {
 		return nil, err
 	}
