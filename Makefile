@@ -48,6 +48,7 @@ e2e: ## run the tests with real peers, Firefox and two npm packages, where they 
 
 bench: build ## measure encryption and requests, as ratios to the limit in the same run, deliveries, and the start of a command
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
+	$(GO) test -run '^$$' -bench Message -benchmem ./pkg/pushservice
 	@echo '1,000 connected user agents: 100,000 messages, none lost or repeated; then 20,000 with a push service that keeps them'
 	$(GO) test -run '^$$' -bench Agents/memory -benchtime 100x ./pkg/useragent
 	$(GO) test -run '^$$' -bench Agents/data -benchtime 20x ./pkg/useragent

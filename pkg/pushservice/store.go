@@ -302,7 +302,9 @@ func (st *store) drop(sub *subscription, outcome int, which func(*message) bool)
 			return false
 		}
 		delete(st.waiting, m.ID)
-		ids = append(ids, m.ID)
+		if st.journal != nil {
+			ids = append(ids, m.ID)
+		}
 		if outcome != replacedMessage {
 			m.receipt.add("/m/"+m.ID, outcome)
 		}
@@ -338,7 +340,11 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
 	expires := time.Now().Add(m.TTL)
 	st.messages++
-	err = st.first(writeMessage(id, m, expires, rs), func() error {
+	var write func(*journal) error
+	if st.journal != nil {
+		write = writeMessage(id, m, expires, rs)
+	}
+	err = st.first(write, func() error {
 		if sub.expired {
 			return gone()
 		}
