@@ -246,6 +246,13 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	} else {
 		fmt.Fprintln(s.out, server.URL)
 		s.note("listening at %s, until it is interrupted", server.URL)
+		if o.data != "" {
+			subscriptions, messages := server.Service.Subscriptions(), 0
+			for _, sub := range subscriptions {
+				messages += sub.Messages
+			}
+			s.note("it keeps its data in %s, which has %s and %s", o.data, plural(len(subscriptions), "subscription"), plural(messages, "message"))
+		}
 		s.note("a user agent in a terminal: webpush listen --server %s", socket)
 		s.note("Firefox, in about:config: dom.push.serverURL = %s/", socket)
 		if ca == "" {

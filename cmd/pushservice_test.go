@@ -230,6 +230,9 @@ func TestPushServiceData(t *testing.T) {
 	if after, err := os.ReadFile(ca); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the authority is another one, or %v", err)
 	}
+	if !strings.Contains(talk.String(), "it keeps its data in data, which has 1 subscription and 1 message\n") {
+		t.Errorf("it says %s", talk.String())
+	}
 	// A second one with the same folder is refused.
 	var out, problem buffer
 	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, []string{"push-service", "--listen", "127.0.0.1:0", "--data", "data"})

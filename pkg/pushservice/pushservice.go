@@ -309,7 +309,8 @@ func (s *Service) Messages(ctx context.Context, id string, after uint64, wait ti
 }
 
 // Ack removes a message: its user agent has it, or its application server
-// cancels it. The error is that no message with that id is waiting.
+// cancels it. The error is that no message with that id is waiting, or, after
+// [Open], that it could not be written yet that this one does not any more.
 func (s *Service) Ack(id string) error { return s.store.ack(id) }
 
 // ServeHTTP answers a request to one of the routes. It panics with

@@ -189,6 +189,10 @@ func (st *store) put(sub *subscription) {
 	st.byID[sub.ID], st.byPath[sub.Path] = sub, sub
 	st.live = append(st.live, sub)
 	if a := sub.agent; a != nil {
+		// Two connections can ask for one while the journal writes.
+		if old := a.subs[sub.Channel]; old != nil {
+			st.expire(old)
+		}
 		a.subs[sub.Channel] = sub
 		st.agents[a.id] = a
 	}
