@@ -205,8 +205,15 @@ func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 	return list, more
 }
 
+// settled waits until what was acknowledged is stored, and says why it is not.
+func (st *store) settled() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.settle()
+}
+
 // acknowledge removes a message that was taken by this connection. It reports
-// how many are left, and whether this was one.
+// how many are left, and whether this was one. See settled.
 func (st *store) acknowledge(at *attachment, channel, id string) (left int, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -251,6 +251,53 @@ func TestOpenAgent(t *testing.T) {
 	wantError(t, do(s, request(third, nil)), 410, 106, "No such subscription: it has expired")
 }
 
+// TestKilledAgent: what a user agent has acknowledged over its WebSocket does not
+// come again when the push service is killed, once it has answered anything
+// after that.
+func TestKilledAgent(t *testing.T) {
+	const channel = "11111111-2222-3333-4444-555555555555"
+	o := childOptions{Dir: t.TempDir(), Origin: "http://127.0.0.1:1"}
+	c := startChild(t, o)
+	b := connect(t, c.url)
+	uaid := b.hello("")
+	path := strings.TrimPrefix(b.register(channel, vapid.PublicKey{}), o.Origin)
+	next := ""
+	for round := range 20 {
+		r := request(path, nil)
+		r.URL, _ = r.URL.Parse(c.url + path)
+		r.RequestURI = ""
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if readAll(t, answer); answer.StatusCode != 201 {
+			t.Fatalf("status %d", answer.StatusCode)
+		}
+		m := b.notification()
+		if next != "" && m["version"] != next {
+			t.Fatalf("round %d: heard %v, want the one before, %s", round, m, next)
+		}
+		if round%2 == 0 { // received and not acknowledged
+			next = m["version"].(string)
+		} else {
+			b.ack(m, 100)
+			last := b.notification()
+			b.ack(last, 100)
+			b.quiet()
+			next = ""
+		}
+		c.kill()
+		c = startChild(t, o)
+		b = connect(t, c.url)
+		if id := b.hello(uaid); id != uaid {
+			t.Fatalf("the user agent is %s, was %s", id, uaid)
+		}
+		if next == "" {
+			b.quiet()
+		}
+	}
+}
+
 // TestOpenReceipts: what became of messages is told after a restart, that the
 // TTL of one ended in between, too.
 func TestOpenReceipts(t *testing.T) {

@@ -336,6 +336,10 @@ func (c *socket) ack(ctx context.Context, m fromAgent) error {
 		}
 		c.service.logger.Log(ctx, level, "websocket ack", "agent", short(c.at.agent.id), "message", short(u.Version), "result", result, "known", ok)
 	}
+	// There is no answer to this, but to what the user agent says next.
+	if err := c.service.store.settled(); err != nil {
+		c.log("ack not stored", "reason", err.Error())
+	}
 	if waits {
 		return c.deliver(ctx)
 	}
