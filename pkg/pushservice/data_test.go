@@ -338,7 +338,19 @@ func TestOpenReceipts(t *testing.T) {
 	if got := call(t, s, "GET", path, "", 200); got != want {
 		t.Errorf("once more receipts are\n%s, want\n%s", got, want)
 	}
-	post("60") // its Link is good still
+	id := strings.TrimPrefix(post("60"), "/m/") // its Link is good still
+
+	// It is forgotten when there was nothing for it for 30 days.
+	forget := func() {
+		closeService(t, s)
+		execute(t, database(t, dir), "UPDATE receipt_subscriptions SET used = used - 31 * 86400000")
+		s = open(t, dir, pushservice.Options{})
+	}
+	forget()
+	call(t, s, "GET", path+"?after=3", "", 200) // a message waits
+	call(t, s, "DELETE", "/m/"+id, "", 204)
+	forget()
+	call(t, s, "GET", path, "", 404)
 }
 
 // database opens the file of a service that is closed, for one execute.

@@ -3,7 +3,8 @@
 // more strictly than the services of browsers do, and keeps them for user
 // agents. It cannot decrypt what it carries.
 //
-// A [Service] is an [http.Handler]. Application servers use
+// A [Service] is an [http.Handler], and keeps everything in memory ([New]) or in
+// a folder as well ([Open]). Application servers use
 //
 //	POST   /wpush/v1/{token}    send a message to an unrestricted subscription,
 //	                            also without v1/

@@ -83,11 +83,29 @@ func writeDropped(ids []string) func(*journal) error {
 }
 
 func writeReceipts(path string) func(*journal) error {
-	return func(j *journal) error { return j.exec("INSERT INTO receipt_subscriptions (path) VALUES (?)", path) }
+	t := time.Now().UnixMilli()
+	return func(j *journal) error {
+		return j.exec("INSERT INTO receipt_subscriptions (path, used) VALUES (?, ?)", path, t)
+	}
+}
+
+// forgetReceipts removes receipt subscriptions that nobody seems to want: they
+// had no receipt for so long that messages end in less, and wait for none.
+func (j *journal) forgetReceipts() error {
+	const old = "SELECT path FROM receipt_subscriptions WHERE used < ? AND path NOT IN (SELECT receipts FROM messages WHERE receipts IS NOT NULL)"
+	t := time.Now().Add(-DefaultMaxTTL).UnixMilli()
+	if err := j.exec("DELETE FROM receipts WHERE path IN ("+old+")", t); err != nil {
+		return err
+	}
+	return j.exec("DELETE FROM receipt_subscriptions WHERE path IN ("+old+")", t)
 }
 
 func writeReceipt(path string, r receipt) func(*journal) error {
+	t := time.Now().UnixMilli()
 	return func(j *journal) error {
+		if err := j.exec("UPDATE receipt_subscriptions SET used = ? WHERE path = ?", t, path); err != nil {
+			return err
+		}
 		if err := j.exec("INSERT INTO receipts (path, seq, message, status) VALUES (?, ?, ?, ?)", path, int64(r.Seq), r.Message, r.Status); err != nil {
 			return err
 		}
@@ -132,6 +150,9 @@ func (j *journal) load() error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := j.forgetReceipts(); err != nil {
 		return err
 	}
 	err = j.query("SELECT path FROM receipt_subscriptions", func(scan func(...any) error) error {

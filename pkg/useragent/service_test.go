@@ -105,6 +105,53 @@ func TestRestarts(t *testing.T) {
 	closeSub(t, sub)
 }
 
+// TestServiceRestarts: a push service that keeps its data may go away and come
+// back: the subscription is the same, and each message is received once.
+func TestServiceRestarts(t *testing.T) {
+	o := pushservice.ServerOptions{Dir: t.TempDir()}
+	s, err := pushservice.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Addr = strings.TrimPrefix(s.URL, "http://")
+	sub, err := useragent.Subscribe(t.Context(), socketURL(s), useragent.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint, r := recipient(t, sub)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for i := range 5 {
+		push(t, client, endpoint, encrypt(t, r, fmt.Append(nil, i), ece.AES128GCM), nil)
+		if i%2 == 0 { // sometimes before it is received, or acknowledged
+			m, err := sub.Receive(t.Context())
+			if err != nil || string(m.Payload) != fmt.Sprint(i) {
+				t.Fatalf("got %v, %v, want %d", m, err, i)
+			}
+			ack(t, sub, m)
+		}
+		if i < 2 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = pushservice.Start(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%2 == 1 {
+			m, err := sub.Receive(t.Context())
+			if err != nil || string(m.Payload) != fmt.Sprint(i) {
+				t.Fatalf("got %v, %v, want %d", m, err, i)
+			}
+			ack(t, sub, m)
+		}
+	}
+	left(t, s.Service, 0)
+	closeSub(t, sub)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // left waits until the service has so many messages of its only subscription:
 // it takes acknowledgements after they were sent.
 func left(t *testing.T, s *pushservice.Service, want int) {

@@ -31,7 +31,10 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_of ON messages (subscription, topic);
 
-CREATE TABLE receipt_subscriptions (path TEXT PRIMARY KEY) STRICT;
+CREATE TABLE receipt_subscriptions (
+	path TEXT PRIMARY KEY,
+	used INTEGER NOT NULL                  -- when it was made, or had its last receipt
+) STRICT;
 
 CREATE TABLE receipts (
 	path TEXT NOT NULL,
