@@ -12,11 +12,13 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,16 +152,20 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	if o.showSecrets && o.verbose < 2 {
 		return usage("--show-endpoints writes the endpoints into the results", "--show-secrets goes with -vv here, where a dry run prints no request")
 	}
+	if err := b.checkMessage(); err != nil {
+		return err
+	}
+	resumed := o.bulk.resume != "" && exists(o.bulk.resume)
+	if err := b.outputs.check(o, resumed); err != nil {
+		return err
+	}
 	if o.bulk.resume != "" {
 		if b.journal, err = openJournal(o.bulk.resume, o.inputs, b.digest()); err != nil {
 			return err
 		}
 		defer b.journal.Close()
 	}
-	if err := b.outputs.open(s, o, b.journal); err != nil {
-		return err
-	}
-	if err := b.checkMessage(); err != nil {
+	if err := b.outputs.open(s, &o.bulk, resumed); err != nil {
 		return err
 	}
 	b.tally = newTally(o.dryRun)
@@ -229,8 +235,8 @@ func openJournal(name string, inputs []string, run string) (*webpush.Journal, er
 		return nil, usage("give the journal a name of its own", "--resume %s is the input %s", name, same)
 	}
 	j, err := webpush.OpenJournal(name, run)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		err = fileProblem(name, err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
+		err = newFileProblem(name, err)
 	}
 	return j, within("--resume", err)
 }
@@ -239,6 +245,9 @@ func openJournal(name string, inputs []string, run string) (*webpush.Journal, er
 func sameFile(name string, files []string) string {
 	info, err := os.Stat(name)
 	if err != nil {
+		if i := slices.IndexFunc(files, func(f string) bool { return filepath.Clean(f) == filepath.Clean(name) }); i >= 0 {
+			return files[i]
+		}
 		return ""
 	}
 	for _, file := range files {

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -84,45 +86,34 @@ type output struct {
 	dirty bool // it has lines that are not durable yet
 }
 
-// open makes the files, before anything is sent. With a journal that was there
-// before, results and gone records are added to what an earlier run wrote; the
-// records to try later are those of this run.
-func (o *outputs) open(s *streams, opts *sendOptions, journal *webpush.Journal) error {
+// target is a file that was asked for.
+type target struct {
+	flag, name string
+	own        bool // it is of this run alone, and not added to
+	out        **output
+}
+
+func (o *outputs) targets(b *bulkFlags) []target {
+	list := []target{{"results", b.results, false, &o.results}, {"gone", b.gone, false, &o.gone}, {"retry-later", b.retryLater, true, &o.retryLater}}
+	return slices.DeleteFunc(list, func(t target) bool { return t.name == "" || t.name == "-" && t.flag == "results" })
+}
+
+// check looks at all files before one is touched. With a journal that is there
+// already they may be there, too.
+func (o *outputs) check(opts *sendOptions, resumed bool) error {
 	b := &opts.bulk
-	resumed := false
-	if journal != nil {
-		resumed, _ = journal.Resumed()
-	}
-	o.showEndpoints = b.showEndpoints
-	if s.json || b.results == "-" {
-		o.stdout = &output{name: "standard output", w: bufio.NewWriterSize(s.out, 1<<16)}
-		o.all = append(o.all, o.stdout)
-	}
-	others := opts.inputs
+	taken := slices.Clone(opts.inputs)
 	if b.resume != "" {
-		others = append(others[:len(others):len(others)], b.resume)
+		taken = append(taken, b.resume)
 	}
-	type target struct {
-		flag, name string
-		replace    bool
-		out        **output
-	}
-	targets := []target{{"results", b.results, false, &o.results}, {"gone", b.gone, false, &o.gone}, {"retry-later", b.retryLater, true, &o.retryLater}}
-	for _, t := range targets { // look at all of them before one is touched
-		if t.name == "" || t.name == "-" && t.flag == "results" {
-			continue
-		}
+	for _, t := range o.targets(b) {
 		if t.name == "-" {
 			return usage("give the name of a file", "--%s is -, but standard output is for the results", t.flag)
 		}
-		if same := sameFile(t.name, others); same != "" {
+		if same := sameFile(t.name, taken); same != "" {
 			return usage("give it a name of its own", "--%s %s is read or written as %s too", t.flag, t.name, same)
 		}
-		for _, other := range targets {
-			if other.flag != t.flag && other.name == t.name {
-				return usage("give each a name of its own", "--%s and --%s are the same file %s", t.flag, other.flag, t.name)
-			}
-		}
+		taken = append(taken, t.name)
 		if info, err := os.Stat(t.name); err == nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force && !resumed {
 			hint := "--force replaces it"
 			if b.resume != "" {
@@ -131,11 +122,19 @@ func (o *outputs) open(s *streams, opts *sendOptions, journal *webpush.Journal) 
 			return withHint(within("--"+t.flag, fileProblem(t.name, fs.ErrExist)), hint)
 		}
 	}
-	for _, t := range targets {
-		if t.name == "" || t.name == "-" {
-			continue
-		}
-		out, err := openOutput(t.name, resumed && !t.replace)
+	return nil
+}
+
+// open makes the files. Of a run that is resumed, results and gone records are
+// added to those of its earlier runs; the records for later are this run's.
+func (o *outputs) open(s *streams, b *bulkFlags, resumed bool) error {
+	o.showEndpoints = b.showEndpoints
+	if s.json || b.results == "-" {
+		o.stdout = &output{name: "standard output", w: bufio.NewWriterSize(s.out, 1<<16)}
+		o.all = append(o.all, o.stdout)
+	}
+	for _, t := range o.targets(b) {
+		out, err := openOutput(t.name, resumed && !t.own)
 		if err != nil {
 			o.abandon()
 			return within("--"+t.flag, err)
@@ -171,7 +170,7 @@ func openOutput(name string, add bool) (*output, error) {
 	}
 	f, err := os.OpenFile(name, mode, 0o600)
 	if err != nil {
-		return nil, fileProblem(name, err)
+		return nil, newFileProblem(name, err)
 	}
 	out := &output{name: name, f: f, file: regular, w: bufio.NewWriterSize(f, 1<<16)}
 	if regular && add {
@@ -182,6 +181,14 @@ func openOutput(name string, add bool) (*output, error) {
 		return nil, fileProblem(name, err)
 	}
 	return out, nil
+}
+
+// newFileProblem words why a file could not be made.
+func newFileProblem(name string, err error) error {
+	if folder := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && shown(name) == name {
+		return withHint(&reworded{fmt.Sprintf("%s: there is no folder %s", name, folder), err}, "mkdir -p "+shellWord(folder))
+	}
+	return fileProblem(name, err)
 }
 
 // toLineEnd cuts off what follows the last line feed, and goes there.

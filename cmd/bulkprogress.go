@@ -282,7 +282,7 @@ func (b *bulk) summary(stopped string, complete bool) {
 		s.note("%s more were finished before, says %s", records(n), b.o.bulk.resume)
 	}
 	if len(t.services) > 1 {
-		for _, service := range webpush.Services() {
+		for _, service := range append(webpush.Services(), webpush.Other) {
 			if n := t.services[service]; n != nil {
 				s.note("  %s: %s", nameOfService(service), countsOf(n, t.dryRun))
 			}
@@ -292,6 +292,7 @@ func (b *bulk) summary(stopped string, complete bool) {
 		s.note("latency: p50 %s, p95 %s, p99 %s", showLatency(h.quantile(0.5)), showLatency(h.quantile(0.95)), showLatency(h.quantile(0.99)))
 	}
 	const most = 10
+	reasons = slices.DeleteFunc(reasons, func(r *reason) bool { return r.class == webpush.ClassGone }) // that is no fault
 	for i, r := range reasons {
 		if i == most {
 			s.note("and %d more kinds of failures", len(reasons)-most)
