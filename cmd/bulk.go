@@ -185,7 +185,12 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	// An input that may block, as a pipe, ends with the run.
 	reading, endReading := context.WithCancel(run)
 	defer endReading()
-	defer context.AfterFunc(ctx, endReading)()
+	defer context.AfterFunc(ctx, func() {
+		endReading()
+		if !o.bulk.quiet {
+			s.note("interrupted: what is in flight is finished; interrupt again to stop at once")
+		}
+	})()
 	b.source.ctx = reading
 	progress := b.startProgress()
 	var failed error

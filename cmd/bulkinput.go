@@ -141,7 +141,7 @@ func (p *splitter) sniff() amount {
 			return n
 		}
 		if p.end-p.start > maxRecord || !p.more() && p.eof {
-			if _, n = sniff(p.buf[p.start:p.end], true); n == undecided {
+			if p.lines, n = sniff(p.buf[p.start:p.end], true); n == undecided {
 				n = one
 			}
 			return n
