@@ -351,11 +351,13 @@ func (b *bulk) job(r *record) (webpush.Job, error) {
 			r.id = id
 		}
 	}
-	if job.Subscription, err = webpush.ParseSubscription(r.raw); err != nil {
+	inner := members["subscription"]
+	if inner == nil || members["endpoint"] != nil {
+		job.Subscription, err = webpush.ParseSubscription(r.raw)
 		return job, err
 	}
-	if members["subscription"] == nil || members["endpoint"] != nil {
-		return job, nil
+	if job.Subscription, err = webpush.ParseSubscription(inner); err != nil {
+		return job, err
 	}
 	if err := b.overrideAll(&job, members); err != nil {
 		return job, err
