@@ -1,0 +1,297 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// adminTokenEnv holds the administrator's token, where it is not in a file.
+const adminTokenEnv = "WEBPUSH_ADMIN_TOKEN"
+
+type serveOptions struct {
+	listen      string
+	data        string
+	database    string
+	tokenFile   string
+	key         keyFlag
+	subject     string
+	origins     []string
+	hosts       []string
+	behindProxy bool
+	userHeader  string
+
+	services     enumFlag
+	allowPrivate bool
+	caFile       string
+	concurrency  int
+	perOrigin    float64
+	jobs         int
+	maxSubs      int64
+	clientRate   float64
+
+	tlsCert, tlsKey string
+	plain           bool
+	logFormat       enumFlag
+}
+
+func newServeCmd(s *streams) *cobra.Command {
+	o := serveOptions{services: newEnum("any", "any", "known"), logFormat: newEnum("text", "text", "json")}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the application server of a site: subscriptions, pushes, a page",
+		Long: `serve is what a site needs for Web Push: browsers get the public key from it and
+leave their subscriptions, POST /push sends to all of them or some, and the page
+at / is there to try it. The routes are described at /openapi.json.
+
+Subscriptions and pushes are in an SQLite database in the folder --data, with
+permissions for the user alone. A push goes on after a crash where it was: only
+messages that were in flight are sent twice. Subscriptions that have ended are
+removed when their push service says so. The private key is not in the database.
+
+It listens on this machine only unless --listen says otherwise, and then speaks
+https with --tls-cert or stands behind a proxy that does. All but the routes for
+browsers needs the administrator's token: it is made at the first start and kept
+in the folder, or comes from WEBPUSH_ADMIN_TOKEN. A visitor may say to be any
+user and gets that user's messages, unless --user-header names the header in
+which a proxy that knows its users says who it is.
+
+Endpoints come from strangers: they must be https and at a public address.
+--allow-private allows all for tries with webpush push-service. It runs until it is
+interrupted, and then finishes what is in flight.`,
+		Example: `  webpush serve --subject mailto:ops@example.com
+  webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
+  webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem
+  curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" -H "Content-Type: application/json" -d '{"notification": {"title": "Hello"}}' http://localhost:8080/push`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return runServe(c.Context(), s, o)
+		},
+	}
+	o.addFlags(c)
+	return c
+}
+
+func (o *serveOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to listen at, host:port; port 0 is any that is free")
+	f.StringVar(&o.data, "data", "webpush-data", "the `FOLDER` of database and token; made when it is not there")
+	f.StringVar(&o.database, "db", "", "the database, a `FILE` (default webpush.db in --data)")
+	f.StringVar(&o.tokenFile, "admin-token-file", "", "the administrator's token, a `FILE` (default admin-token in --data)")
+	f.Var(&o.logFormat, "log-format", "text or json")
+	completeEnum(c, "log-format", &o.logFormat)
+	inGroup(f, "Flags")
+	o.key.addFlags(c)
+	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI` (default: that of claims.json)")
+	inGroup(f, "Key and claims")
+	f.StringArrayVar(&o.origins, "origin", nil, "let pages of this `ORIGIN` subscribe, https://host; can be given again")
+	f.StringArrayVar(&o.hosts, "host", nil, "answer to this `NAME` too, when listening on this machine only; can be given again")
+	f.BoolVar(&o.behindProxy, "behind-proxy", false, "take the client's address from X-Forwarded-For, which a proxy of yours writes")
+	f.StringVar(&o.userHeader, "user-header", "", "take the user from this header, a `NAME`, which a proxy of yours writes, and not from the body")
+	f.Float64Var(&o.clientRate, "client-rate", backend.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
+	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "the most subscriptions to keep, a `NUMBER`; 0 for no limit")
+	inGroup(f, "Visitors")
+	f.Var(&o.services, "services", "take subscriptions of any push service, or of those that are known: Apple, Google, Microsoft, Mozilla")
+	completeEnum(c, "services", &o.services)
+	f.BoolVar(&o.allowPrivate, "allow-private", false, "take endpoints that are not on the Internet, and plain http on this machine")
+	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
+	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 128 for each processor)")
+	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages a second to one push service at most, a `NUMBER` (default no limit)")
+	f.IntVar(&o.jobs, "jobs", backend.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
+	inGroup(f, "Sending")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
+	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
+	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen, as behind a proxy")
+	inGroup(f, "Connection")
+	asSetting(f, "subject", "data", "ca-file", "log-format")
+}
+
+// check finds options that contradict each other.
+func (o *serveOptions) check() error {
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		return usage("give both", "--tls-cert and --tls-key go together")
+	}
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return usage("write it as 127.0.0.1:8080", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+	}
+	if !loopback(host) && o.tlsCert == "" && !o.plain {
+		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reached from other machines, and plain HTTP shows them the token and every endpoint", o.listen)
+	}
+	if o.concurrency < 0 || o.concurrency > 10_000 {
+		return usage("", "--concurrency is %d, expected 1 to 10000", o.concurrency)
+	}
+	if o.jobs < 1 || o.jobs > 100 {
+		return usage("", "--jobs is %d, expected 1 to 100", o.jobs)
+	}
+	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
+		if !(n >= 0 && n <= 1e12) {
+			return usage("", "--%s: %v is less than 0", name, n)
+		}
+	}
+	return nil
+}
+
+func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	if o.logFormat.String() == "json" || s.json {
+		log = slog.New(slog.NewJSONHandler(s.err, nil))
+	}
+	bo := backend.Options{
+		Subject:          vapid.NormalizeSubject(o.subject),
+		Origins:          o.origins,
+		BehindProxy:      o.behindProxy,
+		AllowPrivate:     o.allowPrivate,
+		KnownServices:    o.services.String() == "known",
+		MaxSubscriptions: o.maxSubs,
+		Jobs:             o.jobs,
+		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, RatePerOrigin: o.perOrigin},
+		ClientRate:       o.clientRate,
+		Log:              log,
+	}
+	if o.clientRate == 0 {
+		bo.ClientRate = -1
+	}
+	if o.userHeader != "" {
+		bo.User = func(r *http.Request) (string, error) { return r.Header.Get(o.userHeader), nil }
+	}
+	host, _, _ := net.SplitHostPort(o.listen)
+	if loopback(host) {
+		bo.Hosts = append([]string{"localhost", "127.0.0.1", "::1", host}, o.hosts...)
+	} else if len(o.hosts) > 0 {
+		bo.Hosts = o.hosts
+	}
+	if o.caFile != "" {
+		if bo.Transport.CAs, err = readFile(o.caFile); err != nil {
+			return err
+		}
+	}
+	if o.tlsCert != "" {
+		if bo.CertificatePEM, err = s.input(o.tlsCert, "tls-cert"); err != nil {
+			return err
+		}
+		if bo.KeyPEM, err = s.input(o.tlsKey, "tls-key"); err != nil {
+			return err
+		}
+	}
+	if bo.Key, err = o.key.load(s); err != nil {
+		return err
+	}
+	if bo.Subject == "" {
+		if bo.Subject, err = claimsSubject(s); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return fileProblem(o.data, err)
+	}
+	tokenFile := ""
+	if bo.Token = os.Getenv(adminTokenEnv); bo.Token == "" {
+		if tokenFile = o.tokenFile; tokenFile == "" {
+			tokenFile = filepath.Join(o.data, "admin-token")
+		}
+		if bo.Token, _, err = backend.LoadToken(tokenFile); err != nil {
+			return withinFile(tokenFile, err)
+		}
+	}
+	database := o.database
+	if database == "" {
+		database = filepath.Join(o.data, "webpush.db")
+	}
+	if bo.Store, err = backend.OpenSQLite(database); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bo.Store.Close()) }()
+	server, err := backend.New(bo)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		err = fmt.Errorf("cannot listen: %w", err)
+		if strings.Contains(err.Error(), "address already in use") {
+			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
+		}
+		return err
+	}
+	if err := o.tell(s, l.Addr(), host, tokenFile, database); err != nil {
+		l.Close()
+		return err
+	}
+	return server.Serve(ctx, l)
+}
+
+// tell says where the server is.
+func (o *serveOptions) tell(s *streams, at net.Addr, host, tokenFile, database string) error {
+	_, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return err
+	}
+	if host == "127.0.0.1" || host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost" // where browsers allow push without https
+	}
+	url := "http://" + net.JoinHostPort(host, port)
+	if o.tlsCert != "" {
+		url = "https" + strings.TrimPrefix(url, "http")
+	}
+	if s.json {
+		return s.printJSON(struct {
+			URL       string `json:"url"`
+			TokenFile string `json:"tokenFile,omitempty"`
+			Database  string `json:"database"`
+		}{url, tokenFile, database})
+	}
+	fmt.Fprintln(s.out, url)
+	s.note("listening at %s, until it is interrupted; open it in a browser", url)
+	if tokenFile != "" {
+		s.note("the administrator's token is in %s", tokenFile)
+	}
+	if o.allowPrivate {
+		s.warn("--allow-private: whoever leaves a subscription here can have this server call any address that it reaches", "leave it out when others than you reach the server")
+	}
+	return nil
+}
+
+// claimsSubject returns sub of claims.json, if there is such a file.
+func claimsSubject(s *streams) (string, error) {
+	b, err := readFile(defaultClaims)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", usage("--subject mailto:you@your.domain", "serve needs a contact for the push services")
+	}
+	if err != nil {
+		return "", err
+	}
+	c, err := vapid.ParseClaims(b)
+	if err != nil {
+		return "", within(defaultClaims, err)
+	}
+	if c.Subject == "" {
+		return "", usage("--subject mailto:you@your.domain", "serve needs a contact for the push services, and %s has no sub", defaultClaims)
+	}
+	return vapid.NormalizeSubject(c.Subject), nil
+}
+
+// withinFile words an error about a file that may be one of the file system.
+func withinFile(name string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fileProblem(name, err)
+	}
+	return err
+}

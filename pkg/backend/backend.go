@@ -1,0 +1,337 @@
+// Package backend is the application server of a site that uses Web Push: it
+// stores the subscriptions that browsers make, sends messages to all of them or
+// some, and has a page to try it with.
+//
+//	store, err := backend.OpenSQLite("webpush.db")
+//	server, err := backend.New(backend.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token})
+//	go server.Run(ctx)
+//	http.Handle("/", server)
+//
+// Its routes are described in OpenAPI at /openapi.json. Those under
+// /subscription are for browsers; who knows an endpoint may end or change its
+// subscription. All others need the token.
+//
+// A push is a job that survives the process: who has got the message is
+// recorded in the [Store], many at once, so that after a crash the job goes on
+// and only messages that were in flight are sent twice.
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+//go:embed openapi.json
+var openAPI []byte
+
+// Defaults of [Options].
+const (
+	DefaultJobs            = 2
+	DefaultKeepJobs        = 30 * 24 * time.Hour
+	DefaultClientRate      = 5 // requests a second
+	DefaultTotalRate       = 2000
+	DefaultShutdownTimeout = 20 * time.Second
+)
+
+// Options says how a [Server] works. Store, Key, Subject and Token are needed.
+type Options struct {
+	// Store keeps subscriptions and jobs; the server does not close it.
+	Store Store
+	// Key signs (RFC 8292); its public half is what browsers subscribe with.
+	Key *vapid.Key
+	// Subject is the contact that push services get: a mailto: or https: URI.
+	Subject string
+	// Token is what administrators give as Authorization: Bearer; at least 16
+	// characters.
+	Token string
+
+	// Origins are those of other sites whose pages may use the routes under
+	// /subscription, such as https://www.example.com; "*" stands for any.
+	Origins []string
+	// Hosts are the names, without port, by which the server answers; empty
+	// means any. A server that only this machine reaches should name its own,
+	// as pages of the Internet can otherwise reach it by a name that they lead
+	// to it (DNS rebinding).
+	Hosts []string
+	// BehindProxy takes the client's address from the last entry of
+	// X-Forwarded-For, which must then be written by a proxy of your own.
+	BehindProxy bool
+	// User, when it is set, says to which user a request under /subscription
+	// belongs, such as by its cookie; what the request says itself then does
+	// not count. Its error refuses the request. Without it a visitor may claim to be any
+	// user, and gets the messages to that one.
+	User func(*http.Request) (string, error)
+
+	// Transport says how push services are reached. Addresses that are not
+	// public are refused whatever it says, unless AllowPrivate is set.
+	Transport webpush.TransportOptions
+	// AllowPrivate takes subscriptions at any address, and with plain http
+	// those on this machine: for tries with a push service of your own.
+	AllowPrivate bool
+	// KnownServices takes only subscriptions of Apple, Google, Microsoft and Mozilla.
+	KnownServices bool
+	// MaxSubscriptions is how many are stored at most; zero means no limit.
+	MaxSubscriptions int64
+	// HTTP, when it is set, sends instead of a client made of Transport.
+	HTTP webpush.Doer
+
+	// Jobs is how many are sent at the same time; zero means 2. The others wait.
+	Jobs int
+	// Bulk bounds the sending of each; Stop and Commit are the server's own.
+	Bulk webpush.BulkOptions
+	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
+	KeepJobs time.Duration
+	// ClientRate is how many requests a second one address may make under
+	// /subscription, after a burst of ten times as many, and TotalRate how many
+	// all together; zero means 5 and 2000, negative no limit.
+	ClientRate, TotalRate float64
+	// ShutdownTimeout is how long what is in flight may take when the server
+	// stops; zero means 20 seconds.
+	ShutdownTimeout time.Duration
+	// CertificatePEM and KeyPEM make Serve speak https.
+	CertificatePEM, KeyPEM []byte
+	// Log gets a line for each request and job, without secrets, endpoints and
+	// users; nil means none.
+	Log *slog.Logger
+}
+
+// Server is the handler of all routes, and what sends the messages.
+type Server struct {
+	o       Options
+	store   Store
+	client  *webpush.Client
+	tester  *webpush.Client // answers at once
+	log     *slog.Logger
+	mux     *http.ServeMux
+	token   [sha256.Size]byte
+	metrics *metrics
+	page    fs.FS
+	news    news
+	wake    chan struct{}
+	closed  chan struct{}
+	once    sync.Once
+	streams chan struct{} // one for each stream of events
+
+	clients, tests, guesses *limiter
+	total                   *rate.Limiter
+
+	mu      sync.Mutex
+	running map[string]*run
+}
+
+// maxStreams is how many streams of events there are at most.
+const maxStreams = 100
+
+// New makes a server. Nothing is sent before [Server.Run].
+func New(o Options) (*Server, error) {
+	switch {
+	case o.Store == nil:
+		return nil, errors.New("the server needs a store")
+	case o.Key == nil:
+		return nil, &hinted{errors.New("the server needs a private key to sign with"), "make one with: webpush gen"}
+	case len(o.Token) < 16:
+		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
+	}
+	for i, origin := range o.Origins {
+		if origin == "*" {
+			continue
+		}
+		normal, err := vapid.Origin(origin)
+		if err != nil || strings.TrimSuffix(strings.ToLower(origin), "/") != normal {
+			return nil, &hinted{fmt.Errorf("the origin %q is none", origin), "write it as https://www.example.com, without a path"}
+		}
+		o.Origins = slices.Clone(o.Origins)
+		o.Origins[i] = normal
+	}
+	if o.Jobs <= 0 {
+		o.Jobs = DefaultJobs
+	}
+	if o.KeepJobs <= 0 {
+		o.KeepJobs = DefaultKeepJobs
+	}
+	if o.ShutdownTimeout <= 0 {
+		o.ShutdownTimeout = DefaultShutdownTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.HTTP == nil {
+		t := o.Transport
+		t.DenyPrivate = !o.AllowPrivate
+		c, err := webpush.NewHTTPClient(t)
+		if err != nil {
+			return nil, err
+		}
+		o.HTTP = c
+	}
+	page, err := fs.Sub(pageFiles, "page")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, store: o.Store, log: o.Log, page: page, token: sha256.Sum256([]byte(o.Token)),
+		client:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
+		tester:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP, Attempts: 1, Timeout: 10 * time.Second},
+		wake:    make(chan struct{}, 1),
+		closed:  make(chan struct{}),
+		streams: make(chan struct{}, maxStreams),
+		running: make(map[string]*run),
+		clients: newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
+		tests:   newLimiter(rate.Every(5*time.Second), 5, 10_000),
+		guesses: newLimiter(rate.Every(10*time.Second), 10, 10_000),
+		total:   rate.NewLimiter(perSecond(o.TotalRate, DefaultTotalRate), DefaultTotalRate),
+	}
+	if o.ClientRate > 0 {
+		s.clients.burst = max(1, int(10*o.ClientRate))
+	}
+	if _, err := s.probe(webpush.Message{}); err != nil { // the subject is signed
+		return nil, err
+	}
+	s.metrics = newMetrics(s)
+	s.routes()
+	return s, nil
+}
+
+func perSecond(n, otherwise float64) rate.Limit {
+	switch {
+	case n < 0:
+		return rate.Inf
+	case n == 0:
+		return rate.Limit(otherwise)
+	}
+	return rate.Limit(n)
+}
+
+// probe makes a request of a message to nobody, and so finds what is wrong
+// with the message before it is a job.
+func (s *Server) probe(m webpush.Message) (*http.Request, error) {
+	sub, err := webpush.NewSubscription("https://push.invalid/", s.o.Key.PublicKey().String(), "AAAAAAAAAAAAAAAAAAAAAA")
+	if err != nil {
+		return nil, err
+	}
+	return s.client.NewRequest(context.Background(), sub, m)
+}
+
+// Close ends the streams of events, which otherwise last as long as their
+// jobs. It is called before [http.Server.Shutdown]; [Server.Serve] does so.
+func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
+
+// Timeouts of Serve's connections. A stream of events sets its own.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+)
+
+// Serve answers requests at l, with timeouts, and does what [Server.Run] does.
+// When ctx ends it takes no more of either, finishes what is in flight, and
+// returns; l is closed then.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	if len(s.o.CertificatePEM) > 0 {
+		pair, err := tls.X509KeyPair(s.o.CertificatePEM, s.o.KeyPEM)
+		if err != nil {
+			l.Close()
+			return fmt.Errorf("the certificate or its key cannot be used: %w", err)
+		}
+		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		if h.TLSConfig != nil {
+			served <- h.ServeTLS(l, "", "")
+		} else {
+			served <- h.Serve(l)
+		}
+	}()
+	sent := make(chan error, 1)
+	go func() { sent <- s.Run(ctx) }()
+	<-ctx.Done()
+	s.Close()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownTimeout)
+	defer cancel()
+	err := h.Shutdown(last)
+	if err != nil {
+		_ = h.Close()
+		err = fmt.Errorf("requests were cut off: %w", err)
+	}
+	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
+		err = errors.Join(err, failed)
+	}
+	return errors.Join(err, <-sent)
+}
+
+// LoadToken returns the administrator's token from a file; where there is none
+// it makes a token and the file, for its owner alone, and made is true.
+func LoadToken(file string) (token string, made bool, err error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		token = rand.Text()
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return "", false, err
+		}
+		_, err = f.WriteString(token + "\n")
+		if err2 := f.Close(); err == nil {
+			err = err2
+		}
+		return token, true, err
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if token = strings.TrimSpace(string(b)); len(token) < 16 || strings.ContainsAny(token, " \t\r\n") {
+		return "", false, &hinted{fmt.Errorf("%s holds no token: expected one line of 16 characters or more", file), "remove it, and the next start makes a new one"}
+	}
+	return token, false, nil
+}
+
+// authorized reports whether a request has the token.
+func (s *Server) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "bearer")
+}
+
+// client returns the address of the client.
+func (s *Server) clientAddr(r *http.Request) netip.Addr {
+	if s.o.BehindProxy {
+		all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		if a, err := netip.ParseAddr(strings.TrimSpace(all[len(all)-1])); err == nil {
+			return a
+		}
+	}
+	a, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return a.Addr()
+}

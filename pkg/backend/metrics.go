@@ -1,0 +1,124 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// metrics are in a registry of the server's own, so that a program may have
+// several, and its own beside.
+type metrics struct {
+	registry *prometheus.Registry
+	messages *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	removed  prometheus.Counter
+	requests *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Messages by push service and what became of them."}, []string{"service", "class"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "How long push services took to answer.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
+		removed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "webpush_subscriptions_removed_total", Help: "Subscriptions removed because their push service said they are gone."}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_http_requests_total", Help: "Requests to this server."}, []string{"route", "method", "status"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_http_request_duration_seconds", Help: "How long this server took to answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}}, []string{"route"}),
+	}
+	m.registry.MustRegister(m.messages, m.latency, m.removed, m.requests, m.took, &storeMetrics{s},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) message(r webpush.Result) {
+	service := webpush.Other
+	if r.Job.Subscription != nil {
+		service = r.Job.Subscription.Service()
+	}
+	m.messages.WithLabelValues(string(service), string(r.Class)).Inc()
+	if r.Attempts > 0 {
+		m.latency.WithLabelValues(string(service)).Observe(r.Latency.Seconds())
+	}
+}
+
+// tested counts a test message.
+func (m *metrics) tested(service webpush.Service, receipt *webpush.Receipt, err error) {
+	class := webpush.ClassRejected
+	var e *webpush.Error
+	switch {
+	case err == nil:
+		class = webpush.ClassDelivered
+		m.latency.WithLabelValues(string(service)).Observe(receipt.Latency.Seconds())
+	case errors.As(err, &e) && e.Gone():
+		class = webpush.ClassGone
+	case errors.As(err, &e) && e.Temporary():
+		class = webpush.ClassTemporary
+	}
+	m.messages.WithLabelValues(string(service), string(class)).Inc()
+}
+
+func (m *metrics) request(route, method string, status int, took time.Duration) {
+	switch method {
+	case "GET", "HEAD", "POST", "DELETE", "OPTIONS":
+	default:
+		method = "other" // a client could make up any number
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	if route != "/push/{id}/events" {
+		m.took.WithLabelValues(route).Observe(took.Seconds())
+	}
+}
+
+// storeMetrics reads what the store knows when it is asked.
+type storeMetrics struct{ s *Server }
+
+var (
+	descSubscriptions = prometheus.NewDesc("webpush_subscriptions", "Subscriptions by push service.", []string{"service"}, nil)
+	descJobs          = prometheus.NewDesc("webpush_jobs", "Pushes that are not over, by state.", []string{"state"}, nil)
+	descQueue         = prometheus.NewDesc("webpush_queue_messages", "Messages of pushes that are not over, yet to be sent.", nil, nil)
+)
+
+// maxQueue is how many jobs are counted.
+const maxQueue = 1000
+
+func (c *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descSubscriptions
+	ch <- descJobs
+	ch <- descQueue
+}
+
+func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	counts, err := c.s.store.Count(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descSubscriptions, err)
+	}
+	for service, n := range counts {
+		ch <- prometheus.MustNewConstMetric(descSubscriptions, prometheus.GaugeValue, float64(n), string(service))
+	}
+	jobs, err := c.s.store.Unfinished(ctx, maxQueue)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descJobs, err)
+		return
+	}
+	states := map[State]int{Queued: 0, Running: 0}
+	var left int64
+	for _, j := range jobs {
+		states[j.State]++
+		left += max(0, j.Total-showJob(j).Done)
+	}
+	for state, n := range states {
+		ch <- prometheus.MustNewConstMetric(descJobs, prometheus.GaugeValue, float64(n), string(state))
+	}
+	ch <- prometheus.MustNewConstMetric(descQueue, prometheus.GaugeValue, float64(left))
+}

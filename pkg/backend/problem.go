@@ -1,0 +1,230 @@
+package backend
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// problem is an answer that says what went wrong (RFC 9457).
+type problem struct {
+	Type   string  `json:"type"`
+	Title  string  `json:"title"`
+	Status int     `json:"status"`
+	Code   string  `json:"code"` // for programs
+	Detail string  `json:"detail"`
+	Hint   string  `json:"hint,omitempty"`
+	Part   string  `json:"part,omitempty"`   // of the request
+	Answer *answer `json:"answer,omitempty"` // of the push service
+
+	header map[string]string
+	cause  error // is logged, not shown
+}
+
+// answer is what a push service said.
+type answer struct {
+	Service webpush.Service `json:"service"`
+	Origin  string          `json:"origin"`
+	Status  int             `json:"status"`
+	Code    webpush.Code    `json:"code"`
+	Reason  string          `json:"reason,omitempty"`
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+func refuse(status int, code, format string, a ...any) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: fmt.Sprintf(format, a...)}
+}
+
+func (p *problem) hint(text string) *problem { p.Hint = text; return p }
+func (p *problem) in(part string) *problem   { p.Part = part; return p }
+
+func (p *problem) with(name, value string) *problem {
+	if p.header == nil {
+		p.header = make(map[string]string)
+	}
+	p.header[name] = value
+	return p
+}
+
+// asProblem makes a problem of any error.
+func asProblem(err error) *problem {
+	var (
+		p     *problem
+		input *webpush.InputError
+		long  *http.MaxBytesError
+		hint  interface{ Hint() string }
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &input):
+		return refuse(http.StatusBadRequest, "invalid-input", "%s", input.Problem).in(input.Part).hint(input.Hint())
+	case errors.As(err, &long):
+		return refuse(http.StatusRequestEntityTooLarge, "body-too-large", "the body has more than %d bytes", long.Limit).in("body")
+	case errors.Is(err, ErrNotFound):
+		return refuse(http.StatusNotFound, "not-found", "%v", ErrNotFound)
+	}
+	p = refuse(http.StatusInternalServerError, "internal", "the server failed; its log says why")
+	if errors.As(err, &hint) {
+		p.Hint = hint.Hint()
+	}
+	p.cause = err
+	return p
+}
+
+func (p *problem) write(w http.ResponseWriter) {
+	for name, value := range p.header {
+		w.Header().Set(name, value)
+	}
+	writeBody(w, p.Status, "application/problem+json", p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	writeBody(w, status, "application/json", v)
+	return nil
+}
+
+func writeBody(w http.ResponseWriter, status int, kind string, v any) {
+	b, err := marshal(v)
+	if err != nil { // no value of this package cannot be marshalled
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n')) // an error is that the client went away
+}
+
+// marshal is json.Marshal, but for < > & in strings, which stay.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// readBody reads a JSON body of at most that many bytes.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+		return nil, refuse(http.StatusUnsupportedMediaType, "not-json", "the Content-Type is %q, expected application/json", clip(r.Header.Get("Content-Type"))).
+			in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return nil, err
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "body-incomplete", "the body did not arrive whole").in("body")
+	case len(bytes.TrimSpace(b)) == 0:
+		return nil, refuse(http.StatusBadRequest, "invalid-json", "the body is empty, expected a JSON object").in("body")
+	}
+	for i := 0; i < len(b); {
+		c, size := utf8.DecodeRune(b[i:])
+		if c == utf8.RuneError && size == 1 {
+			return nil, refuse(http.StatusBadRequest, "invalid-utf8", "the body is no valid UTF-8 at byte %d", i+1).in("body")
+		}
+		i += size
+	}
+	return b, nil
+}
+
+// decode reads the object b into v. strict refuses members that v has not; path
+// is where b stands in the body.
+func decode(b []byte, v any, strict bool, path string) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	bad := func(format string, a ...any) *problem {
+		return refuse(http.StatusBadRequest, "invalid-json", format, a...).in(orBody(path))
+	}
+	if trimmed := bytes.TrimSpace(b); len(trimmed) > 0 && trimmed[0] != '{' {
+		return bad("%s is no JSON object", orBody(path))
+	}
+	err := d.Decode(v)
+	var (
+		kind   *json.UnmarshalTypeError
+		syntax *json.SyntaxError
+	)
+	switch {
+	case err == nil:
+		if _, err := d.Token(); err != io.EOF {
+			return bad("there is more after the JSON object")
+		}
+		return nil
+	case errors.As(err, &kind):
+		part := path
+		if kind.Field != "" {
+			part = strings.TrimPrefix(path+"."+kind.Field, ".")
+		}
+		return bad("%s is a JSON %s, expected %s", orBody(part), kind.Value, expected(kind.Type.Kind().String())).in(orBody(part))
+	case errors.As(err, &syntax):
+		return bad("%s is no valid JSON: %v at byte %d", orBody(path), err, syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return bad("%s is cut off: its JSON does not end", orBody(path))
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		name = clip(strings.Trim(name, `"`))
+		return bad("%s has the member %q, which is not known", orBody(path), name).in(strings.TrimPrefix(path+"."+name, ".")).hint("GET /openapi.json lists them")
+	}
+	return bad("%s cannot be read: %v", orBody(path), clip(err.Error()))
+}
+
+func orBody(path string) string {
+	if path == "" {
+		return "body"
+	}
+	return path
+}
+
+// expected words the kind of a Go type as JSON's.
+func expected(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		return "a whole number"
+	case kind == "slice":
+		return "an array"
+	case kind == "bool":
+		return "true or false"
+	case kind == "struct", kind == "map":
+		return "an object"
+	}
+	return "a " + kind
+}
+
+// clip shortens what is quoted from a request.
+func clip(s string) string {
+	const most = 64
+	s = strings.ToValidUTF8(s, "\ufffd")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
+
+// hinted is an error with the next step to take.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// Hint returns the next step.
+func (h *hinted) Hint() string { return h.hint }

@@ -1,0 +1,414 @@
+package backend
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+const (
+	maxPush = 64 << 10 // bytes of a body
+	// eventEvery is the least time between two events of a stream, heartbeat
+	// the most.
+	eventEvery = 300 * time.Millisecond
+	heartbeat  = 15 * time.Second
+)
+
+// pushRequest is the body of POST /push.
+type pushRequest struct {
+	Payload      json.RawMessage   `json:"payload"`
+	Notification *pushNotification `json:"notification"`
+	TTL          *int64            `json:"ttl"`
+	Urgency      string            `json:"urgency"`
+	Topic        string            `json:"topic"`
+	To           *struct {
+		All  bool   `json:"all"`
+		User string `json:"user"`
+		Tag  string `json:"tag"`
+	} `json:"to"`
+}
+
+// pushNotification adds to the fields of a notification the name that most
+// know, and that it may be declarative.
+type pushNotification struct {
+	webpush.Notification
+	URL         string `json:"url"`
+	Declarative bool   `json:"declarative"`
+}
+
+// message returns what is to be sent.
+func (p *pushRequest) message() (Message, error) {
+	m := Message{TTL: webpush.DefaultTTL, Topic: p.Topic}
+	bad := func(part, format string, a ...any) (Message, error) {
+		return m, refuse(http.StatusBadRequest, "invalid-input", format, a...).in(part)
+	}
+	payload := bytes.TrimSpace(p.Payload)
+	if len(payload) > 0 && string(payload) != "null" {
+		if p.Notification != nil {
+			return bad("payload", "payload and notification do not go together")
+		}
+		var text string
+		if json.Unmarshal(payload, &text) == nil {
+			m.Payload = []byte(text)
+		} else {
+			var b bytes.Buffer
+			if err := json.Compact(&b, payload); err != nil {
+				return m, err
+			}
+			m.Payload = b.Bytes()
+		}
+	}
+	if n := p.Notification; n != nil {
+		if n.URL != "" && n.Navigate != "" && n.URL != n.Navigate {
+			return bad("notification.url", "url and navigate are two names of one field and differ")
+		}
+		if n.URL != "" {
+			n.Navigate = n.URL
+		}
+		if n.Title == "" {
+			return bad("notification.title", "the notification has no title")
+		}
+		var err error
+		if n.Declarative {
+			m.Payload, err = n.Notification.Declarative()
+		} else {
+			m.Payload, err = n.Payload()
+		}
+		var input *webpush.InputError
+		if errors.As(err, &input) {
+			return bad("notification."+input.Part, "%s", input.Problem)
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	if p.TTL != nil {
+		if *p.TTL < 0 || *p.TTL > int64(webpush.MaxTTL/time.Second) {
+			return bad("ttl", "ttl is %d, expected 0 to 2147483648 seconds", *p.TTL)
+		}
+		m.TTL = time.Duration(*p.TTL) * time.Second
+	}
+	if p.Urgency != "" {
+		var err error
+		if m.Urgency, err = webpush.ParseUrgency(p.Urgency); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func (p *pushRequest) filter() (f Filter, err error) {
+	if p.To == nil {
+		return f, nil
+	}
+	n := 0
+	for _, given := range []bool{p.To.All, p.To.User != "", p.To.Tag != ""} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		return f, refuse(http.StatusBadRequest, "invalid-input", "to has %d of all, user and tag, expected one", n).
+			in("to").hint(`write it as {"all": true}, {"user": "…"} or {"tag": "…"}`)
+	}
+	return Filter{User: p.To.User, Tag: p.To.Tag}, nil
+}
+
+// tooLong makes a problem of an error of a probe.
+func tooLong(err error, part string) error {
+	var long *ece.TooLongError
+	if errors.As(err, &long) {
+		return refuse(http.StatusRequestEntityTooLarge, "payload-too-large", "%v", err).in(part).hint("send less, and let the service worker fetch the rest")
+	}
+	return err
+}
+
+func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxPush)
+	if err != nil {
+		return err
+	}
+	var p pushRequest
+	if err := decode(b, &p, true, ""); err != nil {
+		return err
+	}
+	message, err := p.message()
+	if err != nil {
+		return err
+	}
+	to, err := p.filter()
+	if err != nil {
+		return err
+	}
+	part := "payload"
+	if p.Notification != nil {
+		part = "notification"
+	}
+	if _, err := s.probe(webpush.Message{Payload: message.Payload, TTL: &message.TTL, Urgency: message.Urgency, Topic: message.Topic}); err != nil {
+		return tooLong(err, part)
+	}
+	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to})
+	if err != nil {
+		return err
+	}
+	s.wakeUp()
+	w.Header().Set("Location", "/push/"+job.ID)
+	return writeJSON(w, http.StatusAccepted, showJob(job))
+}
+
+// shownJob is what the API shows of a job.
+type shownJob struct {
+	ID       string                  `json:"id"`
+	State    State                   `json:"state"`
+	To       shownFilter             `json:"to"`
+	Message  shownMessage            `json:"message"`
+	Total    int64                   `json:"total"`
+	Done     int64                   `json:"done"`
+	Counts   map[webpush.Class]int64 `json:"counts"`
+	Services Counts                  `json:"services"`
+	Problem  string                  `json:"problem,omitempty"`
+	Created  time.Time               `json:"created"`
+	Started  *time.Time              `json:"started"`
+	Finished *time.Time              `json:"finished"`
+	Results  *[]shownFailure         `json:"results,omitempty"`
+	Next     string                  `json:"next,omitempty"`
+}
+
+type shownFilter struct {
+	All  bool   `json:"all,omitempty"`
+	User string `json:"user,omitempty"`
+	Tag  string `json:"tag,omitempty"`
+}
+
+type shownMessage struct {
+	PayloadBytes *int            `json:"payloadBytes"` // null without a payload
+	TTL          int64           `json:"ttl"`          // seconds
+	Urgency      webpush.Urgency `json:"urgency,omitempty"`
+	Topic        string          `json:"topic,omitempty"`
+}
+
+type shownFailure struct {
+	Subscription string          `json:"subscription"` // its id
+	Service      webpush.Service `json:"service"`
+	Origin       string          `json:"origin"`
+	Class        webpush.Class   `json:"class"`
+	Status       *int            `json:"status"`
+	Problem      string          `json:"problem"`
+	Hint         string          `json:"hint,omitempty"`
+	Attempts     int             `json:"attempts"`
+	Time         time.Time       `json:"time"`
+}
+
+func showJob(j Job) shownJob {
+	out := shownJob{ID: j.ID, State: j.State, To: shownFilter{All: j.To == Filter{}, User: j.To.User, Tag: j.To.Tag},
+		Message: shownMessage{TTL: int64(j.Message.TTL / time.Second), Urgency: j.Message.Urgency, Topic: j.Message.Topic},
+		Total:   j.Total, Counts: make(map[webpush.Class]int64), Services: j.Counts, Problem: j.Problem, Created: j.Created}
+	if j.Message.Payload != nil {
+		out.Message.PayloadBytes = new(len(j.Message.Payload))
+	}
+	if !j.Started.IsZero() {
+		out.Started = &j.Started
+	}
+	if !j.Finished.IsZero() {
+		out.Finished = &j.Finished
+	}
+	for _, classes := range j.Counts {
+		for class, n := range classes {
+			out.Counts[class] += n
+			out.Done += n
+		}
+	}
+	return out
+}
+
+func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
+	q, err := newQuery(r, "before", "limit")
+	if err != nil {
+		return err
+	}
+	before, limit := q.number("before", 0, 1<<62), int(q.number("limit", 20, 100))
+	if q.err != nil {
+		return q.err
+	}
+	list, err := s.store.Jobs(r.Context(), before, limit)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Jobs []shownJob `json:"jobs"`
+		Next string     `json:"next,omitempty"`
+	}{Jobs: []shownJob{}}
+	for _, j := range list {
+		out.Jobs = append(out.Jobs, showJob(j))
+	}
+	if len(list) == limit {
+		out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// findJob returns the job that the path names.
+func (s *Server) findJob(r *http.Request) (Job, error) {
+	j, err := s.store.FindJob(r.Context(), r.PathValue("id"))
+	if errors.Is(err, ErrNotFound) {
+		return j, refuse(http.StatusNotFound, "not-found", "there is no push %q", clip(r.PathValue("id"))).in("id").hint("GET /push lists them; old ones are forgotten")
+	}
+	return j, err
+}
+
+func (s *Server) getPush(w http.ResponseWriter, r *http.Request) error {
+	q, err := newQuery(r, "results", "after", "limit")
+	if err != nil {
+		return err
+	}
+	after, limit := q.number("after", 0, 1<<62), int(q.number("limit", 100, 1000))
+	if q.err != nil {
+		return q.err
+	}
+	j, err := s.findJob(r)
+	if err != nil {
+		return err
+	}
+	out := showJob(j)
+	if results := q.text("results"); results != "" {
+		class := webpush.Class(results)
+		if results == "all" {
+			class = ""
+		} else if !slices.Contains([]webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid}, class) {
+			return refuse(http.StatusBadRequest, "invalid-query", "results is %q, expected all, rejected, temporary or invalid", clip(results)).in("results")
+		}
+		list, err := s.store.Failures(r.Context(), j.ID, class, after, limit)
+		if err != nil {
+			return err
+		}
+		shown := []shownFailure{}
+		for _, f := range list {
+			v := shownFailure{f.ID, f.Service, f.Origin, f.Class, nil, f.Problem, f.Hint, f.Attempts, f.Time}
+			if f.Status != 0 {
+				v.Status = &f.Status
+			}
+			shown = append(shown, v)
+		}
+		out.Results = &shown
+		if len(list) == limit {
+			out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
+		}
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *Server) cancelPush(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.findJob(r)
+	if err != nil {
+		return err
+	}
+	err = s.store.SetState(r.Context(), j.ID, Cancelled, "")
+	if errors.Is(err, ErrFinished) {
+		return refuse(http.StatusConflict, "push-over", "the push is over: it is %s", j.State).in("id")
+	}
+	if err != nil {
+		return err
+	}
+	s.halt(j.ID)
+	s.news.tell(j.ID)
+	if j, err = s.findJob(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, showJob(j))
+}
+
+func (s *Server) retryPush(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.findJob(r)
+	if err != nil {
+		return err
+	}
+	if _, err = s.store.Retry(r.Context(), j.ID); errors.Is(err, ErrFinished) {
+		return refuse(http.StatusConflict, "push-not-over", "the push is %s: only one that is done or failed can be retried", j.State).in("id")
+	}
+	if err != nil {
+		return err
+	}
+	s.wakeUp()
+	s.news.tell(j.ID)
+	if j, err = s.findJob(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusAccepted, showJob(j))
+}
+
+// pushEvents streams the job as it goes: its state at once and after changes,
+// as the event progress, and the last as the event end.
+func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.findJob(r)
+	if err != nil {
+		return err
+	}
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		return refuse(http.StatusServiceUnavailable, "too-many-streams", "%d streams of events are open already", maxStreams).with("Retry-After", "10")
+	}
+	c := http.NewResponseController(w)
+	send := func(format string, a ...any) bool {
+		_ = c.SetWriteDeadline(time.Now().Add(heartbeat)) // instead of the server's own
+		_, err := fmt.Fprintf(w, format, a...)
+		return err == nil && c.Flush() == nil
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead || !send("retry: 2000\n\n") {
+		return nil
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		changed := s.news.next(j.ID)
+		if j, err = s.findJob(r); err != nil {
+			return nil
+		}
+		b, err := marshal(showJob(j))
+		if err != nil {
+			return err
+		}
+		name := "progress"
+		if j.State.over() {
+			name = "end"
+		}
+		if !send("event: %s\ndata: %s\n\n", name, b) || j.State.over() {
+			return nil
+		}
+		pause := time.After(eventEvery)
+		for waiting := true; waiting; {
+			select {
+			case <-changed:
+				waiting = false
+			case <-beat.C:
+				if !send(": still here\n\n") {
+					return nil
+				}
+			case <-s.closed:
+				return nil
+			case <-r.Context().Done():
+				return nil
+			}
+		}
+		select {
+		case <-pause:
+		case <-s.closed:
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package backend
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// access is who may use a route.
+type access int
+
+const (
+	open    access = iota
+	visitor        // pages of this and the configured origins, a few times a second
+	admin          // with the token
+)
+
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+type route struct {
+	path    string
+	access  access
+	methods map[string]handler
+}
+
+func (s *Server) table() []route {
+	return []route{
+		{"/subscription", visitor, map[string]handler{"GET": s.getKey, "POST": s.postSubscription, "DELETE": s.deleteSubscription}},
+		{"/subscription/change", visitor, map[string]handler{"POST": s.changeSubscription}},
+		{"/subscription/test", visitor, map[string]handler{"POST": s.testSubscription}},
+		{"/subscriptions", admin, map[string]handler{"GET": s.listSubscriptions}},
+		{"/push", admin, map[string]handler{"GET": s.listPushes, "POST": s.postPush}},
+		{"/push/{id}", admin, map[string]handler{"GET": s.getPush, "DELETE": s.cancelPush}},
+		{"/push/{id}/retry", admin, map[string]handler{"POST": s.retryPush}},
+		{"/push/{id}/events", admin, map[string]handler{"GET": s.pushEvents}},
+		{"/metrics", admin, map[string]handler{"GET": s.getMetrics}},
+		{"/healthz", open, map[string]handler{"GET": s.getHealth}},
+		{"/openapi.json", open, map[string]handler{"GET": s.getOpenAPI}},
+		{"/", open, map[string]handler{"GET": s.getPage}},
+	}
+}
+
+func (s *Server) routes() {
+	s.mux = http.NewServeMux()
+	for _, rt := range s.table() {
+		s.mux.Handle(rt.path, s.serve(rt))
+	}
+}
+
+// contentPolicy lets the page load its own files and nothing else.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; worker-src 'self'; manifest-src 'self'; " +
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+// ServeHTTP answers all routes.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	if !s.hostAllowed(r.Host) {
+		refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not answer to the name %q", clip(r.Host)).
+			in("Host").hint("use the address that it printed, or name the host with --host").write(w)
+		return
+	}
+	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+		notFound(r).write(w) // and not the redirect of ServeMux
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) hostAllowed(host string) bool {
+	if len(s.o.Hosts) == 0 {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	return slices.ContainsFunc(s.o.Hosts, func(h string) bool { return strings.EqualFold(strings.Trim(h, "[]"), name) })
+}
+
+// recorder remembers the status for log and metrics.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// serve answers one route: who may, how often, from where, and by which method.
+func (s *Server) serve(rt route) http.Handler {
+	allowed := []string{"OPTIONS"}
+	for m := range rt.methods {
+		allowed = append(allowed, m)
+		if m == "GET" {
+			allowed = append(allowed, "HEAD")
+		}
+	}
+	slices.Sort(allowed)
+	allow := strings.Join(allowed, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		err := s.answer(rec, r, rt, allow)
+		if err != nil {
+			p := asProblem(err)
+			if p.cause != nil {
+				s.log.Error("request failed", "route", rt.path, "error", p.cause)
+			}
+			if rec.status == 0 {
+				p.write(rec)
+			}
+		}
+		took := time.Since(start)
+		s.metrics.request(rt.path, r.Method, rec.status, took)
+		s.log.Info("request", "method", clip(r.Method), "route", rt.path, "status", rec.status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
+	})
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow string) error {
+	if rt.access == visitor {
+		if err := s.crossOrigin(w, r); err != nil {
+			return err
+		}
+	} else if err := s.sameOrigin(r); err != nil {
+		return err
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	if method == http.MethodOptions {
+		w.Header().Set("Allow", allow)
+		if rt.access == visitor && w.Header().Get("Access-Control-Allow-Origin") != "" {
+			w.Header().Set("Access-Control-Allow-Methods", allow)
+			w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
+			w.Header().Set("Access-Control-Max-Age", "600")
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	h, ok := rt.methods[method]
+	if !ok {
+		if rt.path == "/" && r.URL.Path != "/" {
+			return notFound(r)
+		}
+		return refuse(http.StatusMethodNotAllowed, "method-not-allowed", "%s is not allowed here, expected %s", clip(r.Method), allow).with("Allow", allow)
+	}
+	switch rt.access {
+	case visitor:
+		if err := s.limited(r); err != nil {
+			return err
+		}
+	case admin:
+		if !s.authorized(r) {
+			if wait, ok := s.guesses.take(addressKey(s.clientAddr(r)), time.Now()); !ok {
+				return tooMany(wait)
+			}
+			return refuse(http.StatusUnauthorized, "unauthorized", "this route needs the administrator's token").
+				in("Authorization").hint("send the header Authorization: Bearer TOKEN").with("WWW-Authenticate", `Bearer realm="webpush"`)
+		}
+	}
+	return h(w, r)
+}
+
+// limited refuses a visitor who asks too often, or all when they do.
+func (s *Server) limited(r *http.Request) error {
+	if wait, ok := s.clients.take(addressKey(s.clientAddr(r)), time.Now()); !ok {
+		return tooMany(wait)
+	}
+	if !s.total.Allow() {
+		return tooMany(time.Second)
+	}
+	return nil
+}
+
+func tooMany(wait time.Duration) error {
+	return refuse(http.StatusTooManyRequests, "too-many-requests", "there were too many requests").
+		hint("wait as long as Retry-After says").with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+}
+
+// crossOrigin lets pages of the configured origins read the answer, and
+// refuses what those of others would change.
+func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || s.isOwn(origin, r) {
+		return nil
+	}
+	normal, err := vapid.Origin(origin)
+	if slices.Contains(s.o.Origins, "*") || err == nil && slices.Contains(s.o.Origins, normal) {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
+		return nil
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil // the browser keeps the answer from the page
+	}
+	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this server", clip(origin)).
+		in("Origin").hint("allow them with --origin " + clip(origin))
+}
+
+// sameOrigin refuses what pages of other sites send.
+func (s *Server) sameOrigin(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || s.isOwn(origin, r) || r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return nil
+	}
+	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this route", clip(origin)).in("Origin")
+}
+
+// isOwn reports whether a page of this server asks. A proxy in front may have
+// turned https into http, so the host alone counts.
+func (s *Server) isOwn(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+func notFound(r *http.Request) *problem {
+	return refuse(http.StatusNotFound, "not-found", "there is no %s here", clip(r.URL.Path)).hint("GET /openapi.json lists the routes")
+}
+
+func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}).ServeHTTP(w, r)
+	return nil
+}
+
+func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.store.Count(r.Context()); err != nil {
+		p := refuse(http.StatusServiceUnavailable, "store-failed", "the store does not answer")
+		p.cause = err
+		return p
+	}
+	return writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *Server) getOpenAPI(w http.ResponseWriter, r *http.Request) error {
+	return serveFile(w, r, "openapi.json", openAPI)
+}
+
+// getPage answers with a file of the page.
+func (s *Server) getPage(w http.ResponseWriter, r *http.Request) error {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	if name == "" {
+		name = "index.html"
+	}
+	b, err := fs.ReadFile(s.page, name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || !strings.Contains(name, ".") {
+			return notFound(r)
+		}
+		return err
+	}
+	return serveFile(w, r, name, b)
+}
+
+var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".json": "application/json", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon"}
+
+func serveFile(w http.ResponseWriter, r *http.Request, name string, b []byte) error {
+	kind := kinds[path.Ext(name)]
+	if kind == "" {
+		kind = mime.TypeByExtension(path.Ext(name))
+	}
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "no-cache") // to be asked for each time, and answered with 304
+	h.Set("ETag", etag(b))
+	if r.Header.Get("If-None-Match") == etag(b) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b)
+	return nil
+}

@@ -1,0 +1,844 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+const (
+	// busyTimeout is how long SQLite waits for another process, such as one
+	// that makes a backup.
+	busyTimeout = 10 * time.Second
+	// maxGroup is how many changes one transaction takes at most.
+	maxGroup = 256
+	readers  = 4
+	maxTries = 3 // of a record that is sent to again
+)
+
+// sqliteStore has one connection that writes, in a goroutine of its own that
+// puts into one transaction what waits for it, and some that read. No
+// transaction stays open between two calls.
+type sqliteStore struct {
+	lock   *sql.DB // held as long as the store is open
+	read   *sql.DB
+	write  *sql.DB
+	conn   *sql.Conn
+	work   chan *change
+	closed chan struct{}
+	done   chan struct{}
+	once   sync.Once
+	err    error
+
+	mu    sync.Mutex
+	reads map[string]*sql.Stmt
+	stmts map[string]*sql.Stmt // of conn, used by its goroutine alone
+}
+
+// change is a step of a transaction.
+type change struct {
+	ctx  context.Context
+	do   func(t tx) error
+	err  error
+	done chan struct{}
+}
+
+// OpenSQLite opens the store in a file, and makes it when it is not there, with
+// permissions for its owner alone. Two processes cannot open the same one: both
+// would send what is due. Beside the file SQLite keeps two of its own, with
+// -wal and -shm at the end, and .lock is what tells the processes apart.
+//
+// What was stored is kept when the process is killed; when the power fails,
+// the last moments may be lost, but never consistency.
+func OpenSQLite(name string) (Store, error) {
+	s, err := openSQLite(name)
+	if err != nil {
+		return nil, fmt.Errorf("the database %s cannot be opened: %w", name, err)
+	}
+	return s, nil
+}
+
+func openSQLite(name string) (_ *sqliteStore, err error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &sqliteStore{work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
+		reads: make(map[string]*sql.Stmt), stmts: make(map[string]*sql.Stmt)}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	for _, file := range []string{path, path + ".lock"} {
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files follow its permissions
+		if err != nil {
+			var p *fs.PathError
+			if errors.As(err, &p) {
+				err = p.Err
+			}
+			return nil, err
+		}
+		f.Close()
+	}
+	ctx := context.Background()
+	if s.lock, err = openDB(path+".lock", "locking_mode(EXCLUSIVE)", "busy_timeout(0)"); err != nil {
+		return nil, err
+	}
+	s.lock.SetMaxOpenConns(1)
+	if _, err = s.lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		if strings.Contains(err.Error(), "locked") {
+			err = &hinted{errors.New("another process has it open"), "stop the other server, or give this one a database of its own"}
+		}
+		return nil, err
+	}
+	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
+	if s.write, err = openDB(path, busy, "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)"); err != nil {
+		return nil, err
+	}
+	s.write.SetMaxOpenConns(1)
+	if s.conn, err = s.write.Conn(ctx); err != nil {
+		return nil, err
+	}
+	if err = s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	if s.read, err = openDB(path, busy, "query_only(1)"); err != nil {
+		return nil, err
+	}
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+	go s.writer()
+	return s, nil
+}
+
+func openDB(path string, pragmas ...string) (*sql.DB, error) {
+	u := url.URL{Path: filepath.ToSlash(path)}
+	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+url.Values{"_pragma": pragmas}.Encode())
+}
+
+// migrate brings the schema up to the newest of the files.
+func (s *sqliteStore) migrate(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("there are no migrations: %w", err)
+	}
+	slices.Sort(files)
+	var version int
+	if err := s.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(files) {
+		return &hinted{fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it"}
+	}
+	for i, file := range files[version:] {
+		text, err := migrations.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, version+i+1)
+		if _, err := s.conn.ExecContext(ctx, script); err != nil {
+			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// writer does all changes, those that wait together in one transaction.
+func (s *sqliteStore) writer() {
+	defer close(s.done)
+	for {
+		var group []*change
+		select {
+		case c := <-s.work:
+			group = append(group, c)
+		case <-s.closed:
+			select { // what was begun before
+			case c := <-s.work:
+				group = append(group, c)
+			default:
+				return
+			}
+		}
+	more:
+		for len(group) < maxGroup {
+			select {
+			case c := <-s.work:
+				group = append(group, c)
+			default:
+				break more
+			}
+		}
+		s.apply(group)
+	}
+}
+
+func (s *sqliteStore) apply(group []*change) {
+	t := tx{s}
+	failed := t.exec("BEGIN IMMEDIATE")
+	for _, c := range group {
+		if c.err = failed; failed != nil {
+			continue
+		}
+		if c.err = c.ctx.Err(); c.err != nil {
+			continue
+		}
+		if failed = t.exec("SAVEPOINT one"); failed != nil {
+			c.err = failed
+			continue
+		}
+		if c.err = c.do(t); c.err != nil {
+			failed = t.exec("ROLLBACK TO one")
+		}
+		if failed == nil {
+			failed = t.exec("RELEASE one")
+		}
+	}
+	if failed == nil {
+		failed = t.exec("COMMIT")
+	}
+	if failed != nil {
+		_ = t.exec("ROLLBACK")
+	}
+	for _, c := range group {
+		if c.err == nil {
+			c.err = failed
+		}
+		close(c.done)
+	}
+}
+
+// update makes a change.
+func (s *sqliteStore) update(ctx context.Context, do func(t tx) error) error {
+	c := &change{ctx: ctx, do: do, done: make(chan struct{})}
+	select {
+	case <-s.closed:
+		return errors.New("the store is closed")
+	default:
+	}
+	select {
+	case s.work <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return errors.New("the store is closed")
+	}
+	select {
+	case <-c.done: // also when ctx ends: whether it was done is not known before
+		return c.err
+	case <-s.done:
+		select {
+		case <-c.done:
+			return c.err
+		default:
+			return errors.New("the store is closed")
+		}
+	}
+}
+
+// tx runs statements of the writing connection, prepared once.
+type tx struct{ s *sqliteStore }
+
+func (t tx) stmt(query string) (*sql.Stmt, error) {
+	if st := t.s.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := t.s.conn.PrepareContext(context.Background(), query)
+	if err == nil {
+		t.s.stmts[query] = st
+	}
+	return st, err
+}
+
+func (t tx) exec(query string, args ...any) error {
+	_, err := t.affected(query, args...)
+	return err
+}
+
+func (t tx) affected(query string, args ...any) (int64, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (t tx) insert(query string, args ...any) (int64, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return st.Query(args...)
+}
+
+// query runs a statement on a connection that reads.
+func (s *sqliteStore) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s.mu.Lock()
+	st := s.reads[query]
+	if st == nil {
+		var err error
+		if st, err = s.read.Prepare(query); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		s.reads[query] = st
+	}
+	s.mu.Unlock()
+	return st.QueryContext(ctx, args...)
+}
+
+// querier is either of the two.
+type querier interface {
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// collect scans all rows.
+func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []T{}
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// one scans the only row.
+func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, error) {
+	list, err := collect(rows, err, scan)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return list[0], nil
+}
+
+func number(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
+
+const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status"
+
+func scanRecord(rows *sql.Rows) (r Record, err error) {
+	var tags string
+	var created int64
+	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus)
+	if err == nil && tags != "" {
+		err = json.Unmarshal([]byte(tags), &r.Tags)
+	}
+	r.Created = fromMillis(created)
+	return r, err
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func find(ctx context.Context, q querier, endpoint string) (Record, error) {
+	rows, err := q.query(ctx, "SELECT "+recordColumns+" FROM subscription s WHERE s.endpoint = ?", endpoint)
+	return one(rows, err, scanRecord)
+}
+
+func (s *sqliteStore) Find(ctx context.Context, endpoint string) (Record, error) {
+	return find(ctx, s, endpoint)
+}
+
+// merged returns what becomes of old when r is put over it, and whether that
+// differs.
+func merged(old, r Record) (Record, bool) {
+	now := old
+	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
+	if now.Endpoint != old.Endpoint || now.P256DH != old.P256DH || now.Auth != old.Auth {
+		now.Version++
+	}
+	if r.User != "" {
+		now.User = r.User
+	}
+	if r.Tags != nil {
+		now.Tags = sorted(r.Tags)
+	}
+	return now, now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
+}
+
+func sorted(tags []string) []string {
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+func tagsText(tags []string) string {
+	if len(tags) == 0 {
+		return ""
+	}
+	b, _ := json.Marshal(tags) // strings always can
+	return string(b)
+}
+
+func (s *sqliteStore) Put(ctx context.Context, r Record) (Record, bool, error) {
+	// Most are known and unchanged: pages subscribe again with every visit.
+	if old, err := s.Find(ctx, r.Endpoint); err == nil {
+		if now, changed := merged(old, r); !changed {
+			return now, false, nil
+		}
+	} else if !errors.Is(err, ErrNotFound) {
+		return Record{}, false, err
+	}
+	var created bool
+	err := s.update(ctx, func(t tx) (err error) {
+		r, created, err = t.put(r)
+		return err
+	})
+	return r, created, err
+}
+
+func (t tx) put(r Record) (Record, bool, error) {
+	old, err := find(context.Background(), t, r.Endpoint)
+	if err == nil {
+		now, err := t.replace(old, r)
+		return now, false, err
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return r, false, err
+	}
+	r.ID, r.Version, r.Tags, r.Created, r.LastStatus = rand.Text(), 1, sorted(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
+	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created))
+	if err != nil {
+		return r, false, err
+	}
+	return r, true, t.addTags(r)
+}
+
+func (t tx) addTags(r Record) error {
+	for _, tag := range r.Tags {
+		if err := t.exec("INSERT INTO tag (tag, seq) VALUES (?, ?)", tag, r.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace puts r over old.
+func (t tx) replace(old, r Record) (Record, error) {
+	now, changed := merged(old, r)
+	if !changed {
+		return now, nil
+	}
+	err := t.exec("UPDATE subscription SET version = ?, endpoint = ?, p256dh = ?, auth = ?, service = ?, origin = ?, user = ?, tags = ? WHERE seq = ?",
+		now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, tagsText(now.Tags), now.Seq)
+	if err != nil || slices.Equal(now.Tags, old.Tags) {
+		return now, err
+	}
+	if err := t.exec("DELETE FROM tag WHERE seq = ?", now.Seq); err != nil {
+		return now, err
+	}
+	return now, t.addTags(now)
+}
+
+func (s *sqliteStore) Change(ctx context.Context, old string, r Record) (Record, bool, error) {
+	var created bool
+	err := s.update(ctx, func(t tx) error {
+		was, err := find(ctx, t, old)
+		if errors.Is(err, ErrNotFound) || old == r.Endpoint {
+			r, created, err = t.put(r)
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		// The older record stays: a job that has not come to it yet may be
+		// past the end of what it sends to with the newer one.
+		newer, err := find(ctx, t, r.Endpoint)
+		switch {
+		case err == nil:
+			if r.User == "" {
+				r.User = newer.User
+			}
+			if r.Tags == nil && len(newer.Tags) > 0 {
+				r.Tags = newer.Tags
+			}
+			if err := t.exec("DELETE FROM subscription WHERE seq = ?", newer.Seq); err != nil {
+				return err
+			}
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		r, err = t.replace(was, r)
+		return err
+	})
+	return r, created, err
+}
+
+func (s *sqliteStore) Delete(ctx context.Context, endpoint string) (bool, error) {
+	var n int64
+	err := s.update(ctx, func(t tx) (err error) {
+		n, err = t.affected("DELETE FROM subscription WHERE endpoint = ?", endpoint)
+		return err
+	})
+	return n > 0, err
+}
+
+func (s *sqliteStore) Count(ctx context.Context) (map[webpush.Service]int64, error) {
+	rows, err := s.query(ctx, "SELECT service, n FROM service_count WHERE n > 0")
+	counts := make(map[webpush.Service]int64)
+	_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
+		var service webpush.Service
+		var n int64
+		err := rows.Scan(&service, &n)
+		counts[service] = n
+		return struct{}{}, err
+	})
+	return counts, err
+}
+
+// where returns the table and condition of a filter, for records up to a Seq.
+func where(f Filter) (string, []any) {
+	switch {
+	case f.Tag != "":
+		return " FROM tag JOIN subscription s ON s.seq = tag.seq WHERE tag.tag = ? AND tag.seq > ? AND tag.seq <= ?", []any{f.Tag}
+	case f.User != "":
+		return " FROM subscription s WHERE s.user = ? AND s.user <> '' AND s.seq > ? AND s.seq <= ?", []any{f.User}
+	}
+	return " FROM subscription s WHERE s.seq > ? AND s.seq <= ?", nil
+}
+
+func (s *sqliteStore) List(ctx context.Context, f Filter, after, upTo int64, limit int) ([]Record, error) {
+	if upTo == 0 {
+		upTo = 1<<63 - 1
+	}
+	from, args := where(f)
+	order := " ORDER BY s.seq LIMIT ?"
+	if f.Tag != "" {
+		order = " ORDER BY tag.seq LIMIT ?"
+	}
+	rows, err := s.query(ctx, "SELECT "+recordColumns+from+order, append(args, after, upTo, limit)...)
+	return collect(rows, err, scanRecord)
+}
+
+func (s *sqliteStore) Get(ctx context.Context, seqs []int64) ([]Record, error) {
+	text, err := json.Marshal(seqs)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.query(ctx, "SELECT "+recordColumns+" FROM subscription s WHERE s.seq IN (SELECT value FROM json_each(?)) ORDER BY s.seq", string(text))
+	return collect(rows, err, scanRecord)
+}
+
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.cursor_seq, j.open_seqs, j.problem, j.created, j.started, j.finished"
+
+func scanJob(rows *sql.Rows) (j Job, err error) {
+	var message, open string
+	var created, started, finished int64
+	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Cursor, &open, &j.Problem, &created, &started, &finished)
+	if err == nil {
+		err = errors.Join(json.Unmarshal([]byte(message), &j.Message), json.Unmarshal([]byte(open), &j.Open))
+	}
+	j.Created, j.Started, j.Finished = fromMillis(created), fromMillis(started), fromMillis(finished)
+	return j, err
+}
+
+// jobs reads jobs with their counts.
+func (s *sqliteStore) jobs(ctx context.Context, condition string, args ...any) ([]Job, error) {
+	rows, err := s.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE "+condition, args...)
+	list, err := collect(rows, err, scanJob)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		counts := make(Counts)
+		rows, err := s.query(ctx, "SELECT service, class, n FROM job_count WHERE job = ? AND n > 0", list[i].Seq)
+		_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
+			var service webpush.Service
+			var class webpush.Class
+			var n int64
+			err := rows.Scan(&service, &class, &n)
+			counts.add(service, class, n)
+			return struct{}{}, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		list[i].Counts = counts
+	}
+	return list, nil
+}
+
+func (c Counts) add(service webpush.Service, class webpush.Class, n int64) {
+	if c[service] == nil {
+		c[service] = make(map[webpush.Class]int64)
+	}
+	c[service][class] += n
+}
+
+func (s *sqliteStore) CreateJob(ctx context.Context, j Job) (Job, error) {
+	message, err := json.Marshal(j.Message)
+	if err != nil {
+		return j, err
+	}
+	err = s.update(ctx, func(t tx) error {
+		rows, err := t.query(ctx, "SELECT coalesce(max(seq), 0) FROM subscription")
+		if j.MaxSeq, err = one(rows, err, number); err != nil {
+			return err
+		}
+		if j.To == (Filter{}) {
+			rows, err = t.query(ctx, "SELECT coalesce(sum(n), 0) FROM service_count")
+		} else {
+			from, args := where(j.To)
+			rows, err = t.query(ctx, "SELECT count(*)"+from, append(args, 0, j.MaxSeq)...)
+		}
+		if j.Total, err = one(rows, err, number); err != nil {
+			return err
+		}
+		j.State, j.Created = Queued, time.Now().UTC().Truncate(time.Millisecond)
+		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created))
+		return err
+	})
+	j.Counts = Counts{}
+	return j, err
+}
+
+func (s *sqliteStore) FindJob(ctx context.Context, id string) (Job, error) {
+	list, err := s.jobs(ctx, "j.id = ?", id)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Job{}, err
+	}
+	return list[0], nil
+}
+
+func (s *sqliteStore) Jobs(ctx context.Context, before int64, limit int) ([]Job, error) {
+	if before == 0 {
+		before = 1<<63 - 1
+	}
+	return s.jobs(ctx, "j.seq < ? ORDER BY j.seq DESC LIMIT ?", before, limit)
+}
+
+func (s *sqliteStore) Unfinished(ctx context.Context, limit int) ([]Job, error) {
+	return s.jobs(ctx, "j.state IN ('queued', 'running') ORDER BY j.seq LIMIT ?", limit)
+}
+
+// jobState returns a job's number and state.
+func (t tx) jobState(id string) (seq int64, state State, err error) {
+	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)
+	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&seq, &state) })
+	return seq, state, err
+}
+
+func (s *sqliteStore) SetState(ctx context.Context, id string, to State, problem string) error {
+	return s.update(ctx, func(t tx) error {
+		seq, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state.over() {
+			return ErrFinished
+		}
+		now := millis(time.Now())
+		if err := t.exec("UPDATE job SET state = ?, problem = ? WHERE seq = ?", string(to), problem, seq); err != nil {
+			return err
+		}
+		switch {
+		case to == Running:
+			return t.exec("UPDATE job SET started = ? WHERE seq = ? AND started = 0", now, seq)
+		case to.over():
+			return t.exec("UPDATE job SET finished = ? WHERE seq = ?", now, seq)
+		}
+		return nil
+	})
+}
+
+func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed int, err error) {
+	open, err := json.Marshal(append([]int64{}, b.Open...))
+	if err != nil {
+		return 0, err
+	}
+	err = s.update(ctx, func(t tx) error {
+		job, _, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		removed = 0
+		counts := make(Counts)
+		for _, o := range b.Outcomes {
+			again, gone, err := t.outcome(job, o)
+			if err != nil {
+				return err
+			}
+			if gone {
+				removed++
+			}
+			if !again {
+				counts.add(o.Record.Service, o.Class, 1)
+			}
+		}
+		for service, classes := range counts {
+			for class, n := range classes {
+				if err := t.exec("INSERT INTO job_count VALUES (?, ?, ?, ?) ON CONFLICT (job, service, class) DO UPDATE SET n = n + excluded.n",
+					job, string(service), string(class), n); err != nil {
+					return err
+				}
+			}
+		}
+		return t.exec("UPDATE job SET cursor_seq = max(cursor_seq, ?), open_seqs = ? WHERE seq = ?", b.Cursor, string(open), job)
+	})
+	return removed, err
+}
+
+// outcome records one; again tells that the record has changed and is sent to
+// once more, gone that it was removed.
+func (t tx) outcome(job int64, o Outcome) (again, gone bool, err error) {
+	r := o.Record
+	if o.Class == webpush.ClassGone {
+		n, err := t.affected("DELETE FROM subscription WHERE seq = ? AND version = ?", r.Seq, r.Version)
+		if err != nil {
+			return false, false, err
+		}
+		if n == 0 {
+			n, err = t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
+				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, maxTries)
+			if err != nil || n > 0 {
+				return err == nil, false, err
+			}
+		}
+		gone = n > 0
+	} else {
+		if o.Status != r.LastStatus {
+			if err := t.exec("UPDATE subscription SET last_status = ? WHERE seq = ? AND version = ?", o.Status, r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
+		if o.Class != webpush.ClassDelivered {
+			if err := t.exec("INSERT OR REPLACE INTO job_failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", job, r.Seq, r.ID, string(r.Service), r.Origin,
+				string(o.Class), o.Status, o.Problem, o.Hint, o.Attempts, millis(time.Now())); err != nil {
+				return false, false, err
+			}
+		}
+	}
+	return false, gone, t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, r.Seq)
+}
+
+func (s *sqliteStore) Again(ctx context.Context, id string, after int64, limit int) ([]Record, error) {
+	rows, err := s.query(ctx, "SELECT "+recordColumns+` FROM job_again a JOIN subscription s ON s.seq = a.seq
+		WHERE a.job = (SELECT seq FROM job WHERE id = ?) AND a.seq > ? ORDER BY a.seq LIMIT ?`, id, after, limit)
+	return collect(rows, err, scanRecord)
+}
+
+func (s *sqliteStore) Retry(ctx context.Context, id string) (n int64, err error) {
+	err = s.update(ctx, func(t tx) error {
+		job, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state != Done && state != Failed {
+			return ErrFinished
+		}
+		class := string(webpush.ClassTemporary)
+		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND class = ?", job, class)
+		if err != nil || n == 0 && state == Done {
+			return err
+		}
+		return errors.Join(
+			t.exec("DELETE FROM job_failure WHERE job = ? AND class = ?", job, class),
+			t.exec("DELETE FROM job_count WHERE job = ? AND class = ?", job, class),
+			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0 WHERE seq = ?", job))
+	})
+	return n, err
+}
+
+func (s *sqliteStore) Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]Failure, error) {
+	rows, err := s.query(ctx, `SELECT seq, id, service, origin, class, status, problem, hint, attempts, time FROM job_failure
+		WHERE job = (SELECT seq FROM job WHERE id = ?1) AND (?2 = '' OR class = ?2) AND seq > ?3 ORDER BY seq LIMIT ?4`, id, string(class), after, limit)
+	return collect(rows, err, func(rows *sql.Rows) (f Failure, err error) {
+		var at int64
+		err = rows.Scan(&f.Seq, &f.ID, &f.Service, &f.Origin, &f.Class, &f.Status, &f.Problem, &f.Hint, &f.Attempts, &at)
+		f.Time = fromMillis(at)
+		return f, err
+	})
+}
+
+func (s *sqliteStore) Prune(ctx context.Context, before time.Time) error {
+	return s.update(ctx, func(t tx) error {
+		return t.exec("DELETE FROM job WHERE finished > 0 AND finished < ? AND state NOT IN ('queued', 'running')", millis(before))
+	})
+}
+
+func (s *sqliteStore) Close() error {
+	s.once.Do(func() {
+		close(s.closed)
+		<-s.done
+		s.err = s.release()
+	})
+	return s.err
+}
+
+// release closes what is open.
+func (s *sqliteStore) release() error {
+	var errs []error
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.conn != nil {
+		for _, st := range s.stmts {
+			_ = st.Close() // as the connection is
+		}
+		errs = append(errs, s.conn.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,507 @@
+package backend
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Limits of what visitors send.
+const (
+	maxSubscription = 16 << 10 // bytes of a body
+	maxEndpoint     = 2048     // bytes
+	maxName         = 200      // bytes of a user or tag
+	maxTags         = 32
+)
+
+func etag(b []byte) string {
+	sum := sha256.Sum256(b)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	text := s.o.Key.PublicKey().String()
+	if strings.HasPrefix(strings.TrimSpace(r.Header.Get("Accept")), "application/octet-stream") {
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+		_, _ = w.Write(raw)
+		return nil
+	}
+	return writeJSON(w, http.StatusOK, map[string]string{"publicKey": text})
+}
+
+// entry is what the API shows of a record.
+type entry struct {
+	ID         string          `json:"id"`
+	Service    webpush.Service `json:"service"`
+	Origin     string          `json:"origin"`
+	User       string          `json:"user,omitempty"`
+	Tags       []string        `json:"tags"`
+	Created    time.Time       `json:"created"`
+	LastStatus *int            `json:"lastStatus"`
+	Endpoint   string          `json:"endpoint,omitempty"`
+}
+
+// record reads a subscription and what stands beside it. path is where b
+// stands in the body.
+func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) {
+	var members struct {
+		Subscription json.RawMessage `json:"subscription"`
+		Endpoint     json.RawMessage `json:"endpoint"`
+		User         *string         `json:"user"`
+		Tags         *[]string       `json:"tags"`
+	}
+	if err := decode(b, &members, false, path); err != nil {
+		return Record{}, err
+	}
+	sub, err := webpush.ParseSubscription(b)
+	var input *webpush.InputError
+	if errors.As(err, &input) {
+		p := asProblem(err)
+		p.Code, p.Part = "invalid-subscription", strings.TrimPrefix(path+"."+input.Part, ".")
+		return Record{}, p
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	if err := s.acceptable(sub); err != nil {
+		return Record{}, err
+	}
+	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin()}
+	if k := sub.Recipient(); k != nil {
+		rec.P256DH, rec.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
+	} else {
+		return Record{}, refuse(http.StatusBadRequest, "invalid-subscription", "the subscription has no keys, so no payload can be encrypted for it").
+			in("keys").hint("send what JSON.stringify(subscription) gives, whole")
+	}
+	switch {
+	case s.o.User != nil:
+		if rec.User, err = s.o.User(r); err != nil {
+			p := refuse(http.StatusForbidden, "unknown-user", "the request belongs to no user")
+			p.cause = err
+			return Record{}, p
+		}
+	case members.User != nil:
+		rec.User = *members.User
+	}
+	if rec.User != "" {
+		if err := checkName("user", rec.User); err != nil {
+			return Record{}, err
+		}
+	}
+	if members.Tags != nil {
+		rec.Tags = append([]string{}, *members.Tags...)
+	}
+	if len(rec.Tags) > maxTags {
+		return Record{}, refuse(http.StatusBadRequest, "invalid-input", "there are %d tags, at most %d are kept", len(rec.Tags), maxTags).in("tags")
+	}
+	for i, tag := range rec.Tags {
+		if err := checkName(fmt.Sprintf("tags[%d]", i), tag); err != nil {
+			return Record{}, err
+		}
+	}
+	return rec, s.madeForUs(sub)
+}
+
+// madeForUs refuses a subscription that records another application server's
+// key: the push service would refuse every message.
+func (s *Server) madeForUs(sub *webpush.Subscription) error {
+	key, err := sub.ApplicationServerKey()
+	if err != nil || key == (vapid.PublicKey{}) || key == s.o.Key.PublicKey() {
+		return nil
+	}
+	return refuse(http.StatusBadRequest, "wrong-key", "the subscription was made with another application server key").
+		in("applicationServerKey").hint("unsubscribe, and subscribe with the publicKey of GET /subscription")
+}
+
+func checkName(part, name string) error {
+	bad := func(format string, a ...any) error {
+		return refuse(http.StatusBadRequest, "invalid-input", format, a...).in(part)
+	}
+	switch {
+	case name == "":
+		return bad("%s is empty", part)
+	case len(name) > maxName:
+		return bad("%s has %d bytes, at most %d are kept", part, len(name), maxName)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return bad("%s has a control character", part)
+	}
+	return nil
+}
+
+// acceptable refuses endpoints that nothing would be sent to. What a name
+// leads to is looked at when it is dialled.
+func (s *Server) acceptable(sub *webpush.Subscription) error {
+	bad := func(format string, a ...any) *problem {
+		return refuse(http.StatusBadRequest, "endpoint-refused", format, a...).in("endpoint")
+	}
+	if len(sub.Endpoint()) > maxEndpoint {
+		return bad("the endpoint has %d bytes, at most %d are kept", len(sub.Endpoint()), maxEndpoint)
+	}
+	if sub.PermanentlyRemoved() {
+		return bad("the browser has removed this subscription for good").hint("unsubscribe, and subscribe again")
+	}
+	u, err := url.Parse(sub.Origin())
+	if err != nil {
+		return bad("the endpoint's origin is no URL")
+	}
+	local := s.local(u.Hostname())
+	switch {
+	case u.Scheme != "https" && (!s.o.AllowPrivate || !local):
+		return bad("the endpoint is not https").hint("for tries on this machine: --allow-private")
+	case local && !s.o.AllowPrivate:
+		return bad("the endpoint is not on the Internet").hint("for tries on this machine: --allow-private")
+	case s.o.KnownServices && (sub.Service() == webpush.Other || sub.Service() == webpush.UnifiedPush):
+		return bad("the push service at %s is none of Apple, Google, Microsoft and Mozilla", sub.Origin())
+	}
+	return nil
+}
+
+// local reports whether a host is this machine, or an address that is not public.
+func (s *Server) local(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		a = a.Unmap()
+		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// stored is the answer to a subscription.
+type stored struct {
+	ID      string          `json:"id"`
+	Service webpush.Service `json:"service"`
+	Created bool            `json:"created"`
+}
+
+func writeStored(w http.ResponseWriter, r Record, created bool) error {
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return writeJSON(w, status, stored{r.ID, r.Service, created})
+}
+
+func (s *Server) postSubscription(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxSubscription)
+	if err != nil {
+		return err
+	}
+	rec, err := s.record(r, b, "")
+	if err != nil {
+		return err
+	}
+	if err := s.room(r, rec.Endpoint); err != nil {
+		return err
+	}
+	rec, created, err := s.store.Put(r.Context(), rec)
+	if err != nil {
+		return err
+	}
+	return writeStored(w, rec, created)
+}
+
+// room refuses one subscription more than the store may have.
+func (s *Server) room(r *http.Request, endpoint string) error {
+	if s.o.MaxSubscriptions <= 0 {
+		return nil
+	}
+	n, err := s.countAll(r)
+	if err != nil || n < s.o.MaxSubscriptions {
+		return err
+	}
+	if _, err := s.store.Find(r.Context(), endpoint); err == nil || !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return refuse(http.StatusInsufficientStorage, "full", "the server has %d subscriptions and takes no more", n)
+}
+
+func (s *Server) countAll(r *http.Request) (total int64, err error) {
+	counts, err := s.store.Count(r.Context())
+	for _, n := range counts {
+		total += n
+	}
+	return total, err
+}
+
+// endpointOf reads {"endpoint": …}, alone or with the rest of a subscription.
+func endpointOf(b []byte, path string) (string, error) {
+	var v struct {
+		Endpoint *string `json:"endpoint"`
+	}
+	if err := decode(b, &v, false, path); err != nil {
+		return "", err
+	}
+	if v.Endpoint == nil || *v.Endpoint == "" {
+		part := strings.TrimPrefix(path+".endpoint", ".")
+		return "", refuse(http.StatusBadRequest, "invalid-input", "%s is missing", part).in(part)
+	}
+	return *v.Endpoint, nil
+}
+
+func (s *Server) deleteSubscription(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxSubscription)
+	if err != nil {
+		return err
+	}
+	endpoint, err := endpointOf(b, "")
+	if err != nil {
+		return err
+	}
+	if _, err := s.store.Delete(r.Context(), endpoint); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) changeSubscription(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, 2*maxSubscription)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Old json.RawMessage `json:"old"`
+		New json.RawMessage `json:"new"`
+	}
+	if err := decode(b, &v, true, ""); err != nil {
+		return err
+	}
+	if len(v.New) == 0 || bytes.Equal(v.New, []byte("null")) {
+		return refuse(http.StatusBadRequest, "invalid-input", "new is missing, expected a subscription").in("new").hint("to end the old one: DELETE /subscription")
+	}
+	rec, err := s.record(r, v.New, "new")
+	if err != nil {
+		return err
+	}
+	old := "" // browsers do not always say
+	if len(v.Old) > 0 && !bytes.Equal(v.Old, []byte("null")) {
+		if old, err = endpointOf(v.Old, "old"); err != nil {
+			return err
+		}
+	}
+	if old == "" {
+		if err := s.room(r, rec.Endpoint); err != nil {
+			return err
+		}
+	}
+	rec, created, err := s.store.Change(r.Context(), old, rec)
+	if err != nil {
+		return err
+	}
+	return writeStored(w, rec, created)
+}
+
+// tested is the answer to a test message.
+type tested struct {
+	Service   webpush.Service `json:"service"`
+	Origin    string          `json:"origin"`
+	Status    int             `json:"status"`
+	TTL       *int64          `json:"ttl,omitempty"` // seconds, as granted
+	Note      string          `json:"note,omitempty"`
+	LatencyMS int64           `json:"latencyMs"`
+}
+
+// testTTL is how long a test message is worth to be delivered.
+const testTTL = 5 * time.Minute
+
+func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxSubscription)
+	if err != nil {
+		return err
+	}
+	v := struct {
+		Endpoint string `json:"endpoint"`
+		Title    string `json:"title"`
+		Body     string `json:"body"`
+	}{Title: "Test message"}
+	if err := decode(b, &v, true, ""); err != nil {
+		return err
+	}
+	if _, err := endpointOf(b, ""); err != nil {
+		return err
+	}
+	rec, err := s.store.Find(r.Context(), v.Endpoint)
+	if errors.Is(err, ErrNotFound) {
+		return refuse(http.StatusNotFound, "not-found", "there is no subscription with this endpoint").in("endpoint").hint("POST it to /subscription first")
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"id " + rec.ID, addressKey(s.clientAddr(r))} {
+		if wait, ok := s.tests.take(key, time.Now()); !ok {
+			return tooMany(wait)
+		}
+	}
+	payload, err := webpush.Notification{Title: v.Title, Body: v.Body}.Payload()
+	if err != nil {
+		return err
+	}
+	m := webpush.Message{Payload: payload, TTL: new(testTTL), Urgency: webpush.High}
+	if _, err := s.probe(m); err != nil {
+		return tooLong(err, "body")
+	}
+	sub, err := webpush.NewSubscription(rec.Endpoint, rec.P256DH, rec.Auth)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.tester.Send(r.Context(), sub, m)
+	s.metrics.tested(sub.Service(), receipt, err)
+	var refused *webpush.Error
+	if errors.As(err, &refused) {
+		return s.testRefused(r, rec, refused)
+	}
+	if err != nil {
+		return err
+	}
+	out := tested{Service: receipt.Service, Origin: receipt.Origin, Status: receipt.Status, Note: receipt.Note, LatencyMS: receipt.Latency.Milliseconds()}
+	if receipt.TTL != nil {
+		out.TTL = new(int64(receipt.TTL.Seconds()))
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// testRefused tells what the push service said; a subscription that has ended
+// is removed as by a push.
+func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) error {
+	var p *problem
+	switch {
+	case e.Gone():
+		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
+		if now, err := s.store.Find(r.Context(), rec.Endpoint); err == nil && now.Version == rec.Version {
+			if _, err := s.store.Delete(r.Context(), rec.Endpoint); err != nil {
+				return err
+			}
+		}
+	case e.Temporary():
+		p = refuse(http.StatusServiceUnavailable, "push-service-unavailable", "%v", e).hint(e.Hint())
+		if e.RetryAfter > 0 {
+			p.with("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+		}
+	default:
+		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
+	}
+	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
+	return p
+}
+
+func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	q, err := newQuery(r, "after", "limit", "user", "tag", "endpoints")
+	if err != nil {
+		return err
+	}
+	after, limit := q.number("after", 0, 1<<62), int(q.number("limit", 100, 1000))
+	filter := Filter{User: q.text("user"), Tag: q.text("tag")}
+	if filter.User != "" && filter.Tag != "" {
+		return refuse(http.StatusBadRequest, "invalid-input", "user and tag do not go together").in("tag")
+	}
+	endpoints := q.flag("endpoints")
+	if q.err != nil {
+		return q.err
+	}
+	counts, err := s.store.Count(r.Context())
+	if err != nil {
+		return err
+	}
+	list, err := s.store.List(r.Context(), filter, after, 0, limit)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Total         int64                     `json:"total"`
+		Services      map[webpush.Service]int64 `json:"services"`
+		Subscriptions []entry                   `json:"subscriptions"`
+		Next          string                    `json:"next,omitempty"`
+	}{Services: counts, Subscriptions: []entry{}}
+	for _, n := range counts {
+		out.Total += n
+	}
+	for _, rec := range list {
+		e := entry{ID: rec.ID, Service: rec.Service, Origin: rec.Origin, User: rec.User, Tags: append([]string{}, rec.Tags...), Created: rec.Created}
+		if rec.LastStatus != 0 {
+			e.LastStatus = &rec.LastStatus
+		}
+		if endpoints {
+			e.Endpoint = rec.Endpoint
+		}
+		out.Subscriptions = append(out.Subscriptions, e)
+	}
+	if len(list) == limit {
+		out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// query reads the parameters of a request; the first that is wrong is in err.
+type query struct {
+	values url.Values
+	err    error
+}
+
+func newQuery(r *http.Request, known ...string) (*query, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "invalid-query", "the query is no valid list of parameters").in("query")
+	}
+	q := &query{values: values}
+	for name := range values {
+		found := false
+		for _, k := range known {
+			found = found || k == name
+		}
+		if !found {
+			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %q is not known, expected %s", clip(name), strings.Join(known, ", ")).in(clip(name))
+		}
+	}
+	return q, nil
+}
+
+func (q *query) text(name string) string { return q.values.Get(name) }
+
+// number reads a whole number of 1 up to most, or 0 for after and before.
+func (q *query) number(name string, otherwise, most int64) int64 {
+	text := q.values.Get(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most || n == 0 && otherwise > 0 {
+		if q.err == nil {
+			q.err = refuse(http.StatusBadRequest, "invalid-query", "%s is %q, expected a whole number up to %d", name, clip(text), most).in(name)
+		}
+		return otherwise
+	}
+	return n
+}
+
+func (q *query) flag(name string) bool {
+	switch text := q.values.Get(name); text {
+	case "", "false":
+		return false
+	case "true":
+		return true
+	default:
+		if q.err == nil {
+			q.err = refuse(http.StatusBadRequest, "invalid-query", "%s is %q, expected true or false", name, clip(text)).in(name)
+		}
+		return false
+	}
+}

@@ -1,0 +1,3 @@
+package backend
+
+import _ "github.com/santhosh-tekuri/jsonschema/v6"
