@@ -1,0 +1,53 @@
+// A chart of how many messages a second were sent, as SVG.
+
+import {number, svg} from './dom.js';
+
+const width = 720, height = 150, left = 48, right = 8, top = 10, bottom = 24;
+
+/** A round number at or above n for the top of a scale. */
+function ceiling(n) {
+  const unit = 10 ** Math.floor(Math.log10(Math.max(n, 1)));
+  return [1, 2, 5, 10].map(f => f * unit).find(v => v >= n);
+}
+
+const seconds = s => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+
+/**
+ * Draws points of {at, done}, at in seconds since the start and done in all,
+ * as a rate over time. It is a picture of what the counts say as text, so it
+ * is hidden from screen readers.
+ */
+export function draw(into, points) {
+  const rates = [];
+  for (let i = 1; i < points.length; i++) {
+    const span = points[i].at - points[i - 1].at;
+    if (span > 0) rates.push({at: points[i].at, rate: (points[i].done - points[i - 1].done) / span});
+  }
+  const end = Math.max(points.at(-1)?.at ?? 0, 1);
+  const most = ceiling(Math.max(...rates.map(r => r.rate), 1));
+  const x = at => left + (width - left - right) * at / end;
+  const y = rate => height - bottom - (height - top - bottom) * rate / most;
+  const picture = svg('svg', {viewBox: `0 0 ${width} ${height}`, 'aria-hidden': 'true', focusable: 'false'});
+  for (const share of [0, .5, 1]) {
+    const at = y(most * share);
+    picture.append(
+      svg('line', {class: 'grid', x1: left, x2: width - right, y1: at, y2: at}),
+      svg('text', {class: 'scale', x: left - 8, y: at + 4, 'text-anchor': 'end'}, share === .5 && most < 2 ? '' : number(most * share)));
+  }
+  picture.append(
+    svg('text', {class: 'scale', x: left, y: height - 6}, '0 s'),
+    svg('text', {class: 'scale', x: width - right, y: height - 6, 'text-anchor': 'end'}, seconds(end)));
+  if (rates.length) {
+    const line = [`${x(0)},${y(rates[0].rate)}`, ...rates.map(r => `${x(r.at).toFixed(1)},${y(r.rate).toFixed(1)}`)].join(' ');
+    picture.append(
+      svg('polygon', {class: 'area', points: `${x(0)},${y(0)} ${line} ${x(rates.at(-1).at)},${y(0)}`}),
+      svg('polyline', {class: 'curve', points: line}));
+  }
+  into.replaceChildren(picture);
+}
+
+/** Keeps at most n points: every second one of the older ones goes. */
+export function thin(points, n) {
+  if (points.length <= n) return points;
+  return points.filter((_, i) => i % 2 === 0 || i === points.length - 1);
+}

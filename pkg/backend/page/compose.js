@@ -1,0 +1,220 @@
+// The form for a new message: its size, its preview, and to whom it goes.
+
+import {$, busy, count, h, mark, notice, number, show} from './dom.js';
+import {Problem} from './api.js';
+
+/** What fits in a body of 4096 bytes, encrypted as aes128gcm (RFC 8188, RFC 8291). */
+const maxPayload = 3993;
+
+const form = $('compose');
+const kind = () => form.elements.kind.value;
+const to = () => form.elements.to.value;
+
+let admin;
+
+/** The notification's fields, as POST /push takes them; data stays text until it is valid. */
+function notification() {
+  const n = {};
+  for (const name of ['title', 'body', 'icon', 'image', 'badge', 'tag', 'url']) {
+    const value = name === 'body' ? $('n-body').value : $(`n-${name}`).value.trim();
+    if (value !== '') n[name] = value;
+  }
+  const actions = [1, 2].map(i => $(`n-action-${i}`).value.trim()).filter(Boolean);
+  if (actions.length) n.actions = actions.map(title => ({action: title.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'action', title}));
+  const data = $('n-data').value.trim();
+  if (data !== '') {
+    try {
+      n.data = JSON.parse(data);
+    } catch {
+      n.data = data;
+    }
+  }
+  return n;
+}
+
+/** The JSON that the server makes of the fields: the same members in the same order. */
+function notificationPayload({title, body, icon, image, badge, tag, url, actions, data}) {
+  if (url !== undefined && (data === undefined || data && typeof data === 'object' && !Array.isArray(data) && !('url' in data))) data = {...data, url};
+  return JSON.stringify({title, body, icon, image, badge, tag, navigate: url, actions, data})
+    .replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
+}
+
+function payload() {
+  switch (kind()) {
+  case 'notification': return notificationPayload(notification());
+  case 'text': return $('payload').value;
+  }
+  return '';
+}
+
+const bytesOf = text => new TextEncoder().encode(text).length;
+
+/** Shows size, preview and what belongs to the choices. */
+function render() {
+  for (const part of form.querySelectorAll('[data-kind]')) show(part, part.dataset.kind.split(' ').includes(kind()));
+  const text = payload();
+  const size = bytesOf(text);
+  const left = maxPayload - size;
+  const gauge = $('budget');
+  gauge.setAttribute('aria-valuenow', Math.min(size, maxPayload));
+  gauge.setAttribute('aria-valuetext', `${number(size)} of ${number(maxPayload)} bytes`);
+  gauge.dataset.state = left < 0 ? 'over' : left < 500 ? 'near' : 'fits';
+  gauge.firstElementChild.style.width = `${Math.min(100, 100 * size / maxPayload)}%`;
+  $('budget-text').textContent = `${number(size)} of ${number(maxPayload)} bytes`;
+  $('budget-problem').textContent = left < 0 ? `${number(-left)} bytes too many: push services take no larger message.` : '';
+
+  const n = notification();
+  $('p-title').textContent = n.title ?? '';
+  $('p-body').textContent = n.body ?? '';
+  $('p-site').textContent = location.host;
+  const icon = ownPicture(n.icon);
+  if ($('p-icon').getAttribute('src') !== icon) $('p-icon').src = icon;
+  show($('p-image'), Boolean(n.image));
+  $('p-image').textContent = n.image ? `Picture: ${n.image.slice(0, 120)}` : '';
+  show($('p-actions'), Boolean(n.actions));
+  $('p-actions').replaceChildren(...(n.actions ?? []).map(a => h('span', {}, a.title)));
+  $('p-json').textContent = kind() === 'notification' ? JSON.stringify(JSON.parse(text), null, 2) : text;
+
+  const label = {user: 'User', tag: 'Tag'}[to()];
+  show($('to-field'), Boolean(label));
+  if (label) $('to-label').textContent = label;
+  const topic = $('topic').value.trim();
+  $('delivery-summary').textContent = `kept for ${$('ttl').selectedOptions[0].text}, ${$('urgency').selectedOptions[0].text} urgency${topic ? `, topic ${topic}` : ''}`;
+}
+
+/** The icon, where it is this site's own: the page loads nothing from others. */
+function ownPicture(text) {
+  try {
+    const url = new URL(text, document.baseURI);
+    if (text && url.origin === location.origin) return url.href;
+  } catch {
+    // Not a URL, yet.
+  }
+  return 'icon.svg';
+}
+
+const isURL = text => {
+  try {
+    return /^https?:$/.test(new URL(text, document.baseURI).protocol);
+  } catch {
+    return false;
+  }
+};
+
+/** Marks what is wrong and returns the first such field, or null. */
+function invalid() {
+  const wrong = [];
+  const check = (field, reason) => mark(field, reason) || wrong.push(field);
+  if (kind() === 'notification') {
+    const n = notification();
+    check($('n-title'), n.title ? '' : 'A notification needs a title.');
+    for (const name of ['url', 'icon', 'image', 'badge']) {
+      check($(`n-${name}`), n[name] === undefined || isURL(n[name]) ? '' : 'This is no web address. Write it as https://…');
+    }
+    const data = $('n-data').value.trim();
+    let reason = '';
+    if (data !== '') {
+      try {
+        const v = JSON.parse(data);
+        if (n.url && (v === null || typeof v !== 'object' || Array.isArray(v))) reason = 'With an address to open, the data must be an object: {…}.';
+      } catch (e) {
+        reason = `This is no JSON: ${e.message}`;
+      }
+    }
+    check($('n-data'), reason);
+  }
+  if (kind() === 'text' && $('payload').value === '') {
+    $('budget-problem').textContent = 'Write something, or choose “Nothing”.';
+    wrong.push($('payload'));
+  }
+  if (kind() !== 'none' && bytesOf(payload()) > maxPayload) wrong.push(kind() === 'text' ? $('payload') : $('n-body'));
+  check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Whose? Write the ${to()}.`);
+  check($('topic'), /^[A-Za-z0-9_-]{0,32}$/.test($('topic').value.trim()) ? '' : 'Only A–Z a–z 0–9 - and _, at most 32 of them.');
+  for (const field of wrong) {
+    const around = field.closest('details');
+    if (around) around.open = true;
+  }
+  return wrong[0] ?? null;
+}
+
+/** What POST /push takes. */
+function message() {
+  const body = {
+    ttl: Number($('ttl').value),
+    urgency: $('urgency').value,
+    to: to() === 'all' ? {all: true} : {[to()]: $('to-value').value.trim()},
+  };
+  if (kind() === 'notification') body.notification = notification();
+  if (kind() === 'text') body.payload = $('payload').value;
+  if ($('topic').value.trim()) body.topic = $('topic').value.trim();
+  return body;
+}
+
+/** How many subscriptions a message goes to, in words, or '' for none. Those of a user or tag are counted up to 1000. */
+async function recipients({to}) {
+  if (to.all) {
+    const {total} = await admin.asAdmin('subscriptions?limit=1');
+    return total && count(total, 'subscription');
+  }
+  const {subscriptions, next} = await admin.asAdmin(`subscriptions?limit=1000&${new URLSearchParams(to)}`);
+  return subscriptions.length && (next ? `${number(subscriptions.length)} subscriptions or more` : count(subscriptions.length, 'subscription'));
+}
+
+/** Asks before something that cannot be undone; resolves to the answer. */
+function confirm(title, text, yes) {
+  $('confirm-title').textContent = title;
+  $('confirm-text').textContent = text;
+  $('confirm-yes').textContent = yes;
+  const dialog = $('confirm');
+  return new Promise(resolve => {
+    const end = answer => {
+      controller.abort();
+      dialog.close();
+      resolve(answer);
+    };
+    const controller = new AbortController();
+    const {signal} = controller;
+    $('confirm-yes').addEventListener('click', () => end(true), {signal});
+    $('confirm-no').addEventListener('click', () => end(false), {signal});
+    dialog.addEventListener('close', () => end(false), {signal}); // Escape
+    dialog.showModal();
+    $('confirm-no').focus();
+  });
+}
+
+async function onSubmit(event) {
+  event.preventDefault();
+  notice($('compose-problem'), null);
+  const wrong = invalid();
+  if (wrong) {
+    wrong.focus();
+    return;
+  }
+  await busy($('send'), '', async () => {
+    try {
+      const body = message();
+      const n = await recipients(body);
+      const who = {all: '', user: ` of the user “${body.to.user}”`, tag: ` with the tag “${body.to.tag}”`}[to()];
+      if (!n) {
+        throw new Problem('Nobody would get it', {detail: to() === 'all' ? 'There is no subscription yet.' : `There is no subscription${who}.`, hint: 'Choose others to send to.'});
+      }
+      const what = {notification: `“${body.notification?.title}”`, text: 'The text', none: 'A message without payload'}[kind()];
+      if (!await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. What was sent cannot be called back.`, 'Send')) return;
+      await admin.onSent(await admin.asAdmin('push', {method: 'POST', body}));
+    } catch (e) {
+      notice($('compose-problem'), e);
+      $('compose-problem').focus();
+    }
+  });
+}
+
+/** Starts the form. */
+export function start(a) {
+  admin = a;
+  form.addEventListener('input', event => {
+    if (event.target.getAttribute('aria-invalid') === 'true') mark(event.target);
+    render();
+  });
+  form.addEventListener('submit', onSubmit);
+  render();
+}
