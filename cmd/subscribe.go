@@ -1,0 +1,246 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+type subscribeOptions struct {
+	cmd *cobra.Command
+
+	key     keyFlag
+	output  string
+	force   bool
+	listen  string
+	timeout durationFlag
+	open    bool
+}
+
+func newSubscribeCmd(s *streams) *cobra.Command {
+	var o subscribeOptions
+	c := &cobra.Command{
+		Use:   "subscribe",
+		Short: "Get a subscription of your browser into a file",
+		Long: `subscribe prints the address of a page on this machine, waits until a browser
+has opened it and subscribed there, writes the subscription to a file, readable
+by you alone, and ends. The subscription stays: webpush send reaches the browser
+with it, whose service worker then shows the message as a notification.
+
+The browser subscribes with the public half of private_key.pem, else with
+public_key.pem, or with the key of -k. A browser keeps a subscription for the
+address where it was made, so the page has the same one each time unless
+--listen says otherwise, and a browser that has a subscription with this key
+gives that.
+
+On a machine without a browser, forward the port: ssh -L 8091:localhost:8091 HOST.
+
+The exit code is 6 when --timeout is over before a browser has subscribed.`,
+		Example: `  webpush subscribe
+  webpush subscribe -o firefox.json --open
+  webpush subscribe -o - -k public_key.pem --timeout 5m`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return runSubscribe(c.Context(), s, o)
+		},
+	}
+	o.cmd = c
+	o.key = keyFlag{cmd: c, flag: "application-server-key"}
+	f := c.Flags()
+	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
+	f.BoolVar(&o.force, "force", false, "replace the file")
+	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with this `KEY`: a public or private key's file, the key itself, - or env:NAME")
+	f.Var(&o.timeout, "timeout", "wait at most this time")
+	f.BoolVar(&o.open, "open", false, "open the page in your browser")
+	inGroup(f, "Flags")
+	f.StringVar(&o.listen, "listen", "localhost:8091", "the `ADDRESS` of the page, host:port on this machine; port 0 is any that is free")
+	inGroup(f, "Connection")
+	return c
+}
+
+// check refuses what can be known from the command line alone.
+func (o *subscribeOptions) check() error {
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return usage("write it as localhost:8091", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+	}
+	if !loopback(host) {
+		return usage("leave it out, and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reached from other machines, and browsers subscribe over plain HTTP on their own machine only", o.listen)
+	}
+	if o.timeout.set && o.timeout.value <= 0 {
+		return usage("leave it out to wait without end", "--timeout is %s, expected more than 0", o.timeout.String())
+	}
+	if o.output == "-" {
+		return nil
+	}
+	switch info, err := os.Stat(o.output); {
+	case err == nil && info.IsDir():
+		return usage("give a file in it", "--output %s is a folder, expected a file", o.output)
+	case err == nil && info.Mode().IsRegular() && !o.force:
+		return withHint(fileProblem(o.output, fs.ErrExist), "-o FILE writes to another file, --force replaces it")
+	}
+	if folder := filepath.Dir(o.output); !exists(folder) {
+		return withHint(fmt.Errorf("%s: there is no folder %s", o.output, folder), "mkdir -p "+shellWord(folder))
+	}
+	return nil
+}
+
+// publicKey returns the key to subscribe with: without -k the public half of
+// the private key, or its public file where that stands alone.
+func (o *subscribeOptions) publicKey(s *streams) (vapid.PublicKey, error) {
+	if !given(o.cmd, "application-server-key") {
+		if value, from, ok := s.lookup("private-key"); ok {
+			o.key.value, o.key.from = value, from
+		} else if !exists(defaultPrivateKey) && exists(defaultPublicKey) {
+			o.key.value = defaultPublicKey
+		}
+	}
+	return o.key.loadPublic(s)
+}
+
+func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
+	key, err := o.publicKey(s)
+	if err != nil {
+		return err
+	}
+	saved := make(chan *webpush.Subscription, 1)
+	page, err := backend.SubscribePage(key, o.output, func(sub *webpush.Subscription) error {
+		if err := o.save(s, sub); err != nil {
+			return err
+		}
+		saved <- sub
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		if strings.Contains(err.Error(), "address already in use") {
+			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
+		}
+		return err
+	}
+	server := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		// The page gets its answer, also when it was interrupted.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close()
+		}
+	}()
+
+	host, _, _ := net.SplitHostPort(o.listen)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	url := "http://" + net.JoinHostPort(host, port) + "/"
+	if err := o.announce(s, url); err != nil {
+		return err
+	}
+	if o.open {
+		if err := openBrowser(url); err != nil {
+			s.warn("no browser was opened: "+err.Error(), "open "+url+" yourself")
+		}
+	}
+	var timeout <-chan time.Time
+	if o.timeout.set {
+		timer := time.NewTimer(o.timeout.value)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case sub := <-saved:
+		name := o.output
+		if name == "-" {
+			name = "subscription.json"
+			s.note("subscribed at %s", sub.Origin())
+		} else {
+			s.note("wrote the subscription, at %s, to %s; send with: webpush send -f %s --title Hello", sub.Origin(), absolute(name), shellWord(name))
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Canceled
+	case <-timeout:
+		return withHint(&exitError{fmt.Errorf("the time of %s is over before a browser has subscribed", shortDuration(o.timeout.value)), exitTemporary},
+			"open the page in a browser and choose Subscribe, or give it more --timeout")
+	case err := <-served:
+		return err
+	}
+}
+
+// announce says where the page is: on standard output, unless that is for the
+// subscription.
+func (o *subscribeOptions) announce(s *streams, url string) error {
+	switch {
+	case o.output == "-":
+		s.note("open %s in a browser and choose Subscribe", url)
+		return nil
+	case s.json:
+		return s.printJSON(map[string]string{"url": url})
+	}
+	if _, err := fmt.Fprintln(s.out, url); err != nil {
+		return err
+	}
+	s.note("open it in a browser and choose Subscribe; waiting")
+	return nil
+}
+
+// save writes the subscription as the browser gave it.
+func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
+	b, err := marshal(sub, "  ")
+	if err != nil {
+		return err
+	}
+	if o.output == "-" {
+		_, err = s.out.Write(b)
+		return err
+	}
+	if info, err := os.Stat(o.output); o.force || err == nil && !info.Mode().IsRegular() {
+		return replaceFile(o.output, b, 0o600)
+	}
+	err = createFile(o.output, b, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		err = withHint(err, "-o FILE writes to another file, --force replaces it")
+	}
+	return err
+}
+
+// openBrowser starts the browser that the system has for web pages.
+func openBrowser(url string) error {
+	name, args := "xdg-open", []string{url}
+	switch runtime.GOOS {
+	case "darwin":
+		name = "open"
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+	}
+	c := exec.Command(name, args...)
+	if err := c.Start(); err != nil {
+		return err
+	}
+	go func() { _ = c.Wait() }()
+	return nil
+}
