@@ -172,7 +172,7 @@ function onMessage({data: m}) {
     if (sentAt) when.append(` · ${number(Math.round(performance.now() - sentAt))} ms after you sent it`);
     sentAt = 0;
     item = h('li', {}, h('p', {className: 'name'}, m.title), m.body ? h('p', {}, m.body) : null, when,
-      m.problem ? h('p', {className: 'error'}, `The browser refused to show a part of it: ${m.problem}`) : null,
+      m.problem ? h('p', {className: 'error'}, m.problem) : null,
       m.text ? h('details', {}, h('summary', {}, 'Payload'), h('pre', {tabIndex: 0}, m.text)) : null);
   }
   item.dataset.kind = m.type === 'click' ? 'click' : m.kind;

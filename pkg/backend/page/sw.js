@@ -14,8 +14,12 @@ async function received(data) {
   try {
     await self.registration.showNotification(message.title, message.options);
   } catch (e) {
-    problem = String(e.message || e);
-    await self.registration.showNotification(message.title, {body: message.options.body, data: message.options.data}).catch(() => {});
+    problem = `The browser did not show it as it is: ${e.message || e}`;
+    try {
+      await self.registration.showNotification(message.title, {body: message.options.body, data: message.options.data});
+    } catch (e) {
+      problem = `The browser could not show it: ${e.message || e}`;
+    }
   }
   await tell({type: 'push', kind: message.kind, bytes: message.bytes, text: message.text, title: message.title, body: message.options.body || '', problem});
 }

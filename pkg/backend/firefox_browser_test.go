@@ -1,0 +1,421 @@
+//go:build e2e
+
+package backend_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// firefoxPreferences let Firefox use a push service on this machine over plain
+// HTTP, with the permission that a visitor gives, and keep it off the network.
+const firefoxPreferences = `
+user_pref("dom.push.serverURL", "%s/");
+user_pref("dom.push.connection.enabled", true);
+user_pref("dom.push.testing.allowInsecureServerURL", true);
+user_pref("dom.push.retryBaseInterval", 200);
+user_pref("dom.push.maxQuotaPerSubscription", 1000);
+user_pref("permissions.default.desktop-notification", 1);
+user_pref("alerts.useSystemBackend", false);
+user_pref("remote.prefs.recommended", false);
+user_pref("network.proxy.type", 1);
+user_pref("network.proxy.allow_bypass", false);
+user_pref("network.proxy.http", "127.0.0.1");
+user_pref("network.proxy.http_port", 9);
+user_pref("network.proxy.ssl", "127.0.0.1");
+user_pref("network.proxy.ssl_port", 9);
+user_pref("network.proxy.no_proxies_on", "127.0.0.1,localhost");
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "data:,");
+user_pref("app.update.enabled", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("toolkit.telemetry.enabled", false);
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("browser.startup.page", 0);
+`
+
+// firefox is a browser that is driven by WebDriver BiDi.
+type firefox struct {
+	t       *testing.T
+	ws      *websocket.Conn
+	id      int
+	context string
+}
+
+// startFirefox starts one that uses the push service at url, or skips the test.
+func startFirefox(t *testing.T, push string) *firefox {
+	name := ""
+	for _, candidate := range []string{"firefox-esr", "firefox"} {
+		if path, err := exec.LookPath(candidate); err == nil {
+			name = path
+			break
+		}
+	}
+	if name == "" {
+		t.Skip("SKIPPED the test with a real Firefox: neither firefox-esr nor firefox is installed")
+	}
+	profile := t.TempDir()
+	preferences := fmt.Sprintf(firefoxPreferences, strings.Replace(push, "http", "ws", 1))
+	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(preferences), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(name, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank")
+	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MOZ_CRASHREPORTER_DISABLE=1")
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		done := make(chan struct{})
+		go func() { _ = c.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			_ = c.Process.Kill()
+			<-done
+		}
+	})
+	address := make(chan string, 1)
+	go func() {
+		line := regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
+		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
+			if m := line.FindStringSubmatch(scanner.Text()); m != nil {
+				address <- m[1]
+			}
+		}
+	}()
+	f := &firefox{t: t}
+	select {
+	case url := <-address:
+		if f.ws, _, err = websocket.Dial(t.Context(), url+"/session", nil); err != nil {
+			t.Fatal(err)
+		}
+		f.ws.SetReadLimit(16 << 20)
+	case <-time.After(60 * time.Second):
+		t.Fatal("Firefox has not started within a minute")
+	}
+	t.Cleanup(func() { _ = f.ws.CloseNow() })
+	f.call("session.new", `{"capabilities":{}}`, nil)
+	var tree struct{ Contexts []struct{ Context string } }
+	f.call("browsingContext.getTree", `{}`, &tree)
+	f.context = tree.Contexts[0].Context
+	return f
+}
+
+// call makes a command of WebDriver BiDi and reads its result.
+func (f *firefox) call(method, params string, result any) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 90*time.Second)
+	defer cancel()
+	f.id++
+	if err := f.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"id":%d,"method":%q,"params":%s}`, f.id, method, params)); err != nil {
+		f.t.Fatal(err)
+	}
+	for {
+		_, b, err := f.ws.Read(ctx)
+		if err != nil {
+			f.t.Fatalf("%s: %v", method, err)
+		}
+		var answer struct {
+			ID     int
+			Type   string
+			Result json.RawMessage
+		}
+		if err := json.Unmarshal(b, &answer); err != nil {
+			f.t.Fatal(err)
+		}
+		if answer.ID != f.id {
+			continue // an event
+		}
+		if answer.Type != "success" {
+			f.t.Fatalf("%s: %s", method, b)
+		}
+		if result != nil {
+			if err := json.Unmarshal(answer.Result, result); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+		return
+	}
+}
+
+// value is a value of the page.
+type value struct {
+	Value    any
+	SharedID string
+}
+
+// evaluate runs the body of an async function in the page and returns what it
+// resolves to.
+func (f *firefox) evaluate(script string) value {
+	f.t.Helper()
+	expression, _ := json.Marshal("(async () => {" + script + "})()")
+	var v struct {
+		Type             string
+		Result           value
+		ExceptionDetails struct{ Text string }
+	}
+	f.call("script.evaluate", fmt.Sprintf(`{"expression":%s,"awaitPromise":true,"target":{"context":%q}}`, expression, f.context), &v)
+	if v.Type != "success" {
+		f.t.Fatalf("the page: %s\n%s", v.ExceptionDetails.Text, script)
+	}
+	return v.Result
+}
+
+func (f *firefox) text(script string) string {
+	f.t.Helper()
+	s, _ := f.evaluate(script).Value.(string)
+	return s
+}
+
+func (f *firefox) open(url string) {
+	f.t.Helper()
+	f.call("browsingContext.navigate", fmt.Sprintf(`{"context":%q,"url":%q,"wait":"complete"}`, f.context, url), nil)
+}
+
+// until waits for an expression of the page to be true.
+func (f *firefox) until(expression string) {
+	f.t.Helper()
+	got := f.text(`
+		for (let i = 0; i < 800; i++) {
+			if (` + expression + `) return 'yes';
+			await new Promise(resolve => setTimeout(resolve, 50));
+		}
+		return document.querySelector('main').innerText;`)
+	if got != "yes" {
+		f.t.Fatalf("within 40 s the page has not: %s\n%s", expression, got)
+	}
+}
+
+// state waits for the badge to show a text.
+func (f *firefox) state(want string) {
+	f.t.Helper()
+	f.until(fmt.Sprintf(`document.getElementById('state').textContent === %q`, want))
+}
+
+// click clicks with the mouse on the element with an id.
+func (f *firefox) click(id string) {
+	f.t.Helper()
+	e := f.evaluate(fmt.Sprintf(`const e = document.getElementById(%q); e.scrollIntoView({block: 'center', behavior: 'instant'}); return e;`, id))
+	if e.SharedID == "" {
+		f.t.Fatalf("there is no element %s", id)
+	}
+	f.call("input.performActions", fmt.Sprintf(`{"context":%q,"actions":[{"type":"pointer","id":"mouse","actions":[
+		{"type":"pointerMove","x":0,"y":0,"origin":{"type":"element","element":{"sharedId":%q}}},
+		{"type":"pointerDown","button":0},{"type":"pointerUp","button":0}]}]}`, f.context, e.SharedID), nil)
+}
+
+// arrived waits until the page shows one more message than before, and returns
+// what it shows of the newest.
+func (f *firefox) arrived(n int) (name, body, kind, payload string) {
+	f.t.Helper()
+	f.until(fmt.Sprintf(`document.querySelectorAll('#arrived > li').length >= %d`, n))
+	var shown struct{ Name, Body, Kind, Payload string }
+	text := f.text(`
+		const item = document.querySelector('#arrived > li');
+		return JSON.stringify({
+			name: item.querySelector('.name').textContent + (item.querySelector('.error')?.textContent ?? ''),
+			body: item.querySelector('.name + p:not(.when)')?.textContent ?? '',
+			kind: item.dataset.kind,
+			payload: item.querySelector('pre')?.textContent ?? '',
+		});`)
+	if err := json.Unmarshal([]byte(text), &shown); err != nil {
+		f.t.Fatal(err)
+	}
+	return shown.Name, shown.Body, shown.Kind, shown.Payload
+}
+
+// TestFirefoxCircle goes the whole way in a real Firefox: subscribe by a click,
+// messages from the page and from the API, a new key, a push service that
+// forgets, and the end of a subscription.
+func TestFirefoxCircle(t *testing.T) {
+	p := buildProgram(t)
+	push := p.start("push-service", "--listen", "127.0.0.1:0")
+	server := p.serve("127.0.0.1:0")
+	f := startFirefox(t, push.URL)
+
+	f.open(server.URL)
+	f.state("Not subscribed")
+	f.click("subscribe")
+	f.state("Subscribed")
+
+	// What the page shows is what the server has, and what webpush send takes.
+	sub, err := webpush.ParseSubscription([]byte(f.text(`return document.getElementById('json').textContent;`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := server.subscriptions(); len(list) != 1 || list[0] != sub.Endpoint() {
+		t.Fatalf("the server has %d subscriptions, want that of the page", len(list))
+	}
+
+	// From the page.
+	arrived := 0
+	expect := func(name, body, kind, payload string) {
+		t.Helper()
+		arrived++
+		n, b, k, text := f.arrived(arrived)
+		if n != name || b != body || k != kind || !strings.Contains(text, payload) {
+			t.Errorf("the page shows %q, %q, %q, %q; want %q, %q, %q, %q", n, b, k, text, name, body, kind, payload)
+		}
+	}
+	f.click("test-send")
+	expect("Hello", "A message from this server", "notification", `"title":"Hello"`)
+	f.until(`document.getElementById('test-status').textContent.includes('taken')`)
+
+	// From the API: a notification with data, text, and nothing.
+	one := map[string]int{"delivered": 1}
+	for _, m := range []struct{ body, name, text, kind, payload string }{
+		{`{"notification":{"title":"Grüße 👋","body":"drei","tag":"t","url":"https://example.com/x","data":{"id":7}}}`, "Grüße 👋", "drei", "notification", `"data":{"id":7,"url":"https://example.com/x"}`},
+		{`{"payload":"nur Text"}`, "A push message", "nur Text", "text", "nur Text"},
+		{`{"payload":{"no":"title"}}`, "A push message", `{"no":"title"}`, "json", `{"no":"title"}`},
+		{`{"payload":""}`, "A push message", "It is empty.", "text", ""},
+		{`{"ttl":60,"urgency":"high"}`, "A push message", "It has no payload.", "none", ""},
+	} {
+		if got := server.push(m.body); !maps.Equal(got, one) {
+			t.Errorf("%s: %v", m.body, got)
+		}
+		expect(m.name, m.text, m.kind, m.payload)
+	}
+
+	// Unsubscribe in the page: the server forgets it at once.
+	f.click("unsubscribe")
+	f.state("Not subscribed")
+	if n := len(server.subscriptions()); n != 0 {
+		t.Errorf("after unsubscribing the server has %d subscriptions", n)
+	}
+
+	// Another subscription, with a user and tags, that ends without a word to
+	// the server: the next push finds it gone, and removes it.
+	f.evaluate(`document.getElementById('user').value = 'ann'; document.getElementById('tags').value = 'news, sport';`)
+	f.click("subscribe")
+	f.state("Subscribed")
+	if got := server.push(`{"payload":"for ann","to":{"user":"ann"}}`); !maps.Equal(got, one) {
+		t.Errorf("to the user: %v", got)
+	}
+	expect("A push message", "for ann", "text", "for ann")
+	if got := server.push(`{"payload":"for nobody","to":{"tag":"weather"}}`); len(got) != 0 {
+		t.Errorf("to a tag of nobody: %v", got)
+	}
+	f.evaluate(`
+		const registration = await navigator.serviceWorker.ready;
+		await (await registration.pushManager.getSubscription()).unsubscribe();`)
+	if n := len(server.subscriptions()); n != 1 {
+		t.Errorf("the server has %d subscriptions, want the one that has ended without a word", n)
+	}
+	counts := server.push(`{"payload":"too late"}`)
+	for i := 0; i < 5 && counts["gone"] == 0; i++ { // Firefox tells its push service a little later
+		counts = server.push(`{"payload":"too late"}`)
+	}
+	if counts["gone"] != 1 {
+		t.Errorf("to a subscription that has ended: %v", counts)
+	}
+	if n := len(server.subscriptions()); n != 0 {
+		t.Errorf("after the push the server has %d subscriptions", n)
+	}
+
+	// The server has another key: the page says so, and subscribes again.
+	f.open(server.URL)
+	arrived = 0
+	f.state("Not subscribed")
+	f.click("subscribe")
+	f.state("Subscribed")
+	if err := server.stop(); err != nil {
+		t.Fatalf("%v\n%s", err, server.log)
+	}
+	p.run("gen", "--force")
+	server = p.serve(server.address())
+	f.open(server.URL)
+	f.state("Key changed")
+	f.click("subscribe")
+	f.state("Subscribed")
+	f.click("test-send")
+	expect("Hello", "A message from this server", "notification", "")
+	if n := len(server.subscriptions()); n != 1 {
+		t.Errorf("with a new key the server has %d subscriptions, want the new one alone", n)
+	}
+
+	// The push service forgets everything: Firefox ends the subscription, and
+	// the service worker gives the server another in its place.
+	before := server.subscriptions()[0]
+	if err := push.stop(); err != nil {
+		t.Fatalf("%v\n%s", err, push.log)
+	}
+	push = p.start("push-service", "--listen", push.address())
+	deadline := time.Now().Add(60 * time.Second)
+	for list := server.subscriptions(); len(list) != 1 || list[0] == before; list = server.subscriptions() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the subscription was not changed; the page:\n%s", f.text(`return document.querySelector('main').innerText;`))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	server.push(`{"payload":"after the change"}`)
+	expect("A push message", "after the change", "text", "")
+
+	// No secret is in a log.
+	for _, secret := range []string{server.token, before[strings.LastIndexByte(before, '/')+1:]} {
+		if strings.Contains(server.log.String(), secret) {
+			t.Errorf("the log has the secret %q:\n%s", secret, server.log)
+		}
+	}
+}
+
+// TestFirefoxSubscribe: webpush subscribe gets the subscription of a real
+// Firefox into a file, and webpush send reaches the browser with it.
+func TestFirefoxSubscribe(t *testing.T) {
+	p := buildProgram(t)
+	push := p.start("push-service", "--listen", "127.0.0.1:0")
+	f := startFirefox(t, push.URL)
+
+	command := p.start("subscribe", "-o", "sub.json", "--listen", "localhost:0", "--timeout", "3m")
+	f.open(command.URL)
+	f.state("Not subscribed")
+	if got := f.text(`return [...document.querySelectorAll('section, #about, #nav')].filter(e => e.checkVisibility()).map(e => e.id).join();`); got != "browser" {
+		t.Errorf("the page shows %s, want the section browser alone", got)
+	}
+	f.click("subscribe")
+	f.state("Saved")
+	if err := command.wait(); err != nil {
+		t.Fatalf("%v\n%s", err, command.log)
+	}
+	if info, err := os.Stat(filepath.Join(p.dir, "sub.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	p.run("send", "-f", "sub.json", "--title", "From a terminal", "--subject", "mailto:ops@example.com")
+	if name, _, kind, _ := f.arrived(1); name != "From a terminal" || kind != "notification" {
+		t.Errorf("the page got %q, a %s", name, kind)
+	}
+
+	// Again, at the same address: the browser gives the subscription it has.
+	command = p.start("subscribe", "-o", "again.json", "--listen", command.address(), "--timeout", "3m")
+	f.open(command.URL)
+	f.state("Subscribed, not saved")
+	f.click("subscribe")
+	f.state("Saved")
+	if err := command.wait(); err != nil {
+		t.Fatalf("%v\n%s", err, command.log)
+	}
+	first, err1 := os.ReadFile(filepath.Join(p.dir, "sub.json"))
+	second, err2 := os.ReadFile(filepath.Join(p.dir, "again.json"))
+	if err1 != nil || err2 != nil || string(first) != string(second) {
+		t.Errorf("%v, %v: the two files differ", err1, err2)
+	}
+}
