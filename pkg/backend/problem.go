@@ -170,8 +170,8 @@ func decode(b []byte, v any, strict bool, path string) error {
 		return nil
 	case errors.As(err, &kind):
 		part := path
-		if kind.Field != "" {
-			part = strings.TrimPrefix(path+"."+kind.Field, ".")
+		if kind.Field != "" { // with the name of an embedded struct, which JSON has not
+			part = strings.TrimPrefix(path+"."+strings.ReplaceAll(kind.Field, "Notification.", ""), ".")
 		}
 		return bad("%s is a JSON %s, expected %s", orBody(part), kind.Value, expected(kind.Type.Kind().String())).in(orBody(part))
 	case errors.As(err, &syntax):

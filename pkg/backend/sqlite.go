@@ -409,6 +409,9 @@ func merged(old, r Record) (Record, bool) {
 }
 
 func sorted(tags []string) []string {
+	if len(tags) == 0 {
+		return nil
+	}
 	tags = slices.Clone(tags)
 	slices.Sort(tags)
 	return slices.Compact(tags)

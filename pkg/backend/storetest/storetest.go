@@ -1,2 +1,519 @@
-// Package storetest tests implementations of backend.Store.
+// Package storetest tests implementations of [backend.Store].
 package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Run tests what the documentation of [backend.Store] says. open makes an
+// empty store, which Run closes; reopen, when it is not nil, closes a store and
+// opens it again with what was kept.
+func Run(t *testing.T, open func(t *testing.T) backend.Store, reopen func(t *testing.T, s backend.Store) backend.Store) {
+	for name, test := range map[string]func(*testing.T, backend.Store){
+		"Put": testPut, "Change": testChange, "Delete": testDelete, "List": testList, "Jobs": testJobs,
+		"Commit": testCommit, "Versions": testVersions, "Retry": testRetry, "Failures": testFailures, "Prune": testPrune, "Concurrent": testConcurrent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Errorf("closing: %v", err)
+				}
+			}()
+			test(t, s)
+		})
+	}
+	t.Run("Reopen", func(t *testing.T) {
+		if reopen == nil {
+			t.Skip("the store keeps nothing when it is closed")
+		}
+		s := open(t)
+		first := put(t, s, record("a"))
+		gone := put(t, s, record("b"))
+		job := create(t, s, backend.Job{ID: "one", Message: backend.Message{Payload: []byte{}, TTL: time.Hour, Topic: "t"}})
+		commit(t, s, job.ID, backend.Batch{Cursor: 2, Open: []int64{1}, Outcomes: []backend.Outcome{{Record: gone, Class: webpush.ClassGone, Status: 410}}})
+		s = reopen(t, s)
+		defer s.Close()
+		if got := find(t, s, first.Endpoint); !reflect.DeepEqual(got, first) {
+			t.Errorf("found %+v, want %+v", got, first)
+		}
+		got := findJob(t, s, job.ID)
+		if got.Cursor != 2 || !reflect.DeepEqual(got.Open, []int64{1}) || got.Counts["mozilla"][webpush.ClassGone] != 1 || !reflect.DeepEqual(got.Message, job.Message) {
+			t.Errorf("the job is %+v", got)
+		}
+		if r := put(t, s, record("c")); r.Seq != 3 {
+			t.Errorf("the number of a removed record was used again: %d", r.Seq)
+		}
+	})
+}
+
+func record(name string) backend.Record {
+	return backend.Record{Endpoint: "https://updates.push.services.mozilla.com/wpush/v2/" + name, P256DH: "p-" + name, Auth: "a-" + name,
+		Service: webpush.Mozilla, Origin: "https://updates.push.services.mozilla.com"}
+}
+
+func must[T any](t *testing.T) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func put(t *testing.T, s backend.Store, r backend.Record) backend.Record {
+	t.Helper()
+	r, _, err := s.Put(t.Context(), r)
+	return must[backend.Record](t)(r, err)
+}
+
+func find(t *testing.T, s backend.Store, endpoint string) backend.Record {
+	t.Helper()
+	return must[backend.Record](t)(s.Find(t.Context(), endpoint))
+}
+
+func absent(t *testing.T, s backend.Store, endpoint string) {
+	t.Helper()
+	if r, err := s.Find(t.Context(), endpoint); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("found %+v, %v; want ErrNotFound", r, err)
+	}
+}
+
+func create(t *testing.T, s backend.Store, j backend.Job) backend.Job {
+	t.Helper()
+	return must[backend.Job](t)(s.CreateJob(t.Context(), j))
+}
+
+func findJob(t *testing.T, s backend.Store, id string) backend.Job {
+	t.Helper()
+	return must[backend.Job](t)(s.FindJob(t.Context(), id))
+}
+
+func commit(t *testing.T, s backend.Store, id string, b backend.Batch) int {
+	t.Helper()
+	return must[int](t)(s.Commit(t.Context(), id, b))
+}
+
+func testPut(t *testing.T, s backend.Store) {
+	r := record("a")
+	r.User, r.Tags = "u", []string{"y", "x", "y"}
+	before := time.Now().Add(-time.Second)
+	first, created, err := s.Put(t.Context(), r)
+	if err != nil || !created || first.Seq != 1 || first.ID == "" || first.Created.Before(before) || !reflect.DeepEqual(first.Tags, []string{"x", "y"}) {
+		t.Fatalf("stored %+v, %v, %v", first, created, err)
+	}
+	if got := find(t, s, r.Endpoint); !reflect.DeepEqual(got, first) {
+		t.Errorf("found %+v, want %+v", got, first)
+	}
+	// Once more: the same, whatever of it is absent.
+	again, created, err := s.Put(t.Context(), record("a"))
+	if err != nil || created || !reflect.DeepEqual(again, first) {
+		t.Errorf("again: %+v, %v, %v, want %+v", again, created, err, first)
+	}
+	// Tags alone make no other version, keys do.
+	r.Tags = []string{}
+	if got := put(t, s, r); got.Version != first.Version || len(got.Tags) != 0 {
+		t.Errorf("without tags: %+v", got)
+	}
+	r.Auth, r.User = "other", "v"
+	got := put(t, s, r)
+	if got.Version <= first.Version || got.Auth != "other" || got.User != "v" || got.ID != first.ID || got.Seq != first.Seq {
+		t.Errorf("with another key: %+v", got)
+	}
+	if stored := find(t, s, r.Endpoint); !reflect.DeepEqual(stored, got) {
+		t.Errorf("found %+v, want %+v", stored, got)
+	}
+	for f, want := range map[backend.Filter]int{{User: "u"}: 0, {User: "v"}: 1, {Tag: "x"}: 0, {}: 1} {
+		if list := must[[]backend.Record](t)(s.List(t.Context(), f, 0, 0, 10)); len(list) != want {
+			t.Errorf("%+v: %d records, want %d", f, len(list), want)
+		}
+	}
+}
+
+func testChange(t *testing.T, s backend.Store) {
+	r := record("a")
+	r.User, r.Tags = "u", []string{"x"}
+	first := put(t, s, r)
+	other := record("b")
+	other.Service, other.Origin = webpush.FCM, "https://fcm.googleapis.com"
+	now, created, err := s.Change(t.Context(), r.Endpoint, other)
+	if err != nil || created || now.Seq != first.Seq || now.ID != first.ID || now.Version <= first.Version || now.User != "u" ||
+		!reflect.DeepEqual(now.Tags, []string{"x"}) || now.Endpoint != other.Endpoint || now.Service != webpush.FCM {
+		t.Fatalf("changed to %+v, %v, %v", now, created, err)
+	}
+	absent(t, s, r.Endpoint)
+	if got := find(t, s, other.Endpoint); !reflect.DeepEqual(got, now) {
+		t.Errorf("found %+v, want %+v", got, now)
+	}
+	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); !reflect.DeepEqual(n, map[webpush.Service]int64{webpush.FCM: 1}) {
+		t.Errorf("counts are %v", n)
+	}
+	// An old one that is not known: the new one is stored.
+	if _, created, err := s.Change(t.Context(), "https://push.example/none", record("c")); err != nil || !created {
+		t.Errorf("created %v, %v", created, err)
+	}
+	// A new one that is known too: one record is left, the older.
+	newer := record("d")
+	newer.User = "v"
+	put(t, s, newer)
+	now, created, err = s.Change(t.Context(), other.Endpoint, record("d"))
+	if err != nil || created || now.Seq != first.Seq || now.ID != first.ID || now.User != "v" || !reflect.DeepEqual(now.Tags, []string{"x"}) {
+		t.Errorf("merged to %+v, %v, %v", now, created, err)
+	}
+	if list := must[[]backend.Record](t)(s.List(t.Context(), backend.Filter{}, 0, 0, 10)); len(list) != 2 {
+		t.Errorf("%d records are left, want 2", len(list))
+	}
+	// The same endpoint: as Put.
+	if _, created, err := s.Change(t.Context(), "https://push.example/e", backend.Record{Endpoint: "https://push.example/e", Service: webpush.Other}); err != nil || !created {
+		t.Errorf("created %v, %v", created, err)
+	}
+}
+
+func testDelete(t *testing.T, s backend.Store) {
+	r := record("a")
+	r.Tags = []string{"x"}
+	put(t, s, r)
+	for _, want := range []bool{true, false} {
+		if was, err := s.Delete(t.Context(), r.Endpoint); err != nil || was != want {
+			t.Errorf("deleted: %v, %v, want %v", was, err, want)
+		}
+	}
+	absent(t, s, r.Endpoint)
+	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); len(n) != 0 {
+		t.Errorf("counts are %v", n)
+	}
+	if again := put(t, s, r); again.Seq != 2 {
+		t.Errorf("the new record has the number %d, want 2", again.Seq)
+	}
+}
+
+func testList(t *testing.T, s backend.Store) {
+	var all []backend.Record
+	for i := range 7 {
+		r := record(fmt.Sprint(i))
+		if i%2 == 0 {
+			r.Tags = []string{"even", fmt.Sprint(i)}
+		}
+		r.User = fmt.Sprint(i % 3)
+		all = append(all, put(t, s, r))
+	}
+	for _, c := range []struct {
+		filter      backend.Filter
+		after, upTo int64
+		limit       int
+		want        []int64
+	}{
+		{backend.Filter{}, 0, 0, 3, []int64{1, 2, 3}},
+		{backend.Filter{}, 3, 5, 10, []int64{4, 5}},
+		{backend.Filter{}, 7, 0, 10, []int64{}},
+		{backend.Filter{Tag: "even"}, 1, 6, 10, []int64{3, 5}},
+		{backend.Filter{Tag: "even"}, 0, 0, 2, []int64{1, 3}},
+		{backend.Filter{User: "0"}, 1, 0, 10, []int64{4, 7}},
+		{backend.Filter{Tag: "none"}, 0, 0, 10, []int64{}},
+	} {
+		got := []int64{}
+		for _, r := range must[[]backend.Record](t)(s.List(t.Context(), c.filter, c.after, c.upTo, c.limit)) {
+			got = append(got, r.Seq)
+			if !reflect.DeepEqual(r, all[r.Seq-1]) {
+				t.Errorf("listed %+v, want %+v", r, all[r.Seq-1])
+			}
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	if got := must[[]backend.Record](t)(s.Get(t.Context(), []int64{6, 99, 2})); len(got) != 2 || got[0].Seq != 2 || got[1].Seq != 6 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func testJobs(t *testing.T, s backend.Store) {
+	for i := range 3 {
+		r := record(fmt.Sprint(i))
+		if i > 0 {
+			r.Tags = []string{"x"}
+		}
+		put(t, s, r)
+	}
+	all := create(t, s, backend.Job{ID: "all", Message: backend.Message{TTL: time.Minute, Urgency: webpush.High}})
+	some := create(t, s, backend.Job{ID: "some", To: backend.Filter{Tag: "x"}, Message: backend.Message{Payload: []byte("hi")}})
+	put(t, s, record("later"))
+	if all.MaxSeq != 3 || all.Total != 3 || all.State != backend.Queued || some.Total != 2 || some.Seq <= all.Seq || all.Created.IsZero() {
+		t.Errorf("made %+v and %+v", all, some)
+	}
+	if got := findJob(t, s, "all"); got.Total != 3 || got.MaxSeq != 3 || !reflect.DeepEqual(got.Message, all.Message) {
+		t.Errorf("found %+v, want %+v", got, all)
+	}
+	if _, err := s.FindJob(t.Context(), "none"); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("the error is %v", err)
+	}
+	ids := func(list []backend.Job, err error) (out []string) {
+		t.Helper()
+		for _, j := range must[[]backend.Job](t)(list, err) {
+			out = append(out, j.ID)
+		}
+		return out
+	}
+	if got := ids(s.Jobs(t.Context(), 0, 10)); !reflect.DeepEqual(got, []string{"some", "all"}) {
+		t.Errorf("jobs are %v", got)
+	}
+	if got := ids(s.Jobs(t.Context(), some.Seq, 10)); !reflect.DeepEqual(got, []string{"all"}) {
+		t.Errorf("the older jobs are %v", got)
+	}
+	if err := s.SetState(t.Context(), "all", backend.Running, ""); err != nil {
+		t.Fatal(err)
+	}
+	started := findJob(t, s, "all").Started
+	if started.IsZero() {
+		t.Error("the job did not start")
+	}
+	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"all", "some"}) {
+		t.Errorf("unfinished are %v", got)
+	}
+	if err := s.SetState(t.Context(), "all", backend.Failed, "why"); err != nil {
+		t.Fatal(err)
+	}
+	if got := findJob(t, s, "all"); got.State != backend.Failed || got.Problem != "why" || got.Finished.IsZero() || !got.Started.Equal(started) {
+		t.Errorf("failed: %+v", got)
+	}
+	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"some"}) {
+		t.Errorf("unfinished are %v", got)
+	}
+	if err := s.SetState(t.Context(), "all", backend.Done, ""); !errors.Is(err, backend.ErrFinished) {
+		t.Errorf("the error is %v, want ErrFinished", err)
+	}
+	if err := s.SetState(t.Context(), "none", backend.Done, ""); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("the error is %v, want ErrNotFound", err)
+	}
+}
+
+func testCommit(t *testing.T, s backend.Store) {
+	var list []backend.Record
+	for i := range 4 {
+		list = append(list, put(t, s, record(fmt.Sprint(i))))
+	}
+	j := create(t, s, backend.Job{ID: "j"})
+	removed := commit(t, s, "j", backend.Batch{Cursor: 4, Open: []int64{2}, Outcomes: []backend.Outcome{
+		{Record: list[0], Class: webpush.ClassDelivered, Status: 201, Attempts: 1},
+		{Record: list[2], Class: webpush.ClassGone, Status: 410, Attempts: 1},
+		{Record: list[3], Class: webpush.ClassRejected, Status: 403, Problem: "p", Hint: "h", Attempts: 2},
+	}})
+	if removed != 1 {
+		t.Errorf("removed %d, want 1", removed)
+	}
+	absent(t, s, list[2].Endpoint)
+	for i, want := range map[int]int{0: 201, 1: 0, 3: 403} {
+		if got := find(t, s, list[i].Endpoint); got.LastStatus != want {
+			t.Errorf("record %d has the status %d, want %d", i, got.LastStatus, want)
+		}
+	}
+	got := findJob(t, s, j.ID)
+	if got.Cursor != 4 || !reflect.DeepEqual(got.Open, []int64{2}) {
+		t.Errorf("the job is at %d but %v", got.Cursor, got.Open)
+	}
+	if removed := commit(t, s, "j", backend.Batch{Cursor: 3, Outcomes: []backend.Outcome{{Record: list[1], Class: webpush.ClassDelivered, Status: 201}}}); removed != 0 {
+		t.Errorf("removed %d", removed)
+	}
+	got = findJob(t, s, j.ID)
+	if want := (backend.Counts{"mozilla": {"delivered": 2, "gone": 1, "rejected": 1}}); got.Cursor != 4 || len(got.Open) != 0 || !reflect.DeepEqual(got.Counts, want) {
+		t.Errorf("the job is %+v, want the cursor 4 and %v", got, want)
+	}
+	if _, err := s.Commit(t.Context(), "none", backend.Batch{}); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A record that has changed since it was read is not removed, but sent to again.
+func testVersions(t *testing.T, s backend.Store) {
+	old := put(t, s, record("a"))
+	create(t, s, backend.Job{ID: "j"})
+	now, _, err := s.Change(t.Context(), old.Endpoint, record("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := func(r backend.Record) int {
+		t.Helper()
+		return commit(t, s, "j", backend.Batch{Cursor: 1, Outcomes: []backend.Outcome{{Record: r, Class: webpush.ClassGone, Status: 410}}})
+	}
+	if n := gone(old); n != 0 {
+		t.Errorf("removed %d", n)
+	}
+	again := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10))
+	if len(again) != 1 || !reflect.DeepEqual(again[0], now) {
+		t.Fatalf("again: %+v, want %+v", again, now)
+	}
+	if c := findJob(t, s, "j").Counts; len(c) != 0 {
+		t.Errorf("it counts already: %v", c)
+	}
+	if list := must[[]backend.Record](t)(s.Again(t.Context(), "j", now.Seq, 10)); len(list) != 0 {
+		t.Errorf("after it: %+v", list)
+	}
+	// The answer about the new one counts, and ends it.
+	commit(t, s, "j", backend.Batch{Cursor: 1, Outcomes: []backend.Outcome{{Record: now, Class: webpush.ClassDelivered, Status: 201}}})
+	if list := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(list) != 0 {
+		t.Errorf("again once more: %+v", list)
+	}
+	if c := findJob(t, s, "j").Counts; c["mozilla"]["delivered"] != 1 {
+		t.Errorf("counts are %v", c)
+	}
+	// Who always changes is not sent to for ever.
+	create(t, s, backend.Job{ID: "k"})
+	n := 0
+	for ; n < 20; n++ {
+		if _, err := s.Commit(t.Context(), "k", backend.Batch{Outcomes: []backend.Outcome{{Record: old, Class: webpush.ClassGone, Status: 410}}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(must[[]backend.Record](t)(s.Again(t.Context(), "k", 0, 10))) == 0 {
+			break
+		}
+	}
+	if n != 3 || findJob(t, s, "k").Counts["mozilla"]["gone"] != 1 {
+		t.Errorf("ended after %d times more, want 3: %v", n, findJob(t, s, "k").Counts)
+	}
+	find(t, s, now.Endpoint)
+	// One that was unsubscribed meanwhile is counted, and nothing is sent again.
+	if _, err := s.Delete(t.Context(), now.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	create(t, s, backend.Job{ID: "l"})
+	commit(t, s, "l", backend.Batch{Outcomes: []backend.Outcome{{Record: now, Class: webpush.ClassGone, Status: 410}}})
+	if c := findJob(t, s, "l").Counts; c["mozilla"]["gone"] != 1 || len(must[[]backend.Record](t)(s.Again(t.Context(), "l", 0, 10))) != 0 {
+		t.Errorf("counts are %v", c)
+	}
+}
+
+func testRetry(t *testing.T, s backend.Store) {
+	a, b, c := put(t, s, record("a")), put(t, s, record("b")), put(t, s, record("c"))
+	create(t, s, backend.Job{ID: "j"})
+	commit(t, s, "j", backend.Batch{Cursor: 3, Outcomes: []backend.Outcome{
+		{Record: a, Class: webpush.ClassTemporary, Status: 503}, {Record: b, Class: webpush.ClassTemporary}, {Record: c, Class: webpush.ClassRejected, Status: 400}}})
+	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, backend.ErrFinished) {
+		t.Errorf("the error is %v, want ErrFinished", err)
+	}
+	if err := s.SetState(t.Context(), "j", backend.Done, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Delete(t.Context(), b.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Retry(t.Context(), "j"); n != 2 || err != nil {
+		t.Errorf("%d, %v; want 2", n, err)
+	}
+	got := findJob(t, s, "j")
+	if got.State != backend.Queued || !got.Finished.IsZero() || got.Counts["mozilla"]["temporary"] != 0 || got.Counts["mozilla"]["rejected"] != 1 {
+		t.Errorf("the job is %+v", got)
+	}
+	if again := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(again) != 1 || again[0].Seq != a.Seq {
+		t.Errorf("again: %+v", again)
+	}
+	if left := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", "", 0, 10)); len(left) != 1 {
+		t.Errorf("failures: %+v", left)
+	}
+	commit(t, s, "j", backend.Batch{Outcomes: []backend.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})
+	if err := s.SetState(t.Context(), "j", backend.Done, ""); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != backend.Done {
+		t.Errorf("nothing to retry: %d, %v, %s", n, err, findJob(t, s, "j").State)
+	}
+	create(t, s, backend.Job{ID: "failed"})
+	if err := s.SetState(t.Context(), "failed", backend.Failed, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Retry(t.Context(), "failed"); err != nil || findJob(t, s, "failed").State != backend.Queued {
+		t.Errorf("a failed job does not go on: %v", err)
+	}
+}
+
+func testFailures(t *testing.T, s backend.Store) {
+	create(t, s, backend.Job{ID: "j"})
+	var out []backend.Outcome
+	for i := range 5 {
+		r := put(t, s, record(fmt.Sprint(i)))
+		class := webpush.ClassRejected
+		if i == 3 {
+			class = webpush.ClassInvalid
+		}
+		out = append(out, backend.Outcome{Record: r, Class: class, Status: 400 + i, Problem: "p", Hint: "h", Attempts: i})
+	}
+	commit(t, s, "j", backend.Batch{Cursor: 5, Outcomes: out})
+	list := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", "", 1, 2))
+	if len(list) != 2 || list[0].Seq != 2 || list[1].Seq != 3 {
+		t.Fatalf("failures: %+v", list)
+	}
+	if f := list[0]; f.ID != out[1].Record.ID || f.Status != 401 || f.Problem != "p" || f.Hint != "h" || f.Attempts != 1 || f.Time.IsZero() || f.Origin != out[1].Record.Origin || f.Service != webpush.Mozilla {
+		t.Errorf("the failure is %+v", f)
+	}
+	if list := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", webpush.ClassInvalid, 0, 10)); len(list) != 1 || list[0].Seq != 4 {
+		t.Errorf("invalid are %+v", list)
+	}
+}
+
+func testPrune(t *testing.T, s backend.Store) {
+	for _, id := range []string{"done", "queued"} {
+		create(t, s, backend.Job{ID: id})
+	}
+	if err := s.SetState(t.Context(), "done", backend.Done, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	findJob(t, s, "done")
+	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.FindJob(t.Context(), "done"); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("the error is %v", err)
+	}
+	findJob(t, s, "queued")
+}
+
+// Many at once: nothing is lost or doubled, whoever gives up.
+func testConcurrent(t *testing.T, s backend.Store) {
+	create(t, s, backend.Job{ID: "j"})
+	var all sync.WaitGroup
+	const clients, each = 20, 25
+	for c := range clients {
+		all.Go(func() {
+			for i := range each {
+				r := record(fmt.Sprintf("%d-%d", c, i))
+				if _, created, err := s.Put(context.Background(), r); err != nil || !created {
+					t.Errorf("put: %v, %v", created, err)
+				}
+				if _, err := s.Find(context.Background(), r.Endpoint); err != nil {
+					t.Errorf("what was put is not found: %v", err)
+				}
+				if _, _, err := s.Put(context.Background(), record("same")); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Commit(context.Background(), "j", backend.Batch{Outcomes: []backend.Outcome{{Record: backend.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
+					t.Error(err)
+				}
+				ended, cancel := context.WithCancel(context.Background())
+				cancel()
+				if _, _, err := s.Put(ended, record("never")); err == nil {
+					t.Error("a call whose context had ended succeeded")
+				}
+			}
+		})
+	}
+	all.Wait()
+	absent(t, s, record("never").Endpoint)
+	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); n[webpush.Mozilla] != clients*each+1 {
+		t.Errorf("%d records, want %d", n[webpush.Mozilla], clients*each+1)
+	}
+	if c := findJob(t, s, "j").Counts[webpush.Other][webpush.ClassDelivered]; c != clients*each {
+		t.Errorf("the job counts %d, want %d", c, clients*each)
+	}
+}

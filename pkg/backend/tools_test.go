@@ -1,3 +1,0 @@
-package backend
-
-import _ "github.com/santhosh-tekuri/jsonschema/v6"
