@@ -52,6 +52,7 @@ func setupScript(e *testscript.Env) error {
 type receivers struct {
 	server *pushservice.Server
 	agents map[string]*useragent.Subscription
+	serve  *served
 }
 
 type receiversKey struct{}
@@ -77,6 +78,9 @@ func scriptReceivers(ts *testscript.TestScript) *receivers {
 }
 
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	"serve":      scriptServe,
+	"stop-serve": scriptStopServe,
+	"api":        scriptAPI,
 	// exits CODE COMMAND…: runs a command and asserts its exit code.
 	"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < 2 {

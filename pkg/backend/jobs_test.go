@@ -1,11 +1,317 @@
 package backend_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// contextOf returns a context that ends with the test, or after its deadline.
+// contextOf returns a context that ends with the test, or when it hangs.
 func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), deadline)
+	return context.WithTimeout(t.Context(), time.Minute)
+}
+
+// fill stores n subscriptions at the sink, /0 and so on.
+func (f *fixture) fill(s *sink, n int) {
+	f.t.Helper()
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range 64 {
+		all.Go(func() {
+			for i := range next {
+				if _, _, err := f.store.Put(f.t.Context(), backend.Record{Endpoint: fmt.Sprintf("%s/%d", s.URL, i), P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: s.URL}); err != nil {
+					f.t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}
+
+func TestPush(t *testing.T) {
+	sink := newSink(t, func(path string, n int) int {
+		switch path {
+		case "/gone", "/missing":
+			return map[string]int{"/gone": 410, "/missing": 404}[path]
+		case "/refused":
+			return 403
+		}
+		return 201
+	})
+	f := newFixture(t, nil)
+	for _, name := range []string{"/a", "/b", "/gone", "/missing", "/refused"} {
+		f.want(201, "POST", "/subscription", subscription(sink.URL+name, `"tags":["`+name[1:]+`"]`, `"user":"u`+name[1:2]+`"`))
+	}
+	id := f.push(`{"notification":{"title":"T","url":"https://example.com/","data":{"n":1}},"ttl":60,"urgency":"low","topic":"t"}`)
+	if v := f.want(200, "GET", "/push/"+id, "").json(t); v["state"] != "queued" || v["total"] != float64(5) || at(v, "to", "all") != true {
+		t.Errorf("queued: %v", v)
+	}
+	f.want(201, "POST", "/subscription", subscription(sink.URL+"/later"))
+	f.run()
+	v := f.finished(id)
+	if v["state"] != "done" || v["done"] != float64(5) || at(v, "counts", "delivered") != float64(2) || at(v, "counts", "gone") != float64(2) || at(v, "counts", "rejected") != float64(1) ||
+		at(v, "services", "other", "gone") != float64(2) || v["started"] == nil || v["finished"] == nil || at(v, "message", "ttl") != float64(60) {
+		t.Errorf("done: %v", v)
+	}
+	if n := sink.count("/later"); n != 0 {
+		t.Error("who came later got the message")
+	}
+	for name, want := range map[string]bool{"/a": true, "/gone": false, "/missing": false, "/refused": true} {
+		if _, err := f.store.Find(t.Context(), sink.URL+name); (err == nil) != want {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	list := f.want(200, "GET", "/push/"+id+"?results=rejected", "").json(t)["results"].([]any)
+	if len(list) != 1 || at(list[0], "status") != float64(403) || at(list[0], "origin") != sink.URL || strings.Contains(fmt.Sprint(list), "/refused") {
+		t.Errorf("the results are %v", list)
+	}
+	if v := f.want(200, "GET", "/push/"+id+"?results=temporary", "").json(t); len(v["results"].([]any)) != 0 {
+		t.Errorf("temporary: %v", v)
+	}
+	f.want(400, "GET", "/push/"+id+"?results=gone", "")
+	if v := f.want(200, "GET", "/subscriptions?tag=a", "").json(t); at(v["subscriptions"].([]any)[0], "lastStatus") != float64(201) {
+		t.Errorf("listed %v", v)
+	}
+
+	// To some.
+	for body, want := range map[string]string{`{"to":{"tag":"a"}}`: "/a", `{"to":{"user":"ub"},"payload":{"any":["json"]}}`: "/b", `{"to":{"tag":"none"},"payload":""}`: ""} {
+		before, _ := sink.all()
+		v := f.finished(f.push(body))
+		after, _ := sink.all()
+		wanted := 0
+		if want != "" {
+			wanted = 1
+		}
+		if after-before != wanted || v["total"] != float64(wanted) || wanted > 0 && sink.count(want) < 2 {
+			t.Errorf("%s: %d more requests, %v", body, after-before, v)
+		}
+	}
+	jobs := f.want(200, "GET", "/push?limit=3", "").json(t)
+	if len(jobs["jobs"].([]any)) != 3 || jobs["next"] == nil {
+		t.Errorf("the jobs are %v", jobs)
+	}
+	if jobs := f.want(200, "GET", "/push?before="+jobs["next"].(string), "").json(t)["jobs"].([]any); len(jobs) != 1 || at(jobs[0], "id") != id {
+		t.Errorf("the older jobs are %v", jobs)
+	}
+}
+
+// TestStop: what is in flight is finished, and the rest goes on with the next
+// start: nobody is skipped, and nobody is sent to twice.
+func TestStop(t *testing.T) {
+	var (
+		reached = make(chan struct{})
+		once    sync.Once
+		total   atomic.Int64
+	)
+	sink := newSink(t, func(path string, n int) int {
+		if total.Add(1) == 700 {
+			once.Do(func() { close(reached) })
+		}
+		if n == 0 && strings.HasSuffix(path, "00") { // is waiting to be tried again when it stops
+			return 503
+		}
+		return 201
+	})
+	const all = 2000
+	f := newFixture(t, func(o *backend.Options) { o.Bulk.Concurrency = 32 })
+	f.fill(sink, all)
+	stop := f.run()
+	id := f.push(`{"payload":"x"}`)
+	<-reached
+	stop()
+	j, err := f.store.FindJob(t.Context(), id)
+	if err != nil || j.State != backend.Running || j.Counts[webpush.Other][webpush.ClassDelivered] < 600 || j.Counts[webpush.Other][webpush.ClassDelivered] == all {
+		t.Fatalf("stopped at %+v, %v", j, err)
+	}
+	if n := j.Counts[webpush.Other][webpush.ClassTemporary]; n != 0 {
+		t.Errorf("%d were given up", n)
+	}
+	// Events end with the server, not the job.
+	f.server.Close()
+	if list := f.events(id); len(list) != 1 || list[0].name != "progress" {
+		t.Errorf("events of a closed server: %v", list)
+	}
+
+	g := newFixture(t, func(o *backend.Options) { o.Store = f.store })
+	g.store = f.store
+	g.run()
+	if v := g.finished(id); v["state"] != "done" || at(v, "counts", "delivered") != float64(all) {
+		t.Errorf("ended as %v", v)
+	}
+	for i := range all {
+		want := 1
+		if i%100 == 0 && i > 0 {
+			want = 2
+		}
+		if n := sink.count(fmt.Sprintf("/%d", i)); n != want {
+			t.Errorf("/%d got %d messages, want %d", i, n, want)
+		}
+	}
+}
+
+// TestChangeMeanwhile: a subscription that is replaced while a message to it is
+// in flight is neither removed for what the old one answers nor skipped.
+func TestChangeMeanwhile(t *testing.T) {
+	var f *fixture
+	var sink *sink
+	sink = newSink(t, func(path string, n int) int {
+		switch {
+		case path == "/old":
+			f.want(200, "POST", "/subscription/change", `{"old":{"endpoint":"`+sink.URL+`/old"},"new":`+subscription(sink.URL+"/new")+`}`)
+			return 410
+		case path == "/again" && n == 0: // the browser subscribed anew and has the same endpoint
+			f.want(200, "POST", "/subscription", strings.Replace(subscription(sink.URL+"/again"), auth, "AAAAAAAAAAAAAAAAAAAAAA", 1))
+			return 410
+		case path == "/newer": // was posted before it was said what it replaces
+			return 201
+		case path == "/older":
+			f.want(201, "POST", "/subscription", subscription(sink.URL+"/newer"))
+			f.want(200, "POST", "/subscription/change", `{"old":{"endpoint":"`+sink.URL+`/older"},"new":`+subscription(sink.URL+"/newer")+`}`)
+			return 404
+		}
+		return 201
+	})
+	f = newFixture(t, nil)
+	for _, name := range []string{"/old", "/again", "/older"} {
+		f.want(201, "POST", "/subscription", subscription(sink.URL+name))
+	}
+	f.run()
+	v := f.finished(f.push(`{"payload":"x"}`))
+	if v["state"] != "done" || at(v, "counts", "delivered") != float64(3) || at(v, "counts", "gone") != nil {
+		t.Errorf("ended as %v", v)
+	}
+	for path, want := range map[string]int{"/old": 1, "/new": 1, "/again": 2, "/older": 1, "/newer": 1} {
+		if n := sink.count(path); n != want {
+			t.Errorf("%s got %d messages, want %d", path, n, want)
+		}
+	}
+	if list, err := f.store.List(t.Context(), backend.Filter{}, 0, 0, 10); err != nil || len(list) != 3 {
+		t.Errorf("%d are left, %v", len(list), err)
+	}
+}
+
+func TestCancelAndQueue(t *testing.T) {
+	hold, entered := make(chan struct{}), make(chan struct{}, 100)
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release()
+	sink := newSink(t, func(path string, n int) int {
+		entered <- struct{}{}
+		<-hold
+		return 201
+	})
+	f := newFixture(t, func(o *backend.Options) { o.Jobs, o.Bulk.Concurrency = 1, 4 })
+	f.fill(sink, 50)
+	f.run()
+	first := f.push(`{"payload":"x"}`)
+	for range 4 {
+		<-entered
+	}
+	second := f.push(`{"payload":"y","to":{"tag":"none"}}`)
+	third := f.push(`{"payload":"z"}`)
+	if v := f.want(200, "GET", "/push/"+second, "").json(t); v["state"] != "queued" {
+		t.Errorf("the second is %v", v["state"])
+	}
+	f.want(409, "POST", "/push/"+first+"/retry", "")
+	if v := f.want(200, "DELETE", "/push/"+third, "").json(t); v["state"] != "cancelled" || v["started"] != nil {
+		t.Errorf("the third is %v", v)
+	}
+	if v := f.want(200, "DELETE", "/push/"+first, "").json(t); v["state"] != "cancelled" {
+		t.Errorf("the first is %v", v)
+	}
+	f.want(409, "DELETE", "/push/"+first, "")
+	f.want(409, "POST", "/push/"+first+"/retry", "")
+	release()
+	if v := f.finished(second); v["state"] != "done" {
+		t.Errorf("the second is %v", v)
+	}
+	if n, most := sink.all(); n > 8 || most != 1 {
+		t.Errorf("after it was cancelled %d messages were sent in all", n)
+	}
+	if v := f.finished(first); v["state"] != "cancelled" {
+		t.Errorf("the first is %v", v)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	var up atomic.Bool
+	busy := newSink(t, func(path string, n int) int {
+		if path == "/1" && !up.Load() {
+			return 429
+		}
+		return 201
+	})
+	f := newFixture(t, nil)
+	f.fill(busy, 1)
+	if _, _, err := f.store.Put(t.Context(), backend.Record{Endpoint: busy.URL + "/1", P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: busy.URL}); err != nil {
+		t.Fatal(err)
+	}
+	f.run()
+	id := f.push(`{"payload":"x"}`)
+	if v := f.finished(id); at(v, "counts", "temporary") != float64(1) || at(v, "counts", "delivered") != float64(1) {
+		t.Fatalf("the job is %v", v)
+	}
+	up.Store(true)
+	f.want(202, "POST", "/push/"+id+"/retry", "")
+	if v := f.finished(id); v["state"] != "done" || at(v, "counts", "delivered") != float64(2) || at(v, "counts", "temporary") != nil {
+		t.Errorf("after the retry the job is %v", v)
+	}
+	if a, b := busy.count("/0"), busy.count("/1"); a != 1 || b != 2 {
+		t.Errorf("sent %d and %d times, want 1 and 2", a, b)
+	}
+	if v := f.want(202, "POST", "/push/"+id+"/retry", "").json(t); v["state"] != "done" {
+		t.Errorf("nothing to retry: %v", v)
+	}
+}
+
+// TestEvents: the state on connect, updates now and then, the end; heartbeats
+// while nothing happens are comments.
+func TestEvents(t *testing.T) {
+	hold := make(chan struct{})
+	sink := newSink(t, func(path string, n int) int {
+		<-hold
+		return 201
+	})
+	f := newFixture(t, nil)
+	f.fill(sink, 500)
+	f.run()
+	id := f.push(`{"payload":"x"}`)
+	ctx, cancel := contextOf(t)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", f.http.URL+"/push/"+id+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var names []string
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if v, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			if names = append(names, v); len(names) == 1 {
+				close(hold)
+			}
+		}
+	}
+	if len(names) < 2 || names[0] != "progress" || names[len(names)-1] != "end" || len(names) > 20 {
+		t.Errorf("the events are %v", names)
+	}
+	if r := f.want(200, "HEAD", "/push/"+id+"/events", ""); len(r.text) != 0 {
+		t.Errorf("HEAD has a body: %q", r.text)
+	}
 }

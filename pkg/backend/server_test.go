@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -35,7 +34,7 @@ type sink struct {
 	*httptest.Server
 	mu     sync.Mutex
 	counts map[string]int
-	answer func(path string, n int) int // called with the number of times before
+	answer func(path string, n int) int // called with the number of requests before
 }
 
 func newSink(t testing.TB, answer func(path string, n int) int) *sink {
@@ -50,10 +49,23 @@ func newSink(t testing.TB, answer func(path string, n int) int) *sink {
 		if s.answer != nil {
 			status = s.answer(r.URL.Path, n)
 		}
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "3600") // longer than anybody waits
+		}
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// all returns how many requests there were, and how often a path was asked at most.
+func (s *sink) all() (total, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.counts {
+		total, most = total+n, max(most, n)
+	}
+	return total, most
 }
 
 func (s *sink) count(path string) int {
@@ -828,5 +840,3 @@ func TestPrivateAddress(t *testing.T) {
 		t.Errorf("it was sent %d times", n)
 	}
 }
-
-var deadline = 30 * time.Second
