@@ -61,23 +61,23 @@ type service struct {
 	t    *testing.T
 	c    *exec.Cmd
 	URL  string // the first line that it printed
-	log  *safeBuffer
+	log  *outputBuffer
 	done chan struct{}
 	err  error
 }
 
-type safeBuffer struct {
+type outputBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (b *safeBuffer) Write(p []byte) (int, error) {
+func (b *outputBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)
 }
 
-func (b *safeBuffer) String() string {
+func (b *outputBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
@@ -86,7 +86,7 @@ func (b *safeBuffer) String() string {
 // start starts a command and waits for its first line.
 func (p *program) start(args ...string) *service {
 	p.t.Helper()
-	s := &service{t: p.t, c: p.command(args...), log: new(safeBuffer), done: make(chan struct{})}
+	s := &service{t: p.t, c: p.command(args...), log: new(outputBuffer), done: make(chan struct{})}
 	s.c.Stderr = s.log
 	out, err := s.c.StdoutPipe()
 	if err != nil {

@@ -118,7 +118,7 @@ export async function subscribe(publicKey) {
   // Some browsers never answer when they were asked before their connection
   // to the push service was up. So ask again, and take the first answer.
   const asked = [];
-  for (const pause of [4000, 4000, 6000, 10000]) {
+  for (const pause of [4000, 4000, 5000, 7000]) {
     asked.push(registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: publicKey}));
     try {
       const subscription = await Promise.race([...asked, wait(pause)]);

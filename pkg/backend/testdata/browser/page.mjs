@@ -1,0 +1,462 @@
+// Goes through the page in Chromium. Its standard input is a JSON object: the
+// site's url and token, a sink for pushes, and where tools and pictures are.
+
+import assert from 'node:assert/strict';
+import {createRequire} from 'node:module';
+import {mkdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {text as readAll} from 'node:stream/consumers';
+
+const config = JSON.parse(await readAll(process.stdin));
+const require = createRequire(join(config.modules, 'x.js'));
+const {chromium} = require('playwright-core');
+const axe = await readFile(join(config.modules, 'axe-core', 'axe.min.js'), 'utf8');
+const args = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+];
+
+await mkdir(config.shots, {recursive: true});
+
+let profiles = 0;
+const complaints = [];   // of a page: errors on its console, and what the content policy stopped
+let expected = [];       // those that a step is about
+
+/** A browser with a profile of its own, in which pushes are possible at all. */
+async function browser(options = {}, prepare = () => {}) {
+  const context = await chromium.launchPersistentContext(join(config.profile, String(++profiles)), {
+    executablePath: config.chromium, args, viewport: {width: 1100, height: 900}, acceptDownloads: true, ...options,
+  });
+  context.setDefaultTimeout(30000);
+  await context.addInitScript(() => {
+    addEventListener('securitypolicyviolation', e => console.error(`the policy stopped ${e.violatedDirective} ${e.blockedURI}`));
+    globalThis.asked = 0;
+    const ask = globalThis.Notification?.requestPermission;
+    if (ask) Notification.requestPermission = (...a) => (globalThis.asked++, ask.apply(Notification, a));
+  });
+  await prepare(context);
+  const page = context.pages()[0] ?? await context.newPage();
+  page.on('console', m => m.type() === 'error' && complaints.push(m.text()));
+  page.on('pageerror', e => complaints.push(e.stack));
+  return {context, page};
+}
+
+/** Sets the visitor's answer to the question for notifications, which lasts as long as the session. */
+async function permit(browser, setting) {
+  browser.cdp ??= await browser.context.newCDPSession(browser.page);
+  await browser.cdp.send('Browser.setPermission', {permission: {name: 'notifications'}, setting, origin: config.url});
+}
+
+async function step(name, work) {
+  const begun = performance.now();
+  expected = [];
+  await work();
+  const unexpected = complaints.splice(0).filter(c => !expected.some(e => c.includes(e)));
+  assert.deepEqual(unexpected, [], name);
+  console.log(`ok ${name} (${Math.round(performance.now() - begun)} ms)`);
+}
+
+const state = (page, text) => page.locator('#state', {hasText: new RegExp(`^${text}$`)}).waitFor();
+const visible = (page, selector) => page.locator(selector).isVisible();
+const textOf = (page, selector) => page.locator(selector).innerText();
+const focused = page => page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.tagName);
+
+async function shot(page, name) {
+  await page.screenshot({path: join(config.shots, `${name}.png`), fullPage: true});
+}
+
+/** Nothing that axe finds, and nothing wider than the window. */
+async function accessible(page, name) {
+  await page.evaluate(axe + ';null');
+  const {violations} = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+  }));
+  assert.deepEqual(violations.map(v => `${v.id}: ${v.help}: ${v.nodes.map(n => n.html + ' ' + (n.any[0]?.message ?? '')).join(' | ')}`), [], name);
+  const {scroll, width} = await page.evaluate(() => ({scroll: document.documentElement.scrollWidth, width: innerWidth}));
+  assert.ok(scroll <= width, `${name}: the page is ${scroll} wide in a window of ${width}`);
+}
+
+const main = await browser();
+const {page} = main;
+
+await step('the page loads, and asks nothing', async () => {
+  await page.goto(config.url);
+  await permit(main, 'prompt');
+  await state(page, 'Not subscribed');
+  assert.equal(await page.evaluate(() => asked), 0);
+  assert.equal(await page.evaluate(() => navigator.serviceWorker.getRegistration().then(r => r === undefined)), true);
+  assert.equal(await visible(page, '#unlocked'), false);
+  await accessible(page, 'start');
+  await shot(page, 'start-light');
+});
+
+await step('the keyboard alone reaches everything, in order', async () => {
+  const seen = [];
+  for (let i = 0; i < 20; i++) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate(() => {
+      const e = document.activeElement;
+      const style = getComputedStyle(e.closest('label') ?? e);
+      return {
+        name: e.id || e.textContent.trim(),
+        marked: e.matches(':focus-visible') && (getComputedStyle(e).outlineStyle !== 'none' || style.outlineStyle !== 'none'),
+        inside: e.getBoundingClientRect().bottom > 0,
+      };
+    });
+    if (at.name === 'Skip to the content' && seen.length) break;
+    seen.push(at.name);
+    if (await page.evaluate(() => document.activeElement === document.body)) break;
+    assert.ok(at.marked && at.inside, `${at.name} shows no focus`);
+    if (at.name === 'API description') break;
+  }
+  assert.deepEqual(seen, ['Skip to the content', 'This browser', 'Send to everybody', 'Name and tags (optional)', 'subscribe', 'token', 'unlock', 'keep', 'API description']);
+  await page.evaluate(() => document.activeElement.blur());
+  await page.reload();
+  await state(page, 'Not subscribed');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  assert.equal(await focused(page), 'main');
+  await page.keyboard.press('Tab'); // to the summary
+  await page.keyboard.press('Enter');
+  assert.ok(await visible(page, '#user'));
+});
+
+await step('no permission is explained, and given back', async () => {
+  await permit(main, 'denied');
+  await state(page, 'Not possible here');
+  assert.match(await textOf(page, '#problem'), /blocked for this site[\s\S]*left of the address/);
+  assert.equal(await visible(page, '#subscribe'), false);
+  await accessible(page, 'blocked');
+  await shot(page, 'blocked-light');
+  await permit(main, 'granted');
+  await state(page, 'Not subscribed');
+  assert.ok(await visible(page, '#subscribe'));
+});
+
+await step('a push service that cannot be reached is explained', async () => {
+  // This Chromium has no push service behind it.
+  await page.click('#subscribe');
+  await page.waitForSelector('#problem:not([hidden])', {timeout: 60000});
+  assert.match(await textOf(page, '#problem'), /(push service|push messages)[\s\S]*(try again|private window)/i);
+  assert.equal(await focused(page), 'problem');
+  assert.equal(await textOf(page, '#subscribe'), 'Subscribe');
+  await shot(page, 'refused-light');
+});
+
+await step('an address that is not secure is explained', async () => {
+  await page.goto(config.url.replace('localhost', 'insecure.test'));
+  await state(page, 'Not possible here');
+  assert.match(await textOf(page, '#problem'), /not secure[\s\S]*http:\/\/localhost:\d+ instead/);
+  await page.goto(config.url);
+  await state(page, 'Not subscribed');
+  expected = ['Cross-Origin-Opener-Policy header has been ignored'];
+});
+
+await step('an iPhone is told of the home screen', async () => {
+  const phone = await browser({
+    userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1',
+    viewport: {width: 390, height: 844},
+  }, context => context.addInitScript(() => delete globalThis.PushManager));
+  await phone.page.goto(config.url);
+  await state(phone.page, 'Not possible here');
+  assert.match(await textOf(phone.page, '#problem'), /home screen first[\s\S]*Tap Share/);
+  await shot(phone.page, 'iphone');
+  await phone.context.close();
+});
+
+await step('the service worker shows every kind of message, and tells the page', async () => {
+  await permit(main, 'granted');
+  const cdp = await main.context.newCDPSession(page);
+  const registered = new Promise(resolve => cdp.on('ServiceWorker.workerRegistrationUpdated', ({registrations}) => {
+    const mine = registrations.find(r => r.scopeURL.startsWith(config.url) && !r.isDeleted);
+    if (mine) resolve(mine.registrationId);
+  }));
+  await cdp.send('ServiceWorker.enable');
+  await page.evaluate(() => navigator.serviceWorker.register('sw.js').then(() => navigator.serviceWorker.ready).then(() => {}));
+  const registrationId = await registered;
+  let n = 0;
+  for (const [data, kind, title, body, more] of [
+    ['', 'none', 'A push message', 'It has no payload.', {}],
+    ['Grüße', 'text', 'A push message', 'Grüße', {}],
+    ['[1,2]', 'json', 'A push message', '[1,2]', {}],
+    ['null', 'text', 'A push message', 'null', {}],
+    ['{"title":""}', 'json', 'A push message', '{"title":""}', {}],
+    ['{"title":"T","body":"B","tag":"t","navigate":"https://example.com/"}', 'notification', 'T', 'B', {tag: 't', data: {url: 'https://example.com/'}}],
+    ['{"title":"D","data":{"url":"/x","id":7},"navigate":"/y"}', 'notification', 'D', '', {data: {url: '/x', id: 7}}],
+    ['{"web_push":8030,"notification":{"title":"W","body":"w","navigate":"https://example.com/w"}}', 'declarative', 'W', 'w', {data: {url: 'https://example.com/w'}}],
+    ['{"title":"Bad","body":"b","silent":true,"vibrate":[1]}', 'notification', 'Bad', 'b', {}],
+  ]) {
+    await cdp.send('ServiceWorker.deliverPushMessage', {origin: config.url, registrationId, data});
+    n++;
+    await page.waitForFunction(n => document.querySelectorAll('#arrived > li').length === n, n);
+    const item = page.locator('#arrived > li').first();
+    assert.equal(await item.getAttribute('data-kind'), kind, data);
+    assert.equal(await item.locator('.name').textContent(), title, data);
+    assert.equal(await item.locator('.error').count(), title === 'Bad' ? 1 : 0, data);
+    const shown = await page.evaluate(async title => {
+      const all = await (await navigator.serviceWorker.ready).getNotifications();
+      const n = all.filter(n => n.title === title).at(-1);
+      const found = n && {body: n.body, tag: n.tag, data: n.data};
+      all.forEach(n => n.close());
+      return found;
+    }, title);
+    assert.deepEqual(shown, {body, tag: '', data: null, ...more}, data);
+  }
+  await cdp.detach();
+});
+
+// Chromium cannot subscribe without its maker's servers: Firefox does in
+// another test. What the page does with a subscription is seen with this one.
+await step('a subscription is shown, copied and downloaded, and a test message is sent', async () => {
+  const own = await browser({permissions: ['notifications', 'clipboard-read', 'clipboard-write']}, context => context.addInitScript(sink => {
+    const json = {endpoint: `${sink}/own`, expirationTime: null, keys: {p256dh: 'BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM', auth: 'tBHItJI5svbpez7KI4CCXg'}};
+    let mine = null;
+    PushManager.prototype.subscribe = async () => (mine = {endpoint: json.endpoint, options: {}, toJSON: () => json, unsubscribe: async () => (mine = null, true)});
+    PushManager.prototype.getSubscription = async () => mine;
+  }, config.sink));
+  const {page} = own;
+  await page.goto(config.url);
+  await state(page, 'Not subscribed');
+  await page.click('#about summary');
+  await page.fill('#tags', 'own, own tag');
+  await page.click('#subscribe');
+  await state(page, 'Subscribed');
+  assert.equal(await focused(page), 'browser-title');
+  await page.click('#subscription summary');
+  assert.equal(JSON.parse(await textOf(page, '#json')).endpoint, `${config.sink}/own`);
+  await page.click('#copy-json');
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await textOf(page, '#json'));
+  await page.click('#copy-command');
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^webpush send -f subscription\.json /);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download')]);
+  assert.equal(download.suggestedFilename(), 'subscription.json');
+  assert.equal(JSON.parse(await readFile(await download.path(), 'utf8')).endpoint, `${config.sink}/own`);
+  await page.click('#test-send');
+  await page.locator('#test-status', {hasText: 'taken'}).waitFor();
+  await accessible(page, 'subscribed');
+  await shot(page, 'subscribed-light');
+  await page.click('#unsubscribe');
+  await state(page, 'Not subscribed');
+  // The server has forgotten it.
+  const left = await fetch(`${config.url}/subscriptions?tag=own`, {headers: {Authorization: `Bearer ${config.token}`}}).then(r => r.json());
+  assert.equal(left.subscriptions.length, 0);
+  // What the server refuses is told.
+  await page.fill('#user', 'x'.repeat(200));
+  await page.evaluate(() => (document.getElementById('user').value += '\u{1F44B}'));
+  await page.click('#subscribe');
+  await page.waitForSelector('#problem:not([hidden])');
+  assert.match(await textOf(page, '#problem'), /204 bytes/);
+  await state(page, 'Not subscribed');
+  expected = ['status of 400'];
+  await own.context.close();
+});
+
+await step('a wrong token is refused, the right one opens', async () => {
+  await page.click('#unlock');
+  assert.match(await textOf(page, '#token-problem'), /paste the token/);
+  await page.fill('#token', 'wrong');
+  await page.keyboard.press('Enter');
+  await page.locator('#token-problem', {hasText: 'This is not the token'}).waitFor();
+  assert.equal(await focused(page), 'token');
+  assert.equal(await page.getAttribute('#token', 'aria-invalid'), 'true');
+  await accessible(page, 'wrong token');
+  await shot(page, 'token-light');
+  await page.fill('#token', config.token);
+  await page.click('#unlock');
+  await page.waitForSelector('#unlocked:not([hidden])');
+  assert.equal(await focused(page), 'list-title');
+  assert.equal(await page.inputValue('#token'), '');
+  assert.deepEqual(await page.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie]), [0, 0, '']);
+  // Kept for the tab only when asked for, and forgotten when locked.
+  await page.reload();
+  await page.waitForSelector('#token');
+  await page.check('#keep');
+  await page.fill('#token', config.token);
+  await page.click('#unlock');
+  await page.waitForSelector('#unlocked:not([hidden])');
+  await page.reload();
+  await page.waitForSelector('#unlocked:not([hidden])');
+  await page.click('#lock');
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  assert.equal(await visible(page, '#unlocked'), false);
+  await page.fill('#token', config.token);
+  await page.click('#unlock');
+  await page.waitForSelector('#unlocked:not([hidden])');
+  expected = ['status of 401'];
+});
+
+await step('the subscriptions are counted and listed', async () => {
+  assert.equal(await textOf(page, '#list-total'), `${config.total} subscriptions with 1 push service`);
+  assert.match(await textOf(page, '#services tbody'), /^Others\s+300/);
+  await page.click('#entries summary');
+  assert.equal(await page.locator('#entries tbody tr').count(), 50);
+  assert.match(await textOf(page, '#entries tbody tr:first-child'), /<b>ann<\/b>\s+news/);
+  await page.click('#more');
+  await page.waitForFunction(() => document.querySelectorAll('#entries tbody tr').length === 100);
+  await page.click('#entries summary');
+});
+
+await step('what is wrong with a message is said at its field', async () => {
+  await page.click('#send');
+  assert.equal(await focused(page), 'n-title');
+  assert.match(await textOf(page, '#n-title-problem'), /needs a title/);
+  await page.fill('#n-url', 'javascript:alert(1)');
+  await page.click('#n-more summary');
+  await page.fill('#n-data', '{"id": 7');
+  await page.check('[name=to][value=user]');
+  await page.click('#delivery summary');
+  await page.fill('#topic', 'no spaces');
+  await page.fill('#n-body', 'ä'.repeat(2100));
+  await page.click('#n-more summary'); // an error in what is closed opens it
+  await page.click('#send');
+  assert.match(await textOf(page, '#n-url-problem'), /no web address/);
+  assert.match(await textOf(page, '#n-data-problem'), /no JSON/);
+  assert.match(await textOf(page, '#to-problem'), /Write the user/);
+  assert.match(await textOf(page, '#topic-problem'), /at most 32/);
+  assert.match(await textOf(page, '#budget-problem'), /\d+ bytes too many/);
+  assert.equal(await visible(page, '#confirm'), false);
+  await accessible(page, 'errors');
+  await shot(page, 'errors-light');
+});
+
+await step('size and preview follow what is typed, and the size is that of the message', async () => {
+  await page.fill('#n-title', 'You have mail');
+  assert.equal(await textOf(page, '#n-title-problem'), '');
+  await page.fill('#n-body', 'Grüße 👋 <i>&</i>\nsecond line');
+  await page.fill('#n-url', 'https://example.com/mail?a=1&b=2');
+  await page.fill('#n-data', '{"id": 7}');
+  await page.fill('#n-action-1', 'Open');
+  await page.fill('#n-action-2', 'Später');
+  await page.fill('#topic', '');
+  await page.check('[name=to][value=tag]');
+  await page.fill('#to-value', 'news');
+  assert.equal(await textOf(page, '#p-title'), 'You have mail');
+  assert.equal(await textOf(page, '#p-body'), 'Grüße 👋 <i>&</i>\nsecond line');
+  assert.equal(await textOf(page, '#p-actions'), 'Open\nSpäter');
+  const size = Number((await textOf(page, '#budget-text')).match(/^\d+/)[0]);
+  assert.equal(await page.getAttribute('#budget', 'aria-valuenow'), String(size));
+  await page.click('#send');
+  await page.waitForSelector('#confirm[open]');
+  assert.equal(await textOf(page, '#confirm-title'), 'Send to 3 subscriptions?');
+  assert.match(await textOf(page, '#confirm-text'), /“You have mail” goes to all subscriptions with the tag “news”/);
+  assert.equal(await focused(page), 'confirm-no');
+  await accessible(page, 'confirm');
+  await shot(page, 'confirm-light');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('#confirm:not([open])', {state: 'attached'});
+  assert.equal(await focused(page), 'send');
+  assert.equal(await visible(page, '#job'), false);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#confirm[open]');
+  await page.click('#confirm-yes');
+  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  assert.equal(await textOf(page, '#job-title'), 'Push to tag “news”');
+  assert.match(await textOf(page, '#job-line'), /^3 of 3 messages/);
+  const got = Number(await fetch(`${config.sink}/size/news-1`).then(r => r.text()));
+  assert.equal(got, size + 103, 'the body is the payload with header, delimiter and tag'); // RFC 8188, RFC 8291
+  // Text, and a message without payload.
+  await page.check('[name=kind][value=text]');
+  await page.fill('#payload', 'nur Text – 👋');
+  assert.match(await textOf(page, '#budget-text'), /^17 of 3,993 bytes/);
+  for (const [kind, size] of [['text', 17 + 103], ['none', 0]]) {
+    await page.check(`[name=kind][value=${kind}]`);
+    await page.click('#send');
+    await page.click('#confirm-yes');
+    await page.waitForFunction(async ([url, size]) => document.querySelector('#job-state').textContent === 'Done', [config.sink, size]);
+    for (let i = 0; Number(await fetch(`${config.sink}/size/news-2`).then(r => r.text())) !== size; i++) {
+      assert.ok(i < 100, `a message of kind ${kind} has not come with ${size} bytes`);
+      await page.waitForTimeout(50);
+    }
+  }
+  // Nobody.
+  await page.fill('#to-value', 'weather');
+  await page.click('#send');
+  await page.waitForSelector('#compose-problem:not([hidden])');
+  assert.match(await textOf(page, '#compose-problem'), /Nobody would get it[\s\S]*“weather”/);
+});
+
+await step('a push is followed as it runs, and cancelled', async () => {
+  await page.check('[name=kind][value=notification]');
+  await page.check('[name=to][value=all]');
+  await page.click('#send');
+  await page.waitForSelector('#confirm[open]');
+  assert.equal(await textOf(page, '#confirm-title'), 'Send to 300 subscriptions?');
+  await page.click('#confirm-yes');
+  await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
+  assert.equal(await focused(page), 'job-title');
+  await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 0);
+  const first = Number(await page.getAttribute('#job-bar', 'aria-valuenow'));
+  await page.waitForFunction(first => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > first, first);
+  await page.waitForSelector('#job-chart svg');
+  assert.match(await textOf(page, '#job-line'), /^\d+ of 300 messages · \d+ a second · .* left$/);
+  await page.locator('#job-says', {hasText: 'percent sent'}).waitFor({state: 'attached'});
+  await accessible(page, 'running');
+  await shot(page, 'running-light');
+  await page.click('#job-cancel');
+  await page.locator('#job-state', {hasText: 'Cancelled'}).waitFor();
+  assert.equal(await visible(page, '#job-cancel'), false);
+});
+
+await step('a push to its end tells what became of it', async () => {
+  await page.click('#send');
+  await page.click('#confirm-yes');
+  await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
+  await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 40);
+  // A reload finds it again.
+  await page.click('#lock');
+  await page.fill('#token', config.token);
+  await page.click('#unlock');
+  await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
+  await page.emulateMedia({colorScheme: 'dark'});
+  await shot(page, 'running-dark');
+  await page.emulateMedia({colorScheme: 'light'});
+  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  const counts = await textOf(page, '#job-counts');
+  assert.match(counts, /Delivered\s+28\d/);
+  assert.match(counts, /Rejected\s+6/);
+  assert.match(await page.locator('#job-says').textContent(), /^Done: \d+ of \d+ messages, 28\d delivered\.$/);
+  await page.click('#failures summary');
+  await page.waitForSelector('#failures-rows tr');
+  assert.equal(await page.locator('#failures-rows tr').count(), 6);
+  assert.match(await textOf(page, '#failures-rows'), /127\.0\.0\.1[\s\S]*Rejected[\s\S]*400/);
+  assert.doesNotMatch(await textOf(page, '#failures-rows'), /refused-\d/); // an endpoint's path is a secret
+  // The gone ones are removed.
+  await page.locator('#list-total', {hasText: '294 subscriptions'}).waitFor();
+  assert.equal(await page.locator('#jobs-rows tr').count(), 5);
+  await page.locator('#jobs-rows button').last().click();
+  await page.locator('#job-title', {hasText: 'news'}).waitFor();
+  await page.locator('#jobs-rows button').first().click();
+  await page.locator('#job-title', {hasText: 'everybody'}).waitFor();
+  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  await page.waitForSelector('#job-chart svg');
+});
+
+await step('light and dark, wide and narrow', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const [name, width] of [['wide', 1100], ['tablet', 768], ['narrow', 320]]) {
+      await page.emulateMedia({colorScheme});
+      await page.setViewportSize({width, height: 800});
+      await accessible(page, `${name} ${colorScheme}`);
+      await shot(page, `all-${name}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize({width: 1100, height: 900});
+  const moves = () => page.evaluate(() => getComputedStyle(document.querySelector('.meter-bar > span')).transitionDuration);
+  assert.equal(await moves(), '0.3s');
+  await page.emulateMedia({reducedMotion: 'reduce', colorScheme: 'light'});
+  assert.equal(await moves(), '0s');
+});
+
+await step('a server that is away is told, and found again', async () => {
+  await main.context.setOffline(true);
+  await page.click('#reload');
+  await page.waitForSelector('#list-problem:not([hidden])');
+  assert.match(await textOf(page, '#list-problem'), /does not answer/);
+  await main.context.setOffline(false);
+  await page.click('#reload');
+  await page.waitForSelector('#list-problem', {state: 'hidden'});
+  expected = ['ERR_INTERNET_DISCONNECTED'];
+});
+
+await main.context.close();
+console.log('all steps passed');
