@@ -172,8 +172,7 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	l := &listener{streams: s, o: options}
 	o := &l.o
 	// Looked at first, so that no lock is made beside a file that is another's.
-	state, found, err := l.loadState()
-	if err != nil {
+	if _, _, err := l.loadState(); err != nil {
 		return err
 	}
 	unlock, err := lockState(o.state)
@@ -181,7 +180,7 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 		return err
 	}
 	defer unlock()
-	state, found, err = l.loadState()
+	state, found, err := l.loadState()
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,8 @@ machine only unless --listen says otherwise, and speaks plain HTTP there unless
 Subscriptions and messages are in memory, and gone when it stops. With --data
 they are kept in a folder, and what was answered with 201 is there again even
 when the process was killed; endpoints stay good as long as the port is the same.
+Faults, the list of requests, and what the routes of web-push-testing made are
+not kept.
 
 --tls makes an authority once, which signs a new certificate at each start. Its
 certificate is push-service-ca.pem, in the folder of --data if there is one, and

@@ -205,7 +205,20 @@ func TestLimits(t *testing.T) {
 
 // TestConcurrent has something to do with the race detector only.
 func TestConcurrent(t *testing.T) {
-	s := pushservice.New(pushservice.Options{})
+	t.Run("memory", func(t *testing.T) { testConcurrent(t, pushservice.New(pushservice.Options{})) })
+	t.Run("data", func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, dir, pushservice.Options{})
+		testConcurrent(t, s)
+		closeService(t, s)
+		s = open(t, dir, pushservice.Options{})
+		if list := s.Subscriptions(); len(list) != 1 || list[0].Messages != 0 {
+			t.Errorf("subscriptions are %+v", list)
+		}
+	})
+}
+
+func testConcurrent(t *testing.T, s *pushservice.Service) {
 	sub := subscribe(t, s, vapid.PublicKey{})
 	const senders, each = 8, 20
 	var wg sync.WaitGroup
