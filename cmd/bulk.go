@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,6 +129,8 @@ type bulk struct {
 	tally   *tally
 
 	keys map[string]*vapid.Key // of records, by their text
+
+	committed time.Time // when commit returned last
 
 	reading sync.Mutex  // held while the source is read
 	ended   atomic.Bool // the source has no more
@@ -486,8 +489,19 @@ func (b *bulk) tellFields() {
 	}
 }
 
+// commitPause is the least time between two small commits to a journal.
+const commitPause = 3 * time.Millisecond
+
 // commit writes what has come in: first the results, then that it is finished.
+// Many become durable at the price of one, so it lets more come in where only a
+// small part of what is in flight has.
 func (b *bulk) commit(results []webpush.Result) error {
+	if b.journal != nil && !b.committed.IsZero() {
+		if inFlight := cmp.Or(b.o.bulk.concurrency, 128*runtime.GOMAXPROCS(0)); len(results) < inFlight/8 {
+			time.Sleep(commitPause - time.Since(b.committed))
+		}
+	}
+	defer func() { b.committed = time.Now() }()
 	for i := range results {
 		r := &results[i]
 		rec := r.Job.Value.(*record)

@@ -67,12 +67,21 @@ func (c *countingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// newRun forgets the messages of the run before, and kills the next after some
-// more messages.
-func (c *countingService) newRun(more int, kill func()) {
+// newRun forgets the messages of the run before.
+func (c *countingService) newRun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.run, c.killAt, c.kill = make(map[int]int), c.total+more, kill
+	c.run, c.killAt, c.kill = make(map[int]int), c.total, nil
+}
+
+// killAfter kills the run after some messages.
+func (c *countingService) killAfter(more int, kill func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killAt += more; c.total >= c.killAt {
+		kill()
+	}
+	c.kill = kill
 }
 
 // TestKilled kills webpush send with SIGKILL at random moments and starts it
@@ -142,15 +151,16 @@ func TestKilled(t *testing.T) {
 		c.Stderr = &out
 		var once sync.Once
 		more := 1 + rand.IntN(2*records*2/3/kills)
-		kill := func() { once.Do(func() { go c.Process.Kill() }) }
+		service.newRun()
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := func() { once.Do(func() { _ = c.Process.Kill() }) }
 		if k%5 == 4 { // while it starts
 			more = records
 			time.AfterFunc(time.Duration(rand.IntN(60))*time.Millisecond, kill)
 		}
-		service.newRun(more, kill)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		service.killAfter(more, kill)
 		err := c.Wait()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Exited() {
@@ -161,7 +171,7 @@ func TestKilled(t *testing.T) {
 			done = journalled()
 		}
 	}
-	service.newRun(0, nil)
+	service.newRun()
 	service.mu.Lock()
 	service.steady = true
 	service.mu.Unlock()

@@ -215,6 +215,9 @@ func (j *Journal) sort() error {
 // bytes as they were read. A record that occurs several times is done as often
 // as it was finished: each call that returns true counts one of them off.
 func (j *Journal) Done(record []byte) bool {
+	if len(j.keys) == 0 {
+		return false
+	}
 	key := keyOf(record)
 	// Among equal keys those that are counted off come first.
 	i := sort.Search(len(j.keys), func(i int) bool {
