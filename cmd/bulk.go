@@ -319,7 +319,8 @@ func (b *bulk) next() *record {
 			b.ended.Store(!ok)
 			return nil
 		}
-		b.tally.read.Store(b.source.read())
+		b.tally.readBytes.Store(b.source.read())
+		b.tally.readRecords.Add(1)
 		if b.journal != nil && r.raw != nil && b.journal.Done(r.raw) {
 			b.tally.already.Add(1)
 			continue

@@ -209,7 +209,8 @@ func TestProgressLines(t *testing.T) {
 		b := &bulk{s: &streams{err: &out}, o: &sendOptions{}, source: &recordSource{total: 4000}, tally: newTally(false)}
 		p := b.startProgress()
 		time.Sleep(progressEvery - time.Second)
-		b.tally.read.Store(1000)
+		b.tally.readBytes.Store(1000)
+		b.tally.readRecords.Store(100)
 		b.tally.done.Store(100)
 		b.tally.delivered.Store(90)
 		b.tally.gone.Store(6)

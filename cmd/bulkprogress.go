@@ -24,7 +24,8 @@ type tally struct {
 	reasons   map[reasonKey]*reason
 	latencies histogram
 
-	read, already                atomic.Int64 // bytes and records of the input
+	readBytes, readRecords       atomic.Int64 // of the input
+	already                      atomic.Int64 // records that the journal holds
 	done, delivered, gone, wrong atomic.Int64
 }
 
@@ -156,9 +157,6 @@ const progressEvery = 5 * time.Second
 
 const barTemplate = `{{counters . }} {{bar . }} {{percent . }} {{speed . "%s/s" "…"}} {{rtime . "ETA %s" "%s" ""}} {{string . "counts"}}`
 
-// unsizedTemplate is for an input whose end is not known.
-const unsizedTemplate = `{{counters . }} {{speed . "%s/s" "…"}} {{string . "counts"}}`
-
 func (b *bulk) startProgress() *progress {
 	p := &progress{b: b, quit: make(chan struct{}), over: make(chan struct{})}
 	if b.o.bulk.quiet {
@@ -191,19 +189,19 @@ func (p *progress) run(every time.Duration) {
 	}
 }
 
-// expected estimates how many records there are, from the part of the bytes
-// that is read; 0 is not known.
+// expected tells how many records there are: all that were read at the end of
+// the input, before it an estimate from the part of the bytes that is read; 0 is
+// not known.
 func (p *progress) expected() int64 {
 	t, size := p.b.tally, p.b.source.total
-	seen := t.done.Load() + t.already.Load()
-	read := t.read.Load()
-	switch {
-	case p.b.ended.Load():
-		return 0 // those in flight are all that is missing, and are not counted here
-	case size <= 0 || read <= 0 || seen == 0:
-		return 0
+	bytes, seen := t.readBytes.Load(), t.readRecords.Load()
+	if !p.b.ended.Load() {
+		if size <= 0 || bytes <= 0 {
+			return 0
+		}
+		seen = int64(float64(seen) * max(1, float64(size)/float64(bytes)))
 	}
-	return int64(float64(seen) * max(1, float64(size)/float64(read)))
+	return seen
 }
 
 func (p *progress) show() {
@@ -223,7 +221,10 @@ func (p *progress) show() {
 	}
 	rate := float64(t.done.Load()) / max(time.Since(t.start).Seconds(), 1e-3)
 	of := ""
-	if expected > 0 {
+	switch {
+	case expected > 0 && p.b.ended.Load():
+		of = fmt.Sprintf(" of %d", expected)
+	case expected > 0:
 		of = fmt.Sprintf(" of about %d", expected)
 	}
 	left := ""

@@ -111,7 +111,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	completeEnum(c, "services", &o.services)
 	f.BoolVar(&o.allowPrivate, "allow-private", false, "take endpoints that are not on the Internet, and plain http on this machine")
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
-	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 128 for each processor)")
+	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
 	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages a second to one push service at most, a `NUMBER` (default no limit)")
 	f.IntVar(&o.jobs, "jobs", backend.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
 	inGroup(f, "Sending")

@@ -33,6 +33,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -103,7 +104,9 @@ type Options struct {
 
 	// Jobs is how many are sent at the same time; zero means 2. The others wait.
 	Jobs int
-	// Bulk bounds the sending of each; Stop and Commit are the server's own.
+	// Bulk bounds the sending of each. Concurrency of zero means 32 for each
+	// processor, so that visitors do not wait for a push; Stop and Commit are
+	// the server's own.
 	Bulk webpush.BulkOptions
 	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
 	KeepJobs time.Duration
@@ -143,6 +146,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	running map[string]*run
+	broken  map[string]bool // jobs that wait for the next start, as their end could not be recorded
 }
 
 // maxStreams is how many streams of events there are at most.
@@ -171,6 +175,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Jobs <= 0 {
 		o.Jobs = DefaultJobs
+	}
+	if o.Bulk.Concurrency <= 0 {
+		o.Bulk.Concurrency = 32 * runtime.GOMAXPROCS(0)
 	}
 	if o.KeepJobs <= 0 {
 		o.KeepJobs = DefaultKeepJobs
@@ -201,6 +208,7 @@ func New(o Options) (*Server, error) {
 		closed:  make(chan struct{}),
 		streams: make(chan struct{}, maxStreams),
 		running: make(map[string]*run),
+		broken:  make(map[string]bool),
 		clients: newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
 		tests:   newLimiter(rate.Every(5*time.Second), 5, 10_000),
 		guesses: newLimiter(rate.Every(10*time.Second), 10, 10_000),

@@ -105,11 +105,12 @@ func TestChromiumPage(t *testing.T) {
 			subscribe(fmt.Sprintf("good-%d", i), "")
 		}
 	}
+	command := p.start("subscribe", "-o", "own.json", "--listen", "localhost:0")
 	shots := os.Getenv("WEBPUSH_SCREENSHOTS")
 	if shots == "" {
 		shots = t.TempDir()
 	}
-	config, err := json.Marshal(map[string]any{"url": server.URL, "token": server.token, "sink": push.URL, "total": 300,
+	config, err := json.Marshal(map[string]any{"url": server.URL, "token": server.token, "command": command.URL, "sink": push.URL, "total": 300,
 		"chromium": chromium, "modules": filepath.Join(modules, "node_modules"), "shots": shots, "profile": t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +126,12 @@ func TestChromiumPage(t *testing.T) {
 	}
 	if !strings.Contains(string(out), "\nall steps passed") {
 		t.Error("the script has not come to its end")
+	}
+	if err := command.wait(); err != nil {
+		t.Errorf("webpush subscribe: %v\n%s", err, command.log)
+	}
+	if b, err := os.ReadFile(filepath.Join(p.dir, "own.json")); err != nil || !strings.Contains(string(b), push.URL+"/own") {
+		t.Errorf("%v: webpush subscribe wrote %s", err, b)
 	}
 	pictures, err := filepath.Glob(filepath.Join(shots, "*.png"))
 	if err != nil || len(pictures) < 9 {

@@ -84,7 +84,7 @@ func (r *run) halted() bool {
 // nothing more to start for now.
 func (s *Server) startNext(ctx, cut context.Context, running *sync.WaitGroup) (wait bool, err error) {
 	s.mu.Lock()
-	n := len(s.running)
+	n, broken := len(s.running), len(s.broken)
 	s.mu.Unlock()
 	if n >= s.o.Jobs {
 		return true, nil
@@ -92,13 +92,13 @@ func (s *Server) startNext(ctx, cut context.Context, running *sync.WaitGroup) (w
 	if err := s.store.Prune(ctx, time.Now().Add(-s.o.KeepJobs)); err != nil {
 		return true, err
 	}
-	due, err := s.store.Unfinished(ctx, n+1)
+	due, err := s.store.Unfinished(ctx, n+broken+1)
 	if err != nil {
 		return true, err
 	}
 	for _, job := range due {
 		s.mu.Lock()
-		if s.running[job.ID] != nil {
+		if s.running[job.ID] != nil || s.broken[job.ID] {
 			s.mu.Unlock()
 			continue
 		}
@@ -138,16 +138,23 @@ func (s *Server) halt(id string) {
 func (s *Server) perform(ctx context.Context, r *run, job Job) {
 	defer s.news.tell(job.ID)
 	log := s.log.With("job", job.ID)
-	if err := s.store.SetState(ctx, job.ID, Running, ""); err != nil {
-		if !errors.Is(err, ErrFinished) { // it was cancelled
-			log.Error("the job cannot be started", "error", err)
+	err := s.store.SetState(ctx, job.ID, Running, "")
+	if errors.Is(err, ErrFinished) { // it was cancelled
+		return
+	}
+	if err != nil {
+		log.Error("the push cannot be started", "error", err)
+		select { // and then once more
+		case <-time.After(storeRetry):
+		case <-r.stop:
+		case <-ctx.Done():
 		}
 		return
 	}
 	s.news.tell(job.ID)
 	log.Info("push started", "total", job.Total, "cursor", job.Cursor, "unfinished", len(job.Open))
 	start := time.Now()
-	err := s.sendJob(ctx, r, job)
+	err = s.sendJob(ctx, r, job)
 	stopped := r.halted() || ctx.Err() != nil
 	switch {
 	case err != nil && !stopped:
@@ -161,7 +168,11 @@ func (s *Server) perform(ctx context.Context, r *run, job Job) {
 		log.Info("push finished", "took", time.Since(start))
 	}
 	if err != nil && !errors.Is(err, ErrFinished) {
-		log.Error("the job's end cannot be recorded", "error", err)
+		log.Error("the push's end cannot be recorded", "error", err)
+		// As long as nothing can be recorded, the same would be sent again and again.
+		s.mu.Lock()
+		s.broken[job.ID] = true
+		s.mu.Unlock()
 	}
 }
 

@@ -161,7 +161,7 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.wakeUp()
-	w.Header().Set("Location", "/push/"+job.ID)
+	w.Header().Set("Location", "push/"+job.ID) // to the path of the request, wherever a proxy puts that
 	return writeJSON(w, http.StatusAccepted, showJob(job))
 }
 
@@ -359,6 +359,7 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusServiceUnavailable, "too-many-streams", "%d streams of events are open already", maxStreams).with("Retry-After", "10")
 	}
 	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{}) // at the server's own, the request would end
 	send := func(format string, a ...any) bool {
 		_ = c.SetWriteDeadline(time.Now().Add(heartbeat)) // instead of the server's own
 		_, err := fmt.Fprintf(w, format, a...)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"mime"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,7 +136,7 @@ func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
-		err := s.answer(rec, r, rt, allow)
+		err := s.guarded(rec, r, rt, allow)
 		if err != nil {
 			p := asProblem(err)
 			if p.cause != nil {
@@ -148,6 +150,16 @@ func (s *Server) serve(rt route) http.Handler {
 		s.metrics.request(rt.path, r.Method, rec.status, took)
 		s.log.Info("request", "method", clip(r.Method), "route", rt.path, "status", rec.status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
 	})
+}
+
+// guarded makes an error of a panic, so that it is logged like others.
+func (s *Server) guarded(w http.ResponseWriter, r *http.Request, rt route, allow string) (err error) {
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.answer(w, r, rt, allow)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow string) error {

@@ -114,12 +114,14 @@ func newFixture(t testing.TB, change func(*backend.Options)) *fixture {
 	if f.store, err = backend.OpenSQLite(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.store.Close() })
+	own := f.store
+	t.Cleanup(func() { _ = own.Close() })
 	o := backend.Options{Store: f.store, Key: f.key, Subject: "mailto:ops@example.com", Token: token, AllowPrivate: true, ClientRate: -1,
 		Log: slog.New(slog.NewTextHandler(f.log, nil))}
 	if change != nil {
 		change(&o)
 	}
+	f.store = o.Store
 	if f.server, err = backend.New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +369,7 @@ func (f *fixture) push(body string) string {
 	f.t.Helper()
 	r := f.want(202, "POST", "/push", body)
 	id, _ := r.json(f.t)["id"].(string)
-	if r.Header.Get("Location") != "/push/"+id {
+	if r.Header.Get("Location") != "push/"+id {
 		f.t.Fatalf("Location is %q: %s", r.Header.Get("Location"), r.text)
 	}
 	return id

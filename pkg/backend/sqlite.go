@@ -426,14 +426,6 @@ func tagsText(tags []string) string {
 }
 
 func (s *sqliteStore) Put(ctx context.Context, r Record) (Record, bool, error) {
-	// Most are known and unchanged: pages subscribe again with every visit.
-	if old, err := s.Find(ctx, r.Endpoint); err == nil {
-		if now, changed := merged(old, r); !changed {
-			return now, false, nil
-		}
-	} else if !errors.Is(err, ErrNotFound) {
-		return Record{}, false, err
-	}
 	var created bool
 	err := s.update(ctx, func(t tx) (err error) {
 		r, created, err = t.put(r)
@@ -711,12 +703,22 @@ func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed i
 		if err != nil {
 			return err
 		}
+		rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
+		pending, err := one(rows, err, number) // rarely, and asked once for all
+		if err != nil {
+			return err
+		}
 		removed = 0
 		counts := make(Counts)
 		for _, o := range b.Outcomes {
 			again, gone, err := t.outcome(job, o)
 			if err != nil {
 				return err
+			}
+			if pending > 0 && !again {
+				if err := t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, o.Record.Seq); err != nil {
+					return err
+				}
 			}
 			if gone {
 				removed++
@@ -768,7 +770,7 @@ func (t tx) outcome(job int64, o Outcome) (again, gone bool, err error) {
 			}
 		}
 	}
-	return false, gone, t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, r.Seq)
+	return false, gone, nil
 }
 
 func (s *sqliteStore) Again(ctx context.Context, id string, after int64, limit int) ([]Record, error) {
@@ -811,9 +813,17 @@ func (s *sqliteStore) Failures(ctx context.Context, id string, class webpush.Cla
 }
 
 func (s *sqliteStore) Prune(ctx context.Context, before time.Time) error {
-	return s.update(ctx, func(t tx) error {
-		return t.exec("DELETE FROM job WHERE finished > 0 AND finished < ? AND state NOT IN ('queued', 'running')", millis(before))
-	})
+	const old = "finished > 0 AND finished < ? AND state NOT IN ('queued', 'running')"
+	// A job may have a million failures, and others want to write too.
+	for n := int64(1); n > 0; {
+		if err := s.update(ctx, func(t tx) (err error) {
+			n, err = t.affected("DELETE FROM job_failure WHERE (job, seq) IN (SELECT job, seq FROM job_failure WHERE job IN (SELECT seq FROM job WHERE "+old+") LIMIT 1000)", millis(before))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, func(t tx) error { return t.exec("DELETE FROM job WHERE "+old, millis(before)) })
 }
 
 func (s *sqliteStore) Close() error {

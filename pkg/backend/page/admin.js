@@ -84,7 +84,7 @@ async function load() {
     : `${count(list.total, 'subscription')} with ${count(services.length, 'push service')}`;
   show($('services'), list.total > 0);
   $('services').tBodies[0].replaceChildren(...services.map(([service, n]) => {
-    const share = h('span', {className: 'share', role: 'img', ariaLabel: percent(n / list.total)});
+    const share = h('span', {className: 'share', role: 'img', 'aria-label': percent(n / list.total)});
     share.style.width = `${100 * n / services[0][1]}%`;
     return h('tr', {}, h('th', {scope: 'row'}, names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
   }));

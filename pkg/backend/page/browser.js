@@ -13,9 +13,13 @@ let saved = false;   // the command has it: it is gone, and nothing more is aske
 
 /** Remembers for the service worker, and for the next visit, what belongs to the subscription. */
 async function remember(about) {
-  const cache = await caches.open('webpush');
-  if (!subscription) return cache.delete(stateURL);
-  await cache.put(stateURL, new Response(JSON.stringify({subscription: subscription.toJSON(), publicKey: config.publicKey, ...about})));
+  try {
+    const cache = await caches.open('webpush');
+    if (subscription) await cache.put(stateURL, new Response(JSON.stringify({subscription: subscription.toJSON(), publicKey: config.publicKey, ...about})));
+    else await cache.delete(stateURL);
+  } catch {
+    // No storage here: then the browser must say by itself which subscription it has replaced.
+  }
 }
 
 async function remembered() {
@@ -50,7 +54,7 @@ function render() {
   show($('subscribed'), Boolean(on));
   show($('test'), Boolean(on) && !config.file);
   show($('about'), !config.file);
-  show($('ask'), Notification?.permission === 'default');
+  show($('ask'), globalThis.Notification?.permission === 'default');
   $('subscribe').textContent = other ? 'Subscribe again' : subscription && config.file ? 'Save the subscription' : 'Subscribe';
   show($('unsubscribe'), !config.file);
   if (on) {
@@ -72,7 +76,7 @@ function render() {
 /** Gives the subscription to the server; the server takes the same one again. */
 async function store() {
   const about = {user: $('user').value.trim(), tags: $('tags').value.split(',').map(t => t.trim()).filter(Boolean)};
-  const body = subscription.toJSON();
+  const body = {...subscription.toJSON()};
   if (about.user) body.user = about.user;
   if (about.tags.length) body.tags = about.tags;
   await request('subscription', {method: 'POST', body});

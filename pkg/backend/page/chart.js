@@ -2,7 +2,7 @@
 
 import {number, svg} from './dom.js';
 
-const width = 720, height = 150, left = 48, right = 8, top = 10, bottom = 24;
+const height = 150, left = 48, right = 8, top = 10, bottom = 24;
 
 /** A round number at or above n for the top of a scale. */
 function ceiling(n) {
@@ -18,6 +18,9 @@ const seconds = s => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(
  * is hidden from screen readers.
  */
 export function draw(into, points) {
+  drawn.set(into, points);
+  sizes.observe(into);
+  const width = Math.max(into.clientWidth, 240);
   const rates = [];
   for (let i = 1; i < points.length; i++) {
     const span = points[i].at - points[i - 1].at;
@@ -45,6 +48,15 @@ export function draw(into, points) {
   }
   into.replaceChildren(picture);
 }
+
+// A picture is drawn for its width, so that its text stays readable.
+const drawn = new WeakMap();
+const sizes = new ResizeObserver(entries => {
+  for (const {target} of entries) {
+    const picture = target.firstElementChild;
+    if (target.clientWidth && picture && picture.viewBox.baseVal.width !== Math.max(target.clientWidth, 240)) draw(target, drawn.get(target));
+  }
+});
 
 /** Keeps at most n points: every second one of the older ones goes. */
 export function thin(points, n) {

@@ -47,6 +47,8 @@ function payload() {
   return '';
 }
 
+const tooLong = size => (size > maxPayload ? `${number(size - maxPayload)} bytes too many: push services take no larger message.` : '');
+
 const bytesOf = text => new TextEncoder().encode(text).length;
 
 /** Shows size, preview and what belongs to the choices. */
@@ -61,7 +63,7 @@ function render() {
   gauge.dataset.state = left < 0 ? 'over' : left < 500 ? 'near' : 'fits';
   gauge.firstElementChild.style.width = `${Math.min(100, 100 * size / maxPayload)}%`;
   $('budget-text').textContent = `${number(size)} of ${number(maxPayload)} bytes`;
-  $('budget-problem').textContent = left < 0 ? `${number(-left)} bytes too many: push services take no larger message.` : '';
+  $('budget-problem').textContent = tooLong(size);
 
   const n = notification();
   $('p-title').textContent = n.title ?? '';
@@ -123,11 +125,10 @@ function invalid() {
     }
     check($('n-data'), reason);
   }
-  if (kind() === 'text' && $('payload').value === '') {
-    $('budget-problem').textContent = 'Write something, or choose “Nothing”.';
-    wrong.push($('payload'));
+  if (kind() !== 'none') {
+    const empty = kind() === 'text' && $('payload').value === '';
+    check($(kind() === 'text' ? 'payload' : 'n-body'), empty ? 'Write something, or choose “Nothing”.' : tooLong(bytesOf(payload())));
   }
-  if (kind() !== 'none' && bytesOf(payload()) > maxPayload) wrong.push(kind() === 'text' ? $('payload') : $('n-body'));
   check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Whose? Write the ${to()}.`);
   check($('topic'), /^[A-Za-z0-9_-]{0,32}$/.test($('topic').value.trim()) ? '' : 'Only A–Z a–z 0–9 - and _, at most 32 of them.');
   for (const field of wrong) {

@@ -99,10 +99,11 @@ export const number = n => whole.format(n);
 /** A number with its noun: "1 subscription", "2 subscriptions". */
 export const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
 
-const stamp = new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short'});
+const stamp = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit'});
+const thisYear = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'});
 
 /** A time for people, as a time element. */
 export function time(text) {
   const t = new Date(text);
-  return Number.isNaN(t.getTime()) ? h('span', {}, '–') : h('time', {dateTime: t.toISOString()}, stamp.format(t));
+  return Number.isNaN(t.getTime()) ? h('span', {}, '–') : h('time', {dateTime: t.toISOString()}, (t.getFullYear() === new Date().getFullYear() ? thisYear : stamp).format(t));
 }

@@ -84,7 +84,7 @@ function render(job) {
   if (watched.points.length > 1) draw($('job-chart'), watched.points);
 
   $('job-counts').replaceChildren(...classes.filter(([name]) => counts[name] || name === 'delivered').map(([name, title, meaning]) => {
-    const row = h('tr', {}, h('th', {scope: 'row'}, h('span', {className: 'swatch', ariaHidden: 'true'}), title),
+    const row = h('tr', {}, h('th', {scope: 'row'}, h('span', {className: 'swatch', 'aria-hidden': 'true'}), title),
       h('td', {className: 'number'}, number(counts[name] ?? 0)), h('td', {}, meaning));
     row.dataset.class = name;
     return row;
@@ -159,13 +159,13 @@ async function list() {
   const {jobs} = await admin.asAdmin('push');
   show($('jobs'), jobs.length > 0);
   $('jobs-rows').replaceChildren(...jobs.map(job => {
-    const look = h('button', {type: 'button', className: 'small', ariaLabel: `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString('en-GB')}`}, 'Show');
+    const look = h('button', {type: 'button', className: 'small', 'aria-label': `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString('en-GB')}`}, 'Show');
     look.addEventListener('click', () => open(job));
     const [kind, label] = states[job.state] ?? ['wait', job.state];
     const badge = h('span', {className: 'badge'}, label);
     badge.dataset.state = kind;
-    return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, audience(job.to)), h('td', {}, badge),
-      h('td', {className: 'number'}, number(job.counts.delivered ?? 0)), h('td', {className: 'number'}, number(job.total)), h('td', {}, look));
+    return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, badge),
+      h('td', {}, `${number(job.counts.delivered ?? 0)} of ${number(job.total)}`), h('td', {}, audience(job.to)), h('td', {}, look));
   }));
   return jobs;
 }

@@ -466,10 +466,14 @@ func testPrune(t *testing.T, s backend.Store) {
 	if err := s.SetState(t.Context(), "done", backend.Done, ""); err != nil {
 		t.Fatal(err)
 	}
+	put(t, s, record("a"))
+	commit(t, s, "done", backend.Batch{Outcomes: []backend.Outcome{{Record: find(t, s, record("a").Endpoint), Class: webpush.ClassRejected}}})
 	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	findJob(t, s, "done")
+	if findJob(t, s, "done"); len(must[[]backend.Failure](t)(s.Failures(t.Context(), "done", "", 0, 10))) != 1 {
+		t.Error("its failure is forgotten already")
+	}
 	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

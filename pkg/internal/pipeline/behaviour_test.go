@@ -1140,6 +1140,37 @@ func TestConnectionEnds(t *testing.T) {
 	})
 }
 
+// TestUselessConnections: a server that closes every connection at once is not
+// asked as often as it can.
+func TestUselessConnections(t *testing.T) {
+	for name, end := range map[string]func(p *peer){
+		"closed": func(p *peer) {},
+		"GOAWAY": func(p *peer) { p.WriteGoAway(0, http2.ErrCodeNo, nil); p.rest() },
+		"nothing": func(p *peer) {
+			p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+			time.Sleep(time.Millisecond)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var conns atomic.Int32
+			script(t, nil, func(p *peer) {
+				if conns.Add(1) > 1000 {
+					time.Sleep(time.Hour)
+				}
+				end(p)
+			}, func(t *testing.T, tr *Transport) {
+				ctx := within(t, time.Minute)
+				for ctx.Err() == nil {
+					postAll(ctx, tr, 10, 10)
+				}
+				if n := conns.Load(); n < 2 || n > 100 {
+					t.Errorf("%d connections in a minute", n)
+				}
+			})
+		})
+	}
+}
+
 func TestDialErrors(t *testing.T) {
 	dialing := func(dial func(ctx context.Context) (net.Conn, error)) *http.Transport {
 		return &http.Transport{TLSHandshakeTimeout: 20 * time.Second,

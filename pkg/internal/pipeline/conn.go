@@ -66,7 +66,7 @@ const (
 type conn struct {
 	o      *origin
 	socket *socket
-	tls    *tls.Conn
+	tls    net.Conn // on the socket
 	state  *tls.ConnectionState
 
 	// Guarded by o.mu.
@@ -88,6 +88,7 @@ type conn struct {
 	drain     bool          // takes no new streams
 	broken    error         // of writing; the reader looks for what the server said
 	goAway    *http2.GoAwayError
+	answered  bool      // a request
 	err       error     // why it ended
 	polite    bool      // it ends with a GOAWAY
 	credit    int64     // what the server may still send
@@ -226,6 +227,10 @@ func (c *conn) end(err error) {
 	}
 	c.err, c.drain = err, true
 	c.o.leave(c)
+	if !c.answered && (err != errRetired || c.goAway != nil) {
+		c.o.useless++
+		c.o.holdDials(c.o.useless)
+	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}

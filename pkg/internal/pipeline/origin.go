@@ -28,9 +28,11 @@ type origin struct {
 	dialing    int
 	stopDials  context.CancelFunc
 	dialCtx    context.Context
-	limit      int // of streams, as a connection learnt it last; 0 tells nothing
-	failures   int // of dials, in a row
-	holdDials  time.Time
+	limit      int       // of streams, as a connection learnt it last; 0 tells nothing
+	failures   int       // of dials, in a row
+	useless    int       // connections in a row that ended without an answer
+	hold       time.Time // no dial before, after such
+	held       bool      // a timer runs
 	http1      time.Time // until then it counts as one without HTTP/2
 	gone       bool      // out of the transport's map
 }
@@ -100,7 +102,7 @@ func (o *origin) dispatch() {
 			toServe = 0
 		}
 		switch {
-		case c.window <= 0 || c.writer == writing:
+		case c.window <= 0 && len(o.head.body) > 0, c.writer == writing:
 			continue
 		case c.writer == waiting:
 			c.signal()
@@ -114,8 +116,11 @@ func (o *origin) dispatch() {
 		each = maxStreams
 	}
 	for toServe -= o.dialing * each; toServe > 0 && len(o.conns)+o.dialing < o.t.maxConns; toServe -= each {
-		if o.failures > 0 && (len(o.conns) > 0 || o.dialing > 0) && time.Now().Before(o.holdDials) {
-			return
+		// When nothing else is left, a dial is what tells why: it is not held.
+		if o.useless > 0 || o.failures > 0 && (len(o.conns) > 0 || o.dialing > 0) {
+			if o.waits() {
+				return
+			}
 		}
 		if o.stopDials == nil {
 			// The values of the first who needs it, but not its end: others may wait.
@@ -147,7 +152,7 @@ func (o *origin) connect(ctx context.Context) {
 		o.fail(err)
 	default:
 		o.failures++
-		o.holdDials = time.Now().Add(min(time.Second<<(o.failures-1), 30*time.Second))
+		o.holdDials(o.failures)
 		if len(o.conns) == 0 && o.dialing == 0 {
 			o.fail(err)
 		}
@@ -155,6 +160,28 @@ func (o *origin) connect(ctx context.Context) {
 	o.dispatch()
 	o.mu.Unlock()
 	o.t.forget(o)
+}
+
+// holdDials puts the next dial off after n that were of no use.
+func (o *origin) holdDials(n int) {
+	o.hold = time.Now().Add(100 * time.Millisecond << min(n-1, 6))
+}
+
+// waits reports whether dials are put off, and sees to it that the origin is
+// looked after when they are not any more.
+func (o *origin) waits() bool {
+	wait := time.Until(o.hold)
+	if wait > 0 && !o.held {
+		o.held = true
+		time.AfterFunc(wait, func() {
+			o.mu.Lock()
+			o.held = false
+			o.dispatch()
+			o.mu.Unlock()
+			o.t.forget(o)
+		})
+	}
+	return wait > 0
 }
 
 // handshakeTimeout is the error after [http.Transport.TLSHandshakeTimeout].
@@ -179,22 +206,23 @@ func (o *origin) dial(ctx context.Context) (*conn, error) {
 	if cfg.ServerName == "" {
 		cfg.ServerName = host
 	}
-	c.tls = tls.Client(c.socket, cfg)
+	conn := tls.Client(c.socket, cfg)
+	c.tls = conn
 	if d := o.t.handshakeTimeout; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, d, handshakeTimeout{})
 		defer cancel()
 	}
-	if err := c.tls.HandshakeContext(ctx); err != nil {
+	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return nil, err
 	}
-	state := c.tls.ConnectionState()
+	state := conn.ConnectionState()
 	if state.NegotiatedProtocol != "h2" {
-		c.tls.Close()
+		conn.Close()
 		return nil, errHTTP1
 	}
 	c.state = &state

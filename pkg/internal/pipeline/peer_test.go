@@ -98,6 +98,7 @@ func script(t *testing.T, base *http.Transport, serve func(p *peer), client func
 		client(t, tr)
 		tr.CloseIdleConnections()
 		peers.Wait()
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		tr.mu.Lock()
 		defer tr.mu.Unlock()

@@ -253,7 +253,7 @@ func (t *Transport) forget(o *origin) {
 	defer t.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 && o.http1.IsZero() && !o.gone {
+	if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 && o.http1.IsZero() && !o.gone && !o.waits() {
 		o.gone = true
 		delete(t.origins, o.host)
 	}

@@ -316,6 +316,7 @@ func (c *conn) onBlock() error {
 		return nil
 	}
 	if st.status == 0 {
+		c.answered, c.o.useless = true, 0
 		st.status, st.declared = c.status, c.declared
 		st.header = append(st.header[:0], c.fields...)
 	}

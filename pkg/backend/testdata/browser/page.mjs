@@ -156,7 +156,10 @@ await step('an iPhone is told of the home screen', async () => {
   const phone = await browser({
     userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1',
     viewport: {width: 390, height: 844},
-  }, context => context.addInitScript(() => delete globalThis.PushManager));
+  }, context => context.addInitScript(() => {
+    delete globalThis.PushManager;
+    delete globalThis.Notification;
+  }));
   await phone.page.goto(config.url);
   await state(phone.page, 'Not possible here');
   assert.match(await textOf(phone.page, '#problem'), /home screen first[\s\S]*Tap Share/);
@@ -207,13 +210,15 @@ await step('the service worker shows every kind of message, and tells the page',
 
 // Chromium cannot subscribe without its maker's servers: Firefox does in
 // another test. What the page does with a subscription is seen with this one.
+const withSubscription = context => context.addInitScript(sink => {
+  const json = {endpoint: `${sink}/own`, expirationTime: null, keys: {p256dh: 'BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM', auth: 'tBHItJI5svbpez7KI4CCXg'}};
+  let mine = null;
+  PushManager.prototype.subscribe = async () => (mine = {endpoint: json.endpoint, options: {}, toJSON: () => json, unsubscribe: async () => (mine = null, true)});
+  PushManager.prototype.getSubscription = async () => mine;
+}, config.sink);
+
 await step('a subscription is shown, copied and downloaded, and a test message is sent', async () => {
-  const own = await browser({permissions: ['notifications', 'clipboard-read', 'clipboard-write']}, context => context.addInitScript(sink => {
-    const json = {endpoint: `${sink}/own`, expirationTime: null, keys: {p256dh: 'BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM', auth: 'tBHItJI5svbpez7KI4CCXg'}};
-    let mine = null;
-    PushManager.prototype.subscribe = async () => (mine = {endpoint: json.endpoint, options: {}, toJSON: () => json, unsubscribe: async () => (mine = null, true)});
-    PushManager.prototype.getSubscription = async () => mine;
-  }, config.sink));
+  const own = await browser({permissions: ['notifications', 'clipboard-read', 'clipboard-write']}, withSubscription);
   const {page} = own;
   await page.goto(config.url);
   await state(page, 'Not subscribed');
@@ -248,6 +253,24 @@ await step('a subscription is shown, copied and downloaded, and a test message i
   assert.match(await textOf(page, '#problem'), /204 bytes/);
   await state(page, 'Not subscribed');
   expected = ['status of 400'];
+  await own.context.close();
+});
+
+await step('webpush subscribe has this part of the page alone', async () => {
+  const own = await browser({permissions: ['notifications']}, withSubscription);
+  await own.page.goto(config.command);
+  await state(own.page, 'Not subscribed');
+  await accessible(own.page, 'command');
+  await shot(own.page, 'command-light');
+  await own.page.click('#subscribe');
+  await state(own.page, 'Saved');
+  assert.match(await textOf(own.page, '#explain'), /is in own\.json, and the command has ended/);
+  assert.match(await textOf(own.page, '#subscribed'), /as JSON/);
+  await own.page.click('#subscription summary');
+  assert.match(await textOf(own.page, '#command'), /^webpush send -f own\.json /);
+  await own.page.emulateMedia({colorScheme: 'dark'});
+  await accessible(own.page, 'command, saved');
+  await shot(own.page, 'command-saved-dark');
   await own.context.close();
 });
 
