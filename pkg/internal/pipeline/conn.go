@@ -46,6 +46,17 @@ type ConnError struct{ Err error }
 func (e *ConnError) Error() string { return "the HTTP/2 connection broke: " + e.Err.Error() }
 func (e *ConnError) Unwrap() error { return e.Err }
 
+// goAwayError is a GOAWAY of the server, without its text, which may repeat
+// secrets.
+type goAwayError struct {
+	last uint32 // stream that was looked at
+	code http2.ErrCode
+}
+
+func (e *goAwayError) Error() string {
+	return fmt.Sprintf("the server sent GOAWAY (%v, last stream %d)", e.code, e.last)
+}
+
 var (
 	errSilent   = errors.New("the server does not answer a ping")
 	errFlood    = http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
@@ -87,7 +98,7 @@ type conn struct {
 	tables    []uint32      // sizes of the server's table, to be used from now on
 	drain     bool          // takes no new streams
 	broken    error         // of writing; the reader looks for what the server said
-	goAway    *http2.GoAwayError
+	goAway    *goAwayError
 	answered  bool      // a request
 	err       error     // why it ended
 	polite    bool      // it ends with a GOAWAY

@@ -80,7 +80,7 @@ func New(base *http.Transport) *Transport {
 	}
 	custom := base.DialContext != nil || base.TLSClientConfig != nil
 	switch {
-	case base.DialTLSContext != nil, base.DialTLS != nil, base.Dial != nil: //nolint:staticcheck // they are old, and they count
+	case base.DialTLSContext != nil:
 		t.off = true
 	case base.Protocols != nil:
 		t.off = !base.Protocols.HTTP2()
@@ -89,7 +89,8 @@ func New(base *http.Transport) *Transport {
 	default:
 		t.off = custom && !base.ForceAttemptHTTP2
 	}
-	if base.DisableKeepAlives {
+	//lint:ignore SA1019 they are old, and they count
+	if base.DisableKeepAlives || base.DialTLS != nil || base.Dial != nil {
 		t.off = true
 	}
 	if t.dial == nil {
@@ -276,7 +277,11 @@ func (t *Transport) sweep() {
 func (t *Transport) prepare(req *http.Request) *stream {
 	u := req.URL
 	if t.off || u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
-		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close || req.Cancel != nil { //nolint:staticcheck // old, and counts
+		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close {
+		return nil
+	}
+	//lint:ignore SA1019 it is old, and it counts
+	if req.Cancel != nil {
 		return nil
 	}
 	switch {

@@ -65,7 +65,7 @@ func (c *conn) read() {
 		err = c.broken
 	}
 	if c.goAway != nil && !isFault(err) {
-		err = *c.goAway
+		err = c.goAway
 	}
 	c.end(err)
 	c.o.mu.Unlock()
@@ -446,11 +446,11 @@ func (c *conn) onWindow(f *http2.WindowUpdateFrame) error {
 
 // onGoAway ends the streams that the server will not look at; the others go on.
 func (c *conn) onGoAway(f *http2.GoAwayFrame) {
-	c.goAway = &http2.GoAwayError{LastStreamID: f.LastStreamID, ErrCode: f.ErrCode} // without its text, which may repeat secrets
+	c.goAway = &goAwayError{f.LastStreamID, f.ErrCode}
 	c.drain = true
 	for id, st := range c.streams {
 		if id > f.LastStreamID {
-			st.err, st.retry = &ConnError{*c.goAway}, st.status == 0
+			st.err, st.retry = &ConnError{c.goAway}, st.status == 0
 			c.forgetStream(st)
 			st.signal()
 		}
