@@ -278,9 +278,17 @@ func (b *bulk) summary(stopped string, complete bool) {
 	if t.dryRun {
 		verb = "a dry run of"
 	}
-	s.note("%s %s in %s, %.0f/s: %s", verb, records(total), roughly(took), rate, countsOf(t.n, t.dryRun))
+	if total == 0 {
+		s.note("nothing to send")
+	} else {
+		s.note("%s %s in %s, %.0f/s: %s", verb, records(total), roughly(took), rate, countsOf(t.n, t.dryRun))
+	}
 	if n := t.already.Load(); n > 0 {
-		s.note("%s more were finished before, says %s", records(n), b.o.bulk.resume)
+		more := "more "
+		if total == 0 {
+			more = ""
+		}
+		s.note("%s %swere finished before, says %s", records(n), more, b.o.bulk.resume)
 	}
 	if len(t.services) > 1 {
 		for _, service := range append(webpush.Services(), webpush.Other) {
@@ -342,9 +350,6 @@ func countsOf(n map[webpush.Class]int64, dryRun bool) string {
 		if n[c] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[c], word))
 		}
-	}
-	if parts == nil {
-		return "nothing to send"
 	}
 	return strings.Join(parts, ", ")
 }

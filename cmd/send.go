@@ -79,9 +79,9 @@ func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
 	c := &cobra.Command{
 		Use:   "send",
-		Short: "Encrypt, sign and deliver a message",
-		Long: `send delivers one message to one subscription and says what the push service
-answered and what that means. It needs nothing but the subscription: the key is
+		Short: "Encrypt, sign and deliver a message, to one or many",
+		Long: `send delivers a message to one subscription or many and says what the push
+service answered and what that means. It needs nothing but the subscription: the key is
 private_key.pem if that is there, and the claims come from --claims, else from
 --subject or the settings, else from claims.json in the current folder.
 
@@ -89,8 +89,28 @@ Without -p, --payload-file or a notification's fields it sends a push without
 payload. Faults that may pass are tried again; redirects are never followed.
 
 The exit code tells what to do: 0 accepted, 4 the subscription is gone and can
-be deleted, 5 rejected, 6 try again later.`,
+be deleted, 5 rejected, 6 try again later.
+
+Of many subscriptions each has a result of its own, and a bad one stops no
+other. -f takes NDJSON, JSON arrays, values over several lines, folders of
+*.json and pipes, recognised by their content and read as a stream. A record is
+a subscription alone, or
+  {"id": …, "subscription": {…}, "payload": …, "ttl": …, "urgency": …,
+   "topic": …, "vapidKey": …}
+whose id is echoed and whose other members count before the options. Results
+are objects of JSON, one a line. Their class is delivered, gone (delete it),
+rejected, temporary (worth another run), invalid or skipped; endpointHash is the
+first 16 bytes of the SHA-256 of the endpoint, in hex.
+
+With --resume a run that was killed goes on when the same command is repeated:
+what is delivered, gone, rejected or invalid is not sent again, and only what
+was in flight can arrive twice. --results and --gone are then added to, and
+--retry-later is that of the last run. Ctrl-C lets what is in flight finish; a
+second one stops at once. The exit code is 0 when all were delivered, 3 when
+some were not, 6 when nothing could be delivered for now.`,
 		Example: `  webpush send -f subscription.json -p "hi"
+  webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
+  webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
   webpush send -f subscription.json --title Hello --body "You have mail" --url https://example.com/mail --ttl 1h --urgency high
   webpush send -f subscription.json -p "hi" --check
   webpush send -f subscription.json -p "hi" --dry-run
