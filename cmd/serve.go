@@ -71,11 +71,14 @@ which a proxy that knows its users says who it is.
 
 Endpoints come from strangers: they must be https and at a public address.
 --allow-private allows all for tries with webpush push-service. It runs until it is
-interrupted, and then finishes what is in flight.`,
+interrupted, and then finishes what is in flight. To send from a terminal:
+
+    curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
+      -H "Content-Type: application/json" \
+      -d '{"notification": {"title": "Hello"}}' http://localhost:8080/push`,
 		Example: `  webpush serve --subject mailto:ops@example.com
   webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
-  webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem
-  curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" -H "Content-Type: application/json" -d '{"notification": {"title": "Hello"}}' http://localhost:8080/push`,
+  webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {

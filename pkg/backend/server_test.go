@@ -84,6 +84,7 @@ type fixture struct {
 	http   *httptest.Server
 	log    *lockedBuffer
 	api    map[string]any
+	mu     sync.Mutex // a sink may ask, too
 	schema *jsonschema.Compiler
 }
 
@@ -293,6 +294,8 @@ func (f *fixture) check(method, path, body string, r *reply) {
 
 func (f *fixture) validate(at string, text []byte) {
 	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	schema, err := f.schema.Compile(at)
 	if err != nil {
 		f.t.Fatalf("%s: %v", at, err)
