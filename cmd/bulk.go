@@ -218,6 +218,9 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		failed = err
 	}
 	if failed != nil {
+		if !o.bulk.quiet {
+			b.summary("", b.ended.Load())
+		}
 		return failed
 	}
 	return b.finish(ctx, run)

@@ -185,7 +185,7 @@ func openOutput(name string, add bool) (*output, error) {
 
 // newFileProblem words why a file could not be made.
 func newFileProblem(name string, err error) error {
-	if folder := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && shown(name) == name {
+	if folder := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && shown(name) == name && !exists(folder) {
 		return withHint(&reworded{fmt.Sprintf("%s: there is no folder %s", name, folder), err}, "mkdir -p "+shellWord(folder))
 	}
 	return fileProblem(name, err)
