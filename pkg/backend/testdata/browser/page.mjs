@@ -62,12 +62,17 @@ const textOf = (page, selector) => page.locator(selector).innerText();
 const focused = page => page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.tagName);
 
 async function shot(page, name) {
+  await settled(page);
   await page.screenshot({path: join(config.shots, `${name}.png`), fullPage: true});
 }
+
+/** Waits until no colour is on its way to another, as it is for a moment after a change of theme. */
+const settled = page => page.evaluate(() => Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => {}));
 
 /** Nothing that axe finds, and nothing wider than the window. */
 async function accessible(page, name) {
   await page.evaluate(axe + ';null');
+  await settled(page);
   const {violations} = await page.evaluate(() => globalThis.axe.run(document, {
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
   }));
