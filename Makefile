@@ -48,7 +48,7 @@ e2e: ## run the tests with real peers, Firefox, Chromium and two npm packages, w
 
 bench: build ## measure encryption, requests and bulk sending, as ratios to the limit in the same run, deliveries, and the start of a command
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./cmd
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./pkg
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./pkg/backend
 	$(GO) test -run '^$$' -bench Message -benchmem ./pkg/pushservice
 	@echo '1,000 connected user agents: 100,000 messages, none lost or repeated; then 20,000 with a push service that keeps them'

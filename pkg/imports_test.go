@@ -1,4 +1,5 @@
-// Package pkg holds no code: its test enforces which package may use which.
+// Package pkg holds no code: its tests enforce which package may use which, and
+// measure the built command.
 package pkg
 
 import (
@@ -19,6 +20,8 @@ func TestImports(t *testing.T) {
 		own    []string // the packages of pkg/ that it may depend on
 	}{
 		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
+		{"pkg/internal/limit", []string{"net", "github.com"}, nil},
+		{"pkg/internal/firefoxtest", nil, nil},
 		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64"}},
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
 		{"pkg/internal/pipeline", []string{"github.com"}, nil},

@@ -3,199 +3,35 @@
 package backend_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
+	"github.com/seed81da77dd/webpush/pkg/internal/firefoxtest"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// firefoxPreferences let Firefox use a push service on this machine over plain
-// HTTP, with the permission that a visitor gives, and keep it off the network.
-const firefoxPreferences = `
-user_pref("dom.push.serverURL", "%s/");
-user_pref("dom.push.connection.enabled", true);
-user_pref("dom.push.testing.allowInsecureServerURL", true);
-user_pref("dom.push.retryBaseInterval", 200);
-user_pref("dom.push.maxQuotaPerSubscription", 1000);
-user_pref("permissions.default.desktop-notification", 1);
-user_pref("alerts.useSystemBackend", false);
-user_pref("remote.prefs.recommended", false);
-user_pref("network.proxy.type", 1);
-user_pref("network.proxy.allow_bypass", false);
-user_pref("network.proxy.http", "127.0.0.1");
-user_pref("network.proxy.http_port", 9);
-user_pref("network.proxy.ssl", "127.0.0.1");
-user_pref("network.proxy.ssl_port", 9);
-user_pref("network.proxy.no_proxies_on", "127.0.0.1,localhost");
-user_pref("network.captive-portal-service.enabled", false);
-user_pref("network.connectivity-service.enabled", false);
-user_pref("services.settings.server", "data:,");
-user_pref("app.update.enabled", false);
-user_pref("datareporting.policy.dataSubmissionEnabled", false);
-user_pref("toolkit.telemetry.enabled", false);
-user_pref("browser.shell.checkDefaultBrowser", false);
-user_pref("browser.startup.page", 0);
-`
-
-// firefox is a browser that is driven by WebDriver BiDi.
+// firefox shows the page of pkg/backend in a real Firefox.
 type firefox struct {
-	t       *testing.T
-	ws      *websocket.Conn
-	id      int
-	context string
+	*firefoxtest.Browser
+	t *testing.T
 }
 
 // startFirefox starts one that uses the push service at url, or skips the test.
 func startFirefox(t *testing.T, push string) *firefox {
-	name := ""
-	for _, candidate := range []string{"firefox-esr", "firefox"} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			name = path
-			break
-		}
-	}
-	if name == "" {
-		t.Skip("SKIPPED the test with a real Firefox: neither firefox-esr nor firefox is installed")
-	}
-	profile := t.TempDir()
-	preferences := fmt.Sprintf(firefoxPreferences, strings.Replace(push, "http", "ws", 1))
-	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(preferences), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(name, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "about:blank")
-	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MOZ_CRASHREPORTER_DISABLE=1")
-	stderr, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { _ = c.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = c.Process.Kill()
-			<-done
-		}
-	})
-	address := make(chan string, 1)
-	go func() {
-		line := regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
-		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
-			if m := line.FindStringSubmatch(scanner.Text()); m != nil {
-				address <- m[1]
-			}
-		}
-	}()
-	f := &firefox{t: t}
-	select {
-	case url := <-address:
-		if f.ws, _, err = websocket.Dial(t.Context(), url+"/session", nil); err != nil {
-			t.Fatal(err)
-		}
-		f.ws.SetReadLimit(16 << 20)
-	case <-time.After(60 * time.Second):
-		t.Fatal("Firefox has not started within a minute")
-	}
-	t.Cleanup(func() { _ = f.ws.CloseNow() })
-	f.call("session.new", `{"capabilities":{}}`, nil)
-	var tree struct{ Contexts []struct{ Context string } }
-	f.call("browsingContext.getTree", `{}`, &tree)
-	f.context = tree.Contexts[0].Context
-	return f
-}
-
-// call makes a command of WebDriver BiDi and reads its result.
-func (f *firefox) call(method, params string, result any) {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 90*time.Second)
-	defer cancel()
-	f.id++
-	if err := f.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"id":%d,"method":%q,"params":%s}`, f.id, method, params)); err != nil {
-		f.t.Fatal(err)
-	}
-	for {
-		_, b, err := f.ws.Read(ctx)
-		if err != nil {
-			f.t.Fatalf("%s: %v", method, err)
-		}
-		var answer struct {
-			ID     int
-			Type   string
-			Result json.RawMessage
-		}
-		if err := json.Unmarshal(b, &answer); err != nil {
-			f.t.Fatal(err)
-		}
-		if answer.ID != f.id {
-			continue // an event
-		}
-		if answer.Type != "success" {
-			f.t.Fatalf("%s: %s", method, b)
-		}
-		if result != nil {
-			if err := json.Unmarshal(answer.Result, result); err != nil {
-				f.t.Fatal(err)
-			}
-		}
-		return
-	}
-}
-
-// value is a value of the page.
-type value struct {
-	Value    any
-	SharedID string
-}
-
-// evaluate runs the body of an async function in the page and returns what it
-// resolves to.
-func (f *firefox) evaluate(script string) value {
-	f.t.Helper()
-	expression, _ := json.Marshal("(async () => {" + script + "})()")
-	var v struct {
-		Type             string
-		Result           value
-		ExceptionDetails struct{ Text string }
-	}
-	f.call("script.evaluate", fmt.Sprintf(`{"expression":%s,"awaitPromise":true,"target":{"context":%q}}`, expression, f.context), &v)
-	if v.Type != "success" {
-		f.t.Fatalf("the page: %s\n%s", v.ExceptionDetails.Text, script)
-	}
-	return v.Result
-}
-
-func (f *firefox) text(script string) string {
-	f.t.Helper()
-	s, _ := f.evaluate(script).Value.(string)
-	return s
-}
-
-func (f *firefox) open(url string) {
-	f.t.Helper()
-	f.call("browsingContext.navigate", fmt.Sprintf(`{"context":%q,"url":%q,"wait":"complete"}`, f.context, url), nil)
+	t.Helper()
+	return &firefox{firefoxtest.Start(t, push), t}
 }
 
 // until waits for an expression of the page to be true.
 func (f *firefox) until(expression string) {
 	f.t.Helper()
-	got := f.text(`
+	got := f.Run(`
 		for (let i = 0; i < 800; i++) {
 			if (` + expression + `) return 'yes';
 			await new Promise(resolve => setTimeout(resolve, 50));
@@ -212,25 +48,13 @@ func (f *firefox) state(want string) {
 	f.until(fmt.Sprintf(`document.getElementById('state').textContent === %q`, want))
 }
 
-// click clicks with the mouse on the element with an id.
-func (f *firefox) click(id string) {
-	f.t.Helper()
-	e := f.evaluate(fmt.Sprintf(`const e = document.getElementById(%q); e.scrollIntoView({block: 'center', behavior: 'instant'}); return e;`, id))
-	if e.SharedID == "" {
-		f.t.Fatalf("there is no element %s", id)
-	}
-	f.call("input.performActions", fmt.Sprintf(`{"context":%q,"actions":[{"type":"pointer","id":"mouse","actions":[
-		{"type":"pointerMove","x":0,"y":0,"origin":{"type":"element","element":{"sharedId":%q}}},
-		{"type":"pointerDown","button":0},{"type":"pointerUp","button":0}]}]}`, f.context, e.SharedID), nil)
-}
-
 // arrived waits until the page shows one more message than before, and returns
 // what it shows of the newest.
 func (f *firefox) arrived(n int) (name, body, kind, payload string) {
 	f.t.Helper()
 	f.until(fmt.Sprintf(`document.querySelectorAll('#arrived > li').length >= %d`, n))
 	var shown struct{ Name, Body, Kind, Payload string }
-	text := f.text(`
+	text := f.Run(`
 		const item = document.querySelector('#arrived > li');
 		return JSON.stringify({
 			name: item.querySelector('.name').textContent + (item.querySelector('.error')?.textContent ?? ''),
@@ -253,13 +77,13 @@ func TestFirefoxCircle(t *testing.T) {
 	server := p.serve("127.0.0.1:0")
 	f := startFirefox(t, push.URL)
 
-	f.open(server.URL)
+	f.Open(server.URL)
 	f.state("Not subscribed")
-	f.click("subscribe")
+	f.Click("subscribe")
 	f.state("Subscribed")
 
 	// What the page shows is what the server has, and what webpush send takes.
-	sub, err := webpush.ParseSubscription([]byte(f.text(`return document.getElementById('json').textContent;`)))
+	sub, err := webpush.ParseSubscription([]byte(f.Run(`return document.getElementById('json').textContent;`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +101,7 @@ func TestFirefoxCircle(t *testing.T) {
 			t.Errorf("the page shows %q, %q, %q, %q; want %q, %q, %q, %q", n, b, k, text, name, body, kind, payload)
 		}
 	}
-	f.click("test-send")
+	f.Click("test-send")
 	expect("Hello", "A message from this server", "notification", `"title":"Hello"`)
 	f.until(`document.getElementById('test-status').textContent.includes('taken')`)
 
@@ -297,7 +121,7 @@ func TestFirefoxCircle(t *testing.T) {
 	}
 
 	// Unsubscribe in the page: the server forgets it at once.
-	f.click("unsubscribe")
+	f.Click("unsubscribe")
 	f.state("Not subscribed")
 	if n := len(server.subscriptions()); n != 0 {
 		t.Errorf("after unsubscribing the server has %d subscriptions", n)
@@ -305,8 +129,8 @@ func TestFirefoxCircle(t *testing.T) {
 
 	// Another subscription, with a user and tags, that ends without a word to
 	// the server: the next push finds it gone, and removes it.
-	f.evaluate(`document.getElementById('user').value = 'ann'; document.getElementById('tags').value = 'news, sport';`)
-	f.click("subscribe")
+	f.Run(`document.getElementById('user').value = 'ann'; document.getElementById('tags').value = 'news, sport';`)
+	f.Click("subscribe")
 	f.state("Subscribed")
 	if got := server.push(`{"payload":"for ann","to":{"user":"ann"}}`); !maps.Equal(got, one) {
 		t.Errorf("to the user: %v", got)
@@ -315,7 +139,7 @@ func TestFirefoxCircle(t *testing.T) {
 	if got := server.push(`{"payload":"for nobody","to":{"tag":"weather"}}`); len(got) != 0 {
 		t.Errorf("to a tag of nobody: %v", got)
 	}
-	f.evaluate(`
+	f.Run(`
 		const registration = await navigator.serviceWorker.ready;
 		await (await registration.pushManager.getSubscription()).unsubscribe();`)
 	if n := len(server.subscriptions()); n != 1 {
@@ -333,21 +157,21 @@ func TestFirefoxCircle(t *testing.T) {
 	}
 
 	// The server has another key: the page says so, and subscribes again.
-	f.open(server.URL)
+	f.Open(server.URL)
 	arrived = 0
 	f.state("Not subscribed")
-	f.click("subscribe")
+	f.Click("subscribe")
 	f.state("Subscribed")
 	if err := server.stop(); err != nil {
 		t.Fatalf("%v\n%s", err, server.log)
 	}
 	p.run("gen", "--force")
 	server = p.serve(server.address())
-	f.open(server.URL)
+	f.Open(server.URL)
 	f.state("Key changed")
-	f.click("subscribe")
+	f.Click("subscribe")
 	f.state("Subscribed")
-	f.click("test-send")
+	f.Click("test-send")
 	expect("Hello", "A message from this server", "notification", "")
 	if n := len(server.subscriptions()); n != 1 {
 		t.Errorf("with a new key the server has %d subscriptions, want the new one alone", n)
@@ -359,11 +183,11 @@ func TestFirefoxCircle(t *testing.T) {
 	if err := push.stop(); err != nil {
 		t.Fatalf("%v\n%s", err, push.log)
 	}
-	push = p.start("push-service", "--listen", push.address())
+	p.start("push-service", "--listen", push.address())
 	deadline := time.Now().Add(60 * time.Second)
 	for list := server.subscriptions(); len(list) != 1 || list[0] == before; list = server.subscriptions() {
 		if time.Now().After(deadline) {
-			t.Fatalf("the subscription was not changed; the page:\n%s", f.text(`return document.querySelector('main').innerText;`))
+			t.Fatalf("the subscription was not changed; the page:\n%s", f.Run(`return document.querySelector('main').innerText;`))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -386,12 +210,12 @@ func TestFirefoxSubscribe(t *testing.T) {
 	f := startFirefox(t, push.URL)
 
 	command := p.start("subscribe", "-o", "sub.json", "--listen", "localhost:0", "--timeout", "3m")
-	f.open(command.URL)
+	f.Open(command.URL)
 	f.state("Not subscribed")
-	if got := f.text(`return [...document.querySelectorAll('section, #about, #nav')].filter(e => e.checkVisibility()).map(e => e.id).join();`); got != "browser" {
+	if got := f.Run(`return [...document.querySelectorAll('section, #about, #nav')].filter(e => e.checkVisibility()).map(e => e.id).join();`); got != "browser" {
 		t.Errorf("the page shows %s, want the section browser alone", got)
 	}
-	f.click("subscribe")
+	f.Click("subscribe")
 	f.state("Saved")
 	if err := command.wait(); err != nil {
 		t.Fatalf("%v\n%s", err, command.log)
@@ -406,9 +230,9 @@ func TestFirefoxSubscribe(t *testing.T) {
 
 	// Again, at the same address: the browser gives the subscription it has.
 	command = p.start("subscribe", "-o", "again.json", "--listen", command.address(), "--timeout", "3m")
-	f.open(command.URL)
+	f.Open(command.URL)
 	f.state("Subscribed, not saved")
-	f.click("subscribe")
+	f.Click("subscribe")
 	f.state("Saved")
 	if err := command.wait(); err != nil {
 		t.Fatalf("%v\n%s", err, command.log)

@@ -3,58 +3,22 @@
 package pushservice_test
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/firefoxtest"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
-
-// firefoxPreferences let Firefox use a push service on this machine over plain
-// HTTP without asking anybody, and keep it off the network.
-const firefoxPreferences = `
-user_pref("dom.push.serverURL", "%s/");
-user_pref("dom.push.enabled", true);
-user_pref("dom.push.connection.enabled", true);
-user_pref("dom.push.testing.allowInsecureServerURL", true);
-user_pref("dom.push.testing.ignorePermission", true);
-user_pref("dom.push.retryBaseInterval", 200);
-user_pref("dom.push.maxQuotaPerSubscription", 1000);
-user_pref("remote.prefs.recommended", false);
-user_pref("network.proxy.type", 1);
-user_pref("network.proxy.allow_bypass", false);
-user_pref("network.proxy.http", "127.0.0.1");
-user_pref("network.proxy.http_port", 9);
-user_pref("network.proxy.ssl", "127.0.0.1");
-user_pref("network.proxy.ssl_port", 9);
-user_pref("network.proxy.no_proxies_on", "127.0.0.1,localhost");
-user_pref("network.captive-portal-service.enabled", false);
-user_pref("network.connectivity-service.enabled", false);
-user_pref("services.settings.server", "data:,");
-user_pref("app.update.enabled", false);
-user_pref("datareporting.policy.dataSubmissionEnabled", false);
-user_pref("toolkit.telemetry.enabled", false);
-user_pref("browser.shell.checkDefaultBrowser", false);
-user_pref("browser.startup.page", 0);
-`
 
 const firefoxPage = `<!doctype html><title>push</title>`
 
@@ -76,137 +40,11 @@ type pushed struct {
 	data []byte
 }
 
-// firefox is a browser that is driven by WebDriver BiDi.
-type firefox struct {
-	t       *testing.T
-	ws      *websocket.Conn
-	id      int
-	context string
-}
-
-// startFirefox starts one that uses the push service at url, or skips the test.
-func startFirefox(t *testing.T, push string) *firefox {
-	name := ""
-	for _, candidate := range []string{"firefox-esr", "firefox"} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			name = path
-			break
-		}
-	}
-	if name == "" {
-		t.Skip("SKIPPED the test with a real Firefox: neither firefox-esr nor firefox is installed")
-	}
-	profile := t.TempDir()
-	if err := os.WriteFile(filepath.Join(profile, "user.js"), fmt.Appendf(nil, firefoxPreferences, strings.Replace(push, "http", "ws", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(name, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0", "--remote-allow-system-access", "about:blank")
-	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MOZ_CRASHREPORTER_DISABLE=1")
-	stderr, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { _ = c.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = c.Process.Kill()
-			<-done
-		}
-	})
-	address := make(chan string, 1)
-	go func() {
-		line := regexp.MustCompile(`WebDriver BiDi listening on (ws://\S+)`)
-		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
-			if m := line.FindStringSubmatch(scanner.Text()); m != nil {
-				address <- m[1]
-			}
-		}
-	}()
-	f := &firefox{t: t}
-	select {
-	case url := <-address:
-		if f.ws, _, err = websocket.Dial(t.Context(), url+"/session", nil); err != nil {
-			t.Fatal(err)
-		}
-		f.ws.SetReadLimit(16 << 20)
-	case <-time.After(60 * time.Second):
-		t.Fatal("Firefox has not started within a minute")
-	}
-	t.Cleanup(func() { _ = f.ws.CloseNow() })
-	f.call("session.new", `{"capabilities":{}}`, nil)
-	var tree struct{ Contexts []struct{ Context string } }
-	f.call("browsingContext.getTree", `{}`, &tree)
-	f.context = tree.Contexts[0].Context
-	return f
-}
-
-// call makes a command of WebDriver BiDi and reads its result.
-func (f *firefox) call(method, params string, result any) {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 60*time.Second)
-	defer cancel()
-	f.id++
-	if err := f.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"id":%d,"method":%q,"params":%s}`, f.id, method, params)); err != nil {
-		f.t.Fatal(err)
-	}
-	for {
-		_, b, err := f.ws.Read(ctx)
-		if err != nil {
-			f.t.Fatalf("%s: %v", method, err)
-		}
-		var answer struct {
-			ID      int
-			Type    string
-			Result  json.RawMessage
-			Message string
-		}
-		if err := json.Unmarshal(b, &answer); err != nil {
-			f.t.Fatal(err)
-		}
-		if answer.ID != f.id {
-			continue // an event
-		}
-		if answer.Type != "success" {
-			f.t.Fatalf("%s: %s", method, b)
-		}
-		if result != nil {
-			if err := json.Unmarshal(answer.Result, result); err != nil {
-				f.t.Fatal(err)
-			}
-		}
-		return
-	}
-}
-
-// evaluate runs a function of the page and returns the string it resolves to.
-func (f *firefox) evaluate(script string) string {
-	f.t.Helper()
-	expression, _ := json.Marshal("(async () => {" + script + "})()")
-	var v struct {
-		Type             string
-		Result           struct{ Value any }
-		ExceptionDetails struct{ Text string }
-	}
-	f.call("script.evaluate", fmt.Sprintf(`{"expression":%s,"awaitPromise":true,"target":{"context":%q}}`, expression, f.context), &v)
-	if v.Type != "success" {
-		f.t.Fatalf("the page: %s", v.ExceptionDetails.Text)
-	}
-	s, _ := v.Result.Value.(string)
-	return s
-}
-
-// subscribe makes a subscription. One that is asked for before Firefox has said
+// subscribeIn makes a subscription. One that is asked for before Firefox has said
 // hello to the push service never settles, so it is asked for again.
-func (f *firefox) subscribe(key string) *webpush.Subscription {
-	f.t.Helper()
-	text := f.evaluate(`
+func subscribeIn(t *testing.T, f *firefoxtest.Browser, key string) *webpush.Subscription {
+	t.Helper()
+	text := f.Run(`
 		const registration = await navigator.serviceWorker.register('/worker.js');
 		await navigator.serviceWorker.ready;
 		for (let i = 0; i < 20; i++) {
@@ -219,22 +57,15 @@ func (f *firefox) subscribe(key string) *webpush.Subscription {
 		throw new Error('subscribe() does not settle');`)
 	sub, err := webpush.ParseSubscription([]byte(text))
 	if err != nil {
-		f.t.Fatalf("%v: %s", err, text)
+		t.Fatalf("%v: %s", err, text)
 	}
 	return sub
 }
 
-// trust makes the browser trust an authority for servers, as its settings do:
-// with a script that has the browser's own rights.
-func (f *firefox) trust(ca []byte) {
-	f.t.Helper()
+// trust makes the browser trust an authority for servers, as its settings do.
+func trust(f *firefoxtest.Browser, ca []byte) {
 	block, _ := pem.Decode(ca)
-	var tree struct{ Contexts []struct{ Context string } }
-	f.call("browsingContext.getTree", `{"moz:scope":"chrome"}`, &tree)
-	page := f.context
-	f.context = tree.Contexts[0].Context
-	defer func() { f.context = page }()
-	f.evaluate(`
+	f.RunPrivileged(`
 		const db = Components.classes['@mozilla.org/security/x509certdb;1'].getService(Components.interfaces.nsIX509CertDB);
 		db.addCertFromBase64('` + base64.StdEncoding.EncodeToString(block.Bytes) + `', 'C,,');`)
 }
@@ -280,11 +111,6 @@ func (s *site) expect(t *testing.T, want pushed) {
 	}
 }
 
-func (f *firefox) navigate(url string) {
-	f.t.Helper()
-	f.call("browsingContext.navigate", fmt.Sprintf(`{"context":%q,"url":%q,"wait":"complete"}`, f.context, url), nil)
-}
-
 // TestFirefoxRestart kills a push service that keeps its data, and starts it
 // again: the subscription of a real Firefox stays good. Once over plain HTTP,
 // once over TLS with an authority that Firefox was made to trust.
@@ -307,12 +133,12 @@ func TestFirefoxRestart(t *testing.T) {
 			service := startChild(t, o)
 			_, o.Addr, _ = strings.Cut(service.url, "://")
 			s := startSite(t)
-			f := startFirefox(t, service.url)
+			f := firefoxtest.Start(t, service.url)
 			if ca != nil {
-				f.trust(ca)
+				trust(f, ca)
 			}
-			f.navigate(s.url)
-			sub := f.subscribe(client.Key.PublicKey().String())
+			f.Open(s.url)
+			sub := subscribeIn(t, f, client.Key.PublicKey().String())
 			send := func(text string) {
 				t.Helper()
 				if _, err := client.Send(t.Context(), sub, webpush.Message{Payload: []byte(text)}); err != nil {
@@ -328,7 +154,7 @@ func TestFirefoxRestart(t *testing.T) {
 				send(text)
 				s.expect(t, pushed{data: []byte(text)})
 			}
-			endpoint := f.evaluate(`
+			endpoint := f.Run(`
 				const registration = await navigator.serviceWorker.ready;
 				return (await registration.pushManager.getSubscription()).endpoint;`)
 			if endpoint != sub.Endpoint() {
@@ -350,11 +176,11 @@ func TestFirefoxRestart(t *testing.T) {
 func TestFirefox(t *testing.T) {
 	service := startService(t, "127.0.0.1:0")
 	s := startSite(t)
-	f := startFirefox(t, service.URL)
-	f.navigate(s.url)
+	f := firefoxtest.Start(t, service.URL)
+	f.Open(s.url)
 
 	key := generateKey(t)
-	sub := f.subscribe(key.PublicKey().String())
+	sub := subscribeIn(t, f, key.PublicKey().String())
 	client := &webpush.Client{Key: key, Subject: "mailto:ops@example.com"}
 	send := func(m webpush.Message) {
 		t.Helper()
@@ -393,7 +219,7 @@ func TestFirefox(t *testing.T) {
 	expect(pushed{data: []byte("meanwhile")})
 
 	// Unsubscribing ends it for senders.
-	f.evaluate(`
+	f.Run(`
 		const registration = await navigator.serviceWorker.ready;
 		const subscription = await registration.pushManager.getSubscription();
 		return String(await subscription.unsubscribe());`)
@@ -414,13 +240,13 @@ func TestFirefox(t *testing.T) {
 
 	// A push service that comes back without its data gives Firefox a new id,
 	// and takes new subscriptions.
-	sub = f.subscribe(key.PublicKey().String())
+	sub = subscribeIn(t, f, key.PublicKey().String())
 	address := strings.TrimPrefix(service.URL, "http://")
 	if err := service.Close(); err != nil {
 		t.Error(err)
 	}
 	service = startService(t, address)
-	for i := 0; f.evaluate(`
+	for i := 0; f.Run(`
 		const registration = await navigator.serviceWorker.ready;
 		return String(await registration.pushManager.getSubscription());`) != "null"; i++ {
 		if i == 100 {
@@ -428,7 +254,7 @@ func TestFirefox(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	sub = f.subscribe(key.PublicKey().String())
+	sub = subscribeIn(t, f, key.PublicKey().String())
 	send(webpush.Message{Payload: []byte("after the restart")})
 	expect(pushed{data: []byte("after the restart")})
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package webpush
 
 import (
@@ -11,12 +13,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/limit"
 )
 
 // TestSink is no test: it is the push service of the benchmarks, in a process
@@ -105,7 +107,7 @@ func recordJobs(records []byte, msg Message) iter.Seq2[Job, error] {
 
 // BenchmarkSendAll sends to a service in another process over TLS and HTTP/2.
 // It reports the processor time of this process for each message, also as a
-// multiple of the limit (see benchPair) that is measured in the same run.
+// multiple of the limit that is measured before and after each run.
 func BenchmarkSendAll(b *testing.B) {
 	for _, sender := range []string{"pipelined", "standard"} {
 		b.Run(sender, func(b *testing.B) {
@@ -116,34 +118,25 @@ func BenchmarkSendAll(b *testing.B) {
 				b.Fatal(err)
 			}
 			records := benchRecords(b, url, n)
-			limit, _ := benchPair(b, 100)
 			ttl := time.Hour
 			c := &Client{Key: testKey(b), Subject: "mailto:ops@example.com", HTTP: hc}
-			var limitTime, sendTime, wall time.Duration
+			var limits, sendTime, wall time.Duration
 			sent := 0
-			measureLimit := func() {
-				runtime.GC()
-				start := cpuTime()
-				for range 2000 {
-					limit()
-				}
-				limitTime += (cpuTime() - start) / 2
-			}
 			for b.Loop() {
-				measureLimit()
-				start, began := cpuTime(), time.Now()
+				limits += limit.Each(b, 100)
+				start, began := limit.CPU(), time.Now()
 				for r := range c.SendAll(b.Context(), recordJobs(records, Message{Payload: make([]byte, 100), TTL: &ttl}), BulkOptions{StandardHTTP: sender == "standard"}) {
 					if r.Err != nil {
 						b.Fatal(r.Err)
 					}
 					sent++
 				}
-				sendTime += cpuTime() - start
+				sendTime += limit.CPU() - start
 				wall += time.Since(began)
-				measureLimit()
+				limits += limit.Each(b, 100)
 			}
 			perMessage := float64(sendTime) / float64(sent)
-			perLimit := float64(limitTime) / float64(2000*(sent/n))
+			perLimit := float64(limits) / float64(2*sent/n)
 			b.ReportMetric(perMessage/1e3, "µs-cpu/message")
 			b.ReportMetric(perLimit/1e3, "µs-limit")
 			b.ReportMetric(perMessage/perLimit, "x-limit")

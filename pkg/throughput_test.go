@@ -1,11 +1,9 @@
 //go:build unix
 
-package cmd
+package pkg
 
 import (
 	"bufio"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/tls"
@@ -19,12 +17,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/limit"
 )
 
 // bench is a push service in this process, for the command in another.
@@ -122,57 +121,6 @@ func (e *bench) send(b *testing.B, n int, args ...string) (cpu, wall time.Durati
 	return c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall, c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
 }
 
-// limit measures what no sender can do without, in processor time for each
-// message of 100 bytes: parse the point, make a key pair, agree on a secret,
-// set a cipher up and seal.
-func limit(b *testing.B) time.Duration {
-	b.Helper()
-	peer, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	point := peer.PublicKey().Bytes()
-	record, key, nonce := make([]byte, 101, 117), make([]byte, 16), make([]byte, 12)
-	const n = 5000
-	start := processTime()
-	for range n {
-		public, err := ecdh.P256().NewPublicKey(point)
-		if err != nil {
-			b.Fatal(err)
-		}
-		private, err := ecdh.P256().GenerateKey(rand.Reader)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := private.ECDH(public); err != nil {
-			b.Fatal(err)
-		}
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			b.Fatal(err)
-		}
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			b.Fatal(err)
-		}
-		aead.Seal(record[:0], nonce, record, nil)
-	}
-	return (processTime() - start) / n
-}
-
-func processTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func median[T ~int64 | ~float64](values []T) T {
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
 // BenchmarkSendMany runs webpush send with 100,000 subscriptions, with the
 // pipelined sender and with net/http. It reports the processor time of the
 // command for each message, from start to exit, also as a multiple of the limit
@@ -186,19 +134,19 @@ func BenchmarkSendMany(b *testing.B) {
 			var ratios, each, rate, limits []float64
 			var most int64
 			for b.Loop() {
-				before := limit(b)
+				before := limit.Each(b, 100)
 				cpu, wall, rss := e.send(b, n, "-f", records, "--http", sender)
-				limit := (before + limit(b)) / 2
-				limits = append(limits, float64(limit))
+				least := (before + limit.Each(b, 100)) / 2
+				limits = append(limits, float64(least))
 				each = append(each, float64(cpu)/n)
-				ratios = append(ratios, float64(cpu)/n/float64(limit))
+				ratios = append(ratios, float64(cpu)/n/float64(least))
 				rate = append(rate, n/wall.Seconds())
 				most = max(most, rss)
 			}
-			b.ReportMetric(median(each)/1e3, "µs-cpu/message")
-			b.ReportMetric(median(limits)/1e3, "µs-limit")
-			b.ReportMetric(median(ratios), "x-limit")
-			b.ReportMetric(median(rate), "messages/s")
+			b.ReportMetric(limit.Median(each)/1e3, "µs-cpu/message")
+			b.ReportMetric(limit.Median(limits)/1e3, "µs-limit")
+			b.ReportMetric(limit.Median(ratios), "x-limit")
+			b.ReportMetric(limit.Median(rate), "messages/s")
 			b.ReportMetric(float64(most)/1024, "MiB-resident")
 			b.ReportMetric(0, "ns/op")
 		})
@@ -217,7 +165,7 @@ func BenchmarkSendJournal(b *testing.B) {
 		_, with, _ := e.send(b, n, "-f", records, "--resume", filepath.Join(e.dir, fmt.Sprint("journal", i)))
 		cost = append(cost, 100*(1-without.Seconds()/with.Seconds()))
 	}
-	b.ReportMetric(median(cost), "%-of-throughput")
+	b.ReportMetric(limit.Median(cost), "%-of-throughput")
 	b.ReportMetric(0, "ns/op")
 }
 
