@@ -47,13 +47,7 @@ func (f *servicesFlag) Set(v string) error {
 }
 
 // serviceNames are the words for push services on the command line.
-func serviceNames() []string {
-	var names []string
-	for _, s := range webpush.Services() {
-		names = append(names, string(s))
-	}
-	return names
-}
+func serviceNames() []string { return words(webpush.Services()) }
 
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions

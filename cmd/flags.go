@@ -126,3 +126,12 @@ func exclusive(c *cobra.Command, a, b string) error {
 	}
 	return nil
 }
+
+// words are the names of a list's values, as they are written in flags.
+func words[T ~string](values []T) []string {
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = string(v)
+	}
+	return names
+}

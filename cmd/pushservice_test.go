@@ -34,17 +34,15 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// startPushService runs the command until stop is called, which returns its
-// exit code, and returns its first line of output.
-func startPushService(t *testing.T, args ...string) (first string, talk *buffer, stop func() int) {
+// startService runs a command that prints one line and goes on. It returns that
+// line, and the exit code when the command ends.
+func startService(t *testing.T, ctx context.Context, args ...string) (first string, talk *buffer, ended <-chan int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
 	out, w := io.Pipe()
 	talk = new(buffer)
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, &streams{in: strings.NewReader(""), out: w, err: talk}, append([]string{"push-service", "--listen", "127.0.0.1:0"}, args...))
+		code <- run(ctx, &streams{in: strings.NewReader(""), out: w, err: talk}, args)
 		w.Close()
 	}()
 	lines := bufio.NewScanner(out)
@@ -52,10 +50,20 @@ func startPushService(t *testing.T, args ...string) (first string, talk *buffer,
 		t.Fatalf("nothing was printed: %s", talk)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return lines.Text(), talk, func() int {
+	return lines.Text(), talk, code
+}
+
+// startPushService runs the command until stop is called, which returns its
+// exit code, and returns its first line of output.
+func startPushService(t *testing.T, args ...string) (first string, talk *buffer, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	first, talk, ended := startService(t, ctx, append([]string{"push-service", "--listen", "127.0.0.1:0"}, args...)...)
+	return first, talk, func() int {
 		cancel()
 		select {
-		case c := <-code:
+		case c := <-ended:
 			return c
 		case <-time.After(10 * time.Second):
 			t.Fatal("the command does not stop")

@@ -67,13 +67,7 @@ type sendOptions struct {
 const defaultBodyFile = "encrypted.data"
 
 // urgencyWords are what --urgency takes.
-func urgencyWords() []string {
-	var words []string
-	for _, u := range webpush.Urgencies() {
-		words = append(words, string(u))
-	}
-	return words
-}
+func urgencyWords() []string { return words(webpush.Urgencies()) }
 
 func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"io/fs"
@@ -15,25 +14,6 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// startSubscribe runs the command and returns its first line of output, and
-// its exit code when it ends.
-func startSubscribe(t *testing.T, ctx context.Context, args ...string) (first string, talk *buffer, ended <-chan int) {
-	t.Helper()
-	out, w := io.Pipe()
-	talk = new(buffer)
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, &streams{in: strings.NewReader(""), out: w, err: talk}, append([]string{"subscribe", "--listen", "localhost:0"}, args...))
-		w.Close()
-	}()
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() {
-		t.Fatalf("nothing was printed: %s", talk)
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return lines.Text(), talk, code
-}
-
 // TestSubscribe does what the page does.
 func TestSubscribe(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -41,7 +21,7 @@ func TestSubscribe(t *testing.T) {
 		t.Fatalf("gen: exit %d", code)
 	}
 	const good = `{"endpoint":"https://push.example/a?b=<c>&d","expirationTime":null,"keys":{"p256dh":"BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM","auth":"tBHItJI5svbpez7KI4CCXg"}}`
-	url, talk, ended := startSubscribe(t, t.Context(), "-o", "sub.json")
+	url, talk, ended := startService(t, t.Context(), "subscribe", "--listen", "localhost:0", "-o", "sub.json")
 	post := func(body string) (int, string) {
 		t.Helper()
 		answer, err := http.Post(url+"subscription", "application/json", strings.NewReader(body))
@@ -102,7 +82,7 @@ func TestSubscribeInterrupted(t *testing.T) {
 		t.Fatalf("gen: exit %d", code)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, talk, ended := startSubscribe(t, ctx)
+	_, talk, ended := startService(t, ctx, "subscribe", "--listen", "localhost:0")
 	cancel()
 	select {
 	case code := <-ended:
@@ -134,7 +114,7 @@ func TestSubscribeOpen(t *testing.T) {
 	}
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	ctx, cancel := context.WithCancel(t.Context())
-	url, talk, ended := startSubscribe(t, ctx, "--open")
+	url, talk, ended := startService(t, ctx, "subscribe", "--listen", "localhost:0", "--open")
 	for deadline := time.Now().Add(10 * time.Second); !exists("opened"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nothing was opened: %s", talk)

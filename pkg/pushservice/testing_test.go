@@ -123,11 +123,11 @@ func TestWebPushTesting(t *testing.T) {
 // TestFaultShares has faults that concern some requests only.
 func TestFaultShares(t *testing.T) {
 	for _, c := range []struct{ fault, want string }{
-		{`{"status":503,"always":true}`, "XXXXXXXXXXXX"},
-		{`{"status":503,"always":true,"after":3}`, "---XXXXXXXXX"},
-		{`{"status":503,"always":true,"share":0.25}`, "---X---X---X"},
-		{`{"status":503,"always":true,"share":0.1}`, "---------X--"},
-		{`{"status":503,"count":2,"share":0.5,"after":1}`, "--X-X-------"},
+		{`{"status":503,"always":true}`, "!!!!!!!!!!!!"},
+		{`{"status":503,"always":true,"after":3}`, "...!!!!!!!!!"},
+		{`{"status":503,"always":true,"share":0.25}`, "...!...!...!"},
+		{`{"status":503,"always":true,"share":0.1}`, ".........!.."},
+		{`{"status":503,"count":2,"share":0.5,"after":1}`, "..!.!......."},
 	} {
 		s := pushservice.New(pushservice.Options{})
 		sub := subscribe(t, s, vapid.PublicKey{})
@@ -135,9 +135,9 @@ func TestFaultShares(t *testing.T) {
 		got := ""
 		for range len(c.want) {
 			if do(s, request(sub.Path, nil)).Code == 201 {
-				got += "-"
+				got += "."
 			} else {
-				got += "X"
+				got += "!"
 			}
 		}
 		if got != c.want {
