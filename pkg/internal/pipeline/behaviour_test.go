@@ -379,6 +379,34 @@ func TestGoAway(t *testing.T) {
 			wg.Wait()
 		})
 	})
+	t.Run("after a few requests each", func(t *testing.T) {
+		// What was sent back goes first, so nobody uses up all attempts.
+		script(t, nil, func(p *peer) {
+			p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 128})
+			var last uint32
+			for range 10 {
+				r := p.request()
+				if r == nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+				p.created(r)
+				last = r.id
+			}
+			p.WriteGoAway(last, http2.ErrCodeNo, nil)
+			p.rest()
+		}, func(t *testing.T, tr *Transport) {
+			var wg sync.WaitGroup
+			for range 256 {
+				wg.Go(func() {
+					for range 10 {
+						wantAll(t, postAll(t.Context(), tr, 1, 100))
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
 	t.Run("closed without an answer", func(t *testing.T) {
 		var requests atomic.Int32
 		script(t, nil, func(p *peer) {

@@ -24,6 +24,7 @@ type origin struct {
 	mu         sync.Mutex // guards what follows, and the same in its connections and streams
 	head, tail *stream
 	queued     int
+	turns      int64   // given to streams
 	conns      []*conn // that take new streams, or may
 	dialing    int
 	stopDials  context.CancelFunc
@@ -37,16 +38,32 @@ type origin struct {
 	gone       bool      // out of the transport's map
 }
 
-// push puts a stream into the queue.
+// push puts a stream into the queue: at its end, or, when the server has sent
+// it back, before those that came later. Else these would use up what the next
+// connections are good for, until its attempts are used up as well.
 func (o *origin) push(st *stream) {
+	if st.turn == 0 {
+		o.turns++
+		st.turn = o.turns
+	}
 	st.o, st.queued = o, true
 	st.prev, st.next = o.tail, nil
-	if o.tail != nil {
-		o.tail.next = st
+	if st.shared {
+		st.prev, st.next = nil, o.head
+		for st.next != nil && st.next.turn < st.turn {
+			st.prev, st.next = st.next, st.next.next
+		}
+	}
+	if st.prev != nil {
+		st.prev.next = st
 	} else {
 		o.head = st
 	}
-	o.tail = st
+	if st.next != nil {
+		st.next.prev = st
+	} else {
+		o.tail = st
+	}
 	o.queued++
 }
 

@@ -41,6 +41,7 @@ type stream struct {
 	o          *origin
 	prev, next *stream // in the origin's queue
 	queued     bool
+	turn       int64 // in the queue, by its first coming
 	c          *conn // when it was taken from the queue
 	id         uint32
 	off        int   // bytes of the body that were taken for sending
@@ -90,7 +91,7 @@ func (t *Transport) release(st *stream) {
 
 // again makes a new stream of one that the server has not looked at.
 func (st *stream) again() *stream {
-	return &stream{host: st.host, ctx: st.ctx, fields: st.fields, size: st.size, body: st.body, declared: -1, wake: make(chan bool, 1),
+	return &stream{host: st.host, ctx: st.ctx, fields: st.fields, size: st.size, body: st.body, turn: st.turn, declared: -1, wake: make(chan bool, 1),
 		shared: true} // the old connection's writer may still read them
 }
 
