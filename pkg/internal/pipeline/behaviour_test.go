@@ -1241,6 +1241,56 @@ func TestDialErrors(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the dialer is slow to notice", func(t *testing.T) {
+		dials := 0
+		script(t, dialing(func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials > 3 {
+				return nil, io.ErrNoProgress
+			}
+			<-ctx.Done()
+			time.Sleep(time.Minute)
+			return nil, ctx.Err()
+		}), nil, func(t *testing.T, tr *Transport) {
+			for range 3 {
+				if a := post(within(t, time.Second), tr, 0, 10); a.err != context.DeadlineExceeded {
+					t.Error(a)
+				}
+			}
+			start := time.Now()
+			if a := post(t.Context(), tr, 0, 10); a.err != io.ErrNoProgress || time.Since(start) > 0 {
+				t.Errorf("%v after %v", a, time.Since(start))
+			}
+		})
+	})
+	for _, slow := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a connection nobody needs any more, slow to notice %v", slow), func(t *testing.T) {
+			script(t, nil, func(p *peer) {
+				p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 100})
+				p.serveAll()
+			}, func(t *testing.T, tr *Transport) {
+				dial, dials, ended := tr.dial, 0, false
+				tr.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if dials++; dials > 1 {
+						<-ctx.Done()
+						ended = true
+						if !slow {
+							return nil, ctx.Err()
+						}
+					}
+					return dial(ctx, network, address)
+				}
+				wantAll(t, postAll(t.Context(), tr, 150, 10))
+				tr.CloseIdleConnections()
+				time.Sleep(time.Second)
+				synctest.Wait()
+				tr.mu.Lock()
+				defer tr.mu.Unlock()
+				if dials != 2 || !ended || len(tr.origins) != 0 {
+					t.Errorf("%d dials, the last ended: %v, %d origins", dials, ended, len(tr.origins))
+				}
+			})
+		})
+	}
 	t.Run("handshake", func(t *testing.T) {
 		script(t, dialing(func(ctx context.Context) (net.Conn, error) {
 			ours, theirs := net.Pipe()

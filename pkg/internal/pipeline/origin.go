@@ -26,16 +26,16 @@ type origin struct {
 	queued     int
 	turns      int64   // given to streams
 	conns      []*conn // that take new streams, or may
-	dialing    int
+	dialing    int     // connections, those not counted that are not needed any more
 	stopDials  context.CancelFunc
-	dialCtx    context.Context
-	limit      int       // of streams, as a connection learnt it last; 0 tells nothing
-	failures   int       // of dials, in a row
-	useless    int       // connections in a row that ended without an answer
-	hold       time.Time // no dial before, after such
-	held       bool      // a timer runs
-	http1      time.Time // until then it counts as one without HTTP/2
-	gone       bool      // out of the transport's map
+	dialCtx    context.Context // of those that count
+	limit      int             // of streams, as a connection learnt it last; 0 tells nothing
+	failures   int             // of dials, in a row
+	useless    int             // connections in a row that ended without an answer
+	hold       time.Time       // no dial before, after such
+	held       bool            // a timer runs
+	http1      time.Time       // until then it counts as one without HTTP/2
+	gone       bool            // out of the transport's map
 }
 
 // push puts a stream into the queue: at its end, or, when the server has sent
@@ -82,9 +82,17 @@ func (o *origin) remove(st *stream) {
 	}
 	st.prev, st.next, st.queued = nil, nil, false
 	o.queued--
-	if o.queued == 0 && o.dialing > 0 && len(o.conns) == 0 && st.err != nil {
+	if o.queued == 0 && len(o.conns) == 0 && st.err != nil {
+		o.stopDialing()
+	}
+}
+
+// stopDialing ends the dials that are under way. They do not count any more: a
+// dialer may be slow to notice, and who comes next gets a dial of its own.
+func (o *origin) stopDialing() {
+	if o.dialing > 0 {
 		o.stopDials()
-		o.stopDials = nil
+		o.dialing, o.stopDials = 0, nil
 	}
 }
 
@@ -139,7 +147,7 @@ func (o *origin) dispatch() {
 				return
 			}
 		}
-		if o.stopDials == nil {
+		if o.dialing == 0 {
 			// The values of the first who needs it, but not its end: others may wait.
 			o.dialCtx, o.stopDials = context.WithCancel(context.WithoutCancel(o.head.ctx))
 		}
@@ -151,18 +159,22 @@ func (o *origin) dispatch() {
 // connect makes a connection, and tells all who wait when there is none.
 func (o *origin) connect(ctx context.Context) {
 	c, err := o.dial(ctx)
-	stopped := ctx.Err() != nil
 	o.mu.Lock()
-	o.dialing--
-	if o.dialing == 0 && o.stopDials != nil && o.dialCtx == ctx {
-		o.stopDials()
-		o.stopDials = nil
+	stopped := ctx.Err() != nil
+	if !stopped {
+		if o.dialing--; o.dialing == 0 {
+			o.stopDials() // which frees the context
+			o.stopDials = nil
+		}
 	}
 	switch {
 	case err == nil:
 		o.failures = 0
 		o.conns = append(o.conns, c)
 		c.start()
+		if stopped && o.queued == 0 { // too late, and not needed
+			c.retire()
+		}
 	case stopped: // those who wait now came later
 	case errors.Is(err, errHTTP1):
 		o.http1 = time.Now().Add(rememberHTTP1)

@@ -196,8 +196,8 @@ func (t *Transport) fallBack(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// CloseIdleConnections closes the connections on which no request waits, and
-// base's.
+// CloseIdleConnections closes the connections on which no request waits, those
+// that are being made and nobody waits for, and base's.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	all := make([]*origin, 0, len(t.origins))
@@ -211,6 +211,9 @@ func (t *Transport) CloseIdleConnections() {
 			if c.open == 0 {
 				c.retire()
 			}
+		}
+		if o.queued == 0 {
+			o.stopDialing()
 		}
 		o.mu.Unlock()
 		t.forget(o)
