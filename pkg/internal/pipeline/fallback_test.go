@@ -169,6 +169,30 @@ func TestOriginsAreBounded(t *testing.T) {
 	})
 }
 
+// TestIdleConnectionsAreBounded: and each host may have a server.
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	var conns, most atomic.Int32
+	script(t, nil, func(p *peer) {
+		most.Store(max(most.Load(), conns.Add(1)))
+		defer conns.Add(-1)
+		p.WriteSettings()
+		p.serveAll()
+	}, func(t *testing.T, tr *Transport) {
+		tr.maxOrigins = 4
+		tr.tls.InsecureSkipVerify = true
+		for i := range 20 {
+			resp, err := tr.RoundTrip(newRequest(t.Context(), fmt.Sprintf("https://%d.example", i), 1, make([]byte, 10)))
+			if err != nil || resp.StatusCode != 201 {
+				t.Error(resp, err)
+			}
+			synctest.Wait()
+		}
+		if n := most.Load(); n > 5 {
+			t.Errorf("%d connections at once", n)
+		}
+	})
+}
+
 func TestBodyOfAnotherLength(t *testing.T) {
 	tr := New(&http.Transport{})
 	for _, body := range []string{"", "123", "12345"} {

@@ -264,3 +264,12 @@ func (o *origin) leave(c *conn) {
 		o.conns = slices.Delete(o.conns, i, i+1)
 	}
 }
+
+// retireIdle ends the connections on which no request waits.
+func (o *origin) retireIdle() {
+	for _, c := range slices.Clone(o.conns) {
+		if c.open == 0 {
+			c.retire()
+		}
+	}
+}

@@ -35,9 +35,9 @@ const (
 	maxAttempts = 6
 	// rememberHTTP1 is for how long an origin counts as one without HTTP/2.
 	rememberHTTP1 = 5 * time.Minute
-	// maxOrigins is how many origins are kept before those that only remember
-	// that they lack HTTP/2 are dropped.
-	maxOrigins = 1024
+	// maxOrigins is how many origins are kept before those are dropped that have
+	// only idle connections, each with its buffers, or remember that they lack HTTP/2.
+	maxOrigins = 512
 )
 
 // Transport is an [http.RoundTripper]; [New] makes it. It is safe for
@@ -49,7 +49,7 @@ type Transport struct {
 	dial                                               func(ctx context.Context, network, address string) (net.Conn, error)
 	tls                                                *tls.Config
 	handshakeTimeout, idle, ping, pingTimeout, stalled time.Duration
-	maxConns                                           int
+	maxConns, maxOrigins                               int
 
 	streams sync.Pool // of *stream
 
@@ -76,6 +76,7 @@ func New(base *http.Transport) *Transport {
 		handshakeTimeout: base.TLSHandshakeTimeout,
 		idle:             base.IdleConnTimeout,
 		maxConns:         maxConns,
+		maxOrigins:       maxOrigins,
 		origins:          make(map[string]*origin),
 	}
 	custom := base.DialContext != nil || base.TLSClientConfig != nil
@@ -207,11 +208,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.mu.Unlock()
 	for _, o := range all {
 		o.mu.Lock()
-		for _, c := range slices.Clone(o.conns) {
-			if c.open == 0 {
-				c.retire()
-			}
-		}
+		o.retireIdle()
 		if o.queued == 0 {
 			o.stopDialing()
 		}
@@ -228,7 +225,7 @@ func (t *Transport) enqueue(st *stream) bool {
 		t.mu.Lock()
 		o := t.origins[st.host]
 		if o == nil {
-			if len(t.origins) >= maxOrigins {
+			if len(t.origins) >= t.maxOrigins {
 				t.sweep()
 			}
 			o = &origin{t: t, host: st.host}
@@ -263,10 +260,11 @@ func (t *Transport) forget(o *origin) {
 	}
 }
 
-// sweep drops the origins that only remember something. Holds t.mu.
+// sweep drops the origins that nobody uses. Holds t.mu.
 func (t *Transport) sweep() {
 	for host, o := range t.origins {
 		o.mu.Lock()
+		o.retireIdle()
 		if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 {
 			o.gone = true
 			delete(t.origins, host)
