@@ -235,6 +235,41 @@ func TestFlowControl(t *testing.T) {
 			p.serveAll()
 		}, func(t *testing.T, tr *Transport) { wantAll(t, postAll(t.Context(), tr, 10, 16000)) })
 	})
+	for away, most := range map[time.Duration]time.Duration{100 * time.Millisecond: 2 * time.Second, 10 * time.Millisecond: time.Second} {
+		t.Run(fmt.Sprintf("connection, a server %v away", away), func(t *testing.T) {
+			var conns atomic.Int32
+			script(t, nil, func(p *peer) {
+				conns.Add(1)
+				var mu sync.Mutex // of writing
+				p.WriteSettings()
+				for r := p.request(); r != nil; r = p.request() {
+					time.AfterFunc(away, func() {
+						mu.Lock()
+						defer mu.Unlock()
+						p.WriteWindowUpdate(0, uint32(len(r.body)))
+						p.WriteHeaders(http2.HeadersFrameParam{StreamID: r.id, BlockFragment: []byte{0x08, 3, '2', '0', '1'}, EndStream: true, EndHeaders: true})
+					})
+				}
+			}, func(t *testing.T, tr *Transport) {
+				start := time.Now()
+				var wg sync.WaitGroup
+				for range 256 {
+					wg.Go(func() {
+						for range 3 {
+							wantAll(t, postAll(t.Context(), tr, 1, 4000))
+						}
+					})
+				}
+				wg.Wait()
+				if took := time.Since(start); took > most {
+					t.Errorf("took %v", took)
+				}
+				if n := conns.Load(); away < dryFor && n > 1 || n > 20 {
+					t.Errorf("%d connections", n)
+				}
+			})
+		})
+	}
 	t.Run("long answer", func(t *testing.T) {
 		const size = 3 << 20
 		script(t, nil, func(p *peer) {

@@ -25,6 +25,10 @@ const (
 
 	// batchSize is how many bytes go into one write, about.
 	batchSize = 32 << 10
+	// dryFor is how long a connection may wait for its window to open before it
+	// counts as one that lets through what the window holds in a round trip, and
+	// no more. A server that is near, or busy for a moment, opens it sooner.
+	dryFor = 30 * time.Millisecond
 	// maxControl is how many bytes of answers to PING, SETTINGS and the like may
 	// wait for a server that does not read.
 	maxControl = 256 << 10
@@ -89,7 +93,9 @@ type conn struct {
 	limit     int  // of streams
 	settled   bool // the server's first SETTINGS were there
 	window    int64
-	first     int64 // the window of a new stream
+	dryAt     time.Time // when the window was used up
+	narrow    bool      // the last time, it took long to open
+	first     int64     // the window of a new stream
 	frameSize int
 	maxList   uint32    // what the server takes as a list of header fields
 	partial   []*stream // whose body is not all sent
@@ -494,7 +500,9 @@ func (c *conn) part(st *stream) int {
 func (c *conn) advance(st *stream, n int) {
 	st.off += n
 	st.window -= int64(n)
-	c.window -= int64(n)
+	if c.window -= int64(n); c.window == 0 && n > 0 {
+		c.dryAt = time.Now()
+	}
 }
 
 // encode writes the items' frames to out.

@@ -122,12 +122,16 @@ func (o *origin) dispatch() {
 		if room <= 0 {
 			continue
 		}
+		dry := c.window <= 0 && len(o.head.body) > 0
+		if dry && c.narrow { // another has a window of its own
+			continue
+		}
 		toServe -= room
 		if !c.settled {
 			toServe = 0
 		}
 		switch {
-		case c.window <= 0 && len(o.head.body) > 0, c.writer == writing:
+		case dry, c.writer == writing:
 			continue
 		case c.writer == waiting:
 			c.signal()

@@ -425,6 +425,9 @@ func (c *conn) onSettings(f *http2.SettingsFrame, first bool) error {
 
 func (c *conn) onWindow(f *http2.WindowUpdateFrame) error {
 	if f.StreamID == 0 {
+		if c.window <= 0 {
+			c.narrow = time.Since(c.dryAt) > dryFor
+		}
 		if c.window += int64(f.Increment); c.window > maxWindow {
 			return errFlow
 		}
