@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -325,6 +326,37 @@ func TestHeaderTableSize(t *testing.T) {
 	}, func(t *testing.T, tr *Transport) {
 		for range 12 {
 			wantAll(t, postAll(t.Context(), tr, 1, 10))
+		}
+	})
+}
+
+// TestManyTableSizes: of those that come while nothing can be sent, two are
+// kept.
+func TestManyTableSizes(t *testing.T) {
+	var tr *Transport
+	script(t, nil, func(p *peer) {
+		p.WriteSettings()
+		p.created(p.request())
+		time.Sleep(time.Second) // the next request lies in the pipe
+		sizes := make([]http2.Setting, 2000)
+		for i := range sizes {
+			sizes[i] = http2.Setting{ID: http2.SettingHeaderTableSize, Val: uint32(max(i, 100))}
+		}
+		for range 3 {
+			p.WriteSettings(sizes...)
+		}
+		synctest.Wait()
+		o := tr.origins["example.com"]
+		o.mu.Lock()
+		if c := o.conns[0]; c.writer != writing || !slices.Equal(c.tables, []uint32{0, 1999}) {
+			t.Errorf("%d table sizes are kept: %v", len(c.tables), c.tables[:min(len(c.tables), 3)])
+		}
+		o.mu.Unlock()
+		p.serveAll()
+	}, func(t *testing.T, client *Transport) {
+		tr = client
+		for range 5 {
+			wantAll(t, postAll(t.Context(), tr, 2, 10))
 		}
 	})
 }
@@ -1006,6 +1038,27 @@ func TestHugeHeader(t *testing.T) {
 			t.Error(a)
 		}
 		wantAll(t, postAll(t.Context(), tr, 3, 10))
+	})
+}
+
+// TestLongNames: a server that makes names up fills no memory with them.
+func TestLongNames(t *testing.T) {
+	script(t, nil, func(p *peer) {
+		p.WriteSettings()
+		for r, n := p.request(), 0; r != nil; r, n = p.request(), n+1 {
+			p.fields(r.id, true, ":status", "201", fmt.Sprintf("%0100d", n), "", fmt.Sprintf("a%d", n), "")
+		}
+	}, func(t *testing.T, tr *Transport) {
+		for range 300 {
+			wantAll(t, postAll(t.Context(), tr, 1, 10))
+		}
+		kept := 0
+		for name := range tr.origins["example.com"].conns[0].names {
+			kept += len(name)
+		}
+		if kept > 256*4 {
+			t.Errorf("%d bytes of names are kept", kept)
+		}
 	})
 }
 

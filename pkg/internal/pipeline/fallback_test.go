@@ -39,6 +39,7 @@ func TestUnusual(t *testing.T) {
 		"GET":                       {func(r *http.Request) { r.Method = "GET" }, false},
 		"no URL":                    {func(r *http.Request) { r.URL = nil }, false},
 		"no host":                   {func(r *http.Request) { r.URL.Host = "" }, false},
+		"empty port":                {func(r *http.Request) { r.URL.Host = "example.com:" }, false},
 		"host not ASCII":            {func(r *http.Request) { r.URL.Host, r.Host = "exämple.com", "exämple.com" }, false},
 		"no header":                 {func(r *http.Request) { r.Header = nil }, false},
 		"long body":                 {func(r *http.Request) { r.ContentLength = maxBody + 1 }, false},

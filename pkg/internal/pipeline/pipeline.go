@@ -413,7 +413,7 @@ var names = map[string]struct {
 // plainHost returns the host and port of a URL in the form that tells origins
 // apart, or "" when it is none that is simply ASCII.
 func plainHost(host string) string {
-	if host = plainAuthority(host); host == "" || host[0] == ':' {
+	if host = plainAuthority(host); host == "" || host[0] == ':' || host[len(host)-1] == ':' {
 		return ""
 	}
 	return strings.TrimSuffix(strings.ToLower(host), ":443")

@@ -246,7 +246,7 @@ func (c *conn) emit(f hpack.HeaderField) {
 			c.bad = errMalformed
 			return
 		}
-		if len(c.names) < 256 {
+		if len(c.names) < 256 && len(name) <= 64 {
 			c.names[f.Name] = name
 		}
 	}
@@ -404,7 +404,17 @@ func (c *conn) onSettings(f *http2.SettingsFrame, first bool) error {
 		case http2.SettingMaxHeaderListSize:
 			c.maxList = s.Val
 		case http2.SettingHeaderTableSize:
-			c.tables = append(c.tables, s.Val)
+			// The smallest and the last count (RFC 7541 section 4.2). A table that
+			// shrinks and grows at once is emptied: Go's decoder refuses the second
+			// change of one that is not empty.
+			switch n := len(c.tables); {
+			case n == 0:
+				c.tables = append(c.tables, s.Val)
+			case n == 1 && s.Val <= c.tables[0]:
+				c.tables[0] = s.Val
+			default:
+				c.tables = append(c.tables[:0], 0, s.Val)
+			}
 		case http2.SettingEnablePush:
 			if s.Val != 0 {
 				return errProtocol
