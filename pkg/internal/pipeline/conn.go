@@ -446,7 +446,6 @@ func (c *conn) work() bool {
 func (c *conn) take() (tables []uint32, frames []item) {
 	c.out.Write(c.control.Bytes())
 	c.control.Reset()
-	tables, c.tables = c.tables, nil
 	size := c.out.Len()
 	c.items = c.items[:0]
 
@@ -488,6 +487,11 @@ func (c *conn) take() (tables []uint32, frames []item) {
 			c.partial = append(c.partial, st)
 		}
 		size += n + 100
+		// The first header block tells of the changes since the last: before, more
+		// may come.
+		if c.tables != nil {
+			tables, c.tables = c.tables, nil
+		}
 	}
 	return tables, c.items
 }
