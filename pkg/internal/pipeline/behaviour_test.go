@@ -361,6 +361,27 @@ func TestManyTableSizes(t *testing.T) {
 	})
 }
 
+// TestTableSizesWhenIdle: between two header blocks the table shrinks and grows.
+func TestTableSizesWhenIdle(t *testing.T) {
+	script(t, nil, func(p *peer) {
+		p.WriteSettings()
+		for range 3 {
+			p.created(p.request())
+		}
+		for n, size := range []uint32{100, 4096} {
+			p.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: size})
+			p.until(func() bool { return p.acks == n+2 })
+		}
+		p.serveAll()
+	}, func(t *testing.T, tr *Transport) {
+		for range 3 {
+			wantAll(t, postAll(t.Context(), tr, 1, 10))
+		}
+		time.Sleep(time.Second)
+		wantAll(t, postAll(t.Context(), tr, 3, 10))
+	})
+}
+
 func TestLongRequestHeader(t *testing.T) {
 	script(t, nil, func(p *peer) {
 		p.WriteSettings(http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 100_000})
@@ -1327,6 +1348,34 @@ func TestDialErrors(t *testing.T) {
 					t.Errorf("%d dials were ended", ended.Load())
 				}
 			}
+		})
+	})
+	t.Run("a dial that hangs", func(t *testing.T) {
+		// There is always somebody who waits, and a limit.
+		dials := 0
+		script(t, dialing(func(ctx context.Context) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return nil, io.ErrNoProgress
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}), nil, func(t *testing.T, tr *Transport) {
+			var wg sync.WaitGroup
+			for i := range 15 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 5 * time.Second)
+					a := post(within(t, 20*time.Second), tr, 0, 10)
+					var timeout net.Error
+					switch {
+					case i < 8 && a.err == context.DeadlineExceeded:
+					case i >= 9 && i < 12 && errors.As(a.err, &timeout) && timeout.Timeout() && a.err != context.DeadlineExceeded:
+					case i >= 13 && a.err == io.ErrNoProgress, i == 8, i == 12:
+					default:
+						t.Errorf("%d: %v", i, a)
+					}
+				})
+			}
+			wg.Wait()
 		})
 	})
 	t.Run("the dialer is slow to notice", func(t *testing.T) {

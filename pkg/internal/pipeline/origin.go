@@ -217,12 +217,12 @@ func (o *origin) waits() bool {
 	return wait > 0
 }
 
-// handshakeTimeout is the error after [http.Transport.TLSHandshakeTimeout].
-type handshakeTimeout struct{}
+// timeout is the error of what took too long.
+type timeout string
 
-func (handshakeTimeout) Error() string   { return "the TLS handshake took too long" }
-func (handshakeTimeout) Timeout() bool   { return true }
-func (handshakeTimeout) Temporary() bool { return true }
+func (t timeout) Error() string { return string(t) + " took too long" }
+func (timeout) Timeout() bool   { return true }
+func (timeout) Temporary() bool { return true }
 
 // dial makes a connection and negotiates HTTP/2.
 func (o *origin) dial(ctx context.Context) (*conn, error) {
@@ -230,8 +230,14 @@ func (o *origin) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		host, port = strings.Trim(o.host, "[]"), "443"
 	}
+	// All that waits may wait for this one.
+	ctx, cancel := context.WithTimeoutCause(ctx, maxDial, timeout("making the connection"))
+	defer cancel()
 	raw, err := o.t.dial(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, err
 	}
 	c := newConn(o, raw)
@@ -243,7 +249,7 @@ func (o *origin) dial(ctx context.Context) (*conn, error) {
 	c.tls = conn
 	if d := o.t.handshakeTimeout; d > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d, handshakeTimeout{})
+		ctx, cancel = context.WithTimeoutCause(ctx, d, timeout("the TLS handshake"))
 		defer cancel()
 	}
 	if err := conn.HandshakeContext(ctx); err != nil {

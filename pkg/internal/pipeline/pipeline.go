@@ -30,6 +30,9 @@ const (
 	maxBody = 16 << 10
 	// maxConns is how many connections an origin gets, if base has no limit.
 	maxConns = 32
+	// maxDial is how long it may take to make a connection, if base and its dialer
+	// have no shorter limits.
+	maxDial = time.Minute
 	// maxAttempts is how often a request is sent that the server says it has
 	// not looked at.
 	maxAttempts = 6
