@@ -174,7 +174,9 @@ func chaos(t *testing.T, seed uint64) {
 				time.Sleep(wait * 10)
 				return nil, ctx.Err()
 			}
-			time.Sleep(wait)
+			if time.Sleep(wait); ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			return dial(ctx, network, address)
 		}
 		var wg sync.WaitGroup
