@@ -149,6 +149,18 @@ func TestHTTP1Origin(t *testing.T) {
 	}
 }
 
+// TestOriginLearntHTTP2: what it could not do once is forgotten, and so is it
+// when its connections have ended.
+func TestOriginLearntHTTP2(t *testing.T) {
+	script(t, nil, func(p *peer) {
+		p.WriteSettings()
+		p.serveAll()
+	}, func(t *testing.T, tr *Transport) {
+		tr.origins["example.com"] = &origin{t: tr, host: "example.com", http1: time.Now().Add(-time.Second)}
+		wantAll(t, postAll(t.Context(), tr, 3, 10))
+	})
+}
+
 // TestOriginsAreBounded: the hosts of endpoints come from strangers.
 func TestOriginsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -173,7 +173,7 @@ func (o *origin) connect(ctx context.Context) {
 	}
 	switch {
 	case err == nil:
-		o.failures = 0
+		o.failures, o.http1 = 0, time.Time{}
 		o.conns = append(o.conns, c)
 		c.start()
 		if stopped && o.queued == 0 { // too late, and not needed
