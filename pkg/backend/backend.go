@@ -140,6 +140,7 @@ type Server struct {
 	closed  chan struct{}
 	once    sync.Once
 	streams chan struct{} // one for each stream of events
+	times   times
 
 	clients, tests, guesses *limiter
 	total                   *rate.Limiter
@@ -207,6 +208,7 @@ func New(o Options) (*Server, error) {
 		wake:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		streams: make(chan struct{}, maxStreams),
+		times:   defaultTimes,
 		running: make(map[string]*run),
 		broken:  make(map[string]bool),
 		clients: newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
@@ -249,21 +251,20 @@ func (s *Server) probe(m webpush.Message) (*http.Request, error) {
 // jobs. It is called before [http.Server.Shutdown]; [Server.Serve] does so.
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
-// Timeouts of Serve's connections. A stream of events sets its own.
-const (
-	headerTimeout = 10 * time.Second
-	readTimeout   = 30 * time.Second
-	writeTimeout  = 60 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10
-)
+// times are the timeouts of Serve's connections, and the most time between two
+// signs of life of a stream of events, which sets timeouts of its own.
+type times struct{ header, read, write, idle, heartbeat time.Duration }
+
+var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write: 60 * time.Second, idle: 2 * time.Minute, heartbeat: 15 * time.Second}
+
+const maxHeader = 32 << 10
 
 // Serve answers requests at l, with timeouts, and does what [Server.Run] does.
 // When ctx ends it takes no more of either, finishes what is in flight, and
 // returns; l is closed then.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	h := &http.Server{Handler: s, ReadHeaderTimeout: s.times.header, ReadTimeout: s.times.read, WriteTimeout: s.times.write,
+		IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
 	if len(s.o.CertificatePEM) > 0 {
 		pair, err := tls.X509KeyPair(s.o.CertificatePEM, s.o.KeyPEM)
 		if err != nil {

@@ -1,5 +1,7 @@
 package backend
 
+import "time"
+
 // Routes returns the methods of each path.
 func (s *Server) Routes() map[string][]string {
 	out := make(map[string][]string)
@@ -9,4 +11,22 @@ func (s *Server) Routes() map[string][]string {
 		}
 	}
 	return out
+}
+
+// SetTimes makes what takes many seconds take less.
+func (s *Server) SetTimes(read, write, heartbeat time.Duration) {
+	s.times.read, s.times.write, s.times.heartbeat = read, write, heartbeat
+}
+
+// Streams returns how many streams of events are open.
+func (s *Server) Streams() int { return len(s.streams) }
+
+// MaxStreams is how many there are at most.
+const MaxStreams = maxStreams
+
+// Waiting returns for how many jobs somebody waits.
+func (s *Server) Waiting() int {
+	s.news.mu.Lock()
+	defer s.news.mu.Unlock()
+	return len(s.news.waiting)
 }

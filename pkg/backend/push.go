@@ -17,10 +17,8 @@ import (
 
 const (
 	maxPush = 64 << 10 // bytes of a body
-	// eventEvery is the least time between two events of a stream, heartbeat
-	// the most.
+	// eventEvery is the least time between two events of a stream.
 	eventEvery = 300 * time.Millisecond
-	heartbeat  = 15 * time.Second
 )
 
 // pushRequest is the body of POST /push.
@@ -361,9 +359,15 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{}) // at the server's own, the request would end
 	send := func(format string, a ...any) bool {
-		_ = c.SetWriteDeadline(time.Now().Add(heartbeat)) // instead of the server's own
+		_ = c.SetWriteDeadline(time.Now().Add(s.times.heartbeat)) // instead of the server's own
 		_, err := fmt.Fprintf(w, format, a...)
-		return err == nil && c.Flush() == nil
+		if err != nil || c.Flush() != nil {
+			return false
+		}
+		// HTTP/2 ends a stream at its deadline although nothing is being
+		// written, so it must come well after the next heartbeat.
+		_ = c.SetWriteDeadline(time.Now().Add(2 * s.times.heartbeat))
+		return true
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
@@ -371,7 +375,7 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead || !send("retry: 2000\n\n") {
 		return nil
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(s.times.heartbeat)
 	defer beat.Stop()
 	for {
 		changed := s.news.next(j.ID)
