@@ -5,22 +5,36 @@ import "sync"
 // news tells those who wait that a job has changed.
 type news struct {
 	mu      sync.Mutex
-	waiting map[string]chan struct{}
+	waiting map[string]*notice
+}
+
+// notice is of one change of one job.
+type notice struct {
+	changed chan struct{}
+	readers int
 }
 
 // next returns a channel that is closed with the next change of the job.
-func (n *news) next(id string) <-chan struct{} {
+// forget is called when nobody looks at it any more.
+func (n *news) next(id string) (changed <-chan struct{}, forget func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c := n.waiting[id]
 	if c == nil {
-		c = make(chan struct{})
+		c = &notice{changed: make(chan struct{})}
 		if n.waiting == nil {
-			n.waiting = make(map[string]chan struct{})
+			n.waiting = make(map[string]*notice)
 		}
 		n.waiting[id] = c
 	}
-	return c
+	c.readers++
+	return c.changed, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if c.readers--; c.readers == 0 && n.waiting[id] == c {
+			delete(n.waiting, id)
+		}
+	}
 }
 
 // tell tells of a change.
@@ -28,7 +42,7 @@ func (n *news) tell(id string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c := n.waiting[id]; c != nil {
-		close(c)
+		close(c.changed)
 		delete(n.waiting, id)
 	}
 }

@@ -378,42 +378,56 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	beat := time.NewTicker(s.times.heartbeat)
 	defer beat.Stop()
 	for {
-		changed := s.news.next(j.ID)
-		if j, err = s.findJob(r); err != nil {
-			return nil
-		}
-		b, err := marshal(showJob(j))
-		if err != nil {
+		changed, forget := s.news.next(j.ID)
+		on, err := s.event(r, send, j.ID, changed, beat.C)
+		forget()
+		if err != nil || !on {
 			return err
 		}
-		name := "progress"
-		if j.State.over() {
-			name = "end"
+	}
+}
+
+// event sends a job's state and waits for its next change, with signs of life;
+// on is whether there is more to come.
+func (s *Server) event(r *http.Request, send func(format string, a ...any) bool, id string, changed <-chan struct{}, beat <-chan time.Time) (on bool, err error) {
+	j, err := s.store.FindJob(r.Context(), id)
+	if err != nil {
+		if errors.Is(err, ErrNotFound) {
+			err = nil
 		}
-		if !send("event: %s\ndata: %s\n\n", name, b) || j.State.over() {
-			return nil
-		}
-		pause := time.After(eventEvery)
-		for waiting := true; waiting; {
-			select {
-			case <-changed:
-				waiting = false
-			case <-beat.C:
-				if !send(": still here\n\n") {
-					return nil
-				}
-			case <-s.closed:
-				return nil
-			case <-r.Context().Done():
-				return nil
-			}
-		}
+		return false, err
+	}
+	b, err := marshal(showJob(j))
+	if err != nil {
+		return false, err
+	}
+	name := "progress"
+	if j.State.over() {
+		name = "end"
+	}
+	if !send("event: %s\ndata: %s\n\n", name, b) || j.State.over() {
+		return false, nil
+	}
+	pause := time.After(eventEvery)
+	for waiting := true; waiting; {
 		select {
-		case <-pause:
+		case <-changed:
+			waiting = false
+		case <-beat:
+			if !send(": still here\n\n") {
+				return false, nil
+			}
 		case <-s.closed:
-			return nil
+			return false, nil
 		case <-r.Context().Done():
-			return nil
+			return false, nil
 		}
 	}
+	select {
+	case <-pause:
+		return true, nil
+	case <-s.closed:
+	case <-r.Context().Done():
+	}
+	return false, nil
 }

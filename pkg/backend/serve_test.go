@@ -347,4 +347,14 @@ func TestStreamsBound(t *testing.T) {
 		cancel()
 	}
 	until(t, "all are given back", func() bool { return f.server.Streams() == 0 })
+
+	// Nothing is kept of those who have gone, nor of jobs that are over.
+	f.want(200, "DELETE", "/push/"+id, "")
+	if list := f.events(id); len(list) != 1 || list[0].name != "end" {
+		t.Errorf("the events of a push that is over are %v", list)
+	}
+	until(t, "the stream has ended", func() bool { return f.server.Streams() == 0 })
+	if n := f.server.Waiting(); n != 0 {
+		t.Errorf("somebody waits for %d pushes", n)
+	}
 }
