@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -52,16 +51,9 @@ func (m *metrics) message(r webpush.Result) {
 
 // tested counts a test message.
 func (m *metrics) tested(service webpush.Service, receipt *webpush.Receipt, err error) {
-	class := webpush.ClassRejected
-	var e *webpush.Error
-	switch {
-	case err == nil:
-		class = webpush.ClassDelivered
+	class := webpush.Classify(err)
+	if receipt != nil {
 		m.latency.WithLabelValues(string(service)).Observe(receipt.Latency.Seconds())
-	case errors.As(err, &e) && e.Gone():
-		class = webpush.ClassGone
-	case errors.As(err, &e) && e.Temporary():
-		class = webpush.ClassTemporary
 	}
 	m.messages.WithLabelValues(string(service), string(class)).Inc()
 }

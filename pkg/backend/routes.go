@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -122,6 +123,10 @@ func (w *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController through.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// clientGone is what log and metrics have of a request whose client did not
+// wait for the answer, as with other servers; it is no fault of this one.
+const clientGone = 499
+
 // serve answers one route: who may, how often, from where, and by which method.
 func (s *Server) serve(rt route) http.Handler {
 	allowed := []string{"OPTIONS"}
@@ -139,6 +144,9 @@ func (s *Server) serve(rt route) http.Handler {
 		err := s.guarded(rec, r, rt, allow)
 		if err != nil {
 			p := asProblem(err)
+			if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+				p = refuse(clientGone, "client-gone", "the client went away before it had an answer") // nobody reads it
+			}
 			if p.cause != nil {
 				s.log.Error("request failed", "route", rt.path, "error", p.cause)
 			}

@@ -814,12 +814,48 @@ func TestTestMessage(t *testing.T) {
 	if _, err := f.store.Find(t.Context(), sink.URL+"/gone"); err != backend.ErrNotFound {
 		t.Errorf("what is gone is still there: %v", err)
 	}
+	if text := string(f.want(200, "GET", "/metrics", "").text); !strings.Contains(text, "webpush_subscriptions_removed_total 1\n") {
+		t.Errorf("the metrics do not count what is removed: %s", text)
+	}
 	var last *reply
 	for range 6 {
 		last = test("/ok")
 	}
 	if last.StatusCode != 429 || last.Header.Get("Retry-After") == "" {
 		t.Errorf("many tests: %d %s", last.StatusCode, last.text)
+	}
+}
+
+// TestClientGone: who does not wait for an answer makes no error of the server's.
+func TestClientGone(t *testing.T) {
+	sink, entered, release := held(t)
+	f := newFixture(t, nil)
+	f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
+	ctx, cancel := contextOf(t)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/subscription/test", strings.NewReader(`{"endpoint":"`+sink.URL+`/a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	go func() {
+		<-entered
+		cancel()
+	}()
+	if answer, err := http.DefaultClient.Do(r); err == nil {
+		answer.Body.Close()
+		t.Fatalf("it answered %s", answer.Status)
+	}
+	until(t, "the request is logged", func() bool { return strings.Contains(f.log.String(), "route=/subscription/test") })
+	release()
+	if log := f.log.String(); strings.Contains(log, "ERROR") || !strings.Contains(log, "status=499") {
+		t.Errorf("the log is %s", log)
+	}
+	text := string(f.want(200, "GET", "/metrics", "").text)
+	for _, want := range []string{`webpush_messages_total{class="temporary",service="other"} 1`, `webpush_http_requests_total{method="POST",route="/subscription/test",status="499"} 1`} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %s in\n%s", want, text)
+		}
 	}
 }
 

@@ -387,8 +387,12 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 	case e.Gone():
 		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
 		if now, err := s.store.Find(r.Context(), rec.Endpoint); err == nil && now.Version == rec.Version {
-			if _, err := s.store.Delete(r.Context(), rec.Endpoint); err != nil {
+			removed, err := s.store.Delete(r.Context(), rec.Endpoint)
+			if err != nil {
 				return err
+			}
+			if removed {
+				s.metrics.removed.Inc()
 			}
 		}
 	case e.Temporary():
