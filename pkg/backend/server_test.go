@@ -697,6 +697,13 @@ func TestLimits(t *testing.T) {
 	if r := post(3, "192.0.2.1", "u"); r.StatusCode != 507 {
 		t.Errorf("one too many: %d %s", r.StatusCode, r.text)
 	}
+	// A change is no way around it, unless it is one.
+	for i, old := range []string{`null`, `{"endpoint":"https://push.example.net/none"}`, `{"endpoint":"https://push.example.net/0"}`} {
+		want := []int{507, 507, 200}[i]
+		if r := f.do("POST", "/subscription/change", `{"old":`+old+`,"new":`+subscription("https://push.example.net/4")+`}`, "X-Forwarded-For", "192.0.2.3", "X-User", "u"); r.StatusCode != want {
+			t.Errorf("a change of %s when it is full: %d %s, want %d", old, r.StatusCode, r.text, want)
+		}
+	}
 	if r := post(1, "192.0.2.1", "u"); r.StatusCode != 200 {
 		t.Errorf("a known one when it is full: %d %s", r.StatusCode, r.text)
 	}
@@ -869,7 +876,10 @@ func TestPrivateAddress(t *testing.T) {
 	if _, _, err := f.store.Put(t.Context(), backend.Record{Endpoint: sink.URL + "/b", P256DH: p256dh, Auth: auth, Service: "other", Origin: sink.URL}); err != nil {
 		t.Fatal(err)
 	}
-	f.want(502, "POST", "/subscription/test", `{"endpoint":"`+sink.URL+`/b"}`)
+	// The administrator learns the reason, a stranger not where a name leads.
+	if r := f.want(502, "POST", "/subscription/test", `{"endpoint":"`+sink.URL+`/b"}`); strings.Contains(string(r.text), "not public") || !strings.Contains(f.log.String(), "not public") {
+		t.Errorf("the answer is %s, the log %s", r.text, f.log)
+	}
 	id := f.push(`{"payload":"x"}`)
 	if v := f.finished(id); at(v, "counts", "rejected") != float64(1) {
 		t.Errorf("the job is %v", v)

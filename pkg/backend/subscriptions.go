@@ -219,8 +219,9 @@ func (s *Server) postSubscription(w http.ResponseWriter, r *http.Request) error 
 	return writeStored(w, rec, created)
 }
 
-// room refuses one subscription more than the store may have.
-func (s *Server) room(r *http.Request, endpoint string) error {
+// room refuses one subscription more than the store may have. With one of the
+// endpoints known there is none more.
+func (s *Server) room(r *http.Request, endpoints ...string) error {
 	if s.o.MaxSubscriptions <= 0 {
 		return nil
 	}
@@ -228,8 +229,10 @@ func (s *Server) room(r *http.Request, endpoint string) error {
 	if err != nil || n < s.o.MaxSubscriptions {
 		return err
 	}
-	if _, err := s.store.Find(r.Context(), endpoint); err == nil || !errors.Is(err, ErrNotFound) {
-		return err
+	for _, endpoint := range endpoints {
+		if _, err := s.store.Find(r.Context(), endpoint); err == nil || !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	return refuse(http.StatusInsufficientStorage, "full", "the server has %d subscriptions and takes no more", n)
 }
@@ -298,10 +301,8 @@ func (s *Server) changeSubscription(w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
-	if old == "" {
-		if err := s.room(r, rec.Endpoint); err != nil {
-			return err
-		}
+	if err := s.room(r, rec.Endpoint, old); err != nil {
+		return err
 	}
 	rec, created, err := s.store.Change(r.Context(), old, rec)
 	if err != nil {
@@ -402,6 +403,11 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 		}
 	default:
 		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
+	}
+	if e.Status == 0 && !s.o.AllowPrivate {
+		// Where a name leads from here, and what is reached there, is not for strangers.
+		s.log.Warn("a test message was not sent", "origin", e.Origin, "error", e)
+		p.Detail, p.Hint = fmt.Sprintf("the push service at %s cannot be reached", e.Origin), "the server's log says why"
 	}
 	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
 	return p
