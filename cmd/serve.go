@@ -145,7 +145,15 @@ func (o *serveOptions) check() error {
 	}
 	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
-			return usage("", "--%s: %v is less than 0", name, n)
+			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)
+		}
+	}
+	if strings.ContainsFunc(o.userHeader, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
+		return usage("write it as X-User", "--user-header: %q is no header's name", o.userHeader)
+	}
+	for _, file := range []string{o.database, o.tokenFile} {
+		if folder := filepath.Dir(file); file != "" && folder != filepath.Clean(o.data) && !exists(folder) {
+			return withHint(fmt.Errorf("%s: there is no folder %s", file, folder), "mkdir -p "+shellWord(folder))
 		}
 	}
 	return nil
@@ -204,9 +212,13 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return fileProblem(o.data, err)
 	}
-	tokenFile := ""
-	if bo.Token = os.Getenv(adminTokenEnv); bo.Token == "" {
-		if tokenFile = o.tokenFile; tokenFile == "" {
+	tokenFile := o.tokenFile // counts more than the environment, as all flags do
+	if tokenFile == "" {
+		// A file that became a variable often has its line's end.
+		bo.Token = strings.TrimSpace(os.Getenv(adminTokenEnv))
+	}
+	if bo.Token == "" {
+		if tokenFile == "" {
 			tokenFile = filepath.Join(o.data, "admin-token")
 		}
 		if bo.Token, _, err = backend.LoadToken(tokenFile); err != nil {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -269,4 +271,32 @@ func TestServeKilled(t *testing.T) {
 		t.Errorf("%d messages were sent once more, want at most %d for each kill", twice, concurrency)
 	}
 	t.Logf("%d messages were sent once more", twice)
+}
+
+// TestServeTokenOfEnvironment: a variable that was a file, with its line's end.
+func TestServeTokenOfEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"gen", "--config", os.DevNull}); code != 0 {
+		t.Fatalf("gen: exit %d", code)
+	}
+	const token = "a-token-of-the-environment"
+	s, err := startServe(dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, adminTokenEnv+"="+token+"\n"))
+	if !errors.Is(err, fs.ErrNotExist) { // no file is made
+		t.Fatalf("the file with a token: %v", err)
+	}
+	t.Cleanup(func() { _ = s.process.Process.Kill() })
+	s.token = token
+	answer, err := s.ask(t.Context(), "GET", "/push", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("it answers %s", answer.Status)
+	}
+	_ = s.process.Process.Signal(os.Interrupt)
+	if err := s.process.Wait(); err != nil || strings.Contains(s.log.String(), token) {
+		t.Errorf("serve: %v\n%s", err, s.log)
+	}
 }

@@ -163,6 +163,14 @@ func New(o Options) (*Server, error) {
 	case len(o.Token) < 16:
 		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
 	}
+	if strings.ContainsFunc(o.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return nil, errors.New("the administrator's token has a space, or another character that a header does not carry")
+	}
+	for _, host := range o.Hosts {
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && (host == "" || strings.ContainsAny(host, ":/?#@*[] ")) {
+			return nil, &hinted{fmt.Errorf("the host %q is no name", host), "write it as push.example.com, without scheme and port"}
+		}
+	}
 	for i, origin := range o.Origins {
 		if origin == "*" {
 			continue
@@ -333,12 +341,16 @@ func (s *Server) authorized(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "bearer")
 }
 
-// client returns the address of the client.
+// clientAddr returns the address of the client.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	if s.o.BehindProxy {
 		all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-		if a, err := netip.ParseAddr(strings.TrimSpace(all[len(all)-1])); err == nil {
+		last := strings.TrimSpace(all[len(all)-1])
+		if a, err := netip.ParseAddr(last); err == nil {
 			return a
+		}
+		if a, err := netip.ParseAddrPort(last); err == nil { // as some proxies write it
+			return a.Addr()
 		}
 	}
 	a, _ := netip.ParseAddrPort(r.RemoteAddr)

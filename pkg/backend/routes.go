@@ -250,7 +250,7 @@ func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) error {
 		return nil // the browser keeps the answer from the page
 	}
 	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this server", clip(origin)).
-		in("Origin").hint("allow them with --origin " + clip(origin))
+		in("Origin").hint("allow them with --origin " + clip(origin) + "; if it is the server's own page, the proxy before it must pass the header Host on")
 }
 
 // sameOrigin refuses what pages of other sites send.
@@ -259,11 +259,12 @@ func (s *Server) sameOrigin(r *http.Request) error {
 	if origin == "" || s.isOwn(origin, r) || r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
 		return nil
 	}
-	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this route", clip(origin)).in("Origin")
+	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this route", clip(origin)).
+		in("Origin").hint("if this is the server's own page, the proxy before it must pass the header Host on")
 }
 
 // isOwn reports whether a page of this server asks. A proxy in front may have
-// turned https into http, so the host alone counts.
+// turned https into http, so the host alone counts, which the proxy must keep.
 func (s *Server) isOwn(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)

@@ -626,7 +626,9 @@ func TestSafety(t *testing.T) {
 	}
 	f.want(200, "POST", "/subscription", body, "Origin", f.http.URL)
 	// Pages of other sites get nothing done with a token that leaked into them.
-	f.want(403, "POST", "/push", "{}", "Origin", "https://shop.example")
+	if r := f.want(403, "POST", "/push", "{}", "Origin", "https://shop.example"); !strings.Contains(string(r.text), "Host") {
+		t.Errorf("no hint for who has a proxy: %s", r.text)
+	}
 	if r := f.want(204, "OPTIONS", "/push", "", "Origin", "https://shop.example"); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("the administrator's routes have CORS: %v", r.Header)
 	}
@@ -722,6 +724,20 @@ func TestLimits(t *testing.T) {
 	if r := post(1, "2001:db8::1", "u"); r.StatusCode != 200 {
 		t.Errorf("IPv6: %d %s", r.StatusCode, r.text)
 	}
+	// With a port, and what is no address at all is the proxy's.
+	for _, from := range []string{"192.0.2.4:4711", "[2001:db8:0:1::1]:4711", "unknown"} {
+		if r := post(1, from, "u"); r.StatusCode != 200 {
+			t.Errorf("%s: %d %s", from, r.StatusCode, r.text)
+		}
+	}
+	for from, want := range map[string]string{"192.0.2.4:4711": "client=192.0.2.4\n", "[2001:db8:0:1::1]:4711": "client=2001:db8:0:1::1\n", "unknown": "client=127.0.0.1\n"} {
+		if !strings.Contains(f.log.String(), want) {
+			t.Errorf("%s: no %q in the log:\n%s", from, want, f.log)
+		}
+	}
+	if r := post(1, "192.0.2.5", "u\xff"); r.StatusCode != 400 {
+		t.Errorf("a user that is no UTF-8: %d %s", r.StatusCode, r.text)
+	}
 }
 
 func TestOptions(t *testing.T) {
@@ -739,6 +755,11 @@ func TestOptions(t *testing.T) {
 		"store":             func(o *backend.Options) { o.Store = nil },
 		"private key":       func(o *backend.Options) { o.Key = nil },
 		"has 5 characters":  func(o *backend.Options) { o.Token = "short" },
+		"has a space":       func(o *backend.Options) { o.Token = token + "\n" },
+		"header does not":   func(o *backend.Options) { o.Token = token + "ü" },
+		`host "https://x"`:  func(o *backend.Options) { o.Hosts = []string{"localhost", "https://x"} },
+		`host "x:8080"`:     func(o *backend.Options) { o.Hosts = []string{"x:8080"} },
+		`host ""`:           func(o *backend.Options) { o.Hosts = []string{""} },
 		"sub":               func(o *backend.Options) { o.Subject = "nobody" },
 		`"shop" is none`:    func(o *backend.Options) { o.Origins = []string{"shop"} },
 		`/x" is none`:       func(o *backend.Options) { o.Origins = []string{"https://shop.example/x"} },
@@ -750,6 +771,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v, %v", want, s, err)
 		}
 	}
+	good.Hosts = []string{"localhost", "127.0.0.1", "::1", "[::1]", "push.example.com", "Büro", "under_score"}
 	if _, err := backend.New(good); err != nil {
 		t.Error(err)
 	}

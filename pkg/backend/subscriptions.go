@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -143,6 +144,8 @@ func checkName(part, name string) error {
 		return bad("%s has %d bytes, at most %d are kept", part, len(name), maxName)
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return bad("%s has a control character", part)
+	case !utf8.ValidString(name): // of a header; a body always is
+		return bad("%s is no valid UTF-8", part)
 	}
 	return nil
 }
