@@ -90,8 +90,9 @@ function render(job) {
     return row;
   }));
   show($('job-cancel'), !over);
-  show($('job-retry'), over && counts.temporary > 0);
-  $('job-retry').textContent = `Try ${count(counts.temporary ?? 0, 'message')} again`;
+  const stopped = job.state === 'failed';
+  show($('job-retry'), stopped || job.state === 'done' && counts.temporary > 0);
+  $('job-retry').textContent = stopped ? 'Go on' : `Try ${count(counts.temporary ?? 0, 'message')} again`;
   show($('failures'), (counts.rejected ?? 0) + (counts.temporary ?? 0) + (counts.invalid ?? 0) > 0);
   if (job.state === 'failed') notice($('job-problem'), {title: 'The push has stopped', detail: job.problem});
 

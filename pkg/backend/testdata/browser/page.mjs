@@ -459,6 +459,35 @@ await step('a push to its end tells what became of it', async () => {
   await page.waitForSelector('#job-chart svg');
 });
 
+await step('what can go on is offered to go on, and nothing else', async () => {
+  const cases = [['cancelled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Go on'], ['done', {temporary: 2}, 'Try 2 messages again'], ['done', {delivered: 4}, null]];
+  const now = new Date().toISOString();
+  const jobs = cases.map(([state, counts], i) => ({
+    id: `made-${i}`, state, counts, services: {}, to: {tag: `case ${i}`}, total: 4, done: 4, created: now, started: now, finished: now,
+    message: {payloadBytes: 1, ttl: 60}, problem: state === 'failed' ? 'the server failed; its log says why' : undefined,
+  }));
+  const made = /\/push(\/made-\d)?$/;
+  await page.route(made, route => route.fulfill({json: jobs.find(job => route.request().url().endsWith(job.id)) ?? {jobs}}));
+  const reopen = async () => {
+    await page.click('#lock');
+    await page.fill('#token', config.token);
+    await page.click('#unlock');
+    await page.waitForSelector('#jobs-rows tr');
+  };
+  await reopen();
+  for (const [i, [state, , offer]] of cases.entries()) {
+    await page.locator('#jobs-rows button').nth(i).click();
+    await page.locator('#job-title', {hasText: `case ${i}`}).waitFor();
+    assert.equal(await visible(page, '#job-retry'), offer !== null, state);
+    if (offer) assert.equal(await textOf(page, '#job-retry'), offer);
+  }
+  await page.unroute(made);
+  await reopen();
+  await page.locator('#jobs-rows button').first().click();
+  await page.locator('#job-title', {hasText: 'everybody'}).waitFor();
+  await page.waitForSelector('#job-chart svg');
+});
+
 await step('light and dark, wide and narrow', async () => {
   for (const colorScheme of ['light', 'dark']) {
     for (const [name, width] of [['wide', 1100], ['tablet', 768], ['narrow', 320]]) {
