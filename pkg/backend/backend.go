@@ -106,7 +106,8 @@ type Options struct {
 	Jobs int
 	// Bulk bounds the sending of each. Concurrency of zero means 32 for each
 	// processor, so that visitors do not wait for a push; Stop and Commit are
-	// the server's own.
+	// the server's own, and a job ends when everybody had their turn, so
+	// MaxFailures and DryRun must be zero.
 	Bulk webpush.BulkOptions
 	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
 	KeepJobs time.Duration
@@ -142,6 +143,8 @@ type Server struct {
 	streams chan struct{} // one for each stream of events
 	times   times
 
+	certificate *tls.Certificate // nil without https
+
 	clients, tests, guesses *limiter
 	total                   *rate.Limiter
 
@@ -162,6 +165,9 @@ func New(o Options) (*Server, error) {
 		return nil, &hinted{errors.New("the server needs a private key to sign with"), "make one with: webpush gen"}
 	case len(o.Token) < 16:
 		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
+	}
+	if o.Bulk.MaxFailures != 0 || o.Bulk.DryRun {
+		return nil, errors.New("Bulk.MaxFailures and Bulk.DryRun are not for a server, whose jobs end when everybody had their turn")
 	}
 	if strings.ContainsFunc(o.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return nil, errors.New("the administrator's token has a space, or another character that a header does not carry")
@@ -230,6 +236,13 @@ func New(o Options) (*Server, error) {
 	if _, err := s.probe(webpush.Message{}); err != nil { // the subject is signed
 		return nil, err
 	}
+	if len(o.CertificatePEM) > 0 {
+		pair, err := tls.X509KeyPair(o.CertificatePEM, o.KeyPEM)
+		if err != nil {
+			return nil, fmt.Errorf("the certificate or its key cannot be used: %w", err)
+		}
+		s.certificate = &pair
+	}
 	s.metrics = newMetrics(s)
 	s.routes()
 	return s, nil
@@ -273,13 +286,8 @@ const maxHeader = 32 << 10
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{Handler: s, ReadHeaderTimeout: s.times.header, ReadTimeout: s.times.read, WriteTimeout: s.times.write,
 		IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
-	if len(s.o.CertificatePEM) > 0 {
-		pair, err := tls.X509KeyPair(s.o.CertificatePEM, s.o.KeyPEM)
-		if err != nil {
-			l.Close()
-			return fmt.Errorf("the certificate or its key cannot be used: %w", err)
-		}
-		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if s.certificate != nil {
+		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.certificate}, MinVersion: tls.VersionTLS12}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -295,6 +303,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	sent := make(chan error, 1)
 	go func() { sent <- s.Run(ctx) }()
 	<-ctx.Done()
+	s.log.Info("stopping: what is in flight is finished", "within", s.o.ShutdownTimeout)
 	s.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownTimeout)
 	defer cancel()
