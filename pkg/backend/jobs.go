@@ -310,7 +310,7 @@ func (x *sending) commit(results []webpush.Result) error {
 		record := r.Job.Value.(Record)
 		delete(x.pending, record.Seq)
 		x.cursor = max(x.cursor, record.Seq)
-		b.Outcomes = append(b.Outcomes, outcome(record, r))
+		b.Outcomes = append(b.Outcomes, x.s.outcome(record, r))
 	}
 	b.Cursor = x.cursor
 	for seq := range x.pending {
@@ -335,7 +335,8 @@ func (x *sending) commit(results []webpush.Result) error {
 	return nil
 }
 
-func outcome(record Record, r webpush.Result) Outcome {
+// outcome makes what is recorded of a result.
+func (s *Server) outcome(record Record, r webpush.Result) Outcome {
 	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts}
 	if r.Receipt != nil {
 		o.Status = r.Receipt.Status
@@ -349,6 +350,9 @@ func outcome(record Record, r webpush.Result) Outcome {
 		var hint interface{ Hint() string }
 		if errors.As(r.Err, &hint) {
 			o.Hint = hint.Hint()
+		}
+		if refused != nil && refused.Code == webpush.CodeRefused && !s.o.AllowPrivate {
+			o.Hint = "only https and public addresses are sent to; for tries on this machine: --allow-private"
 		}
 	}
 	return o

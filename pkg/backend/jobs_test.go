@@ -99,6 +99,12 @@ func TestPush(t *testing.T) {
 			t.Errorf("%s: %d more requests, %v", body, after-before, v)
 		}
 	}
+	if jobs := f.want(200, "GET", "/push?limit=4", "").json(t); len(jobs["jobs"].([]any)) != 4 || jobs["next"] != nil {
+		t.Errorf("the last page, which is full: %v", jobs)
+	}
+	if v := f.want(200, "GET", "/push/"+id+"?results=rejected&limit=1", "").json(t); len(v["results"].([]any)) != 1 || v["next"] != nil {
+		t.Errorf("the last page of results, which is full: %v", v)
+	}
 	jobs := f.want(200, "GET", "/push?limit=3", "").json(t)
 	if len(jobs["jobs"].([]any)) != 3 || jobs["next"] == nil {
 		t.Errorf("the jobs are %v", jobs)

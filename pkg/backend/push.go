@@ -237,10 +237,11 @@ func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	list, err := s.store.Jobs(r.Context(), before, limit)
+	list, err := s.store.Jobs(r.Context(), before, limit+1)
 	if err != nil {
 		return err
 	}
+	list, more := pageOf(list, limit)
 	out := struct {
 		Jobs []shownJob `json:"jobs"`
 		Next string     `json:"next,omitempty"`
@@ -248,7 +249,7 @@ func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
 	for _, j := range list {
 		out.Jobs = append(out.Jobs, showJob(j))
 	}
-	if len(list) == limit {
+	if more {
 		out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
 	}
 	return writeJSON(w, http.StatusOK, out)
@@ -284,10 +285,11 @@ func (s *Server) getPush(w http.ResponseWriter, r *http.Request) error {
 		} else if !slices.Contains([]webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid}, class) {
 			return refuse(http.StatusBadRequest, "invalid-query", "results is %q, expected all, rejected, temporary or invalid", clip(results)).in("results")
 		}
-		list, err := s.store.Failures(r.Context(), j.ID, class, after, limit)
+		list, err := s.store.Failures(r.Context(), j.ID, class, after, limit+1)
 		if err != nil {
 			return err
 		}
+		list, more := pageOf(list, limit)
 		shown := []shownFailure{}
 		for _, f := range list {
 			v := shownFailure{f.ID, f.Service, f.Origin, f.Class, nil, f.Problem, f.Hint, f.Attempts, f.Time}
@@ -297,7 +299,7 @@ func (s *Server) getPush(w http.ResponseWriter, r *http.Request) error {
 			shown = append(shown, v)
 		}
 		out.Results = &shown
-		if len(list) == limit {
+		if more {
 			out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
 		}
 	}

@@ -488,6 +488,10 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("the pages have %v", seen)
 	}
 
+	if v := f.want(200, "GET", "/subscriptions?limit=3", "").json(t); v["next"] != nil || len(v["subscriptions"].([]any)) != 3 {
+		t.Errorf("the last page, which is full: %v", v)
+	}
+
 	for range 2 {
 		f.want(204, "DELETE", "/subscription", `{"endpoint":"`+changed+`"}`)
 	}
@@ -909,7 +913,7 @@ func TestPrivateAddress(t *testing.T) {
 	if v := f.finished(id); at(v, "counts", "rejected") != float64(1) {
 		t.Errorf("the job is %v", v)
 	}
-	if r := f.want(200, "GET", "/push/"+id+"?results=all", ""); !strings.Contains(string(r.text), "not public") {
+	if r := f.want(200, "GET", "/push/"+id+"?results=all", ""); !strings.Contains(string(r.text), "not public") || !strings.Contains(string(r.text), "--allow-private") {
 		t.Errorf("the results are %s", r.text)
 	}
 	if n := sink.count("/b"); n != 0 {

@@ -434,10 +434,11 @@ func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	list, err := s.store.List(r.Context(), filter, after, 0, limit)
+	list, err := s.store.List(r.Context(), filter, after, 0, limit+1)
 	if err != nil {
 		return err
 	}
+	list, more := pageOf(list, limit)
 	out := struct {
 		Total         int64                     `json:"total"`
 		Services      map[webpush.Service]int64 `json:"services"`
@@ -457,10 +458,16 @@ func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error
 		}
 		out.Subscriptions = append(out.Subscriptions, e)
 	}
-	if len(list) == limit {
+	if more {
 		out.Next = strconv.FormatInt(list[len(list)-1].Seq, 10)
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// pageOf cuts a list that was asked for one more than the limit to the limit, and
+// reports whether there was more.
+func pageOf[T any](list []T, limit int) ([]T, bool) {
+	return list[:min(len(list), limit)], len(list) > limit
 }
 
 // query reads the parameters of a request; the first that is wrong is in err.
