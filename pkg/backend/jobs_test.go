@@ -3,6 +3,7 @@ package backend_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -318,5 +319,109 @@ func TestEvents(t *testing.T) {
 	}
 	if r := f.want(200, "HEAD", "/push/"+id+"/events", ""); len(r.text) != 0 {
 		t.Errorf("HEAD has a body: %q", r.text)
+	}
+}
+
+// faultyStore fails on request.
+type faultyStore struct {
+	backend.Store
+	commit, list, state atomic.Int64 // fails when it comes down to 0, and after that while it is negative
+}
+
+var errDisk = errors.New("the disk is full")
+
+func fails(n *atomic.Int64) bool { return n.Add(-1) < 0 }
+
+func (s *faultyStore) Commit(ctx context.Context, id string, b backend.Batch) (int, error) {
+	if fails(&s.commit) {
+		return 0, errDisk
+	}
+	return s.Store.Commit(ctx, id, b)
+}
+
+func (s *faultyStore) List(ctx context.Context, f backend.Filter, after, upTo int64, limit int) ([]backend.Record, error) {
+	if fails(&s.list) {
+		return nil, errDisk
+	}
+	return s.Store.List(ctx, f, after, upTo, limit)
+}
+
+func (s *faultyStore) SetState(ctx context.Context, id string, to backend.State, problem string) error {
+	if to != backend.Running && fails(&s.state) {
+		return errDisk
+	}
+	return s.Store.SetState(ctx, id, to, problem)
+}
+
+// TestStoreFails: a push ends as failed when nothing can be recorded or read,
+// and goes on from there on request; when not even that can be recorded, it is
+// not sent again and again.
+func TestStoreFails(t *testing.T) {
+	const all, concurrency, plenty = 3000, 16, 1 << 40
+	for _, what := range []string{"commit", "list", "all"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			sink := newSink(t, nil)
+			store := new(faultyStore)
+			f := newFixture(t, func(o *backend.Options) {
+				o.Bulk.Concurrency = concurrency
+				store.Store = o.Store
+				o.Store = store
+			})
+			f.fill(sink, all)
+			for _, n := range []*atomic.Int64{&store.commit, &store.list, &store.state} {
+				n.Store(plenty)
+			}
+			switch what {
+			case "commit":
+				store.commit.Store(20)
+			case "list":
+				store.list.Store(3)
+			case "all":
+				store.commit.Store(20)
+				store.state.Store(0)
+			}
+			stop := f.run()
+			id := f.push(`{"payload":"x"}`)
+			until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), errDisk.Error()) })
+			if what == "all" {
+				until(t, "it is given up", func() bool { return strings.Contains(f.log.String(), "end cannot be recorded") })
+				before, _ := sink.all()
+				f.want(202, "POST", "/push", `{"payload":"x","to":{"tag":"none"}}`) // lets it look for jobs
+				time.Sleep(100 * time.Millisecond)
+				if after, _ := sink.all(); after != before {
+					t.Errorf("it has sent %d more messages", after-before)
+				}
+				if strings.Count(f.log.String(), "push started") > 2 {
+					t.Errorf("it is tried again and again:\n%s", f.log)
+				}
+				stop()
+				for _, n := range []*atomic.Int64{&store.commit, &store.list, &store.state} {
+					n.Store(plenty)
+				}
+				f = newFixture(t, func(o *backend.Options) { o.Store = store })
+				f.run()
+			} else {
+				v := f.finished(id)
+				if v["state"] != "failed" || v["problem"] == nil || strings.Contains(fmt.Sprint(v), "disk") {
+					t.Errorf("it ended as %v", v)
+				}
+				store.commit.Store(plenty)
+				store.list.Store(plenty)
+				f.want(202, "POST", "/push/"+id+"/retry", "")
+			}
+			if v := f.finished(id); v["state"] != "done" || at(v, "counts", "delivered") != float64(all) {
+				t.Errorf("it went on to %v", v)
+			}
+			total, most := sink.all()
+			if total < all || total > all+concurrency || most > 2 {
+				t.Errorf("%d messages were sent, %d to one at most", total, most)
+			}
+			for i := range all {
+				if sink.count(fmt.Sprint("/", i)) == 0 {
+					t.Errorf("/%d was skipped", i)
+				}
+			}
+		})
 	}
 }

@@ -77,15 +77,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	if !s.hostAllowed(r.Host) {
-		refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not answer to the name %q", clip(r.Host)).
-			in("Host").hint("use the address that it printed, or name the host with --host").write(w)
+		s.turnAway(w, r, refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not answer to the name %q", clip(r.Host)).
+			in("Host").hint("use the address that it printed, or name the host with --host"))
 		return
 	}
 	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-		notFound(r).write(w) // and not the redirect of ServeMux
+		s.turnAway(w, r, notFound(r)) // and not the redirect of ServeMux
 		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// turnAway answers a request that belongs to no route.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *problem) {
+	start := time.Now()
+	p.write(w)
+	s.seen(r, "none", p.Status, time.Since(start))
+}
+
+// seen tells log and metrics of a request.
+func (s *Server) seen(r *http.Request, route string, status int, took time.Duration) {
+	if s.metrics == nil { // the page of SubscribePage
+		return
+	}
+	s.metrics.request(route, r.Method, status, took)
+	s.log.Info("request", "method", clip(r.Method), "route", route, "status", status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
 }
 
 func (s *Server) hostAllowed(host string) bool {
@@ -154,9 +170,7 @@ func (s *Server) serve(rt route) http.Handler {
 				p.write(rec)
 			}
 		}
-		took := time.Since(start)
-		s.metrics.request(rt.path, r.Method, rec.status, took)
-		s.log.Info("request", "method", clip(r.Method), "route", rt.path, "status", rec.status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
+		s.seen(r, rt.path, rec.status, time.Since(start))
 	})
 }
 

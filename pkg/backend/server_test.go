@@ -640,6 +640,9 @@ func TestSafety(t *testing.T) {
 	for host, status := range map[string]int{"push.example": 200, "PUSH.example.:8080": 200, "evil.example": 421, "evil.example:80": 421, "127.0.0.1.evil.example": 421} {
 		f.want(status, "GET", "/subscription", "", "Host", host)
 	}
+	if !strings.Contains(f.log.String(), "route=none status=421") { // an operator looks there first
+		t.Errorf("the log has nothing of a wrong host:\n%s", f.log)
+	}
 
 	for _, wrong := range []string{"", "Bearer", "Bearer " + token + "x", "Basic " + token, "Bearer " + token[1:]} {
 		r := f.want(401, "GET", "/push", "", "Authorization", wrong)
