@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"mime"
 	"net"
@@ -164,7 +165,11 @@ func (s *Server) serve(rt route) http.Handler {
 				p = refuse(clientGone, "client-gone", "the client went away before it had an answer") // nobody reads it
 			}
 			if p.cause != nil {
-				s.log.Error("request failed", "route", rt.path, "error", p.cause)
+				level := slog.LevelError
+				if p.Status < 500 { // such as a visitor who is signed in nowhere
+					level = slog.LevelInfo
+				}
+				s.log.Log(r.Context(), level, "request failed", "route", rt.path, "error", p.cause)
 			}
 			if rec.status == 0 {
 				p.write(rec)

@@ -695,6 +695,9 @@ func TestLimits(t *testing.T) {
 	if r := post(0, "192.0.2.1", ""); r.StatusCode != 403 || strings.Contains(string(r.text), "signed") {
 		t.Errorf("without a user: %s", r.text)
 	}
+	if log := f.log.String(); !strings.Contains(log, "nobody is signed in") || strings.Contains(log, "ERROR") { // it happens
+		t.Errorf("the log of one without a user is %s", log)
+	}
 	for i := range 3 {
 		if r := post(i, "192.0.2.1", "u"); r.StatusCode != 201 {
 			t.Errorf("%d: %s", i, r.text)
