@@ -231,7 +231,10 @@ func New(o Options) (*Server, error) {
 		total:   rate.NewLimiter(perSecond(o.TotalRate, DefaultTotalRate), DefaultTotalRate),
 	}
 	if o.ClientRate > 0 {
-		s.clients.burst = max(1, int(10*o.ClientRate))
+		s.clients.burst = max(1, int(min(10*o.ClientRate, 1e9)))
+	}
+	if o.TotalRate > 0 {
+		s.total.SetBurst(max(1, int(min(o.TotalRate, 1e9))))
 	}
 	if _, err := s.probe(webpush.Message{}); err != nil { // the subject is signed
 		return nil, err

@@ -750,6 +750,17 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestTotalLimit: what all ask together is bounded, wherever they come from.
+func TestTotalLimit(t *testing.T) {
+	f := newFixture(t, func(o *backend.Options) { o.TotalRate, o.BehindProxy = 0.01, true })
+	for i, want := range []int{200, 429, 429} {
+		if r := f.want(want, "GET", "/subscription", "", "X-Forwarded-For", fmt.Sprint("192.0.2.", i)); (r.Header.Get("Retry-After") == "") != (want == 200) {
+			t.Errorf("Retry-After is %q", r.Header.Get("Retry-After"))
+		}
+	}
+	f.want(200, "GET", "/healthz", "")
+}
+
 func TestOptions(t *testing.T) {
 	key, err := vapid.GenerateKey()
 	if err != nil {
