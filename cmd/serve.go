@@ -63,11 +63,15 @@ messages that were in flight are sent twice. Subscriptions that have ended are
 removed when their push service says so. The private key is not in the database.
 
 It listens on this machine only unless --listen says otherwise, and then speaks
-https with --tls-cert or stands behind a proxy that does. All but the routes for
-browsers needs the administrator's token: it is made at the first start and kept
-in the folder, or comes from WEBPUSH_ADMIN_TOKEN. A visitor may say to be any
-user and gets that user's messages, unless --user-header names the header in
-which a proxy that knows its users says who it is.
+https with --tls-cert or stands behind a proxy that does. For a proxy, name the
+site with --host, give --behind-proxy, and let the proxy pass the header Host on
+and write X-Forwarded-For.
+
+All but the routes for browsers needs the administrator's token: it is made at
+the first start and kept in the folder, or comes from WEBPUSH_ADMIN_TOKEN. A
+visitor may say to be any user and gets that user's messages, unless
+--user-header names the header in which a proxy that knows its users says who it
+is; the proxy must take that header away from what visitors send.
 
 Endpoints come from strangers: they must be https and at a public address.
 --allow-private allows all for tries with webpush push-service. It runs until it is
