@@ -100,10 +100,12 @@ async function changed(event) {
     fresh = await self.registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: key});
   }
   await cache.put(stateURL, new Response(JSON.stringify({...kept, subscription: fresh.toJSON()})));
-  await fetch(new URL('subscription/change', self.registration.scope), {
-    method: 'POST',
-    headers: {'Content-Type': 'application/json'},
-    body: JSON.stringify({old: old ?? null, new: fresh.toJSON()}),
-  });
+  const body = JSON.stringify({old: old ?? null, new: fresh.toJSON()});
+  // The server may be busy or away for a moment, and nobody else tells it.
+  for (const pause of [0, 2000, 8000]) {
+    await new Promise(resolve => setTimeout(resolve, pause));
+    const answer = await fetch(new URL('subscription/change', self.registration.scope), {method: 'POST', headers: {'Content-Type': 'application/json'}, body}).catch(() => null);
+    if (answer && answer.status < 500 && answer.status !== 429) break;
+  }
   await tell({type: 'changed'});
 }

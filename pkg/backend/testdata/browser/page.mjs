@@ -210,6 +210,21 @@ await step('the service worker shows every kind of message, and tells the page',
     }, title);
     assert.deepEqual(shown, {body, tag: '', data: null, ...more}, data);
   }
+  // The server is told of a new subscription, also when it is busy at first.
+  const worker = main.context.serviceWorkers().find(w => w.url().startsWith(config.url));
+  const told = await worker.evaluate(async () => {
+    const real = self.fetch, told = [];
+    self.fetch = async (url, {body}) => {
+      told.push([new URL(url).pathname, JSON.parse(body)]);
+      return new Response('', {status: told.length === 1 ? 429 : 201});
+    };
+    const made = endpoint => ({endpoint, toJSON: () => ({endpoint})});
+    await changed({oldSubscription: made('https://push.example/old'), newSubscription: made('https://push.example/new')});
+    self.fetch = real;
+    await caches.delete('webpush');
+    return told;
+  });
+  assert.deepEqual(told, Array(2).fill(['/subscription/change', {old: {endpoint: 'https://push.example/old'}, new: {endpoint: 'https://push.example/new'}}]));
   await cdp.detach();
 });
 
