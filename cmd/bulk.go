@@ -11,8 +11,6 @@ import (
 	"iter"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -159,11 +157,15 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		return err
 	}
 	resumed := o.bulk.resume != "" && exists(o.bulk.resume)
-	if err := b.outputs.check(o, resumed); err != nil {
+	inputs := inputFiles(s, o.inputs)
+	if s.json || o.bulk.results == "-" {
+		b.source.stdout = streamFile("standard output", s.out)
+	}
+	if err := b.outputs.check(&o.bulk, b.source.stdout, inputs, resumed); err != nil {
 		return err
 	}
 	if o.bulk.resume != "" {
-		if b.journal, err = openJournal(o.bulk.resume, o.inputs, b.digest()); err != nil {
+		if b.journal, err = openJournal(o.bulk.resume, inputs, b.digest()); err != nil {
 			return err
 		}
 		defer b.journal.Close()
@@ -241,32 +243,19 @@ func (b *bulk) checkMessage() error {
 }
 
 // openJournal opens the journal, which must not be one of the inputs.
-func openJournal(name string, inputs []string, run string) (*webpush.Journal, error) {
-	if same := sameFile(name, inputs); same != "" {
-		return nil, usage("give the journal a name of its own", "--resume %s is the input %s", name, same)
+func openJournal(name string, inputs []usedFile, run string) (*webpush.Journal, error) {
+	file := newUsedFile(name)
+	if i := slices.IndexFunc(inputs, file.same); i >= 0 {
+		return nil, usage("give the journal a name of its own", "--resume %s is the input %s", name, inputs[i].name)
+	}
+	if err := file.apart("resume", inputs); err != nil {
+		return nil, err
 	}
 	j, err := webpush.OpenJournal(name, run)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
 		err = newFileProblem(name, err)
 	}
 	return j, within("--resume", err)
-}
-
-// sameFile returns which of the files name is, or "".
-func sameFile(name string, files []string) string {
-	info, err := os.Stat(name)
-	if err != nil {
-		if i := slices.IndexFunc(files, func(f string) bool { return filepath.Clean(f) == filepath.Clean(name) }); i >= 0 {
-			return files[i]
-		}
-		return ""
-	}
-	for _, file := range files {
-		if other, err := os.Stat(file); err == nil && file != "-" && os.SameFile(info, other) && info.Mode().IsRegular() {
-			return file
-		}
-	}
-	return ""
 }
 
 // digest says what is sent, for the journal: a record is finished only for one

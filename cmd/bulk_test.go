@@ -363,6 +363,69 @@ func TestInterruptTwice(t *testing.T) {
 	}
 }
 
+// TestRedirectedFiles asserts that a file which the shell opened is known, so
+// that none is read while it grows, or overwritten before it is read.
+func TestRedirectedFiles(t *testing.T) {
+	const records = benchRecord + "\n" + benchRecord + "\n"
+	for _, c := range []struct {
+		name, in, out string // redirected from and to
+		args          []string
+		want          string
+		exit          int
+	}{
+		{"retry-later", "subs.ndjson", "", []string{"-f", "-", "--retry-later", "subs.ndjson", "--force"}, "--retry-later subs.ndjson is read or written as standard input too", exitUsage},
+		{"journal", "subs.ndjson", "", []string{"-f", "-", "--resume", "subs.ndjson"}, "--resume subs.ndjson is the input standard input", exitUsage},
+		{"stdout is the input", "", "subs.ndjson", []string{"-f", "subs.ndjson", "--json"}, "standard output is read or written as subs.ndjson too", exitUsage},
+		{"stdout is stdin", "subs.ndjson", "subs.ndjson", []string{"-f", "-", "--results", "-"}, "standard output is read or written as standard input too", exitUsage},
+		{"stdout is results", "", "out", []string{"-f", "subs.ndjson", "--json", "--results", "out"}, "--results out is read or written as standard output too", exitUsage},
+		{"stdout in the folder", "", "folder/out.json", []string{"-f", "folder", "--results", "-", "--dry-run"}, "a dry run of 2 records", exitPartial},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"subs.ndjson", "folder/a.json"} {
+				content := records
+				if name != "subs.ndjson" {
+					content = benchRecord
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command("webpush", append([]string{"send", "-p", "hi", "--proxy", "http://127.0.0.1:1"}, c.args...)...)
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
+			if c.in != "" {
+				f, err := os.Open(filepath.Join(dir, c.in))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				cmd.Stdin = f
+			}
+			if c.out != "" {
+				f, err := os.OpenFile(filepath.Join(dir, c.out), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				cmd.Stdout = f
+			}
+			var talk bytes.Buffer
+			cmd.Stderr = &talk
+			err := cmd.Run()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != c.exit || !strings.Contains(talk.String(), c.want) {
+				t.Errorf("%v, %s\nwant exit code %d and %q", err, &talk, c.exit, c.want)
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, "subs.ndjson")); err != nil || string(b) != records {
+				t.Errorf("the input is changed: %v, %q", err, b)
+			}
+		})
+	}
+}
+
 // benchRecord is a subscription as Chrome makes it.
 const benchRecord = `{"endpoint":"https://fcm.googleapis.com/fcm/send/dpH5lCsTSSM:APA91bHqjZxM0VImWWqDRN7U0a3AycjUf4O-byuxb_wJsKRaKvV_iKw56s16ekq6FUqoCF7k2nICUpd8fHPxVTgqLunFeVeB9lLCQZyohyAztTH8ZQL9WCxKpA6dvTG_TUIhQUFq_n","expirationTime":null,` + testReceiverKeys
 

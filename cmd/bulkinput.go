@@ -410,6 +410,8 @@ type recordSource struct {
 	ctx   context.Context // of what may block; nil before the run
 	names []string        // files, folders and -, in their order
 
+	stdout *usedFile // where results go, or nil
+
 	open   *splitter // the input that is read
 	close  func() error
 	folder *os.File // the folder that is read
@@ -506,8 +508,12 @@ func (src *recordSource) begin(name string) error {
 		return fileProblem(name, err)
 	}
 	var r io.Reader = f
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		r = &inputOf{src, f, nil}
+	} else if src.stdout != nil && os.SameFile(info, src.stdout.info) { // it lies in a folder
+		f.Close()
+		return withHint(fmt.Errorf("%s is what standard output goes to", name), "keep it elsewhere, or give it another ending than .json")
 	}
 	src.open, src.close = newSplitter(r, name), f.Close
 	return nil
@@ -574,6 +580,12 @@ func (src *recordSource) next() (r *record, ok bool) {
 	return r, true
 }
 
+// isRecordFile reports whether a file of that name is read of a folder.
+func isRecordFile(name string) bool {
+	ok, _ := filepath.Match("*.json", name)
+	return ok
+}
+
 // nextName returns the next file to read, or "" at the end. A folder is read
 // in parts, so that its size does not matter.
 func (src *recordSource) nextName() (string, error) {
@@ -587,7 +599,7 @@ func (src *recordSource) nextName() (string, error) {
 			entries, err := src.folder.ReadDir(1000)
 			dir := src.folder.Name()
 			for _, e := range entries {
-				if ok, _ := filepath.Match("*.json", e.Name()); ok && !e.IsDir() {
+				if isRecordFile(e.Name()) && !e.IsDir() {
 					src.files = append(src.files, filepath.Join(dir, e.Name()))
 				}
 			}

@@ -100,26 +100,121 @@ func (o *outputs) targets(b *bulkFlags) []target {
 
 // check looks at all files before one is touched. With a journal that is there
 // already they may be there, too.
-func (o *outputs) check(opts *sendOptions, resumed bool) error {
-	b := &opts.bulk
-	taken := slices.Clone(opts.inputs)
+func (o *outputs) check(b *bulkFlags, stdout *usedFile, inputs []usedFile, resumed bool) error {
+	taken := inputs
+	if stdout != nil {
+		if err := stdout.apart("", inputs); err != nil {
+			return err
+		}
+		taken = append(taken, *stdout)
+	}
 	if b.resume != "" {
-		taken = append(taken, b.resume)
+		taken = append(taken, newUsedFile(b.resume))
 	}
 	for _, t := range o.targets(b) {
 		if t.name == "-" {
 			return usage("give the name of a file", "--%s is -, but standard output is for the results", t.flag)
 		}
-		if same := sameFile(t.name, taken); same != "" {
-			return usage("give it a name of its own", "--%s %s is read or written as %s too", t.flag, t.name, same)
+		file := newUsedFile(t.name)
+		if err := file.apart(t.flag, taken); err != nil {
+			return err
 		}
-		taken = append(taken, t.name)
-		if info, err := os.Stat(t.name); err == nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force && !resumed {
+		taken = append(taken, file)
+		if info := file.info; info != nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force && !resumed {
 			hint := "--force replaces it"
 			if b.resume != "" {
 				hint = fmt.Sprintf("the journal %s is new, so these are not the results of its runs; --force replaces the file", b.resume)
 			}
 			return withHint(within("--"+t.flag, fileProblem(t.name, fs.ErrExist)), hint)
+		}
+	}
+	return nil
+}
+
+// usedFile is a file that a run reads or writes.
+type usedFile struct {
+	name string
+	info os.FileInfo // of one that is there, else nil
+	path string      // of one that is not there, without symbolic links
+}
+
+func newUsedFile(name string) usedFile {
+	u := usedFile{name: name}
+	info, err := os.Stat(name)
+	if err == nil {
+		u.info = info
+		return u
+	}
+	folder := filepath.Dir(name)
+	if resolved, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = resolved
+	}
+	u.path = filepath.Join(folder, filepath.Base(name))
+	if absolute, err := filepath.Abs(u.path); err == nil {
+		u.path = absolute
+	}
+	return u
+}
+
+// inputFiles are those which names of inputs stand for.
+func inputFiles(s *streams, names []string) []usedFile {
+	var files []usedFile
+	for _, name := range names {
+		if name != "-" {
+			files = append(files, newUsedFile(name))
+		} else if file := streamFile(inputName(name), s.in); file != nil {
+			files = append(files, *file)
+		}
+	}
+	return slices.Clip(files)
+}
+
+// streamFile returns the file that the shell has put behind a standard stream,
+// or nil.
+func streamFile(name string, stream any) *usedFile {
+	switch v := stream.(type) {
+	case *interruptible:
+		return streamFile(name, v.r)
+	case *latch:
+		return streamFile(name, v.Writer)
+	case *os.File:
+		if info, err := v.Stat(); err == nil {
+			return &usedFile{name: name, info: info}
+		}
+	}
+	return nil
+}
+
+func (u usedFile) same(v usedFile) bool {
+	if u.info == nil || v.info == nil {
+		return u.info == nil && v.info == nil && u.path == v.path
+	}
+	return u.info.Mode().IsRegular() && os.SameFile(u.info, v.info)
+}
+
+// within reports whether a folder that is read has the file among those that
+// are read of it.
+func (u usedFile) within(folder usedFile) bool {
+	if folder.info == nil || !folder.info.IsDir() || !isRecordFile(filepath.Base(u.name)) {
+		return false
+	}
+	info, err := os.Stat(filepath.Dir(u.name))
+	return err == nil && os.SameFile(info, folder.info)
+}
+
+// apart refuses a file that is one of the others: it would be overwritten, or
+// read again and again as it grows.
+func (u usedFile) apart(flag string, others []usedFile) error {
+	what := u.name
+	if flag != "" {
+		what = "--" + flag + " " + u.name
+	}
+	for _, other := range others {
+		if u.same(other) {
+			return usage("give it a name of its own", "%s is read or written as %s too", what, other.name)
+		}
+		if u.within(other) {
+			return usage("keep it elsewhere, or give it another ending than .json", "%s would be read as an input: it is in the folder %s", what, other.name)
 		}
 	}
 	return nil
