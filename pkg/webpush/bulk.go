@@ -131,8 +131,8 @@ const maxParked = 4096
 // 503 with Retry-After holds its push service back and no other, and the service is then
 // approached with half as many requests at once; other faults that may pass
 // are tried again with jittered exponential back-off. A service that does not
-// answer any more is given up for a while: its messages become
-// [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
+// answer any more, or asks to wait again and again and takes nothing, is given up
+// for a while: its messages become [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
 //
 // When ctx ends, what is in flight is cut off and reported as
 // [ClassTemporary], although it may have arrived.

@@ -308,6 +308,57 @@ func TestSendAllComesBack(t *testing.T) {
 	})
 }
 
+// TestSendAllBoundsHolds asserts that a service which asks every request to
+// wait ends as one message's attempts do, and not after those of each in turn;
+// and that one which takes a few now and then is waited for.
+func TestSendAllBoundsHolds(t *testing.T) {
+	for _, share := range []int{0, 3} { // of how many requests one is taken; 0 is none
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			var mu sync.Mutex
+			s := newBulkService(func(host string, _ int) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if host == "well.example" {
+					return respond(201, ""), nil
+				}
+				if requests++; share > 0 && requests%share == 0 {
+					return respond(201, ""), nil
+				}
+				return respond(429, "", "Retry-After", "60"), nil
+			})
+			c := &Client{HTTP: s, Key: testKey(t), Subject: "mailto:ops@example.com", Attempts: 4}
+			if share > 0 {
+				c.Attempts = 1000
+			}
+			start := time.Now()
+			all := collect(t, c.SendAll(t.Context(), bulkJobs(t, 400, "busy.example", "well.example"), BulkOptions{Concurrency: 50}), 400)
+			got, took := classes(all), time.Since(start)
+			if share > 0 {
+				if got[ClassDelivered] != 400 {
+					t.Errorf("%v of a service that takes a third", got)
+				}
+				return
+			}
+			if got[ClassDelivered] != 200 || got[ClassTemporary] != 200 || took > 10*time.Minute {
+				t.Errorf("%v after %v", got, took)
+			}
+			unsent := 0
+			for _, r := range all {
+				if r.Class == ClassTemporary && r.Attempts == 0 {
+					unsent++
+					if !strings.Contains(r.Err.Error(), "this message was not sent, as one before it met this: too many messages") {
+						t.Fatal(r.Err)
+					}
+				}
+			}
+			if unsent < 100 {
+				t.Errorf("%d were not sent", unsent)
+			}
+		})
+	}
+}
+
 func TestSendAllRate(t *testing.T) {
 	for _, o := range []BulkOptions{{Rate: 100}, {RatePerOrigin: 50}} {
 		synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 const (
 	// downAfter is how many requests to a push service fail in a row, without
 	// an answer or with a fault of the service, before it is given up when one of
-	// them has no attempt left.
+	// them has no attempt left. One that asks to wait is given up after so many,
+	// and as many waits as a message has attempts.
 	downAfter = 16
 	// The time for which it is given up, doubled each time.
 	minDown, maxDown = 5 * time.Second, time.Minute
@@ -84,6 +85,9 @@ type origin struct {
 	down      time.Duration
 	downUntil time.Time
 	downError *Error
+	// refused counts the requests in a row that were asked to wait, and holds
+	// the times that the origin was held for them.
+	refused, holds int
 }
 
 func (o *origin) waiting() int { return len(o.retries) + len(o.queue) }
@@ -242,7 +246,7 @@ func (b *bulk) enqueue(t *task, queue *[]*task, now time.Time) {
 func (b *bulk) list(o *origin, now time.Time) {
 	switch {
 	case o.listed || o.asleep || o.waiting() == 0:
-	case now.Before(o.heldUntil):
+	case now.Before(o.heldUntil) && !now.Before(o.downUntil):
 		b.sleep(o, o.heldUntil)
 	case o.inFlight < b.perOrigin(o) || now.Before(o.downUntil):
 		o.listed = true
@@ -406,6 +410,7 @@ func (b *bulk) success(o *origin, r *Result) {
 		return // nothing was sent
 	}
 	o.failed, o.down = 0, 0
+	o.refused, o.holds = 0, 0
 	if o.limit < float64(b.o.Concurrency) {
 		o.limit += 0.25
 	}
@@ -432,9 +437,16 @@ func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, ag
 	if deadline, ok := b.ctx.Deadline(); ok && now.Add(wait).After(deadline) {
 		again = false
 	}
-	if e.RetryAfter > 0 && e.Temporary() {
+	asked := e.RetryAfter > 0 && e.Temporary()
+	if asked {
+		o.refused++
+	} else if !unreachable {
+		o.refused, o.holds = 0, 0
+	}
+	if asked {
 		if !now.Before(o.heldUntil) { // the first to hear of it
 			o.limit = max(1, min(o.limit, float64(o.inFlight+1))/2)
+			o.holds++
 		}
 		if until := now.Add(wait); e.RetryAfter <= b.maxWait && until.After(o.heldUntil) {
 			o.heldUntil = until
@@ -446,6 +458,13 @@ func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, ag
 		o.down = min(max(2*o.down, minDown), maxDown)
 		o.downUntil, o.downError = now.Add(o.down), e
 		o.limit = 1
+	}
+	// Else each message would wait in vain as often as it may, one after another.
+	if asked && o.refused >= downAfter && o.holds >= max(b.attempts, DefaultAttempts) {
+		again = false
+		if until := now.Add(e.RetryAfter); until.After(o.downUntil) {
+			o.downUntil, o.downError = until, e
+		}
 	}
 	if !again {
 		b.finished(t.result(Classify(e), nil, e))
