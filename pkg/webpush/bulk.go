@@ -125,7 +125,8 @@ const maxParked = 4096
 // and never stops the rest. jobs runs in a goroutine of its own, a little ahead
 // of what is sent; its memory does not grow with the number of jobs. SendAll
 // waits for it to return, so a source that may block should end with ctx and
-// with Stop.
+// with Stop. When it panics the run ends as Stop ends it, and then SendAll panics
+// with the same value.
 //
 // Attempts, MaxWait and Timeout of the client hold for each message. A 429 or
 // 503 with Retry-After holds its push service back and no other, and the service is then
@@ -146,7 +147,12 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 		doer, closeIdle := c.bulkHTTP(o)
 		defer closeIdle()
 		b := newBulk(ctx, c, o, doer)
-		defer b.close()
+		defer func() {
+			b.close()
+			if b.panicked != nil {
+				panic(b.panicked)
+			}
+		}()
 		defer cancel() // before close waits for the rest
 		b.start(jobs)
 		for {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -464,6 +465,40 @@ func TestSendAllEnds(t *testing.T) {
 			got := classes(all)
 			if time.Since(start) != time.Second || got[ClassTemporary] != 10 || got[ClassSkipped] != 20 {
 				t.Error(got, time.Since(start))
+			}
+		})
+	})
+	failing := func(fail func()) iter.Seq2[Job, error] {
+		return func(yield func(Job, error) bool) {
+			for job, err := range bulkJobs(t, 5, "a.example") {
+				if !yield(job, err) {
+					return
+				}
+			}
+			fail()
+		}
+	}
+	t.Run("panic of the source", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var all []Result
+			defer func() {
+				if v := recover(); v != "a fault of the source" {
+					t.Errorf("recovered %v", v)
+				}
+				if got := classes(all); len(all) != 5 || got[ClassDelivered]+got[ClassSkipped] != 5 {
+					t.Error(got)
+				}
+			}()
+			for r := range (&Client{HTTP: newBulkService(nil)}).SendAll(t.Context(), failing(func() { panic("a fault of the source") }), BulkOptions{Concurrency: 2}) {
+				all = append(all, r)
+			}
+		})
+	})
+	t.Run("source that exits", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			all := collect(t, (&Client{HTTP: newBulkService(nil)}).SendAll(t.Context(), failing(runtime.Goexit), BulkOptions{Concurrency: 2}), 5)
+			if classes(all)[ClassDelivered] != 5 {
+				t.Error(classes(all))
 			}
 		})
 	})

@@ -41,6 +41,7 @@ type bulk struct {
 	done    chan struct{}
 
 	commitFailed bool // the consumer's
+	panicked     any  // of the source
 
 	mu            sync.Mutex
 	consumer      sync.Cond // of mu: there are results, or the end
@@ -134,16 +135,27 @@ func (b *bulk) start(jobs iter.Seq2[Job, error]) {
 		}
 	})
 	b.workers.Go(func() {
+		defer b.endSource()
 		for job, err := range jobs {
 			if !b.accept(job, err) {
 				break
 			}
 		}
-		b.mu.Lock()
-		b.sourceEnded = true
-		b.consumer.Signal()
-		b.mu.Unlock()
 	})
+}
+
+// endSource notes that the source has ended, in whatever way: by
+// [runtime.Goexit] too. A panic of it is kept for SendAll's own goroutine.
+func (b *bulk) endSource() {
+	v := recover()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v != nil {
+		b.panicked = v
+		b.stopLocked()
+	}
+	b.sourceEnded = true
+	b.consumer.Signal()
 }
 
 // close waits until nothing of the run is left. Its context has ended.
