@@ -644,6 +644,61 @@ func TestSendAllKeys(t *testing.T) {
 	})
 }
 
+// TestSendAllRemembersHolds asserts that many origins in between do not make
+// one be asked sooner than it wants, or more often than is allowed.
+func TestSendAllRemembersHolds(t *testing.T) {
+	for _, perSecond := range []float64{0, 0.01} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var asked []time.Time
+			s := newBulkService(func(host string, _ int) (*http.Response, error) {
+				if host != "slow.example" {
+					return respond(201, ""), nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				asked = append(asked, time.Now())
+				if perSecond == 0 {
+					return respond(429, "", "Retry-After", "60"), nil
+				}
+				return respond(201, ""), nil
+			})
+			id := testIdentity(t)
+			jobs := func(yield func(Job, error) bool) {
+				for i := range 4002 {
+					host := fmt.Sprintf("h%d.example", i)
+					if i%2001 == 0 {
+						host = "slow.example"
+					}
+					if !yield(Job{Subscription: testSubscription(t, "https://"+host+"/x", id)}, nil) {
+						return
+					}
+				}
+			}
+			// One attempt: nothing waits for the origin in between.
+			collect(t, (&Client{HTTP: s, Attempts: 1}).SendAll(t.Context(), jobs, BulkOptions{Concurrency: 64, RatePerOrigin: perSecond}), 4002)
+			if len(asked) != 2 || asked[1].Sub(asked[0]) < time.Minute {
+				t.Errorf("rate %v: asked at %v", perSecond, asked)
+			}
+		})
+	}
+}
+
+// TestSlowRates asserts that a rate of nearly nothing is none of everything.
+func TestSlowRates(t *testing.T) {
+	now := time.Now()
+	for _, perSecond := range []float64{1, 1e-5, 1e-12, 1e-300} {
+		l := newLimiter(perSecond)
+		if wait := until(l, now); wait != 0 {
+			t.Errorf("%v: the first waits %v", perSecond, wait)
+		}
+		l.AllowN(now, 1)
+		if wait := until(l, now); wait < time.Second || wait > time.Hour {
+			t.Errorf("%v: the second waits %v", perSecond, wait)
+		}
+	}
+}
+
 // TestSendAllManyOrigins: as many origins as messages are no burden.
 func TestSendAllManyOrigins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,9 @@ const (
 	// them has no attempt left. One that asks to wait is given up after so many,
 	// and as many waits as a message has attempts.
 	downAfter = 16
+	// maxOrigins is how many push services are remembered for no more than their
+	// waits.
+	maxOrigins = 1 << 14
 	// The time for which it is given up, doubled each time.
 	minDown, maxDown = 5 * time.Second, time.Minute
 )
@@ -48,6 +51,7 @@ type bulk struct {
 	reader        sync.Cond // of mu: there is room
 	readerWaits   bool
 	origins       map[string]*origin
+	forgetAt      int       // how many origins are when quiet ones are forgotten
 	ring          []*origin // that have jobs which may be sent, in turn
 	runnable      int       // jobs of those in ring
 	queued        int       // all jobs that wait, those in delays too
@@ -92,6 +96,18 @@ type origin struct {
 }
 
 func (o *origin) waiting() int { return len(o.retries) + len(o.queue) }
+
+// idle reports whether no task is left for the origin.
+func (o *origin) idle() bool {
+	return o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep
+}
+
+// quiet reports whether the origin can be forgotten: a new one in its place
+// would be asked no sooner.
+func (o *origin) quiet(now time.Time) bool {
+	return o.idle() && !now.Before(o.downUntil) && !now.Before(o.heldUntil) &&
+		(o.limiter == nil || o.limiter.TokensAt(now) >= float64(o.limiter.Burst()))
+}
 
 func (o *origin) pop() *task {
 	q := &o.retries
@@ -218,13 +234,14 @@ func (b *bulk) origin(sub *Subscription) *origin {
 	if o := b.origins[name]; o != nil {
 		return o
 	}
-	if len(b.origins) >= 1024 { // endpoints come from strangers: forget what is quiet
+	if len(b.origins) >= max(b.forgetAt, 1024) { // endpoints come from strangers: forget what is quiet
 		now := time.Now()
 		for name, o := range b.origins {
-			if o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep && !now.Before(o.downUntil) {
+			if o.quiet(now) || len(b.origins) > maxOrigins && o.idle() {
 				delete(b.origins, name)
 			}
 		}
+		b.forgetAt = 2 * len(b.origins)
 	}
 	o := &origin{name: name, limit: math.Inf(1), limiter: newLimiter(b.o.RatePerOrigin)}
 	b.origins[name] = o
@@ -335,7 +352,9 @@ func until(l *rate.Limiter, now time.Time) time.Duration {
 	if missing <= 1e-9 {
 		return 0
 	}
-	return time.Duration(math.Ceil(missing / float64(l.Limit()) * float64(time.Second)))
+	// At most an hour, after which it is asked again: the time may be longer than
+	// a Duration is.
+	return time.Duration(min(math.Ceil(missing/float64(l.Limit())*float64(time.Second)), float64(time.Hour)))
 }
 
 // dispatch gives workers what may be sent.
