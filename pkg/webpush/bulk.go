@@ -30,7 +30,7 @@ type Class string
 const (
 	ClassDelivered Class = "delivered" // the push service took the message
 	ClassGone      Class = "gone"      // the subscription has ended: delete it
-	ClassRejected  Class = "rejected"  // the service refuses this message or this key: mend it
+	ClassRejected  Class = "rejected"  // the service refuses this message or this key, or this side's rules the endpoint: mend it
 	ClassTemporary Class = "temporary" // not now, even after the retries: worth another run
 	ClassInvalid   Class = "invalid"   // nothing could be sent: the record, its subscription or the message is wrong
 	ClassSkipped   Class = "skipped"   // nothing was sent: a dry run, or stopped before its turn
@@ -45,6 +45,7 @@ func Classes() []Class {
 // error being [ClassDelivered].
 func Classify(err error) Class {
 	var e *Error
+	var proxy *proxyError
 	switch {
 	case err == nil:
 		return ClassDelivered
@@ -54,7 +55,7 @@ func Classify(err error) Class {
 		return ClassInvalid
 	case e.Gone():
 		return ClassGone
-	case e.Temporary():
+	case e.Temporary(), errors.As(err, &proxy): // which is to be mended here, for all messages
 		return ClassTemporary
 	}
 	return ClassRejected

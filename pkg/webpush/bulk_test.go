@@ -151,7 +151,9 @@ func TestSendAllClasses(t *testing.T) {
 			"off.example": func() (*http.Response, error) {
 				return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 			},
-			"nowhere.example": func() (*http.Response, error) { return nil, &net.DNSError{Name: "nowhere.example", IsNotFound: true} },
+			"nowhere.example":   func() (*http.Response, error) { return nil, &net.DNSError{Name: "nowhere.example", IsNotFound: true} },
+			"proxied.example":   func() (*http.Response, error) { return nil, &proxyError{"proxy.example:3128", 407} },
+			"forbidden.example": func() (*http.Response, error) { return nil, &privateAddressError{} },
 		}
 		hosts := slices.Sorted(maps.Keys(answers))
 		s := newBulkService(func(host string, _ int) (*http.Response, error) { return answers[host]() })
@@ -174,7 +176,7 @@ func TestSendAllClasses(t *testing.T) {
 		all := collect(t, (&Client{HTTP: s, Attempts: 2}).SendAll(t.Context(), jobs, BulkOptions{}), len(hosts)+3)
 		want := map[string]Class{"delivered.example": ClassDelivered, "gone.example": ClassGone, "lost.example": ClassGone,
 			"refused.example": ClassRejected, "large.example": ClassRejected, "ill.example": ClassTemporary, "off.example": ClassTemporary,
-			"nowhere.example": ClassTemporary}
+			"nowhere.example": ClassTemporary, "proxied.example": ClassTemporary, "forbidden.example": ClassRejected}
 		attempts := map[string]int{"ill.example": 2, "off.example": 2}
 		for i, host := range hosts {
 			if r := all[i]; r.Class != want[host] || r.Attempts != max(1, attempts[host]) {
