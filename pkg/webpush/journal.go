@@ -36,6 +36,7 @@ type Journal struct {
 	used []uint64     // a bit for each: it has been told by Done
 	n    map[Class]int64
 	old  bool
+	end  int64 // of what is committed
 	buf  []byte
 }
 
@@ -52,6 +53,8 @@ const (
 	// journalLine is a key in base64url, a space, the letter of the class and a
 	// line feed.
 	journalLine = 22 + 3
+	// journalRoom is how much room there must be to begin with.
+	journalRoom = 1000 * journalLine
 )
 
 var journalLetters = map[Class]byte{ClassDelivered: 'd', ClassGone: 'g', ClassRejected: 'r', ClassInvalid: 'i'}
@@ -114,9 +117,12 @@ func (j *Journal) open(run string) error {
 	if !info.Mode().IsRegular() {
 		return bad("it is no regular file, so no journal can be kept in it", "give the name of a file")
 	}
-	if err := lockJournal(j.f); err != nil {
+	if err := lockJournal(j.f); errors.Is(err, errLocked) {
 		return &JournalError{Path: j.name, Problem: "another process uses this journal", err: err,
 			hint: "wait until it ends, or give this run a journal of its own"}
+	} else if err != nil {
+		return &JournalError{Path: j.name, Problem: "it cannot be locked against other processes: " + err.Error(), err: err,
+			hint: "keep the journal on a disk of this machine"}
 	}
 	if info, err = j.f.Stat(); err != nil { // it may have grown until it was locked
 		return journalProblem(j.name, err)
@@ -143,13 +149,24 @@ func (j *Journal) open(run string) error {
 	if err != nil {
 		return err
 	}
-	end := int64(len(header)) + size
-	if end < info.Size() {
-		if err := j.f.Truncate(end); err != nil {
+	j.end = int64(len(header)) + size
+	if j.end < info.Size() {
+		if err := j.f.Truncate(j.end); err != nil {
 			return journalProblem(j.name, err)
 		}
 	}
-	if _, err := j.f.Seek(end, io.SeekStart); err != nil {
+	return j.reserve()
+}
+
+// reserve makes sure that there is room for what is in flight at one time:
+// nothing should be sent that cannot be written down. Else a run that is started
+// again and again while the disk is full would send to the same each time.
+func (j *Journal) reserve() error {
+	_, err := j.f.WriteAt(make([]byte, journalRoom), j.end)
+	if err == nil {
+		err = j.f.Sync()
+	}
+	if err := errors.Join(err, j.f.Truncate(j.end)); err != nil {
 		return journalProblem(j.name, err)
 	}
 	return nil
@@ -158,13 +175,14 @@ func (j *Journal) open(run string) error {
 func (j *Journal) create(header string) error {
 	_, err := j.f.WriteAt([]byte(header), 0)
 	if err == nil {
-		_, err = j.f.Seek(int64(len(header)), io.SeekStart)
-	}
-	if err == nil {
 		err = j.f.Sync()
 	}
 	if err != nil {
 		return journalProblem(j.name, err)
+	}
+	j.end = int64(len(header))
+	if err := j.reserve(); err != nil {
+		return err
 	}
 	if dir, err := os.Open(filepath.Dir(j.name)); err == nil { // so that its name lasts too, where that can be asked for
 		_ = dir.Sync()
@@ -174,7 +192,8 @@ func (j *Journal) create(header string) error {
 }
 
 // read reads the lines after the header and returns the size of those that
-// count. A kill leaves the last one unfinished; a power cut may leave zeros.
+// count. A kill leaves the last one unfinished; a power cut may leave zeros at
+// the end, from any byte on.
 func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 	lines := int(size / journalLine)
 	j.keys = make([]journalKey, 0, lines)
@@ -191,10 +210,8 @@ func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 		n, err := base64.RawURLEncoding.Decode(key[:], line[:22])
 		class, known := classes[line[23]]
 		if err != nil || n != len(key) || !known || line[22] != ' ' || line[24] != '\n' {
-			for line == [journalLine]byte{} {
-				if _, err := io.ReadFull(r, line[:]); err != nil { // nothing but zeros up to the end
-					return int64(i) * journalLine, j.sort()
-				}
+			if line[journalLine-1] == 0 && onlyZeros(r) {
+				return int64(i) * journalLine, j.sort()
 			}
 			return 0, &JournalError{Path: j.name, Problem: fmt.Sprintf("line %d of the journal is damaged", i+2),
 				hint: "restore the file as it was; a journal that is edited cannot be trusted"}
@@ -203,6 +220,18 @@ func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 		j.n[class]++
 	}
 	return int64(lines) * journalLine, j.sort()
+}
+
+// onlyZeros reports whether nothing else is left to read.
+func onlyZeros(r *bufio.Reader) bool {
+	for {
+		switch c, err := r.ReadByte(); {
+		case err == io.EOF:
+			return true
+		case err != nil || c != 0:
+			return false
+		}
+	}
 }
 
 func (j *Journal) sort() error {
@@ -248,18 +277,20 @@ func (j *Journal) Record(record []byte, class Class) {
 }
 
 // Commit writes what was recorded, and returns when it will outlast a crash of
-// the machine.
+// the machine. After an error it can be called again, to write the same once
+// there is room.
 func (j *Journal) Commit() error {
 	if len(j.buf) == 0 {
 		return nil
 	}
-	_, err := j.f.Write(j.buf)
+	_, err := j.f.WriteAt(j.buf, j.end)
 	if err == nil {
 		err = j.f.Sync()
 	}
 	if err != nil {
 		return journalProblem(j.name, err)
 	}
+	j.end += int64(len(j.buf))
 	j.buf = j.buf[:0]
 	return nil
 }

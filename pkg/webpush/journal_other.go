@@ -2,7 +2,12 @@
 
 package webpush
 
-import "os"
+import (
+	"errors"
+	"os"
+)
+
+var errLocked = errors.New("locked")
 
 // lockJournal does nothing: this system has no lock that ends with its process.
 func lockJournal(*os.File) error { return nil }

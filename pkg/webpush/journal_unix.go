@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// errLocked is that of a file which another process has locked.
+const errLocked = syscall.EWOULDBLOCK
+
 // lockJournal locks the file against other processes until it is closed, or
 // its process ends.
 func lockJournal(f *os.File) error {
