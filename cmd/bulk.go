@@ -11,6 +11,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -129,6 +130,9 @@ type bulk struct {
 	keys map[string]*vapid.Key // of records, by their text
 
 	committed time.Time // when commit returned last
+	lost      int64     // delivered messages that may not be written down everywhere
+	// unjournalled tells that the journal could not be written in the end.
+	unjournalled bool
 
 	reading sync.Mutex  // held while the source is read
 	ended   atomic.Bool // the source has no more
@@ -157,6 +161,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		return err
 	}
 	resumed := o.bulk.resume != "" && exists(o.bulk.resume)
+	begun := false
 	inputs := inputFiles(s, o.inputs)
 	if s.json || o.bulk.results == "-" {
 		b.source.stdout = streamFile("standard output", s.out)
@@ -165,6 +170,11 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		return err
 	}
 	if o.bulk.resume != "" {
+		defer func() {
+			if !resumed && !begun { // or the next run would take itself for a later one
+				_ = os.Remove(o.bulk.resume)
+			}
+		}()
 		if b.journal, err = openJournal(o.bulk.resume, inputs, b.digest()); err != nil {
 			return err
 		}
@@ -198,8 +208,10 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	})()
 	b.source.ctx = reading
 	progress := b.startProgress()
+	begun = true
 	var failed error
-	for range b.client.SendAll(run, b.jobs(), webpush.BulkOptions{
+	var yielded int64
+	for r := range b.client.SendAll(run, b.jobs(), webpush.BulkOptions{
 		Concurrency: o.bulk.concurrency, ConcurrencyPerOrigin: o.bulk.perOrigin, Rate: o.bulk.rate.perSecond, RatePerOrigin: o.bulk.ratePerOrigin.perSecond,
 		MaxFailures: o.bulk.maxFailures, DryRun: o.dryRun, StandardHTTP: o.bulk.http.String() == "standard", Stop: ctx.Done(),
 		Commit: func(results []webpush.Result) error {
@@ -210,9 +222,14 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 			return failed
 		},
 	}) {
+		if yielded++; yielded > b.tally.total() { // what was in flight when commit failed
+			b.keep([]webpush.Result{r}, true)
+		}
 	}
 	if failed == nil {
 		failed = b.rest()
+	} else if b.journal != nil {
+		b.unjournalled = b.journal.Commit() != nil // with what keep has noted
 	}
 	b.tellFields()
 	progress.stop()
@@ -223,7 +240,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		if !o.bulk.quiet {
 			b.summary("", b.ended.Load())
 		}
-		return failed
+		return b.unwritten(failed)
 	}
 	return b.finish(ctx, run)
 }
@@ -495,24 +512,80 @@ func (b *bulk) commit(results []webpush.Result) error {
 		}
 	}
 	defer func() { b.committed = time.Now() }()
+	var err error
+	for i := range results {
+		r := &results[i]
+		b.tally.add(r, r.Job.Value.(*record))
+		err = cmp.Or(err, b.outputs.write(r, r.Job.Value.(*record)))
+	}
+	if err = cmp.Or(err, b.outputs.flush(b.journal != nil)); err != nil {
+		b.keep(results, false)
+		return err
+	}
+	if b.journal == nil {
+		return nil
+	}
+	for i := range results {
+		if rec := results[i].Job.Value.(*record); rec.raw != nil {
+			b.journal.Record(rec.raw, results[i].Class)
+		}
+	}
+	err = b.journal.Commit()
+	if err != nil {
+		b.lost += delivered(results)
+	}
+	return within("--resume", err)
+}
+
+func delivered(results []webpush.Result) (n int64) {
+	for i := range results {
+		if results[i].Class == webpush.ClassDelivered {
+			n++
+		}
+	}
+	return n
+}
+
+// keep notes results when a file could not be written: nobody is to get a
+// message again because of that. All but those that were delivered are left to
+// the next run, which writes them to the file. more are results that are not
+// counted yet.
+func (b *bulk) keep(results []webpush.Result, more bool) {
+	b.lost += delivered(results)
 	for i := range results {
 		r := &results[i]
 		rec := r.Job.Value.(*record)
-		b.tally.add(r, rec)
-		if err := b.outputs.write(r, rec); err != nil {
-			return err
+		if more {
+			b.tally.add(r, rec)
+			_ = b.outputs.write(r, rec) // to those that can be written
 		}
-		if b.journal != nil && rec.raw != nil {
+		if b.journal != nil && r.Class == webpush.ClassDelivered {
 			b.journal.Record(rec.raw, r.Class)
 		}
 	}
-	if err := b.outputs.flush(b.journal != nil); err != nil {
-		return err
+}
+
+// unwritten adds to the error of a file what to do about it.
+func (b *bulk) unwritten(err error) error {
+	var steps []string
+	if errors.Is(err, syscall.ENOSPC) {
+		steps = append(steps, "make room")
 	}
 	if b.journal != nil {
-		return within("--resume", b.journal.Commit())
+		steps = append(steps, "repeat the command: what was delivered is not sent again")
 	}
-	return nil
+	var journal *webpush.JournalError
+	switch {
+	case b.lost == 0:
+	case b.unjournalled:
+		steps[len(steps)-1] = fmt.Sprintf("repeat the command: up to %d messages that were delivered are not in the journal, and would be sent again", b.lost)
+	case !errors.As(err, &journal):
+		steps = append(steps, fmt.Sprintf("the results of up to %d messages that were delivered are not written", b.lost))
+	}
+	if len(steps) == 0 {
+		return err
+	}
+	return withHint(err, strings.Join(steps, "; "))
 }
 
 var errNotReached = errors.New("stopped before its turn")

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -335,8 +336,8 @@ func (o *output) problem(err error) error {
 	return within("--"+o.flag, fileProblem(o.name, err))
 }
 
-// write writes the result of a record.
-func (o *outputs) write(r *webpush.Result, rec *record) error {
+// write writes the result of a record, to the other files too where one fails.
+func (o *outputs) write(r *webpush.Result, rec *record) (err error) {
 	if o.stdout != nil || o.results != nil {
 		b, err := marshal(newResultLine(r, rec, o.showEndpoints), "")
 		if err != nil {
@@ -344,9 +345,7 @@ func (o *outputs) write(r *webpush.Result, rec *record) error {
 		}
 		for _, out := range []*output{o.stdout, o.results} {
 			if out != nil {
-				if err := out.line(b); err != nil {
-					return err
-				}
+				err = cmp.Or(err, out.line(b))
 			}
 		}
 	}
@@ -358,30 +357,31 @@ func (o *outputs) write(r *webpush.Result, rec *record) error {
 		to = o.retryLater
 	}
 	if to == nil || rec.raw == nil {
-		return nil
+		return err
 	}
 	b := rec.raw
 	if bytes.IndexByte(b, '\n') >= 0 { // a record a line
 		var c bytes.Buffer
-		if err := json.Compact(&c, b); err != nil {
-			return err
+		if e := json.Compact(&c, b); e != nil {
+			return cmp.Or(err, e)
 		}
 		b = c.Bytes()
 	}
-	return to.line(b)
+	return cmp.Or(err, to.line(b))
 }
 
 // flush hands what is written to the system, and if durable to the disk.
 func (o *outputs) flush(durable bool) error {
+	var first error
 	for _, out := range o.all {
 		if err := out.w.Flush(); err != nil {
-			return out.problem(err)
+			first = cmp.Or(first, out.problem(err))
 		}
 	}
 	if durable {
-		return o.sync()
+		first = cmp.Or(first, o.sync())
 	}
-	return nil
+	return first
 }
 
 func (o *outputs) sync() error {

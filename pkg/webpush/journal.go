@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"syscall"
 )
 
 // Journal is a file that remembers which records of a bulk delivery are
@@ -103,7 +104,11 @@ func journalProblem(path string, err error) error {
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return &JournalError{Path: path, Problem: err.Error(), err: err}
+	problem := &JournalError{Path: path, Problem: err.Error(), err: err}
+	if errors.Is(err, syscall.ENOSPC) {
+		problem.hint = "make room, or keep the journal on another disk"
+	}
+	return problem
 }
 
 func (j *Journal) open(run string) error {
