@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"syscall"
 )
 
 // Journal is a file that remembers which records of a bulk delivery are
@@ -105,7 +104,7 @@ func journalProblem(path string, err error) error {
 		err = p.Err
 	}
 	problem := &JournalError{Path: path, Problem: err.Error(), err: err}
-	if errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, errNoSpace) {
 		problem.hint = "make room, or keep the journal on another disk"
 	}
 	return problem
