@@ -139,11 +139,12 @@ type bulk struct {
 
 	mu     sync.Mutex
 	fields map[string]bool // unknown members that were seen; true when told
+	flat   map[string]bool // members of wrapped records that stand in a subscription
 }
 
 // runBulk sends to all records of the source.
 func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err error) {
-	b := &bulk{s: s, o: o, client: d.client, message: d.message, source: d.source, keys: make(map[string]*vapid.Key), fields: make(map[string]bool)}
+	b := &bulk{s: s, o: o, client: d.client, message: d.message, source: d.source, keys: make(map[string]*vapid.Key), fields: make(map[string]bool), flat: make(map[string]bool)}
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {
 			return usage(only[1], "--%s goes with one subscription, and here are many", only[0])
@@ -354,18 +355,20 @@ func (b *bulk) job(r *record) (webpush.Job, error) {
 		return job, r.err
 	}
 	var err error
-	if !bytes.Contains(r.raw, []byte(`"subscription"`)) && !bytes.Contains(r.raw, []byte(`"id"`)) && bytes.IndexByte(r.raw, '\\') < 0 {
+	browsers := bytes.HasPrefix(r.raw, []byte(`{"endpoint"`)) && bytes.HasSuffix(r.raw, []byte("}}")) // nothing else, but in between
+	if browsers && !bytes.Contains(r.raw, []byte(`"subscription"`)) && !bytes.Contains(r.raw, []byte(`"id"`)) && bytes.IndexByte(r.raw, '\\') < 0 {
 		job.Subscription, err = webpush.ParseSubscription(r.raw)
 		return job, err
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(r.raw, &members) == nil {
 		if id := members["id"]; len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
-			r.id = id
+			r.id = bytes.ToValidUTF8(id, []byte("\ufffd"))
 		}
 	}
 	inner := members["subscription"]
 	if inner == nil || members["endpoint"] != nil {
+		b.noteFlat(members)
 		job.Subscription, err = webpush.ParseSubscription(r.raw)
 		return job, err
 	}
@@ -385,6 +388,25 @@ func (b *bulk) job(r *record) (webpush.Job, error) {
 		}
 	}
 	return job, nil
+}
+
+// noteFlat notes members of a wrapped record that stand in the subscription
+// itself. A vapidKey there is the one that it was made with.
+func (b *bulk) noteFlat(members map[string]json.RawMessage) {
+	for _, name := range overrides {
+		if value := members[name]; value != nil && string(value) != "null" && name != "vapidKey" {
+			b.mu.Lock()
+			b.flat[name] = true
+			b.mu.Unlock()
+		}
+	}
+}
+
+// tellFlat warns of them, as everybody gets what the options say.
+func (b *bulk) tellFlat() {
+	for _, name := range slices.Sorted(maps.Keys(b.flat)) {
+		b.s.warn(fmt.Sprintf("%q stands beside \"endpoint\" in a record, where it does not count", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
+	}
 }
 
 // membersBeside returns the members of a record that has its subscription in
@@ -451,11 +473,15 @@ func (b *bulk) override(job *webpush.Job, name string, value json.RawMessage) er
 
 // badField words a member of a record that has no value to use.
 func badField(name string, value json.RawMessage, want string) error {
-	text := string(value)
+	return fmt.Errorf("%s is %s, %s", name, shorten(string(value)), want)
+}
+
+// shorten keeps the beginning of what a record has.
+func shorten(text string) string {
 	if len(text) > 60 {
-		text = strings.ToValidUTF8(text[:60], "") + "…"
+		return strings.ToValidUTF8(text[:60], "") + "…"
 	}
-	return fmt.Errorf("%s is %s, %s", name, text, want)
+	return text
 }
 
 // maxKeys is how many keys of records are kept.
@@ -487,14 +513,16 @@ func (b *bulk) recordKey(value json.RawMessage, text string, isText bool) (*vapi
 	return key, nil
 }
 
-// tellFields warns once of members that mean nothing, which may be misspelt.
+// tellFields warns once of members that mean nothing, which may be misspelt, or
+// stand where they mean nothing.
 func (b *bulk) tellFields() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.tellFlat()
 	for _, name := range slices.Sorted(maps.Keys(b.fields)) {
 		if !b.fields[name] {
 			b.fields[name] = true
-			b.s.warn(fmt.Sprintf("records have the member %q, which means nothing here", name), "beside subscription and id, a record may have payload, ttl, urgency, topic and vapidKey")
+			b.s.warn(fmt.Sprintf("records have the member %q, which means nothing here", shorten(name)), "beside subscription and id, a record may have payload, ttl, urgency, topic and vapidKey")
 		}
 	}
 }

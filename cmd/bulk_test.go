@@ -449,7 +449,7 @@ func BenchmarkRecords(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				run := bulk{source: src, tally: newTally(false), client: &webpush.Client{}}
+				run := bulk{source: src, tally: newTally(false), client: &webpush.Client{}, flat: make(map[string]bool)}
 				for _, err := range run.jobs() {
 					if err != nil && form.before == "" {
 						b.Fatal(err)

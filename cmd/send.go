@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -266,7 +267,7 @@ func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 		return nil, err
 	}
 	if alone != nil {
-		return d, o.applyRecord(d, alone)
+		return d, o.applyRecord(s, d, alone)
 	}
 	return d, nil
 }
@@ -286,9 +287,14 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 }
 
 // applyRecord gives a single message what stands beside its subscription.
-func (o *sendOptions) applyRecord(d *delivery, text []byte) error {
-	b := bulk{client: d.client, keys: make(map[string]*vapid.Key)}
+func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
+	b := bulk{s: s, client: d.client, keys: make(map[string]*vapid.Key), flat: make(map[string]bool)}
 	job := webpush.Job{Message: d.message}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) == nil && members["endpoint"] != nil {
+		b.noteFlat(members)
+		b.tellFlat()
+	}
 	if err := b.overrideAll(&job, membersBeside(text)); err != nil {
 		return within(inputName(o.inputs[0]), err)
 	}
