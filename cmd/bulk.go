@@ -331,6 +331,7 @@ func (b *bulk) next() *record {
 		}
 		b.tally.readBytes.Store(b.source.read())
 		b.tally.readRecords.Add(1)
+		r.unfold()
 		if b.journal != nil && r.raw != nil && b.journal.Done(r.raw) {
 			b.tally.already.Add(1)
 			continue

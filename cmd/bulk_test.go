@@ -173,6 +173,18 @@ func TestUTF16Input(t *testing.T) {
 	}
 }
 
+// TestRecordID asserts that an id is echoed, and in valid UTF-8.
+func TestRecordID(t *testing.T) {
+	for id, want := range map[string]string{`"a"`: `"a"`, "-1.5e3": "-1.5e3", "12345678901234567890": "12345678901234567890",
+		"\"a\xffb\"": "\"a\ufffdb\"", "null": "", "true": "", "{}": ""} {
+		r := record{raw: []byte(`{"id":` + id + `,"subscription":` + benchRecord + "}")}
+		b := bulk{client: &webpush.Client{}}
+		if _, err := b.job(&r); err != nil || string(r.id) != want {
+			t.Errorf("id %q: %q, %v", id, r.id, err)
+		}
+	}
+}
+
 // TestHistogram compares with the exact quantiles.
 func TestHistogram(t *testing.T) {
 	var h histogram

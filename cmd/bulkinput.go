@@ -22,7 +22,7 @@ const maxRecord = maxInput
 // record is one entry of the input.
 type record struct {
 	index   int64
-	raw     []byte // as it was read, without the space around it; nil when it was too long to keep
+	raw     []byte // as it was read, without the space around it, on one line if it is JSON; nil when it was too long to keep
 	file    string
 	line    int64           // where it begins, from 1; 0 in an array
 	element int64           // its number in an array, from 1; else 0
@@ -39,6 +39,18 @@ func (r *record) where() string {
 		return fmt.Sprintf("%s:%d", r.file, r.line)
 	}
 	return r.file
+}
+
+// unfold puts a record that stands on several lines on one, as the files have it
+// that are made of it: there it is to be the same for the journal.
+func (r *record) unfold() {
+	if bytes.IndexByte(r.raw, '\n') < 0 {
+		return
+	}
+	var c bytes.Buffer
+	if json.Compact(&c, r.raw) == nil {
+		r.raw = c.Bytes()
+	}
 }
 
 // splitter cuts the JSON values out of an input without reading it whole: the

@@ -359,15 +359,7 @@ func (o *outputs) write(r *webpush.Result, rec *record) (err error) {
 	if to == nil || rec.raw == nil {
 		return err
 	}
-	b := rec.raw
-	if bytes.IndexByte(b, '\n') >= 0 { // a record a line
-		var c bytes.Buffer
-		if e := json.Compact(&c, b); e != nil {
-			return cmp.Or(err, e)
-		}
-		b = c.Bytes()
-	}
-	return cmp.Or(err, to.line(b))
+	return cmp.Or(err, to.line(rec.raw))
 }
 
 // flush hands what is written to the system, and if durable to the disk.
