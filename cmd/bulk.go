@@ -171,15 +171,15 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		return err
 	}
 	if o.bulk.resume != "" {
-		defer func() {
-			if !resumed && !begun { // or the next run would take itself for a later one
-				_ = os.Remove(o.bulk.resume)
-			}
-		}()
 		if b.journal, err = openJournal(o.bulk.resume, inputs, b.digest()); err != nil {
 			return err
 		}
-		defer b.journal.Close()
+		defer func() {
+			b.journal.Close()
+			if old, _ := b.journal.Resumed(); !old && !begun { // or the next run would take itself for a later one
+				_ = os.Remove(o.bulk.resume)
+			}
+		}()
 	}
 	if err := b.outputs.open(s, &o.bulk, resumed); err != nil {
 		return err
@@ -201,14 +201,17 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	// An input that may block, as a pipe, ends with the run.
 	reading, endReading := context.WithCancel(run)
 	defer endReading()
+	b.source.ctx = reading
+	progress := b.startProgress()
 	defer context.AfterFunc(ctx, func() {
 		endReading()
+		if progress.bar != nil {
+			fmt.Fprintln(s.err) // below the bar
+		}
 		if !o.bulk.quiet {
 			s.note("interrupted: what is in flight is finished; interrupt again to stop at once")
 		}
 	})()
-	b.source.ctx = reading
-	progress := b.startProgress()
 	begun = true
 	var failed error
 	var yielded int64

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -436,6 +438,52 @@ func TestRedirectedFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterruptBelowBar asserts that what is said of an interrupt does not run
+// into the bar.
+func TestInterruptBelowBar(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	told := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		interrupt()
+		<-told
+		w.WriteHeader(http.StatusCreated)
+	}))
+	defer server.Close()
+	name := filepath.Join(t.TempDir(), "subs.ndjson")
+	if err := os.WriteFile(name, fmt.Appendf(nil, `{"endpoint":"%s/x",%s`, server.URL, testReceiverKeys), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var talk syncBuffer
+	go func() {
+		for !strings.Contains(talk.String(), "interrupted: ") && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		close(told)
+	}()
+	code := run(ctx, &streams{in: strings.NewReader(""), out: io.Discard, err: &talk, errTTY: true}, []string{"send", "-f", name, "--concurrency", "1"})
+	if text := talk.String(); code != exitInterrupted || !strings.Contains(text, "\nwebpush: interrupted: ") {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+}
+
+// syncBuffer is a buffer that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // benchRecord is a subscription as Chrome makes it.
