@@ -121,15 +121,38 @@ func (o *outputs) check(b *bulkFlags, stdout *usedFile, inputs []usedFile, resum
 			return err
 		}
 		taken = append(taken, file)
-		if info := file.info; info != nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force && !resumed {
+		if info := file.info; info != nil && info.Mode().IsRegular() && info.Size() > 0 && !b.force {
+			if resumed && t.ours() {
+				continue
+			}
 			hint := "--force replaces it"
-			if b.resume != "" {
+			switch {
+			case resumed:
+				hint = fmt.Sprintf("give another name: it does not look like --%s of an earlier run", t.flag)
+			case b.resume != "":
 				hint = fmt.Sprintf("the journal %s is new, so these are not the results of its runs; --force replaces the file", b.resume)
 			}
 			return withHint(within("--"+t.flag, fileProblem(t.name, fs.ErrExist)), hint)
 		}
 	}
 	return nil
+}
+
+// ours reports whether a file begins as those that a run writes, or as much of
+// one as a kill has left.
+func (t target) ours() bool {
+	begin := []byte("{")
+	if t.flag == "results" {
+		begin = []byte(`{"index":`)
+	}
+	f, err := os.Open(t.name)
+	if err != nil {
+		return true // told when it is opened to be written
+	}
+	defer f.Close()
+	found := make([]byte, len(begin))
+	n, _ := io.ReadFull(f, found)
+	return bytes.HasPrefix(begin, found[:n])
 }
 
 // usedFile is a file that a run reads or writes.
