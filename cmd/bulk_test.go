@@ -245,6 +245,33 @@ func TestProgressLines(t *testing.T) {
 	})
 }
 
+// TestNextSteps pins what is to be done with what was not delivered.
+func TestNextSteps(t *testing.T) {
+	const rest = "the input was not read to its end"
+	for _, c := range []struct {
+		temporary  int64
+		retryLater string
+		resume     string
+		complete   bool
+		want       []string
+	}{
+		{0, "", "", true, []string{}},
+		{0, "later", "", true, []string{}},
+		{0, "later", "", false, []string{rest}},
+		{2, "", "", true, []string{"--retry-later FILE collects what is worth another run"}},
+		{2, "la ter", "", true, []string{"try again later with -f 'la ter' in place of the input"}},
+		{2, "later", "", false, []string{"try again later with -f later, and with the rest of the input", rest}},
+		{2, "later", "journal", true, []string{"repeat the command: --resume sends what is not finished"}},
+		{0, "", "journal", false, []string{"repeat the command: --resume sends what is not finished", rest}},
+	} {
+		b := &bulk{o: &sendOptions{bulk: bulkFlags{retryLater: c.retryLater, resume: c.resume}}, tally: newTally(false)}
+		b.tally.n[webpush.ClassTemporary] = c.temporary
+		if got := b.nextSteps(c.complete); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 // heldService answers when it is let go, and tells of what has arrived.
 type heldService struct {
 	arrived chan struct{}

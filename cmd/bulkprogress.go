@@ -373,9 +373,12 @@ func (b *bulk) nextSteps(complete bool) []string {
 	case again == 0 && complete:
 	case o.resume != "":
 		hints = append(hints, "repeat the command: --resume sends what is not finished")
+	case again == 0:
 	case o.retryLater != "" && complete:
 		hints = append(hints, fmt.Sprintf("try again later with -f %s in place of the input", shellWord(o.retryLater)))
-	case again > 0:
+	case o.retryLater != "":
+		hints = append(hints, fmt.Sprintf("try again later with -f %s, and with the rest of the input", shellWord(o.retryLater)))
+	default:
 		hints = append(hints, "--retry-later FILE collects what is worth another run")
 	}
 	if !complete {
