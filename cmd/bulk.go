@@ -136,6 +136,7 @@ type bulk struct {
 
 	reading sync.Mutex  // held while the source is read
 	ended   atomic.Bool // the source has no more
+	cut     bool        // an input that blocked was left before its end
 
 	mu     sync.Mutex
 	fields map[string]bool // unknown members that were seen; true when told
@@ -242,7 +243,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	}
 	if failed != nil {
 		if !o.bulk.quiet {
-			b.summary("", b.ended.Load())
+			b.summary("", b.complete())
 		}
 		return b.unwritten(failed)
 	}
@@ -330,6 +331,7 @@ func (b *bulk) next() *record {
 		r, ok := b.source.next()
 		if !ok || errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded) {
 			b.ended.Store(!ok)
+			b.cut = b.cut || ok
 			return nil
 		}
 		b.tally.readBytes.Store(b.source.read())
@@ -648,6 +650,9 @@ func (b *bulk) rest() error {
 	}
 }
 
+// complete reports, after the run, whether all records of the input were read.
+func (b *bulk) complete() bool { return b.ended.Load() && !b.cut }
+
 // finish says how it went; the error is that which decides the exit code.
 func (b *bulk) finish(ctx, run context.Context) error {
 	t := b.tally
@@ -660,7 +665,7 @@ func (b *bulk) finish(ctx, run context.Context) error {
 	case b.o.bulk.maxFailures > 0 && t.failures() >= int64(b.o.bulk.maxFailures):
 		stopped = fmt.Sprintf("stopped after %d failures", t.failures())
 	}
-	complete := b.ended.Load()
+	complete := b.complete()
 	if !b.o.bulk.quiet {
 		b.summary(stopped, complete)
 	}

@@ -375,6 +375,9 @@ func TestInterrupt(t *testing.T) {
 					t.Errorf("found no %q in\n%s", want, rest)
 				}
 			}
+			if cut := strings.Contains(string(rest), "hint: the input was not read to its end"); cut != (from == "-") {
+				t.Errorf("the input was cut: %v, says\n%s", cut, rest)
+			}
 		})
 	}
 }
