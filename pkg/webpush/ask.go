@@ -92,7 +92,7 @@ func (c *Client) CheckOnline(ctx context.Context, sub *Subscription) (Finding, e
 	switch sub.service {
 	case Mozilla:
 		f.Source = sourceTTL + "; " + sourceAutopush
-		req := sub.request(ctx, nil)
+		req := sub.request(nil)
 		req.Header = http.Header{}
 		if c.Key != nil {
 			t, err := c.token(sub, c.Key)
@@ -144,7 +144,7 @@ func (f *Finding) failed(e *Error) {
 func (c *Client) discover(ctx context.Context, sub *Subscription, f *Finding) error {
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
-	req := sub.request(ctx, nil)
+	req := sub.request(nil).WithContext(ctx)
 	req.Method = http.MethodGet
 	resp, err := c.http().Do(req)
 	if err != nil {

@@ -213,6 +213,7 @@ type task struct {
 	index    int64
 	job      Job
 	origin   *origin
+	request  *http.Request // of the next attempt, once it is made
 	attempts int
 	latency  time.Duration
 	err      error // of the last attempt
@@ -222,26 +223,33 @@ func (t *task) result(class Class, r *Receipt, err error) Result {
 	return Result{Index: t.index, Job: t.job, Class: class, Receipt: r, Err: err, Attempts: t.attempts, Latency: t.latency}
 }
 
-// do makes the request and sends it once. The error is why a request that was
-// sent was not accepted; else the result is final.
-func (b *bulk) do(ctx context.Context, t *task) (Result, *Error) {
-	c, sub := b.client, t.job.Subscription
+// prepare makes the request of a task. It reports whether that is to be sent;
+// else the result is final.
+func (b *bulk) prepare(t *task) (r Result, send bool) {
 	key := t.job.Key
 	if key == nil {
-		key = c.Key
+		key = b.client.Key
 	}
-	ctx, cancel, timeout := c.attempt(ctx)
-	defer cancel()
-	req, err := c.newRequest(ctx, sub, &t.job.Message, key)
+	req, err := b.client.newRequest(t.job.Subscription, &t.job.Message, key)
 	if err != nil {
-		return t.result(Classify(err), nil, err), nil
+		return t.result(Classify(err), nil, err), false
 	}
 	if b.o.DryRun {
-		return t.result(ClassSkipped, nil, nil), nil
+		return t.result(ClassSkipped, nil, nil), false
 	}
+	t.request = req
+	return Result{}, true
+}
+
+// attempt sends the request of a task once. The error is why it was not
+// accepted; else the result is final.
+func (b *bulk) attempt(t *task, contexts *attemptContexts) (Result, *Error) {
 	t.attempts++
 	start := time.Now()
-	r, failed := c.exchange(ctx, b.doer, req, sub, &t.job.Message, timeout)
+	ctx := contexts.get(start)
+	req := t.request.WithContext(ctx)
+	t.request = nil
+	r, failed := b.client.exchange(ctx, b.doer, req, t.job.Subscription, &t.job.Message, contexts.timeout)
 	t.latency = time.Since(start)
 	if failed != nil {
 		failed.Attempts = t.attempts
@@ -249,4 +257,34 @@ func (b *bulk) do(ctx context.Context, t *task) (Result, *Error) {
 	}
 	r.Attempts, r.Latency = t.attempts, t.latency
 	return t.result(ClassDelivered, r, nil), nil
+}
+
+// attemptContexts gives the contexts of attempts that follow on each other. A
+// context and its timer cost more than what they are good for here, so one
+// serves for many attempts: each gets no more than the timeout, and at most
+// 1/64 less.
+type attemptContexts struct {
+	parent  context.Context
+	timeout time.Duration // of one attempt, negative for none
+	ctx     context.Context
+	cancel  context.CancelFunc
+	from    time.Time
+}
+
+func (a *attemptContexts) get(now time.Time) context.Context {
+	if a.timeout < 0 {
+		return a.parent
+	}
+	if a.ctx == nil || now.Sub(a.from) > a.timeout/64 || a.ctx.Err() != nil {
+		a.close()
+		a.ctx, a.cancel = context.WithTimeout(a.parent, a.timeout)
+		a.from = now
+	}
+	return a.ctx
+}
+
+func (a *attemptContexts) close() {
+	if a.cancel != nil {
+		a.cancel()
+	}
 }

@@ -89,11 +89,16 @@ type Client struct {
 // [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
 // [*Error] for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
-	return c.newRequest(ctx, sub, &msg, c.Key)
+	req, err := c.newRequest(sub, &msg, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	return req.WithContext(ctx), nil
 }
 
-// newRequest is NewRequest with the key that signs, or nil.
-func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
+// newRequest is NewRequest with the key that signs, or nil, and without a
+// context.
+func (c *Client) newRequest(sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
 	if err := sub.allowed(c.AllowHTTP); err != nil {
 		return nil, err
 	}
@@ -162,7 +167,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		h["Crypto-Key"] = []string{cryptoKey}
 	}
 
-	req := sub.request(ctx, body)
+	req := sub.request(body)
 	req.Header = h
 	if msg.GCM != nil {
 		return msg.GCM.rewrite(req, sub, body, ttl, c.AllowHTTP)
@@ -170,9 +175,9 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 	return req, nil
 }
 
-// request makes a request to the endpoint that has no headers yet; a nil body
-// is none.
-func (s *Subscription) request(ctx context.Context, body []byte) *http.Request {
+// request makes a request to the endpoint that has no headers and no context
+// yet; a nil body is none.
+func (s *Subscription) request(body []byte) *http.Request {
 	u := s.secrets().url
 	req := &http.Request{Method: http.MethodPost, URL: &u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if body != nil {
@@ -185,7 +190,7 @@ func (s *Subscription) request(ctx context.Context, body []byte) *http.Request {
 		}
 		req.Body, _ = req.GetBody()
 	}
-	return req.WithContext(ctx)
+	return req
 }
 
 // allowed refuses endpoints that nothing is sent to.
@@ -313,8 +318,12 @@ func backoff(n int, asked time.Duration) time.Duration {
 
 // try sends the request once.
 func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
-	ctx, cancel, timeout := c.attempt(ctx)
-	defer cancel()
+	timeout := c.timeout()
+	if timeout >= 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	req = req.WithContext(ctx)
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -326,17 +335,12 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 	return c.exchange(ctx, doer, req, sub, msg, timeout)
 }
 
-// attempt returns the context of one attempt, and its timeout.
-func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFunc, time.Duration) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+// timeout is that of one attempt, negative for none.
+func (c *Client) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return DefaultTimeout
 	}
-	if timeout < 0 {
-		return ctx, func() {}, timeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return ctx, cancel, timeout
+	return c.Timeout
 }
 
 // exchange sends a request, with the context of the attempt in it, and reads

@@ -69,7 +69,7 @@ func (g *GCM) rewrite(req *http.Request, sub *Subscription, body []byte, ttl int
 	if err := to.allowed(allowHTTP); err != nil {
 		return nil, err
 	}
-	legacy := to.request(req.Context(), b)
+	legacy := to.request(b)
 	legacy.Header = req.Header
 	legacy.Header.Set("Content-Type", "application/json")
 	legacy.Header.Set("Authorization", "key="+g.Key)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,8 +28,8 @@ const (
 )
 
 // bulk is one run of SendAll: it decides which job is sent when. Each job is
-// queued at its push service's origin until that may be asked, is in flight
-// while a worker has it, and ends as one of results. Jobs that wait for
+// queued at its push service's origin until that may be asked; then it is in
+// flight, first with a maker, then with a sender, and ends as one of results. Jobs that wait for
 // another attempt are in delays.
 type bulk struct {
 	ctx      context.Context
@@ -39,8 +40,10 @@ type bulk struct {
 	maxWait  time.Duration
 	limiter  *rate.Limiter // nil without a limit
 
-	workers sync.WaitGroup // and the reader
-	work    chan *task     // to idle workers; never more than there are
+	workers sync.WaitGroup // all goroutines but the makers
+	makers  sync.WaitGroup
+	work    chan *task // to the makers: all that is in flight has room
+	made    chan *task // to idle senders
 	done    chan struct{}
 
 	commitFailed bool // the consumer's
@@ -57,7 +60,6 @@ type bulk struct {
 	queued        int       // all jobs that wait, those in delays too
 	busy          int       // jobs in flight and results that are not settled
 	active        int       // jobs in flight
-	idle          int       // workers without a job
 	delays        delays
 	timer         *time.Timer
 	timerAt       time.Time // when it fires
@@ -124,7 +126,7 @@ func (o *origin) pop() *task {
 
 func newBulk(ctx context.Context, c *Client, o BulkOptions, doer Doer) *bulk {
 	b := &bulk{ctx: ctx, client: c, o: o, doer: doer, limiter: newLimiter(o.Rate),
-		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
+		work: make(chan *task, o.Concurrency), made: make(chan *task), done: make(chan struct{}), origins: make(map[string]*origin)}
 	b.attempts, b.maxWait = c.patience()
 	b.consumer.L, b.reader.L = &b.mu, &b.mu
 	return b
@@ -141,6 +143,9 @@ func newLimiter(perSecond float64) *rate.Limiter {
 // start reads the jobs, until they or the run end.
 func (b *bulk) start(jobs iter.Seq2[Job, error]) {
 	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
+	for range min(runtime.GOMAXPROCS(0), b.o.Concurrency) {
+		b.makers.Go(b.make)
+	}
 	b.workers.Go(func() {
 		select {
 		case <-b.ctx.Done():
@@ -179,7 +184,9 @@ func (b *bulk) close() {
 	b.stop()
 	b.timer.Stop()
 	close(b.done)
-	close(b.work) // nothing is given to the workers any more
+	close(b.work) // nothing is dispatched any more
+	b.makers.Wait()
+	close(b.made)
 	b.workers.Wait()
 }
 
@@ -357,19 +364,10 @@ func until(l *rate.Limiter, now time.Time) time.Duration {
 	return time.Duration(min(math.Ceil(missing/float64(l.Limit())*float64(time.Second)), float64(time.Hour)))
 }
 
-// dispatch gives workers what may be sent.
+// dispatch gives the makers what may be sent.
 func (b *bulk) dispatch(now time.Time) {
-	for {
-		t := b.next(now)
-		if t == nil {
-			break
-		}
-		if b.idle > 0 {
-			b.idle--
-			b.work <- t
-		} else {
-			b.workers.Go(func() { b.run(t) })
-		}
+	for t := b.next(now); t != nil; t = b.next(now) {
+		b.work <- t
 	}
 	if len(b.delays) > 0 && !b.timerAt.Equal(b.delays[0].at) {
 		b.timerAt = b.delays[0].at
@@ -378,39 +376,58 @@ func (b *bulk) dispatch(now time.Time) {
 	b.wakeReader()
 }
 
-// run is a worker: it sends a task, and others after it.
-func (b *bulk) run(t *task) {
-	// A context of its own: attempts that end do not queue up at one lock.
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	for t != nil {
-		r, failed := b.do(ctx, t)
-		b.mu.Lock()
-		now := time.Now()
-		b.active--
-		t.origin.inFlight--
-		var wait time.Duration
-		again := false
-		if failed == nil {
-			b.success(t.origin, &r)
-			b.finished(r)
-		} else {
-			wait, again = b.failure(t, failed, now)
+// make is a maker: it makes requests, which is to encrypt. There is one for
+// each processor. More would not be faster: each needs a deep stack, and
+// together they would keep everything else in the process from its turn.
+func (b *bulk) make() {
+	for t := range b.work {
+		if b.ctx.Err() != nil {
+			b.stop()
+			b.landed(t, b.left(t), nil)
+			continue
 		}
-		b.list(t.origin, now)
-		t = b.next(now)
-		if t == nil {
-			b.idle++
+		if r, send := b.prepare(t); !send {
+			b.landed(t, r, nil)
+			continue
 		}
-		b.dispatch(now)
-		b.mu.Unlock()
-		if again && b.client.OnRetry != nil {
-			b.client.OnRetry(failed, wait)
-		}
-		if t == nil {
-			t = <-b.work
+		select {
+		case b.made <- t:
+		default: // no sender is idle
+			b.workers.Go(func() { b.send(t) })
 		}
 	}
+}
+
+// send is a sender: it sends a task, and others after it.
+func (b *bulk) send(t *task) {
+	contexts := attemptContexts{parent: b.ctx, timeout: b.client.timeout()}
+	defer contexts.close()
+	for ; t != nil; t = <-b.made {
+		r, failed := b.attempt(t, &contexts)
+		if wait, again := b.landed(t, r, failed); again && b.client.OnRetry != nil {
+			b.client.OnRetry(failed, wait)
+		}
+	}
+}
+
+// landed takes a task that was in flight, with its result, or with why the push
+// service did not accept it: then it reports whether the task is tried again,
+// and after what wait.
+func (b *bulk) landed(t *task, r Result, failed *Error) (wait time.Duration, again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.active--
+	t.origin.inFlight--
+	if failed == nil {
+		b.success(t.origin, &r)
+		b.finished(r)
+	} else {
+		wait, again = b.failure(t, failed, now)
+	}
+	b.list(t.origin, now)
+	b.dispatch(now)
+	return wait, again
 }
 
 // wake sends what has waited long enough.
@@ -578,14 +595,18 @@ func (b *bulk) stopLocked() {
 	}
 	b.ring, b.delays, b.queued, b.runnable = nil, nil, 0, 0
 	for _, t := range waiting {
-		if t.err != nil {
-			b.unsent(t.result(ClassTemporary, nil, t.err))
-		} else {
-			b.unsent(t.result(ClassSkipped, nil, b.stoppedReason))
-		}
+		b.unsent(b.left(t))
 	}
 	b.consumer.Signal()
 	b.reader.Signal()
+}
+
+// left is the result of a task that was not in flight when the run was stopped.
+func (b *bulk) left(t *task) Result {
+	if t.err != nil {
+		return t.result(ClassTemporary, nil, t.err)
+	}
+	return t.result(ClassSkipped, nil, b.stoppedReason)
 }
 
 // take waits for results and returns them, or nil at the end. The slice is
