@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,8 +131,8 @@ type bulk struct {
 
 	keys map[string]*vapid.Key // of records, by their text
 
-	committed time.Time // when commit returned last
-	lost      int64     // delivered messages that may not be written down everywhere
+	commits commitTimes
+	lost    int64 // delivered messages that may not be written down everywhere
 	// unjournalled tells that the journal could not be written in the end.
 	unjournalled bool
 
@@ -186,7 +188,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		return err
 	}
 	b.tally = newTally(o.dryRun)
-	defer b.collectLess()()
+	defer collectLess()()
 	if o.verbose == 0 {
 		b.client.OnRetry = nil
 	} else if o.verbose > 1 {
@@ -231,6 +233,9 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		if yielded++; yielded > b.tally.total() { // what was in flight when commit failed
 			b.keep([]webpush.Result{r}, true)
 		}
+		if yielded == b.tally.total() { // all that was committed
+			b.commits.wait()
+		}
 	}
 	if failed == nil {
 		failed = b.rest()
@@ -251,25 +256,48 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	return b.finish(ctx, run)
 }
 
-// collectLess makes the heap grow further before its garbage is collected,
-// until the function it returns is called. A sender's heap is small and all
-// garbage, so that it would be collected some 20 times a second. A block that
-// nothing touches takes addresses and no memory, but counts as a part of the
-// heap, which grows in proportion to it; the keys of a resumed journal, which
-// do take memory, have the same effect. Whoever sets GOGC or GOMEMLIMIT decides.
-func (b *bulk) collectLess() (end func()) {
+// spareMemory is how much garbage may gather before it is collected, in bytes;
+// four times as much as there is live memory at most.
+const spareMemory = 16 << 20
+
+// collectLess lets garbage gather up to spareMemory, until the function that it
+// returns is called. By its own rule Go collects when there is as much garbage
+// as live memory, and of that a sender has so little that it would come to some
+// 20 times a second. Whoever sets GOGC or GOMEMLIMIT decides.
+func collectLess() (end func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	size := int64(16 << 20)
-	if b.journal != nil {
-		_, classes := b.journal.Resumed()
-		for _, n := range classes {
-			size -= 16 * n
+	before := debug.SetGCPercent(100)
+	percent := 100
+	adapt := func() {
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		bytes := max(live[0].Value.Uint64(), spareMemory/4)
+		wanted := int(100 * max(bytes, spareMemory) / bytes)
+		if wanted < percent*9/10 || wanted > percent*11/10 {
+			debug.SetGCPercent(wanted)
+			percent = wanted
 		}
 	}
-	block := make([]byte, max(0, size))
-	return func() { runtime.KeepAlive(block) }
+	adapt()
+	done := make(chan struct{})
+	go func() {
+		ticks := time.NewTicker(time.Second)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticks.C:
+				adapt()
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		debug.SetGCPercent(before)
+	}
 }
 
 // checkMessage warns of what push services would refuse of every message, and
@@ -555,19 +583,8 @@ func (b *bulk) tellFields() {
 	}
 }
 
-// commitPause is the least time between two small commits to a journal.
-const commitPause = 3 * time.Millisecond
-
 // commit writes what has come in: first the results, then that it is finished.
-// Many become durable at the price of one, so it lets more come in where only a
-// small part of what is in flight has.
 func (b *bulk) commit(results []webpush.Result) error {
-	if b.journal != nil && !b.committed.IsZero() {
-		if inFlight := cmp.Or(b.o.bulk.concurrency, 128*runtime.GOMAXPROCS(0)); len(results) < inFlight/8 {
-			time.Sleep(commitPause - time.Since(b.committed))
-		}
-	}
-	defer func() { b.committed = time.Now() }()
 	var err error
 	for i := range results {
 		r := &results[i]
@@ -586,11 +603,42 @@ func (b *bulk) commit(results []webpush.Result) error {
 			b.journal.Record(rec.raw, results[i].Class)
 		}
 	}
+	begun := time.Now()
 	err = b.journal.Commit()
 	if err != nil {
 		b.lost += delivered(results)
 	}
+	b.commits.end(begun, len(results), cmp.Or(b.o.bulk.concurrency, 128*runtime.GOMAXPROCS(0)))
 	return within("--resume", err)
+}
+
+// commitTimes says how long results are to come in before the next commit to a
+// journal: many become durable at the price of one.
+type commitTimes struct {
+	first, last time.Time     // the ends of commits
+	next        time.Duration // after the last
+	n           int           // results of all commits after the first
+}
+
+// end notes a commit of n results, of those of which so many may be in flight.
+func (c *commitTimes) end(begun time.Time, n, inFlight int) {
+	now := time.Now()
+	if c.last = now; c.first.IsZero() {
+		c.first = now
+		return
+	}
+	c.n += n
+	// A twentieth of the time may be spent with commits, and a part of the
+	// messages in flight wait for one: the rest keeps the sender busy.
+	part := now.Sub(c.first) * time.Duration(inFlight) / time.Duration(8*c.n)
+	c.next = min(20*now.Sub(begun), 10*time.Millisecond, part)
+}
+
+// wait waits until the next commit is due.
+func (c *commitTimes) wait() {
+	if !c.last.IsZero() {
+		time.Sleep(c.next - time.Since(c.last))
+	}
 }
 
 func delivered(results []webpush.Result) (n int64) {
