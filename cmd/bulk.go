@@ -599,7 +599,7 @@ func (b *bulk) commit(results []webpush.Result) error {
 		return nil
 	}
 	for i := range results {
-		if rec := results[i].Job.Value.(*record); rec.raw != nil {
+		if rec := results[i].Job.Value.(*record); rec.raw != nil && !mendable(&results[i]) {
 			b.journal.Record(rec.raw, results[i].Class)
 		}
 	}
@@ -610,6 +610,14 @@ func (b *bulk) commit(results []webpush.Result) error {
 	}
 	b.commits.end(begun, len(results), cmp.Or(b.o.bulk.concurrency, 128*runtime.GOMAXPROCS(0)))
 	return within("--resume", err)
+}
+
+// mendable reports whether a message was rejected for something that is mended
+// here, after which the same run can go on: the token, or this side's own rules.
+func mendable(r *webpush.Result) bool {
+	var e *webpush.Error
+	return r.Class == webpush.ClassRejected && errors.As(r.Err, &e) &&
+		(e.Code == webpush.CodeRefused || strings.HasPrefix(string(e.Code), "vapid_"))
 }
 
 // commitTimes says how long results are to come in before the next commit to a

@@ -99,7 +99,8 @@ type BulkOptions struct {
 	// StandardHTTP sends with net/http alone. Else requests over HTTP/2 are
 	// pipelined, many in one TLS record, which takes a third of the time; proxies,
 	// services that speak HTTP/1.1 only and a client whose HTTP is not that of
-	// [NewHTTPClient] or alike are left to net/http anyway.
+	// [NewHTTPClient] or alike, or has a Timeout or a Jar, are left to net/http
+	// anyway.
 	StandardHTTP bool
 	// Stop, when it is closed, ends the run in order: no further job is taken
 	// or waited for, and what is in flight is finished.
@@ -188,6 +189,9 @@ func (c *Client) bulkHTTP(o BulkOptions) (Doer, func()) {
 	t, ok := hc.Transport.(*http.Transport)
 	if !ok {
 		return d, func() {}
+	}
+	if hc.Timeout != 0 || hc.Jar != nil { // which the pipeline knows nothing of
+		o.StandardHTTP = true
 	}
 	t = t.Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, o.Concurrency // services that speak HTTP/1.1 only

@@ -247,3 +247,27 @@ func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout 
 		}
 	}
 }
+
+// TestSendAllClientTimeout: what a caller's http.Client adds is kept.
+func TestSendAllClientTimeout(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	hc := s.Client()
+	hc.Timeout = 50 * time.Millisecond
+	c := &Client{HTTP: hc, Attempts: 1}
+	sub, err := NewSubscription(s.URL+"/1", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := func(yield func(Job, error) bool) { yield(Job{Subscription: sub}, nil) }
+	for r := range c.SendAll(t.Context(), jobs, BulkOptions{}) {
+		if r.Class != ClassTemporary || r.Latency > 10*time.Second {
+			t.Errorf("%s after %v: %v", r.Class, r.Latency, r.Err)
+		}
+	}
+}

@@ -28,6 +28,7 @@ func TestPublicAddresses(t *testing.T) {
 		"ff02::1": false, "2001:db8::1": false, "2001::1": false, "3fff::1": false, "5f00::1": false, "100::1": false,
 		// The same by other ways: mapped, NAT64, 6to4.
 		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::ffff:169.254.169.254": false,
+		"::ffff:0:10.0.0.1": false, "::ffff:0:8.8.8.8": false, "200::1": false, "4000::1": false, "3fff:1000::1": true,
 		"64:ff9b::127.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b:1::a00:1": false, "2002:7f00:1::": false,
 	} {
 		if got := public(netip.MustParseAddr(address)); got != want {
