@@ -130,12 +130,13 @@ const maxParked = 4096
 // with Stop. When it panics the run ends as Stop ends it, and then SendAll panics
 // with the same value.
 //
-// Attempts, MaxWait and Timeout of the client hold for each message. A 429 or
-// 503 with Retry-After holds its push service back and no other, and the service is then
-// approached with half as many requests at once; other faults that may pass
-// are tried again with jittered exponential back-off. A service that does not
-// answer any more, or asks to wait again and again and takes nothing, is given up
-// for a while: its messages become [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
+// Attempts, MaxWait and Timeout of the client hold for each message, the last up
+// to a 64th less. A 429 or 503 with Retry-After holds its push service back and
+// no other, and the service is then approached with half as many requests at
+// once; other faults that may pass are tried again with jittered exponential
+// back-off. A service that does not answer any more, or asks to wait again and
+// again and takes nothing, is given up for a while: its messages become
+// [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
 //
 // When ctx ends, what is in flight is cut off and reported as
 // [ClassTemporary], although it may have arrived.
