@@ -63,7 +63,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records worth another run to `FILE`, as -f takes it")
 	f.BoolVar(&o.force, "force", false, "replace these files")
 	f.StringVar(&o.resume, "resume", "", "keep the `JOURNAL` of what is finished, and go on with what is not")
-	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default: chosen from this machine)")
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default 128 for each processor, 256 with --resume)")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send no more than this: 100/s, 5000/m or 100000/h")
 	f.Var(&o.ratePerOrigin, "rate-per-origin", "send no more than this to one push service")
@@ -130,6 +130,8 @@ type bulk struct {
 	tally   *tally
 
 	keys map[string]*vapid.Key // of records, by their text
+
+	concurrency int // messages in flight at most
 
 	commits commitTimes
 	lost    int64 // delivered messages that may not be written down everywhere
@@ -216,11 +218,18 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 			s.note("interrupted: what is in flight is finished; interrupt again to stop at once")
 		}
 	})()
+	b.concurrency = o.bulk.concurrency
+	if b.concurrency == 0 {
+		b.concurrency = 128 * runtime.GOMAXPROCS(0)
+		if b.journal != nil { // for which a part of them waits
+			b.concurrency *= 2
+		}
+	}
 	begun = true
 	var failed error
 	var yielded int64
 	for r := range b.client.SendAll(run, b.jobs(), webpush.BulkOptions{
-		Concurrency: o.bulk.concurrency, ConcurrencyPerOrigin: o.bulk.perOrigin, Rate: o.bulk.rate.perSecond, RatePerOrigin: o.bulk.ratePerOrigin.perSecond,
+		Concurrency: b.concurrency, ConcurrencyPerOrigin: o.bulk.perOrigin, Rate: o.bulk.rate.perSecond, RatePerOrigin: o.bulk.ratePerOrigin.perSecond,
 		MaxFailures: o.bulk.maxFailures, DryRun: o.dryRun, StandardHTTP: o.bulk.http.String() == "standard", Stop: ctx.Done(),
 		Commit: func(results []webpush.Result) error {
 			failed = cmp.Or(failed, b.commit(results))
@@ -608,7 +617,7 @@ func (b *bulk) commit(results []webpush.Result) error {
 	if err != nil {
 		b.lost += delivered(results)
 	}
-	b.commits.end(begun, len(results), cmp.Or(b.o.bulk.concurrency, 128*runtime.GOMAXPROCS(0)))
+	b.commits.end(begun, len(results), b.concurrency)
 	return within("--resume", err)
 }
 
@@ -638,7 +647,7 @@ func (c *commitTimes) end(begun time.Time, n, inFlight int) {
 	c.n += n
 	// A twentieth of the time may be spent with commits, and a part of the
 	// messages in flight wait for one: the rest keeps the sender busy.
-	part := now.Sub(c.first) * time.Duration(inFlight) / time.Duration(8*c.n)
+	part := now.Sub(c.first) * time.Duration(inFlight) / time.Duration(4*c.n)
 	c.next = min(20*now.Sub(begun), 10*time.Millisecond, part)
 }
 
