@@ -131,10 +131,9 @@ type bulk struct {
 
 	keys map[string]*vapid.Key // of records, by their text
 
-	concurrency int // messages in flight at most
-
-	commits commitTimes
-	lost    int64 // delivered messages that may not be written down everywhere
+	concurrency int // messages in flight at most; 0 leaves it to SendAll
+	commits     commitTimes
+	lost        int64 // delivered messages that may not be written down everywhere
 	// unjournalled tells that the journal could not be written in the end.
 	unjournalled bool
 
@@ -219,11 +218,8 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		}
 	})()
 	b.concurrency = o.bulk.concurrency
-	if b.concurrency == 0 {
-		b.concurrency = 128 * runtime.GOMAXPROCS(0)
-		if b.journal != nil { // for which a part of them waits
-			b.concurrency *= 2
-		}
+	if b.concurrency == 0 && b.journal != nil { // for which a part of them waits
+		b.concurrency = 256 * runtime.GOMAXPROCS(0)
 	}
 	begun = true
 	var failed error

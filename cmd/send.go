@@ -76,9 +76,9 @@ func newSendCmd(s *streams) *cobra.Command {
 		Use:   "send",
 		Short: "Encrypt, sign and deliver a message, to one or many",
 		Long: `send delivers a message to one subscription or many and says what the push
-service answered and what that means. It needs nothing but the subscription: the key is
-private_key.pem if that is there, and the claims come from --claims, else from
---subject or the settings, else from claims.json in the current folder.
+service answered and what that means. It needs nothing but the subscription: the
+key is private_key.pem if that is there, and the claims come from --claims, else
+from --subject or the settings, else from claims.json in the current folder.
 
 Without -p, --payload-file or a notification's fields it sends a push without
 payload. Faults that may pass are tried again; redirects are never followed.
@@ -101,9 +101,9 @@ With --resume a run that was killed goes on when the same command is repeated:
 what is delivered, gone, invalid or rejected is not sent again, but for what was
 rejected for the token or by this side's own rules; and only what was in flight
 can arrive twice. --results and --gone are then added to, and --retry-later is
-that of the last run. Ctrl-C lets what is in flight finish; a
-second one stops at once. The exit code is 0 when all were delivered, 3 when
-some were not, 6 when nothing could be delivered for now.`,
+that of the last run. Ctrl-C lets what is in flight finish; a second one stops
+at once. The exit code is 0 when all were delivered, 3 when some were not, 6 when
+nothing could be delivered for now.`,
 		Example: `  webpush send -f subscription.json -p "hi"
   webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
   webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s

@@ -175,15 +175,3 @@ func (c *Client) discover(ctx context.Context, sub *Subscription, f *Finding) er
 	}
 	return nil
 }
-
-// withTimeout bounds one request as Timeout says.
-func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
-	if timeout < 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, timeout)
-}

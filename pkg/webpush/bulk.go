@@ -254,7 +254,7 @@ func (b *bulk) attempt(t *task, contexts *attemptContexts) (Result, *Error) {
 	ctx := contexts.get(start)
 	req := t.request.WithContext(ctx)
 	t.request = nil
-	r, failed := b.client.exchange(ctx, b.doer, req, t.job.Subscription, &t.job.Message, contexts.timeout)
+	r, failed := b.client.exchange(ctx, b.doer, req, t.job.Subscription, &t.job.Message, b.client.timeout())
 	t.latency = time.Since(start)
 	if failed != nil {
 		failed.Attempts = t.attempts
@@ -269,20 +269,18 @@ func (b *bulk) attempt(t *task, contexts *attemptContexts) (Result, *Error) {
 // serves for many attempts: each gets no more than the timeout, and at most
 // 1/64 less.
 type attemptContexts struct {
-	parent  context.Context
-	timeout time.Duration // of one attempt, negative for none
-	ctx     context.Context
-	cancel  context.CancelFunc
-	from    time.Time
+	client *Client
+	parent context.Context
+	ctx    context.Context
+	cancel context.CancelFunc
+	from   time.Time
 }
 
 func (a *attemptContexts) get(now time.Time) context.Context {
-	if a.timeout < 0 {
-		return a.parent
-	}
-	if a.ctx == nil || now.Sub(a.from) > a.timeout/64 || a.ctx.Err() != nil {
+	timeout := a.client.timeout()
+	if a.ctx == nil || a.ctx.Err() != nil || timeout >= 0 && now.Sub(a.from) > timeout/64 {
 		a.close()
-		a.ctx, a.cancel = context.WithTimeout(a.parent, a.timeout)
+		a.ctx, a.cancel = a.client.withTimeout(a.parent)
 		a.from = now
 	}
 	return a.ctx

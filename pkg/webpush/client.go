@@ -318,12 +318,8 @@ func backoff(n int, asked time.Duration) time.Duration {
 
 // try sends the request once.
 func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message) (*Receipt, *Error) {
-	timeout := c.timeout()
-	if timeout >= 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel := c.withTimeout(ctx)
+	defer cancel()
 	req = req.WithContext(ctx)
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -332,7 +328,7 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 		}
 		req.Body = body
 	}
-	return c.exchange(ctx, doer, req, sub, msg, timeout)
+	return c.exchange(ctx, doer, req, sub, msg, c.timeout())
 }
 
 // timeout is that of one attempt, negative for none.
@@ -341,6 +337,15 @@ func (c *Client) timeout() time.Duration {
 		return DefaultTimeout
 	}
 	return c.Timeout
+}
+
+// withTimeout bounds one request as Timeout says.
+func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout := c.timeout()
+	if timeout < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
 }
 
 // exchange sends a request, with the context of the attempt in it, and reads

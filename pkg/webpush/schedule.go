@@ -29,8 +29,8 @@ const (
 
 // bulk is one run of SendAll: it decides which job is sent when. Each job is
 // queued at its push service's origin until that may be asked; then it is in
-// flight, first with a maker, then with a sender, and ends as one of results. Jobs that wait for
-// another attempt are in delays.
+// flight, first with a maker, then with a sender, and ends as one of results.
+// Jobs that wait for another attempt are in delays.
 type bulk struct {
 	ctx      context.Context
 	client   *Client
@@ -409,7 +409,7 @@ func (b *bulk) make() {
 
 // send is a sender: it sends a task, and others after it.
 func (b *bulk) send(t *task) {
-	contexts := attemptContexts{parent: b.ctx, timeout: b.client.timeout()}
+	contexts := attemptContexts{client: b.client, parent: b.ctx}
 	defer contexts.close()
 	for ; t != nil; t = <-b.made {
 		r, failed := b.attempt(t, &contexts)

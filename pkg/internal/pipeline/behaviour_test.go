@@ -40,6 +40,21 @@ func wantAll(t *testing.T, answers []answered) {
 	}
 }
 
+// keepPosting has 256 callers make so many requests each, one after the other,
+// which must all be answered.
+func keepPosting(t *testing.T, tr *Transport, times, size int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 256 {
+		wg.Go(func() {
+			for range times {
+				wantAll(t, postAll(t.Context(), tr, 1, size))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestRequest(t *testing.T) {
 	script(t, nil, func(p *peer) {
 		p.WriteSettings()
@@ -253,15 +268,7 @@ func TestFlowControl(t *testing.T) {
 				}
 			}, func(t *testing.T, tr *Transport) {
 				start := time.Now()
-				var wg sync.WaitGroup
-				for range 256 {
-					wg.Go(func() {
-						for range 3 {
-							wantAll(t, postAll(t.Context(), tr, 1, 4000))
-						}
-					})
-				}
-				wg.Wait()
+				keepPosting(t, tr, 3, 4000)
 				if took := time.Since(start); took > most {
 					t.Errorf("took %v", took)
 				}
@@ -484,15 +491,7 @@ func TestGoAway(t *testing.T) {
 			p.WriteGoAway(last, http2.ErrCodeNo, nil)
 			p.rest()
 		}, func(t *testing.T, tr *Transport) {
-			var wg sync.WaitGroup
-			for range 256 {
-				wg.Go(func() {
-					for range 10 {
-						wantAll(t, postAll(t.Context(), tr, 1, 100))
-					}
-				})
-			}
-			wg.Wait()
+			keepPosting(t, tr, 10, 100)
 		})
 	})
 	t.Run("closed without an answer", func(t *testing.T) {

@@ -15,9 +15,10 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/limit"
 )
 
 // sinkEnv makes the test binary a server that answers 201 to everything.
@@ -87,14 +88,6 @@ func benchBase() *http.Transport {
 	}
 }
 
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // figures are what one request costs.
 type figures struct {
 	cpu, wall time.Duration
@@ -113,7 +106,7 @@ func measure(tb testing.TB, rt http.RoundTripper, url string, callers, n, size i
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start, cpu := time.Now(), cpuTime()
+	start, cpu := time.Now(), limit.CPU()
 	for range callers {
 		wg.Go(func() {
 			for {
@@ -135,7 +128,7 @@ func measure(tb testing.TB, rt http.RoundTripper, url string, callers, n, size i
 		})
 	}
 	wg.Wait()
-	cpu, wall := cpuTime()-cpu, time.Since(start)
+	cpu, wall := limit.CPU()-cpu, time.Since(start)
 	runtime.ReadMemStats(&after)
 	return figures{cpu / time.Duration(n), wall / time.Duration(n), float64(after.Mallocs-before.Mallocs) / float64(n)}
 }
