@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/pipeline"
@@ -147,9 +148,9 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		doer, closeIdle := c.bulkHTTP(o)
-		defer closeIdle()
-		b := newBulk(ctx, c, o, doer)
+		l := c.launcher(o)
+		defer l.close()
+		b := newBulk(ctx, c, o, l)
 		defer func() {
 			b.close()
 			if b.panicked != nil {
@@ -179,17 +180,25 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 	}
 }
 
-// bulkHTTP returns what sends many messages, and a function that closes its
-// connections at the end.
-func (c *Client) bulkHTTP(o BulkOptions) (Doer, func()) {
+// launcher sends many requests at a time.
+type launcher interface {
+	// Start sends a request with the context and returns at once; done gets what
+	// comes of it, never from within Start.
+	Start(ctx context.Context, req *http.Request, done func(*http.Response, error))
+	// close ends it, when nothing is under way.
+	close()
+}
+
+// launcher returns what sends many messages.
+func (c *Client) launcher(o BulkOptions) launcher {
 	d := c.http()
 	hc, ok := d.(*http.Client)
 	if !ok {
-		return d, func() {}
+		return newSenders(d, func() {})
 	}
 	t, ok := hc.Transport.(*http.Transport)
 	if !ok {
-		return d, func() {}
+		return newSenders(d, func() {})
 	}
 	if hc.Timeout != 0 || hc.Jar != nil { // which the pipeline knows nothing of
 		o.StandardHTTP = true
@@ -197,28 +206,64 @@ func (c *Client) bulkHTTP(o BulkOptions) (Doer, func()) {
 	t = t.Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, o.Concurrency // services that speak HTTP/1.1 only
 	if !o.StandardHTTP {
-		p := pipeline.New(t)
-		return roundTripper{p}, func() {
-			p.CloseIdleConnections()
-			t.CloseIdleConnections()
-		}
+		return &pipelined{pipeline.New(t), t}
 	}
 	own := *hc
 	own.Transport = t
-	return &own, t.CloseIdleConnections
+	return newSenders(&own, t.CloseIdleConnections)
 }
 
-// roundTripper sends without what [http.Client] adds: redirects and cookies.
-type roundTripper struct{ http.RoundTripper }
+// pipelined is the launcher that is made for it.
+type pipelined struct {
+	*pipeline.Transport
+	base *http.Transport
+}
 
-func (r roundTripper) Do(req *http.Request) (*http.Response, error) { return r.RoundTrip(req) }
+func (p *pipelined) close() {
+	p.CloseIdleConnections()
+	p.base.CloseIdleConnections()
+}
+
+// senders is a launcher with a goroutine for each request that is under way.
+// Goroutines that were used have the stack that sending needs.
+type senders struct {
+	doer      Doer
+	closeIdle func()
+	all       sync.WaitGroup
+	idle      chan func()
+}
+
+func newSenders(d Doer, closeIdle func()) *senders {
+	return &senders{doer: d, closeIdle: closeIdle, idle: make(chan func())}
+}
+
+func (s *senders) Start(ctx context.Context, req *http.Request, done func(*http.Response, error)) {
+	send := func() { done(s.doer.Do(req.WithContext(ctx))) }
+	select {
+	case s.idle <- send:
+	default:
+		s.all.Go(func() {
+			for ; send != nil; send = <-s.idle {
+				send()
+			}
+		})
+	}
+}
+
+func (s *senders) close() {
+	close(s.idle)
+	s.all.Wait()
+	s.closeIdle()
+}
 
 // task is a job on its way.
 type task struct {
 	index    int64
 	job      Job
 	origin   *origin
-	request  *http.Request // of the next attempt, once it is made
+	request  *http.Request // of this attempt or, once it is made, of the next
+	ctx      context.Context
+	started  time.Time
 	attempts int
 	latency  time.Duration
 	err      error // of the last attempt
@@ -246,22 +291,36 @@ func (b *bulk) prepare(t *task) (r Result, send bool) {
 	return Result{}, true
 }
 
-// attempt sends the request of a task once. The error is why it was not
-// accepted; else the result is final.
-func (b *bulk) attempt(t *task, contexts *attemptContexts) (Result, *Error) {
+// launch sends the request of a task once.
+func (b *bulk) launch(t *task, contexts *attemptContexts) {
 	t.attempts++
-	start := time.Now()
-	ctx := contexts.get(start)
-	req := t.request.WithContext(ctx)
-	t.request = nil
-	r, failed := b.client.exchange(ctx, b.doer, req, t.job.Subscription, &t.job.Message, b.client.timeout())
-	t.latency = time.Since(start)
-	if failed != nil {
-		failed.Attempts = t.attempts
-		return Result{}, failed
+	t.started = time.Now()
+	t.ctx = contexts.get(t.started)
+	b.launched.Add(1)
+	b.launcher.Start(t.ctx, t.request, func(resp *http.Response, err error) {
+		if err == nil && resp.StatusCode/100 == 2 {
+			b.answered(t, resp, nil)
+			return
+		}
+		go b.answered(t, resp, err) // it takes long, and OnRetry may
+	})
+}
+
+// answered takes what came of a task's request.
+func (b *bulk) answered(t *task, resp *http.Response, err error) {
+	defer b.launched.Done()
+	r, failed := b.client.understand(t.ctx, t.request, resp, err, t.job.Subscription, &t.job.Message)
+	t.latency = time.Since(t.started)
+	t.request, t.ctx = nil, nil
+	if failed == nil {
+		r.Attempts, r.Latency = t.attempts, t.latency
+		b.landed(t, t.result(ClassDelivered, r, nil), nil)
+		return
 	}
-	r.Attempts, r.Latency = t.attempts, t.latency
-	return t.result(ClassDelivered, r, nil), nil
+	failed.Attempts = t.attempts
+	if wait, again := b.landed(t, Result{}, failed); again && b.client.OnRetry != nil {
+		b.client.OnRetry(failed, wait)
+	}
 }
 
 // attemptContexts gives the contexts of attempts that follow on each other. A
@@ -270,24 +329,16 @@ func (b *bulk) attempt(t *task, contexts *attemptContexts) (Result, *Error) {
 // 1/64 less.
 type attemptContexts struct {
 	client *Client
-	parent context.Context
+	parent context.Context // whose end frees them all
 	ctx    context.Context
-	cancel context.CancelFunc
 	from   time.Time
 }
 
 func (a *attemptContexts) get(now time.Time) context.Context {
 	timeout := a.client.timeout()
 	if a.ctx == nil || a.ctx.Err() != nil || timeout >= 0 && now.Sub(a.from) > timeout/64 {
-		a.close()
-		a.ctx, a.cancel = a.client.withTimeout(a.parent)
+		a.ctx, _ = a.client.withTimeout(a.parent)
 		a.from = now
 	}
 	return a.ctx
-}
-
-func (a *attemptContexts) close() {
-	if a.cancel != nil {
-		a.cancel()
-	}
 }

@@ -328,7 +328,8 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 		}
 		req.Body = body
 	}
-	return c.exchange(ctx, doer, req, sub, msg, c.timeout())
+	resp, err := doer.Do(req)
+	return c.understand(ctx, req, resp, err, sub, msg)
 }
 
 // timeout is that of one attempt, negative for none.
@@ -348,15 +349,15 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, timeout)
 }
 
-// exchange sends a request, with the context of the attempt in it, and reads
-// the answer.
-func (c *Client) exchange(ctx context.Context, doer Doer, req *http.Request, sub *Subscription, msg *Message, timeout time.Duration) (*Receipt, *Error) {
+// understand reads what came of a request that was sent with the context of an
+// attempt.
+func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.Response, err error, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	origin := sub.origin
 	if msg.GCM != nil { // goes elsewhere
 		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
 	}
-	resp, err := doer.Do(req)
 	if err != nil {
+		timeout := c.timeout()
 		if ctx.Err() == nil { // a limit of the caller's own client
 			timeout = 0
 		}

@@ -29,22 +29,21 @@ const (
 
 // bulk is one run of SendAll: it decides which job is sent when. Each job is
 // queued at its push service's origin until that may be asked; then it is in
-// flight, first with a maker, then with a sender, and ends as one of results.
-// Jobs that wait for another attempt are in delays.
+// flight, first with a maker, then with the launcher, and ends as one of
+// results. Jobs that wait for another attempt are in delays.
 type bulk struct {
 	ctx      context.Context
 	client   *Client
 	o        BulkOptions
-	doer     Doer
+	launcher launcher
 	attempts int
 	maxWait  time.Duration
 	limiter  *rate.Limiter // nil without a limit
 
-	workers sync.WaitGroup // all goroutines but the makers
-	makers  sync.WaitGroup
-	work    chan *task // to the makers: all that is in flight has room
-	made    chan *task // to idle senders
-	done    chan struct{}
+	workers  sync.WaitGroup // all goroutines
+	launched sync.WaitGroup // requests that were
+	work     chan *task     // to the makers: all that is in flight has room
+	done     chan struct{}
 
 	commitFailed bool // the consumer's
 	panicked     any  // of the source
@@ -124,9 +123,9 @@ func (o *origin) pop() *task {
 	return t
 }
 
-func newBulk(ctx context.Context, c *Client, o BulkOptions, doer Doer) *bulk {
-	b := &bulk{ctx: ctx, client: c, o: o, doer: doer, limiter: newLimiter(o.Rate),
-		work: make(chan *task, o.Concurrency), made: make(chan *task), done: make(chan struct{}), origins: make(map[string]*origin)}
+func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
+	b := &bulk{ctx: ctx, client: c, o: o, launcher: l, limiter: newLimiter(o.Rate),
+		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
 	b.attempts, b.maxWait = c.patience()
 	b.consumer.L, b.reader.L = &b.mu, &b.mu
 	return b
@@ -144,7 +143,7 @@ func newLimiter(perSecond float64) *rate.Limiter {
 func (b *bulk) start(jobs iter.Seq2[Job, error]) {
 	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
 	for range min(runtime.GOMAXPROCS(0), b.o.Concurrency) {
-		b.makers.Go(b.make)
+		b.workers.Go(b.make)
 	}
 	b.workers.Go(func() {
 		select {
@@ -185,9 +184,8 @@ func (b *bulk) close() {
 	b.timer.Stop()
 	close(b.done)
 	close(b.work) // nothing is dispatched any more
-	b.makers.Wait()
-	close(b.made)
 	b.workers.Wait()
+	b.launched.Wait()
 }
 
 // accept takes a job of the source, as soon as there is room for it. It
@@ -385,6 +383,7 @@ const makerTurn = 8
 // each processor. More would not be faster: each needs a deep stack, and
 // together they would keep everything else in the process from its turn.
 func (b *bulk) make() {
+	contexts := attemptContexts{client: b.client, parent: b.ctx}
 	made := 0
 	for t := range b.work {
 		if made++; made%makerTurn == 0 {
@@ -399,23 +398,7 @@ func (b *bulk) make() {
 			b.landed(t, r, nil)
 			continue
 		}
-		select {
-		case b.made <- t:
-		default: // no sender is idle
-			b.workers.Go(func() { b.send(t) })
-		}
-	}
-}
-
-// send is a sender: it sends a task, and others after it.
-func (b *bulk) send(t *task) {
-	contexts := attemptContexts{client: b.client, parent: b.ctx}
-	defer contexts.close()
-	for ; t != nil; t = <-b.made {
-		r, failed := b.attempt(t, &contexts)
-		if wait, again := b.landed(t, r, failed); again && b.client.OnRetry != nil {
-			b.client.OnRetry(failed, wait)
-		}
+		b.launch(t, &contexts)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestRequest(t *testing.T) {
 	}, func(t *testing.T, tr *Transport) {
 		for n := range 3 {
 			req := newRequest(t.Context(), "https://example.com", n, make([]byte, 10))
-			resp, err := tr.RoundTrip(req)
+			resp, err := do(tr, req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -406,7 +406,7 @@ func TestLongRequestHeader(t *testing.T) {
 		for _, size := range []int{50_000, 100_000} {
 			req := newRequest(t.Context(), "https://example.com", 0, make([]byte, 10))
 			req.Header.Set("X-Long", strings.Repeat("\\", size)) // which does not get shorter
-			resp, err := tr.RoundTrip(req)
+			resp, err := do(tr, req)
 			if (err == nil) != (size == 50_000) {
 				t.Errorf("%d bytes: %v, %v", size, resp, err)
 			}
@@ -911,7 +911,7 @@ func TestMalformed(t *testing.T) {
 				}
 				p.serveAll()
 			}, func(t *testing.T, tr *Transport) {
-				resp, err := tr.RoundTrip(newRequest(t.Context(), "https://example.com", 0, make([]byte, 10)))
+				resp, err := do(tr, newRequest(t.Context(), "https://example.com", 0, make([]byte, 10)))
 				if err == nil { // its header was read before
 					synctest.Wait()
 					_, err = io.ReadAll(resp.Body)
@@ -1106,7 +1106,7 @@ func TestEndlessBody(t *testing.T) {
 		}
 		p.serveAll()
 	}, func(t *testing.T, tr *Transport) {
-		resp, err := tr.RoundTrip(newRequest(t.Context(), "https://example.com", 0, make([]byte, 10)))
+		resp, err := do(tr, newRequest(t.Context(), "https://example.com", 0, make([]byte, 10)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1118,6 +1118,61 @@ func TestEndlessBody(t *testing.T) {
 			t.Error("read after Close")
 		}
 		wantAll(t, postAll(t.Context(), tr, 2, 10))
+	})
+}
+
+// The context of requests that were started ends them wherever they are.
+func TestStartedContext(t *testing.T) {
+	script(t, &http.Transport{MaxConnsPerHost: 1}, func(p *peer) {
+		limit := []uint32{2, 1}[p.n]
+		p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: limit})
+		var last uint32
+		for range limit {
+			last = p.request().id
+		}
+		if p.n == 0 {
+			p.WriteGoAway(last, http2.ErrCodeNo, nil)
+		}
+		p.until(func() bool { return len(p.resets) == int(limit) })
+		p.serveAll()
+	}, func(t *testing.T, tr *Transport) {
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make(chan error, 10)
+		start := func() {
+			tr.Start(ctx, newRequest(t.Context(), "https://example.com", 0, make([]byte, 10)), func(resp *http.Response, err error) { errs <- err })
+		}
+		for range 4 { // two on a connection that takes no more, one on the next, and one waits
+			start()
+			synctest.Wait()
+		}
+		other := make(chan answered, 1)
+		go func() { other <- post(t.Context(), tr, 0, 10) }() // waits, with another context
+		synctest.Wait()
+		if len(errs) > 0 {
+			t.Fatal(<-errs)
+		}
+		cancel()
+		for range 4 {
+			if err := <-errs; err != context.Canceled {
+				t.Error(err)
+			}
+		}
+		start()
+		if err := <-errs; err != context.Canceled {
+			t.Error("after the end:", err)
+		}
+		synctest.Wait()
+		tr.mu.Lock()
+		if len(tr.watched) > 0 || tr.latest != nil {
+			t.Error("the context is still watched")
+		}
+		tr.mu.Unlock()
+		if a := <-other; a.err != nil || a.status != 201 {
+			t.Error(a)
+		}
+		if len(errs) > 0 {
+			t.Error("one more:", <-errs)
+		}
 	})
 }
 
@@ -1191,7 +1246,7 @@ func TestCancel(t *testing.T) {
 			p.until(func() bool { _, ok := p.resets[r.id]; return ok })
 			p.serveAll()
 		}, func(t *testing.T, tr *Transport) {
-			resp, err := tr.RoundTrip(newRequest(within(t, time.Second), "https://example.com", 0, nil))
+			resp, err := do(tr, newRequest(within(t, time.Second), "https://example.com", 0, nil))
 			if err != nil || resp.StatusCode != 201 {
 				t.Fatal(err)
 			}
@@ -1470,7 +1525,7 @@ func TestDialErrors(t *testing.T) {
 				base.TLSClientConfig.ServerName = "push.invalid"
 			}
 			tr := New(base)
-			_, err := tr.RoundTrip(newRequest(t.Context(), srv.URL, 0, nil))
+			_, err := do(tr, newRequest(t.Context(), srv.URL, 0, nil))
 			var unknown x509.UnknownAuthorityError
 			var wrong x509.HostnameError
 			if name == "authority" && !errors.As(err, &unknown) || name == "name" && !errors.As(err, &wrong) {

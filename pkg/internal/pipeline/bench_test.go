@@ -94,54 +94,82 @@ type figures struct {
 	allocs    float64
 }
 
-// measure sends n requests, made beforehand, from as many callers.
-func measure(tb testing.TB, rt http.RoundTripper, url string, callers, n, size int) figures {
+// way sends requests, inFlight of them at a time, and checks each answer.
+type way func(reqs []*http.Request, check func(*http.Response, error))
+
+const inFlight = 256
+
+// callers sends with a goroutine for each request in flight.
+func callers(rt http.RoundTripper) way {
+	return func(reqs []*http.Request, check func(*http.Response, error)) {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range inFlight {
+			wg.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(reqs)); i = next.Add(1) - 1 {
+					check(rt.RoundTrip(reqs[i]))
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// started sends from one goroutine, which waits for no answer.
+func started(t *Transport) way {
+	return func(reqs []*http.Request, check func(*http.Response, error)) {
+		places := make(chan struct{}, inFlight)
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for _, req := range reqs {
+			places <- struct{}{}
+			wg.Add(1)
+			t.Start(ctx, req, func(resp *http.Response, err error) {
+				check(resp, err)
+				<-places
+				wg.Done()
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// measure sends n requests, made beforehand.
+func measure(tb testing.TB, send way, url string, n, size int) figures {
 	body := make([]byte, size)
 	reqs := make([]*http.Request, n)
 	for i := range reqs {
 		reqs[i] = newRequest(context.Background(), url, i, body)
 	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start, cpu := time.Now(), limit.CPU()
-	for range callers {
-		wg.Go(func() {
-			for {
-				i := next.Add(1) - 1
-				if i >= int64(n) {
-					return
-				}
-				resp, err := rt.RoundTrip(reqs[i])
-				if err != nil {
-					tb.Error(err)
-					return
-				}
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				if resp.StatusCode != http.StatusCreated {
-					tb.Error(resp.Status)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	send(reqs, func(resp *http.Response, err error) {
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			tb.Error(resp.Status)
+		}
+	})
 	cpu, wall := limit.CPU()-cpu, time.Since(start)
 	runtime.ReadMemStats(&after)
 	return figures{cpu / time.Duration(n), wall / time.Duration(n), float64(after.Mallocs-before.Mallocs) / float64(n)}
 }
 
-func benchmark(b *testing.B, rt http.RoundTripper, close func()) {
+func benchmark(b *testing.B, send way) {
 	url := startSink(b)
-	defer close()
 	for _, size := range []int{250, 4096} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			measure(b, rt, url, 256, 1000, size)
+			measure(b, send, url, 1000, size)
 			var sum figures
 			for b.Loop() {
-				f := measure(b, rt, url, 256, 20000, size)
+				f := measure(b, send, url, 20000, size)
 				sum.cpu += f.cpu
 				sum.wall += f.wall
 				sum.allocs += f.allocs
@@ -155,16 +183,25 @@ func benchmark(b *testing.B, rt http.RoundTripper, close func()) {
 	}
 }
 
-// BenchmarkPipeline is the time of the processor that one request takes here.
-func BenchmarkPipeline(b *testing.B) {
+// BenchmarkStart is the time of the processor that one request takes here.
+func BenchmarkStart(b *testing.B) {
 	t := New(benchBase())
-	benchmark(b, t, t.CloseIdleConnections)
+	defer t.CloseIdleConnections()
+	benchmark(b, started(t))
+}
+
+// BenchmarkRoundTrip is the same with a goroutine for each request in flight.
+func BenchmarkRoundTrip(b *testing.B) {
+	t := New(benchBase())
+	defer t.CloseIdleConnections()
+	benchmark(b, callers(t))
 }
 
 // BenchmarkNetHTTP is the same with net/http.
 func BenchmarkNetHTTP(b *testing.B) {
 	t := benchBase()
-	benchmark(b, t, t.CloseIdleConnections)
+	defer t.CloseIdleConnections()
+	benchmark(b, callers(t))
 }
 
 // BenchmarkRatio runs both in turn and says how many times net/http's time is
@@ -177,13 +214,13 @@ func BenchmarkRatio(b *testing.B) {
 	defer t.CloseIdleConnections()
 	for _, size := range []int{250, 4096} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			measure(b, t, url, 256, 1000, size)
-			measure(b, base, url, 256, 1000, size)
+			measure(b, started(t), url, 1000, size)
+			measure(b, callers(base), url, 1000, size)
 			var ours, theirs figures
 			for b.Loop() {
-				f := measure(b, t, url, 256, 20000, size)
+				f := measure(b, started(t), url, 20000, size)
 				ours.cpu, ours.wall = ours.cpu+f.cpu, ours.wall+f.wall
-				f = measure(b, base, url, 256, 20000, size)
+				f = measure(b, callers(base), url, 20000, size)
 				theirs.cpu, theirs.wall = theirs.cpu+f.cpu, theirs.wall+f.wall
 			}
 			n := float64(b.N)

@@ -188,7 +188,7 @@ func chaos(t *testing.T, seed uint64) {
 					limit := time.Duration(1+r.IntN(20000)) * time.Millisecond
 					ctx, cancel := context.WithTimeout(t.Context(), limit)
 					start := time.Now()
-					resp, err := tr.RoundTrip(newRequest(ctx, "https://example.com", worker*1000+i, make([]byte, r.IntN(5000))))
+					resp, err := do(tr, newRequest(ctx, "https://example.com", worker*1000+i, make([]byte, r.IntN(5000))))
 					status := 0
 					if err == nil {
 						status = resp.StatusCode

@@ -244,6 +244,7 @@ func (c *conn) end(err error) {
 	}
 	c.err, c.drain = err, true
 	c.o.leave(c)
+	c.o.live = without(c.o.live, c)
 	if !c.answered && (err != errRetired || c.goAway != nil) {
 		c.o.useless++
 		c.o.holdDials(c.o.useless)

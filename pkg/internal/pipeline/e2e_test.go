@@ -139,7 +139,7 @@ func throughProxy(t *testing.T, name string, args func(dir, front, back string) 
 		wg.Go(func() {
 			for j := range each {
 				size := (i*each + j) * 3 % 8192
-				resp, err := tr.RoundTrip(newRequest(t.Context(), "https://"+front, i*each+j, make([]byte, size)))
+				resp, err := do(tr, newRequest(t.Context(), "https://"+front, i*each+j, make([]byte, size)))
 				if err != nil {
 					t.Error(err)
 					continue

@@ -64,7 +64,7 @@ func TestUnusual(t *testing.T) {
 	for name, test := range tests {
 		req := newRequest(t.Context(), "https://example.com", 1, []byte("body"))
 		test.change(req)
-		if st := tr.prepare(req); (st != nil) != test.ours {
+		if st := tr.prepare(req.Context(), req); (st != nil) != test.ours {
 			t.Errorf("%s: taken is %v, want %v", name, st != nil, test.ours)
 		}
 	}
@@ -75,7 +75,7 @@ func TestUnusual(t *testing.T) {
 		}
 		return url.Parse("http://proxy.example:3128")
 	}})
-	if proxied.prepare(newRequest(t.Context(), "https://example.com", 1, nil)) != nil || proxied.prepare(newRequest(t.Context(), "https://direct.example", 1, nil)) == nil {
+	if proxied.prepare(t.Context(), newRequest(t.Context(), "https://example.com", 1, nil)) != nil || proxied.prepare(t.Context(), newRequest(t.Context(), "https://direct.example", 1, nil)) == nil {
 		t.Error("the proxy is not asked for each request")
 	}
 
@@ -88,7 +88,7 @@ func TestUnusual(t *testing.T) {
 		"TLSClientConfig": {TLSClientConfig: &tls.Config{}},
 		"no keep-alive":   {DisableKeepAlives: true},
 	} {
-		if New(base).prepare(newRequest(t.Context(), "https://example.com", 1, nil)) != nil {
+		if New(base).prepare(t.Context(), newRequest(t.Context(), "https://example.com", 1, nil)) != nil {
 			t.Errorf("base with %s would not speak HTTP/2", name)
 		}
 	}
@@ -126,7 +126,7 @@ func TestHTTP1Origin(t *testing.T) {
 		for i := range 20 {
 			wg.Go(func() {
 				req := newRequest(t.Context(), srv.URL, i, make([]byte, 100))
-				resp, err := tr.RoundTrip(req)
+				resp, err := do(tr, req)
 				if err != nil {
 					t.Error(err)
 					return
@@ -144,7 +144,7 @@ func TestHTTP1Origin(t *testing.T) {
 	}
 	// It may learn HTTP/2.
 	tr.origins[strings.TrimPrefix(srv.URL, "https://")].http1 = time.Now().Add(-time.Second)
-	if resp, err := tr.RoundTrip(newRequest(t.Context(), srv.URL, 1, make([]byte, 100))); err != nil || resp.Body.Close() != nil || ours.Load() != 2 {
+	if resp, err := do(tr, newRequest(t.Context(), srv.URL, 1, make([]byte, 100))); err != nil || resp.Body.Close() != nil || ours.Load() != 2 {
 		t.Errorf("%v, and %d connections", err, ours.Load())
 	}
 }
@@ -170,7 +170,7 @@ func TestOriginsAreBounded(t *testing.T) {
 			tr.origins[host] = &origin{t: tr, host: host, http1: time.Now().Add(time.Hour)}
 		}
 		for i := range 10 {
-			if _, err := tr.RoundTrip(newRequest(t.Context(), fmt.Sprintf("https://%d.example.com", i), 1, nil)); err == nil {
+			if _, err := do(tr, newRequest(t.Context(), fmt.Sprintf("https://%d.example.com", i), 1, nil)); err == nil {
 				t.Error("no error")
 			}
 		}
@@ -194,7 +194,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		tr.maxOrigins = 4
 		tr.tls.InsecureSkipVerify = true
 		for i := range 20 {
-			resp, err := tr.RoundTrip(newRequest(t.Context(), fmt.Sprintf("https://%d.example", i), 1, make([]byte, 10)))
+			resp, err := do(tr, newRequest(t.Context(), fmt.Sprintf("https://%d.example", i), 1, make([]byte, 10)))
 			if err != nil || resp.StatusCode != 201 {
 				t.Error(resp, err)
 			}
@@ -212,7 +212,7 @@ func TestBodyOfAnotherLength(t *testing.T) {
 		req := newRequest(t.Context(), "https://example.com", 1, []byte("1234"))
 		closed := &closeNoter{Reader: bytes.NewReader([]byte(body))}
 		req.Body = closed
-		if _, err := tr.RoundTrip(req); err == nil || !strings.Contains(err.Error(), "ContentLength=4 with Body length") {
+		if _, err := do(tr, req); err == nil || !strings.Contains(err.Error(), "ContentLength=4 with Body length") {
 			t.Errorf("%q: %v", body, err)
 		}
 		if !closed.closed {

@@ -26,6 +26,7 @@ type origin struct {
 	queued     int
 	turns      int64   // given to streams
 	conns      []*conn // that take new streams, or may
+	live       []*conn // all that have not ended
 	dialing    int     // connections, those not counted that are not needed any more
 	stopDials  context.CancelFunc
 	dialCtx    context.Context // of those that count
@@ -174,7 +175,7 @@ func (o *origin) connect(ctx context.Context) {
 	switch {
 	case err == nil:
 		o.failures, o.http1 = 0, time.Time{}
-		o.conns = append(o.conns, c)
+		o.conns, o.live = append(o.conns, c), append(o.live, c)
 		c.start()
 		if stopped && o.queued == 0 { // too late, and not needed
 			c.retire()
@@ -269,9 +270,36 @@ func (o *origin) dial(ctx context.Context) (*conn, error) {
 }
 
 // leave takes a connection from those that get new streams.
-func (o *origin) leave(c *conn) {
-	if i := slices.Index(o.conns, c); i >= 0 {
-		o.conns = slices.Delete(o.conns, i, i+1)
+func (o *origin) leave(c *conn) { o.conns = without(o.conns, c) }
+
+func without(conns []*conn, c *conn) []*conn {
+	if i := slices.Index(conns, c); i >= 0 {
+		return slices.Delete(conns, i, i+1)
+	}
+	return conns
+}
+
+// cancelStarted ends the streams that were started with the context, which has
+// ended.
+func (o *origin) cancelStarted(ctx context.Context) {
+	var found []*stream
+	for st := o.head; st != nil; st = st.next {
+		if st.done != nil && st.ctx == ctx {
+			found = append(found, st)
+		}
+	}
+	for _, c := range o.live {
+		for _, st := range c.streams {
+			if st.done != nil && st.ctx == ctx {
+				found = append(found, st)
+			}
+		}
+	}
+	for _, st := range found {
+		if st.err == nil {
+			st.giveUp(ctx.Err())
+			st.signal()
+		}
 	}
 }
 

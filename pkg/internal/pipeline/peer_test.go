@@ -108,6 +108,70 @@ func script(t *testing.T, base *http.Transport, serve func(p *peer), client func
 	})
 }
 
+// start makes do send with Start.
+var start atomic.Bool
+
+// TestStart runs the tests in which requests are sent once more, with Start.
+func TestStart(t *testing.T) {
+	start.Store(true)
+	defer start.Store(false)
+	for name, test := range map[string]func(*testing.T){
+		"Request":                   TestRequest,
+		"MaxConcurrentStreams":      TestMaxConcurrentStreams,
+		"FlowControl":               TestFlowControl,
+		"HeaderTableSize":           TestHeaderTableSize,
+		"ManyTableSizes":            TestManyTableSizes,
+		"TableSizesWhenIdle":        TestTableSizesWhenIdle,
+		"LongRequestHeader":         TestLongRequestHeader,
+		"GoAway":                    TestGoAway,
+		"Reset":                     TestReset,
+		"Ping":                      TestPing,
+		"Idle":                      TestIdle,
+		"StreamIDsRunOut":           TestStreamIDsRunOut,
+		"Answers":                   TestAnswers,
+		"Malformed":                 TestMalformed,
+		"ConnectionFaults":          TestConnectionFaults,
+		"HugeHeader":                TestHugeHeader,
+		"LongNames":                 TestLongNames,
+		"EndlessBody":               TestEndlessBody,
+		"Cancel":                    TestCancel,
+		"ConnectionEnds":            TestConnectionEnds,
+		"UselessConnections":        TestUselessConnections,
+		"DialErrors":                TestDialErrors,
+		"Chaos":                     TestChaos,
+		"Unusual":                   TestUnusual,
+		"HTTP1Origin":               TestHTTP1Origin,
+		"OriginLearntHTTP2":         TestOriginLearntHTTP2,
+		"OriginsAreBounded":         TestOriginsAreBounded,
+		"IdleConnectionsAreBounded": TestIdleConnectionsAreBounded,
+		"BodyOfAnotherLength":       TestBodyOfAnotherLength,
+		"NetHTTPServer":             TestNetHTTPServer,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// do sends a request and waits for the answer.
+func do(tr *Transport, req *http.Request) (*http.Response, error) {
+	if !start.Load() {
+		return tr.RoundTrip(req)
+	}
+	type outcome struct {
+		resp *http.Response
+		err  error
+	}
+	c := make(chan outcome, 1)
+	var calls atomic.Int32
+	tr.Start(req.Context(), req, func(resp *http.Response, err error) {
+		if calls.Add(1) > 1 {
+			panic("done was called twice")
+		}
+		c <- outcome{resp, err}
+	})
+	o := <-c
+	return o.resp, o.err
+}
+
 // read reads a frame and takes note of it; it returns nil at the end.
 func (p *peer) read() http2.Frame {
 	f, err := p.ReadFrame()
@@ -224,7 +288,7 @@ type answered struct {
 
 // post sends a request with a body of size bytes.
 func post(ctx context.Context, tr *Transport, n, size int) answered {
-	resp, err := tr.RoundTrip(newRequest(ctx, "https://example.com", n, make([]byte, size)))
+	resp, err := do(tr, newRequest(ctx, "https://example.com", n, make([]byte, size)))
 	if err != nil {
 		return answered{err: err}
 	}

@@ -1,7 +1,8 @@
 // Package pipeline sends many small requests over HTTP/2 at a fraction of the
 // time that [http.Transport] takes for each: one goroutine writes for a
-// connection and puts all that waits into one write, one reads, and a caller
-// waits for one signal. What it is not made for goes to an [http.Transport].
+// connection and puts all that waits into one write, one reads, and no
+// goroutine needs to wait for an answer. What it is not made for goes to an
+// [http.Transport].
 package pipeline
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -58,6 +60,8 @@ type Transport struct {
 
 	mu      sync.Mutex
 	origins map[string]*origin
+	watched map[context.Context]bool // of requests that were started, until they end
+	latest  context.Context          // of those in watched
 }
 
 // New makes a Transport that sends small requests over HTTP/2, many in one TLS
@@ -81,6 +85,7 @@ func New(base *http.Transport) *Transport {
 		maxConns:         maxConns,
 		maxOrigins:       maxOrigins,
 		origins:          make(map[string]*origin),
+		watched:          make(map[context.Context]bool),
 	}
 	custom := base.DialContext != nil || base.TLSClientConfig != nil
 	switch {
@@ -127,11 +132,36 @@ func New(base *http.Transport) *Transport {
 // answer that is none is an [http2.StreamError], and a connection that broke
 // a [*ConnError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	st := t.prepare(req)
-	if st == nil {
-		return t.base.RoundTrip(req)
+	st, err := t.open(req.Context(), req)
+	if st == nil || err != nil {
+		return t.unopened(req, err)
 	}
-	if req.Body != nil {
+	return t.send(st, 1)
+}
+
+// Start is RoundTrip without the wait, with a context in place of the
+// request's: done gets what RoundTrip would return. It is called once, never
+// from within Start, and mostly from the goroutine that reads for all requests
+// of a connection: so when the response's Body is [http.NoBody] or lies in
+// memory it must be quick, and not wait for another request. When an error is
+// returned, or more of the body is to come, it has a goroutine of its own.
+func (t *Transport) Start(ctx context.Context, req *http.Request, done func(*http.Response, error)) {
+	st, err := t.open(ctx, req)
+	if st == nil || err != nil {
+		go func() { done(t.unopened(req.WithContext(ctx), err)) }()
+		return
+	}
+	st.done = done
+	if !t.enqueue(st) {
+		go func() { done(t.fallBack(st)) }()
+	}
+}
+
+// open makes a stream of the request and reads its body; it returns nil when
+// the request is one for base.
+func (t *Transport) open(ctx context.Context, req *http.Request) (*stream, error) {
+	st := t.prepare(ctx, req)
+	if st != nil && req.Body != nil {
 		err := st.readBody(req)
 		if closed := req.Body.Close(); err == nil && closed != nil {
 			err = closed
@@ -140,62 +170,82 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	ctx := req.Context()
-	for attempt := 1; ; attempt++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if !t.enqueue(st) {
-			return t.fallBack(req)
-		}
-		var done bool
-		select {
-		case done = <-st.wake:
-		case <-ctx.Done():
-			if st.cancel(ctx.Err()) {
-				return nil, ctx.Err()
-			}
-			done = <-st.wake // the answer came at the same moment
-		}
-		if done {
-			resp := st.response(req)
-			t.release(st)
-			return resp, nil
-		}
-		resp, again, err := st.outcome(req)
-		switch {
-		case errors.Is(err, errHTTP1):
-			return t.fallBack(req)
-		case again && attempt < maxAttempts:
-			st = st.again()
-			if attempt > 1 {
-				wait := 100 * time.Millisecond << (attempt - 2)
-				timer := time.NewTimer(wait/2 + rand.N(wait))
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					timer.Stop()
-				}
-			}
-		default:
-			return resp, err
-		}
-	}
+	return st, nil
 }
 
-// fallBack lets base send the request whose body was read here.
-func (t *Transport) fallBack(req *http.Request) (*http.Response, error) {
-	r := *req
-	if req.GetBody != nil {
-		body, err := req.GetBody()
+// unopened ends what open made no stream of.
+func (t *Transport) unopened(req *http.Request, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t.base.RoundTrip(req)
+}
+
+// send sends a stream and waits for what comes of it.
+func (t *Transport) send(st *stream, attempt int) (*http.Response, error) {
+	if err := st.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !t.enqueue(st) {
+		return t.fallBack(st)
+	}
+	var done bool
+	select {
+	case done = <-st.wake:
+	case <-st.ctx.Done():
+		if st.cancel(st.ctx.Err()) {
+			return nil, st.ctx.Err()
+		}
+		done = <-st.wake // the answer came at the same moment
+	}
+	if done {
+		return t.complete(st), nil
+	}
+	return t.follow(st, attempt)
+}
+
+// complete returns the response of a stream that is complete and the caller's
+// alone, and gives the stream back.
+func (t *Transport) complete(st *stream) *http.Response {
+	resp := st.response()
+	t.release(st)
+	return resp
+}
+
+// follow goes on after a signal other than "complete".
+func (t *Transport) follow(st *stream, attempt int) (*http.Response, error) {
+	resp, again, err := st.outcome()
+	switch {
+	case errors.Is(err, errHTTP1):
+		return t.fallBack(st)
+	case again && attempt < maxAttempts:
+		if attempt > 1 {
+			wait := 100 * time.Millisecond << (attempt - 2)
+			timer := time.NewTimer(wait/2 + rand.N(wait))
+			select {
+			case <-timer.C:
+			case <-st.ctx.Done():
+				timer.Stop()
+			}
+		}
+		return t.send(st.again(), attempt+1)
+	}
+	return resp, err
+}
+
+// fallBack lets base send the request of a stream, whose body was read here.
+func (t *Transport) fallBack(st *stream) (*http.Response, error) {
+	r := st.req.WithContext(st.ctx)
+	if r.GetBody != nil {
+		body, err := r.GetBody()
 		if err != nil {
 			return nil, err
 		}
 		r.Body = body
 	}
-	resp, err := t.base.RoundTrip(&r)
+	resp, err := t.base.RoundTrip(r)
 	if resp != nil {
-		resp.Request = req
+		resp.Request = st.req
 	}
 	return resp, err
 }
@@ -203,13 +253,7 @@ func (t *Transport) fallBack(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections closes the connections on which no request waits, those
 // that are being made and nobody waits for, and base's.
 func (t *Transport) CloseIdleConnections() {
-	t.mu.Lock()
-	all := make([]*origin, 0, len(t.origins))
-	for _, o := range t.origins {
-		all = append(all, o)
-	}
-	t.mu.Unlock()
-	for _, o := range all {
+	for _, o := range t.all() {
 		o.mu.Lock()
 		o.retireIdle()
 		if o.queued == 0 {
@@ -234,6 +278,9 @@ func (t *Transport) enqueue(st *stream) bool {
 			o = &origin{t: t, host: st.host}
 			t.origins[st.host] = o
 		}
+		if st.done != nil && st.ctx != t.latest {
+			t.watch(st.ctx)
+		}
 		t.mu.Unlock()
 		o.mu.Lock()
 		switch {
@@ -244,11 +291,46 @@ func (t *Transport) enqueue(st *stream) bool {
 			o.mu.Unlock()
 			return false
 		}
-		o.push(st)
-		o.dispatch()
+		if st.done != nil && st.ctx.Err() != nil { // what watches the context may be through
+			st.o, st.err = o, st.ctx.Err()
+			st.signal()
+		} else {
+			o.push(st)
+			o.dispatch()
+		}
 		o.mu.Unlock()
 		return true
 	}
+}
+
+// watch sees to it that the requests that are started with the context end with
+// it. There are few contexts, each for many requests. Holds t.mu.
+func (t *Transport) watch(ctx context.Context) {
+	t.latest = ctx
+	if t.watched[ctx] || ctx.Done() == nil {
+		return
+	}
+	t.watched[ctx] = true
+	context.AfterFunc(ctx, func() {
+		t.mu.Lock()
+		delete(t.watched, ctx)
+		if t.latest == ctx {
+			t.latest = nil
+		}
+		t.mu.Unlock()
+		for _, o := range t.all() {
+			o.mu.Lock()
+			o.cancelStarted(ctx)
+			o.mu.Unlock()
+		}
+	})
+}
+
+// all returns the origins.
+func (t *Transport) all() []*origin {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.AppendSeq(make([]*origin, 0, len(t.origins)), maps.Values(t.origins))
 }
 
 // forget drops an origin of which there is nothing to remember.
@@ -257,7 +339,7 @@ func (t *Transport) forget(o *origin) {
 	defer t.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 && o.http1.IsZero() && !o.gone && !o.waits() {
+	if len(o.live) == 0 && o.dialing == 0 && o.queued == 0 && o.http1.IsZero() && !o.gone && !o.waits() {
 		o.gone = true
 		delete(t.origins, o.host)
 	}
@@ -268,7 +350,7 @@ func (t *Transport) sweep() {
 	for host, o := range t.origins {
 		o.mu.Lock()
 		o.retireIdle()
-		if len(o.conns) == 0 && o.dialing == 0 && o.queued == 0 {
+		if len(o.live) == 0 && o.dialing == 0 && o.queued == 0 {
 			o.gone = true
 			delete(t.origins, host)
 		}
@@ -278,7 +360,7 @@ func (t *Transport) sweep() {
 
 // prepare makes a stream of the request, or returns nil when it is one for
 // base. It does not touch the body.
-func (t *Transport) prepare(req *http.Request) *stream {
+func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 	u := req.URL
 	if t.off || u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
 		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close {
@@ -301,7 +383,6 @@ func (t *Transport) prepare(req *http.Request) *stream {
 			return nil
 		}
 	}
-	ctx := req.Context()
 	if httptrace.ContextClientTrace(ctx) != nil {
 		return nil
 	}
@@ -322,7 +403,7 @@ func (t *Transport) prepare(req *http.Request) *stream {
 		return nil
 	}
 
-	st := t.newStream(ctx, host)
+	st := t.newStream(ctx, req, host)
 	st.add(":method", http.MethodPost, false)
 	st.add(":scheme", "https", false)
 	st.add(":authority", authority, false)

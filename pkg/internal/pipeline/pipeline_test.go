@@ -57,7 +57,7 @@ func TestNetHTTPServer(t *testing.T) {
 		wg.Go(func() {
 			for j := range 20 {
 				req := newRequest(context.Background(), srv.URL, i*1000+j, make([]byte, 10+i*j))
-				resp, err := tr.RoundTrip(req)
+				resp, err := do(tr, req)
 				if err != nil {
 					t.Error(err)
 					return

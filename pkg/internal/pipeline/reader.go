@@ -77,15 +77,24 @@ func isFault(err error) bool {
 	return errors.As(err, &fault)
 }
 
-// deliver wakes the callers whose answers came in what was read at once.
+// deliver gives the callers the answers that came in what was read at once.
 func (c *conn) deliver() {
 	for i, st := range c.ready {
-		done := st.readyDone
 		st.ready = false
 		c.ready[i] = nil
-		select {
-		case st.wake <- done: // from here on, a stream that is done is not ours
+		switch {
+		case !st.readyDone:
+			c.o.mu.Lock()
+			st.signal()
+			c.o.mu.Unlock()
+		case st.done != nil: // nobody else knows of it any more
+			done := st.done
+			done(c.o.t.complete(st), nil)
 		default:
+			select {
+			case st.wake <- true: // from here on it is not ours
+			default:
+			}
 		}
 	}
 	c.ready = c.ready[:0]

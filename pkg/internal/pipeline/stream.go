@@ -23,6 +23,7 @@ import (
 type stream struct {
 	host       string
 	ctx        context.Context
+	req        *http.Request
 	fields     []hpack.HeaderField // of the request, pseudo-fields first
 	size       uint32              // of fields, as RFC 9113 section 10.5.1 counts
 	length     int
@@ -38,7 +39,10 @@ type stream struct {
 	ready, readyDone bool
 
 	// Guarded by origin.mu.
-	o          *origin
+	o *origin
+	// done gets the outcome of a stream for which nobody waits. It is nil once
+	// somebody does.
+	done       func(*http.Response, error)
 	prev, next *stream // in the origin's queue
 	queued     bool
 	turn       int64 // in the queue, by its first coming
@@ -64,12 +68,12 @@ type stream struct {
 // field is a header field of an answer, its name in the canonical form.
 type field struct{ name, value string }
 
-func (t *Transport) newStream(ctx context.Context, host string) *stream {
+func (t *Transport) newStream(ctx context.Context, req *http.Request, host string) *stream {
 	st, _ := t.streams.Get().(*stream)
 	if st == nil {
 		st = &stream{wake: make(chan bool, 1)}
 	}
-	st.ctx, st.host, st.declared = ctx, host, -1
+	st.ctx, st.req, st.host, st.declared = ctx, req, host, -1
 	return st
 }
 
@@ -91,7 +95,7 @@ func (t *Transport) release(st *stream) {
 
 // again makes a new stream of one that the server has not looked at.
 func (st *stream) again() *stream {
-	return &stream{host: st.host, ctx: st.ctx, fields: st.fields, size: st.size, body: st.body, turn: st.turn, declared: -1, wake: make(chan bool, 1),
+	return &stream{host: st.host, ctx: st.ctx, req: st.req, fields: st.fields, size: st.size, body: st.body, turn: st.turn, declared: -1, wake: make(chan bool, 1),
 		shared: true} // the old connection's writer may still read them
 }
 
@@ -104,19 +108,24 @@ func (st *stream) cancel(err error) bool {
 	if st.ended || st.err != nil {
 		return false
 	}
+	st.giveUp(err)
+	return true
+}
+
+// giveUp ends a stream that has not ended, under the mutex.
+func (st *stream) giveUp(err error) {
 	st.err = err
 	if st.queued {
-		o.remove(st)
-		return true
+		st.o.remove(st)
+	} else {
+		st.c.reset(st, http2.ErrCodeCancel)
 	}
-	st.c.reset(st, http2.ErrCodeCancel)
-	return true
 }
 
 // outcome tells what a signal other than "complete" means: there is an answer,
 // with more of its body to come or not, or an error, or the stream may be sent
 // again.
-func (st *stream) outcome(req *http.Request) (resp *http.Response, again bool, err error) {
+func (st *stream) outcome() (resp *http.Response, again bool, err error) {
 	o := st.o
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -124,7 +133,7 @@ func (st *stream) outcome(req *http.Request) (resp *http.Response, again bool, e
 		return nil, st.retry, st.err
 	}
 	b := &body{st: st}
-	resp = st.head(req)
+	resp = st.head()
 	resp.Body, b.resp = b, resp
 	if !st.ended && st.err == nil {
 		b.stop = context.AfterFunc(st.ctx, func() {
@@ -136,8 +145,14 @@ func (st *stream) outcome(req *http.Request) (resp *http.Response, again bool, e
 	return resp, false, nil
 }
 
-// signal wakes the caller, who looks at the stream under the mutex.
+// signal wakes the caller, who looks at the stream under the mutex. Holds that
+// as long as the stream may have nobody who waits for it.
 func (st *stream) signal() {
+	if done := st.done; done != nil {
+		st.done = nil
+		go func() { done(st.o.t.follow(st, 1)) }()
+		return
+	}
 	select {
 	case st.wake <- false:
 	default:
@@ -145,7 +160,7 @@ func (st *stream) signal() {
 }
 
 // head makes the response without its body.
-func (st *stream) head(req *http.Request) *http.Response {
+func (st *stream) head() *http.Response {
 	resp := &http.Response{
 		Status:        statusText(st.status),
 		StatusCode:    st.status,
@@ -153,7 +168,7 @@ func (st *stream) head(req *http.Request) *http.Response {
 		ProtoMajor:    2,
 		Header:        toHeader(st.header),
 		ContentLength: st.declared,
-		Request:       req,
+		Request:       st.req,
 		TLS:           st.c.state,
 	}
 	if st.ended && st.received == 0 {
@@ -162,10 +177,9 @@ func (st *stream) head(req *http.Request) *http.Response {
 	return resp
 }
 
-// response makes the response of a stream that is complete and the caller's
-// alone.
-func (st *stream) response(req *http.Request) *http.Response {
-	resp := st.head(req)
+// response makes the response of a stream that is complete.
+func (st *stream) response() *http.Response {
+	resp := st.head()
 	resp.Body = http.NoBody
 	if len(st.data) > 0 {
 		resp.Body = &whole{*bytes.NewReader(st.data)}
