@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
+	"sync"
 )
 
 // parsePoint returns the public key in b. Its errors are of the given kind and
@@ -50,15 +52,17 @@ type contentKey struct {
 // authentication secret (RFC 8291 section 3.4; draft-ietf-webpush-encryption-04
 // section 3). receiver and sender are points of 65 bytes.
 func webPushKey(enc Encoding, secret, auth, salt, receiver, sender []byte) (contentKey, error) {
+	h := newHashes()
+	defer h.release()
 	switch enc {
 	case AES128GCM:
-		ikm, err := hkdf.Key(sha256.New, secret, auth, keyInfo(receiver, sender), sha256.Size)
+		ikm, err := hkdf.Key(h.again(), secret, auth, keyInfo(receiver, sender), sha256.Size)
 		if err != nil {
 			return contentKey{}, err
 		}
 		return deriveKey(ikm, salt, cekInfoAES128GCM, nonceInfo)
 	case AESGCM:
-		ikm, err := hkdf.Key(sha256.New, secret, auth, authInfoAESGCM, sha256.Size)
+		ikm, err := hkdf.Key(h.again(), secret, auth, authInfoAESGCM, sha256.Size)
 		if err != nil {
 			return contentKey{}, err
 		}
@@ -74,19 +78,58 @@ const nonceInfo = "Content-Encoding: nonce\x00"
 // deriveKey is the second half of the key schedule, which starts from the input
 // keying material (RFC 8188 sections 2.2 and 2.3).
 func deriveKey(ikm, salt []byte, cekInfo, nonceInfo string) (contentKey, error) {
-	prk, err := hkdf.Extract(sha256.New, ikm, salt)
+	h := newHashes()
+	defer h.release()
+	prk, err := hkdf.Extract(h.again(), ikm, salt)
 	if err != nil {
 		return contentKey{}, err
 	}
-	cek, err := hkdf.Expand(sha256.New, prk, cekInfo, cekSize)
+	cek, err := hkdf.Expand(h.again(), prk, cekInfo, cekSize)
 	if err != nil {
 		return contentKey{}, err
 	}
-	nonce, err := hkdf.Expand(sha256.New, prk, nonceInfo, nonceSize)
+	nonce, err := hkdf.Expand(h.again(), prk, nonceInfo, nonceSize)
 	if err != nil {
 		return contentKey{}, err
 	}
 	return contentKey{cek, nonce}, nil
+}
+
+// hashes makes SHA-256 hashes for crypto/hkdf, which needs up to five for each
+// call and keeps none: those of one call serve the next.
+type hashes struct {
+	all  []hash.Hash
+	used int
+	next func() hash.Hash
+}
+
+var hashPool = sync.Pool{New: func() any {
+	h := new(hashes)
+	h.next = func() hash.Hash {
+		if h.used == len(h.all) {
+			h.all = append(h.all, sha256.New())
+		}
+		h.used++
+		return h.all[h.used-1]
+	}
+	return h
+}}
+
+func newHashes() *hashes { return hashPool.Get().(*hashes) }
+
+func (h *hashes) release() {
+	h.again()
+	hashPool.Put(h)
+}
+
+// again returns what makes hashes, for a call of crypto/hkdf that follows when
+// the last has returned.
+func (h *hashes) again() func() hash.Hash {
+	for _, used := range h.all[:h.used] {
+		used.Reset()
+	}
+	h.used = 0
+	return h.next
 }
 
 func (k contentKey) aead() (cipher.AEAD, error) {

@@ -178,20 +178,36 @@ func (c *Client) newRequest(sub *Subscription, msg *Message, key *vapid.Key) (*h
 // request makes a request to the endpoint that has no headers and no context
 // yet; a nil body is none.
 func (s *Subscription) request(body []byte) *http.Request {
-	u := s.secrets().url
-	req := &http.Request{Method: http.MethodPost, URL: &u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	r := &struct { // which are needed together
+		http.Request
+		url  url.URL
+		body payload
+	}{
+		Request: http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
+		url:     s.secrets().url,
+	}
+	r.URL, r.Host = &r.url, r.url.Host
 	if body != nil {
-		req.ContentLength = int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) {
+		r.ContentLength = int64(len(body))
+		r.GetBody = func() (io.ReadCloser, error) {
 			if len(body) == 0 {
 				return http.NoBody, nil
 			}
-			return io.NopCloser(bytes.NewReader(body)), nil
+			return &payload{*bytes.NewReader(body)}, nil
 		}
-		req.Body, _ = req.GetBody()
+		r.body.Reset(body)
+		r.Body = &r.body
+		if len(body) == 0 {
+			r.Body = http.NoBody
+		}
 	}
-	return req
+	return &r.Request
 }
+
+// payload is a request's body that lies in memory.
+type payload struct{ bytes.Reader }
+
+func (*payload) Close() error { return nil }
 
 // allowed refuses endpoints that nothing is sent to.
 func (s *Subscription) allowed(allowHTTP bool) error {

@@ -53,12 +53,12 @@ type bulk struct {
 	reader        sync.Cond // of mu: there is room
 	readerWaits   bool
 	origins       map[string]*origin
-	forgetAt      int       // how many origins are when quiet ones are forgotten
-	ring          []*origin // that have jobs which may be sent, in turn
-	runnable      int       // jobs of those in ring
-	queued        int       // all jobs that wait, those in delays too
-	busy          int       // jobs in flight and results that are not settled
-	active        int       // jobs in flight
+	forgetAt      int            // how many origins are when quiet ones are forgotten
+	ring          queue[*origin] // that have jobs which may be sent, in turn
+	runnable      int            // jobs of those in ring
+	queued        int            // all jobs that wait, those in delays too
+	busy          int            // jobs in flight and results that are not settled
+	active        int            // jobs in flight
 	delays        delays
 	timer         *time.Timer
 	timerAt       time.Time // when it fires
@@ -75,8 +75,8 @@ type bulk struct {
 // origin is a push service, as far as this run has to do with it.
 type origin struct {
 	name     string
-	retries  []*task // go first
-	queue    []*task
+	retries  queue[*task] // go first
+	queue    queue[*task]
 	inFlight int
 	delayed  int  // tasks in delays
 	listed   bool // in the ring
@@ -96,7 +96,7 @@ type origin struct {
 	refused, holds int
 }
 
-func (o *origin) waiting() int { return len(o.retries) + len(o.queue) }
+func (o *origin) waiting() int { return o.retries.len() + o.queue.len() }
 
 // idle reports whether no task is left for the origin.
 func (o *origin) idle() bool {
@@ -111,16 +111,43 @@ func (o *origin) quiet(now time.Time) bool {
 }
 
 func (o *origin) pop() *task {
-	q := &o.retries
-	if len(*q) == 0 {
-		q = &o.queue
+	if o.retries.len() > 0 {
+		return o.retries.pop()
 	}
-	t := (*q)[0]
-	(*q)[0] = nil
-	if *q = (*q)[1:]; len(*q) == 0 {
-		*q = nil
+	return o.queue.pop()
+}
+
+// queue is first in, first out. It keeps its memory while it is used.
+type queue[T any] struct {
+	items []T
+	first int
+}
+
+func (q *queue[T]) len() int { return len(q.items) - q.first }
+
+func (q *queue[T]) push(x T) {
+	if q.first > 0 && len(q.items) == cap(q.items) && q.first >= len(q.items)/2 { // rather than to grow
+		n := copy(q.items, q.items[q.first:])
+		clear(q.items[n:])
+		q.items, q.first = q.items[:n], 0
 	}
-	return t
+	q.items = append(q.items, x)
+}
+
+func (q *queue[T]) peek() T { return q.items[q.first] }
+
+func (q *queue[T]) pop() T {
+	x := q.items[q.first]
+	clear(q.items[q.first : q.first+1])
+	q.first++
+	switch {
+	case q.len() > 0:
+	case cap(q.items) > 64:
+		*q = queue[T]{}
+	default:
+		q.items, q.first = q.items[:0], 0
+	}
+	return x
 }
 
 func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
@@ -266,8 +293,8 @@ func (b *bulk) perOrigin(o *origin) int {
 }
 
 // enqueue puts a task that is counted in queued into a queue of its origin.
-func (b *bulk) enqueue(t *task, queue *[]*task, now time.Time) {
-	*queue = append(*queue, t)
+func (b *bulk) enqueue(t *task, q *queue[*task], now time.Time) {
+	q.push(t)
 	if t.origin.listed {
 		b.runnable++
 	} else {
@@ -284,16 +311,14 @@ func (b *bulk) list(o *origin, now time.Time) {
 		b.sleep(o, o.heldUntil)
 	case o.inFlight < b.perOrigin(o) || now.Before(o.downUntil):
 		o.listed = true
-		b.ring = append(b.ring, o)
+		b.ring.push(o)
 		b.runnable += o.waiting()
 	}
 }
 
 // unlist takes the first origin from the ring.
 func (b *bulk) unlist() *origin {
-	o := b.ring[0]
-	b.ring[0] = nil
-	b.ring = b.ring[1:]
+	o := b.ring.pop()
 	o.listed = false
 	b.runnable -= o.waiting()
 	return o
@@ -306,8 +331,8 @@ func (b *bulk) sleep(o *origin, until time.Time) {
 
 // next returns the task to send now, or nil.
 func (b *bulk) next(now time.Time) *task {
-	for !b.stopped && b.busy < b.o.Concurrency && len(b.ring) > 0 {
-		o := b.ring[0]
+	for !b.stopped && b.busy < b.o.Concurrency && b.ring.len() > 0 {
+		o := b.ring.peek()
 		switch {
 		case now.Before(o.downUntil):
 			b.unlist()
@@ -585,7 +610,7 @@ func (b *bulk) stopLocked() {
 			waiting = append(waiting, d.task)
 		}
 	}
-	b.ring, b.delays, b.queued, b.runnable = nil, nil, 0, 0
+	b.ring, b.delays, b.queued, b.runnable = queue[*origin]{}, nil, 0, 0
 	for _, t := range waiting {
 		b.unsent(b.left(t))
 	}

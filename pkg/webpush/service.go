@@ -35,10 +35,10 @@ func (s Service) String() string {
 	return "the push service"
 }
 
-// serviceOf tells by whole host names, never by parts of a URL that anybody
-// could write into another host's path.
-func serviceOf(u *url.URL) Service {
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+// serviceOf tells by whole host names, in lower case, never by parts of a URL
+// that anybody could write into another host's path.
+func serviceOf(host string) Service {
+	host = strings.TrimSuffix(host, ".")
 	under := func(domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
 	switch {
 	case under("push.services.mozilla.com"), under("push.mozilla.com"), strings.HasPrefix(host, "updates") && under("mozaws.net"):
@@ -49,8 +49,14 @@ func serviceOf(u *url.URL) Service {
 		return Apple
 	case under("notify.windows.com"):
 		return WNS
-	case strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1", host == "ntfy.sh":
+	case host == "ntfy.sh":
 		return UnifiedPush
 	}
 	return Other
+}
+
+// isUnifiedPush reports whether an endpoint has the form that ntfy's have, on
+// whatever host.
+func isUnifiedPush(u *url.URL) bool {
+	return strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1"
 }

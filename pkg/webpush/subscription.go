@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -249,31 +251,18 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	case strings.Contains(authority, "@"):
 		return bad("the endpoint has user information before its host")
 	}
-	u, err := url.Parse(scheme + "://" + authority)
-	if err != nil {
-		return bad("the endpoint's host or port is not valid")
+	b, problem := baseOf(endpoint[:len(endpoint)-len(rest)])
+	if problem != "" {
+		return bad(problem)
 	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return bad(fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", oneLine(port, 20)))
-		}
-	}
-	host := strings.ToLower(u.Hostname())
-	if strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }) {
-		return bad("the endpoint's host has characters that no host has")
-	}
-	origin, err := vapid.Origin(scheme + "://" + authority)
-	if err != nil {
-		return bad(err.Error())
-	}
-	s := &Subscription{origin: origin, secret: &hidden{&secrets{endpoint: endpoint}}}
-	s.loopback = isLoopback(host)
-
+	s := &Subscription{origin: b.origin, loopback: b.loopback, service: b.service, secret: &hidden{&secrets{endpoint: endpoint, url: b.url}}}
+	u := &s.secret.p.url
 	path, query, _ := strings.Cut(rest, "?")
 	u.RawQuery, u.ForceQuery = query, strings.HasSuffix(endpoint, "?")
 	if plain && !strings.HasPrefix(path, "//") {
 		u.Path = path
 	} else {
+		var err error
 		if u.Path, err = url.PathUnescape(path); err == nil {
 			u.RawPath = path
 		}
@@ -284,9 +273,55 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 			}
 		}
 	}
-	s.service = serviceOf(u)
-	s.secret.p.url = *u
+	if s.service == Other && isUnifiedPush(u) {
+		s.service = UnifiedPush
+	}
 	return s, nil
+}
+
+// base is what precedes the path of an endpoint. It is no secret.
+type base struct {
+	text     string // as it was written
+	url      url.URL
+	origin   string
+	loopback bool
+	service  Service
+}
+
+// bases are some that were parsed: endpoints are many, their bases few.
+var (
+	bases    [16]atomic.Pointer[base]
+	baseSeed = maphash.MakeSeed()
+)
+
+// baseOf parses what precedes the path of an endpoint; it returns what is wrong
+// with it.
+func baseOf(text string) (*base, string) {
+	place := &bases[maphash.String(baseSeed, text)%uint64(len(bases))]
+	if b := place.Load(); b != nil && b.text == text {
+		return b, ""
+	}
+	text = strings.Clone(text) // it must not keep the rest
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, "the endpoint's host or port is not valid"
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", oneLine(port, 20))
+		}
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }) {
+		return nil, "the endpoint's host has characters that no host has"
+	}
+	origin, err := vapid.Origin(text)
+	if err != nil {
+		return nil, err.Error()
+	}
+	b := &base{text: text, url: *u, origin: origin, loopback: isLoopback(host), service: serviceOf(host)}
+	place.Store(b)
+	return b, ""
 }
 
 // plainURL reports whether a URL is written in characters that are themselves
