@@ -161,20 +161,23 @@ func (st *stream) signal() {
 
 // head makes the response without its body.
 func (st *stream) head() *http.Response {
-	resp := &http.Response{
+	r := &struct {
+		http.Response
+		values [6]string // of the usual fields
+	}{Response: http.Response{
 		Status:        statusText(st.status),
 		StatusCode:    st.status,
 		Proto:         "HTTP/2.0",
 		ProtoMajor:    2,
-		Header:        toHeader(st.header),
 		ContentLength: st.declared,
 		Request:       st.req,
 		TLS:           st.c.state,
-	}
+	}}
+	r.Header = toHeader(st.header, r.values[:])
 	if st.ended && st.received == 0 {
-		resp.ContentLength = 0
+		r.ContentLength = 0
 	}
-	return resp
+	return &r.Response
 }
 
 // response makes the response of a stream that is complete.
@@ -185,14 +188,18 @@ func (st *stream) response() *http.Response {
 		resp.Body = &whole{*bytes.NewReader(st.data)}
 	}
 	if st.trailer != nil {
-		resp.Trailer = toHeader(st.trailer)
+		resp.Trailer = toHeader(st.trailer, nil)
 	}
 	return resp
 }
 
-func toHeader(fields []field) http.Header {
+// toHeader makes a header whose values are cut from one array, which is the
+// given one if that is long enough.
+func toHeader(fields []field, values []string) http.Header {
 	h := make(http.Header, len(fields))
-	values := make([]string, len(fields)) // the values of all are cut from one array
+	if len(values) < len(fields) {
+		values = make([]string, len(fields))
+	}
 	for i, f := range fields {
 		if before, ok := h[f.name]; ok {
 			h[f.name] = append(before, f.value)
@@ -264,7 +271,7 @@ func (b *body) Read(p []byte) (int, error) {
 			if st.ended {
 				err = io.EOF
 				if st.trailer != nil && b.resp.Trailer == nil {
-					b.resp.Trailer = toHeader(st.trailer)
+					b.resp.Trailer = toHeader(st.trailer, nil)
 				}
 			}
 			st.o.mu.Unlock()
