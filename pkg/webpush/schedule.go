@@ -399,10 +399,10 @@ func (b *bulk) dispatch(now time.Time) {
 	b.wakeReader()
 }
 
-// makerTurn is how many requests a maker makes, in less than a millisecond,
+// makerTurn is how many requests a maker makes, in about a millisecond,
 // before others have their turn. At once after each would leave little for the
 // connection to write at one time; without it they would wait for up to 10 ms.
-const makerTurn = 8
+const makerTurn = 16
 
 // make is a maker: it makes requests, which is to encrypt. There is one for
 // each processor. More would not be faster: each needs a deep stack, and
