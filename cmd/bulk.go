@@ -767,7 +767,11 @@ func (b *bulk) finish(ctx, run context.Context) error {
 	case good == 0 && later == total && (total > 0 || !complete):
 		return &exitError{cmpError(stopped, fmt.Sprintf("none of %d messages could be delivered for now", total)), exitTemporary}
 	}
-	return &exitError{cmpError(stopped, fmt.Sprintf("%d of %d messages were not delivered", total-good, total)), exitPartial}
+	was := "were"
+	if total-good == 1 {
+		was = "was"
+	}
+	return &exitError{cmpError(stopped, fmt.Sprintf("%d of %d messages %s not delivered", total-good, total, was)), exitPartial}
 }
 
 func cmpError(stopped, text string) error {

@@ -476,7 +476,7 @@ func openSources(s *streams, names []string, bulk bool) (src *recordSource, alon
 	if err := src.begin(names[0]); err != nil {
 		return nil, nil, err
 	}
-	if src.open.sniff() == many {
+	if src.open.sniff() == many || src.open.isEmptyList(names[0]) {
 		src.names = nil
 		return src, nil, nil
 	}
@@ -489,6 +489,13 @@ func openSources(s *streams, names []string, bulk bool) (src *recordSource, alon
 		return nil, nil, fmt.Errorf("%s is larger than 1 MiB, which nothing that belongs there is", inputName(names[0]))
 	}
 	return nil, p.buf[:p.end], nil
+}
+
+// isEmptyList reports whether an input that was sniffed is without records, and
+// by its name a list, as --retry-later may have left it.
+func (p *splitter) isEmptyList(name string) bool {
+	ext := filepath.Ext(name)
+	return (ext == ".ndjson" || ext == ".jsonl") && p.err == nil && len(bytes.TrimSpace(p.buf[p.start:p.end])) == 0
 }
 
 // firstIn returns some file of subscriptions in a folder, or "".

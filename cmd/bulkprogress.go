@@ -236,6 +236,8 @@ func (p *progress) show() {
 
 func roughly(d time.Duration) string {
 	switch {
+	case d < 100*time.Millisecond:
+		return showLatency(d)
 	case d < time.Second:
 		return d.Round(10 * time.Millisecond).String()
 	case d < time.Minute:
@@ -311,7 +313,11 @@ func (b *bulk) summary(stopped string, complete bool) {
 		if r.n > 1 {
 			what += "such as "
 		}
-		s.talk("warning", severityColor[webpush.SeverityWarning], fmt.Sprintf("%s%s: %s", what, r.where, r.first), r.hint)
+		hint := r.hint
+		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // which says how
+			hint = ""
+		}
+		s.talk("warning", severityColor[webpush.SeverityWarning], fmt.Sprintf("%s%s: %s", what, r.where, r.first), hint)
 	}
 	for _, hint := range hints {
 		s.hint(hint)

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
@@ -519,6 +520,8 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		e.Meaning, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
 		e.cause = &permanentError{err}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		e.Meaning, e.hint = "the connection was closed before the answer was there", adviceLater
 	case errors.As(err, &op) && op.Op == "dial":
 		e.Meaning = oneLine(op.Err.Error(), 200)
 		if errors.As(op.Err, &dns) {

@@ -527,7 +527,8 @@ func TestNetworkFaults(t *testing.T) {
 		{"name server fails", lame, true, "the host updates.push.services.mozilla.com could not be looked up: server misbehaving"},
 		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, true, "connect: connection refused"},
 		{"dial timeout", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, true, "no connection was made in time"},
-		{"cut off", io.ErrUnexpectedEOF, true, "unexpected EOF"},
+		{"cut off", io.ErrUnexpectedEOF, true, "the connection was closed before the answer was there"},
+		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true, "the connection was closed before the answer was there"},
 		{"text of a stranger", errors.New("malformed HTTP response \"\x1b[31m /wpush/v2/" + testToken + "\u202e\""), true, `malformed HTTP response " [31m … "`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
