@@ -133,34 +133,41 @@ func throughProxy(t *testing.T, name string, args func(dir, front, back string) 
 	base.TLSClientConfig = &tls.Config{RootCAs: pool}
 	tr := New(base)
 	defer tr.CloseIdleConnections()
-	const callers, each = 200, 25
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			for j := range each {
-				size := (i*each + j) * 3 % 8192
-				resp, err := do(tr, newRequest(t.Context(), "https://"+front, i*each+j, make([]byte, size)))
-				if err != nil {
-					t.Error(err)
-					continue
-				}
-				b, err := io.ReadAll(resp.Body)
-				resp.Body.Close()
-				if want := fmt.Sprintf("%d 3600 %s", size, testToken); resp.StatusCode != 201 || err != nil || len(b) != size%5000 || resp.Header.Get("X-Got") != want {
-					t.Errorf("%s, %d bytes, %v, %q", resp.Status, len(b), err, resp.Header.Get("X-Got"))
+	for _, way := range []string{"RoundTrip", "Start"} {
+		t.Run(way, func(t *testing.T) {
+			start.Store(way == "Start")
+			defer start.Store(false)
+			clear(seen)
+			const callers, each = 200, 25
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() {
+					for j := range each {
+						size := (i*each + j) * 3 % 8192
+						resp, err := do(tr, newRequest(t.Context(), "https://"+front, i*each+j, make([]byte, size)))
+						if err != nil {
+							t.Error(err)
+							continue
+						}
+						b, err := io.ReadAll(resp.Body)
+						resp.Body.Close()
+						if want := fmt.Sprintf("%d 3600 %s", size, testToken); resp.StatusCode != 201 || err != nil || len(b) != size%5000 || resp.Header.Get("X-Got") != want {
+							t.Errorf("%s, %d bytes, %v, %q", resp.Status, len(b), err, resp.Header.Get("X-Got"))
+						}
+					}
+				})
+			}
+			wg.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if len(seen) != callers*each {
+				t.Errorf("%d requests came of %d", len(seen), callers*each)
+			}
+			for path, n := range seen {
+				if n != 1 {
+					t.Errorf("%s came %d times", path, n)
 				}
 			}
 		})
-	}
-	wg.Wait()
-	mu.Lock()
-	defer mu.Unlock()
-	if len(seen) != callers*each {
-		t.Errorf("%d requests came of %d", len(seen), callers*each)
-	}
-	for path, n := range seen {
-		if n != 1 {
-			t.Errorf("%s came %d times", path, n)
-		}
 	}
 }
