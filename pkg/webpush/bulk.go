@@ -298,7 +298,7 @@ func (b *bulk) launch(t *task, contexts *attemptContexts) {
 	t.ctx = contexts.get(t.started)
 	b.launched.Add(1)
 	b.launcher.Start(t.ctx, t.request, func(resp *http.Response, err error) {
-		if err == nil && resp.StatusCode/100 == 2 {
+		if err == nil && resp.StatusCode/100 == 2 && t.job.Message.GCM == nil { // else it may be a refusal
 			b.answered(t, resp, nil)
 			return
 		}

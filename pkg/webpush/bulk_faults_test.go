@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -268,6 +270,94 @@ func TestSendAllClientTimeout(t *testing.T) {
 	for r := range c.SendAll(t.Context(), jobs, BulkOptions{}) {
 		if r.Class != ClassTemporary || r.Latency > 10*time.Second {
 			t.Errorf("%s after %v: %v", r.Class, r.Latency, r.Err)
+		}
+	}
+}
+
+// OnRetry may wait, whatever the answer was: also for a success that is none.
+func TestSendAllOnRetryWaits(t *testing.T) {
+	var n atomic.Int32
+	both := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch n.Add(1) {
+		case 1: // a success that is none
+			<-both
+			_, _ = io.WriteString(w, `{"failure":1,"results":[{"error":"Unavailable"}]}`)
+		case 2: // after the first, on the same connection
+			close(both)
+			time.Sleep(300 * time.Millisecond)
+			_, _ = io.WriteString(w, `{"success":1}`)
+		default:
+			_, _ = io.WriteString(w, `{"success":1}`)
+		}
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	delivered := make(chan struct{})
+	var once sync.Once
+	c := &Client{HTTP: s.Client(), Attempts: 2, OnRetry: func(*Error, time.Duration) {
+		select {
+		case <-delivered:
+		case <-time.After(5 * time.Second):
+			t.Error("OnRetry holds up the other messages")
+		}
+	}}
+	sub := testSubscription(t, s.URL+"/1", nil)
+	msg := Message{GCM: &GCM{Key: "key", URL: s.URL + "/gcm"}}
+	jobs := func(yield func(Job, error) bool) {
+		for range 2 {
+			if !yield(Job{Subscription: sub, Message: msg}, nil) {
+				return
+			}
+		}
+	}
+	for r := range c.SendAll(t.Context(), jobs, BulkOptions{}) {
+		if r.Class != ClassDelivered {
+			t.Errorf("%s: %v", r.Class, r.Err)
+		}
+		once.Do(func() { close(delivered) })
+	}
+}
+
+// A caller's own Proxy is asked with the values of SendAll's context, and may
+// wait: many are asked at a time.
+func TestSendAllProxyFunction(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201) }))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	type key struct{}
+	messages := 10 * runtime.GOMAXPROCS(0)
+	var asked atomic.Int32
+	all := make(chan struct{})
+	hc := s.Client()
+	hc.Transport.(*http.Transport).Proxy = func(r *http.Request) (*url.URL, error) {
+		if r.Context().Value(key{}) == nil {
+			t.Error("Proxy was asked without the context's values")
+		}
+		if asked.Add(1) == int32(messages) {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-time.After(5 * time.Second):
+			t.Error("a Proxy that waits makes the other messages wait")
+		}
+		return nil, nil
+	}
+	sub := testSubscription(t, s.URL+"/1", nil)
+	jobs := func(yield func(Job, error) bool) {
+		for range messages {
+			if !yield(Job{Subscription: sub}, nil) {
+				return
+			}
+		}
+	}
+	for r := range (&Client{HTTP: hc}).SendAll(context.WithValue(t.Context(), key{}, 1), jobs, BulkOptions{}) {
+		if r.Class != ClassDelivered {
+			t.Error(r.Err)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (s *Subscription) request(body []byte) *http.Request {
 	r := &struct { // which are needed together
 		http.Request
 		url  url.URL
-		body payload
+		body bytes.Reader
 	}{
 		Request: http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		url:     s.secrets().url,
@@ -194,21 +194,16 @@ func (s *Subscription) request(body []byte) *http.Request {
 			if len(body) == 0 {
 				return http.NoBody, nil
 			}
-			return &payload{*bytes.NewReader(body)}, nil
+			return io.NopCloser(bytes.NewReader(body)), nil
 		}
 		r.body.Reset(body)
-		r.Body = &r.body
+		r.Body = io.NopCloser(&r.body) // which net/http knows to lie in memory: it goes into one write with the head
 		if len(body) == 0 {
 			r.Body = http.NoBody
 		}
 	}
 	return &r.Request
 }
-
-// payload is a request's body that lies in memory.
-type payload struct{ bytes.Reader }
-
-func (*payload) Close() error { return nil }
 
 // allowed refuses endpoints that nothing is sent to.
 func (s *Subscription) allowed(allowHTTP bool) error {
@@ -520,13 +515,14 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		e.Meaning, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
 		e.cause = &permanentError{err}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		e.Meaning, e.hint = "the connection was closed before the answer was there", adviceLater
 	case errors.As(err, &op) && op.Op == "dial":
 		e.Meaning = oneLine(op.Err.Error(), 200)
 		if errors.As(op.Err, &dns) {
 			e.Meaning = "the host " + dns.Name + " could not be looked up: " + dns.Err
 		}
+	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"): // the proxy's fault
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		e.Meaning = "the connection was closed before the answer was there" // by the proxy, perhaps
 	}
 	return e
 }

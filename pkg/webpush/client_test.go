@@ -527,6 +527,7 @@ func TestNetworkFaults(t *testing.T) {
 		{"name server fails", lame, true, "the host updates.push.services.mozilla.com could not be looked up: server misbehaving"},
 		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, true, "connect: connection refused"},
 		{"dial timeout", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, true, "no connection was made in time"},
+		{"dial is reset", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNRESET)}, true, "connect: connection reset by peer"},
 		{"cut off", io.ErrUnexpectedEOF, true, "the connection was closed before the answer was there"},
 		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true, "the connection was closed before the answer was there"},
 		{"text of a stranger", errors.New("malformed HTTP response \"\x1b[31m /wpush/v2/" + testToken + "\u202e\""), true, `malformed HTTP response " [31m … "`},
@@ -771,4 +772,46 @@ func newRawGreeting(t *testing.T) string {
 		}
 	}()
 	return "http://" + l.Addr().String()
+}
+
+// writeCounter counts the writes of a connection.
+type writeCounter struct {
+	net.Conn
+	n *atomic.Int32
+}
+
+func (w writeCounter) Write(p []byte) (int, error) { w.n.Add(1); return w.Conn.Write(p) }
+
+// A request over HTTP/1.1 is one write: its body does not follow its head alone.
+func TestRequestIsOneWrite(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(201)
+	}))
+	defer s.Close()
+	var writes atomic.Int32
+	hc := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return writeCounter{conn, &writes}, err
+	}}}
+	defer hc.CloseIdleConnections()
+	sub := testSubscription(t, s.URL+"/1", testIdentity(t))
+	c := &Client{HTTP: hc}
+	if _, err := c.Send(t.Context(), sub, Message{Payload: []byte("hi")}); err != nil {
+		t.Fatal(err)
+	}
+	if n := writes.Swap(0); n != 1 {
+		t.Errorf("Send: %d writes", n)
+	}
+	jobs := func(yield func(Job, error) bool) {
+		yield(Job{Subscription: sub, Message: Message{Payload: []byte("hi")}}, nil)
+	}
+	for r := range c.SendAll(t.Context(), jobs, BulkOptions{}) {
+		if r.Class != ClassDelivered {
+			t.Error(r.Err)
+		}
+	}
+	if n := writes.Load(); n != 1 {
+		t.Errorf("SendAll: %d writes", n)
+	}
 }

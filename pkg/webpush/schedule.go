@@ -40,7 +40,7 @@ type bulk struct {
 	maxWait  time.Duration
 	limiter  *rate.Limiter // nil without a limit
 
-	workers  sync.WaitGroup // all goroutines
+	workers  sync.WaitGroup // goroutines
 	launched sync.WaitGroup // requests that were
 	work     chan *task     // to the makers: all that is in flight has room
 	done     chan struct{}

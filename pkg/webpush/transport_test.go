@@ -256,3 +256,36 @@ func TestProxy(t *testing.T) {
 		}
 	}
 }
+
+// A proxy that hangs up: the hint names the proxy.
+func TestProxyHangsUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 4096))
+			_ = c.Close()
+		}
+	}()
+	for _, scheme := range []string{"http", "https", "socks5"} {
+		hc, err := NewHTTPClient(TransportOptions{Proxy: scheme + "://" + l.Addr().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&Client{HTTP: hc, Attempts: 1}).Send(t.Context(), testSubscription(t, "https://push.example/1", nil), Message{})
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		if !strings.Contains(e.Hint(), "proxy") {
+			t.Errorf("%s: %v: the hint is %q", scheme, err, e.Hint())
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,7 @@ const (
 type Transport struct {
 	base *http.Transport
 	off  bool // base does not speak HTTP/2, so everything is its
+	asks bool // base.Proxy is the caller's own: it may wait, or look at the context
 
 	dial                                               func(ctx context.Context, network, address string) (net.Conn, error)
 	tls                                                *tls.Config
@@ -102,6 +104,9 @@ func New(base *http.Transport) *Transport {
 	if base.DisableKeepAlives || base.DialTLS != nil || base.Dial != nil {
 		t.off = true
 	}
+	if base.Proxy != nil {
+		t.asks = reflect.ValueOf(base.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
+	}
 	if t.dial == nil {
 		t.dial = new(net.Dialer).DialContext
 	}
@@ -146,6 +151,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // memory it must be quick, and not wait for another request. When an error is
 // returned, or more of the body is to come, it has a goroutine of its own.
 func (t *Transport) Start(ctx context.Context, req *http.Request, done func(*http.Response, error)) {
+	if t.asks {
+		go func() { done(t.RoundTrip(req.WithContext(ctx))) }()
+		return
+	}
 	st, err := t.open(ctx, req)
 	if st == nil || err != nil {
 		go func() { done(t.unopened(req.WithContext(ctx), err)) }()
