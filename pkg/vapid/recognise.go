@@ -50,9 +50,10 @@ func (p PublicKey) Fingerprint() string {
 
 // byteList is a JavaScript or JSON list of bytes: [4, 12, …], also as
 // new Uint8Array([…]), which [FormatUint8Array] is.
-var byteList = regexp.MustCompile(`^(?:(?:new\s+)?[A-Za-z0-9]*Array(?:\.(?:of|from))?\s*\(\s*)?\[?\s*(\d{1,3}(?:\s*,\s*\d{1,3}){30,200})\s*,?\s*\]?\s*\)?\s*;?$`)
+var byteList = regexp.MustCompile(`^(?:(?:new\s+)?[A-Za-z0-9]*Array(?:\.(?:of|from))?\s*\(\s*)?\[?\s*(\d{1,3}(?:\s*,\s*\d{1,3})+)\s*,?\s*\]?\s*\)?\s*;?$`)
 
-// fromByteList returns the bytes of such a list.
+// fromByteList returns the bytes of such a list, of 31 to 201: a key may be bare,
+// or in DER.
 func fromByteList(text string) ([]byte, bool) {
 	m := byteList.FindStringSubmatch(text)
 	if m == nil {
@@ -66,5 +67,5 @@ func fromByteList(text string) ([]byte, bool) {
 		}
 		out = append(out, byte(n))
 	}
-	return out, true
+	return out, len(out) > 30 && len(out) <= 201
 }
