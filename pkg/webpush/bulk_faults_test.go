@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -359,5 +360,39 @@ func TestSendAllProxyFunction(t *testing.T) {
 		if r.Class != ClassDelivered {
 			t.Error(r.Err)
 		}
+	}
+}
+
+// What a service does not take is not tried again.
+func TestSendAllHeaderTooLarge(t *testing.T) {
+	var taken atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { taken.Add(1); w.WriteHeader(201) }))
+	s.EnableHTTP2 = true
+	s.Config.MaxHeaderBytes = 2000
+	s.StartTLS()
+	defer s.Close()
+	sub := testSubscription(t, s.URL+"/1", nil)
+	small, large := Message{}, Message{Header: http.Header{"X-Large": {strings.Repeat("x", 4000)}}}
+	for _, standard := range []bool{false, true} {
+		c := &Client{HTTP: s.Client()}
+		jobs := func(yield func(Job, error) bool) {
+			// The first tells what the service takes.
+			if yield(Job{Subscription: sub, Message: small}, nil) {
+				yield(Job{Subscription: sub, Message: large}, nil)
+			}
+		}
+		var classes []Class
+		for r := range c.SendAll(t.Context(), jobs, BulkOptions{Concurrency: 1, StandardHTTP: standard}) {
+			classes = append(classes, r.Class)
+			if r.Class == ClassRejected && (r.Attempts != 1 || !strings.Contains(r.Err.Error(), "was not asked: the header fields of the message are larger than the service takes")) {
+				t.Errorf("%d attempts: %v", r.Attempts, r.Err)
+			}
+		}
+		if !slices.Equal(classes, []Class{ClassDelivered, ClassRejected}) {
+			t.Errorf("net/http alone %v: %v", standard, classes)
+		}
+	}
+	if taken.Load() != 2 {
+		t.Errorf("%d messages arrived", taken.Load())
 	}
 }

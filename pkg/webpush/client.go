@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pipeline"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -479,6 +480,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		record      tls.RecordHeaderError
 		private     *privateAddressError
 		proxy       *proxyError
+		header      *pipeline.HeaderSizeError
 	)
 	switch {
 	case errors.As(err, &private):
@@ -492,6 +494,9 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 				e.hint = "write its credentials into the proxy's URL: http://user:password@proxy:3128"
 			}
 		}
+	case errors.As(err, &header), strings.HasSuffix(err.Error(), "request header list larger than peer's advertised limit"): // of net/http
+		e.Code, e.Meaning, e.hint = CodeRejected, "the header fields of the message are larger than the service takes", "leave out further headers, and claims that are not needed"
+		e.cause = &permanentError{err}
 	case strings.HasPrefix(err.Error(), "failed to parse Location header"):
 		// net/http reads it even where no redirect is followed.
 		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to what is no URL", adviceRedirect

@@ -50,6 +50,15 @@ type ConnError struct{ Err error }
 func (e *ConnError) Error() string { return "the HTTP/2 connection broke: " + e.Err.Error() }
 func (e *ConnError) Unwrap() error { return e.Err }
 
+// HeaderSizeError tells that a request was not sent because its header fields
+// are more than the server takes, both in bytes as RFC 9113 section 10.5.1
+// counts them: 32 for each field, its name and its value.
+type HeaderSizeError struct{ Size, Max uint32 }
+
+func (e *HeaderSizeError) Error() string {
+	return fmt.Sprintf("the header fields are %d bytes, and the server takes %d", e.Size, e.Max)
+}
+
 // goAwayError is a GOAWAY of the server, without its text, which may repeat
 // secrets.
 type goAwayError struct {
@@ -469,7 +478,7 @@ func (c *conn) take() (tables []uint32, frames []item) {
 		st := o.head
 		o.remove(st)
 		if st.size > c.maxList {
-			st.err = fmt.Errorf("the header fields are %d bytes, and the server takes %d", st.size, c.maxList)
+			st.err = &HeaderSizeError{st.size, c.maxList}
 			st.signal()
 			continue
 		}

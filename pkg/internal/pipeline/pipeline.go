@@ -134,8 +134,8 @@ func New(base *http.Transport) *Transport {
 // there; a small body is then mostly complete. A request is sent again only
 // when the server says that it has not looked at it. Errors are those of the
 // dialer, of crypto/tls and of the context, as from [http.Transport]; an
-// answer that is none is an [http2.StreamError], and a connection that broke
-// a [*ConnError].
+// answer that is none is an [http2.StreamError], a connection that broke a
+// [*ConnError], and a request that cannot be sent a [*HeaderSizeError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	st, err := t.open(req.Context(), req)
 	if st == nil || err != nil {
