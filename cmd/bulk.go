@@ -421,11 +421,14 @@ func (b *bulk) job(r *record) (webpush.Job, error) {
 		job.Subscription, err = webpush.ParseSubscription(r.raw)
 		return job, err
 	}
+	if id, subscription, ok := plainRecord(r.raw); ok {
+		r.setID(id)
+		job.Subscription, err = webpush.ParseSubscription(subscription)
+		return job, err
+	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(r.raw, &members) == nil {
-		if id := members["id"]; len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
-			r.id = bytes.ToValidUTF8(id, []byte("\ufffd"))
-		}
+		r.setID(members["id"])
 	}
 	inner := members["subscription"]
 	if inner == nil || members["endpoint"] != nil {
@@ -449,6 +452,29 @@ func (b *bulk) job(r *record) (webpush.Job, error) {
 		}
 	}
 	return job, nil
+}
+
+// plainRecord takes a record apart that has an id and a subscription, in this
+// order, and nothing else, as most have that are wrapped. ok is false for all
+// others, valid or not, which encoding/json reads in thrice the time.
+func plainRecord(raw []byte) (id, subscription []byte, ok bool) {
+	after := func(b []byte, text string) []byte { // and a space, which some writers put there
+		rest, found := bytes.CutPrefix(b, []byte(text))
+		if !found {
+			return nil
+		}
+		return bytes.TrimPrefix(rest, []byte(" "))
+	}
+	value := func(b []byte) []byte {
+		var s valueScanner
+		return b[:s.scan(b)]
+	}
+	rest := after(raw, `{"id":`)
+	id = value(rest)
+	rest = after(after(rest[len(id):], ","), `"subscription":`)
+	subscription = value(rest)
+	ok = len(subscription) > 1 && subscription[0] == '{' && string(rest[len(subscription):]) == "}" && json.Valid(id)
+	return id, subscription, ok
 }
 
 // noteFlat notes members of a wrapped record that stand in the subscription

@@ -551,3 +551,55 @@ func BenchmarkRecords(b *testing.B) {
 		})
 	}
 }
+
+// What plainRecord takes, encoding/json reads alike.
+func FuzzPlainRecord(f *testing.F) {
+	const sub = `{"endpoint":"https://push.example/1","keys":{"p256dh":"BA","auth":"AA"}}`
+	for _, raw := range []string{
+		`{"id":7,"subscription":` + sub + `}`,
+		`{"id": "seven", "subscription": ` + sub + `}`,
+		`{"id":null,"subscription":` + sub + `}`,
+		`{"id":{"a":1},"subscription":` + sub + `}`,
+		`{"id":7,"subscription":` + sub + `,"ttl":60}`,
+		`{"id":7,"subscription":` + sub + `,"payload":{"a":{}}}`,
+		`{"id":7,"subscription":` + sub + `}}`,
+		`{"id":7,"subscription":` + sub,
+		`{"id":7 ,"subscription":` + sub + `}`,
+		`{"id":"a\"},","subscription":` + sub + `}`,
+		`{"id":07,"subscription":` + sub + `}`,
+		`{"id":7,"subscription":"` + `{}"}`,
+		`{"id":7,"subscription":{]}`,
+		`{"id":`, `{"id": `, `{"id":7,`, `{"id":"`,
+		sub,
+	} {
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		id, subscription, ok := plainRecord(raw)
+		var members map[string]json.RawMessage
+		err := json.Unmarshal(raw, &members)
+		switch {
+		case !ok:
+		case err != nil && json.Valid(subscription):
+			t.Errorf("%q is no JSON, and its subscription %q is", raw, subscription)
+		case err == nil && (len(members) != 2 || !bytes.Equal(members["id"], id) || !bytes.Equal(members["subscription"], subscription)):
+			t.Errorf("%q has the id %q and the subscription %q", raw, id, subscription)
+		}
+	})
+}
+
+func TestPlainRecord(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`{"id":7,"subscription":{"endpoint":"e"}}`:            true,
+		`{"id": "seven", "subscription": {"endpoint": "e"}}`:  true,
+		`{"id":7,"subscription":{"endpoint":"e"},"ttl":60}`:   false,
+		`{"id":7,"subscription":{},"payload":{"a":{}}}`:       false,
+		`{"subscription":{"endpoint":"e"},"id":7}`:            false,
+		`{"id":7,"subscription":null}`:                        false,
+		`{"id":7,"subscription":{"endpoint":"e","keys":{}}} `: false,
+	} {
+		if _, _, ok := plainRecord([]byte(raw)); ok != want {
+			t.Errorf("%s: %v, want %v", raw, ok, want)
+		}
+	}
+}

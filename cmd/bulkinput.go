@@ -53,6 +53,13 @@ func (r *record) unfold() {
 	}
 }
 
+// setID keeps what the results repeat: a string or a number.
+func (r *record) setID(id []byte) {
+	if len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
+		r.id = bytes.ToValidUTF8(id, []byte("\ufffd"))
+	}
+}
+
 // splitter cuts the JSON values out of an input without reading it whole: the
 // lines of NDJSON, values of several lines, or the elements of arrays. Only
 // quotes and brackets count, so that a value that is no valid JSON ends alone.

@@ -40,8 +40,8 @@ type bulk struct {
 	maxWait  time.Duration
 	limiter  *rate.Limiter // nil without a limit
 
-	workers  sync.WaitGroup // goroutines
-	launched sync.WaitGroup // requests that were
+	workers  sync.WaitGroup // the run's own goroutines
+	launched sync.WaitGroup // requests that were, and have no answer yet
 	work     chan *task     // to the makers: all that is in flight has room
 	done     chan struct{}
 

@@ -63,7 +63,7 @@ type Transport struct {
 	mu      sync.Mutex
 	origins map[string]*origin
 	watched map[context.Context]bool // of requests that were started, until they end
-	latest  context.Context          // of those in watched
+	latest  context.Context          // of the last that was
 }
 
 // New makes a Transport that sends small requests over HTTP/2, many in one TLS
@@ -145,7 +145,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Start is RoundTrip without the wait, with a context in place of the
-// request's: done gets what RoundTrip would return. It is called once, never
+// request's, which is one for many requests and comparable, as those of package
+// context are: done gets what RoundTrip would return. It is called once, never
 // from within Start, and mostly from the goroutine that reads for all requests
 // of a connection: so when the response's Body is [http.NoBody] or lies in
 // memory it must be quick, and not wait for another request. When an error is
