@@ -63,7 +63,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records worth another run to `FILE`, as -f takes it")
 	f.BoolVar(&o.force, "force", false, "replace these files")
 	f.StringVar(&o.resume, "resume", "", "keep the `JOURNAL` of what is finished, and go on with what is not")
-	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default 128 for each processor, 256 with --resume)")
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: 128, or 256 with --resume)")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send no more than this: 100/s, 5000/m or 100000/h")
 	f.Var(&o.ratePerOrigin, "rate-per-origin", "send no more than this to one push service")
@@ -222,6 +222,8 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 		b.concurrency = 256 * runtime.GOMAXPROCS(0)
 	}
 	begun = true
+	s.atOnce.Store(b.lostAtOnce())
+	defer s.atOnce.Store(nil)
 	var failed error
 	var yielded int64
 	for r := range b.client.SendAll(run, b.jobs(), webpush.BulkOptions{
@@ -732,6 +734,18 @@ func (b *bulk) unwritten(err error) error {
 }
 
 var errNotReached = errors.New("stopped before its turn")
+
+// lostAtOnce is what there is to say when a second interrupt ends the run.
+func (b *bulk) lostAtOnce() *string {
+	o := &b.o.bulk
+	switch {
+	case b.journal != nil:
+		return new("stopped at once: repeat the command to send what is not finished; what was in flight may arrive twice")
+	case o.results != "" || o.gone != "" || o.retryLater != "" || b.s.json:
+		return new("stopped at once: what was in flight, and what was not read, is in no file")
+	}
+	return new("stopped at once: what was in flight may have arrived")
+}
 
 // rest writes down the records that were not reached when the run stopped
 // early, where the next one needs them.

@@ -387,7 +387,7 @@ func TestInterruptTwice(t *testing.T) {
 	c, h, _, talk := interrupted(t, false, "-f", "subs.ndjson")
 	defer close(h.release)
 	ended := make(chan struct{})
-	go func() { // until the default is back, an instant after it has told of the first
+	go func() {
 		for c.Process.Signal(os.Interrupt) == nil {
 			select {
 			case <-ended:
@@ -396,14 +396,17 @@ func TestInterruptTwice(t *testing.T) {
 			}
 		}
 	}()
-	_, err := io.ReadAll(talk)
+	said, err := io.ReadAll(talk)
 	close(ended)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var exit *exec.ExitError
-	if err := c.Wait(); !errors.As(err, &exit) || exit.Exited() {
+	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 		t.Errorf("it ended with %v", err)
+	}
+	if !strings.Contains(string(said), "stopped at once: ") {
+		t.Errorf("it said %q", said)
 	}
 }
 
@@ -600,6 +603,21 @@ func TestPlainRecord(t *testing.T) {
 	} {
 		if _, _, ok := plainRecord([]byte(raw)); ok != want {
 			t.Errorf("%s: %v, want %v", raw, ok, want)
+		}
+	}
+}
+
+// A value that an error of the input cut off is no record: the error is told.
+func TestSplitterError(t *testing.T) {
+	for _, text := range []string{"{\"a\":1}\n{\"b\":", "{\n\"a\": 1}\n{\n\"b\":", "[{\"a\":1},{\"b\":"} {
+		p := newSplitter(io.MultiReader(strings.NewReader(text), iotest.ErrReader(context.Canceled)), "pipe")
+		p.sniff()
+		var r record
+		if b, err := p.next(&r); err != nil || !strings.Contains(string(b), `"a"`) {
+			t.Errorf("%q: the first is %q, %v", text, b, err)
+		}
+		if b, err := p.next(&r); !errors.Is(err, context.Canceled) {
+			t.Errorf("%q: the second is %q, %v", text, b, err)
 		}
 	}
 }

@@ -317,7 +317,7 @@ func (p *splitter) nextLine(r *record) ([]byte, error) {
 			if p.more() {
 				continue
 			}
-			if len(b) == 0 {
+			if len(b) == 0 || p.err != nil { // a part of a line is no record
 				return nil, p.ended()
 			}
 			i = len(b)
@@ -409,6 +409,9 @@ func (p *splitter) value(r *record) ([]byte, error) {
 		case end == 0:
 			if p.more() {
 				continue
+			}
+			if p.err != nil {
+				return nil, p.ended()
 			}
 			end = p.end - p.start
 			p.array = false // told with this

@@ -20,13 +20,21 @@ import (
 
 // Main runs the command line of this process and returns its exit code.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s := systemStreams()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		<-ctx.Done()
-		stop() // a second interrupt ends the process at once
+		<-signals
+		cancel()
+		<-signals // the process ends at once, also where the first would be ignored
+		if told := s.atOnce.Load(); told != nil {
+			s.note("%s", *told)
+		}
+		os.Exit(exitInterrupted)
 	}()
-	return run(ctx, systemStreams(), os.Args[1:])
+	return run(ctx, s, os.Args[1:])
 }
 
 func run(ctx context.Context, s *streams, args []string) int {

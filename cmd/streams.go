@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
@@ -31,6 +32,8 @@ type streams struct {
 
 	stdinFor string // the option that reads standard input, as only one can
 	settings *viper.Viper
+
+	atOnce atomic.Pointer[string] // what is said when a second interrupt ends the process
 }
 
 // latch remembers the first error of a stream, so that lost output is no success.

@@ -16,3 +16,6 @@ func LimitData(s *Service, pages int) error {
 		return j.conn.QueryRowContext(context.Background(), "PRAGMA max_page_count = "+strconv.Itoa(pages)).Scan(&n)
 	}, func() error { return nil })
 }
+
+// ReadAll reads the body of a request.
+var ReadAll = readAll

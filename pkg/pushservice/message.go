@@ -26,9 +26,15 @@ func readAll(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	// The errors are that w has no deadlines, as in tests without a network.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
-	stop := context.AfterFunc(r.Context(), func() { _ = c.SetReadDeadline(time.Now().Add(stopTimeout)) })
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(r.Context(), func() {
+		defer close(stopped)
+		_ = c.SetReadDeadline(time.Now().Add(stopTimeout))
+	})
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
-	stop()
+	if !stop() { // w must not be touched when the handler has returned
+		<-stopped
+	}
 	if err == nil { // else net/http would wait without end for the rest
 		_ = c.SetReadDeadline(time.Time{})
 	}

@@ -2,10 +2,12 @@ package pushservice_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -294,4 +296,33 @@ func FuzzMessageRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// deadlines is a ResponseWriter that must not be touched when the handler has
+// returned, as those of net/http's HTTP/2.
+type deadlines struct {
+	http.ResponseWriter
+	t        *testing.T
+	returned atomic.Bool
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	if d.returned.Load() {
+		d.t.Error("a deadline was set when the handler had returned")
+	}
+	return nil
+}
+
+// A client that goes away while its request is read ends this request only.
+func TestClientGoesAway(t *testing.T) {
+	for range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		d := &deadlines{ResponseWriter: httptest.NewRecorder(), t: t}
+		r := httptest.NewRequestWithContext(ctx, "POST", "/", strings.NewReader("body"))
+		go cancel()
+		if _, err := pushservice.ReadAll(d, r, 100); err != nil {
+			t.Fatal(err)
+		}
+		d.returned.Store(true)
+	}
 }

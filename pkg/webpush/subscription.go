@@ -133,6 +133,8 @@ func parseSubscription(data []byte) (*Subscription, error) {
 		if err := json.Unmarshal(raw, &keys); err != nil {
 			return nil, badSubscription("keys", "keys is no object with the strings p256dh and auth", subscriptionHint)
 		}
+	} else if members["p256dh"] != nil && members["auth"] != nil { // as a row of a database has them
+		return nil, badSubscription("keys", "p256dh and auth stand beside the endpoint, not in keys", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 	}
 	var p256dh, auth string
 	if keys.P256DH != nil {

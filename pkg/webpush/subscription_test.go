@@ -118,6 +118,7 @@ func TestParseSubscriptionRefuses(t *testing.T) {
 		{"two objects", good + "\n" + good, "subscription", "found more text after"},
 		{"text behind", good + "}", "subscription", "found more text after"},
 
+		{"keys beside the endpoint", fmt.Sprintf(`{"id":1,"endpoint":%q,"p256dh":%q,"auth":%q}`, mozillaEndpoint, rfcP256DH, rfcAuth), "keys", "p256dh and auth stand beside the endpoint, not in keys"},
 		{"no endpoint", `{"keys":{}}`, "endpoint", "the subscription has no endpoint"},
 		{"endpoint null", `{"endpoint":null}`, "endpoint", "the endpoint is no string"},
 		{"endpoint a number", `{"endpoint":1}`, "endpoint", "the endpoint is no string"},
