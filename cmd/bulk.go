@@ -391,6 +391,8 @@ func (b *bulk) next() *record {
 			b.cut = b.cut || ok
 			return nil
 		}
+		var end *inputEnd
+		b.cut = b.cut || errors.As(r.err, &end)
 		b.tally.readBytes.Store(b.source.read())
 		b.tally.readRecords.Add(1)
 		r.unfold()
@@ -804,6 +806,8 @@ func (b *bulk) finish(ctx, run context.Context) error {
 		return nil
 	case b.o.dryRun && stopped == "":
 		return &exitError{fmt.Errorf("%d of %d messages could not be sent", total-good, total), exitPartial}
+	case good == total && total > 0:
+		return &exitError{cmpError(stopped, "the input was not read to its end"), exitPartial}
 	case good == 0 && later == total && (total > 0 || !complete):
 		return &exitError{cmpError(stopped, fmt.Sprintf("none of %d messages could be delivered for now", total)), exitTemporary}
 	}

@@ -87,6 +87,9 @@ type output struct {
 	dirty bool // it has lines that are not durable yet
 }
 
+// whole reports whether all lines could be written.
+func (o *output) whole() bool { return o == nil || o.w == nil || o.w.Flush() == nil }
+
 // target is a file that was asked for.
 type target struct {
 	flag, name string

@@ -23,6 +23,7 @@ type tally struct {
 	services  map[webpush.Service]map[webpush.Class]int64
 	reasons   map[reasonKey]*reason
 	latencies histogram
+	sent      int64 // records to which a message was sent, delivered or not
 
 	readBytes, readRecords       atomic.Int64 // of the input
 	already                      atomic.Int64 // records that the journal holds
@@ -71,21 +72,28 @@ func (t *tally) add(r *webpush.Result, rec *record) {
 		}
 		t.services[key.service][r.Class]++
 	}
-	if r.Attempts > 0 && r.Latency > 0 {
-		t.latencies.add(r.Latency)
+	if r.Attempts > 0 {
+		t.sent++
+		if r.Latency > 0 {
+			t.latencies.add(r.Latency)
+		}
 	}
 	if r.Err == nil || r.Class == webpush.ClassSkipped {
 		return
 	}
 	var answer *webpush.Error
 	var input *webpush.InputError
+	var end *inputEnd
 	switch {
+	case errors.As(r.Err, &end):
+		key.code = "input"
 	case errors.As(r.Err, &answer):
 		key.code, key.status = string(answer.Code), answer.Status
 	case errors.As(r.Err, &input):
 		key.code = input.Part
 	default:
 		key.code, _, _ = strings.Cut(r.Err.Error(), " ")
+		key.code = strings.TrimRight(key.code, ":")
 	}
 	if t.reasons[key] == nil {
 		if len(t.reasons) >= maxReasons {
@@ -265,7 +273,11 @@ func (b *bulk) summary(stopped string, complete bool) {
 	t, s := b.tally, b.s
 	took := time.Since(t.start)
 	total := t.total()
-	rate := float64(total) / max(took.Seconds(), 1e-6)
+	sent := t.sent
+	if t.dryRun {
+		sent = total
+	}
+	rate := float64(sent) / max(took.Seconds(), 1e-6)
 	reasons := make([]*reason, 0, len(t.reasons))
 	for _, r := range t.reasons {
 		reasons = append(reasons, r)
@@ -283,7 +295,11 @@ func (b *bulk) summary(stopped string, complete bool) {
 	if total == 0 {
 		s.note("nothing to send")
 	} else {
-		s.note("%s %s in %s, %.0f/s: %s", verb, records(total), roughly(took), rate, countsOf(t.n, t.dryRun))
+		what := records(total)
+		if sent < total {
+			what = fmt.Sprintf("%d of %s", sent, what)
+		}
+		s.note("%s %s in %s, %s: %s", verb, what, roughly(took), perSecond(rate), countsOf(t.n, t.dryRun))
 	}
 	if n := t.already.Load(); n > 0 {
 		more := "more "
@@ -313,15 +329,25 @@ func (b *bulk) summary(stopped string, complete bool) {
 		if r.n > 1 {
 			what += "such as "
 		}
+		if !strings.HasPrefix(r.first, r.where+": ") { // as an error of a file has its name
+			what += r.where + ": "
+		}
 		hint := r.hint
 		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // which says how
 			hint = ""
 		}
-		s.talk("warning", severityColor[webpush.SeverityWarning], fmt.Sprintf("%s%s: %s", what, r.where, r.first), hint)
+		s.talk("warning", severityColor[webpush.SeverityWarning], what+r.first, hint)
 	}
 	for _, hint := range hints {
 		s.hint(hint)
 	}
+}
+
+func perSecond(rate float64) string {
+	if rate < 10 {
+		return fmt.Sprintf("%.1f/s", rate)
+	}
+	return fmt.Sprintf("%.0f/s", rate)
 }
 
 func records(n int64) string {
@@ -365,9 +391,9 @@ func (b *bulk) nextSteps(complete bool) []string {
 	t, o := b.tally, &b.o.bulk
 	hints := []string{}
 	if n := t.n[webpush.ClassGone]; n > 0 {
-		if o.gone != "" {
+		if o.gone != "" && b.outputs.gone.whole() {
 			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions have ended", records(b.outputs.gone.lines), o.gone))
-		} else {
+		} else if o.gone == "" {
 			hints = append(hints, fmt.Sprintf("%s can be deleted: --gone FILE collects them", records(n)))
 		}
 	}
@@ -380,6 +406,7 @@ func (b *bulk) nextSteps(complete bool) []string {
 	case o.resume != "":
 		hints = append(hints, "repeat the command: --resume sends what is not finished")
 	case again == 0:
+	case o.retryLater != "" && !b.outputs.retryLater.whole():
 	case o.retryLater != "" && complete:
 		hints = append(hints, fmt.Sprintf("try again later with -f %s in place of the input", shellWord(o.retryLater)))
 	case o.retryLater != "":
@@ -421,7 +448,7 @@ func (b *bulk) summaryJSON(took time.Duration, rate float64, reasons []*reason, 
 	for _, r := range reasons {
 		list = append(list, why{r.class, r.service, r.code, r.status, r.n, r.where, r.first, r.hint})
 	}
-	out := map[string]any{"level": "summary", "records": t.total(), "counts": counts(t.n), "services": services, "finishedBefore": t.already.Load(),
+	out := map[string]any{"level": "summary", "records": t.total(), "sent": t.sent, "counts": counts(t.n), "services": services, "finishedBefore": t.already.Load(),
 		"seconds": float64(took.Milliseconds()) / 1e3, "perSecond": float64(int64(rate*10)) / 10, "complete": complete,
 		"latencyMs": map[string]float64{"p50": ms(0.5), "p95": ms(0.95), "p99": ms(0.99)}, "reasons": list, "hints": hints}
 	if stopped != "" {

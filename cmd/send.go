@@ -100,7 +100,9 @@ first 16 bytes of the SHA-256 of the endpoint, in hex.
 With --resume a run that was killed goes on when the same command is repeated:
 what is delivered, gone, invalid or rejected is not sent again, but for what was
 rejected for the token or by this side's own rules; and only what was in flight
-can arrive twice. --results and --gone are then added to, and --retry-later is
+can arrive twice. A record is known again by its text, wherever it stands: the
+same subscription written in another way is another record. --results and --gone
+are then added to, so that the last line of a record counts, and --retry-later is
 that of the last run. Ctrl-C lets what is in flight finish; a second one stops
 at once. The exit code is 0 when all were delivered, 3 when some were not, 6 when
 nothing could be delivered for now.`,

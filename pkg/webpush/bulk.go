@@ -111,8 +111,10 @@ type BulkOptions struct {
 	// Their messages count as in flight until it returns: so a journal or the
 	// transaction of a database makes many results durable at once, and never
 	// are more than Concurrency messages sent and not recorded. It must not keep
-	// the slice. Its error ends the run as Stop does; results that it was not
-	// called with after that have not been recorded.
+	// the slice. Its error ends the run as Stop does, and is for the caller to
+	// keep: SendAll does not return it. The results of the failed call, and those
+	// that it was not called with after that, are yielded and have not been
+	// recorded.
 	Commit func([]Result) error
 }
 
@@ -140,7 +142,9 @@ const maxParked = 4096
 // [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
 //
 // When ctx ends, what is in flight is cut off and reported as
-// [ClassTemporary], although it may have arrived.
+// [ClassTemporary], although it may have arrived. When the caller breaks off,
+// what is in flight is cut off as well, and neither reported nor committed:
+// close Stop and go on to the end where every message counts.
 func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o BulkOptions) iter.Seq[Result] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 128 * runtime.GOMAXPROCS(0)
