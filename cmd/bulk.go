@@ -141,9 +141,30 @@ type bulk struct {
 	ended   atomic.Bool // the source has no more
 	cut     bool        // an input that blocked was left before its end
 
+	waits atomic.Pointer[held] // the latest end of them
+
 	mu     sync.Mutex
 	fields map[string]bool // unknown members that were seen; true when told
 	flat   map[string]bool // members of wrapped records that stand in a subscription
+}
+
+// held is a push service that asked to wait.
+type held struct {
+	origin string
+	until  time.Time
+}
+
+// noteWait keeps what the progress tells while nothing goes on.
+func (b *bulk) noteWait(e *webpush.Error, wait time.Duration) {
+	if e.RetryAfter == 0 {
+		return
+	}
+	h := &held{e.Origin, time.Now().Add(wait)}
+	for old := b.waits.Load(); old == nil || old.until.Before(h.until); old = b.waits.Load() {
+		if b.waits.CompareAndSwap(old, h) {
+			return
+		}
+	}
 }
 
 // runBulk sends to all records of the source.
@@ -190,9 +211,14 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	}
 	b.tally = newTally(o.dryRun)
 	defer collectLess()()
-	if o.verbose == 0 {
-		b.client.OnRetry = nil
-	} else if o.verbose > 1 {
+	tell := b.client.OnRetry
+	b.client.OnRetry = func(e *webpush.Error, wait time.Duration) {
+		b.noteWait(e, wait)
+		if o.verbose > 0 && tell != nil {
+			tell(e, wait)
+		}
+	}
+	if o.verbose > 1 {
 		b.client.HTTP = &tracer{next: b.client.HTTP, s: s, showSecrets: o.showSecrets}
 	}
 

@@ -230,8 +230,13 @@ func TestProgressLines(t *testing.T) {
 		b.tally.gone.Store(6)
 		b.tally.wrong.Store(4)
 		time.Sleep(time.Second + time.Millisecond)
+		b.noteWait(&webpush.Error{Origin: "https://push.example", RetryAfter: time.Minute}, time.Minute)
+		b.noteWait(&webpush.Error{Origin: "https://push.example", RetryAfter: time.Second}, time.Second)
+		b.noteWait(&webpush.Error{Origin: "https://push.example"}, time.Hour)
+		time.Sleep(progressEvery)
 		p.stop()
-		if got, want := out.String(), "webpush: 100 of about 400, 20/s, 15s left: 90 delivered, 6 gone, 4 failed\n"; got != want {
+		if got, want := out.String(), "webpush: 100 of about 400, 20/s, 15s left: 90 delivered, 6 gone, 4 failed\n"+
+			"webpush: 100 of about 400, 10/s, https://push.example asks to wait, 55s more: 90 delivered, 6 gone, 4 failed\n"; got != want {
 			t.Errorf("printed %q, want %q", got, want)
 		}
 		out.Reset()

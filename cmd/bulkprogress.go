@@ -155,6 +155,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 type progress struct {
 	b    *bulk
 	bar  *pb.ProgressBar
+	done int64 // records, when it was shown last
 	quit chan struct{}
 	over chan struct{}
 }
@@ -220,9 +221,19 @@ func (p *progress) show() {
 		counts = fmt.Sprintf("%d failed", t.wrong.Load())
 	}
 	expected := p.expected()
+	waits := ""
+	if h := p.b.waits.Load(); h != nil && done == p.done && expected != done {
+		if left := time.Until(h.until); left > time.Second {
+			waits = fmt.Sprintf("%s asks to wait, %s more", h.origin, left.Round(time.Second))
+		}
+	}
+	p.done = done
 	if p.bar != nil {
 		p.bar.SetTotal(expected)
 		p.bar.SetCurrent(done)
+		if waits != "" {
+			counts += "; " + waits
+		}
 		p.bar.Set("counts", counts)
 		p.bar.Write()
 		return
@@ -236,7 +247,9 @@ func (p *progress) show() {
 		of = fmt.Sprintf(" of about %d", expected)
 	}
 	left := ""
-	if expected > done && rate > 0 {
+	if waits != "" {
+		left = ", " + waits
+	} else if expected > done && rate > 0 {
 		left = fmt.Sprintf(", %s left", roughly(time.Duration(float64(expected-done)/rate*float64(time.Second))))
 	}
 	p.b.s.note("%d%s, %.0f/s%s: %s", done, of, rate, left, counts)
