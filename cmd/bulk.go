@@ -141,9 +141,8 @@ type bulk struct {
 	ended   atomic.Bool // the source has no more
 	cut     bool        // an input that blocked was left before its end
 
-	waits atomic.Pointer[held] // the latest end of them
-
 	mu     sync.Mutex
+	waits  held            // the one that ends last
 	fields map[string]bool // unknown members that were seen; true when told
 	flat   map[string]bool // members of wrapped records that stand in a subscription
 }
@@ -159,11 +158,10 @@ func (b *bulk) noteWait(e *webpush.Error, wait time.Duration) {
 	if e.RetryAfter == 0 {
 		return
 	}
-	h := &held{e.Origin, time.Now().Add(wait)}
-	for old := b.waits.Load(); old == nil || old.until.Before(h.until); old = b.waits.Load() {
-		if b.waits.CompareAndSwap(old, h) {
-			return
-		}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until := time.Now().Add(wait); until.After(b.waits.until) {
+		b.waits = held{e.Origin, until}
 	}
 }
 
@@ -214,7 +212,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) (err 
 	tell := b.client.OnRetry
 	b.client.OnRetry = func(e *webpush.Error, wait time.Duration) {
 		b.noteWait(e, wait)
-		if o.verbose > 0 && tell != nil {
+		if o.verbose > 0 {
 			tell(e, wait)
 		}
 	}

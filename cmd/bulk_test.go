@@ -270,6 +270,7 @@ func TestNextSteps(t *testing.T) {
 		{0, "", "journal", false, []string{"repeat the command: --resume sends what is not finished", rest}},
 	} {
 		b := &bulk{o: &sendOptions{bulk: bulkFlags{retryLater: c.retryLater, resume: c.resume}}, tally: newTally(false)}
+		b.outputs.retryLater = &output{w: bufio.NewWriter(io.Discard)}
 		b.tally.n[webpush.ClassTemporary] = c.temporary
 		if got := b.nextSteps(c.complete); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %q", c, got)

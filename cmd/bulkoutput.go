@@ -88,7 +88,7 @@ type output struct {
 }
 
 // whole reports whether all lines could be written.
-func (o *output) whole() bool { return o == nil || o.w == nil || o.w.Flush() == nil }
+func (o *output) whole() bool { return o.w.Flush() == nil }
 
 // target is a file that was asked for.
 type target struct {

@@ -222,7 +222,10 @@ func (p *progress) show() {
 	}
 	expected := p.expected()
 	waits := ""
-	if h := p.b.waits.Load(); h != nil && done == p.done && expected != done {
+	if done == p.done && expected != done {
+		p.b.mu.Lock()
+		h := p.b.waits
+		p.b.mu.Unlock()
 		if left := time.Until(h.until); left > time.Second {
 			waits = fmt.Sprintf("%s asks to wait, %s more", h.origin, left.Round(time.Second))
 		}

@@ -210,7 +210,7 @@ func (c *Client) launcher(o BulkOptions) launcher {
 	t = t.Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, o.Concurrency // services that speak HTTP/1.1 only
 	if !o.StandardHTTP {
-		return &pipelined{pipeline.New(t), t}
+		return pipelined{pipeline.New(t)}
 	}
 	own := *hc
 	own.Transport = t
@@ -218,15 +218,9 @@ func (c *Client) launcher(o BulkOptions) launcher {
 }
 
 // pipelined is the launcher that is made for it.
-type pipelined struct {
-	*pipeline.Transport
-	base *http.Transport
-}
+type pipelined struct{ *pipeline.Transport }
 
-func (p *pipelined) close() {
-	p.CloseIdleConnections()
-	p.base.CloseIdleConnections()
-}
+func (p pipelined) close() { p.CloseIdleConnections() }
 
 // senders is a launcher with a goroutine for each request that is under way.
 // Goroutines that were used have the stack that sending needs.

@@ -1455,6 +1455,8 @@ func TestDialErrors(t *testing.T) {
 	})
 	for _, slow := range []bool{false, true} {
 		t.Run(fmt.Sprintf("a connection nobody needs any more, slow to notice %v", slow), func(t *testing.T) {
+			unneeded.Store(slow)
+			defer unneeded.Store(false)
 			script(t, nil, func(p *peer) {
 				p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 100})
 				p.serveAll()
