@@ -411,6 +411,9 @@ func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.R
 		redact := redactor(sub, req)
 		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
 		e.Reason = redact.Replace(e.Reason)
+		if e.hint == adviceSlow && e.RetryAfter == 0 {
+			e.hint = "send more slowly; the service does not say for how long to wait"
+		}
 	}
 	e.Origin = origin
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {

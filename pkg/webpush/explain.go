@@ -247,9 +247,6 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 	for i := range dictionary {
 		if r := &dictionary[i]; r.matches(service, status, e.Errno, text) {
 			e.Code, e.Meaning, e.hint = r.code, r.meaning, r.advice
-			if e.hint == adviceSlow && header != nil && e.RetryAfter == 0 {
-				e.hint = "send more slowly; the service does not say for how long to wait"
-			}
 			return e, r
 		}
 	}
