@@ -46,12 +46,12 @@ fuzz: ## run each fuzz target for FUZZTIME (20000x: 20,000 inputs)
 
 e2e: ## run the tests with real peers, Firefox, Chromium and two npm packages, where they can be had
 	$(GO) vet -tags e2e ./...
-	$(GO) test -tags e2e -count 1 -v -timeout 15m -p 1 -run '^(TestFirefox|TestChromium|TestNpmWebPush|TestPipeline(Nginx|Nghttpx))' ./pkg/internal/pipeline ./pkg/pushservice ./pkg/backend ./cmd
+	$(GO) test -tags e2e -count 1 -v -timeout 15m -p 1 -run '^(TestFirefox|TestChromium|TestNpmWebPush|TestPipeline(Nginx|Nghttpx))' ./pkg/internal/pipeline ./pkg/pushservice ./pkg/appserver ./cmd
 
 bench: build ## measure encryption, requests and bulk sending, as ratios to the limit in the same run, deliveries, and the start of a command
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./pkg
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./pkg/backend
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./pkg/appserver
 	$(GO) test -run '^$$' -bench Message -benchmem ./pkg/pushservice
 	@echo '1,000 connected user agents: 100,000 messages, none lost or repeated; then 20,000 with a push service that keeps them'
 	$(GO) test -run '^$$' -bench Agents/memory -benchtime 100x ./pkg/useragent

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -111,7 +111,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringArrayVar(&o.hosts, "host", nil, "answer to this `NAME`: too, when listening on this machine only, else alone; can be given again")
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "take the client's address from X-Forwarded-For, which a proxy of yours writes")
 	f.StringVar(&o.userHeader, "user-header", "", "take the user from this header, a `NAME`, which a proxy of yours writes, and not from the body")
-	f.Float64Var(&o.clientRate, "client-rate", backend.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
+	f.Float64Var(&o.clientRate, "client-rate", appserver.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
 	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "the most subscriptions to keep, a `NUMBER`; 0 for no limit")
 	inGroup(f, "Visitors")
 	f.Var(&o.services, "services", "take subscriptions of any push service, or of those that are known: Apple, Google, Microsoft, Mozilla")
@@ -120,7 +120,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
 	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
 	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages of a push a second to one push service at most, a `NUMBER` (default no limit)")
-	f.IntVar(&o.jobs, "jobs", backend.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
+	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
 	inGroup(f, "Sending")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
@@ -168,7 +168,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if o.logFormat.String() == "json" || s.json {
 		log = slog.New(slog.NewJSONHandler(s.err, nil))
 	}
-	bo := backend.Options{
+	bo := appserver.Options{
 		Subject:          vapid.NormalizeSubject(o.subject),
 		Origins:          o.origins,
 		BehindProxy:      o.behindProxy,
@@ -225,7 +225,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		if tokenFile == "" {
 			tokenFile = filepath.Join(o.data, "admin-token")
 		}
-		if bo.Token, _, err = backend.LoadToken(tokenFile); err != nil {
+		if bo.Token, _, err = appserver.LoadToken(tokenFile); err != nil {
 			return withinFile(tokenFile, err)
 		}
 	}
@@ -233,11 +233,11 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if database == "" {
 		database = filepath.Join(o.data, "webpush.db")
 	}
-	if bo.Store, err = backend.OpenSQLite(database); err != nil {
+	if bo.Store, err = appserver.OpenSQLite(database); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bo.Store.Close()) }()
-	server, err := backend.New(bo)
+	server, err := appserver.New(bo)
 	if err != nil {
 		return err
 	}

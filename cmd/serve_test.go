@@ -20,7 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -180,7 +180,7 @@ func TestServeKilled(t *testing.T) {
 	if err := os.Mkdir("webpush-data", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store, err := backend.OpenSQLite("webpush-data/webpush.db")
+	store, err := appserver.OpenSQLite("webpush-data/webpush.db")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestServeKilled(t *testing.T) {
 	for part := range 50 {
 		fill.Go(func() {
 			for i := part; i < all; i += 50 {
-				if _, _, err := store.Put(t.Context(), backend.Record{Endpoint: fmt.Sprintf("%s/%d", sink.URL, i), Service: webpush.Other, Origin: sink.URL,
+				if _, _, err := store.Put(t.Context(), appserver.Record{Endpoint: fmt.Sprintf("%s/%d", sink.URL, i), Service: webpush.Other, Origin: sink.URL,
 					P256DH: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}); err != nil {
 					t.Error(err)
 				}

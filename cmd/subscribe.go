@@ -18,7 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -124,7 +124,7 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 		return err
 	}
 	saved := make(chan *webpush.Subscription, 1)
-	page, err := backend.SubscribePage(key, o.output, func(sub *webpush.Subscription) error {
+	page, err := appserver.SubscribePage(key, o.output, func(sub *webpush.Subscription) error {
 		if err := o.save(s, sub); err != nil {
 			return err
 		}

@@ -28,8 +28,8 @@ func TestImports(t *testing.T) {
 		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
 		{"pkg/pushservice", nil, []string{"pkg/internal/b64", "pkg/vapid"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
-		{"pkg/backend", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
-		{"pkg/backend/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/backend"}},
+		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
+		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 	}
 	known := make(map[string]bool)
 	for _, r := range rules {

@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -58,7 +58,7 @@ func resetPeak() {
 func fullStore(b testing.TB, origin string, n int) string {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "full.db")
-	s, err := backend.OpenSQLite(file) // makes the tables
+	s, err := appserver.OpenSQLite(file) // makes the tables
 	if err == nil {
 		err = s.Close()
 	}
@@ -79,9 +79,9 @@ func fullStore(b testing.TB, origin string, n int) string {
 }
 
 // withStore gives a server another store.
-func withStore(b testing.TB, file string, o *backend.Options) {
+func withStore(b testing.TB, file string, o *appserver.Options) {
 	b.Helper()
-	s, err := backend.OpenSQLite(file)
+	s, err := appserver.OpenSQLite(file)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func BenchmarkPush(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			file := fullStore(b, "https://fcm.googleapis.com", n)
-			f := newFixture(b, func(o *backend.Options) {
+			f := newFixture(b, func(o *appserver.Options) {
 				o.HTTP = new(accepted)
 				withStore(b, file, o)
 			})
@@ -140,7 +140,7 @@ func benchSubscribe(b *testing.B, rows int, spread bool) {
 		b.StopTimer()
 		sent := new(accepted)
 		file := fullStore(b, "https://fcm.googleapis.com", rows)
-		f := newFixture(b, func(o *backend.Options) {
+		f := newFixture(b, func(o *appserver.Options) {
 			o.HTTP, o.ClientRate, o.TotalRate, o.Log = sent, -1, -1, nil
 			withStore(b, file, o)
 		})
@@ -201,7 +201,7 @@ func benchSubscribe(b *testing.B, rows int, spread bool) {
 func BenchmarkStore(b *testing.B) {
 	for _, parallel := range []int{1, 64} {
 		b.Run(fmt.Sprintf("Put-%d", parallel), func(b *testing.B) {
-			s, err := backend.OpenSQLite(filepath.Join(b.TempDir(), "x.db"))
+			s, err := appserver.OpenSQLite(filepath.Join(b.TempDir(), "x.db"))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -211,7 +211,7 @@ func BenchmarkStore(b *testing.B) {
 			for range parallel {
 				all.Go(func() {
 					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-						if _, _, err := s.Put(b.Context(), backend.Record{Endpoint: fmt.Sprint("https://push.example/", i), P256DH: p256dh, Auth: auth}); err != nil {
+						if _, _, err := s.Put(b.Context(), appserver.Record{Endpoint: fmt.Sprint("https://push.example/", i), P256DH: p256dh, Auth: auth}); err != nil {
 							b.Error(err)
 						}
 					}

@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -22,12 +22,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	store, err := backend.OpenSQLite(filepath.Join(dir, "webpush.db"))
+	store, err := appserver.OpenSQLite(filepath.Join(dir, "webpush.db"))
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	token, _, err := backend.LoadToken(filepath.Join(dir, "admin-token"))
+	token, _, err := appserver.LoadToken(filepath.Join(dir, "admin-token"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server, err := backend.New(backend.Options{
+	server, err := appserver.New(appserver.Options{
 		Store:   store,
 		Key:     key,
 		Subject: "mailto:ops@example.com",
@@ -66,7 +66,7 @@ func Example() {
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code)
 
-	list, err := store.List(ctx, backend.Filter{User: "alice"}, 0, 0, 10)
+	list, err := store.List(ctx, appserver.Filter{User: "alice"}, 0, 0, 10)
 	fmt.Println(len(list), list[0].Origin, err)
 
 	stop()

@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"bufio"
@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -128,7 +128,7 @@ func TestServeLongStream(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
 			sink, entered, release := held(t)
-			f := newFixture(t, func(o *backend.Options) {
+			f := newFixture(t, func(o *appserver.Options) {
 				if version == 2 {
 					o.CertificatePEM, o.KeyPEM = certPEM, keyPEM
 				}
@@ -289,7 +289,7 @@ func (p *pipes) events(t *testing.T, id string) net.Conn {
 // neither a place nor the server's end.
 func TestServeReaders(t *testing.T) {
 	sink, entered, release := held(t)
-	f := newFixture(t, func(o *backend.Options) { o.ShutdownTimeout = time.Minute })
+	f := newFixture(t, func(o *appserver.Options) { o.ShutdownTimeout = time.Minute })
 	f.server.SetTimes(time.Second, time.Second, 100*time.Millisecond)
 	f.fill(sink, 1)
 	l := newPipes()
@@ -322,7 +322,7 @@ func TestStreamsBound(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	var open []context.CancelFunc
-	for range backend.MaxStreams {
+	for range appserver.MaxStreams {
 		ctx, cancel := contextOf(t)
 		defer cancel()
 		r, err := http.NewRequestWithContext(ctx, "GET", f.http.URL+"/push/"+id+"/events", nil)
@@ -341,7 +341,7 @@ func TestStreamsBound(t *testing.T) {
 		t.Errorf("one too many: %v %s", r.Header, r.text)
 	}
 	open[0]()
-	until(t, "a place is given back", func() bool { return f.server.Streams() < backend.MaxStreams })
+	until(t, "a place is given back", func() bool { return f.server.Streams() < appserver.MaxStreams })
 	f.want(200, "HEAD", "/push/"+id+"/events", "")
 	for _, cancel := range open {
 		cancel()

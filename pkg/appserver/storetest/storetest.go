@@ -1,4 +1,4 @@
-// Package storetest tests implementations of [backend.Store].
+// Package storetest tests implementations of [appserver.Store].
 package storetest
 
 import (
@@ -10,15 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Run tests what the documentation of [backend.Store] says. open makes an
+// Run tests what the documentation of [appserver.Store] says. open makes an
 // empty store, which Run closes; reopen, when it is not nil, closes a store and
 // opens it again with what was kept.
-func Run(t *testing.T, open func(t *testing.T) backend.Store, reopen func(t *testing.T, s backend.Store) backend.Store) {
-	for name, test := range map[string]func(*testing.T, backend.Store){
+func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *testing.T, s appserver.Store) appserver.Store) {
+	for name, test := range map[string]func(*testing.T, appserver.Store){
 		"Put": testPut, "Change": testChange, "Delete": testDelete, "List": testList, "Jobs": testJobs,
 		"Commit": testCommit, "Versions": testVersions, "Retry": testRetry, "Failures": testFailures, "Prune": testPrune, "Concurrent": testConcurrent,
 	} {
@@ -39,8 +39,8 @@ func Run(t *testing.T, open func(t *testing.T) backend.Store, reopen func(t *tes
 		s := open(t)
 		first := put(t, s, record("a"))
 		gone := put(t, s, record("b"))
-		job := create(t, s, backend.Job{ID: "one", Message: backend.Message{Payload: []byte{}, TTL: time.Hour, Topic: "t"}})
-		commit(t, s, job.ID, backend.Batch{Cursor: 2, Open: []int64{1}, Outcomes: []backend.Outcome{{Record: gone, Class: webpush.ClassGone, Status: 410}}})
+		job := create(t, s, appserver.Job{ID: "one", Message: appserver.Message{Payload: []byte{}, TTL: time.Hour, Topic: "t"}})
+		commit(t, s, job.ID, appserver.Batch{Cursor: 2, Open: []int64{1}, Outcomes: []appserver.Outcome{{Record: gone, Class: webpush.ClassGone, Status: 410}}})
 		s = reopen(t, s)
 		defer s.Close()
 		if got := find(t, s, first.Endpoint); !reflect.DeepEqual(got, first) {
@@ -56,8 +56,8 @@ func Run(t *testing.T, open func(t *testing.T) backend.Store, reopen func(t *tes
 	})
 }
 
-func record(name string) backend.Record {
-	return backend.Record{Endpoint: "https://updates.push.services.mozilla.com/wpush/v2/" + name, P256DH: "p-" + name, Auth: "a-" + name,
+func record(name string) appserver.Record {
+	return appserver.Record{Endpoint: "https://updates.push.services.mozilla.com/wpush/v2/" + name, P256DH: "p-" + name, Auth: "a-" + name,
 		Service: webpush.Mozilla, Origin: "https://updates.push.services.mozilla.com"}
 }
 
@@ -71,40 +71,40 @@ func must[T any](t *testing.T) func(v T, err error) T {
 	}
 }
 
-func put(t *testing.T, s backend.Store, r backend.Record) backend.Record {
+func put(t *testing.T, s appserver.Store, r appserver.Record) appserver.Record {
 	t.Helper()
 	r, _, err := s.Put(t.Context(), r)
-	return must[backend.Record](t)(r, err)
+	return must[appserver.Record](t)(r, err)
 }
 
-func find(t *testing.T, s backend.Store, endpoint string) backend.Record {
+func find(t *testing.T, s appserver.Store, endpoint string) appserver.Record {
 	t.Helper()
-	return must[backend.Record](t)(s.Find(t.Context(), endpoint))
+	return must[appserver.Record](t)(s.Find(t.Context(), endpoint))
 }
 
-func absent(t *testing.T, s backend.Store, endpoint string) {
+func absent(t *testing.T, s appserver.Store, endpoint string) {
 	t.Helper()
-	if r, err := s.Find(t.Context(), endpoint); !errors.Is(err, backend.ErrNotFound) {
+	if r, err := s.Find(t.Context(), endpoint); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("found %+v, %v; want ErrNotFound", r, err)
 	}
 }
 
-func create(t *testing.T, s backend.Store, j backend.Job) backend.Job {
+func create(t *testing.T, s appserver.Store, j appserver.Job) appserver.Job {
 	t.Helper()
-	return must[backend.Job](t)(s.CreateJob(t.Context(), j))
+	return must[appserver.Job](t)(s.CreateJob(t.Context(), j))
 }
 
-func findJob(t *testing.T, s backend.Store, id string) backend.Job {
+func findJob(t *testing.T, s appserver.Store, id string) appserver.Job {
 	t.Helper()
-	return must[backend.Job](t)(s.FindJob(t.Context(), id))
+	return must[appserver.Job](t)(s.FindJob(t.Context(), id))
 }
 
-func commit(t *testing.T, s backend.Store, id string, b backend.Batch) int {
+func commit(t *testing.T, s appserver.Store, id string, b appserver.Batch) int {
 	t.Helper()
 	return must[int](t)(s.Commit(t.Context(), id, b))
 }
 
-func testPut(t *testing.T, s backend.Store) {
+func testPut(t *testing.T, s appserver.Store) {
 	r := record("a")
 	r.User, r.Tags = "u", []string{"y", "x", "y"}
 	before := time.Now().Add(-time.Second)
@@ -133,14 +133,14 @@ func testPut(t *testing.T, s backend.Store) {
 	if stored := find(t, s, r.Endpoint); !reflect.DeepEqual(stored, got) {
 		t.Errorf("found %+v, want %+v", stored, got)
 	}
-	for f, want := range map[backend.Filter]int{{User: "u"}: 0, {User: "v"}: 1, {Tag: "x"}: 0, {}: 1} {
-		if list := must[[]backend.Record](t)(s.List(t.Context(), f, 0, 0, 10)); len(list) != want {
+	for f, want := range map[appserver.Filter]int{{User: "u"}: 0, {User: "v"}: 1, {Tag: "x"}: 0, {}: 1} {
+		if list := must[[]appserver.Record](t)(s.List(t.Context(), f, 0, 0, 10)); len(list) != want {
 			t.Errorf("%+v: %d records, want %d", f, len(list), want)
 		}
 	}
 }
 
-func testChange(t *testing.T, s backend.Store) {
+func testChange(t *testing.T, s appserver.Store) {
 	r := record("a")
 	r.User, r.Tags = "u", []string{"x"}
 	first := put(t, s, r)
@@ -170,16 +170,16 @@ func testChange(t *testing.T, s backend.Store) {
 	if err != nil || created || now.Seq != first.Seq || now.ID != first.ID || now.User != "v" || !reflect.DeepEqual(now.Tags, []string{"x"}) {
 		t.Errorf("merged to %+v, %v, %v", now, created, err)
 	}
-	if list := must[[]backend.Record](t)(s.List(t.Context(), backend.Filter{}, 0, 0, 10)); len(list) != 2 {
+	if list := must[[]appserver.Record](t)(s.List(t.Context(), appserver.Filter{}, 0, 0, 10)); len(list) != 2 {
 		t.Errorf("%d records are left, want 2", len(list))
 	}
 	// The same endpoint: as Put.
-	if _, created, err := s.Change(t.Context(), "https://push.example/e", backend.Record{Endpoint: "https://push.example/e", Service: webpush.Other}); err != nil || !created {
+	if _, created, err := s.Change(t.Context(), "https://push.example/e", appserver.Record{Endpoint: "https://push.example/e", Service: webpush.Other}); err != nil || !created {
 		t.Errorf("created %v, %v", created, err)
 	}
 }
 
-func testDelete(t *testing.T, s backend.Store) {
+func testDelete(t *testing.T, s appserver.Store) {
 	r := record("a")
 	r.Tags = []string{"x"}
 	put(t, s, r)
@@ -197,8 +197,8 @@ func testDelete(t *testing.T, s backend.Store) {
 	}
 }
 
-func testList(t *testing.T, s backend.Store) {
-	var all []backend.Record
+func testList(t *testing.T, s appserver.Store) {
+	var all []appserver.Record
 	for i := range 7 {
 		r := record(fmt.Sprint(i))
 		if i%2 == 0 {
@@ -208,21 +208,21 @@ func testList(t *testing.T, s backend.Store) {
 		all = append(all, put(t, s, r))
 	}
 	for _, c := range []struct {
-		filter      backend.Filter
+		filter      appserver.Filter
 		after, upTo int64
 		limit       int
 		want        []int64
 	}{
-		{backend.Filter{}, 0, 0, 3, []int64{1, 2, 3}},
-		{backend.Filter{}, 3, 5, 10, []int64{4, 5}},
-		{backend.Filter{}, 7, 0, 10, []int64{}},
-		{backend.Filter{Tag: "even"}, 1, 6, 10, []int64{3, 5}},
-		{backend.Filter{Tag: "even"}, 0, 0, 2, []int64{1, 3}},
-		{backend.Filter{User: "0"}, 1, 0, 10, []int64{4, 7}},
-		{backend.Filter{Tag: "none"}, 0, 0, 10, []int64{}},
+		{appserver.Filter{}, 0, 0, 3, []int64{1, 2, 3}},
+		{appserver.Filter{}, 3, 5, 10, []int64{4, 5}},
+		{appserver.Filter{}, 7, 0, 10, []int64{}},
+		{appserver.Filter{Tag: "even"}, 1, 6, 10, []int64{3, 5}},
+		{appserver.Filter{Tag: "even"}, 0, 0, 2, []int64{1, 3}},
+		{appserver.Filter{User: "0"}, 1, 0, 10, []int64{4, 7}},
+		{appserver.Filter{Tag: "none"}, 0, 0, 10, []int64{}},
 	} {
 		got := []int64{}
-		for _, r := range must[[]backend.Record](t)(s.List(t.Context(), c.filter, c.after, c.upTo, c.limit)) {
+		for _, r := range must[[]appserver.Record](t)(s.List(t.Context(), c.filter, c.after, c.upTo, c.limit)) {
 			got = append(got, r.Seq)
 			if !reflect.DeepEqual(r, all[r.Seq-1]) {
 				t.Errorf("listed %+v, want %+v", r, all[r.Seq-1])
@@ -232,12 +232,12 @@ func testList(t *testing.T, s backend.Store) {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
-	if got := must[[]backend.Record](t)(s.Get(t.Context(), []int64{6, 99, 2})); len(got) != 2 || got[0].Seq != 2 || got[1].Seq != 6 {
+	if got := must[[]appserver.Record](t)(s.Get(t.Context(), []int64{6, 99, 2})); len(got) != 2 || got[0].Seq != 2 || got[1].Seq != 6 {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func testJobs(t *testing.T, s backend.Store) {
+func testJobs(t *testing.T, s appserver.Store) {
 	for i := range 3 {
 		r := record(fmt.Sprint(i))
 		if i > 0 {
@@ -245,21 +245,21 @@ func testJobs(t *testing.T, s backend.Store) {
 		}
 		put(t, s, r)
 	}
-	all := create(t, s, backend.Job{ID: "all", Message: backend.Message{TTL: time.Minute, Urgency: webpush.High}})
-	some := create(t, s, backend.Job{ID: "some", To: backend.Filter{Tag: "x"}, Message: backend.Message{Payload: []byte("hi")}})
+	all := create(t, s, appserver.Job{ID: "all", Message: appserver.Message{TTL: time.Minute, Urgency: webpush.High}})
+	some := create(t, s, appserver.Job{ID: "some", To: appserver.Filter{Tag: "x"}, Message: appserver.Message{Payload: []byte("hi")}})
 	put(t, s, record("later"))
-	if all.MaxSeq != 3 || all.Total != 3 || all.State != backend.Queued || some.Total != 2 || some.Seq <= all.Seq || all.Created.IsZero() {
+	if all.MaxSeq != 3 || all.Total != 3 || all.State != appserver.Queued || some.Total != 2 || some.Seq <= all.Seq || all.Created.IsZero() {
 		t.Errorf("made %+v and %+v", all, some)
 	}
 	if got := findJob(t, s, "all"); got.Total != 3 || got.MaxSeq != 3 || !reflect.DeepEqual(got.Message, all.Message) {
 		t.Errorf("found %+v, want %+v", got, all)
 	}
-	if _, err := s.FindJob(t.Context(), "none"); !errors.Is(err, backend.ErrNotFound) {
+	if _, err := s.FindJob(t.Context(), "none"); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v", err)
 	}
-	ids := func(list []backend.Job, err error) (out []string) {
+	ids := func(list []appserver.Job, err error) (out []string) {
 		t.Helper()
-		for _, j := range must[[]backend.Job](t)(list, err) {
+		for _, j := range must[[]appserver.Job](t)(list, err) {
 			out = append(out, j.ID)
 		}
 		return out
@@ -270,7 +270,7 @@ func testJobs(t *testing.T, s backend.Store) {
 	if got := ids(s.Jobs(t.Context(), some.Seq, 10)); !reflect.DeepEqual(got, []string{"all"}) {
 		t.Errorf("the older jobs are %v", got)
 	}
-	if err := s.SetState(t.Context(), "all", backend.Running, ""); err != nil {
+	if err := s.SetState(t.Context(), "all", appserver.Running, ""); err != nil {
 		t.Fatal(err)
 	}
 	started := findJob(t, s, "all").Started
@@ -280,30 +280,30 @@ func testJobs(t *testing.T, s backend.Store) {
 	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"all", "some"}) {
 		t.Errorf("unfinished are %v", got)
 	}
-	if err := s.SetState(t.Context(), "all", backend.Failed, "why"); err != nil {
+	if err := s.SetState(t.Context(), "all", appserver.Failed, "why"); err != nil {
 		t.Fatal(err)
 	}
-	if got := findJob(t, s, "all"); got.State != backend.Failed || got.Problem != "why" || got.Finished.IsZero() || !got.Started.Equal(started) {
+	if got := findJob(t, s, "all"); got.State != appserver.Failed || got.Problem != "why" || got.Finished.IsZero() || !got.Started.Equal(started) {
 		t.Errorf("failed: %+v", got)
 	}
 	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"some"}) {
 		t.Errorf("unfinished are %v", got)
 	}
-	if err := s.SetState(t.Context(), "all", backend.Done, ""); !errors.Is(err, backend.ErrFinished) {
+	if err := s.SetState(t.Context(), "all", appserver.Done, ""); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
-	if err := s.SetState(t.Context(), "none", backend.Done, ""); !errors.Is(err, backend.ErrNotFound) {
+	if err := s.SetState(t.Context(), "none", appserver.Done, ""); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v, want ErrNotFound", err)
 	}
 }
 
-func testCommit(t *testing.T, s backend.Store) {
-	var list []backend.Record
+func testCommit(t *testing.T, s appserver.Store) {
+	var list []appserver.Record
 	for i := range 4 {
 		list = append(list, put(t, s, record(fmt.Sprint(i))))
 	}
-	j := create(t, s, backend.Job{ID: "j"})
-	removed := commit(t, s, "j", backend.Batch{Cursor: 4, Open: []int64{2}, Outcomes: []backend.Outcome{
+	j := create(t, s, appserver.Job{ID: "j"})
+	removed := commit(t, s, "j", appserver.Batch{Cursor: 4, Open: []int64{2}, Outcomes: []appserver.Outcome{
 		{Record: list[0], Class: webpush.ClassDelivered, Status: 201, Attempts: 1},
 		{Record: list[2], Class: webpush.ClassGone, Status: 410, Attempts: 1},
 		{Record: list[3], Class: webpush.ClassRejected, Status: 403, Problem: "p", Hint: "h", Attempts: 2},
@@ -321,59 +321,59 @@ func testCommit(t *testing.T, s backend.Store) {
 	if got.Cursor != 4 || !reflect.DeepEqual(got.Open, []int64{2}) {
 		t.Errorf("the job is at %d but %v", got.Cursor, got.Open)
 	}
-	if removed := commit(t, s, "j", backend.Batch{Cursor: 3, Outcomes: []backend.Outcome{{Record: list[1], Class: webpush.ClassDelivered, Status: 201}}}); removed != 0 {
+	if removed := commit(t, s, "j", appserver.Batch{Cursor: 3, Outcomes: []appserver.Outcome{{Record: list[1], Class: webpush.ClassDelivered, Status: 201}}}); removed != 0 {
 		t.Errorf("removed %d", removed)
 	}
 	got = findJob(t, s, j.ID)
-	if want := (backend.Counts{"mozilla": {"delivered": 2, "gone": 1, "rejected": 1}}); got.Cursor != 4 || len(got.Open) != 0 || !reflect.DeepEqual(got.Counts, want) {
+	if want := (appserver.Counts{"mozilla": {"delivered": 2, "gone": 1, "rejected": 1}}); got.Cursor != 4 || len(got.Open) != 0 || !reflect.DeepEqual(got.Counts, want) {
 		t.Errorf("the job is %+v, want the cursor 4 and %v", got, want)
 	}
-	if _, err := s.Commit(t.Context(), "none", backend.Batch{}); !errors.Is(err, backend.ErrNotFound) {
+	if _, err := s.Commit(t.Context(), "none", appserver.Batch{}); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v", err)
 	}
 }
 
 // A record that has changed since it was read is not removed, but sent to again.
-func testVersions(t *testing.T, s backend.Store) {
+func testVersions(t *testing.T, s appserver.Store) {
 	old := put(t, s, record("a"))
-	create(t, s, backend.Job{ID: "j"})
+	create(t, s, appserver.Job{ID: "j"})
 	now, _, err := s.Change(t.Context(), old.Endpoint, record("b"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := func(r backend.Record) int {
+	gone := func(r appserver.Record) int {
 		t.Helper()
-		return commit(t, s, "j", backend.Batch{Cursor: 1, Outcomes: []backend.Outcome{{Record: r, Class: webpush.ClassGone, Status: 410}}})
+		return commit(t, s, "j", appserver.Batch{Cursor: 1, Outcomes: []appserver.Outcome{{Record: r, Class: webpush.ClassGone, Status: 410}}})
 	}
 	if n := gone(old); n != 0 {
 		t.Errorf("removed %d", n)
 	}
-	again := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10))
+	again := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10))
 	if len(again) != 1 || !reflect.DeepEqual(again[0], now) {
 		t.Fatalf("again: %+v, want %+v", again, now)
 	}
 	if c := findJob(t, s, "j").Counts; len(c) != 0 {
 		t.Errorf("it counts already: %v", c)
 	}
-	if list := must[[]backend.Record](t)(s.Again(t.Context(), "j", now.Seq, 10)); len(list) != 0 {
+	if list := must[[]appserver.Record](t)(s.Again(t.Context(), "j", now.Seq, 10)); len(list) != 0 {
 		t.Errorf("after it: %+v", list)
 	}
 	// The answer about the new one counts, and ends it.
-	commit(t, s, "j", backend.Batch{Cursor: 1, Outcomes: []backend.Outcome{{Record: now, Class: webpush.ClassDelivered, Status: 201}}})
-	if list := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(list) != 0 {
+	commit(t, s, "j", appserver.Batch{Cursor: 1, Outcomes: []appserver.Outcome{{Record: now, Class: webpush.ClassDelivered, Status: 201}}})
+	if list := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(list) != 0 {
 		t.Errorf("again once more: %+v", list)
 	}
 	if c := findJob(t, s, "j").Counts; c["mozilla"]["delivered"] != 1 {
 		t.Errorf("counts are %v", c)
 	}
 	// Who always changes is not sent to for ever.
-	create(t, s, backend.Job{ID: "k"})
+	create(t, s, appserver.Job{ID: "k"})
 	n := 0
 	for ; n < 20; n++ {
-		if _, err := s.Commit(t.Context(), "k", backend.Batch{Outcomes: []backend.Outcome{{Record: old, Class: webpush.ClassGone, Status: 410}}}); err != nil {
+		if _, err := s.Commit(t.Context(), "k", appserver.Batch{Outcomes: []appserver.Outcome{{Record: old, Class: webpush.ClassGone, Status: 410}}}); err != nil {
 			t.Fatal(err)
 		}
-		if len(must[[]backend.Record](t)(s.Again(t.Context(), "k", 0, 10))) == 0 {
+		if len(must[[]appserver.Record](t)(s.Again(t.Context(), "k", 0, 10))) == 0 {
 			break
 		}
 	}
@@ -385,22 +385,22 @@ func testVersions(t *testing.T, s backend.Store) {
 	if _, err := s.Delete(t.Context(), now.Endpoint); err != nil {
 		t.Fatal(err)
 	}
-	create(t, s, backend.Job{ID: "l"})
-	commit(t, s, "l", backend.Batch{Outcomes: []backend.Outcome{{Record: now, Class: webpush.ClassGone, Status: 410}}})
-	if c := findJob(t, s, "l").Counts; c["mozilla"]["gone"] != 1 || len(must[[]backend.Record](t)(s.Again(t.Context(), "l", 0, 10))) != 0 {
+	create(t, s, appserver.Job{ID: "l"})
+	commit(t, s, "l", appserver.Batch{Outcomes: []appserver.Outcome{{Record: now, Class: webpush.ClassGone, Status: 410}}})
+	if c := findJob(t, s, "l").Counts; c["mozilla"]["gone"] != 1 || len(must[[]appserver.Record](t)(s.Again(t.Context(), "l", 0, 10))) != 0 {
 		t.Errorf("counts are %v", c)
 	}
 }
 
-func testRetry(t *testing.T, s backend.Store) {
+func testRetry(t *testing.T, s appserver.Store) {
 	a, b, c := put(t, s, record("a")), put(t, s, record("b")), put(t, s, record("c"))
-	create(t, s, backend.Job{ID: "j"})
-	commit(t, s, "j", backend.Batch{Cursor: 3, Outcomes: []backend.Outcome{
+	create(t, s, appserver.Job{ID: "j"})
+	commit(t, s, "j", appserver.Batch{Cursor: 3, Outcomes: []appserver.Outcome{
 		{Record: a, Class: webpush.ClassTemporary, Status: 503}, {Record: b, Class: webpush.ClassTemporary}, {Record: c, Class: webpush.ClassRejected, Status: 400}}})
-	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, backend.ErrFinished) {
+	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
-	if err := s.SetState(t.Context(), "j", backend.Done, ""); err != nil {
+	if err := s.SetState(t.Context(), "j", appserver.Done, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Delete(t.Context(), b.Endpoint); err != nil {
@@ -410,82 +410,82 @@ func testRetry(t *testing.T, s backend.Store) {
 		t.Errorf("%d, %v; want 2", n, err)
 	}
 	got := findJob(t, s, "j")
-	if got.State != backend.Queued || !got.Finished.IsZero() || got.Counts["mozilla"]["temporary"] != 0 || got.Counts["mozilla"]["rejected"] != 1 {
+	if got.State != appserver.Queued || !got.Finished.IsZero() || got.Counts["mozilla"]["temporary"] != 0 || got.Counts["mozilla"]["rejected"] != 1 {
 		t.Errorf("the job is %+v", got)
 	}
-	if again := must[[]backend.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(again) != 1 || again[0].Seq != a.Seq {
+	if again := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(again) != 1 || again[0].Seq != a.Seq {
 		t.Errorf("again: %+v", again)
 	}
-	if left := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", "", 0, 10)); len(left) != 1 {
+	if left := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", "", 0, 10)); len(left) != 1 {
 		t.Errorf("failures: %+v", left)
 	}
-	commit(t, s, "j", backend.Batch{Outcomes: []backend.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})
-	if err := s.SetState(t.Context(), "j", backend.Done, ""); err != nil {
+	commit(t, s, "j", appserver.Batch{Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})
+	if err := s.SetState(t.Context(), "j", appserver.Done, ""); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != backend.Done {
+	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != appserver.Done {
 		t.Errorf("nothing to retry: %d, %v, %s", n, err, findJob(t, s, "j").State)
 	}
-	create(t, s, backend.Job{ID: "failed"})
-	if err := s.SetState(t.Context(), "failed", backend.Failed, "x"); err != nil {
+	create(t, s, appserver.Job{ID: "failed"})
+	if err := s.SetState(t.Context(), "failed", appserver.Failed, "x"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Retry(t.Context(), "failed"); err != nil || findJob(t, s, "failed").State != backend.Queued {
+	if _, err := s.Retry(t.Context(), "failed"); err != nil || findJob(t, s, "failed").State != appserver.Queued {
 		t.Errorf("a failed job does not go on: %v", err)
 	}
 }
 
-func testFailures(t *testing.T, s backend.Store) {
-	create(t, s, backend.Job{ID: "j"})
-	var out []backend.Outcome
+func testFailures(t *testing.T, s appserver.Store) {
+	create(t, s, appserver.Job{ID: "j"})
+	var out []appserver.Outcome
 	for i := range 5 {
 		r := put(t, s, record(fmt.Sprint(i)))
 		class := webpush.ClassRejected
 		if i == 3 {
 			class = webpush.ClassInvalid
 		}
-		out = append(out, backend.Outcome{Record: r, Class: class, Status: 400 + i, Problem: "p", Hint: "h", Attempts: i})
+		out = append(out, appserver.Outcome{Record: r, Class: class, Status: 400 + i, Problem: "p", Hint: "h", Attempts: i})
 	}
-	commit(t, s, "j", backend.Batch{Cursor: 5, Outcomes: out})
-	list := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", "", 1, 2))
+	commit(t, s, "j", appserver.Batch{Cursor: 5, Outcomes: out})
+	list := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", "", 1, 2))
 	if len(list) != 2 || list[0].Seq != 2 || list[1].Seq != 3 {
 		t.Fatalf("failures: %+v", list)
 	}
 	if f := list[0]; f.ID != out[1].Record.ID || f.Status != 401 || f.Problem != "p" || f.Hint != "h" || f.Attempts != 1 || f.Time.IsZero() || f.Origin != out[1].Record.Origin || f.Service != webpush.Mozilla {
 		t.Errorf("the failure is %+v", f)
 	}
-	if list := must[[]backend.Failure](t)(s.Failures(t.Context(), "j", webpush.ClassInvalid, 0, 10)); len(list) != 1 || list[0].Seq != 4 {
+	if list := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", webpush.ClassInvalid, 0, 10)); len(list) != 1 || list[0].Seq != 4 {
 		t.Errorf("invalid are %+v", list)
 	}
 }
 
-func testPrune(t *testing.T, s backend.Store) {
+func testPrune(t *testing.T, s appserver.Store) {
 	for _, id := range []string{"done", "queued"} {
-		create(t, s, backend.Job{ID: id})
+		create(t, s, appserver.Job{ID: id})
 	}
-	if err := s.SetState(t.Context(), "done", backend.Done, ""); err != nil {
+	if err := s.SetState(t.Context(), "done", appserver.Done, ""); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, record("a"))
-	commit(t, s, "done", backend.Batch{Outcomes: []backend.Outcome{{Record: find(t, s, record("a").Endpoint), Class: webpush.ClassRejected}}})
+	commit(t, s, "done", appserver.Batch{Outcomes: []appserver.Outcome{{Record: find(t, s, record("a").Endpoint), Class: webpush.ClassRejected}}})
 	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if findJob(t, s, "done"); len(must[[]backend.Failure](t)(s.Failures(t.Context(), "done", "", 0, 10))) != 1 {
+	if findJob(t, s, "done"); len(must[[]appserver.Failure](t)(s.Failures(t.Context(), "done", "", 0, 10))) != 1 {
 		t.Error("its failure is forgotten already")
 	}
 	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.FindJob(t.Context(), "done"); !errors.Is(err, backend.ErrNotFound) {
+	if _, err := s.FindJob(t.Context(), "done"); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v", err)
 	}
 	findJob(t, s, "queued")
 }
 
 // Many at once: nothing is lost or doubled, whoever gives up.
-func testConcurrent(t *testing.T, s backend.Store) {
-	create(t, s, backend.Job{ID: "j"})
+func testConcurrent(t *testing.T, s appserver.Store) {
+	create(t, s, appserver.Job{ID: "j"})
 	var all sync.WaitGroup
 	const clients, each = 20, 25
 	for c := range clients {
@@ -501,7 +501,7 @@ func testConcurrent(t *testing.T, s backend.Store) {
 				if _, _, err := s.Put(context.Background(), record("same")); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.Commit(context.Background(), "j", backend.Batch{Outcomes: []backend.Outcome{{Record: backend.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
+				if _, err := s.Commit(context.Background(), "j", appserver.Batch{Outcomes: []appserver.Outcome{{Record: appserver.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
 					t.Error(err)
 				}
 				ended, cancel := context.WithCancel(context.Background())

@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -23,7 +23,7 @@ func TestSubscribePage(t *testing.T) {
 	}
 	var saved []string
 	refusal := errors.New("the disk is full")
-	page, err := backend.SubscribePage(key.PublicKey(), "some/folder/sub.json", func(sub *webpush.Subscription) error {
+	page, err := appserver.SubscribePage(key.PublicKey(), "some/folder/sub.json", func(sub *webpush.Subscription) error {
 		if refusal != nil {
 			return refusal
 		}

@@ -1,9 +1,9 @@
-// Package backend is the application server of a site that uses Web Push: it
+// Package appserver is the application server of a site that uses Web Push: it
 // stores the subscriptions that browsers make, sends messages to all of them or
 // some, and has a page to try it with.
 //
-//	store, err := backend.OpenSQLite("webpush.db")
-//	server, err := backend.New(backend.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token})
+//	store, err := appserver.OpenSQLite("webpush.db")
+//	server, err := appserver.New(appserver.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token})
 //	go server.Run(ctx)
 //	http.Handle("/", server)
 //
@@ -14,7 +14,7 @@
 // A push is a job that survives the process: who has got the message is
 // recorded in the [Store], many at once, so that after a crash the job goes on
 // and only messages that were in flight are sent twice.
-package backend
+package appserver
 
 import (
 	"context"

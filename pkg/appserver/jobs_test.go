@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -29,7 +29,7 @@ func (f *fixture) fill(s *sink, n int) {
 	for range 64 {
 		all.Go(func() {
 			for i := range next {
-				if _, _, err := f.store.Put(f.t.Context(), backend.Record{Endpoint: fmt.Sprintf("%s/%d", s.URL, i), P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: s.URL}); err != nil {
+				if _, _, err := f.store.Put(f.t.Context(), appserver.Record{Endpoint: fmt.Sprintf("%s/%d", s.URL, i), P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: s.URL}); err != nil {
 					f.t.Error(err)
 				}
 			}
@@ -133,14 +133,14 @@ func TestStop(t *testing.T) {
 		return 201
 	})
 	const all = 2000
-	f := newFixture(t, func(o *backend.Options) { o.Bulk.Concurrency = 32 })
+	f := newFixture(t, func(o *appserver.Options) { o.Bulk.Concurrency = 32 })
 	f.fill(sink, all)
 	stop := f.run()
 	id := f.push(`{"payload":"x"}`)
 	<-reached
 	stop()
 	j, err := f.store.FindJob(t.Context(), id)
-	if err != nil || j.State != backend.Running || j.Counts[webpush.Other][webpush.ClassDelivered] < 600 || j.Counts[webpush.Other][webpush.ClassDelivered] == all {
+	if err != nil || j.State != appserver.Running || j.Counts[webpush.Other][webpush.ClassDelivered] < 600 || j.Counts[webpush.Other][webpush.ClassDelivered] == all {
 		t.Fatalf("stopped at %+v, %v", j, err)
 	}
 	if n := j.Counts[webpush.Other][webpush.ClassTemporary]; n != 0 {
@@ -152,7 +152,7 @@ func TestStop(t *testing.T) {
 		t.Errorf("events of a closed server: %v", list)
 	}
 
-	g := newFixture(t, func(o *backend.Options) { o.Store = f.store })
+	g := newFixture(t, func(o *appserver.Options) { o.Store = f.store })
 	g.run()
 	if v := g.finished(id); v["state"] != "done" || at(v, "counts", "delivered") != float64(all) {
 		t.Errorf("ended as %v", v)
@@ -204,7 +204,7 @@ func TestChangeMeanwhile(t *testing.T) {
 			t.Errorf("%s got %d messages, want %d", path, n, want)
 		}
 	}
-	if list, err := f.store.List(t.Context(), backend.Filter{}, 0, 0, 10); err != nil || len(list) != 3 {
+	if list, err := f.store.List(t.Context(), appserver.Filter{}, 0, 0, 10); err != nil || len(list) != 3 {
 		t.Errorf("%d are left, %v", len(list), err)
 	}
 }
@@ -218,7 +218,7 @@ func TestCancelAndQueue(t *testing.T) {
 		<-hold
 		return 201
 	})
-	f := newFixture(t, func(o *backend.Options) { o.Jobs, o.Bulk.Concurrency = 1, 4 })
+	f := newFixture(t, func(o *appserver.Options) { o.Jobs, o.Bulk.Concurrency = 1, 4 })
 	f.fill(sink, 50)
 	f.run()
 	first := f.push(`{"payload":"x"}`)
@@ -261,7 +261,7 @@ func TestRetry(t *testing.T) {
 	})
 	f := newFixture(t, nil)
 	f.fill(busy, 1)
-	if _, _, err := f.store.Put(t.Context(), backend.Record{Endpoint: busy.URL + "/1", P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: busy.URL}); err != nil {
+	if _, _, err := f.store.Put(t.Context(), appserver.Record{Endpoint: busy.URL + "/1", P256DH: p256dh, Auth: auth, Service: webpush.Other, Origin: busy.URL}); err != nil {
 		t.Fatal(err)
 	}
 	f.run()
@@ -324,7 +324,7 @@ func TestEvents(t *testing.T) {
 
 // faultyStore fails on request.
 type faultyStore struct {
-	backend.Store
+	appserver.Store
 	commit, list, state atomic.Int64 // fails when it comes down to 0, and after that while it is negative
 }
 
@@ -332,22 +332,22 @@ var errDisk = errors.New("the disk is full")
 
 func fails(n *atomic.Int64) bool { return n.Add(-1) < 0 }
 
-func (s *faultyStore) Commit(ctx context.Context, id string, b backend.Batch) (int, error) {
+func (s *faultyStore) Commit(ctx context.Context, id string, b appserver.Batch) (int, error) {
 	if fails(&s.commit) {
 		return 0, errDisk
 	}
 	return s.Store.Commit(ctx, id, b)
 }
 
-func (s *faultyStore) List(ctx context.Context, f backend.Filter, after, upTo int64, limit int) ([]backend.Record, error) {
+func (s *faultyStore) List(ctx context.Context, f appserver.Filter, after, upTo int64, limit int) ([]appserver.Record, error) {
 	if fails(&s.list) {
 		return nil, errDisk
 	}
 	return s.Store.List(ctx, f, after, upTo, limit)
 }
 
-func (s *faultyStore) SetState(ctx context.Context, id string, to backend.State, problem string) error {
-	if to != backend.Running && fails(&s.state) {
+func (s *faultyStore) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
+	if to != appserver.Running && fails(&s.state) {
 		return errDisk
 	}
 	return s.Store.SetState(ctx, id, to, problem)
@@ -363,7 +363,7 @@ func TestStoreFails(t *testing.T) {
 			t.Parallel()
 			sink := newSink(t, nil)
 			store := new(faultyStore)
-			f := newFixture(t, func(o *backend.Options) {
+			f := newFixture(t, func(o *appserver.Options) {
 				o.Bulk.Concurrency = concurrency
 				store.Store = o.Store
 				o.Store = store
@@ -399,7 +399,7 @@ func TestStoreFails(t *testing.T) {
 				for _, n := range []*atomic.Int64{&store.commit, &store.list, &store.state} {
 					n.Store(plenty)
 				}
-				f = newFixture(t, func(o *backend.Options) { o.Store = store })
+				f = newFixture(t, func(o *appserver.Options) { o.Store = store })
 				f.run()
 			} else {
 				v := f.finished(id)

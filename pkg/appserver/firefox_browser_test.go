@@ -1,6 +1,6 @@
 //go:build e2e
 
-package backend_test
+package appserver_test
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// firefox shows the page of pkg/backend in a real Firefox.
+// firefox shows the page of pkg/appserver in a real Firefox.
 type firefox struct {
 	*firefoxtest.Browser
 	t *testing.T

@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"os"
@@ -7,15 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
-	"github.com/seed81da77dd/webpush/pkg/backend/storetest"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/storetest"
 )
 
 func TestSQLite(t *testing.T) {
-	dirs := make(map[backend.Store]string)
-	open := func(t *testing.T, file string) backend.Store {
+	dirs := make(map[appserver.Store]string)
+	open := func(t *testing.T, file string) appserver.Store {
 		t.Helper()
-		s, err := backend.OpenSQLite(file)
+		s, err := appserver.OpenSQLite(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -23,8 +23,8 @@ func TestSQLite(t *testing.T) {
 		return s
 	}
 	storetest.Run(t,
-		func(t *testing.T) backend.Store { return open(t, filepath.Join(t.TempDir(), "odd name ?#%41.db")) },
-		func(t *testing.T, s backend.Store) backend.Store {
+		func(t *testing.T) appserver.Store { return open(t, filepath.Join(t.TempDir(), "odd name ?#%41.db")) },
+		func(t *testing.T, s appserver.Store) appserver.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -34,11 +34,11 @@ func TestSQLite(t *testing.T) {
 
 func TestSQLiteFiles(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "webpush.db")
-	s, err := backend.OpenSQLite(file)
+	s, err := appserver.OpenSQLite(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Put(t.Context(), backend.Record{Endpoint: "https://push.example/x"}); err != nil {
+	if _, _, err := s.Put(t.Context(), appserver.Record{Endpoint: "https://push.example/x"}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(file + "*")
@@ -51,7 +51,7 @@ func TestSQLiteFiles(t *testing.T) {
 		}
 	}
 	// Two at once would send everything twice.
-	_, err = backend.OpenSQLite(file)
+	_, err = appserver.OpenSQLite(file)
 	if err == nil || !strings.Contains(err.Error(), "another process has it open") {
 		t.Errorf("the error is %v", err)
 	}
@@ -78,7 +78,7 @@ func TestSQLiteFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := backend.OpenSQLite(bad); err == nil || !strings.Contains(err.Error(), bad) {
+		if s, err := appserver.OpenSQLite(bad); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}
 	}

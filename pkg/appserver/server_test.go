@@ -1,4 +1,4 @@
-package backend_test
+package appserver_test
 
 import (
 	"bufio"
@@ -19,7 +19,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/seed81da77dd/webpush/pkg/backend"
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -79,8 +79,8 @@ func (s *sink) count(path string) int {
 type fixture struct {
 	t      testing.TB
 	key    *vapid.Key
-	store  backend.Store
-	server *backend.Server
+	store  appserver.Store
+	server *appserver.Server
 	http   *httptest.Server
 	log    *lockedBuffer
 	api    map[string]any
@@ -105,25 +105,25 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func newFixture(t testing.TB, change func(*backend.Options)) *fixture {
+func newFixture(t testing.TB, change func(*appserver.Options)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, log: new(lockedBuffer)}
 	var err error
 	if f.key, err = vapid.GenerateKey(); err != nil {
 		t.Fatal(err)
 	}
-	if f.store, err = backend.OpenSQLite(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
+	if f.store, err = appserver.OpenSQLite(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
 		t.Fatal(err)
 	}
 	own := f.store
 	t.Cleanup(func() { _ = own.Close() })
-	o := backend.Options{Store: f.store, Key: f.key, Subject: "mailto:ops@example.com", Token: token, AllowPrivate: true, ClientRate: -1,
+	o := appserver.Options{Store: f.store, Key: f.key, Subject: "mailto:ops@example.com", Token: token, AllowPrivate: true, ClientRate: -1,
 		Log: slog.New(slog.NewTextHandler(f.log, nil))}
 	if change != nil {
 		change(&o)
 	}
 	f.store = o.Store
-	if f.server, err = backend.New(o); err != nil {
+	if f.server, err = appserver.New(o); err != nil {
 		t.Fatal(err)
 	}
 	f.http = httptest.NewServer(f.server)
@@ -506,7 +506,7 @@ func TestSubscriptions(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	f := newFixture(t, func(o *backend.Options) { o.AllowPrivate = false; o.KnownServices = true })
+	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false; o.KnownServices = true })
 	good := subscription("https://fcm.googleapis.com/x")
 	foreign, err := vapid.GenerateKey()
 	if err != nil {
@@ -596,7 +596,7 @@ func TestBadRequests(t *testing.T) {
 
 // TestSafety is about who may do what.
 func TestSafety(t *testing.T) {
-	f := newFixture(t, func(o *backend.Options) {
+	f := newFixture(t, func(o *appserver.Options) {
 		o.Origins = []string{"https://Shop.example/"}
 		o.Hosts = []string{"127.0.0.1", "push.example"}
 	})
@@ -680,7 +680,7 @@ func TestSafety(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	f := newFixture(t, func(o *backend.Options) {
+	f := newFixture(t, func(o *appserver.Options) {
 		o.ClientRate, o.MaxSubscriptions, o.BehindProxy = 1, 3, true
 		o.User = func(r *http.Request) (string, error) {
 			if r.Header.Get("X-User") == "" {
@@ -703,7 +703,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%d: %s", i, r.text)
 		}
 	}
-	if list, err := f.store.List(t.Context(), backend.Filter{User: "u"}, 0, 0, 10); err != nil || len(list) != 3 {
+	if list, err := f.store.List(t.Context(), appserver.Filter{User: "u"}, 0, 0, 10); err != nil || len(list) != 3 {
 		t.Errorf("%d have the user, %v", len(list), err)
 	}
 	if r := post(3, "192.0.2.1", "u"); r.StatusCode != 507 {
@@ -752,7 +752,7 @@ func TestLimits(t *testing.T) {
 
 // TestTotalLimit: what all ask together is bounded, wherever they come from.
 func TestTotalLimit(t *testing.T) {
-	f := newFixture(t, func(o *backend.Options) { o.TotalRate, o.BehindProxy = 0.01, true })
+	f := newFixture(t, func(o *appserver.Options) { o.TotalRate, o.BehindProxy = 0.01, true })
 	for i, want := range []int{200, 429, 429} {
 		if r := f.want(want, "GET", "/subscription", "", "X-Forwarded-For", fmt.Sprint("192.0.2.", i)); (r.Header.Get("Retry-After") == "") != (want == 200) {
 			t.Errorf("Retry-After is %q", r.Header.Get("Retry-After"))
@@ -766,37 +766,37 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := backend.OpenSQLite(filepath.Join(t.TempDir(), "x.db"))
+	store, err := appserver.OpenSQLite(filepath.Join(t.TempDir(), "x.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	good := backend.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token}
-	for want, change := range map[string]func(*backend.Options){
-		"store":             func(o *backend.Options) { o.Store = nil },
-		"private key":       func(o *backend.Options) { o.Key = nil },
-		"has 5 characters":  func(o *backend.Options) { o.Token = "short" },
-		"MaxFailures":       func(o *backend.Options) { o.Bulk.MaxFailures = 1 },
-		"DryRun":            func(o *backend.Options) { o.Bulk.DryRun = true },
-		"certificate or":    func(o *backend.Options) { o.CertificatePEM = []byte("x") },
-		"has a space":       func(o *backend.Options) { o.Token = token + "\n" },
-		"header does not":   func(o *backend.Options) { o.Token = token + "ü" },
-		`host "https://x"`:  func(o *backend.Options) { o.Hosts = []string{"localhost", "https://x"} },
-		`host "x:8080"`:     func(o *backend.Options) { o.Hosts = []string{"x:8080"} },
-		`host ""`:           func(o *backend.Options) { o.Hosts = []string{""} },
-		"sub":               func(o *backend.Options) { o.Subject = "nobody" },
-		`"shop" is none`:    func(o *backend.Options) { o.Origins = []string{"shop"} },
-		`/x" is none`:       func(o *backend.Options) { o.Origins = []string{"https://shop.example/x"} },
-		"no certificate in": func(o *backend.Options) { o.Transport.CAs = []byte("x") },
+	good := appserver.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token}
+	for want, change := range map[string]func(*appserver.Options){
+		"store":             func(o *appserver.Options) { o.Store = nil },
+		"private key":       func(o *appserver.Options) { o.Key = nil },
+		"has 5 characters":  func(o *appserver.Options) { o.Token = "short" },
+		"MaxFailures":       func(o *appserver.Options) { o.Bulk.MaxFailures = 1 },
+		"DryRun":            func(o *appserver.Options) { o.Bulk.DryRun = true },
+		"certificate or":    func(o *appserver.Options) { o.CertificatePEM = []byte("x") },
+		"has a space":       func(o *appserver.Options) { o.Token = token + "\n" },
+		"header does not":   func(o *appserver.Options) { o.Token = token + "ü" },
+		`host "https://x"`:  func(o *appserver.Options) { o.Hosts = []string{"localhost", "https://x"} },
+		`host "x:8080"`:     func(o *appserver.Options) { o.Hosts = []string{"x:8080"} },
+		`host ""`:           func(o *appserver.Options) { o.Hosts = []string{""} },
+		"sub":               func(o *appserver.Options) { o.Subject = "nobody" },
+		`"shop" is none`:    func(o *appserver.Options) { o.Origins = []string{"shop"} },
+		`/x" is none`:       func(o *appserver.Options) { o.Origins = []string{"https://shop.example/x"} },
+		"no certificate in": func(o *appserver.Options) { o.Transport.CAs = []byte("x") },
 	} {
 		o := good
 		change(&o)
-		if s, err := backend.New(o); err == nil || !strings.Contains(err.Error(), want) {
+		if s, err := appserver.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", want, s, err)
 		}
 	}
 	good.Hosts = []string{"localhost", "127.0.0.1", "::1", "[::1]", "push.example.com", "Büro", "under_score"}
-	if _, err := backend.New(good); err != nil {
+	if _, err := appserver.New(good); err != nil {
 		t.Error(err)
 	}
 }
@@ -864,7 +864,7 @@ func TestTestMessage(t *testing.T) {
 	if n := sink.count("/busy"); n != 1 {
 		t.Errorf("a test was sent %d times", n)
 	}
-	if _, err := f.store.Find(t.Context(), sink.URL+"/gone"); err != backend.ErrNotFound {
+	if _, err := f.store.Find(t.Context(), sink.URL+"/gone"); err != appserver.ErrNotFound {
 		t.Errorf("what is gone is still there: %v", err)
 	}
 	if text := string(f.want(200, "GET", "/metrics", "").text); !strings.Contains(text, "webpush_subscriptions_removed_total 1\n") {
@@ -915,11 +915,11 @@ func TestClientGone(t *testing.T) {
 // TestPrivateAddress: a name may lead anywhere, so the address that is dialled counts.
 func TestPrivateAddress(t *testing.T) {
 	sink := newSink(t, nil)
-	f := newFixture(t, func(o *backend.Options) { o.AllowPrivate = false })
+	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false })
 	f.run()
 	f.want(400, "POST", "/subscription", subscription(sink.URL+"/a"))
 	// As if its name had led elsewhere when it was stored.
-	if _, _, err := f.store.Put(t.Context(), backend.Record{Endpoint: sink.URL + "/b", P256DH: p256dh, Auth: auth, Service: "other", Origin: sink.URL}); err != nil {
+	if _, _, err := f.store.Put(t.Context(), appserver.Record{Endpoint: sink.URL + "/b", P256DH: p256dh, Auth: auth, Service: "other", Origin: sink.URL}); err != nil {
 		t.Fatal(err)
 	}
 	// The administrator learns the reason, a stranger not where a name leads.

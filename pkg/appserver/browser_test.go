@@ -1,6 +1,6 @@
 //go:build e2e
 
-package backend_test
+package appserver_test
 
 import (
 	"bufio"
