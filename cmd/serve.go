@@ -33,6 +33,7 @@ type serveOptions struct {
 	hosts       []string
 	behindProxy bool
 	userHeader  string
+	siteName    string
 
 	services     enumFlag
 	allowPrivate bool
@@ -78,8 +79,10 @@ Endpoints come from strangers: they must be https and at a public address.
 interrupted, and then finishes what is in flight. To send from a terminal:
 
     curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
-      -H "Content-Type: application/json" \
-      -d '{"notification": {"title": "Hello"}}' http://localhost:8080/push`,
+      -d "backup done" http://localhost:8080/push
+
+The header fields Title, TTL, Urgency, Topic, Click, Tag, To-User, and To-Tag set
+the rest; JSON (with Content-Type: application/json) has all fields.`,
 		Example: `  webpush serve --subject mailto:ops@example.com
   webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
   webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem`,
@@ -111,6 +114,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringArrayVar(&o.hosts, "host", nil, "answer to this `NAME`: too, when listening on this machine only, else alone; can be given again")
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "take the client's address from X-Forwarded-For, which a proxy of yours writes")
 	f.StringVar(&o.userHeader, "user-header", "", "take the user from this header, a `NAME`, which a proxy of yours writes, and not from the body")
+	f.StringVar(&o.siteName, "site-name", "", "title of notifications that are sent without one, a `TEXT` (default: the host of the request)")
 	f.Float64Var(&o.clientRate, "client-rate", appserver.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
 	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "the most subscriptions to keep, a `NUMBER`; 0 for no limit")
 	inGroup(f, "Visitors")
@@ -171,6 +175,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	bo := appserver.Options{
 		Subject:          vapid.NormalizeSubject(o.subject),
 		Origins:          o.origins,
+		SiteName:         o.siteName,
 		BehindProxy:      o.behindProxy,
 		AllowPrivate:     o.allowPrivate,
 		KnownServices:    o.services.String() == "known",

@@ -71,6 +71,9 @@ type Options struct {
 	// Token is what administrators give as Authorization: Bearer; at least 16
 	// characters.
 	Token string
+	// SiteName is the title of notifications that are sent without one; empty
+	// means the host by which the server was reached.
+	SiteName string
 
 	// Origins are those of other sites whose pages may use the routes under
 	// /subscription, such as https://www.example.com; "*" stands for any.

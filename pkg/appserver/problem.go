@@ -117,13 +117,33 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// contentType returns the media type of a request's body in lower case: empty if
+// the request does not say, and what it says if that is not a media type.
+func contentType(r *http.Request) string {
+	text := r.Header.Get("Content-Type")
+	if kind, _, err := mime.ParseMediaType(text); err == nil {
+		return kind
+	}
+	return text
+}
+
+func isJSON(kind string) bool { return kind == "application/json" || strings.HasSuffix(kind, "+json") }
+
 // readBody reads a JSON body of at most that many bytes.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+	if !isJSON(contentType(r)) {
 		return nil, refuse(http.StatusUnsupportedMediaType, "not-json", "the Content-Type is %q, expected application/json", clip(r.Header.Get("Content-Type"))).
 			in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
 	}
+	b, err := readAll(w, r, most)
+	if err == nil && len(bytes.TrimSpace(b)) == 0 {
+		return nil, refuse(http.StatusBadRequest, "invalid-json", "the body is empty, expected a JSON object").in("body")
+	}
+	return b, err
+}
+
+// readAll reads a body of at most that many bytes of UTF-8.
+func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var long *http.MaxBytesError
 	switch {
@@ -131,8 +151,6 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 		return nil, err
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, "body-incomplete", "the body did not arrive whole").in("body")
-	case len(bytes.TrimSpace(b)) == 0:
-		return nil, refuse(http.StatusBadRequest, "invalid-json", "the body is empty, expected a JSON object").in("body")
 	}
 	for i := 0; i < len(b); {
 		c, size := utf8.DecodeRune(b[i:])

@@ -28,11 +28,14 @@ type pushRequest struct {
 	TTL          *int64            `json:"ttl"`
 	Urgency      string            `json:"urgency"`
 	Topic        string            `json:"topic"`
-	To           *struct {
-		All  bool   `json:"all"`
-		User string `json:"user"`
-		Tag  string `json:"tag"`
-	} `json:"to"`
+	To           *recipients       `json:"to"`
+}
+
+// recipients says whom a push is for: exactly one of the three.
+type recipients struct {
+	All  bool   `json:"all"`
+	User string `json:"user"`
+	Tag  string `json:"tag"`
 }
 
 // pushNotification adds to the fields of a notification the name that most
@@ -131,12 +134,8 @@ func tooLong(err error, part string) error {
 }
 
 func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
-	b, err := readBody(w, r, maxPush)
+	p, err := s.readPush(w, r)
 	if err != nil {
-		return err
-	}
-	var p pushRequest
-	if err := decode(b, &p, true, ""); err != nil {
 		return err
 	}
 	message, err := p.message()
