@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -238,7 +239,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if database == "" {
 		database = filepath.Join(o.data, "webpush.db")
 	}
-	if bo.Store, err = appserver.OpenSQLite(database); err != nil {
+	if bo.Store, err = sqlite.Open(database); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bo.Store.Close()) }()

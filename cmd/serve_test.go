@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -180,7 +181,7 @@ func TestServeKilled(t *testing.T) {
 	if err := os.Mkdir("webpush-data", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store, err := appserver.OpenSQLite("webpush-data/webpush.db")
+	store, err := sqlite.Open("webpush-data/webpush.db")
 	if err != nil {
 		t.Fatal(err)
 	}

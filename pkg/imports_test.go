@@ -29,8 +29,11 @@ func TestImports(t *testing.T) {
 		{"pkg/pushservice", nil, []string{"pkg/internal/b64", "pkg/vapid"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
 		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
+		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 	}
+	drivers := []string{"modernc.org/sqlite"}
+	mayStore := []string{"pkg/appserver/sqlite", "pkg/pushservice"}
 	known := make(map[string]bool)
 	for _, r := range rules {
 		known[module+"/"+r.pkg] = true
@@ -46,6 +49,9 @@ func TestImports(t *testing.T) {
 					}
 					t.Errorf("%s depends on %s", r.pkg, dep)
 				}
+			}
+			if contains(drivers, dep) && !contains(mayStore, r.pkg) {
+				t.Errorf("%s depends on the database driver %s", r.pkg, dep)
 			}
 			if dep == "github.com/golang-jwt/jwt/v5" && (r.pkg == "pkg/ece" || r.pkg == "pkg/internal/b64") {
 				t.Errorf("%s depends on %s", r.pkg, dep)

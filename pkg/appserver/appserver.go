@@ -2,7 +2,7 @@
 // stores the subscriptions that browsers make, sends messages to all of them or
 // some, and has a page to try it with.
 //
-//	store, err := appserver.OpenSQLite("webpush.db")
+//	store, err := sqlite.Open("webpush.db")
 //	server, err := appserver.New(appserver.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token})
 //	go server.Run(ctx)
 //	http.Handle("/", server)

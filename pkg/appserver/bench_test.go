@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -58,7 +59,7 @@ func resetPeak() {
 func fullStore(b testing.TB, origin string, n int) string {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "full.db")
-	s, err := appserver.OpenSQLite(file) // makes the tables
+	s, err := sqlite.Open(file) // makes the tables
 	if err == nil {
 		err = s.Close()
 	}
@@ -81,7 +82,7 @@ func fullStore(b testing.TB, origin string, n int) string {
 // withStore gives a server another store.
 func withStore(b testing.TB, file string, o *appserver.Options) {
 	b.Helper()
-	s, err := appserver.OpenSQLite(file)
+	s, err := sqlite.Open(file)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func benchSubscribe(b *testing.B, rows int, spread bool) {
 func BenchmarkStore(b *testing.B) {
 	for _, parallel := range []int{1, 64} {
 		b.Run(fmt.Sprintf("Put-%d", parallel), func(b *testing.B) {
-			s, err := appserver.OpenSQLite(filepath.Join(b.TempDir(), "x.db"))
+			s, err := sqlite.Open(filepath.Join(b.TempDir(), "x.db"))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -22,7 +23,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	store, err := appserver.OpenSQLite(filepath.Join(dir, "webpush.db"))
+	store, err := sqlite.Open(filepath.Join(dir, "webpush.db"))
 	if err != nil {
 		log.Fatal(err)
 	}

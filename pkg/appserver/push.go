@@ -403,10 +403,10 @@ func (s *Server) event(r *http.Request, send func(format string, a ...any) bool,
 		return false, err
 	}
 	name := "progress"
-	if j.State.over() {
+	if j.State.Over() {
 		name = "end"
 	}
-	if !send("event: %s\ndata: %s\n\n", name, b) || j.State.over() {
+	if !send("event: %s\ndata: %s\n\n", name, b) || j.State.Over() {
 		return false, nil
 	}
 	pause := time.After(eventEvery)

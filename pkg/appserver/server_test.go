@@ -20,6 +20,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -112,7 +113,7 @@ func newFixture(t testing.TB, change func(*appserver.Options)) *fixture {
 	if f.key, err = vapid.GenerateKey(); err != nil {
 		t.Fatal(err)
 	}
-	if f.store, err = appserver.OpenSQLite(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
+	if f.store, err = sqlite.Open(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
 		t.Fatal(err)
 	}
 	own := f.store
@@ -766,7 +767,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := appserver.OpenSQLite(filepath.Join(t.TempDir(), "x.db"))
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "x.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

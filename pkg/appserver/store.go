@@ -62,8 +62,8 @@ const (
 	Failed    State = "failed"    // stopped by an error of this server
 )
 
-// over reports whether a job in that state has ended.
-func (s State) over() bool { return s != Queued && s != Running }
+// Over reports whether a job in that state has ended.
+func (s State) Over() bool { return s != Queued && s != Running }
 
 // Message is what a job sends.
 type Message struct {
@@ -128,8 +128,8 @@ type Failure struct {
 
 // Store keeps subscriptions and jobs. Everything that a method changes, it
 // changes at once or not at all, and it is kept when the process is killed. All
-// methods may be called concurrently. [OpenSQLite] makes one; package storetest
-// tests others.
+// methods may be called concurrently. Package sqlite has
+// one; package storetest tests any.
 type Store interface {
 	// Put stores a subscription under its endpoint, and returns the record
 	// and whether it is new. A record that is there keeps its Seq, ID, Created

@@ -1,4 +1,6 @@
-package appserver
+// Package sqlite keeps the subscriptions and jobs of an application server in a
+// file, for one process at a time.
+package sqlite
 
 import (
 	"context"
@@ -19,6 +21,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -32,13 +35,12 @@ const (
 	// maxGroup is how many changes one transaction takes at most.
 	maxGroup = 256
 	readers  = 4
-	maxTries = 3 // of a record that is sent to again
 )
 
-// sqliteStore has one connection that writes, in a goroutine of its own that
+// store has one connection that writes, in a goroutine of its own that
 // puts into one transaction what waits for it, and some that read. No
 // transaction stays open between two calls.
-type sqliteStore struct {
+type store struct {
 	lock   *sql.DB // held as long as the store is open
 	read   *sql.DB
 	write  *sql.DB
@@ -62,27 +64,27 @@ type change struct {
 	done chan struct{}
 }
 
-// OpenSQLite opens the store in a file, and makes it when it is not there, with
+// Open opens the store in a file, and makes it when it is not there, with
 // permissions for its owner alone. Two processes cannot open the same one: both
 // would send what is due. Beside the file SQLite keeps two of its own, with
 // -wal and -shm at the end, and .lock is what tells the processes apart.
 //
 // What was stored is kept when the process is killed; when the power fails,
 // the last moments may be lost, but never consistency.
-func OpenSQLite(name string) (Store, error) {
-	s, err := openSQLite(name)
+func Open(name string) (appserver.Store, error) {
+	s, err := open(name)
 	if err != nil {
 		return nil, fmt.Errorf("the database %s cannot be opened: %w", name, err)
 	}
 	return s, nil
 }
 
-func openSQLite(name string) (_ *sqliteStore, err error) {
+func open(name string) (_ *store, err error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &sqliteStore{work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
+	s := &store{work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
 		reads: make(map[string]*sql.Stmt), stmts: make(map[string]*sql.Stmt)}
 	defer func() {
 		if err != nil {
@@ -107,7 +109,7 @@ func openSQLite(name string) (_ *sqliteStore, err error) {
 	s.lock.SetMaxOpenConns(1)
 	if _, err = s.lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
 		if strings.Contains(err.Error(), "locked") {
-			err = &hinted{errors.New("another process has it open"), "stop the other server, or give this one a database of its own"}
+			err = withHint(errors.New("another process has it open"), "stop the other server, or give this one a database of its own")
 		}
 		return nil, err
 	}
@@ -137,7 +139,7 @@ func openDB(path string, pragmas ...string) (*sql.DB, error) {
 }
 
 // migrate brings the schema up to the newest of the files.
-func (s *sqliteStore) migrate(ctx context.Context) error {
+func (s *store) migrate(ctx context.Context) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("there are no migrations: %w", err)
@@ -148,7 +150,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 		return err
 	}
 	if version > len(files) {
-		return &hinted{fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it"}
+		return withHint(fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it")
 	}
 	for i, file := range files[version:] {
 		text, err := migrations.ReadFile(file)
@@ -165,7 +167,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 }
 
 // writer does all changes, those that wait together in one transaction.
-func (s *sqliteStore) writer() {
+func (s *store) writer() {
 	defer close(s.done)
 	for {
 		var group []*change
@@ -193,7 +195,7 @@ func (s *sqliteStore) writer() {
 	}
 }
 
-func (s *sqliteStore) apply(group []*change) {
+func (s *store) apply(group []*change) {
 	t := tx{s}
 	failed := t.exec("BEGIN IMMEDIATE")
 	for _, c := range group {
@@ -229,7 +231,7 @@ func (s *sqliteStore) apply(group []*change) {
 }
 
 // update makes a change.
-func (s *sqliteStore) update(ctx context.Context, do func(t tx) error) error {
+func (s *store) update(ctx context.Context, do func(t tx) error) error {
 	c := &change{ctx: ctx, do: do, done: make(chan struct{})}
 	select {
 	case <-s.closed:
@@ -257,7 +259,7 @@ func (s *sqliteStore) update(ctx context.Context, do func(t tx) error) error {
 }
 
 // tx runs statements of the writing connection, prepared once.
-type tx struct{ s *sqliteStore }
+type tx struct{ s *store }
 
 func (t tx) stmt(query string) (*sql.Stmt, error) {
 	if st := t.s.stmts[query]; st != nil {
@@ -308,7 +310,7 @@ func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, erro
 }
 
 // query runs a statement on a connection that reads.
-func (s *sqliteStore) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (s *store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	s.mu.Lock()
 	st := s.reads[query]
 	if st == nil {
@@ -349,7 +351,7 @@ func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) 
 func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, error) {
 	list, err := collect(rows, err, scan)
 	if err == nil && len(list) == 0 {
-		err = ErrNotFound
+		err = appserver.ErrNotFound
 	}
 	if err != nil {
 		var zero T
@@ -362,7 +364,7 @@ func number(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
 
 const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status"
 
-func scanRecord(rows *sql.Rows) (r Record, err error) {
+func scanRecord(rows *sql.Rows) (r appserver.Record, err error) {
 	var tags string
 	var created int64
 	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus)
@@ -382,39 +384,13 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-func find(ctx context.Context, q querier, endpoint string) (Record, error) {
+func find(ctx context.Context, q querier, endpoint string) (appserver.Record, error) {
 	rows, err := q.query(ctx, "SELECT "+recordColumns+" FROM subscription s WHERE s.endpoint = ?", endpoint)
 	return one(rows, err, scanRecord)
 }
 
-func (s *sqliteStore) Find(ctx context.Context, endpoint string) (Record, error) {
+func (s *store) Find(ctx context.Context, endpoint string) (appserver.Record, error) {
 	return find(ctx, s, endpoint)
-}
-
-// merged returns what becomes of old when r is put over it, and whether that
-// differs.
-func merged(old, r Record) (Record, bool) {
-	now := old
-	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
-	if now.Endpoint != old.Endpoint || now.P256DH != old.P256DH || now.Auth != old.Auth {
-		now.Version++
-	}
-	if r.User != "" {
-		now.User = r.User
-	}
-	if r.Tags != nil {
-		now.Tags = sorted(r.Tags)
-	}
-	return now, now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
-}
-
-func sorted(tags []string) []string {
-	if len(tags) == 0 {
-		return nil
-	}
-	tags = slices.Clone(tags)
-	slices.Sort(tags)
-	return slices.Compact(tags)
 }
 
 func tagsText(tags []string) string {
@@ -425,7 +401,7 @@ func tagsText(tags []string) string {
 	return string(b)
 }
 
-func (s *sqliteStore) Put(ctx context.Context, r Record) (Record, bool, error) {
+func (s *store) Put(ctx context.Context, r appserver.Record) (appserver.Record, bool, error) {
 	var created bool
 	err := s.update(ctx, func(t tx) (err error) {
 		r, created, err = t.put(r)
@@ -434,16 +410,16 @@ func (s *sqliteStore) Put(ctx context.Context, r Record) (Record, bool, error) {
 	return r, created, err
 }
 
-func (t tx) put(r Record) (Record, bool, error) {
+func (t tx) put(r appserver.Record) (appserver.Record, bool, error) {
 	old, err := find(context.Background(), t, r.Endpoint)
 	if err == nil {
 		now, err := t.replace(old, r)
 		return now, false, err
 	}
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, appserver.ErrNotFound) {
 		return r, false, err
 	}
-	r.ID, r.Version, r.Tags, r.Created, r.LastStatus = rand.Text(), 1, sorted(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
+	r.ID, r.Version, r.Tags, r.Created, r.LastStatus = rand.Text(), 1, appserver.SortTags(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
 	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created))
 	if err != nil {
@@ -452,7 +428,7 @@ func (t tx) put(r Record) (Record, bool, error) {
 	return r, true, t.addTags(r)
 }
 
-func (t tx) addTags(r Record) error {
+func (t tx) addTags(r appserver.Record) error {
 	for _, tag := range r.Tags {
 		if err := t.exec("INSERT INTO tag (tag, seq) VALUES (?, ?)", tag, r.Seq); err != nil {
 			return err
@@ -462,8 +438,8 @@ func (t tx) addTags(r Record) error {
 }
 
 // replace puts r over old.
-func (t tx) replace(old, r Record) (Record, error) {
-	now, changed := merged(old, r)
+func (t tx) replace(old, r appserver.Record) (appserver.Record, error) {
+	now, changed := appserver.Merge(old, r)
 	if !changed {
 		return now, nil
 	}
@@ -478,11 +454,11 @@ func (t tx) replace(old, r Record) (Record, error) {
 	return now, t.addTags(now)
 }
 
-func (s *sqliteStore) Change(ctx context.Context, old string, r Record) (Record, bool, error) {
+func (s *store) Change(ctx context.Context, old string, r appserver.Record) (appserver.Record, bool, error) {
 	var created bool
 	err := s.update(ctx, func(t tx) error {
 		was, err := find(ctx, t, old)
-		if errors.Is(err, ErrNotFound) || old == r.Endpoint {
+		if errors.Is(err, appserver.ErrNotFound) || old == r.Endpoint {
 			r, created, err = t.put(r)
 			return err
 		}
@@ -503,7 +479,7 @@ func (s *sqliteStore) Change(ctx context.Context, old string, r Record) (Record,
 			if err := t.exec("DELETE FROM subscription WHERE seq = ?", newer.Seq); err != nil {
 				return err
 			}
-		case !errors.Is(err, ErrNotFound):
+		case !errors.Is(err, appserver.ErrNotFound):
 			return err
 		}
 		r, err = t.replace(was, r)
@@ -512,7 +488,7 @@ func (s *sqliteStore) Change(ctx context.Context, old string, r Record) (Record,
 	return r, created, err
 }
 
-func (s *sqliteStore) Delete(ctx context.Context, endpoint string) (bool, error) {
+func (s *store) Delete(ctx context.Context, endpoint string) (bool, error) {
 	var n int64
 	err := s.update(ctx, func(t tx) (err error) {
 		n, err = t.affected("DELETE FROM subscription WHERE endpoint = ?", endpoint)
@@ -521,7 +497,7 @@ func (s *sqliteStore) Delete(ctx context.Context, endpoint string) (bool, error)
 	return n > 0, err
 }
 
-func (s *sqliteStore) Count(ctx context.Context) (map[webpush.Service]int64, error) {
+func (s *store) Count(ctx context.Context) (map[webpush.Service]int64, error) {
 	rows, err := s.query(ctx, "SELECT service, n FROM service_count WHERE n > 0")
 	counts := make(map[webpush.Service]int64)
 	_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
@@ -535,7 +511,7 @@ func (s *sqliteStore) Count(ctx context.Context) (map[webpush.Service]int64, err
 }
 
 // where returns the table and condition of a filter, for records up to a Seq.
-func where(f Filter) (string, []any) {
+func where(f appserver.Filter) (string, []any) {
 	switch {
 	case f.Tag != "":
 		return " FROM tag JOIN subscription s ON s.seq = tag.seq WHERE tag.tag = ? AND tag.seq > ? AND tag.seq <= ?", []any{f.Tag}
@@ -545,7 +521,7 @@ func where(f Filter) (string, []any) {
 	return " FROM subscription s WHERE s.seq > ? AND s.seq <= ?", nil
 }
 
-func (s *sqliteStore) List(ctx context.Context, f Filter, after, upTo int64, limit int) ([]Record, error) {
+func (s *store) List(ctx context.Context, f appserver.Filter, after, upTo int64, limit int) ([]appserver.Record, error) {
 	if upTo == 0 {
 		upTo = 1<<63 - 1
 	}
@@ -558,7 +534,7 @@ func (s *sqliteStore) List(ctx context.Context, f Filter, after, upTo int64, lim
 	return collect(rows, err, scanRecord)
 }
 
-func (s *sqliteStore) Get(ctx context.Context, seqs []int64) ([]Record, error) {
+func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, error) {
 	text, err := json.Marshal(seqs)
 	if err != nil {
 		return nil, err
@@ -569,7 +545,7 @@ func (s *sqliteStore) Get(ctx context.Context, seqs []int64) ([]Record, error) {
 
 const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.cursor_seq, j.open_seqs, j.problem, j.created, j.started, j.finished"
 
-func scanJob(rows *sql.Rows) (j Job, err error) {
+func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	var message, open string
 	var created, started, finished int64
 	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Cursor, &open, &j.Problem, &created, &started, &finished)
@@ -581,21 +557,21 @@ func scanJob(rows *sql.Rows) (j Job, err error) {
 }
 
 // jobs reads jobs with their counts.
-func (s *sqliteStore) jobs(ctx context.Context, condition string, args ...any) ([]Job, error) {
+func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]appserver.Job, error) {
 	rows, err := s.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE "+condition, args...)
 	list, err := collect(rows, err, scanJob)
 	if err != nil {
 		return nil, err
 	}
 	for i := range list {
-		counts := make(Counts)
+		counts := make(appserver.Counts)
 		rows, err := s.query(ctx, "SELECT service, class, n FROM job_count WHERE job = ? AND n > 0", list[i].Seq)
 		_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
 			var service webpush.Service
 			var class webpush.Class
 			var n int64
 			err := rows.Scan(&service, &class, &n)
-			counts.add(service, class, n)
+			counts.Add(service, class, n)
 			return struct{}{}, err
 		})
 		if err != nil {
@@ -606,14 +582,7 @@ func (s *sqliteStore) jobs(ctx context.Context, condition string, args ...any) (
 	return list, nil
 }
 
-func (c Counts) add(service webpush.Service, class webpush.Class, n int64) {
-	if c[service] == nil {
-		c[service] = make(map[webpush.Class]int64)
-	}
-	c[service][class] += n
-}
-
-func (s *sqliteStore) CreateJob(ctx context.Context, j Job) (Job, error) {
+func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, error) {
 	message, err := json.Marshal(j.Message)
 	if err != nil {
 		return j, err
@@ -623,7 +592,7 @@ func (s *sqliteStore) CreateJob(ctx context.Context, j Job) (Job, error) {
 		if j.MaxSeq, err = one(rows, err, number); err != nil {
 			return err
 		}
-		if j.To == (Filter{}) {
+		if j.To == (appserver.Filter{}) {
 			rows, err = t.query(ctx, "SELECT coalesce(sum(n), 0) FROM service_count")
 		} else {
 			from, args := where(j.To)
@@ -632,68 +601,68 @@ func (s *sqliteStore) CreateJob(ctx context.Context, j Job) (Job, error) {
 		if j.Total, err = one(rows, err, number); err != nil {
 			return err
 		}
-		j.State, j.Created = Queued, time.Now().UTC().Truncate(time.Millisecond)
+		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
 		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created))
 		return err
 	})
-	j.Counts = Counts{}
+	j.Counts = appserver.Counts{}
 	return j, err
 }
 
-func (s *sqliteStore) FindJob(ctx context.Context, id string) (Job, error) {
+func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
 	list, err := s.jobs(ctx, "j.id = ?", id)
 	if err == nil && len(list) == 0 {
-		err = ErrNotFound
+		err = appserver.ErrNotFound
 	}
 	if err != nil {
-		return Job{}, err
+		return appserver.Job{}, err
 	}
 	return list[0], nil
 }
 
-func (s *sqliteStore) Jobs(ctx context.Context, before int64, limit int) ([]Job, error) {
+func (s *store) Jobs(ctx context.Context, before int64, limit int) ([]appserver.Job, error) {
 	if before == 0 {
 		before = 1<<63 - 1
 	}
 	return s.jobs(ctx, "j.seq < ? ORDER BY j.seq DESC LIMIT ?", before, limit)
 }
 
-func (s *sqliteStore) Unfinished(ctx context.Context, limit int) ([]Job, error) {
+func (s *store) Unfinished(ctx context.Context, limit int) ([]appserver.Job, error) {
 	return s.jobs(ctx, "j.state IN ('queued', 'running') ORDER BY j.seq LIMIT ?", limit)
 }
 
 // jobState returns a job's number and state.
-func (t tx) jobState(id string) (seq int64, state State, err error) {
+func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)
 	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&seq, &state) })
 	return seq, state, err
 }
 
-func (s *sqliteStore) SetState(ctx context.Context, id string, to State, problem string) error {
+func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
 	return s.update(ctx, func(t tx) error {
 		seq, state, err := t.jobState(id)
 		if err != nil {
 			return err
 		}
-		if state.over() {
-			return ErrFinished
+		if state.Over() {
+			return appserver.ErrFinished
 		}
 		now := millis(time.Now())
 		if err := t.exec("UPDATE job SET state = ?, problem = ? WHERE seq = ?", string(to), problem, seq); err != nil {
 			return err
 		}
 		switch {
-		case to == Running:
+		case to == appserver.Running:
 			return t.exec("UPDATE job SET started = ? WHERE seq = ? AND started = 0", now, seq)
-		case to.over():
+		case to.Over():
 			return t.exec("UPDATE job SET finished = ? WHERE seq = ?", now, seq)
 		}
 		return nil
 	})
 }
 
-func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed int, err error) {
+func (s *store) Commit(ctx context.Context, id string, b appserver.Batch) (removed int, err error) {
 	open, err := json.Marshal(append([]int64{}, b.Open...))
 	if err != nil {
 		return 0, err
@@ -709,7 +678,7 @@ func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed i
 			return err
 		}
 		removed = 0
-		counts := make(Counts)
+		counts := make(appserver.Counts)
 		for _, o := range b.Outcomes {
 			again, gone, err := t.outcome(job, o)
 			if err != nil {
@@ -724,7 +693,7 @@ func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed i
 				removed++
 			}
 			if !again {
-				counts.add(o.Record.Service, o.Class, 1)
+				counts.Add(o.Record.Service, o.Class, 1)
 			}
 		}
 		for service, classes := range counts {
@@ -742,7 +711,7 @@ func (s *sqliteStore) Commit(ctx context.Context, id string, b Batch) (removed i
 
 // outcome records one; again tells that the record has changed and is sent to
 // once more, gone that it was removed.
-func (t tx) outcome(job int64, o Outcome) (again, gone bool, err error) {
+func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
 	r := o.Record
 	if o.Class == webpush.ClassGone {
 		n, err := t.affected("DELETE FROM subscription WHERE seq = ? AND version = ?", r.Seq, r.Version)
@@ -751,7 +720,7 @@ func (t tx) outcome(job int64, o Outcome) (again, gone bool, err error) {
 		}
 		if n == 0 {
 			n, err = t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
-				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, maxTries)
+				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, appserver.MaxTries)
 			if err != nil || n > 0 {
 				return err == nil, false, err
 			}
@@ -773,24 +742,24 @@ func (t tx) outcome(job int64, o Outcome) (again, gone bool, err error) {
 	return false, gone, nil
 }
 
-func (s *sqliteStore) Again(ctx context.Context, id string, after int64, limit int) ([]Record, error) {
+func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([]appserver.Record, error) {
 	rows, err := s.query(ctx, "SELECT "+recordColumns+` FROM job_again a JOIN subscription s ON s.seq = a.seq
 		WHERE a.job = (SELECT seq FROM job WHERE id = ?) AND a.seq > ? ORDER BY a.seq LIMIT ?`, id, after, limit)
 	return collect(rows, err, scanRecord)
 }
 
-func (s *sqliteStore) Retry(ctx context.Context, id string) (n int64, err error) {
+func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 	err = s.update(ctx, func(t tx) error {
 		job, state, err := t.jobState(id)
 		if err != nil {
 			return err
 		}
-		if state != Done && state != Failed {
-			return ErrFinished
+		if state != appserver.Done && state != appserver.Failed {
+			return appserver.ErrFinished
 		}
 		class := string(webpush.ClassTemporary)
 		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND class = ?", job, class)
-		if err != nil || n == 0 && state == Done {
+		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
 		return errors.Join(
@@ -801,10 +770,10 @@ func (s *sqliteStore) Retry(ctx context.Context, id string) (n int64, err error)
 	return n, err
 }
 
-func (s *sqliteStore) Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]Failure, error) {
+func (s *store) Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]appserver.Failure, error) {
 	rows, err := s.query(ctx, `SELECT seq, id, service, origin, class, status, problem, hint, attempts, time FROM job_failure
 		WHERE job = (SELECT seq FROM job WHERE id = ?1) AND (?2 = '' OR class = ?2) AND seq > ?3 ORDER BY seq LIMIT ?4`, id, string(class), after, limit)
-	return collect(rows, err, func(rows *sql.Rows) (f Failure, err error) {
+	return collect(rows, err, func(rows *sql.Rows) (f appserver.Failure, err error) {
 		var at int64
 		err = rows.Scan(&f.Seq, &f.ID, &f.Service, &f.Origin, &f.Class, &f.Status, &f.Problem, &f.Hint, &f.Attempts, &at)
 		f.Time = fromMillis(at)
@@ -812,7 +781,7 @@ func (s *sqliteStore) Failures(ctx context.Context, id string, class webpush.Cla
 	})
 }
 
-func (s *sqliteStore) Prune(ctx context.Context, before time.Time) error {
+func (s *store) Prune(ctx context.Context, before time.Time) error {
 	const old = "finished > 0 AND finished < ? AND state NOT IN ('queued', 'running')"
 	// A job may have a million failures, and others want to write too.
 	for n := int64(1); n > 0; {
@@ -826,7 +795,7 @@ func (s *sqliteStore) Prune(ctx context.Context, before time.Time) error {
 	return s.update(ctx, func(t tx) error { return t.exec("DELETE FROM job WHERE "+old, millis(before)) })
 }
 
-func (s *sqliteStore) Close() error {
+func (s *store) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
 		<-s.done
@@ -836,7 +805,7 @@ func (s *sqliteStore) Close() error {
 }
 
 // release closes what is open.
-func (s *sqliteStore) release() error {
+func (s *store) release() error {
 	var errs []error
 	if s.read != nil {
 		errs = append(errs, s.read.Close())

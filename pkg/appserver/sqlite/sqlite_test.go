@@ -1,4 +1,4 @@
-package appserver_test
+package sqlite_test
 
 import (
 	"os"
@@ -8,14 +8,15 @@ import (
 	"testing"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/appserver/storetest"
 )
 
-func TestSQLite(t *testing.T) {
+func TestStore(t *testing.T) {
 	dirs := make(map[appserver.Store]string)
 	open := func(t *testing.T, file string) appserver.Store {
 		t.Helper()
-		s, err := appserver.OpenSQLite(file)
+		s, err := sqlite.Open(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,9 +33,9 @@ func TestSQLite(t *testing.T) {
 		})
 }
 
-func TestSQLiteFiles(t *testing.T) {
+func TestFiles(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "webpush.db")
-	s, err := appserver.OpenSQLite(file)
+	s, err := sqlite.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestSQLiteFiles(t *testing.T) {
 		}
 	}
 	// Two at once would send everything twice.
-	_, err = appserver.OpenSQLite(file)
+	_, err = sqlite.Open(file)
 	if err == nil || !strings.Contains(err.Error(), "another process has it open") {
 		t.Errorf("the error is %v", err)
 	}
@@ -78,7 +79,7 @@ func TestSQLiteFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := appserver.OpenSQLite(bad); err == nil || !strings.Contains(err.Error(), bad) {
+		if s, err := sqlite.Open(bad); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}
 	}

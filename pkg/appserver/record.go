@@ -1,0 +1,47 @@
+package appserver
+
+import (
+	"slices"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// MaxTries is how often a job sends once more to a record that changed while
+// it was being sent to.
+const MaxTries = 3
+
+// Merge returns what a [Store] keeps when r is put over old, and whether that
+// differs from old: the fields of r, except for a user that is empty and tags
+// that are nil.
+func Merge(old, r Record) (now Record, changed bool) {
+	now = old
+	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
+	if now.Endpoint != old.Endpoint || now.P256DH != old.P256DH || now.Auth != old.Auth {
+		now.Version++
+	}
+	if r.User != "" {
+		now.User = r.User
+	}
+	if r.Tags != nil {
+		now.Tags = SortTags(r.Tags)
+	}
+	return now, now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
+}
+
+// SortTags returns tags in order and without duplicates; nil if there are none.
+func SortTags(tags []string) []string {
+	if len(tags) == 0 {
+		return nil
+	}
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+// Add adds n messages of a service and class.
+func (c Counts) Add(service webpush.Service, class webpush.Class, n int64) {
+	if c[service] == nil {
+		c[service] = make(map[webpush.Class]int64)
+	}
+	c[service][class] += n
+}
