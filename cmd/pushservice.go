@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -179,7 +180,6 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	so := pushservice.ServerOptions{
 		Addr: o.listen,
 		TLS:  o.tls || o.tlsCert != "",
-		Dir:  o.data,
 		Options: pushservice.Options{
 			Origin:           o.origin,
 			MaxBody:          o.maxBody,
@@ -203,6 +203,11 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	ownCA := o.tls && o.tlsCert == ""
 	if ownCA {
 		if so.AuthorityPEM, err = o.loadAuthority(s); err != nil {
+			return err
+		}
+	}
+	if o.data != "" {
+		if so.Storage, err = sqlite.Open(o.data); err != nil {
 			return err
 		}
 	}

@@ -244,7 +244,7 @@ func TestPushServiceData(t *testing.T) {
 	// A second one with the same folder is refused.
 	var out, problem buffer
 	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, []string{"push-service", "--listen", "127.0.0.1:0", "--data", "data"})
-	if code != 1 || !strings.Contains(problem.String(), "push-service.db: another push service uses it") || !strings.Contains(problem.String(), "hint: stop that one, or name another folder") {
+	if code != 1 || !strings.Contains(problem.String(), "push-service.db: another push service uses it") || !strings.Contains(problem.String(), "hint: stop that one, or use another directory") {
 		t.Errorf("exit %d: %s", code, problem.String())
 	}
 	if code := stop(); code != 0 {

@@ -26,14 +26,15 @@ func TestImports(t *testing.T) {
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
 		{"pkg/internal/pipeline", []string{"github.com"}, nil},
 		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
-		{"pkg/pushservice", nil, []string{"pkg/internal/b64", "pkg/vapid"}},
+		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/vapid"}},
+		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/pushservice"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},
 		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 	}
 	drivers := []string{"modernc.org/sqlite"}
-	mayStore := []string{"pkg/appserver/sqlite", "pkg/pushservice"}
+	mayStore := []string{"pkg/appserver/sqlite", "pkg/pushservice/sqlite"}
 	known := make(map[string]bool)
 	for _, r := range rules {
 		known[module+"/"+r.pkg] = true

@@ -10,7 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,9 +21,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -38,7 +36,11 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		panic(err)
 	}
-	server, err := pushservice.Start(pushservice.ServerOptions{Dir: o.Dir, Addr: o.Addr, TLS: len(o.Authority) > 0, AuthorityPEM: o.Authority, Options: pushservice.Options{
+	storage, err := sqlite.Open(o.Dir)
+	if err != nil {
+		panic(err)
+	}
+	server, err := pushservice.Start(pushservice.ServerOptions{Storage: storage, Addr: o.Addr, TLS: len(o.Authority) > 0, AuthorityPEM: o.Authority, Options: pushservice.Options{
 		Origin: o.Origin, MaxMessages: 100_000, MaxSubscriptions: 100_000,
 	}})
 	if err != nil {
@@ -103,7 +105,11 @@ func (c *child) kill() {
 
 func open(t testing.TB, dir string, o pushservice.Options) *pushservice.Service {
 	t.Helper()
-	s, err := pushservice.Open(dir, o)
+	storage, err := sqlite.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := pushservice.Open(storage, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,32 +461,48 @@ func TestOpenProblems(t *testing.T) {
 		"a key that is none": {func(t *testing.T, dir string) {
 			fill(t, dir)
 			execute(t, database(t, dir), "UPDATE subscriptions SET key = x'04'")
-		}, "it is damaged: an application server key: the key has 1 byte, expected 65", "move it away"},
+		}, "it is damaged: an application server key: it has 1 bytes, expected 65", "move it away"},
 		"another program's": {func(t *testing.T, dir string) {
 			execute(t, database(t, dir), "CREATE TABLE songs (title TEXT)")
-		}, "it is the database of another program", "name another folder"},
+		}, "it is the database of another program", "use another directory"},
 		"newer": {func(t *testing.T, dir string) {
 			fill(t, dir)
 			execute(t, database(t, dir), "PRAGMA user_version = 99")
-		}, "it was written by a newer version: its schema is 99, this one knows 1", "use the newer version, or name another folder"},
+		}, "it was written by a newer version: its schema is 99, and this version knows 1", "use the newer version, or use another directory"},
 		"in use": {func(t *testing.T, dir string) { open(t, dir, pushservice.Options{}) },
-			"another push service uses it", "stop that one, or name another folder"},
+			"another push service uses it", "stop that one, or use another directory"},
 		"in use by another process": {func(t *testing.T, dir string) { startChild(t, childOptions{Dir: dir}) },
-			"another push service uses it", "stop that one, or name another folder"},
+			"another push service uses it", "stop that one, or use another directory"},
+		"in use through a symbolic link": {func(t *testing.T, dir string) {
+			other := t.TempDir()
+			if err := os.Symlink(filepath.Join(other, "push-service.db"), filepath.Join(dir, "push-service.db")); err != nil {
+				t.Skip(err)
+			}
+			open(t, other, pushservice.Options{})
+		}, "another push service uses it", "stop that one, or use another directory"},
+		"two names": {func(t *testing.T, dir string) {
+			fill(t, dir)
+			if err := os.Link(filepath.Join(dir, "push-service.db"), filepath.Join(t.TempDir(), "push-service.db")); err != nil {
+				t.Skip(err)
+			}
+		}, "the file has 2 names (hard links), expected one", "remove the other names"},
 		"a folder in its place": {func(t *testing.T, dir string) {
 			if err := os.Mkdir(filepath.Join(dir, "push-service.db"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "is a directory", "name a folder that you may write to"},
+		}, "is a directory", "use a directory that you can write to"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			c.prepare(t, dir)
-			s, err := pushservice.Open(dir, pushservice.Options{})
+			storage, err := sqlite.Open(dir)
 			if err == nil {
-				_ = s.Close()
+				var s *pushservice.Service
+				if s, err = pushservice.Open(storage, pushservice.Options{}); err == nil {
+					_ = s.Close()
+				}
 			}
-			var e *pushservice.DataError
+			var e *sqlite.Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.text) || !strings.Contains(e.Hint(), c.hint) || !strings.HasPrefix(e.Path, dir) {
 				t.Errorf("error is %v, %+v", err, e)
 			}
@@ -490,60 +512,25 @@ func TestOpenProblems(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pushservice.Start(pushservice.ServerOptions{Dir: file}); err == nil || !strings.Contains(err.Error(), file+": ") {
+	if _, err := sqlite.Open(file); err == nil || !strings.Contains(err.Error(), file+": ") {
 		t.Errorf("a file for a folder: %v", err)
 	}
-	// Start gives the folder back when it cannot listen.
+	// Start closes the storage if it fails.
 	dir := t.TempDir()
-	if _, err := pushservice.Start(pushservice.ServerOptions{Dir: dir, Addr: "127.0.0.1:99999"}); err == nil {
-		t.Error("it listens at a port that is none")
-	}
-	open(t, dir, pushservice.Options{})
-}
-
-// TestFull: on a full disk messages are refused, those that are there stay, and
-// what was acknowledged is written as soon as there is room.
-func TestFull(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, pushservice.Options{})
-	sub := subscribe(t, s, vapid.PublicKey{})
-	first := send(t, s, sub.Path)
-	limit := func(pages int) {
-		t.Helper()
-		if err := pushservice.LimitData(s, pages); err != nil {
+	for name, o := range map[string]pushservice.ServerOptions{
+		"a port that does not exist": {Addr: "127.0.0.1:99999"},
+		"an unknown personality":     {Options: pushservice.Options{As: "unknown"}},
+	} {
+		storage, err := sqlite.Open(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	limit(40)
-	body := aes128gcmBody(t, 4096, point(t), 4010)
-	n := 0
-	var w *httptest.ResponseRecorder
-	for ; n < 100; n++ {
-		if w = do(s, request(sub.Path, body)); w.Code != 201 {
-			break
+		o.Storage = storage
+		if _, err := pushservice.Start(o); err == nil {
+			t.Errorf("it starts with %s", name)
 		}
 	}
-	wantError(t, w, 503, 201, "Storage failed: database or disk is full (13)")
-	if w.Header().Get("Retry-After") != "120" {
-		t.Errorf("headers are %v", w.Header())
-	}
-	if got := len(receive(t, s, sub.ID, 0)); got != n+1 || n == 0 {
-		t.Errorf("%d messages are there, want %d", got, n+1)
-	}
-	for range 1000 {
-		if w = do(s, httptest.NewRequest("POST", "/api/subscriptions", nil)); w.Code != 201 {
-			break
-		}
-	}
-	wantError(t, w, 503, 201, "Storage failed: database or disk is full (13)")
-	limit(1000)
-	send(t, s, sub.Path)
-	call(t, s, "DELETE", "/m/"+first, "", 204)
-	closeService(t, s)
-	s = open(t, dir, pushservice.Options{})
-	if got := len(receive(t, s, sub.ID, 0)); got != n+1 {
-		t.Errorf("%d messages are there again, want %d", got, n+1)
-	}
+	open(t, dir, pushservice.Options{})
 }
 
 // TestKilled kills a push service while messages are sent and acknowledged,

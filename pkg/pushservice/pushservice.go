@@ -3,8 +3,8 @@
 // more strictly than the services of browsers do, and keeps them for user
 // agents. It cannot decrypt what it carries.
 //
-// A [Service] is an [http.Handler], and keeps everything in memory ([New]) or in
-// a folder as well ([Open]). Application servers use
+// A [Service] is an [http.Handler] that keeps everything in memory ([New]), or also
+// in a [Storage] ([Open]). Application servers use
 //
 //	POST   /wpush/v1/{token}    send a message to an unrestricted subscription,
 //	                            also without v1/
@@ -145,28 +145,6 @@ type Service struct {
 	as      Personality
 
 	newReceiver func() (Receiver, error)
-}
-
-// Open returns a service that keeps its subscriptions, the user agents that have
-// them, messages and receipts in a folder, which is made if it is not there, and
-// goes on with what is there. Only subscriptions of the routes of
-// web-push-testing, faults and the list of requests are not kept. Endpoints
-// begin with the origin, which must be the same again for them to be of use.
-//
-// What was answered with success is there again when the process was killed at
-// any moment after that; when the machine's power fails, the last of it may not
-// be. What cannot be stored, for example on a full disk, is refused with 503 and
-// autopush's error number 201.
-//
-// One service at a time can have the folder; its files are readable by their
-// owner only. [Service.Close] must be called. The error is a [*DataError].
-func Open(dir string, o Options) (*Service, error) {
-	s := New(o)
-	if err := openJournal(s.store, dir, s.logger); err != nil {
-		return nil, err
-	}
-	s.store.list() // drops messages whose TTL ended meanwhile
-	return s, nil
 }
 
 // New returns a service without subscriptions, which keeps everything in memory.

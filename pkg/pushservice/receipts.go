@@ -16,14 +16,6 @@ const receiptRel = "urn:ietf:params:push:receipt"
 // lost first.
 const maxReceipts = 1000
 
-// receipt tells what became of a message: 204 if it was acknowledged, 410 if it
-// was not before its TTL ended (RFC 8030 section 6.3).
-type receipt struct {
-	Seq     uint64 `json:"seq"`
-	Message string `json:"message"`
-	Status  int    `json:"status"`
-}
-
 // receipts is a receipt subscription (RFC 8030 section 5.1).
 type receipts struct {
 	path  string
@@ -31,7 +23,7 @@ type receipts struct {
 
 	mu   sync.Mutex
 	seq  uint64
-	list []receipt
+	list []Receipt
 	more chan struct{} // closed when there is one more
 }
 
@@ -48,20 +40,20 @@ func (rs *receipts) add(message string, status int) {
 	if len(rs.list) >= maxReceipts {
 		rs.list = rs.list[1:]
 	}
-	r := receipt{rs.seq, message, status}
+	r := Receipt{rs.seq, message, status}
 	rs.list = append(rs.list, r)
-	rs.store.note(writeReceipt(rs.path, r))
+	rs.store.note(AddReceipt{rs.path, time.Now(), r, rs.list[0].Seq - 1})
 	close(rs.more)
 	rs.more = make(chan struct{})
 }
 
 // after returns the receipts after one, and what is closed at the next.
-func (rs *receipts) after(seq uint64) ([]receipt, <-chan struct{}) {
+func (rs *receipts) after(seq uint64) ([]Receipt, <-chan struct{}) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for i, r := range rs.list {
 		if r.Seq > seq {
-			return append([]receipt(nil), rs.list[i:]...), rs.more
+			return append([]Receipt(nil), rs.list[i:]...), rs.more
 		}
 	}
 	return nil, rs.more
@@ -110,7 +102,7 @@ func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
 	}
 	rs := newReceipts(st)
 	rs.path = "/r/" + random(tokenSize)
-	err := st.first(writeReceipts(rs.path), func() error {
+	err := st.first(AddReceipts{rs.path, time.Now()}, func() error {
 		st.receipts[rs.path] = rs
 		return nil
 	})
@@ -141,7 +133,7 @@ func (s *Service) serveReceipts(w http.ResponseWriter, r *http.Request, token st
 		s.store.list() // drops them
 		list, more := rs.after(after)
 		if len(list) > 0 || wait == 0 {
-			writeJSON(w, http.StatusOK, map[string][]receipt{"receipts": orEmpty(list)})
+			writeJSON(w, http.StatusOK, map[string][]Receipt{"receipts": orEmpty(list)})
 			return nil
 		}
 		select {

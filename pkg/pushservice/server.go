@@ -34,9 +34,9 @@ type ServerOptions struct {
 	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
 	// with TLS.
 	CertificatePEM, KeyPEM []byte
-	// Dir is the folder in which the service keeps its data, as [Open] says;
-	// empty keeps everything in memory.
-	Dir string
+	// Storage keeps the service's data, as [Open] describes, and is closed with
+	// the server or if Start fails. If nil, everything is kept in memory.
+	Storage Storage
 	// Options are those of the service.
 	Options Options
 }
@@ -65,8 +65,13 @@ const (
 )
 
 // Start makes a service and serves it until [Server.Close]. The error says what
-// is wrong with the options, or is that of listening or a [*DataError].
-func Start(o ServerOptions) (*Server, error) {
+// is wrong with the options, or is that of listening or of the storage.
+func Start(o ServerOptions) (_ *Server, err error) {
+	defer func() {
+		if err != nil && o.Storage != nil {
+			err = errors.Join(err, o.Storage.Close())
+		}
+	}()
 	if o.Options.Origin != "" {
 		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
 			return nil, fmt.Errorf("the origin %q is not of the form scheme://host[:port]", o.Options.Origin)
@@ -93,8 +98,10 @@ func Start(o ServerOptions) (*Server, error) {
 		}
 	}
 	service := New(o.Options)
-	if o.Dir != "" {
-		if service, err = Open(o.Dir, o.Options); err != nil {
+	if o.Storage != nil {
+		service, err = Open(o.Storage, o.Options)
+		o.Storage = nil // the service closes it
+		if err != nil {
 			return nil, err
 		}
 	}

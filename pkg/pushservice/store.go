@@ -170,9 +170,9 @@ func (st *store) add(sub *subscription) (Subscription, error) {
 		return sub.Subscription, nil
 	}
 	st.subscriptions++
-	err := st.first(writeSubscription(sub), func() error {
+	err := st.first(AddSubscription{sub.stored()}, func() error {
 		if sub.agent != nil && sub.agent.forgotten {
-			st.note(writeExpired(sub.ID, sub.ID))
+			st.note(EndSubscription{sub.ID, time.Now(), sub.ID})
 			return errReset
 		}
 		st.put(sub)
@@ -242,7 +242,7 @@ func (st *store) expire(sub *subscription) {
 		st.kept -= len(oldest.texts)
 		forgotten = oldest.ID
 	}
-	st.note(writeExpired(sub.ID, forgotten))
+	st.note(EndSubscription{sub.ID, time.Now(), forgotten})
 }
 
 // find returns a subscription that did not expire.
@@ -316,7 +316,7 @@ func (st *store) drop(sub *subscription, outcome int, which func(*message) bool)
 	})
 	// What replaces a message was written together with its end.
 	if len(ids) > 0 && outcome != replacedMessage {
-		st.note(writeDropped(ids))
+		st.note(RemoveMessages{ids})
 	}
 }
 
@@ -344,11 +344,11 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
 	expires := time.Now().Add(m.TTL)
 	st.messages++
-	var write func(*journal) error
-	if st.journal != nil {
-		write = writeMessage(id, m, expires, rs)
+	change := AddMessage{StoredMessage{Message: m, Subscription: id, Expires: expires}}
+	if rs != nil {
+		change.Receipts = rs.path
 	}
-	err = st.first(write, func() error {
+	err = st.first(change, func() error {
 		if sub.expired {
 			return gone()
 		}

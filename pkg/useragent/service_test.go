@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -108,7 +109,8 @@ func TestRestarts(t *testing.T) {
 // TestServiceRestarts: a push service that keeps its data may go away and come
 // back: the subscription is the same, and each message is received once.
 func TestServiceRestarts(t *testing.T) {
-	o := pushservice.ServerOptions{Dir: t.TempDir()}
+	dir := t.TempDir()
+	o := pushservice.ServerOptions{Storage: openStorage(t, dir)}
 	s, err := pushservice.Start(o)
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +135,7 @@ func TestServiceRestarts(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
+			o.Storage = openStorage(t, dir)
 			if s, err = pushservice.Start(o); err != nil {
 				t.Fatal(err)
 			}
@@ -223,6 +226,15 @@ func TestLostConnections(t *testing.T) {
 	closeSub(t, sub)
 }
 
+func openStorage(t testing.TB, dir string) *sqlite.Storage {
+	t.Helper()
+	storage, err := sqlite.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storage
+}
+
 // BenchmarkAgents is 1,000 user agents connected by WebSocket to a service in
 // the same process, which keeps messages in memory or also in a folder. Each
 // operation is one message to each of them, and the
@@ -233,7 +245,7 @@ func BenchmarkAgents(b *testing.B) {
 	o := pushservice.Options{MaxMessages: 1 << 20}
 	b.Run("memory", func(b *testing.B) { benchmarkAgents(b, pushservice.New(o)) })
 	b.Run("data", func(b *testing.B) {
-		service, err := pushservice.Open(b.TempDir(), o)
+		service, err := pushservice.Open(openStorage(b, b.TempDir()), o)
 		if err != nil {
 			b.Fatal(err)
 		}

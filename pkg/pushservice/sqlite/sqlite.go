@@ -1,0 +1,278 @@
+// Package sqlite keeps the data of a push service in a SQLite database.
+//
+//	storage, err := sqlite.Open("push-data")
+//	service, err := pushservice.Open(storage, pushservice.Options{})
+//
+// It is a package of its own so that programs and tests whose push service is in
+// memory link no database.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+)
+
+// schema holds what makes version N of the database out of version N-1, as
+// N.sql.
+//
+//go:embed schema/*.sql
+var schema embed.FS
+
+const (
+	schemaVersion = 1
+	// applicationID is in the header of the database, so that no other program's
+	// is taken for one of this package.
+	applicationID = 0x77707368
+	// dataFile is the name of the database in its directory.
+	dataFile = "push-service.db"
+)
+
+// Error reports why the database cannot be opened, read, or written.
+type Error struct {
+	// Path is the path of the file or directory.
+	Path string
+	// Err is what is wrong.
+	Err  error
+	hint string
+}
+
+// Error tells the path and what is wrong.
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint returns the next step.
+func (e *Error) Hint() string { return e.hint }
+
+// Storage is a [pushservice.Storage] in a SQLite database.
+//
+// The database is written ahead of a log that is synchronized with the disk only
+// from time to time: what is committed is safe if the process is killed, but the
+// last of it may be lost if the machine loses power.
+type Storage struct {
+	path  string
+	db    *sql.DB
+	conn  *sql.Conn
+	mu    sync.Mutex // held while the connection is used
+	ready map[string]*sql.Stmt
+}
+
+// Commit stores changes, as [pushservice.Storage] describes.
+func (s *Storage) Commit(changes []pushservice.Change) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.exec("BEGIN IMMEDIATE")
+	for _, c := range changes {
+		if err == nil {
+			err = s.write(c)
+		}
+	}
+	if err == nil {
+		err = s.exec("COMMIT")
+	}
+	if err != nil {
+		// The error is that SQLite has done so already.
+		_ = s.exec("ROLLBACK")
+	}
+	return err
+}
+
+// Close closes the database.
+func (s *Storage) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	for _, statement := range s.ready {
+		err = errors.Join(err, statement.Close())
+	}
+	return errors.Join(err, s.conn.Close(), s.db.Close())
+}
+
+// exec runs a statement, which is prepared once.
+func (s *Storage) exec(query string, args ...any) error {
+	statement := s.ready[query]
+	if statement == nil {
+		var err error
+		if statement, err = s.conn.PrepareContext(context.Background(), query); err != nil {
+			return err
+		}
+		s.ready[query] = statement
+	}
+	_, err := statement.Exec(args...)
+	return err
+}
+
+// Open opens the database in the directory dir, and creates both if necessary.
+// Only one Storage at a time can have the directory; its files are readable only
+// by their owner. All errors are of type [*Error].
+func Open(dir string) (_ *Storage, err error) {
+	path := filepath.Join(dir, dataFile)
+	defer func() {
+		if err != nil {
+			err = explain(path, err)
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// Created here because SQLite would let others read it; its log gets the same
+	// mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, e := f.Stat(); e == nil && info.Mode().IsRegular() {
+		if info.Mode().Perm()&0o077 != 0 {
+			err = f.Chmod(0o600)
+		}
+		if n := links(info); n > 1 && err == nil {
+			// SQLite keeps its log next to the name by which it opens the file: under
+			// another name, what is in the log would be missing.
+			err = &Error{Err: fmt.Errorf("the file has %d names (hard links), expected one", n), hint: "remove the other names, or use another directory"}
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if absolute = filepath.ToSlash(absolute); !strings.HasPrefix(absolute, "/") {
+		absolute = "/" + absolute // a drive's letter
+	}
+	name := url.URL{Scheme: "file", Path: absolute}
+	db, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, err
+	}
+	s := &Storage{path: path, db: db, ready: make(map[string]*sql.Stmt)}
+	defer func() {
+		if err != nil {
+			_ = db.Close()
+		}
+	}()
+	if s.conn, err = db.Conn(context.Background()); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.conn.Close()
+		}
+	}()
+	// Nobody else may have it open: the lock is given up when the process ends,
+	// however that happens. It is asked for first, so that SQLite needs no memory
+	// to share with others, which is a file.
+	for _, pragma := range []string{"locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL", "journal_size_limit = 4194304"} {
+		if _, err := s.conn.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.migrate(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// migrate brings the schema up to date.
+func (s *Storage) migrate() error {
+	// This takes the lock.
+	if err := s.exec("BEGIN EXCLUSIVE"); err != nil {
+		return err
+	}
+	number := func(query string) (n int, err error) {
+		err = s.conn.QueryRowContext(context.Background(), query).Scan(&n)
+		return n, err
+	}
+	var tables, id, version int
+	var err error
+	for query, to := range map[string]*int{"SELECT count(*) FROM sqlite_schema": &tables, "PRAGMA application_id": &id, "PRAGMA user_version": &version} {
+		if *to, err = number(query); err != nil {
+			return err
+		}
+	}
+	switch {
+	case tables > 0 && id != applicationID:
+		return &Error{Err: errors.New("it is the database of another program"), hint: "use another directory"}
+	case version > schemaVersion:
+		return &Error{Err: fmt.Errorf("it was written by a newer version: its schema is %d, and this version knows %d", version, schemaVersion),
+			hint: "use the newer version, or use another directory"}
+	}
+	var damage string
+	if err := s.conn.QueryRowContext(context.Background(), "PRAGMA quick_check(1)").Scan(&damage); err != nil {
+		return err
+	} else if damage != "ok" {
+		return damaged(errors.New(damage))
+	}
+	run := func(query string) error {
+		_, err := s.conn.ExecContext(context.Background(), query)
+		return err
+	}
+	if version == schemaVersion {
+		return s.exec("COMMIT") // nothing is written, for which there may be no room
+	}
+	for ; version < schemaVersion; version++ {
+		text, err := schema.ReadFile(fmt.Sprintf("schema/%d.sql", version+1))
+		if err == nil {
+			err = run(string(text))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := run(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, schemaVersion)); err != nil {
+		return err
+	}
+	return s.exec("COMMIT")
+}
+
+func damaged(err error) *Error {
+	return &Error{Err: fmt.Errorf("it is damaged: %w", err), hint: "move it away to start anew; the subscriptions and messages in it are lost"}
+}
+
+// explain says what an error from the file system or SQLite means.
+func explain(path string, err error) error {
+	var (
+		e      *Error
+		cause  *sqlite.Error
+		inFile *fs.PathError
+	)
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &inFile):
+		return &Error{Path: inFile.Path, Err: inFile.Err, hint: "use a directory that you can write to"}
+	case errors.As(err, &cause):
+		switch cause.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			e = &Error{Err: errors.New("another push service uses it"), hint: "stop that one, or use another directory"}
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			e = damaged(err)
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+			e = &Error{Err: err, hint: "check that the disk has free space and no faults"}
+		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+			e = &Error{Err: err, hint: "use a directory that you can write to"}
+		}
+	}
+	if e == nil {
+		e = &Error{Err: err}
+	}
+	if e.Path == "" {
+		e.Path = path
+	}
+	return e
+}
