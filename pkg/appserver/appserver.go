@@ -156,6 +156,9 @@ type Server struct {
 	broken  map[string]bool // jobs that wait for the next start, as their end could not be recorded
 }
 
+// testTimeout is the most time that a test message may take.
+const testTimeout = 10 * time.Second
+
 // maxStreams is how many streams of events there are at most.
 const maxStreams = 100
 
@@ -221,7 +224,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, store: o.Store, log: o.Log, page: page, token: sha256.Sum256([]byte(o.Token)),
 		client:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
-		tester:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP, Attempts: 1, Timeout: 10 * time.Second},
+		tester:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP, Attempts: 1, Timeout: testTimeout},
 		wake:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		streams: make(chan struct{}, maxStreams),

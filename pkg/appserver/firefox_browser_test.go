@@ -52,15 +52,15 @@ func (f *firefox) state(want string) {
 // what it shows of the newest.
 func (f *firefox) arrived(n int) (name, body, kind, payload string) {
 	f.t.Helper()
-	f.until(fmt.Sprintf(`document.querySelectorAll('#arrived > li').length >= %d`, n))
+	f.until(fmt.Sprintf(`document.querySelectorAll('#arrived > li[data-shown]').length >= %d`, n))
 	var shown struct{ Name, Body, Kind, Payload string }
 	text := f.Run(`
-		const item = document.querySelector('#arrived > li');
+		const item = document.querySelector('#arrived > li[data-shown]');
 		return JSON.stringify({
 			name: item.querySelector('.name').textContent + (item.querySelector('.error')?.textContent ?? ''),
 			body: item.querySelector('.name + p:not(.when)')?.textContent ?? '',
 			kind: item.dataset.kind,
-			payload: item.querySelector('pre')?.textContent ?? '',
+			payload: item.querySelector('pre.payload')?.textContent ?? '',
 		});`)
 	if err := json.Unmarshal([]byte(text), &shown); err != nil {
 		f.t.Fatal(err)
@@ -103,7 +103,7 @@ func TestFirefoxCircle(t *testing.T) {
 	}
 	f.Click("test-send")
 	expect("Hello", "A message from this server", "notification", `"title":"Hello"`)
-	f.until(`document.getElementById('test-status').textContent.includes('taken')`)
+	f.until(`document.getElementById('test-status').textContent.includes('accepted')`)
 
 	// From the API: a notification with data, text, and nothing.
 	one := map[string]int{"delivered": 1}

@@ -227,8 +227,9 @@ func expected(kind string) string {
 }
 
 // clip shortens what is quoted from a request.
-func clip(s string) string {
-	const most = 64
+func clip(s string) string { return clipTo(s, 64) }
+
+func clipTo(s string, most int) string {
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "…"

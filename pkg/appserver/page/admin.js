@@ -15,7 +15,7 @@ async function asAdmin(path, options = {}) {
   try {
     return await request(path, {...options, token});
   } catch (e) {
-    if (e.status === 401 && !$('unlocked').hidden) lock('The server does not accept the token any more.');
+    if (e.status === 401 && !$('unlocked').hidden) lock('The server no longer accepts the token.');
     throw e;
   }
 }
@@ -49,7 +49,7 @@ async function unlock(text, asked) {
         // As above.
       }
       if (asked) {
-        mark($('token'), 'This is not the token. It is in the file that the server named at its first start, or in WEBPUSH_ADMIN_TOKEN.');
+        mark($('token'), 'This is not the token. It is in the file that the server names when it starts, or in WEBPUSH_ADMIN_TOKEN.');
         $('token').focus();
         $('token').select();
       }
@@ -80,7 +80,7 @@ async function load() {
   notice($('list-problem'), null);
   const services = Object.entries(list.services).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
   $('list-total').textContent = list.total === 0
-    ? 'Nobody has subscribed yet. Subscribe this browser above, or send subscriptions to POST /subscription.'
+    ? 'There are no subscriptions yet. Subscribe this browser above, or send subscriptions to POST /subscription.'
     : `${count(list.total, 'subscription')} with ${count(services.length, 'push service')}`;
   show($('services'), list.total > 0);
   $('services').tBodies[0].replaceChildren(...services.map(([service, n]) => {
@@ -95,10 +95,10 @@ async function load() {
 
 const names = {
   mozilla: 'Mozilla (Firefox)', fcm: 'Google (Chrome and others)', apple: 'Apple (Safari)', wns: 'Microsoft (Edge)',
-  unifiedpush: 'UnifiedPush', other: 'Others',
+  unifiedpush: 'UnifiedPush', other: 'Other push services',
 };
 
-const percent = share => `${share > 0 && share < .01 ? 'less than 1' : Math.round(100 * share)} %`;
+const percent = share => `${share > 0 && share < .01 ? 'less than 1' : Math.round(100 * share)}%`;
 
 function append(list) {
   $('entries').querySelector('tbody').append(...list.subscriptions.map(s => h('tr', {},
@@ -137,7 +137,14 @@ export function start() {
   $('reload').addEventListener('click', () => busy($('reload'), 'Reading…', () => load().catch(e => notice($('list-problem'), e))));
   $('more').addEventListener('click', onMore);
   compose.start({asAdmin, onSent: job.open});
-  let text = null;
+  // A link of the server may bring the token in its fragment, which browsers
+  // never send. It must not stay in the address bar or the history.
+  let text = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (text) {
+    history.replaceState(null, '', location.pathname + location.search);
+    unlock(text, false);
+    return;
+  }
   try {
     text = sessionStorage.getItem(kept);
   } catch {

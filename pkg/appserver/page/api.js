@@ -1,11 +1,11 @@
 // The server's REST API. Addresses are relative, so that the page also works
 // below a path of a larger site.
 
-/** An answer that says what is wrong (RFC 9457), or no answer. */
+/** A response that says what is wrong (RFC 9457), or no response. */
 export class Problem extends Error {
-  constructor(title, {detail = '', hint = '', status = 0, code = ''} = {}) {
+  constructor(title, {detail = '', hint = '', status = 0, code = '', wait = 0} = {}) {
     super(title);
-    Object.assign(this, {title, detail, hint, status, code});
+    Object.assign(this, {title, detail, hint, status, code, wait});
   }
 }
 
@@ -14,22 +14,23 @@ async function problemOf(answer) {
   try {
     p = await answer.json();
   } catch {
-    // No JSON: a proxy's page, mostly.
+    // Not JSON: mostly a proxy's page.
   }
   const wait = Number(answer.headers.get('Retry-After'));
   const reason = p.answer?.reason ? `It says: ${p.answer.reason}` : '';
-  return new Problem(sentence(p.detail || p.title || `The server answered ${answer.status}`), {
+  return new Problem(sentence(p.detail || p.title || `The server responded with status ${answer.status}`), {
     detail: reason,
     hint: wait ? `Try again in ${wait} s.` : sentence(p.hint ?? ''),
     status: answer.status,
     code: p.code,
+    wait,
   });
 }
 
 // The server words its problems for a line of their own.
 const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.:?!…]$/.test(text) ? '' : '.');
 
-const away = () => new Problem('The server does not answer', {hint: 'Look whether it still runs, then try again.'});
+const away = () => new Problem('The server does not respond', {hint: 'Check that it is running, then try again.'});
 
 async function ask(path, {method = 'GET', body, token, signal, accept = 'application/json'} = {}) {
   const headers = {Accept: accept};

@@ -12,7 +12,7 @@ async function begin() {
   } catch (e) {
     $('state').dataset.state = 'bad';
     $('state').textContent = 'No server';
-    notice($('problem'), {title: e.title ?? 'The server does not answer', detail: e.detail, hint: e.hint ?? 'Load the page again.'});
+    notice($('problem'), {title: e.title ?? 'The server does not respond', detail: e.detail, hint: e.hint ?? 'Load the page again.'});
     return;
   }
   if (config.file) {

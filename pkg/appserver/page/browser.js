@@ -1,9 +1,10 @@
 // The section “This browser”: subscribe, unsubscribe, the subscription as JSON,
 // and a message to yourself.
 
-import {$, busy, copies, h, notice, number, show} from './dom.js';
+import {$, busy, copies, h, notice, show} from './dom.js';
 import {Problem, request} from './api.js';
-import {current, madeWith, obstacle, subscribe} from './push.js';
+import {current, encodeKey, madeWith, obstacle, subscribe} from './push.js';
+import * as timeline from './timeline.js';
 
 const stateURL = new URL('state', document.baseURI).href;
 
@@ -18,7 +19,7 @@ async function remember(about) {
     if (subscription) await cache.put(stateURL, new Response(JSON.stringify({subscription: subscription.toJSON(), publicKey: config.publicKey, ...about})));
     else await cache.delete(stateURL);
   } catch {
-    // No storage here: then the browser must say by itself which subscription it has replaced.
+    // No storage here: then the browser itself must say which subscription it has replaced.
   }
 }
 
@@ -44,11 +45,12 @@ function state(kind, badge, text) {
   show($('explain'), text !== '');
 }
 
-/** Shows what is the case now. */
+/** Shows the current state. */
 function render() {
   const blocked = obstacle();
   const other = subscription && !madeWith(subscription, config.publicKey);
   const on = subscription && !other && (!config.file || saved);
+  capabilities();
   notice($('problem'), on ? null : blocked);
   show($('subscribe-form'), !on && !blocked);
   show($('subscribed'), Boolean(on));
@@ -59,7 +61,7 @@ function render() {
   show($('unsubscribe'), !config.file);
   if (on) {
     if (saved) state('on', 'Saved', `Your subscription is in ${config.file}, and the command has ended. You can close this tab.`);
-    else if (blocked) state('warn', 'Subscribed, but blocked', 'Messages reach this browser, but it may not show them.');
+    else if (blocked) state('warn', 'Subscribed, but blocked', 'Messages reach this browser, but it is not allowed to show them.');
     else state('on', 'Subscribed', 'This server can send messages to this browser.');
     if (!saved && blocked) notice($('problem'), {...blocked, level: 'warn'});
     $('json').textContent = json();
@@ -68,9 +70,9 @@ function render() {
     downloadURL = URL.createObjectURL(new Blob([json() + '\n'], {type: 'application/json'}));
     $('download').href = downloadURL;
   } else if (blocked) state('bad', 'Not possible here', '');
-  else if (other) state('warn', 'Key changed', 'The server has another key now than the one this browser subscribed with, so its messages would be refused. Subscribe again.');
+  else if (other) state('warn', 'Key changed', 'This browser subscribed with another key than the server uses now. Subscribe again to use the current key.');
   else if (subscription) state('wait', 'Subscribed, not saved', `This browser has a subscription. Save it, and it is written to ${config.file}.`);
-  else state('wait', 'Not subscribed', config.file ? `Subscribe, and the subscription is written to ${config.file}.` : 'This browser gets no messages from this server.');
+  else state('wait', 'Not subscribed', config.file ? `Subscribe, and the subscription is written to ${config.file}.` : 'This browser does not get messages from this server.');
 }
 
 /** Gives the subscription to the server; the server takes the same one again. */
@@ -98,7 +100,7 @@ async function onSubscribe(event) {
       render();
       $('browser-title').focus();
     } catch (e) {
-      // The server refuses what the browser has made: keep none that nobody knows.
+      // The server refuses the new subscription: end it, since nobody else knows it.
       if (subscription && e instanceof Problem && e.status >= 400 && e.status < 500 && !config.file) {
         await subscription.unsubscribe().catch(() => {});
       }
@@ -119,11 +121,11 @@ async function onUnsubscribe() {
       await remember();
       await request('subscription', {method: 'DELETE', body: {endpoint}});
     } catch (e) {
-      // The push service refuses the endpoint from now on, so the server finds out by itself.
+      // The push service refuses the endpoint from now on, so the server notices.
       subscription = await current().catch(() => null);
       render();
       notice($('problem'), {
-        title: subscription ? 'The browser did not unsubscribe' : 'Unsubscribed, but the server was not told',
+        title: subscription ? 'The browser did not unsubscribe' : 'Unsubscribed, but the server does not know yet',
         detail: e.message, level: 'warn', hint: subscription ? 'Try again.' : 'It removes the subscription when it next sends to it.',
       });
       return;
@@ -133,55 +135,100 @@ async function onUnsubscribe() {
   });
 }
 
-let sentAt = 0;
+/** What POST /subscription/test gets: only what differs from the default. */
+function test() {
+  const body = {endpoint: subscription.endpoint, title: $('test-text-title').value || 'Hello', body: $('test-text-body').value};
+  const ttl = Number($('test-ttl').value), delay = Number($('test-delay').value);
+  if (ttl !== 300) body.ttl = ttl;
+  if ($('test-urgency').value !== 'high') body.urgency = $('test-urgency').value;
+  if ($('test-topic').value.trim()) body.topic = $('test-topic').value.trim();
+  if ($('test-encoding').value !== 'aes128gcm') body.encoding = $('test-encoding').value;
+  if (delay) body.delay = delay;
+  return body;
+}
 
 async function onTest(event) {
   event.preventDefault();
+  if (throttled) return;
   await busy($('test-send'), 'Sending…', async () => {
     notice($('test-problem'), null);
     $('test-status').textContent = '';
-    sentAt = performance.now();
-    const body = {endpoint: subscription.endpoint, title: $('test-text-title').value || 'Hello', body: $('test-text-body').value};
+    const body = {...test(), id: encodeKey(crypto.getRandomValues(new Uint8Array(12)))};
+    const message = timeline.begin(body.id, body.title, body.body);
     try {
+      let receipt;
       try {
-        await request('subscription/test', {method: 'POST', body});
+        receipt = await request('subscription/test', {method: 'POST', body});
       } catch (e) {
         if (e.code !== 'not-found') throw e;
         await store(); // the server has lost it
-        await request('subscription/test', {method: 'POST', body});
+        receipt = await request('subscription/test', {method: 'POST', body});
       }
-      $('test-status').textContent = 'The push service has taken it.';
+      if (receipt.sendAt) {
+        message.step('scheduled', Date.parse(receipt.sendAt));
+        $('test-status').textContent = `It is sent in ${body.delay} seconds. You can close this tab now.`;
+      } else {
+        message.accepted(receipt);
+        $('test-status').textContent = 'The push service accepted it.';
+      }
     } catch (e) {
+      message.failed(e);
       notice($('test-problem'), e);
       $('test-problem').focus();
+      if (e.status === 429) throttle(e.wait || 5);
     }
   });
 }
 
-const kinds = {none: 'without payload', notification: 'notification', declarative: 'declarative push', text: 'text', json: 'JSON', bytes: 'bytes'};
+let throttled = 0;   // a timer, while the server wants no test messages
 
-/** Shows what the service worker says. */
+/** Counts down on the button, and lets it recover. */
+function throttle(seconds) {
+  const until = performance.now() + seconds * 1000;
+  const label = $('test-send').textContent;
+  $('test-send').setAttribute('aria-disabled', 'true');
+  const tick = () => {
+    const left = Math.ceil((until - performance.now()) / 1000);
+    if (left > 0) {
+      $('test-send').textContent = `Send in ${left} s`;
+      return;
+    }
+    clearInterval(throttled);
+    throttled = 0;
+    $('test-send').textContent = 'Send';
+    $('test-send').removeAttribute('aria-disabled');
+    notice($('test-problem'), null);
+  };
+  clearInterval(throttled);
+  throttled = setInterval(tick, 250);
+  // busy restores the button after this function returns.
+  setTimeout(() => {
+    if (!throttled) return;
+    $('test-send').setAttribute('aria-disabled', 'true');
+    tick();
+  }, 0);
+}
+
+/** Handles a message of the service worker. */
 function onMessage({data: m}) {
   if (m.type === 'changed') return void refresh();
-  if (m.type !== 'push' && m.type !== 'click') return;
-  show($('arrived-none'), false);
-  const now = new Date();
-  const when = h('p', {className: 'when'}, h('time', {dateTime: now.toISOString()}, now.toLocaleTimeString('en-GB')));
-  let item;
-  if (m.type === 'click') {
-    when.append(m.url ? ` · clicked: opens ${m.url}` : ' · clicked');
-    item = h('li', {}, when);
-  } else {
-    when.append(` · ${kinds[m.kind]}${m.bytes ? `, ${number(m.bytes)} bytes` : ''}`);
-    if (sentAt) when.append(` · ${number(Math.round(performance.now() - sentAt))} ms after you sent it`);
-    sentAt = 0;
-    item = h('li', {}, h('p', {className: 'name'}, m.title), m.body ? h('p', {}, m.body) : null, when,
-      m.problem ? h('p', {className: 'error'}, m.problem) : null,
-      m.text ? h('details', {}, h('summary', {}, 'Payload'), h('pre', {tabIndex: 0}, m.text)) : null);
-  }
-  item.dataset.kind = m.type === 'click' ? 'click' : m.kind;
-  $('arrived').prepend(item);
-  while ($('arrived').children.length > 50) $('arrived').lastChild.remove();
+  timeline.receive(m);
+}
+
+/** Lists what this browser supports. */
+function capabilities() {
+  const yes = (name, value, why = '') => h('li', {}, h('span', {}, name), h('span', {}, value, why ? h('span', {className: 'muted'}, ` ${why}`) : null));
+  const encodings = globalThis.PushManager?.supportedContentEncodings ?? [];
+  const list = [
+    yes('Service workers', 'serviceWorker' in navigator ? 'yes' : 'no'),
+    yes('Push API', 'PushManager' in window ? 'yes' : 'no'),
+    yes('Notifications', {granted: 'allowed', denied: 'blocked', default: 'not asked yet'}[globalThis.Notification?.permission] ?? 'no'),
+    yes('Payload encodings', encodings.length ? encodings.join(', ') : 'not stated'),
+    yes('Declarative push', 'pushManager' in window ? 'yes' : 'no', 'pushManager' in window ? '' : '(needs the service worker)'),
+    yes('Notification buttons', globalThis.Notification?.maxActions ? String(Notification.maxActions) : 'none or not stated'),
+  ];
+  if (subscription) list.push(yes('Push service', new URL(subscription.endpoint).origin));
+  $('capabilities-list').replaceChildren(...list);
 }
 
 async function refresh() {
@@ -211,11 +258,11 @@ export async function start(c) {
     navigator.serviceWorker.addEventListener('message', onMessage);
     navigator.serviceWorker.startMessages();
   }
-  // What was changed in the browser's settings shows without a reload.
+  // A change in the browser's settings shows without a reload.
   addEventListener('visibilitychange', () => document.visibilityState === 'visible' && !saved && refresh());
   navigator.permissions?.query({name: 'notifications'}).then(p => p.addEventListener('change', () => !saved && refresh()), () => {});
-  // The server may have lost it, so that it is given again at each visit.
+  // The server may have lost it, so the page posts it again at each visit.
   if (!config.file && subscription && madeWith(subscription, config.publicKey)) {
-    await store().catch(e => notice($('problem'), {title: 'The server does not take this browser\'s subscription', detail: e.message, hint: e.hint}));
+    await store().catch(e => notice($('problem'), {title: 'The server does not accept this browser\'s subscription', detail: e.message, hint: e.hint}));
   }
 }

@@ -1,4 +1,4 @@
-// A chart of how many messages a second were sent, as SVG.
+// A chart of the messages sent per second, as SVG.
 
 import {number, svg} from './dom.js';
 
@@ -14,8 +14,8 @@ const seconds = s => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(
 
 /**
  * Draws points of {at, done}, at in seconds since the start and done in all,
- * as a rate over time. It is a picture of what the counts say as text, so it
- * is hidden from screen readers.
+ * as a rate over time. The counts say the same as text, so the picture is
+ * hidden from screen readers.
  */
 export function draw(into, points) {
   drawn.set(into, points);

@@ -1,9 +1,9 @@
-// The form for a new message: its size, its preview, and to whom it goes.
+// The form for a new message: its size, preview, and recipients.
 
-import {$, busy, count, h, mark, notice, number, show} from './dom.js';
+import {$, busy, copies, count, h, mark, notice, number, show} from './dom.js';
 import {Problem} from './api.js';
 
-/** What fits in a body of 4096 bytes, encrypted as aes128gcm (RFC 8188, RFC 8291). */
+/** The largest payload for a body of 4096 bytes, encrypted as aes128gcm (RFC 8188, RFC 8291). */
 const maxPayload = 3993;
 
 const form = $('compose');
@@ -32,7 +32,7 @@ function notification() {
   return n;
 }
 
-/** The JSON that the server makes of the fields: the same members in the same order. */
+/** The JSON that the server makes of the fields: the same fields in the same order. */
 function notificationPayload({title, body, icon, image, badge, tag, url, actions, data}) {
   if (url !== undefined && (data === undefined || data && typeof data === 'object' && !Array.isArray(data) && !('url' in data))) data = {...data, url};
   return JSON.stringify({title, body, icon, image, badge, tag, navigate: url, actions, data})
@@ -47,11 +47,11 @@ function payload() {
   return '';
 }
 
-const tooLong = size => (size > maxPayload ? `${number(size - maxPayload)} bytes too many: push services take no larger message.` : '');
+const tooLong = size => (size > maxPayload ? `${number(size - maxPayload)} bytes too many: push services do not accept larger messages.` : '');
 
 const bytesOf = text => new TextEncoder().encode(text).length;
 
-/** Shows size, preview and what belongs to the choices. */
+/** Shows size, preview, and the fields that belong to the choices. */
 function render() {
   for (const part of form.querySelectorAll('[data-kind]')) show(part, part.dataset.kind.split(' ').includes(kind()));
   const text = payload();
@@ -103,7 +103,7 @@ const isURL = text => {
   }
 };
 
-/** Marks what is wrong and returns the first such field, or null. */
+/** Marks invalid fields and returns the first one, or null. */
 function invalid() {
   const wrong = [];
   const check = (field, reason) => mark(field, reason) || wrong.push(field);
@@ -111,7 +111,7 @@ function invalid() {
     const n = notification();
     check($('n-title'), n.title ? '' : 'A notification needs a title.');
     for (const name of ['url', 'icon', 'image', 'badge']) {
-      check($(`n-${name}`), n[name] === undefined || isURL(n[name]) ? '' : 'This is no web address. Write it as https://…');
+      check($(`n-${name}`), n[name] === undefined || isURL(n[name]) ? '' : 'This is not a web address. Write it as https://…');
     }
     const data = $('n-data').value.trim();
     let reason = '';
@@ -120,7 +120,7 @@ function invalid() {
         const v = JSON.parse(data);
         if (n.url && (v === null || typeof v !== 'object' || Array.isArray(v))) reason = 'With an address to open, the data must be an object: {…}.';
       } catch (e) {
-        reason = `This is no JSON: ${e.message}`;
+        reason = `This is not JSON: ${e.message}`;
       }
     }
     check($('n-data'), reason);
@@ -129,7 +129,7 @@ function invalid() {
     const empty = kind() === 'text' && $('payload').value === '';
     check($(kind() === 'text' ? 'payload' : 'n-body'), empty ? 'Write something, or choose “Nothing”.' : tooLong(bytesOf(payload())));
   }
-  check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Whose? Write the ${to()}.`);
+  check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Enter a ${to()}.`);
   check($('topic'), /^[A-Za-z0-9_-]{0,32}$/.test($('topic').value.trim()) ? '' : 'Only A–Z a–z 0–9 - and _, at most 32 of them.');
   for (const field of wrong) {
     const around = field.closest('details');
@@ -138,7 +138,7 @@ function invalid() {
   return wrong[0] ?? null;
 }
 
-/** What POST /push takes. */
+/** The body of POST /push. */
 function message() {
   const body = {
     ttl: Number($('ttl').value),
@@ -151,7 +151,7 @@ function message() {
   return body;
 }
 
-/** How many subscriptions a message goes to, in words, or '' for none. Those of a user or tag are counted up to 1000. */
+/** The number of recipients in words, or '' for none. Those of a user or tag are counted up to 1000. */
 async function recipients({to}) {
   if (to.all) {
     const {total} = await admin.asAdmin('subscriptions?limit=1');
@@ -161,7 +161,7 @@ async function recipients({to}) {
   return subscriptions.length && (next ? `${number(subscriptions.length)} subscriptions or more` : count(subscriptions.length, 'subscription'));
 }
 
-/** Asks before something that cannot be undone; resolves to the answer. */
+/** Asks before something that cannot be undone; resolves to the choice. */
 function confirm(title, text, yes) {
   $('confirm-title').textContent = title;
   $('confirm-text').textContent = text;
@@ -197,10 +197,10 @@ async function onSubmit(event) {
       const n = await recipients(body);
       const who = {all: '', user: ` of the user “${body.to.user}”`, tag: ` with the tag “${body.to.tag}”`}[to()];
       if (!n) {
-        throw new Problem('Nobody would get it', {detail: to() === 'all' ? 'There is no subscription yet.' : `There is no subscription${who}.`, hint: 'Choose others to send to.'});
+        throw new Problem('No recipients', {detail: to() === 'all' ? 'There are no subscriptions yet.' : `There are no subscriptions${who}.`, hint: 'Choose other recipients.'});
       }
       const what = {notification: `“${body.notification?.title}”`, text: 'The text', none: 'A message without payload'}[kind()];
-      if (!await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. What was sent cannot be called back.`, 'Send')) return;
+      if (!await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. Sent messages cannot be withdrawn.`, 'Send')) return;
       await admin.onSent(await admin.asAdmin('push', {method: 'POST', body}));
     } catch (e) {
       notice($('compose-problem'), e);
@@ -209,9 +209,34 @@ async function onSubmit(event) {
   });
 }
 
+const quoted = text => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** The composed message as a command for curl. The token comes from the environment, so it is in no history. */
+const asCurl = () => `curl ${quoted(new URL('push', document.baseURI).href)} -H "Authorization: Bearer $WEBPUSH_ADMIN_TOKEN" -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(message()))}`;
+
+/** The composed message as a fetch call. */
+const asFetch = () => `await fetch(${JSON.stringify(new URL('push', document.baseURI).href)}, {
+  method: 'POST',
+  headers: {Authorization: \`Bearer \${token}\`, 'Content-Type': 'application/json'},
+  body: JSON.stringify(${JSON.stringify(message(), null, 2).replaceAll('\n', '\n  ')}),
+});`;
+
+/** The composed message as a command that sends it to a file of subscriptions. */
+function asSend() {
+  const m = message();
+  const words = ['webpush', 'send', '-f', 'subscription.json'];
+  if (kind() !== 'none') words.push('-p', quoted(payload()));
+  words.push('--ttl', `${m.ttl}s`, '--urgency', m.urgency);
+  if (m.topic) words.push('--topic', m.topic);
+  return words.join(' ');
+}
+
 /** Starts the form. */
 export function start(a) {
   admin = a;
+  copies($('copy-curl'), asCurl);
+  copies($('copy-send'), asSend);
+  copies($('copy-fetch'), asFetch);
   form.addEventListener('input', event => {
     if (event.target.getAttribute('aria-invalid') === 'true') mark(event.target);
     render();

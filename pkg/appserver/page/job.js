@@ -1,26 +1,34 @@
-// A push at work: its progress as it happens, what became of its messages, and
-// the pushes before it.
+// A running push: its live progress, the outcomes of its messages, and earlier
+// pushes.
 
 import {$, busy, count, h, notice, number, show, time} from './dom.js';
 import {events} from './api.js';
 import {draw, thin} from './chart.js';
 
-/** What can become of a message, in the order of the bar and the table. */
+/** The outcomes of a message, in the order of the bar and the table. */
 const classes = [
-  ['delivered', 'Delivered', 'the push service has taken it'],
-  ['gone', 'Gone', 'the subscription has ended, and is removed'],
-  ['rejected', 'Rejected', 'the push service refuses the message or the key'],
-  ['temporary', 'Not now', 'not delivered, even after some tries'],
-  ['invalid', 'Invalid', 'nothing could be sent to this subscription'],
-  ['skipped', 'Skipped', 'not tried'],
+  ['delivered', 'Delivered', 'accepted by the push service'],
+  ['gone', 'Gone', 'the subscription has ended and is removed'],
+  ['rejected', 'Rejected', 'the push service rejects the message or the key'],
+  ['temporary', 'Temporary failure', 'not delivered after several attempts'],
+  ['expired', 'Expired', 'not sent, because its TTL was used up'],
+  ['invalid', 'Invalid', 'the message could not be sent to this subscription'],
+  ['skipped', 'Skipped', 'not attempted'],
 ];
 
 const states = {
-  queued: ['wait', 'Waiting'], running: ['run', 'Sending'], done: ['on', 'Done'],
-  cancelled: ['warn', 'Cancelled'], failed: ['bad', 'Failed'],
+  scheduled: ['wait', 'Scheduled'], queued: ['wait', 'Waiting'], running: ['run', 'Sending'], done: ['on', 'Done'],
+  cancelled: ['warn', 'Canceled'], canceled: ['warn', 'Canceled'], failed: ['bad', 'Failed'],
 };
 
-const isOver = state => !['queued', 'running'].includes(state);
+/** The state in words: "Done" only if every message was delivered. */
+function stateOf({state, counts, total, done}) {
+  const delivered = counts.delivered ?? 0, all = Math.max(total, done);
+  if (state !== 'done' || delivered === all) return states[state] ?? ['wait', state];
+  return [delivered === 0 ? 'bad' : 'warn', `${number(delivered)} of ${number(all)} delivered`];
+}
+
+const isOver = state => !['scheduled', 'queued', 'running'].includes(state);
 
 let admin;           // {asAdmin, token, onEnd} while the page is unlocked
 let watched = null;  // {id, controller, points, said} of the push that is shown
@@ -33,12 +41,12 @@ const wait = (ms, signal) => new Promise(resolve => {
 
 const duration = s => (s < 10 ? `${s.toFixed(1)} s` : s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
-/** Shows a push as the server tells it. */
+/** Shows a push as the server reports it. */
 function render(job) {
   const {counts, done} = job;
   const total = Math.max(job.total, done);
   const over = isOver(job.state);
-  const [kind, label] = states[job.state] ?? ['wait', job.state];
+  const [kind, label] = stateOf(job);
   $('job-title').textContent = `Push to ${audience(job.to)}`;
   $('job-state').dataset.state = kind;
   $('job-state').textContent = label;
@@ -60,7 +68,7 @@ function render(job) {
   const recent = points.findLast(p => p.at < at - 3) ?? points[0];
   const rate = over || recent.at === at ? mean : (done - recent.done) / (at - recent.at);
   const parts = [`${number(done)} of ${count(total, 'message')}`];
-  if (done > 0 && at > 0) parts.push(`${number(Math.round(rate))} a second`);
+  if (done > 1 && at >= 1) parts.push(`${number(Math.round(rate))} per second`);
   if (over) parts.push(`in ${duration(at)}`);
   else if (rate > 0 && done < total) parts.push(`${duration((total - done) / rate)} left`);
   $('job-line').textContent = parts.join(' · ');
@@ -79,9 +87,11 @@ function render(job) {
     part.style.width = `${total > 0 ? 100 * (counts[name] ?? 0) / total : 0}%`;
     show(part, Boolean(counts[name]));
   }
-  show($('job-chart'), watched.points.length > 1);
-  show($('chart-caption'), watched.points.length > 1);
-  if (watched.points.length > 1) draw($('job-chart'), watched.points);
+  // A rate needs more than a moment and more than one message.
+  const charted = watched.points.length > 1 && total > 1 && at >= 1;
+  show($('job-chart'), charted);
+  show($('chart-caption'), charted);
+  if (charted) draw($('job-chart'), watched.points);
 
   $('job-counts').replaceChildren(...classes.filter(([name]) => counts[name] || name === 'delivered').map(([name, title, meaning]) => {
     const row = h('tr', {}, h('th', {scope: 'row'}, h('span', {className: 'swatch', 'aria-hidden': 'true'}), title),
@@ -92,9 +102,9 @@ function render(job) {
   show($('job-cancel'), !over);
   const stopped = job.state === 'failed';
   show($('job-retry'), stopped || job.state === 'done' && counts.temporary > 0);
-  $('job-retry').textContent = stopped ? 'Go on' : `Try ${count(counts.temporary ?? 0, 'message')} again`;
+  $('job-retry').textContent = stopped ? 'Continue' : `Retry ${count(counts.temporary ?? 0, 'message')}`;
   show($('failures'), (counts.rejected ?? 0) + (counts.temporary ?? 0) + (counts.invalid ?? 0) > 0);
-  if (job.state === 'failed') notice($('job-problem'), {title: 'The push has stopped', detail: job.problem});
+  if (job.state === 'failed') notice($('job-problem'), {title: 'The push stopped', detail: job.problem});
 
   // A screen reader hears each quarter and the end, not every message.
   const quarter = Math.floor(share / 25);
@@ -123,7 +133,7 @@ async function watch(id) {
   for (let pause = 500; watched === mine; pause = Math.min(pause * 2, 15000)) {
     try {
       see(await admin.asAdmin(path, {signal: controller.signal}));
-      notice($('job-problem'), job.state === 'failed' ? {title: 'The push has stopped', detail: job.problem} : null);
+      notice($('job-problem'), job.state === 'failed' ? {title: 'The push stopped', detail: job.problem} : null);
       if (isOver(job.state)) break;
       for await (const e of events(`${path}/events`, {token: admin.token(), signal: controller.signal})) {
         const data = JSON.parse(e.data);
@@ -136,7 +146,7 @@ async function watch(id) {
       if (isOver(job.state)) break;
     } catch (e) {
       if (watched !== mine || e.name === 'AbortError') return;
-      notice($('job-problem'), {...e, title: e.title ?? e.message, level: 'warn', hint: e.status === 404 ? 'The server has forgotten this push.' : 'The push goes on without this page. Trying again…'});
+      notice($('job-problem'), {...e, title: e.title ?? e.message, level: 'warn', hint: e.status === 404 ? 'The server no longer has this push.' : 'The push continues without this page. Reconnecting…'});
       if (e.status >= 400 && e.status < 500) return;
     }
     await wait(pause, controller.signal);
@@ -162,7 +172,7 @@ async function list() {
   $('jobs-rows').replaceChildren(...jobs.map(job => {
     const look = h('button', {type: 'button', className: 'small', 'aria-label': `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString('en-GB')}`}, 'Show');
     look.addEventListener('click', () => open(job));
-    const [kind, label] = states[job.state] ?? ['wait', job.state];
+    const [kind, label] = stateOf(job);
     const badge = h('span', {className: 'badge'}, label);
     badge.dataset.state = kind;
     return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, badge),
@@ -194,7 +204,7 @@ export function leave() {
   $('jobs-rows').replaceChildren();
 }
 
-$('job-cancel').addEventListener('click', () => busy($('job-cancel'), 'Cancelling…', async () => {
+$('job-cancel').addEventListener('click', () => busy($('job-cancel'), 'Canceling…', async () => {
   try {
     await admin.asAdmin(`push/${encodeURIComponent(watched.id)}`, {method: 'DELETE'});
     $('job-title').focus();
@@ -211,18 +221,51 @@ $('job-retry').addEventListener('click', () => busy($('job-retry'), '', async ()
   }
 }));
 
+/** Groups failures by their cause: push service, class, status, and reason. The largest group is first. */
+function grouped(results) {
+  const groups = new Map();
+  for (const r of results) {
+    const key = JSON.stringify([r.origin, r.class, r.status, r.problem]);
+    groups.set(key, [...(groups.get(key) ?? []), r]);
+  }
+  return [...groups.values()].sort((a, b) => b.length - a.length);
+}
+
 /** Reads why messages were not delivered, as of now. */
 async function failures() {
   if (!$('failures').open) return;
+  const {id} = watched;
   try {
-    const {results, next} = await admin.asAdmin(`push/${encodeURIComponent(watched.id)}?results=all&limit=100`);
-    $('failures-rows').replaceChildren(...results.map(r => h('tr', {},
-      h('td', {}, r.origin), h('td', {}, classes.find(([name]) => name === r.class)?.[1] ?? r.class),
-      h('td', {className: 'number'}, r.status ?? '–'), h('td', {className: 'wide'}, r.problem, r.hint ? h('p', {className: 'help'}, r.hint) : null))));
+    const {results, next} = await admin.asAdmin(`push/${encodeURIComponent(id)}?results=all&limit=1000`);
+    if (watched?.id !== id) return;
+    $('failures-groups').replaceChildren(...grouped(results).map(group => {
+      const [r] = group;
+      const title = classes.find(([name]) => name === r.class)?.[1] ?? r.class;
+      const swatch = h('span', {className: 'swatch', 'aria-hidden': 'true'});
+      const download = h('button', {type: 'button', className: 'small'}, 'Download these');
+      download.addEventListener('click', () => save(`push-${id}-${r.class}.ndjson`, group.map(one => JSON.stringify(one)).join('\n') + '\n'));
+      const actions = h('div', {className: 'actions'}, download);
+      if (r.class === 'temporary' && !$('job-retry').hidden) {
+        const retry = h('button', {type: 'button', className: 'small'}, 'Retry these');
+        retry.addEventListener('click', () => $('job-retry').click());
+        actions.prepend(retry);
+      }
+      const item = h('li', {}, h('p', {className: 'name'}, swatch, `${count(group.length, 'message')}: ${title}${r.status ? `, status ${r.status}` : ''} from ${r.origin}`),
+        h('p', {}, r.problem), r.hint ? h('p', {className: 'help'}, r.hint) : null, actions);
+      item.dataset.class = r.class;
+      return item;
+    }));
     show($('failures-more'), Boolean(next));
   } catch (e) {
     notice($('job-problem'), e);
   }
+}
+
+/** Saves a text as a file. */
+function save(name, text) {
+  const url = URL.createObjectURL(new Blob([text], {type: 'application/x-ndjson'}));
+  h('a', {href: url, download: name}).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 $('failures').addEventListener('toggle', failures);

@@ -1,28 +1,37 @@
-// The service worker: it receives push messages, shows each as a notification
-// and tells the pages that are open. It works when no page is, too.
+// The service worker receives push messages, shows each as a notification, and
+// reports to the pages that are open. It also works when no page is open.
 
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
 
 self.addEventListener('push', event => event.waitUntil(received(event.data)));
 
-// A notification must be shown whatever came: browsers end subscriptions that
-// get silent messages.
+// Always show a notification: browsers end subscriptions that get silent
+// messages.
 async function received(data) {
   const message = read(data);
-  let problem = '';
+  const id = idOf(message.options);
+  const at = Date.now();
+  await report({type: 'push', id, at, kind: message.kind, bytes: message.bytes, text: message.text, title: message.title, body: message.options.body || ''});
+  let shown = true, problem = '';
   try {
     await self.registration.showNotification(message.title, message.options);
-  } catch (e) {
-    problem = `The browser did not show it as it is: ${e.message || e}`;
+  } catch {
+    problem = 'The browser rejected some of its options, so it is shown without them.';
     try {
       await self.registration.showNotification(message.title, {body: message.options.body, data: message.options.data});
-    } catch (e) {
-      problem = `The browser could not show it: ${e.message || e}`;
+    } catch {
+      shown = false;
+      problem = Notification.permission === 'granted'
+        ? 'It was received, but your system does not show notifications. Check that notifications for this browser are on in the system settings.'
+        : 'It was received, but this site may not show notifications.';
     }
   }
-  await tell({type: 'push', kind: message.kind, bytes: message.bytes, text: message.text, title: message.title, body: message.options.body || '', problem});
+  await report({type: 'shown', id, arrived: at, at: Date.now(), shown, problem});
 }
+
+// Test messages carry an id, by which the page recognizes them.
+const idOf = options => options?.data?.webpush?.id ?? '';
 
 /**
  * Understands a message: no payload, the JSON of a notification as `webpush
@@ -36,7 +45,7 @@ function read(data) {
   try {
     text = new TextDecoder('utf-8', {fatal: true}).decode(buffer);
   } catch {
-    return {kind: 'bytes', bytes, text: '', title: 'A push message', options: {body: `${bytes} bytes that are no text.`}};
+    return {kind: 'bytes', bytes, text: '', title: 'A push message', options: {body: `${bytes} bytes that are not text.`}};
   }
   let json = null;
   try {
@@ -56,24 +65,26 @@ function read(data) {
   return {kind: json === null ? 'text' : 'json', bytes, text, title: 'A push message', options: {body: text.length > 300 ? text.slice(0, 299) + '…' : text || 'It is empty.'}};
 }
 
-async function tell(message) {
+async function report(message) {
   for (const client of await self.clients.matchAll({type: 'window', includeUncontrolled: true})) client.postMessage(message);
 }
 
 self.addEventListener('notificationclick', event => {
   event.notification.close();
-  event.waitUntil(open(event.notification.data?.url, event.action));
+  event.waitUntil(open(event.notification.data?.url, event.action, idOf(event.notification)));
 });
 
+self.addEventListener('notificationclose', event => event.waitUntil(report({type: 'closed', id: idOf(event.notification), at: Date.now()})));
+
 // A click leads to the notification's URL, else to the page that is open.
-async function open(target, action) {
+async function open(target, action, id) {
   let url = null;
   try {
     url = new URL(target || '', self.registration.scope);
   } catch {
     // Not a URL: the page itself.
   }
-  await tell({type: 'click', action, url: target ? String(target) : ''});
+  await report({type: 'click', id, at: Date.now(), action, url: target ? String(target) : ''});
   const windows = await self.clients.matchAll({type: 'window', includeUncontrolled: true});
   if (!target || !url || !/^https?:$/.test(url.protocol)) {
     return windows.length ? windows[0].focus() : self.clients.openWindow(self.registration.scope);
@@ -82,9 +93,9 @@ async function open(target, action) {
   return there ? there.focus() : self.clients.openWindow(url.href);
 }
 
-// The browser has replaced the subscription, or ended it: the server must know
-// the new one. Some browsers name neither of the two, so the page keeps the
-// last in a cache.
+// The browser has replaced or ended the subscription: the server needs the new
+// one. Some browsers name neither of the two, so the page keeps the last one in
+// a cache.
 self.addEventListener('pushsubscriptionchange', event => event.waitUntil(changed(event)));
 
 const stateURL = new URL('state', self.registration.scope).href;
@@ -101,11 +112,11 @@ async function changed(event) {
   }
   await cache.put(stateURL, new Response(JSON.stringify({...kept, subscription: fresh.toJSON()})));
   const body = JSON.stringify({old: old ?? null, new: fresh.toJSON()});
-  // The server may be busy or away for a moment, and nobody else tells it.
+  // The server may be busy or unreachable for a moment, and nobody else informs it.
   for (const pause of [0, 2000, 8000]) {
     await new Promise(resolve => setTimeout(resolve, pause));
     const answer = await fetch(new URL('subscription/change', self.registration.scope), {method: 'POST', headers: {'Content-Type': 'application/json'}, body}).catch(() => null);
     if (answer && answer.status < 500 && answer.status !== 429) break;
   }
-  await tell({type: 'changed'});
+  await report({type: 'changed'});
 }

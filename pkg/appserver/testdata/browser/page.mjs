@@ -114,7 +114,7 @@ await step('the keyboard alone reaches everything, in order', async () => {
     assert.ok(at.marked && at.inside, `${at.name} shows no focus`);
     if (at.name === 'API description') break;
   }
-  assert.deepEqual(seen, ['Skip to the content', 'This browser', 'Send to everybody', 'Name and tags (optional)', 'subscribe', 'token', 'unlock', 'keep', 'API description']);
+  assert.deepEqual(seen, ['Skip to the content', 'This browser', 'Send to everybody', 'Name and tags (optional)', 'subscribe', 'What this browser supports', 'token', 'unlock', 'keep', 'API description']);
   await page.evaluate(() => document.activeElement.blur());
   await page.reload();
   await state(page, 'Not subscribed');
@@ -200,7 +200,8 @@ await step('the service worker shows every kind of message, and tells the page',
     const item = page.locator('#arrived > li').first();
     assert.equal(await item.getAttribute('data-kind'), kind, data);
     assert.equal(await item.locator('.name').textContent(), title, data);
-    assert.equal(await item.locator('.error').count(), title === 'Bad' ? 1 : 0, data);
+    await page.waitForFunction(() => document.querySelector('#arrived > li').dataset.shown);
+    assert.equal(await item.locator('.error').textContent() !== '', title === 'Bad', data);
     const shown = await page.evaluate(async title => {
       const all = await (await navigator.serviceWorker.ready).getNotifications();
       const n = all.filter(n => n.title === title).at(-1);
@@ -257,7 +258,13 @@ await step('a subscription is shown, copied and downloaded, and a test message i
   assert.equal(download.suggestedFilename(), 'subscription.json');
   assert.equal(JSON.parse(await readFile(await download.path(), 'utf8')).endpoint, `${config.sink}/own`);
   await page.click('#test-send');
-  await page.locator('#test-status', {hasText: 'taken'}).waitFor();
+  await page.locator('#test-status', {hasText: 'accepted'}).waitFor();
+  assert.match(await textOf(page, '#arrived > li .way'), /Encrypted [\s\S]*Accepted 201 /);
+  await page.click('#arrived > li summary');
+  assert.match(await textOf(page, '#arrived > li pre'), /^POST http:\/\/127\.0\.0\.1:\d+\/…\n[\s\S]*TTL: 300[\s\S]*\n201\n/);
+  // Messages are told apart by their ids, whatever their order.
+  await page.click('#test-send');
+  await page.waitForFunction(() => document.querySelectorAll('#arrived > li [data-step=accepted]').length === 2);
   await accessible(page, 'subscribed');
   await shot(page, 'subscribed-light');
   await page.click('#unsubscribe');
@@ -330,7 +337,7 @@ await step('a wrong token is refused, the right one opens', async () => {
 
 await step('the subscriptions are counted and listed', async () => {
   assert.equal(await textOf(page, '#list-total'), `${config.total} subscriptions with 1 push service`);
-  assert.match(await textOf(page, '#services tbody'), /^Others\s+300/);
+  assert.match(await textOf(page, '#services tbody'), /^Other push services\s+300/);
   await page.click('#entries summary');
   assert.equal(await page.locator('#entries tbody tr').count(), 50);
   assert.match(await textOf(page, '#entries tbody tr:first-child'), /<b>ann<\/b>\s+news/);
@@ -352,9 +359,9 @@ await step('what is wrong with a message is said at its field', async () => {
   await page.fill('#n-body', 'ä'.repeat(2100));
   await page.click('#n-more summary'); // an error in what is closed opens it
   await page.click('#send');
-  assert.match(await textOf(page, '#n-url-problem'), /no web address/);
-  assert.match(await textOf(page, '#n-data-problem'), /no JSON/);
-  assert.match(await textOf(page, '#to-problem'), /Write the user/);
+  assert.match(await textOf(page, '#n-url-problem'), /not a web address/);
+  assert.match(await textOf(page, '#n-data-problem'), /not JSON/);
+  assert.match(await textOf(page, '#to-problem'), /Enter a user/);
   assert.match(await textOf(page, '#topic-problem'), /at most 32/);
   assert.match(await textOf(page, '#budget-problem'), /\d+ bytes too many/);
   assert.equal(await visible(page, '#confirm'), false);
@@ -415,7 +422,7 @@ await step('size and preview follow what is typed, and the size is that of the m
   await page.fill('#to-value', 'weather');
   await page.click('#send');
   await page.waitForSelector('#compose-problem:not([hidden])');
-  assert.match(await textOf(page, '#compose-problem'), /Nobody would get it[\s\S]*“weather”/);
+  assert.match(await textOf(page, '#compose-problem'), /No recipients[\s\S]*“weather”/);
 });
 
 await step('a push is followed as it runs, and cancelled', async () => {
@@ -437,7 +444,7 @@ await step('a push is followed as it runs, and cancelled', async () => {
   await page.click('#unlock');
   await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
   await page.click('#job-cancel');
-  await page.locator('#job-state', {hasText: 'Cancelled'}).waitFor();
+  await page.locator('#job-state', {hasText: 'Canceled'}).waitFor();
   assert.equal(await visible(page, '#job-cancel'), false);
 });
 
@@ -446,23 +453,25 @@ await step('a push to its end tells what became of it', async () => {
   await page.click('#confirm-yes');
   await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
   await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 25);
-  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ a second · .* left$/);
+  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left$/);
   await shot(page, 'running-light');
   await page.emulateMedia({colorScheme: 'dark'});
   await shot(page, 'running-dark');
   await page.emulateMedia({colorScheme: 'light'});
   await page.locator('#job-says', {hasText: 'percent sent'}).waitFor({state: 'attached'});
   await accessible(page, 'running');
-  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  await page.locator('#job-state', {hasText: / delivered$/}).waitFor();
   const counts = await textOf(page, '#job-counts');
   assert.match(counts, /Delivered\s+28\d/);
   assert.match(counts, /Rejected\s+6/);
-  assert.match(await page.locator('#job-says').textContent(), /^Done: \d+ of \d+ messages, 28\d delivered\.$/);
+  assert.match(await page.locator('#job-says').textContent(), /^28\d of \d+ delivered: \d+ of \d+ messages, 28\d delivered\.$/);
   await page.click('#failures summary');
-  await page.waitForSelector('#failures-rows tr');
-  assert.equal(await page.locator('#failures-rows tr').count(), 6);
-  assert.match(await textOf(page, '#failures-rows'), /127\.0\.0\.1[\s\S]*Rejected[\s\S]*400/);
-  assert.doesNotMatch(await textOf(page, '#failures-rows'), /refused-\d/); // an endpoint's path is a secret
+  await page.waitForSelector('#failures-groups > li');
+  assert.equal(await page.locator('#failures-groups > li').count(), 1, 'one cause, one group');
+  assert.match(await textOf(page, '#failures-groups'), /6 messages: Rejected, status 400 from http:\/\/127\.0\.0\.1/);
+  assert.doesNotMatch(await textOf(page, '#failures-groups'), /refused-\d/); // an endpoint's path is a secret
+  const [list] = await Promise.all([page.waitForEvent('download'), page.click('#failures-groups button')]);
+  assert.equal((await readFile(await list.path(), 'utf8')).trim().split('\n').map(line => JSON.parse(line).status).join(), '400,400,400,400,400,400');
   // The gone ones are removed.
   await page.locator('#list-total', {hasText: '294 subscriptions'}).waitFor();
   assert.equal(await page.locator('#jobs-rows tr').count(), 5);
@@ -470,12 +479,12 @@ await step('a push to its end tells what became of it', async () => {
   await page.locator('#job-title', {hasText: 'news'}).waitFor();
   await page.locator('#jobs-rows button').first().click();
   await page.locator('#job-title', {hasText: 'everybody'}).waitFor();
-  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  await page.locator('#job-state', {hasText: / delivered$/}).waitFor();
   await page.waitForSelector('#job-chart svg');
 });
 
 await step('what can go on is offered to go on, and nothing else', async () => {
-  const cases = [['cancelled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Go on'], ['done', {temporary: 2}, 'Try 2 messages again'], ['done', {delivered: 4}, null]];
+  const cases = [['cancelled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Continue'], ['done', {temporary: 2}, 'Retry 2 messages'], ['done', {delivered: 4}, null]];
   const now = new Date().toISOString();
   const jobs = cases.map(([state, counts], i) => ({
     id: `made-${i}`, state, counts, services: {}, to: {tag: `case ${i}`}, total: 4, done: 4, created: now, started: now, finished: now,
@@ -523,7 +532,7 @@ await step('a server that is away is told, and found again', async () => {
   await main.context.setOffline(true);
   await page.click('#reload');
   await page.waitForSelector('#list-problem:not([hidden])');
-  assert.match(await textOf(page, '#list-problem'), /does not answer/);
+  assert.match(await textOf(page, '#list-problem'), /does not respond/);
   await main.context.setOffline(false);
   await page.click('#reload');
   await page.waitForSelector('#list-problem', {state: 'hidden'});

@@ -1,0 +1,236 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Limits of test messages.
+const (
+	trialTTL      = 5 * time.Minute  // unless the request says
+	maxTrialDelay = 60 * time.Second // enough to close a tab and watch
+	maxTrialID    = 64               // characters
+)
+
+// trialRequest is the body of POST /subscription/test.
+type trialRequest struct {
+	Endpoint string `json:"endpoint"`
+	Title    string `json:"title"`
+	Body     string `json:"body"`
+	// ID comes back in the payload as data.webpush.id, so that the page knows
+	// which of its messages arrived.
+	ID       string           `json:"id"`
+	TTL      *int64           `json:"ttl"` // seconds
+	Urgency  webpush.Urgency  `json:"urgency"`
+	Topic    string           `json:"topic"`
+	Encoding string           `json:"encoding"` // aes128gcm or aesgcm
+	Delay    int64            `json:"delay"`    // seconds before it is sent
+	message  *webpush.Message // what the fields above amount to
+}
+
+// trialReceipt is the response to a test message that was accepted.
+type trialReceipt struct {
+	Service   webpush.Service `json:"service"`
+	Origin    string          `json:"origin"`
+	Status    int             `json:"status"`
+	TTL       *int64          `json:"ttl,omitempty"` // seconds, as granted
+	Note      string          `json:"note,omitempty"`
+	LatencyMS int64           `json:"latencyMs"`
+	Request   *shownRequest   `json:"request,omitempty"`
+	Response  *shownResponse  `json:"response,omitempty"`
+}
+
+// shownRequest is a message request without its secrets: the path of the
+// endpoint and the token.
+type shownRequest struct {
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"`
+	Bytes   int64             `json:"bytes"`
+}
+
+// shownResponse is the push service's response without secrets.
+type shownResponse struct {
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+}
+
+var trialID = regexp.MustCompile(fmt.Sprintf("^[A-Za-z0-9_-]{1,%d}$", maxTrialID))
+
+// read checks the fields of a test message.
+func (v *trialRequest) read() error {
+	bad := func(part, format string, a ...any) error {
+		return refuse(http.StatusBadRequest, "invalid-input", format, a...).in(part)
+	}
+	if v.ID != "" && !trialID.MatchString(v.ID) {
+		return bad("id", "id is %q, expected 1 to %d of A-Z a-z 0-9 - _", clip(v.ID), maxTrialID)
+	}
+	if v.Delay < 0 || v.Delay > int64(maxTrialDelay/time.Second) {
+		return bad("delay", "delay is %d, expected 0 to %d seconds", v.Delay, maxTrialDelay/time.Second)
+	}
+	n := webpush.Notification{Title: v.Title, Body: v.Body}
+	if v.ID != "" {
+		n.Data = fmt.Appendf(nil, `{"webpush":{"id":%q}}`, v.ID) // the pattern of an ID needs no escapes
+	}
+	payload, err := n.Payload()
+	if err != nil {
+		return err
+	}
+	m := &webpush.Message{Payload: payload, TTL: new(trialTTL), Urgency: webpush.High, Topic: v.Topic}
+	if v.TTL != nil {
+		if *v.TTL < 0 || *v.TTL > int64(webpush.MaxTTL/time.Second) {
+			return bad("ttl", "ttl is %d, expected 0 to %d seconds", *v.TTL, webpush.MaxTTL/time.Second)
+		}
+		m.TTL = new(time.Duration(*v.TTL) * time.Second)
+	}
+	if v.Urgency != "" {
+		if m.Urgency, err = webpush.ParseUrgency(string(v.Urgency)); err != nil {
+			return err
+		}
+	}
+	switch v.Encoding {
+	case "", string(ece.AES128GCM):
+	case string(ece.AESGCM):
+		m.Encoding = ece.AESGCM
+	default:
+		return bad("encoding", "encoding is %q, expected aes128gcm or aesgcm", clip(v.Encoding))
+	}
+	v.message = m
+	return nil
+}
+
+func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxSubscription)
+	if err != nil {
+		return err
+	}
+	v := trialRequest{Title: "Test message"}
+	if err := decode(b, &v, true, ""); err != nil {
+		return err
+	}
+	if _, err := endpointOf(b, ""); err != nil {
+		return err
+	}
+	if err := v.read(); err != nil {
+		return err
+	}
+	rec, err := s.store.Find(r.Context(), v.Endpoint)
+	if errors.Is(err, ErrNotFound) {
+		return refuse(http.StatusNotFound, "not-found", "there is no subscription with this endpoint").in("endpoint").hint("POST it to /subscription first")
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"id " + rec.ID, addressKey(s.clientAddr(r))} {
+		if wait, ok := s.tests.take(key, time.Now()); !ok {
+			return tooMany(wait)
+		}
+	}
+	if _, err := s.probe(*v.message); err != nil {
+		return tooLong(err, "body")
+	}
+	sub, err := webpush.NewSubscription(rec.Endpoint, rec.P256DH, rec.Auth)
+	if err != nil {
+		return err
+	}
+	if v.Delay > 0 {
+		delay := time.Duration(v.Delay) * time.Second
+		go s.sendLater(context.WithoutCancel(r.Context()), delay, sub, *v.message)
+		return writeJSON(w, http.StatusAccepted, map[string]time.Time{"sendAt": time.Now().Add(delay).UTC()})
+	}
+	seen := &capture{next: s.o.HTTP}
+	client := &webpush.Client{Key: s.o.Key, Subject: s.o.Subject, HTTP: seen, Attempts: 1, Timeout: testTimeout}
+	receipt, err := client.Send(r.Context(), sub, *v.message)
+	s.metrics.tested(sub.Service(), receipt, err)
+	var refused *webpush.Error
+	if errors.As(err, &refused) {
+		return s.testRefused(r, rec, refused)
+	}
+	if err != nil {
+		return err
+	}
+	out := trialReceipt{Service: receipt.Service, Origin: receipt.Origin, Status: receipt.Status, Note: receipt.Note, LatencyMS: receipt.Latency.Milliseconds()}
+	out.Request, out.Response = seen.shown(receipt.Origin)
+	if receipt.TTL != nil {
+		out.TTL = new(int64(receipt.TTL.Seconds()))
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// sendLater sends a test message after a delay, unless the server stops first.
+// Nobody waits for the response; the log has it.
+func (s *Server) sendLater(ctx context.Context, delay time.Duration, sub *webpush.Subscription, m webpush.Message) {
+	select {
+	case <-s.closed:
+		return
+	case <-time.After(delay):
+	}
+	receipt, err := s.tester.Send(ctx, sub, m)
+	s.metrics.tested(sub.Service(), receipt, err)
+	if err != nil {
+		s.log.Warn("a delayed test message was not accepted", "origin", sub.Origin(), "error", err)
+	}
+}
+
+// capture keeps the header of the request and the response that pass through.
+type capture struct {
+	next webpush.Doer
+
+	mu       sync.Mutex
+	request  *http.Request
+	response *http.Response
+}
+
+// Do sends the request.
+func (c *capture) Do(r *http.Request) (*http.Response, error) {
+	next := c.next
+	if client, ok := next.(*http.Client); ok { // behind this type, nobody else sees that it may follow redirects
+		own := *client
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		next = &own
+	}
+	answer, err := next.Do(r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.request, c.response = r, answer
+	return answer, err
+}
+
+// shown returns what was sent and what came back, without secrets.
+func (c *capture) shown(origin string) (*shownRequest, *shownResponse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.request == nil || c.response == nil {
+		return nil, nil
+	}
+	return &shownRequest{c.request.Method, origin + "/…", shownHeader(c.request.Header), c.request.ContentLength},
+		&shownResponse{c.response.StatusCode, shownHeader(c.response.Header)}
+}
+
+// shownHeader returns header fields with their usual names and without secrets.
+func shownHeader(h http.Header) map[string]string {
+	out := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		value := strings.Join(h[name], ", ")
+		switch name {
+		case "Authorization":
+			_, k, _ := strings.Cut(value, "k=")
+			value = "vapid t=…, k=" + k
+		case "Location", "Link", "Set-Cookie", "Cookie":
+			value = "…"
+		}
+		out[webpush.HeaderName(name)] = clipTo(value, 300)
+	}
+	return out
+}
