@@ -255,15 +255,20 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		}
 		return err
 	}
-	if err := o.tell(s, l.Addr(), host, tokenFile, database); err != nil {
+	link := "" // to the page with the token, for the server's own token only
+	if tokenFile != "" && o.tokenFile == "" {
+		link = bo.Token
+	}
+	if err := o.announce(s, l.Addr(), host, tokenFile, link, database); err != nil {
 		l.Close()
 		return err
 	}
 	return server.Serve(ctx, l)
 }
 
-// tell says where the server is.
-func (o *serveOptions) tell(s *streams, at net.Addr, host, tokenFile, database string) error {
+// announce prints where the server is. A token is part of a link only on a
+// terminal: in a fragment, which browsers do not send.
+func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token, database string) error {
 	_, port, err := net.SplitHostPort(at.String())
 	if err != nil {
 		return err
@@ -286,6 +291,9 @@ func (o *serveOptions) tell(s *streams, at net.Addr, host, tokenFile, database s
 	s.note("listening at %s, until it is interrupted; open it in a browser", url)
 	if tokenFile != "" {
 		s.note("the administrator's token is in %s", tokenFile)
+	}
+	if token != "" && s.errTTY {
+		s.note("to open the page as the administrator: %s/#token=%s", url, token)
 	}
 	if o.allowPrivate {
 		s.warn("--allow-private: whoever leaves a subscription here can have this server call any address that it reaches", "leave it out when others than you reach the server")

@@ -83,10 +83,12 @@ async function load() {
     ? 'There are no subscriptions yet. Subscribe this browser above, or send subscriptions to POST /subscription.'
     : `${count(list.total, 'subscription')} with ${count(services.length, 'push service')}`;
   show($('services'), list.total > 0);
+  // Services without a name are their origins, if this page has all of them.
+  const others = list.next ? [] : [...new Set(list.subscriptions.filter(s => s.service === 'other').map(s => s.origin))];
   $('services').tBodies[0].replaceChildren(...services.map(([service, n]) => {
     const share = h('span', {className: 'share', role: 'img', 'aria-label': percent(n / list.total)});
     share.style.width = `${100 * n / services[0][1]}%`;
-    return h('tr', {}, h('th', {scope: 'row'}, names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
+    return h('tr', {}, h('th', {scope: 'row'}, service === 'other' && others.length ? others.join(', ') : names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
   }));
   show($('entries'), list.total > 0);
   $('entries').querySelector('tbody').replaceChildren();
@@ -102,7 +104,7 @@ const percent = share => `${share > 0 && share < .01 ? 'less than 1' : Math.roun
 
 function append(list) {
   $('entries').querySelector('tbody').append(...list.subscriptions.map(s => h('tr', {},
-    h('td', {}, names[s.service] ?? s.service),
+    h('td', {}, s.service === 'other' ? s.origin : names[s.service] ?? s.service),
     h('td', {}, s.user || '–'),
     h('td', {}, ...(s.tags?.length ? s.tags.map(t => h('span', {className: 'chip'}, t)) : ['–'])),
     h('td', {}, time(s.created)))));

@@ -326,8 +326,14 @@ await step('a wrong token is refused, the right one opens', async () => {
   await page.waitForSelector('#unlocked:not([hidden])');
   await page.reload();
   await page.waitForSelector('#unlocked:not([hidden])');
-  await page.click('#lock');
+  await page.evaluate(() => sessionStorage.clear());
+  // A link brings the token in its fragment, which does not stay.
+  await page.goto('about:blank');
+  await page.goto(`${config.url}/#token=${config.token}`);
+  await page.waitForSelector('#unlocked:not([hidden])');
+  assert.equal(new URL(page.url()).hash, '');
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await page.click('#lock');
   assert.equal(await visible(page, '#unlocked'), false);
   await page.fill('#token', config.token);
   await page.click('#unlock');
@@ -504,6 +510,7 @@ await step('what can go on is offered to go on, and nothing else', async () => {
     await page.locator('#job-title', {hasText: `case ${i}`}).waitFor();
     assert.equal(await visible(page, '#job-retry'), offer !== null, state);
     if (offer) assert.equal(await textOf(page, '#job-retry'), offer);
+    await accessible(page, `push ${i}: ${state}`);
   }
   await page.unroute(made);
   await reopen();
