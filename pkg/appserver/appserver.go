@@ -153,7 +153,9 @@ type Server struct {
 
 	mu      sync.Mutex
 	running map[string]*run
-	broken  map[string]bool // jobs that wait for the next start, as their end could not be recorded
+	broken  map[string]bool      // jobs that wait for the next start, as their end could not be recorded
+	idle    map[string]time.Time // jobs of which no part was free, and when
+	pruned  time.Time            // used by Run alone
 }
 
 // testTimeout is the most time that a test message may take.
@@ -231,6 +233,7 @@ func New(o Options) (*Server, error) {
 		times:   defaultTimes,
 		running: make(map[string]*run),
 		broken:  make(map[string]bool),
+		idle:    make(map[string]time.Time),
 		clients: newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
 		tests:   newLimiter(rate.Every(5*time.Second), 5, 10_000),
 		guesses: newLimiter(rate.Every(10*time.Second), 10, 10_000),
@@ -281,11 +284,13 @@ func (s *Server) probe(m webpush.Message) (*http.Request, error) {
 // jobs. It is called before [http.Server.Shutdown]; [Server.Serve] does so.
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
-// times are the timeouts of Serve's connections, and the most time between two
-// signs of life of a stream of events, which sets timeouts of its own.
-type times struct{ header, read, write, idle, heartbeat time.Duration }
+// times are the timeouts of Serve's connections, the most time between two
+// signs of life of a stream of events, which sets timeouts of its own, the lease
+// of a part, and how long to wait when the store is unavailable.
+type times struct{ header, read, write, idle, heartbeat, lease, unavailable time.Duration }
 
-var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write: 60 * time.Second, idle: 2 * time.Minute, heartbeat: 15 * time.Second}
+var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write: 60 * time.Second, idle: 2 * time.Minute, heartbeat: 15 * time.Second,
+	lease: Lease, unavailable: time.Second}
 
 const maxHeader = 32 << 10
 

@@ -46,3 +46,13 @@ func (n *news) tell(id string) {
 		delete(n.waiting, id)
 	}
 }
+
+// tellAll tells of a change of any job.
+func (n *news) tellAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, c := range n.waiting {
+		close(c.changed)
+		delete(n.waiting, id)
+	}
+}

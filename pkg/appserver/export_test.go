@@ -30,3 +30,6 @@ func (s *Server) Waiting() int {
 	defer s.news.mu.Unlock()
 	return len(s.news.waiting)
 }
+
+// SetLease makes leases of parts shorter.
+func (s *Server) SetLease(d time.Duration) { s.times.lease = d }

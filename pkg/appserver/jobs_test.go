@@ -231,10 +231,10 @@ func TestCancelAndQueue(t *testing.T) {
 		t.Errorf("the second is %v", v["state"])
 	}
 	f.want(409, "POST", "/push/"+first+"/retry", "")
-	if v := f.want(200, "DELETE", "/push/"+third, "").json(t); v["state"] != "cancelled" || v["started"] != nil {
+	if v := f.want(200, "DELETE", "/push/"+third, "").json(t); v["state"] != "canceled" || v["started"] != nil {
 		t.Errorf("the third is %v", v)
 	}
-	if v := f.want(200, "DELETE", "/push/"+first, "").json(t); v["state"] != "cancelled" {
+	if v := f.want(200, "DELETE", "/push/"+first, "").json(t); v["state"] != "canceled" {
 		t.Errorf("the first is %v", v)
 	}
 	f.want(409, "DELETE", "/push/"+first, "")
@@ -244,9 +244,9 @@ func TestCancelAndQueue(t *testing.T) {
 		t.Errorf("the second is %v", v)
 	}
 	if n, most := sink.all(); n > 8 || most != 1 {
-		t.Errorf("after it was cancelled %d messages were sent in all", n)
+		t.Errorf("after it was canceled %d messages were sent in all", n)
 	}
-	if v := f.finished(first); v["state"] != "cancelled" {
+	if v := f.finished(first); v["state"] != "canceled" {
 		t.Errorf("the first is %v", v)
 	}
 }
@@ -332,11 +332,11 @@ var errDisk = errors.New("the disk is full")
 
 func fails(n *atomic.Int64) bool { return n.Add(-1) < 0 }
 
-func (s *faultyStore) Commit(ctx context.Context, id string, b appserver.Batch) (int, error) {
+func (s *faultyStore) CommitPart(ctx context.Context, p appserver.Part, b appserver.Batch) (appserver.Committed, error) {
 	if fails(&s.commit) {
-		return 0, errDisk
+		return appserver.Committed{}, errDisk
 	}
-	return s.Store.Commit(ctx, id, b)
+	return s.Store.CommitPart(ctx, p, b)
 }
 
 func (s *faultyStore) List(ctx context.Context, f appserver.Filter, after, upTo int64, limit int) ([]appserver.Record, error) {
@@ -381,6 +381,7 @@ func TestStoreFails(t *testing.T) {
 				store.commit.Store(20)
 				store.state.Store(0)
 			}
+			f.server.SetLease(300 * time.Millisecond) // of what cannot be given back
 			stop := f.run()
 			id := f.push(`{"payload":"x"}`)
 			until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), errDisk.Error()) })
@@ -400,6 +401,7 @@ func TestStoreFails(t *testing.T) {
 					n.Store(plenty)
 				}
 				f = newFixture(t, func(o *appserver.Options) { o.Store = store })
+				f.server.SetLease(time.Second)
 				f.run()
 			} else {
 				v := f.finished(id)

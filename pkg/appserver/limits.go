@@ -68,3 +68,6 @@ func addressKey(a netip.Addr) string {
 	}
 	return a.String()
 }
+
+// hintPublic is the next step when an endpoint is refused for its address.
+const hintPublic = "endpoints must be https URLs at public addresses unless the server allows private ones"

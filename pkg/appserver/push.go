@@ -29,6 +29,7 @@ type pushRequest struct {
 	Urgency      string            `json:"urgency"`
 	Topic        string            `json:"topic"`
 	To           *recipients       `json:"to"`
+	SendAt       string            `json:"sendAt"` // RFC 3339, or a duration
 }
 
 // recipients says whom a push is for: exactly one of the three.
@@ -146,6 +147,10 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	due, err := parseSendAt(p.SendAt, time.Now())
+	if err != nil {
+		return err
+	}
 	part := "payload"
 	if p.Notification != nil {
 		part = "notification"
@@ -153,7 +158,7 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.probe(webpush.Message{Payload: message.Payload, TTL: &message.TTL, Urgency: message.Urgency, Topic: message.Topic}); err != nil {
 		return tooLong(err, part)
 	}
-	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to})
+	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due})
 	if err != nil {
 		return err
 	}
@@ -173,6 +178,7 @@ type shownJob struct {
 	Counts   map[webpush.Class]int64 `json:"counts"`
 	Services Counts                  `json:"services"`
 	Problem  string                  `json:"problem,omitempty"`
+	SendAt   *time.Time              `json:"sendAt,omitempty"`
 	Created  time.Time               `json:"created"`
 	Started  *time.Time              `json:"started"`
 	Finished *time.Time              `json:"finished"`
@@ -211,6 +217,9 @@ func showJob(j Job) shownJob {
 		Total:   j.Total, Counts: make(map[webpush.Class]int64), Services: j.Counts, Problem: j.Problem, Created: j.Created}
 	if j.Message.Payload != nil {
 		out.Message.PayloadBytes = new(len(j.Message.Payload))
+	}
+	if !j.Due.IsZero() {
+		out.SendAt = &j.Due
 	}
 	if !j.Started.IsZero() {
 		out.Started = &j.Started
@@ -310,7 +319,7 @@ func (s *Server) cancelPush(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.store.SetState(r.Context(), j.ID, Cancelled, "")
+	err = s.store.SetState(r.Context(), j.ID, Canceled, "")
 	if errors.Is(err, ErrFinished) {
 		return refuse(http.StatusConflict, "push-over", "the push is over: it is %s", j.State).in("id")
 	}

@@ -11,8 +11,8 @@ import (
 const MaxTries = 3
 
 // Merge returns what a [Store] keeps when r is put over old, and whether that
-// differs from old: the fields of r, except for a user that is empty and tags
-// that are nil.
+// differs from old: the fields of r, except for a user and a key that are empty
+// and tags that are nil.
 func Merge(old, r Record) (now Record, changed bool) {
 	now = old
 	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
@@ -25,7 +25,10 @@ func Merge(old, r Record) (now Record, changed bool) {
 	if r.Tags != nil {
 		now.Tags = SortTags(r.Tags)
 	}
-	return now, now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
+	if r.Key != "" {
+		now.Key = r.Key
+	}
+	return now, now.Key != old.Key || now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
 }
 
 // SortTags returns tags in order and without duplicates; nil if there are none.

@@ -79,7 +79,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	if !s.hostAllowed(r.Host) {
 		s.turnAway(w, r, refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not answer to the name %q", clip(r.Host)).
-			in("Host").hint("use the address that it printed, or name the host with --host"))
+			in("Host").hint("use the address of this server, or add the name to the hosts that it answers to"))
 		return
 	}
 	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
@@ -269,7 +269,7 @@ func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) error {
 		return nil // the browser keeps the answer from the page
 	}
 	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this server", clip(origin)).
-		in("Origin").hint("allow them with --origin " + clip(origin) + "; if it is the server's own page, the proxy before it must pass the header Host on")
+		in("Origin").hint("add the origin to those that the server allows; if this is the server's own page, configure the proxy in front of it to forward the Host header")
 }
 
 // sameOrigin refuses what pages of other sites send.
@@ -279,7 +279,7 @@ func (s *Server) sameOrigin(r *http.Request) error {
 		return nil
 	}
 	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this route", clip(origin)).
-		in("Origin").hint("if this is the server's own page, the proxy before it must pass the header Host on")
+		in("Origin").hint("if this is the server's own page, configure the proxy in front of it to forward the Host header")
 }
 
 // isOwn reports whether a page of this server asks. A proxy in front may have

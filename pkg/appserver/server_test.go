@@ -931,7 +931,7 @@ func TestPrivateAddress(t *testing.T) {
 	if v := f.finished(id); at(v, "counts", "rejected") != float64(1) {
 		t.Errorf("the job is %v", v)
 	}
-	if r := f.want(200, "GET", "/push/"+id+"?results=all", ""); !strings.Contains(string(r.text), "not public") || !strings.Contains(string(r.text), "--allow-private") {
+	if r := f.want(200, "GET", "/push/"+id+"?results=all", ""); !strings.Contains(string(r.text), "not public") || !strings.Contains(string(r.text), "public addresses") {
 		t.Errorf("the results are %s", r.text)
 	}
 	if n := sink.count("/b"); n != 0 {

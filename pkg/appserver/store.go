@@ -12,7 +12,7 @@ import (
 var ErrNotFound = errors.New("there is no such thing")
 
 // ErrFinished is what a [Store] answers when a job is over and can no more be
-// cancelled, or is not over and cannot be retried yet.
+// canceled, or is not over and cannot be retried yet.
 var ErrFinished = errors.New("the job is not in that state")
 
 // Record is a subscription as a [Store] keeps it.
@@ -38,6 +38,9 @@ type Record struct {
 	Tags []string
 	// Created is when the record was made.
 	Created time.Time
+	// Key is the public application server key that the subscription was made
+	// with, in base64url; empty if it is not known.
+	Key string
 	// LastStatus is the HTTP status of the last answer of the push service, 0
 	// when there was none.
 	LastStatus int
@@ -55,15 +58,16 @@ type State string
 
 // The states of a job.
 const (
+	Scheduled State = "scheduled" // is not due yet
 	Queued    State = "queued"    // waits for its turn
-	Running   State = "running"   // is sent, or goes on when the server starts again
-	Done      State = "done"      // everybody had their turn
-	Cancelled State = "cancelled" // stopped on request
+	Running   State = "running"   // is being sent, or continues when a server starts
+	Done      State = "done"      // every recipient has been sent to
+	Canceled  State = "canceled"  // stopped on request
 	Failed    State = "failed"    // stopped by an error of this server
 )
 
 // Over reports whether a job in that state has ended.
-func (s State) Over() bool { return s != Queued && s != Running }
+func (s State) Over() bool { return s != Scheduled && s != Queued && s != Running }
 
 // Message is what a job sends.
 type Message struct {
@@ -77,8 +81,8 @@ type Message struct {
 type Counts map[webpush.Service]map[webpush.Class]int64
 
 // Job is a push to many subscriptions. Its recipients are fixed when it is
-// made: the records up to MaxSeq that the filter names. Its progress is Cursor
-// and Open: sent to are all records up to Cursor but those in Open.
+// created, or when it is due: the records up to MaxSeq that the filter selects.
+// They are sent to in parts, see [Part].
 type Job struct {
 	Seq     int64
 	ID      string
@@ -86,12 +90,12 @@ type Job struct {
 	Message Message
 	To      Filter
 	MaxSeq  int64
-	Total   int64 // recipients when the job was made
-	Cursor  int64
-	Open    []int64
+	Total   int64 // recipients when they were fixed
 	Counts  Counts
 	Problem string // why it failed
 
+	// Due is when a scheduled job is to be sent; zero means at once.
+	Due                        time.Time
 	Created, Started, Finished time.Time // zero before they happen
 }
 
@@ -103,13 +107,6 @@ type Outcome struct {
 	Problem  string
 	Hint     string
 	Attempts int
-}
-
-// Batch is a step of a job, to be recorded all at once.
-type Batch struct {
-	Cursor   int64   // never goes back
-	Open     []int64 // replaces the former
-	Outcomes []Outcome
 }
 
 // Failure is a message of a job that did not reach its push service.
@@ -155,25 +152,42 @@ type Store interface {
 	// Get returns the records of these Seqs that are there, in order of Seq.
 	Get(ctx context.Context, seqs []int64) ([]Record, error)
 
-	// CreateJob stores a job with ID, Message and To of j, Queued, and fixes
-	// its recipients.
+	// CreateJob stores a job with ID, Message, To, and Due of j: Scheduled if
+	// Due is in the future, otherwise Queued. It fixes the recipients of a
+	// job that is Queued.
 	CreateJob(ctx context.Context, j Job) (Job, error)
 	// FindJob returns a job, or ErrNotFound.
 	FindJob(ctx context.Context, id string) (Job, error)
 	// Jobs returns the jobs whose Seq is smaller than before (0 is without
 	// end), the newest first, at most limit.
 	Jobs(ctx context.Context, before int64, limit int) ([]Job, error)
-	// Unfinished returns the jobs that are not over, the oldest first, at most limit.
+	// Unfinished returns the jobs that are due and not over, the oldest first,
+	// at most limit.
 	Unfinished(ctx context.Context, limit int) ([]Job, error)
-	// SetState moves a job that is not over to another state, and returns
-	// ErrFinished when it is over. Problem is kept with it.
+	// SetState moves a job that is not over to Canceled or Failed, and returns
+	// ErrFinished if it is over. Problem is kept with it. The store itself
+	// sets the other states.
 	SetState(ctx context.Context, id string, s State, problem string) error
-	// Commit records a step of a job: it adds the outcomes to the job's counts
-	// and failures, keeps their status in the records, removes those that are
-	// gone, and moves the job on. A record that has another Version by now is
-	// not removed but sent to again, at most three times, and not counted before
-	// it is. It returns the number of records removed.
-	Commit(ctx context.Context, id string, b Batch) (removed int, err error)
+	// Claim leases a part of a job to the caller: one whose lease has ended,
+	// or a new one of at most [PartSize] recipients. The job becomes Running;
+	// when a scheduled job is claimed, its recipients are fixed. A job of
+	// which nothing is left becomes Done. The error is ErrNoPart if other
+	// servers have all that is left or the job is not due, and ErrFinished if
+	// the job is over.
+	Claim(ctx context.Context, id string, lease time.Duration) (Part, error)
+	// CommitPart records a step of a part: it adds the outcomes to the job's
+	// counts and failures, keeps their status in the records, removes those
+	// that are gone, moves the part on, and extends the lease. A record that
+	// has another Version by now is not removed but sent to again, at most
+	// [MaxTries] times, and not counted before that. When all parts are done
+	// and nobody is to be sent to again, the job becomes Done. Outcomes are
+	// recorded for a job that is over, too. The error is ErrLost if another
+	// server has claimed the part.
+	CommitPart(ctx context.Context, p Part, b Batch) (Committed, error)
+	// Watch calls changed, soon after each change, with the ID of a job that
+	// another process has changed, or with "" if anything may have changed.
+	// It returns when ctx ends.
+	Watch(ctx context.Context, changed func(id string)) error
 	// Again returns the records with a Seq larger than after that a job has to
 	// send to once more, in order of Seq, at most limit.
 	Again(ctx context.Context, id string, after int64, limit int) ([]Record, error)

@@ -86,7 +86,7 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 	if err := s.acceptable(sub); err != nil {
 		return Record{}, err
 	}
-	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin()}
+	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin(), Key: s.o.Key.PublicKey().String()}
 	if k := sub.Recipient(); k != nil {
 		rec.P256DH, rec.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
 	} else {
@@ -169,9 +169,9 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 	local := s.local(u.Hostname())
 	switch {
 	case u.Scheme != "https" && (!s.o.AllowPrivate || !local):
-		return bad("the endpoint is not https").hint("for tries on this machine: --allow-private")
+		return bad("the endpoint is not https").hint(hintPublic)
 	case local && !s.o.AllowPrivate:
-		return bad("the endpoint is not on the Internet").hint("for tries on this machine: --allow-private")
+		return bad("the endpoint is not on the Internet").hint(hintPublic)
 	case s.o.KnownServices && (sub.Service() == webpush.Other || sub.Service() == webpush.UnifiedPush):
 		return bad("the push service at %s is none of Apple, Google, Microsoft and Mozilla", sub.Origin())
 	}

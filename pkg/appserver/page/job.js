@@ -18,7 +18,7 @@ const classes = [
 
 const states = {
   scheduled: ['wait', 'Scheduled'], queued: ['wait', 'Waiting'], running: ['run', 'Sending'], done: ['on', 'Done'],
-  cancelled: ['warn', 'Canceled'], canceled: ['warn', 'Canceled'], failed: ['bad', 'Failed'],
+  canceled: ['warn', 'Canceled'], canceled: ['warn', 'Canceled'], failed: ['bad', 'Failed'],
 };
 
 /** The state in words: "Done" only if every message was delivered. */

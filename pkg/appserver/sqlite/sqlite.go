@@ -50,6 +50,7 @@ type store struct {
 	done   chan struct{}
 	once   sync.Once
 	err    error
+	opened time.Time
 
 	mu    sync.Mutex
 	reads map[string]*sql.Stmt
@@ -84,7 +85,7 @@ func open(name string) (_ *store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
+	s := &store{opened: time.Now(), work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
 		reads: make(map[string]*sql.Stmt), stmts: make(map[string]*sql.Stmt)}
 	defer func() {
 		if err != nil {
@@ -122,6 +123,10 @@ func open(name string) (_ *store, err error) {
 		return nil, err
 	}
 	if err = s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	// Leases of a process that has ended.
+	if _, err = s.conn.ExecContext(ctx, "UPDATE job_part SET until = 0 WHERE until > 0"); err != nil {
 		return nil, err
 	}
 	if s.read, err = openDB(path, busy, "query_only(1)"); err != nil {
@@ -362,12 +367,12 @@ func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, 
 
 func number(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
 
-const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status"
+const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status, s.public_key"
 
 func scanRecord(rows *sql.Rows) (r appserver.Record, err error) {
 	var tags string
 	var created int64
-	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus)
+	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus, &r.Key)
 	if err == nil && tags != "" {
 		err = json.Unmarshal([]byte(tags), &r.Tags)
 	}
@@ -420,8 +425,8 @@ func (t tx) put(r appserver.Record) (appserver.Record, bool, error) {
 		return r, false, err
 	}
 	r.ID, r.Version, r.Tags, r.Created, r.LastStatus = rand.Text(), 1, appserver.SortTags(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
-	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created))
+	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created, public_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created), r.Key)
 	if err != nil {
 		return r, false, err
 	}
@@ -443,8 +448,8 @@ func (t tx) replace(old, r appserver.Record) (appserver.Record, error) {
 	if !changed {
 		return now, nil
 	}
-	err := t.exec("UPDATE subscription SET version = ?, endpoint = ?, p256dh = ?, auth = ?, service = ?, origin = ?, user = ?, tags = ? WHERE seq = ?",
-		now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, tagsText(now.Tags), now.Seq)
+	err := t.exec("UPDATE subscription SET version = ?, endpoint = ?, p256dh = ?, auth = ?, service = ?, origin = ?, user = ?, tags = ?, public_key = ? WHERE seq = ?",
+		now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, tagsText(now.Tags), now.Key, now.Seq)
 	if err != nil || slices.Equal(now.Tags, old.Tags) {
 		return now, err
 	}
@@ -543,16 +548,16 @@ func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, erro
 	return collect(rows, err, scanRecord)
 }
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.cursor_seq, j.open_seqs, j.problem, j.created, j.started, j.finished"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished"
 
 func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
-	var message, open string
-	var created, started, finished int64
-	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Cursor, &open, &j.Problem, &created, &started, &finished)
+	var message string
+	var due, created, started, finished int64
+	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished)
 	if err == nil {
-		err = errors.Join(json.Unmarshal([]byte(message), &j.Message), json.Unmarshal([]byte(open), &j.Open))
+		err = json.Unmarshal([]byte(message), &j.Message)
 	}
-	j.Created, j.Started, j.Finished = fromMillis(created), fromMillis(started), fromMillis(finished)
+	j.Due, j.Created, j.Started, j.Finished = fromMillis(due), fromMillis(created), fromMillis(started), fromMillis(finished)
 	return j, err
 }
 
@@ -588,26 +593,44 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		return j, err
 	}
 	err = s.update(ctx, func(t tx) error {
-		rows, err := t.query(ctx, "SELECT coalesce(max(seq), 0) FROM subscription")
-		if j.MaxSeq, err = one(rows, err, number); err != nil {
-			return err
-		}
-		if j.To == (appserver.Filter{}) {
-			rows, err = t.query(ctx, "SELECT coalesce(sum(n), 0) FROM service_count")
-		} else {
-			from, args := where(j.To)
-			rows, err = t.query(ctx, "SELECT count(*)"+from, append(args, 0, j.MaxSeq)...)
-		}
-		if j.Total, err = one(rows, err, number); err != nil {
-			return err
-		}
 		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
-		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created))
+		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
+			j.State = appserver.Scheduled
+		} else {
+			j.Due = time.Time{}
+		}
+		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
+			return err
+		}
+		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created), dueMillis(j.Due))
 		return err
 	})
 	j.Counts = appserver.Counts{}
 	return j, err
+}
+
+// recipients returns the last record and the number of those of a filter.
+func (t tx) recipients(ctx context.Context, to appserver.Filter) (maxSeq, total int64, err error) {
+	rows, err := t.query(ctx, "SELECT coalesce(max(seq), 0) FROM subscription")
+	if maxSeq, err = one(rows, err, number); err != nil {
+		return 0, 0, err
+	}
+	if to == (appserver.Filter{}) {
+		rows, err = t.query(ctx, "SELECT coalesce(sum(n), 0) FROM service_count")
+	} else {
+		from, args := where(to)
+		rows, err = t.query(ctx, "SELECT count(*)"+from, append(args, 0, maxSeq)...)
+	}
+	total, err = one(rows, err, number)
+	return maxSeq, total, err
+}
+
+func dueMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return millis(t)
 }
 
 func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
@@ -629,7 +652,7 @@ func (s *store) Jobs(ctx context.Context, before int64, limit int) ([]appserver.
 }
 
 func (s *store) Unfinished(ctx context.Context, limit int) ([]appserver.Job, error) {
-	return s.jobs(ctx, "j.state IN ('queued', 'running') ORDER BY j.seq LIMIT ?", limit)
+	return s.jobs(ctx, "j.state IN ('queued', 'running', 'scheduled') AND j.due <= ? ORDER BY j.seq LIMIT ?", millis(time.Now()), limit)
 }
 
 // jobState returns a job's number and state.
@@ -637,76 +660,6 @@ func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)
 	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&seq, &state) })
 	return seq, state, err
-}
-
-func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
-	return s.update(ctx, func(t tx) error {
-		seq, state, err := t.jobState(id)
-		if err != nil {
-			return err
-		}
-		if state.Over() {
-			return appserver.ErrFinished
-		}
-		now := millis(time.Now())
-		if err := t.exec("UPDATE job SET state = ?, problem = ? WHERE seq = ?", string(to), problem, seq); err != nil {
-			return err
-		}
-		switch {
-		case to == appserver.Running:
-			return t.exec("UPDATE job SET started = ? WHERE seq = ? AND started = 0", now, seq)
-		case to.Over():
-			return t.exec("UPDATE job SET finished = ? WHERE seq = ?", now, seq)
-		}
-		return nil
-	})
-}
-
-func (s *store) Commit(ctx context.Context, id string, b appserver.Batch) (removed int, err error) {
-	open, err := json.Marshal(append([]int64{}, b.Open...))
-	if err != nil {
-		return 0, err
-	}
-	err = s.update(ctx, func(t tx) error {
-		job, _, err := t.jobState(id)
-		if err != nil {
-			return err
-		}
-		rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
-		pending, err := one(rows, err, number) // rarely, and asked once for all
-		if err != nil {
-			return err
-		}
-		removed = 0
-		counts := make(appserver.Counts)
-		for _, o := range b.Outcomes {
-			again, gone, err := t.outcome(job, o)
-			if err != nil {
-				return err
-			}
-			if pending > 0 && !again {
-				if err := t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, o.Record.Seq); err != nil {
-					return err
-				}
-			}
-			if gone {
-				removed++
-			}
-			if !again {
-				counts.Add(o.Record.Service, o.Class, 1)
-			}
-		}
-		for service, classes := range counts {
-			for class, n := range classes {
-				if err := t.exec("INSERT INTO job_count VALUES (?, ?, ?, ?) ON CONFLICT (job, service, class) DO UPDATE SET n = n + excluded.n",
-					job, string(service), string(class), n); err != nil {
-					return err
-				}
-			}
-		}
-		return t.exec("UPDATE job SET cursor_seq = max(cursor_seq, ?), open_seqs = ? WHERE seq = ?", b.Cursor, string(open), job)
-	})
-	return removed, err
 }
 
 // outcome records one; again tells that the record has changed and is sent to
@@ -765,7 +718,8 @@ func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 		return errors.Join(
 			t.exec("DELETE FROM job_failure WHERE job = ? AND class = ?", job, class),
 			t.exec("DELETE FROM job_count WHERE job = ? AND class = ?", job, class),
-			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0 WHERE seq = ?", job))
+			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0 WHERE seq = ?", job),
+			t.exec("UPDATE job_part SET until = 0 WHERE job = ?", job))
 	})
 	return n, err
 }
@@ -782,7 +736,7 @@ func (s *store) Failures(ctx context.Context, id string, class webpush.Class, af
 }
 
 func (s *store) Prune(ctx context.Context, before time.Time) error {
-	const old = "finished > 0 AND finished < ? AND state NOT IN ('queued', 'running')"
+	const old = "finished > 0 AND finished < ? AND state NOT IN ('queued', 'running', 'scheduled')"
 	// A job may have a million failures, and others want to write too.
 	for n := int64(1); n > 0; {
 		if err := s.update(ctx, func(t tx) (err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *t
 	for name, test := range map[string]func(*testing.T, appserver.Store){
 		"Put": testPut, "Change": testChange, "Delete": testDelete, "List": testList, "Jobs": testJobs,
 		"Commit": testCommit, "Versions": testVersions, "Retry": testRetry, "Failures": testFailures, "Prune": testPrune, "Concurrent": testConcurrent,
+		"Parts": testParts, "Leases": testLeases, "Steps": testSteps, "Scheduled": testScheduled, "Key": testKey,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -47,7 +49,10 @@ func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *t
 			t.Errorf("found %+v, want %+v", got, first)
 		}
 		got := findJob(t, s, job.ID)
-		if got.Cursor != 2 || !reflect.DeepEqual(got.Open, []int64{1}) || got.Counts["mozilla"][webpush.ClassGone] != 1 || !reflect.DeepEqual(got.Message, job.Message) {
+		if p := must[appserver.Part](t)(s.Claim(t.Context(), job.ID, appserver.Lease)); p.Number != 1 || p.Cursor != 2 || !reflect.DeepEqual(p.Open, []int64{1}) || p.Step != 1 {
+			t.Errorf("the part is %+v", p)
+		}
+		if got.Counts["mozilla"][webpush.ClassGone] != 1 || !reflect.DeepEqual(got.Message, job.Message) {
 			t.Errorf("the job is %+v", got)
 		}
 		if r := put(t, s, record("c")); r.Seq != 3 {
@@ -99,9 +104,36 @@ func findJob(t *testing.T, s appserver.Store, id string) appserver.Job {
 	return must[appserver.Job](t)(s.FindJob(t.Context(), id))
 }
 
+// commit records a step of the job's part that is free.
 func commit(t *testing.T, s appserver.Store, id string, b appserver.Batch) int {
 	t.Helper()
-	return must[int](t)(s.Commit(t.Context(), id, b))
+	p := must[appserver.Part](t)(s.Claim(t.Context(), id, appserver.Lease))
+	b.Step, b.Release = p.Step+1, true
+	return must[appserver.Committed](t)(s.CommitPart(t.Context(), p, b)).Removed
+}
+
+// finish ends a job.
+func finish(t *testing.T, s appserver.Store, id string) {
+	t.Helper()
+	for {
+		p, err := s.Claim(t.Context(), id, appserver.Lease)
+		if errors.Is(err, appserver.ErrFinished) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.CommitPart(t.Context(), p, appserver.Batch{Step: p.Step + 1, Cursor: p.UpTo, Done: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.State == appserver.Done {
+			break
+		}
+	}
+	if j := findJob(t, s, id); j.State != appserver.Done || j.Finished.IsZero() {
+		t.Fatalf("the job ended as %+v", j)
+	}
 }
 
 func testPut(t *testing.T, s appserver.Store) {
@@ -270,8 +302,16 @@ func testJobs(t *testing.T, s appserver.Store) {
 	if got := ids(s.Jobs(t.Context(), some.Seq, 10)); !reflect.DeepEqual(got, []string{"all"}) {
 		t.Errorf("the older jobs are %v", got)
 	}
-	if err := s.SetState(t.Context(), "all", appserver.Running, ""); err != nil {
-		t.Fatal(err)
+	if p := must[appserver.Part](t)(s.Claim(t.Context(), "all", appserver.Lease)); p.JobID != "all" || p.Number != 1 || p.After != 0 || p.UpTo != 3 {
+		t.Errorf("claimed %+v", p)
+	}
+	if got := findJob(t, s, "all").State; got != appserver.Running {
+		t.Errorf("the job is %s", got)
+	}
+	for _, to := range []appserver.State{appserver.Done, appserver.Running, appserver.Queued} {
+		if err := s.SetState(t.Context(), "all", to, ""); err == nil {
+			t.Errorf("the job was set to %s, which is the store's alone to do", to)
+		}
 	}
 	started := findJob(t, s, "all").Started
 	if started.IsZero() {
@@ -289,10 +329,10 @@ func testJobs(t *testing.T, s appserver.Store) {
 	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"some"}) {
 		t.Errorf("unfinished are %v", got)
 	}
-	if err := s.SetState(t.Context(), "all", appserver.Done, ""); !errors.Is(err, appserver.ErrFinished) {
+	if err := s.SetState(t.Context(), "all", appserver.Canceled, ""); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
-	if err := s.SetState(t.Context(), "none", appserver.Done, ""); !errors.Is(err, appserver.ErrNotFound) {
+	if err := s.SetState(t.Context(), "none", appserver.Canceled, ""); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v, want ErrNotFound", err)
 	}
 }
@@ -317,18 +357,23 @@ func testCommit(t *testing.T, s appserver.Store) {
 			t.Errorf("record %d has the status %d, want %d", i, got.LastStatus, want)
 		}
 	}
-	got := findJob(t, s, j.ID)
-	if got.Cursor != 4 || !reflect.DeepEqual(got.Open, []int64{2}) {
-		t.Errorf("the job is at %d but %v", got.Cursor, got.Open)
+	if p := must[appserver.Part](t)(s.Claim(t.Context(), "j", 0)); p.Cursor != 4 || !reflect.DeepEqual(p.Open, []int64{2}) {
+		t.Errorf("the part is at %d but %v", p.Cursor, p.Open)
 	}
 	if removed := commit(t, s, "j", appserver.Batch{Cursor: 3, Outcomes: []appserver.Outcome{{Record: list[1], Class: webpush.ClassDelivered, Status: 201}}}); removed != 0 {
 		t.Errorf("removed %d", removed)
 	}
-	got = findJob(t, s, j.ID)
-	if want := (appserver.Counts{"mozilla": {"delivered": 2, "gone": 1, "rejected": 1}}); got.Cursor != 4 || len(got.Open) != 0 || !reflect.DeepEqual(got.Counts, want) {
-		t.Errorf("the job is %+v, want the cursor 4 and %v", got, want)
+	got := findJob(t, s, j.ID)
+	if want := (appserver.Counts{"mozilla": {"delivered": 2, "gone": 1, "rejected": 1}}); !reflect.DeepEqual(got.Counts, want) {
+		t.Errorf("the job is %+v, want %v", got, want)
 	}
-	if _, err := s.Commit(t.Context(), "none", appserver.Batch{}); !errors.Is(err, appserver.ErrNotFound) {
+	if p := must[appserver.Part](t)(s.Claim(t.Context(), "j", 0)); p.Cursor != 4 || len(p.Open) != 0 {
+		t.Errorf("the part is at %d but %v", p.Cursor, p.Open)
+	}
+	if _, err := s.CommitPart(t.Context(), appserver.Part{JobID: "none", Number: 1}, appserver.Batch{Step: 1}); !errors.Is(err, appserver.ErrNotFound) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := s.Claim(t.Context(), "none", appserver.Lease); !errors.Is(err, appserver.ErrNotFound) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -370,9 +415,7 @@ func testVersions(t *testing.T, s appserver.Store) {
 	create(t, s, appserver.Job{ID: "k"})
 	n := 0
 	for ; n < 20; n++ {
-		if _, err := s.Commit(t.Context(), "k", appserver.Batch{Outcomes: []appserver.Outcome{{Record: old, Class: webpush.ClassGone, Status: 410}}}); err != nil {
-			t.Fatal(err)
-		}
+		commit(t, s, "k", appserver.Batch{Outcomes: []appserver.Outcome{{Record: old, Class: webpush.ClassGone, Status: 410}}})
 		if len(must[[]appserver.Record](t)(s.Again(t.Context(), "k", 0, 10))) == 0 {
 			break
 		}
@@ -382,10 +425,10 @@ func testVersions(t *testing.T, s appserver.Store) {
 	}
 	find(t, s, now.Endpoint)
 	// One that was unsubscribed meanwhile is counted, and nothing is sent again.
+	create(t, s, appserver.Job{ID: "l"})
 	if _, err := s.Delete(t.Context(), now.Endpoint); err != nil {
 		t.Fatal(err)
 	}
-	create(t, s, appserver.Job{ID: "l"})
 	commit(t, s, "l", appserver.Batch{Outcomes: []appserver.Outcome{{Record: now, Class: webpush.ClassGone, Status: 410}}})
 	if c := findJob(t, s, "l").Counts; c["mozilla"]["gone"] != 1 || len(must[[]appserver.Record](t)(s.Again(t.Context(), "l", 0, 10))) != 0 {
 		t.Errorf("counts are %v", c)
@@ -400,9 +443,7 @@ func testRetry(t *testing.T, s appserver.Store) {
 	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
-	if err := s.SetState(t.Context(), "j", appserver.Done, ""); err != nil {
-		t.Fatal(err)
-	}
+	finish(t, s, "j")
 	if _, err := s.Delete(t.Context(), b.Endpoint); err != nil {
 		t.Fatal(err)
 	}
@@ -419,9 +460,13 @@ func testRetry(t *testing.T, s appserver.Store) {
 	if left := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", "", 0, 10)); len(left) != 1 {
 		t.Errorf("failures: %+v", left)
 	}
-	commit(t, s, "j", appserver.Batch{Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})
-	if err := s.SetState(t.Context(), "j", appserver.Done, ""); err != nil {
-		t.Fatal(err)
+	p := must[appserver.Part](t)(s.Claim(t.Context(), "j", appserver.Lease))
+	if p.Number != 0 {
+		t.Errorf("the part of the retry is %+v", p)
+	}
+	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: p.Step + 1, Done: true,
+		Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})); c.State != appserver.Done {
+		t.Errorf("after the retry the job is %s", c.State)
 	}
 	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != appserver.Done {
 		t.Errorf("nothing to retry: %d, %v, %s", n, err, findJob(t, s, "j").State)
@@ -436,7 +481,6 @@ func testRetry(t *testing.T, s appserver.Store) {
 }
 
 func testFailures(t *testing.T, s appserver.Store) {
-	create(t, s, appserver.Job{ID: "j"})
 	var out []appserver.Outcome
 	for i := range 5 {
 		r := put(t, s, record(fmt.Sprint(i)))
@@ -446,6 +490,7 @@ func testFailures(t *testing.T, s appserver.Store) {
 		}
 		out = append(out, appserver.Outcome{Record: r, Class: class, Status: 400 + i, Problem: "p", Hint: "h", Attempts: i})
 	}
+	create(t, s, appserver.Job{ID: "j"})
 	commit(t, s, "j", appserver.Batch{Cursor: 5, Outcomes: out})
 	list := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", "", 1, 2))
 	if len(list) != 2 || list[0].Seq != 2 || list[1].Seq != 3 {
@@ -460,14 +505,12 @@ func testFailures(t *testing.T, s appserver.Store) {
 }
 
 func testPrune(t *testing.T, s appserver.Store) {
+	put(t, s, record("a"))
 	for _, id := range []string{"done", "queued"} {
 		create(t, s, appserver.Job{ID: id})
 	}
-	if err := s.SetState(t.Context(), "done", appserver.Done, ""); err != nil {
-		t.Fatal(err)
-	}
-	put(t, s, record("a"))
 	commit(t, s, "done", appserver.Batch{Outcomes: []appserver.Outcome{{Record: find(t, s, record("a").Endpoint), Class: webpush.ClassRejected}}})
+	finish(t, s, "done")
 	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -485,7 +528,11 @@ func testPrune(t *testing.T, s appserver.Store) {
 
 // Many at once: nothing is lost or doubled, whoever gives up.
 func testConcurrent(t *testing.T, s appserver.Store) {
+	put(t, s, record("same"))
 	create(t, s, appserver.Job{ID: "j"})
+	part := must[appserver.Part](t)(s.Claim(t.Context(), "j", appserver.Lease))
+	var step atomic.Int64
+	var committing sync.Mutex
 	var all sync.WaitGroup
 	const clients, each = 20, 25
 	for c := range clients {
@@ -501,9 +548,12 @@ func testConcurrent(t *testing.T, s appserver.Store) {
 				if _, _, err := s.Put(context.Background(), record("same")); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.Commit(context.Background(), "j", appserver.Batch{Outcomes: []appserver.Outcome{{Record: appserver.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
+				committing.Lock() // as steps come in order
+				if _, err := s.CommitPart(context.Background(), part, appserver.Batch{Step: step.Add(1), Lease: appserver.Lease,
+					Outcomes: []appserver.Outcome{{Record: appserver.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
 					t.Error(err)
 				}
+				committing.Unlock()
 				ended, cancel := context.WithCancel(context.Background())
 				cancel()
 				if _, _, err := s.Put(ended, record("never")); err == nil {

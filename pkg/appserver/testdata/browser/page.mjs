@@ -431,7 +431,7 @@ await step('size and preview follow what is typed, and the size is that of the m
   assert.match(await textOf(page, '#compose-problem'), /No recipients[\s\S]*“weather”/);
 });
 
-await step('a push is followed as it runs, and cancelled', async () => {
+await step('a push is followed as it runs, and canceled', async () => {
   await page.check('[name=kind][value=notification]');
   await page.check('[name=to][value=all]');
   await page.click('#send');
@@ -490,7 +490,7 @@ await step('a push to its end tells what became of it', async () => {
 });
 
 await step('what can go on is offered to go on, and nothing else', async () => {
-  const cases = [['cancelled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Continue'], ['done', {temporary: 2}, 'Retry 2 messages'], ['done', {delivered: 4}, null]];
+  const cases = [['canceled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Continue'], ['done', {temporary: 2}, 'Retry 2 messages'], ['done', {delivered: 4}, null]];
   const now = new Date().toISOString();
   const jobs = cases.map(([state, counts], i) => ({
     id: `made-${i}`, state, counts, services: {}, to: {tag: `case ${i}`}, total: 4, done: 4, created: now, started: now, finished: now,

@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+)
+
+func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
+	if to != appserver.Canceled && to != appserver.Failed {
+		return fmt.Errorf("a job cannot be set to %s", to)
+	}
+	return s.update(ctx, func(t tx) error {
+		seq, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state.Over() {
+			return appserver.ErrFinished
+		}
+		return t.exec("UPDATE job SET state = ?, problem = ?, finished = ? WHERE seq = ?", string(to), problem, millis(time.Now()), seq)
+	})
+}
+
+// clock is the time by which leases end. It is not set back or forward with the
+// clock of the machine, since the one process that has the file open compares it.
+func (s *store) clock() int64 { return millis(s.opened.Add(time.Since(s.opened))) }
+
+func scanPart(rows *sql.Rows) (p appserver.Part, err error) {
+	var open string
+	err = rows.Scan(&p.Number, &p.Lease, &p.After, &p.UpTo, &p.Cursor, &open, &p.Step)
+	if err == nil {
+		err = json.Unmarshal([]byte(open), &p.Open)
+	}
+	return p, err
+}
+
+func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p appserver.Part, err error) {
+	finished := false
+	err = s.update(ctx, func(t tx) error {
+		finished = false
+		job, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state.Over() {
+			return appserver.ErrFinished
+		}
+		if state != appserver.Running {
+			if err := t.start(ctx, job, state); err != nil {
+				return err
+			}
+		}
+		number, err := t.freePart(ctx, job, s.clock())
+		if errors.Is(err, appserver.ErrFinished) { // which is to be kept
+			finished = true
+			return t.finish(job)
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.exec("UPDATE job_part SET lease = lease + 1, until = ? WHERE job = ? AND number = ?", s.clock()+lease.Milliseconds(), job, number); err != nil {
+			return err
+		}
+		rows, err := t.query(ctx, "SELECT number, lease, after_seq, up_to, cursor_seq, open_seqs, step FROM job_part WHERE job = ? AND number = ?", job, number)
+		p, err = one(rows, err, scanPart)
+		p.JobID = id
+		return err
+	})
+	if err == nil && finished {
+		err = appserver.ErrFinished
+	}
+	return p, err
+}
+
+// start makes a job Running; the recipients of a scheduled one are fixed now.
+func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
+	now := time.Now()
+	if state == appserver.Scheduled {
+		rows, err := t.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE j.seq = ?", job)
+		j, err := one(rows, err, scanJob)
+		if err != nil {
+			return err
+		}
+		if j.Due.After(now) {
+			return appserver.ErrNoPart
+		}
+		maxSeq, total, err := t.recipients(ctx, j.To)
+		if err != nil {
+			return err
+		}
+		if err := t.exec("UPDATE job SET max_seq = ?, total = ? WHERE seq = ?", maxSeq, total, job); err != nil {
+			return err
+		}
+	}
+	return t.exec("UPDATE job SET state = 'running', started = CASE started WHEN 0 THEN ? ELSE started END WHERE seq = ?", millis(now), job)
+}
+
+// freePart returns the number of a part that nobody has, cutting a new one if
+// necessary.
+func (t tx) freePart(ctx context.Context, job, now int64) (int64, error) {
+	rows, err := t.query(ctx, "SELECT number FROM job_part WHERE job = ? AND number > 0 AND done = 0 AND until <= ? ORDER BY number LIMIT 1", job, now)
+	n, err := one(rows, err, number)
+	if err == nil || !errors.Is(err, appserver.ErrNotFound) {
+		return n, err
+	}
+	var cut, maxSeq, parts int64
+	var to appserver.Filter
+	rows, err = t.query(ctx, "SELECT cut_seq, max_seq, parts, to_user, to_tag FROM job WHERE seq = ?", job)
+	if _, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) {
+		return struct{}{}, rows.Scan(&cut, &maxSeq, &parts, &to.User, &to.Tag)
+	}); err != nil {
+		return 0, err
+	}
+	if cut < maxSeq {
+		from, args := where(to)
+		rows, err := t.query(ctx, "SELECT s.seq"+from+" ORDER BY s.seq LIMIT 1 OFFSET ?", append(args, cut, maxSeq, appserver.PartSize-1)...)
+		upTo, err := one(rows, err, number)
+		if errors.Is(err, appserver.ErrNotFound) {
+			upTo, err = maxSeq, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		return parts + 1, errors.Join(
+			t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?1, ?2, ?3, ?4, ?3)", job, parts+1, cut, upTo),
+			t.exec("UPDATE job SET cut_seq = ?, parts = parts + 1 WHERE seq = ?", upTo, job))
+	}
+	left, err := t.left(ctx, job)
+	if err != nil {
+		return 0, err
+	}
+	if left {
+		return 0, appserver.ErrNoPart
+	}
+	again, err := t.again(ctx, job)
+	if err != nil {
+		return 0, err
+	}
+	if !again {
+		return 0, appserver.ErrFinished
+	}
+	if err := t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?, 0, 0, 0, 0) ON CONFLICT (job, number) DO UPDATE SET done = 0", job); err != nil {
+		return 0, err
+	}
+	rows, err = t.query(ctx, "SELECT until FROM job_part WHERE job = ? AND number = 0", job)
+	until, err := one(rows, err, number)
+	if err == nil && until > now {
+		err = appserver.ErrNoPart
+	}
+	return 0, err
+}
+
+// left reports whether parts are not done, other than that of the records to
+// send to once more.
+func (t tx) left(ctx context.Context, job int64) (bool, error) {
+	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_part WHERE job = ? AND number > 0 AND done = 0)", job)
+	n, err := one(rows, err, number)
+	return n > 0, err
+}
+
+// again reports whether there are records to send to once more.
+func (t tx) again(ctx context.Context, job int64) (bool, error) {
+	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again a JOIN subscription s ON s.seq = a.seq WHERE a.job = ?)", job)
+	n, err := one(rows, err, number)
+	return n > 0, err
+}
+
+// finish makes a job Done.
+func (t tx) finish(job int64) error {
+	return errors.Join(
+		t.exec("DELETE FROM job_again WHERE job = ?", job),
+		t.exec("UPDATE job SET state = 'done', finished = ? WHERE seq = ? AND state = 'running'", millis(time.Now()), job))
+}
+
+func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Batch) (out appserver.Committed, err error) {
+	open, err := json.Marshal(append([]int64{}, b.Open...))
+	if err != nil {
+		return out, err
+	}
+	err = s.update(ctx, func(t tx) error {
+		out = appserver.Committed{}
+		job, state, err := t.jobState(p.JobID)
+		if err != nil {
+			return err
+		}
+		out.State = state
+		var lease, step int64
+		rows, err := t.query(ctx, "SELECT lease, step FROM job_part WHERE job = ? AND number = ?", job, p.Number)
+		if _, err := one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&lease, &step) }); err != nil {
+			return err
+		}
+		if lease != p.Lease {
+			return appserver.ErrLost
+		}
+		until := s.clock() + b.Lease.Milliseconds()
+		if b.Release || b.Done {
+			until = 0
+		}
+		if b.Step == 0 || b.Step <= step {
+			return t.exec("UPDATE job_part SET until = ? WHERE job = ? AND number = ?", until, job, p.Number)
+		}
+		if out.Removed, err = t.outcomes(ctx, job, b.Outcomes); err != nil {
+			return err
+		}
+		if err := t.exec("UPDATE job_part SET cursor_seq = max(cursor_seq, ?), open_seqs = ?, step = ?, until = ?, done = ? WHERE job = ? AND number = ?",
+			b.Cursor, string(open), b.Step, until, b.Done, job, p.Number); err != nil || !b.Done || state != appserver.Running {
+			return err
+		}
+		rows, err = t.query(ctx, "SELECT cut_seq >= max_seq FROM job WHERE seq = ?", job)
+		cut, err := one(rows, err, number)
+		if err != nil || cut == 0 {
+			return err
+		}
+		left, err := t.left(ctx, job)
+		if err != nil || left {
+			return err
+		}
+		again, err := t.again(ctx, job)
+		if err != nil || again {
+			return err
+		}
+		out.State = appserver.Done
+		return t.finish(job)
+	})
+	return out, err
+}
+
+// outcomes records what became of messages, and returns how many subscriptions
+// were removed.
+func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
+	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
+	pending, err := one(rows, err, number) // rarely, and asked once for all
+	if err != nil {
+		return 0, err
+	}
+	counts := make(appserver.Counts)
+	for _, o := range list {
+		again, gone, err := t.outcome(job, o)
+		if err != nil {
+			return 0, err
+		}
+		if pending > 0 && !again {
+			if err := t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, o.Record.Seq); err != nil {
+				return 0, err
+			}
+		}
+		if gone {
+			removed++
+		}
+		if !again {
+			counts.Add(o.Record.Service, o.Class, 1)
+		}
+	}
+	for service, classes := range counts {
+		for class, n := range classes {
+			if err := t.exec("INSERT INTO job_count VALUES (?, ?, ?, ?) ON CONFLICT (job, service, class) DO UPDATE SET n = n + excluded.n",
+				job, string(service), string(class), n); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return removed, nil
+}
+
+// Watch waits for ctx to end: no other process can change the file.
+func (s *store) Watch(ctx context.Context, _ func(id string)) error {
+	<-ctx.Done()
+	return nil
+}

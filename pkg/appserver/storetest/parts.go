@@ -1,0 +1,266 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// many stores n records, from many goroutines.
+func many(t *testing.T, s appserver.Store, n int, change func(i int, r *appserver.Record)) {
+	t.Helper()
+	var all sync.WaitGroup
+	next := make(chan int)
+	for range 64 {
+		all.Go(func() {
+			for i := range next {
+				r := record(fmt.Sprint("many-", i))
+				if change != nil {
+					change(i, &r)
+				}
+				if _, _, err := s.Put(t.Context(), r); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}
+
+func claim(t *testing.T, s appserver.Store, id string) appserver.Part {
+	t.Helper()
+	return must[appserver.Part](t)(s.Claim(t.Context(), id, appserver.Lease))
+}
+
+func noPart(t *testing.T, s appserver.Store, id string, want error) {
+	t.Helper()
+	if p, err := s.Claim(t.Context(), id, appserver.Lease); !errors.Is(err, want) {
+		t.Fatalf("claimed %+v, %v; want the error %v", p, err, want)
+	}
+}
+
+// Parts are claimed by many at once: each recipient is in one, and the job is
+// done when all are, whatever the order in which they end.
+func testParts(t *testing.T, s appserver.Store) {
+	const n = 2*appserver.PartSize + appserver.PartSize/2
+	many(t, s, n, func(i int, r *appserver.Record) {
+		if i%2 == 0 {
+			r.Tags = []string{"even"}
+		}
+	})
+	create(t, s, appserver.Job{ID: "all"})
+	create(t, s, appserver.Job{ID: "even", To: appserver.Filter{Tag: "even"}})
+	put(t, s, record("later"))
+	for id, c := range map[string]struct {
+		to           appserver.Filter
+		parts, total int
+	}{"all": {appserver.Filter{}, 3, n}, "even": {appserver.Filter{Tag: "even"}, 2, n / 2}} {
+		var mu sync.Mutex
+		var parts []appserver.Part
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for {
+					p, err := s.Claim(t.Context(), id, appserver.Lease)
+					if errors.Is(err, appserver.ErrNoPart) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					parts = append(parts, p)
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		if len(parts) != c.parts {
+			t.Fatalf("%s: %d parts, want %d: %+v", id, len(parts), c.parts, parts)
+		}
+		seen := make(map[int64]int)
+		numbers := make(map[int64]bool)
+		for _, p := range parts {
+			numbers[p.Number] = true
+			list := must[[]appserver.Record](t)(s.List(t.Context(), c.to, p.After, p.UpTo, n))
+			if len(list) > appserver.PartSize {
+				t.Errorf("%s: part %d has %d recipients", id, p.Number, len(list))
+			}
+			for _, r := range list {
+				seen[r.Seq]++
+			}
+		}
+		if len(seen) != c.total || len(numbers) != len(parts) {
+			t.Errorf("%s: %d recipients are in the parts, want %d; the numbers are %v", id, len(seen), c.total, numbers)
+		}
+		for seq, times := range seen {
+			if times != 1 {
+				t.Fatalf("%s: record %d is in %d parts", id, seq, times)
+			}
+		}
+		// The last part may end first; none that ends early ends the job.
+		for i := len(parts) - 1; i >= 0; i-- {
+			got := must[appserver.Committed](t)(s.CommitPart(t.Context(), parts[i], appserver.Batch{Step: 1, Cursor: parts[i].UpTo, Done: true}))
+			if (got.State == appserver.Done) != (i == 0) {
+				t.Errorf("%s: with %d parts left the job is %s", id, i, got.State)
+			}
+		}
+		noPart(t, s, id, appserver.ErrFinished)
+	}
+	// A part that ends before others are cut.
+	create(t, s, appserver.Job{ID: "early"})
+	p := claim(t, s, "early")
+	if got := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 1, Cursor: p.UpTo, Done: true})); got.State != appserver.Running {
+		t.Errorf("after the first part the job is %s", got.State)
+	}
+	finish(t, s, "early")
+	// Nobody to send to.
+	create(t, s, appserver.Job{ID: "nobody", To: appserver.Filter{Tag: "none"}})
+	finish(t, s, "nobody")
+}
+
+// A lease keeps others away until it ends; then another may have the part, and
+// the first cannot commit any more.
+func testLeases(t *testing.T, s appserver.Store) {
+	r := put(t, s, record("a"))
+	create(t, s, appserver.Job{ID: "j"})
+	first := claim(t, s, "j")
+	noPart(t, s, "j", appserver.ErrNoPart)
+	sent := []appserver.Outcome{{Record: r, Class: webpush.ClassDelivered, Status: 201}}
+	// A commit extends the lease, here to one that ends at once.
+	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), first, appserver.Batch{Step: 1, Cursor: 1, Open: []int64{1}, Lease: time.Nanosecond})); c.State != appserver.Running {
+		t.Errorf("the job is %s", c.State)
+	}
+	time.Sleep(5 * time.Millisecond)
+	second := claim(t, s, "j")
+	if second.Number != first.Number || second.Lease <= first.Lease || second.Step != 1 || !reflect.DeepEqual(second.Open, []int64{1}) {
+		t.Errorf("claimed %+v after %+v", second, first)
+	}
+	for _, b := range []appserver.Batch{{Step: 2, Cursor: 1, Outcomes: sent, Lease: appserver.Lease}, {Lease: appserver.Lease}, {Release: true}} {
+		if _, err := s.CommitPart(t.Context(), first, b); !errors.Is(err, appserver.ErrLost) {
+			t.Errorf("%+v: the error is %v, want ErrLost", b, err)
+		}
+	}
+	if c := findJob(t, s, "j").Counts; len(c) != 0 {
+		t.Errorf("what came too late counts: %v", c)
+	}
+	// To extend a lease changes nothing else, nor does giving it back.
+	for _, b := range []appserver.Batch{{Lease: appserver.Lease}, {Release: true}} {
+		must[appserver.Committed](t)(s.CommitPart(t.Context(), second, b))
+	}
+	third := claim(t, s, "j")
+	if third.Step != 1 || !reflect.DeepEqual(third.Open, []int64{1}) {
+		t.Errorf("claimed %+v", third)
+	}
+	// The part's holder hears that the job was canceled, and what was sent counts.
+	if err := s.SetState(t.Context(), "j", appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
+	}
+	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), third, appserver.Batch{Lease: appserver.Lease})); c.State != appserver.Canceled {
+		t.Errorf("the job is %s", c.State)
+	}
+	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), third, appserver.Batch{Step: 2, Cursor: 1, Outcomes: sent, Done: true})); c.State != appserver.Canceled {
+		t.Errorf("the job is %s", c.State)
+	}
+	if c := findJob(t, s, "j"); c.Counts["mozilla"]["delivered"] != 1 || c.State != appserver.Canceled {
+		t.Errorf("the job is %+v", c)
+	}
+	noPart(t, s, "j", appserver.ErrFinished)
+}
+
+// A commit that is repeated, as its response was lost, counts once.
+func testSteps(t *testing.T, s appserver.Store) {
+	r, other := put(t, s, record("a")), put(t, s, record("b"))
+	create(t, s, appserver.Job{ID: "j"})
+	p := claim(t, s, "j")
+	for range 2 {
+		c := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 1, Cursor: 1, Lease: appserver.Lease,
+			Outcomes: []appserver.Outcome{{Record: r, Class: webpush.ClassDelivered, Status: 201}}}))
+		if c.State != appserver.Running {
+			t.Errorf("the job is %s", c.State)
+		}
+	}
+	for range 2 {
+		c := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 2, Cursor: 2, Lease: appserver.Lease, Done: true,
+			Outcomes: []appserver.Outcome{{Record: other, Class: webpush.ClassRejected, Status: 400}}}))
+		if c.State != appserver.Done {
+			t.Errorf("the job is %s", c.State)
+		}
+	}
+	if c := findJob(t, s, "j").Counts["mozilla"]; c["delivered"] != 1 || c["rejected"] != 1 {
+		t.Errorf("counts are %v", c)
+	}
+}
+
+// A scheduled job is sent to those that are there when it is due.
+func testScheduled(t *testing.T, s appserver.Store) {
+	put(t, s, record("a"))
+	due := time.Now().Add(300 * time.Millisecond).UTC().Truncate(time.Millisecond)
+	j := create(t, s, appserver.Job{ID: "j", Due: due})
+	if j.State != appserver.Scheduled || !j.Due.Equal(due) {
+		t.Errorf("created %+v", j)
+	}
+	create(t, s, appserver.Job{ID: "canceled", Due: due})
+	if j := create(t, s, appserver.Job{ID: "past", Due: time.Now().Add(-time.Hour)}); j.State != appserver.Queued || !j.Due.IsZero() {
+		t.Errorf("one that was due in the past: %+v", j)
+	}
+	ids := func() (out []string) {
+		for _, j := range must[[]appserver.Job](t)(s.Unfinished(t.Context(), 10)) {
+			out = append(out, j.ID)
+		}
+		return out
+	}
+	if got := ids(); !reflect.DeepEqual(got, []string{"past"}) {
+		t.Errorf("due are %v", got)
+	}
+	noPart(t, s, "j", appserver.ErrNoPart)
+	if err := s.SetState(t.Context(), "canceled", appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, record("b"))
+	if err := s.Prune(t.Context(), time.Now().Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(due) + 20*time.Millisecond)
+	if got := ids(); !reflect.DeepEqual(got, []string{"j", "past"}) {
+		t.Errorf("due are %v", got)
+	}
+	if p := claim(t, s, "j"); p.UpTo != 2 {
+		t.Errorf("the part is %+v, want both records", p)
+	}
+	if j := findJob(t, s, "j"); j.Total != 2 || j.MaxSeq != 2 || j.State != appserver.Running || !j.Due.Equal(due) {
+		t.Errorf("the job is %+v", j)
+	}
+	noPart(t, s, "j", appserver.ErrNoPart) // and not twice
+	noPart(t, s, "canceled", appserver.ErrFinished)
+}
+
+// A record keeps the application server key until another is given.
+func testKey(t *testing.T, s appserver.Store) {
+	r := record("a")
+	r.Key = "first"
+	first := put(t, s, r)
+	put(t, s, record("a"))
+	if got := find(t, s, r.Endpoint); got.Key != "first" || got.Version != first.Version {
+		t.Errorf("found %+v", got)
+	}
+	r.Key = "second"
+	put(t, s, r)
+	if got := find(t, s, r.Endpoint); got.Key != "second" || got.Version != first.Version {
+		t.Errorf("found %+v", got)
+	}
+	if got := must[[]appserver.Record](t)(s.List(t.Context(), appserver.Filter{}, 0, 0, 10)); len(got) != 1 || got[0].Key != "second" {
+		t.Errorf("listed %+v", got)
+	}
+}
