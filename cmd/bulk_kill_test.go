@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -205,7 +206,7 @@ func TestKilled(t *testing.T) {
 	// What was written as it went is whole: a result of each record, and those that are gone.
 	results := make(map[int64]webpush.Class)
 	for _, line := range lines(t, filepath.Join(dir, "results.ndjson")) {
-		var r resultLine
+		var r bulk.Result
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%v in the result %q", err, line)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
 // Main runs the command line of this process and returns its exit code.
@@ -32,13 +34,14 @@ func Main() int {
 		if told := s.atOnce.Load(); told != nil {
 			s.note("%s", *told)
 		}
+		s.committing.Lock() // what is being written is written whole
 		os.Exit(exitInterrupted)
 	}()
 	return run(ctx, s, os.Args[1:])
 }
 
 func run(ctx context.Context, s *streams, args []string) int {
-	s.in = &interruptible{ctx: ctx, r: s.in}
+	s.in = bulk.UntilDone(ctx, s.in)
 	s.out = &latch{Writer: s.out}
 	root := newRootCmd(s)
 	root.SetArgs(args)

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -208,7 +208,7 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 type delivery struct {
 	client    *webpush.Client
 	sub       *webpush.Subscription // nil for a check without one, and for many
-	source    *recordSource         // of many
+	source    *bulk.Reader          // of many
 	message   webpush.Message
 	transport webpush.TransportOptions
 }
@@ -281,31 +281,59 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	if err := o.bulk.check(o.cmd); err != nil {
 		return nil, err
 	}
-	isMany := slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed)
-	if d.source, alone, err = openSources(s, o.inputs, isMany); err != nil || d.source != nil {
+	sources, err := inputs(s, o.inputs)
+	if err != nil {
 		return nil, err
+	}
+	source, err := bulk.Open(sources...)
+	if err != nil {
+		return nil, o.noInput(s, err)
+	}
+	if !slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed) {
+		if alone, err = source.Alone(); err != nil {
+			return nil, wrongFile(err)
+		}
+	}
+	if alone == nil {
+		d.source = source
+		return nil, nil
 	}
 	d.sub, err = webpush.ParseSubscription(alone)
 	return alone, o.excuse("subscription", "Push API, PushSubscription.toJSON", within(inputName(o.inputs[0]), err))
 }
 
-// applyRecord gives a single message what stands beside its subscription.
+// noInput words why an input cannot be read.
+func (o *sendOptions) noInput(s *streams, err error) error {
+	var e *bulk.Error
+	if errors.As(err, &e) && e.Err != nil {
+		_, err = loadSubscription(s, e.Path) // words it
+		return err
+	}
+	return wrongFile(err)
+}
+
+// applyRecord gives a single message what its record has beside the subscription.
 func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
-	b := bulk{s: s, client: d.client, keys: make(map[string]*vapid.Key), flat: make(map[string]bool)}
-	job := webpush.Job{Message: d.message}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(text, &members) == nil && members["endpoint"] != nil {
-		b.noteFlat(members)
-		b.tellFlat()
+	record := bulk.NewRecord(inputName(o.inputs[0]), text)
+	job, err := record.Job(d.message, &bulk.Keys{Own: d.client.Key})
+	if err != nil && d.sub != nil { // else it is told already
+		return within(record.File, err)
 	}
-	if err := b.overrideAll(&job, membersBeside(text)); err != nil {
-		return within(inputName(o.inputs[0]), err)
-	}
+	o.warnMembers(s, record.Misplaced, nil)
 	d.message = job.Message
 	if job.Key != nil {
 		d.client.Key = job.Key
 	}
 	return nil
+}
+
+// files are those that the options name, apart from the subscriptions.
+func (o *sendOptions) files() []string {
+	names := []string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}
+	if o.claimsFile == "" {
+		names = append(names, defaultClaims)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" || !exists(name) })
 }
 
 // excuse makes a finding of an error about the content of a file, for a check.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fatih/color"
@@ -33,7 +35,8 @@ type streams struct {
 	stdinFor string // the option that reads standard input, as only one can
 	settings *viper.Viper
 
-	atOnce atomic.Pointer[string] // what is said when a second interrupt ends the process
+	atOnce     atomic.Pointer[string] // what is said when a second interrupt ends the process
+	committing sync.Mutex             // held while what belongs together is written, which no interrupt cuts
 }
 
 // latch remembers the first error of a stream, so that lost output is no success.
@@ -50,40 +53,12 @@ func (l *latch) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// interruptible ends a read when the context ends, as a terminal's would not.
-type interruptible struct {
-	ctx  context.Context
-	r    io.Reader
-	done chan struct{} // a read that is going on, or nil
-	buf  []byte
-	n    int
-	err  error
-}
-
-func (i *interruptible) Read(p []byte) (int, error) {
-	if err := i.ctx.Err(); err != nil {
-		return 0, err
+// Stat describes the file behind the stream, if it has one.
+func (l *latch) Stat() (fs.FileInfo, error) {
+	if f, ok := l.Writer.(*os.File); ok {
+		return f.Stat()
 	}
-	if i.done == nil {
-		i.done = make(chan struct{})
-		i.buf = make([]byte, len(p))
-		go func() {
-			defer close(i.done)
-			i.n, i.err = i.r.Read(i.buf)
-		}()
-	}
-	select {
-	case <-i.ctx.Done():
-		return 0, i.ctx.Err()
-	case <-i.done:
-	}
-	n := copy(p, i.buf[:i.n])
-	if i.buf = i.buf[n:i.n]; len(i.buf) > 0 {
-		i.n = len(i.buf)
-		return n, nil
-	}
-	i.done = nil
-	return n, i.err
+	return nil, errors.New("the stream is not a file")
 }
 
 func systemStreams() *streams {

@@ -26,6 +26,7 @@ func TestImports(t *testing.T) {
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
 		{"pkg/internal/pipeline", []string{"github.com"}, nil},
 		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
+		{"pkg/bulk", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/vapid"}},
 		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/pushservice"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/vapid", "pkg/ece"}},

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,34 @@ func Classify(err error) Class {
 		return ClassTemporary
 	}
 	return ClassRejected
+}
+
+// Final reports whether a message to a subscription need not be tried again once
+// [Client.Send] has returned this error: it was delivered (nil), the subscription
+// has ended, the push service refuses this very message, or the subscription is not
+// valid. What the sender can fix without changing either is never final: a token
+// that cannot be signed or is refused, claims, the key, this side's rules for
+// endpoints, a proxy, and everything that is temporary. A journal that remembers
+// finished messages, and a queue that acknowledges them, ask here.
+//
+// An error that a program gives to [Client.SendAll] for a job can tell for itself
+// with a method Final() bool; otherwise it is not final.
+func Final(err error) bool {
+	var e *Error
+	var input *InputError
+	var own interface{ Final() bool }
+	var claims *vapid.ClaimsError
+	switch {
+	case err == nil:
+		return true
+	case Classify(err) == ClassTemporary, errors.As(err, &claims):
+		return false
+	case errors.As(err, &own):
+		return own.Final()
+	case errors.As(err, &e):
+		return e.Code != CodeRefused && !strings.HasPrefix(string(e.Code), "vapid_")
+	}
+	return errors.As(err, &input)
 }
 
 // Result is what became of a [Job].

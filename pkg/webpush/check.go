@@ -250,7 +250,7 @@ func (k *check) signature() {
 			if c.SignUnchecked && p.Severity == vapid.Lenient {
 				f.Severity = SeverityWarning
 			}
-			if !c.SignUnchecked {
+			if !c.SignUnchecked || p.Severity == vapid.Fatal {
 				f.Err = p
 			}
 		case p.Part == "sub":

@@ -56,7 +56,9 @@ type Client struct {
 	Lifetime time.Duration
 	// Scheme of the header; zero means that of RFC 8292.
 	Scheme vapid.Scheme
-	// SignUnchecked signs claims that push services refuse, too.
+	// SignUnchecked also signs claims that some push services refuse. Claims that
+	// every service refuses, such as an exp in the past or more than 24 hours ahead,
+	// are never signed.
 	SignUnchecked bool
 
 	// HTTP sends the requests; nil means a client of its own, as

@@ -489,3 +489,15 @@ func FuzzPlainURL(f *testing.F) {
 		}
 	})
 }
+
+// TestHash pins the name of an endpoint, which others compute too.
+func TestHash(t *testing.T) {
+	sub, err := NewSubscription("https://push.example.net/abc", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// printf %s https://push.example.net/abc | sha256sum | cut -c 1-32
+	if got, want := sub.Hash(), "992795d4c00588f9a94f48cba9900071"; got != want {
+		t.Errorf("Hash() = %s, want %s", got, want)
+	}
+}

@@ -37,7 +37,7 @@ type token struct {
 func renewMargin(lifetime time.Duration) time.Duration { return min(lifetime/4, time.Hour) }
 
 // get returns a token made of the claims, the one that it has or a new one;
-// unchecked signs also what push services refuse.
+// unchecked signs also what some push services refuse.
 func (t *tokens) get(key *vapid.Key, c vapid.Claims, lifetime time.Duration, scheme vapid.Scheme, unchecked bool) (*token, error) {
 	what := tokenFor{key: key.PublicKey(), audience: c.Audience, subject: c.Subject, scheme: scheme}
 	if !c.Expires.IsZero() {
@@ -61,6 +61,13 @@ func (t *tokens) get(key *vapid.Key, c vapid.Claims, lifetime time.Duration, sch
 	if c.Expires.IsZero() {
 		c.Expires = now.Add(lifetime)
 		made.renew = c.Expires.Add(-renewMargin(lifetime))
+	}
+	if unchecked {
+		for _, p := range c.Check() { // no service takes such a token, and one that is good for too long must not be
+			if p.Severity == vapid.Fatal {
+				return nil, &vapid.ClaimsError{Problems: []vapid.Problem{p}}
+			}
+		}
 	}
 	signed, err := sign(c)
 	if err != nil {

@@ -1,4 +1,4 @@
-package webpush
+package bulk
 
 import (
 	"bufio"
@@ -9,32 +9,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sort"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Journal is a file that remembers which records of a bulk delivery are
-// finished, so that a run that was killed can go on where it stopped. It holds
-// hashes of the records and no endpoint, 25 bytes for each; opened again it
-// takes 16 bytes of memory for each that it holds, and a bit.
+// Journal is a file that remembers which records of a run are finished, so that
+// a run that was killed can continue where it stopped. It holds hashes of the
+// records, 25 bytes each, and no endpoints. When it is opened again, it takes 16
+// bytes and one bit of memory for each record that it holds.
 //
-// In the iterator that feeds [Client.SendAll], pass over the records that are
-// [Journal.Done]. In its Commit, call [Journal.Record] for each result and then
-// [Journal.Commit]: then no more messages than are in flight at one time are
-// ever sent but not journalled. A message that was sent is not known to have
-// been until then: kill the process, and those in flight are sent again.
+// [Run] keeps a journal if Options.Journal names one. A program that calls
+// [webpush.Client.SendAll] itself skips the records that are [Journal.Done] in
+// the iterator that feeds it, and in its Commit calls [Journal.Record] for each
+// result that is final ([webpush.Final]) and then [Journal.Commit]. Then no more
+// messages than are in flight at one time are ever sent but not recorded: if the
+// process is killed, only those are sent again.
 //
-// Done may be called while another goroutine calls Record or Commit; else a
+// Done may be called while another goroutine calls Record or Commit. Otherwise, a
 // Journal is for one goroutine at a time.
 type Journal struct {
 	f    *os.File
 	name string
 	keys []journalKey // of earlier runs, sorted
 	used []uint64     // a bit for each: it has been told by Done
-	n    map[Class]int64
+	n    map[webpush.Class]int64
 	old  bool
 	end  int64 // of what is committed
 	buf  []byte
@@ -57,40 +59,20 @@ const (
 	journalRoom = 1000 * journalLine
 )
 
-var journalLetters = map[Class]byte{ClassDelivered: 'd', ClassGone: 'g', ClassRejected: 'r', ClassInvalid: 'i'}
+var journalLetters = map[webpush.Class]byte{webpush.ClassDelivered: 'd', webpush.ClassGone: 'g', webpush.ClassRejected: 'r', webpush.ClassInvalid: 'i'}
 
-// JournalError is why a journal was refused.
-type JournalError struct {
-	// Path is the journal's file.
-	Path string
-	// Problem says what was found.
-	Problem string
-
-	hint string
-	err  error
-}
-
-// Error returns the path and the problem.
-func (e *JournalError) Error() string { return e.Path + ": " + e.Problem }
-
-// Hint returns the next step to take, or "".
-func (e *JournalError) Hint() string { return e.hint }
-
-// Unwrap returns the error of the file system, if that was the cause.
-func (e *JournalError) Unwrap() error { return e.err }
-
-// OpenJournal opens the journal at path, or makes it with mode 0600. run says
-// in any form what is sent, but for the records: the journal keeps a digest of
-// it, and is refused when it was made for something else. What a killed
-// process has written in part is cut off. The journal is locked until
-// [Journal.Close] against other processes that open it (on Linux, macOS, the
-// BSDs and Windows). The error is a [*JournalError].
+// OpenJournal opens the journal at path, or creates it with mode 0600. run says
+// in any form what is sent, apart from the records. The journal keeps a digest of
+// it and is refused if it was made for something else. A line that a killed
+// process wrote in part is cut off. The journal is locked until [Journal.Close]
+// against other processes that open it (on Linux, macOS, the BSDs, and Windows).
+// The error is an [*Error].
 func OpenJournal(path, run string) (*Journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, journalProblem(path, err)
 	}
-	j := &Journal{f: f, name: path, n: make(map[Class]int64)}
+	j := &Journal{f: f, name: path, n: make(map[webpush.Class]int64)}
 	if err := j.open(run); err != nil {
 		f.Close()
 		return nil, err
@@ -99,11 +81,7 @@ func OpenJournal(path, run string) (*Journal, error) {
 }
 
 func journalProblem(path string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	problem := &JournalError{Path: path, Problem: err.Error(), err: err}
+	problem := fileError(PartJournal, path, err)
 	if errors.Is(err, errNoSpace) {
 		problem.hint = "make room, or keep the journal on another disk"
 	}
@@ -112,20 +90,20 @@ func journalProblem(path string, err error) error {
 
 func (j *Journal) open(run string) error {
 	bad := func(problem, hint string) error {
-		return &JournalError{Path: j.name, Problem: problem, hint: hint}
+		return &Error{Part: PartJournal, Path: j.name, Problem: problem, hint: hint}
 	}
 	info, err := j.f.Stat()
 	if err != nil {
 		return journalProblem(j.name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return bad("it is no regular file, so no journal can be kept in it", "give the name of a file")
+		return bad("it is not a regular file, so it cannot hold a journal", "give the name of a file")
 	}
 	if err := lockJournal(j.f); errors.Is(err, errLocked) {
-		return &JournalError{Path: j.name, Problem: "another process uses this journal", err: err,
-			hint: "wait until it ends, or give this run a journal of its own"}
+		return &Error{Part: PartJournal, Path: j.name, Problem: "another process is using this journal", Err: err,
+			hint: "wait until that process ends, or give this run its own journal"}
 	} else if err != nil {
-		return &JournalError{Path: j.name, Problem: "it cannot be locked against other processes: " + err.Error(), err: err,
+		return &Error{Part: PartJournal, Path: j.name, Problem: "the journal cannot be locked against other processes: " + err.Error(), Err: err,
 			hint: "keep the journal on a disk of this machine"}
 	}
 	if info, err = j.f.Stat(); err != nil { // it may have grown until it was locked
@@ -143,10 +121,10 @@ func (j *Journal) open(run string) error {
 	case err != nil && bytes.HasPrefix([]byte(header), found):
 		return j.create(header) // empty, or killed while the header was written
 	case !bytes.HasPrefix(found, []byte(journalMagic)) || found[n-1] != '\n':
-		return bad("it is no journal of webpush, or one of another version", "give the name of a file that does not exist yet")
+		return bad("this is not a webpush journal, or one of another version", "give the name of a file that does not exist yet")
 	case string(found) != header:
-		return bad("this journal was made for another message, other options or another key",
-			"repeat the command it was made with, or give this run a journal of its own")
+		return bad("this journal was made for another message, other options, or another key",
+			"repeat the run that it was made for, or give this run its own journal")
 	}
 	j.old = true
 	size, err := j.read(r, info.Size()-int64(len(header)))
@@ -163,8 +141,8 @@ func (j *Journal) open(run string) error {
 }
 
 // reserve makes sure that there is room for what is in flight at one time:
-// nothing should be sent that cannot be written down. Else a run that is started
-// again and again while the disk is full would send to the same each time.
+// nothing should be sent that cannot be recorded. Otherwise, a run that is started
+// repeatedly while the disk is full would send to the same subscriptions each time.
 func (j *Journal) reserve() error {
 	_, err := j.f.WriteAt(make([]byte, journalRoom), j.end)
 	if err == nil {
@@ -201,7 +179,7 @@ func (j *Journal) create(header string) error {
 func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 	lines := int(size / journalLine)
 	j.keys = make([]journalKey, 0, lines)
-	classes := make(map[byte]Class)
+	classes := make(map[byte]webpush.Class)
 	for class, letter := range journalLetters {
 		classes[letter] = class
 	}
@@ -217,8 +195,8 @@ func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 			if line[journalLine-1] == 0 && onlyZeros(r) {
 				return int64(i) * journalLine, j.sort()
 			}
-			return 0, &JournalError{Path: j.name, Problem: fmt.Sprintf("line %d of the journal is damaged", i+2),
-				hint: "restore the file as it was; a journal that is edited cannot be trusted"}
+			return 0, &Error{Part: PartJournal, Path: j.name, Problem: fmt.Sprintf("line %d of the journal is damaged", i+2),
+				hint: "restore the file; a journal that was edited cannot be trusted"}
 		}
 		j.keys = append(j.keys, key)
 		j.n[class]++
@@ -244,9 +222,9 @@ func (j *Journal) sort() error {
 	return nil
 }
 
-// Done reports whether an earlier run has finished this record, which are its
-// bytes as they were read. A record that occurs several times is done as often
-// as it was finished: each call that returns true counts one of them off.
+// Done reports whether an earlier run finished this record, given as it was read.
+// A record that occurs several times is done as often as it was finished: each
+// call that returns true counts one of them off.
 func (j *Journal) Done(record []byte) bool {
 	if len(j.keys) == 0 {
 		return false
@@ -264,13 +242,13 @@ func (j *Journal) Done(record []byte) bool {
 	return true
 }
 
-// Resumed reports whether the journal was there before, and how many records
-// of each class it held.
-func (j *Journal) Resumed() (bool, map[Class]int64) { return j.old, j.n }
+// Resumed reports whether the journal existed before, and how many records of
+// each class it held.
+func (j *Journal) Resumed() (bool, map[webpush.Class]int64) { return j.old, j.n }
 
-// Record notes what became of a record, given as it was read, for the next
-// Commit. What is temporary or skipped is not finished and so not noted.
-func (j *Journal) Record(record []byte, class Class) {
+// Record notes the result of a record, given as it was read, for the next Commit.
+// A record that is temporary or skipped is not finished, so it is not noted.
+func (j *Journal) Record(record []byte, class webpush.Class) {
 	letter, finished := journalLetters[class]
 	if !finished {
 		return
@@ -280,9 +258,9 @@ func (j *Journal) Record(record []byte, class Class) {
 	j.buf = append(j.buf, ' ', letter, '\n')
 }
 
-// Commit writes what was recorded, and returns when it will outlast a crash of
-// the machine. After an error it can be called again, to write the same once
-// there is room.
+// Commit writes what was recorded and returns once it survives a crash of the
+// machine. After an error, it can be called again to write the same when there is
+// room.
 func (j *Journal) Commit() error {
 	if len(j.buf) == 0 {
 		return nil
@@ -299,5 +277,5 @@ func (j *Journal) Commit() error {
 	return nil
 }
 
-// Close closes the file. What was recorded and not committed is lost.
+// Close closes the file. What was recorded but not committed is lost.
 func (j *Journal) Close() error { return j.f.Close() }

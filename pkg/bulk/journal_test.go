@@ -1,4 +1,4 @@
-package webpush
+package bulk
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 func openTestJournal(tb testing.TB, path string) *Journal {
@@ -31,15 +33,15 @@ func TestJournal(t *testing.T) {
 	if j.Done([]byte("one")) {
 		t.Error("a new journal holds a record")
 	}
-	j.Record([]byte("one"), ClassDelivered)
-	j.Record([]byte("twice"), ClassGone)
-	j.Record([]byte("twice"), ClassRejected)
-	j.Record([]byte("later"), ClassTemporary)
-	j.Record([]byte("never"), ClassSkipped)
+	j.Record([]byte("one"), webpush.ClassDelivered)
+	j.Record([]byte("twice"), webpush.ClassGone)
+	j.Record([]byte("twice"), webpush.ClassRejected)
+	j.Record([]byte("later"), webpush.ClassTemporary)
+	j.Record([]byte("never"), webpush.ClassSkipped)
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	j.Record([]byte("lost"), ClassDelivered)
+	j.Record([]byte("lost"), webpush.ClassDelivered)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func TestJournal(t *testing.T) {
 
 	j = openTestJournal(t, path)
 	old, n := j.Resumed()
-	if !old || n[ClassDelivered] != 1 || n[ClassGone] != 1 || n[ClassRejected] != 1 || len(n) != 3 {
+	if !old || n[webpush.ClassDelivered] != 1 || n[webpush.ClassGone] != 1 || n[webpush.ClassRejected] != 1 || len(n) != 3 {
 		t.Errorf("Resumed() = %v, %v", old, n)
 	}
 	for _, c := range []struct {
@@ -77,7 +79,7 @@ func TestJournalCutAnywhere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := openTestJournal(t, path)
 	for i := range 3 {
-		j.Record(fmt.Append(nil, i), ClassDelivered)
+		j.Record(fmt.Append(nil, i), webpush.ClassDelivered)
 	}
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
@@ -106,7 +108,7 @@ func TestJournalCutAnywhere(t *testing.T) {
 					t.Fatalf("cut at %d: Done(%d) = %v", n, i, got)
 				}
 			}
-			j.Record([]byte("new"), ClassGone)
+			j.Record([]byte("new"), webpush.ClassGone)
 			if err := j.Commit(); err != nil {
 				t.Fatal(err)
 			}
@@ -128,11 +130,11 @@ func TestJournalRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal")
 	j := openTestJournal(t, path)
-	if _, err := OpenJournal(path, "a message"); err == nil || !strings.Contains(err.Error(), "another process uses this journal") {
+	if _, err := OpenJournal(path, "a message"); err == nil || !strings.Contains(err.Error(), "another process is using this journal") {
 		t.Errorf("a locked journal: %v", err)
 	}
-	j.Record([]byte("x"), ClassDelivered)
-	j.Record([]byte("y"), ClassDelivered)
+	j.Record([]byte("x"), webpush.ClassDelivered)
+	j.Record([]byte("y"), webpush.ClassDelivered)
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,7 @@ func TestJournalRefused(t *testing.T) {
 			run = "another"
 		}
 		_, err := OpenJournal(path, run)
-		var refused *JournalError
+		var refused *Error
 		if !errors.As(err, &refused) || refused.Hint() == "" || !strings.HasPrefix(err.Error(), path+": ") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -164,7 +166,7 @@ func TestJournalRefused(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{dir, filepath.Join(dir, "none", "journal"), os.DevNull} {
-		var refused *JournalError
+		var refused *Error
 		if _, err := OpenJournal(bad, ""); !errors.As(err, &refused) {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -176,11 +178,11 @@ func TestJournalRefused(t *testing.T) {
 func TestJournalCommitAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := openTestJournal(t, path)
-	j.Record([]byte("one"), ClassDelivered)
+	j.Record([]byte("one"), webpush.ClassDelivered)
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	j.Record([]byte("two"), ClassDelivered)
+	j.Record([]byte("two"), webpush.ClassDelivered)
 	writable := j.f
 	readOnly, err := os.Open(path)
 	if err != nil {
@@ -195,7 +197,7 @@ func TestJournalCommitAgain(t *testing.T) {
 	if _, err := writable.WriteAt(j.buf[:10], j.end); err != nil { // so much fitted
 		t.Fatal(err)
 	}
-	j.Record([]byte("three"), ClassDelivered)
+	j.Record([]byte("three"), webpush.ClassDelivered)
 	if err := j.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func TestJournalMultiset(t *testing.T) {
 	j := openTestJournal(t, path)
 	for range 3000 {
 		n := int(rand.ExpFloat64() * 50)
-		j.Record(fmt.Append(nil, n), ClassDelivered)
+		j.Record(fmt.Append(nil, n), webpush.ClassDelivered)
 		want[n]++
 	}
 	if err := j.Commit(); err != nil {
@@ -234,24 +236,12 @@ func TestJournalMultiset(t *testing.T) {
 	}
 }
 
-// TestHash pins the name of an endpoint, which others compute too.
-func TestHash(t *testing.T) {
-	sub, err := NewSubscription("https://push.example.net/abc", "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// printf %s https://push.example.net/abc | sha256sum | cut -c 1-32
-	if got, want := sub.Hash(), "992795d4c00588f9a94f48cba9900071"; got != want {
-		t.Errorf("Hash() = %s, want %s", got, want)
-	}
-}
-
 func BenchmarkJournalDone(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "journal")
 	j := openTestJournal(b, path)
 	record := make([]byte, 350)
 	for i := range 1_000_000 {
-		j.Record(fmt.Append(record[:0], i), ClassDelivered)
+		j.Record(fmt.Append(record[:0], i), webpush.ClassDelivered)
 	}
 	if err := j.Commit(); err != nil {
 		b.Fatal(err)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package webpush
+package bulk
 
 import (
 	"os"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // TestJournalWithoutRoom asserts that a journal is refused when there is no room
@@ -20,7 +22,7 @@ func TestJournalWithoutRoom(t *testing.T) {
 	if path == "" {
 		path = filepath.Join(t.TempDir(), "journal")
 		j := openTestJournal(t, path)
-		j.Record([]byte("one"), ClassDelivered)
+		j.Record([]byte("one"), webpush.ClassDelivered)
 		if err := j.Commit(); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,90 @@
+package bulk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+)
+
+// Part names what of a run an [Error] is about.
+type Part string
+
+// The parts of a run.
+const (
+	PartInput      Part = "input"
+	PartOutput     Part = "output" // the stream of Options.Output
+	PartResults    Part = "results"
+	PartGone       Part = "gone"
+	PartRetryLater Part = "retryLater"
+	PartJournal    Part = "journal"
+)
+
+// Error is why a file of a run was refused, or could not be read or written.
+type Error struct {
+	// Part tells which file of the run.
+	Part Part
+	// Path is the file's name.
+	Path string
+	// Problem says what was found.
+	Problem string
+	// Conflict tells that the run was refused because two of its files are one
+	// and the same, or because one would be read as an input. Nothing was touched.
+	Conflict bool
+	// Err is the error of the file system if that was the cause, else nil.
+	Err error
+
+	hint string
+}
+
+// Error returns the path and the problem.
+func (e *Error) Error() string { return e.Path + ": " + e.Problem }
+
+// Hint returns the next step to take, or "".
+func (e *Error) Hint() string { return e.hint }
+
+// Unwrap returns the error of the file system, or nil.
+func (e *Error) Unwrap() error { return e.Err }
+
+// fileError words an error of the file system.
+func fileError(part Part, path string, err error) *Error {
+	cause := err
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		cause = p.Err
+	}
+	e := &Error{Part: part, Path: path, Problem: cause.Error(), Err: err}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		e.Problem = "the file already exists"
+	case errors.Is(err, syscall.EISDIR):
+		e.Problem = "this is a directory, expected a file"
+	case errors.Is(err, errNoSpace):
+		e.Problem = "the disk is full"
+	}
+	if folder := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && part != PartInput && !exists(folder) {
+		e.Problem, e.hint = fmt.Sprintf("there is no directory %q", folder), "create the directory first"
+	}
+	return e
+}
+
+// recordError is what is wrong with the text of a record. The same text is never
+// right, so it is final.
+type recordError struct {
+	problem, hint string
+}
+
+func (e *recordError) Error() string { return e.problem }
+func (e *recordError) Hint() string  { return e.hint }
+func (e *recordError) Final() bool   { return true }
+
+// hintOf returns the hint of the outermost error that has one, or "".
+func hintOf(err error) string {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
+			return h.Hint()
+		}
+	}
+	return ""
+}

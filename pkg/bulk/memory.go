@@ -1,0 +1,52 @@
+package bulk
+
+import (
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// spareMemory is how much garbage may gather before it is collected, in bytes;
+// four times as much as there is live memory at most.
+const spareMemory = 16 << 20
+
+// collectLess lets garbage gather up to spareMemory, until the function that it
+// returns is called. By its own rule Go collects when there is as much garbage
+// as live memory, and of that a sender has so little that it would come to some
+// 20 times a second. Whoever sets GOGC or GOMEMLIMIT decides.
+func collectLess() (end func()) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(100)
+	percent := 100
+	adapt := func() {
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		bytes := max(live[0].Value.Uint64(), spareMemory/4)
+		wanted := int(100 * max(bytes, spareMemory) / bytes)
+		if wanted < percent*9/10 || wanted > percent*11/10 {
+			debug.SetGCPercent(wanted)
+			percent = wanted
+		}
+	}
+	adapt()
+	done := make(chan struct{})
+	go func() {
+		ticks := time.NewTicker(time.Second)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticks.C:
+				adapt()
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		debug.SetGCPercent(before)
+	}
+}

@@ -1,0 +1,395 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Source is one input of a [Reader].
+type Source struct {
+	// Name is a file, a pipe, or a directory whose *.json are read. If Stream is
+	// set, it is what errors and results call the stream.
+	Name string
+	// Stream is read instead of a file.
+	Stream io.Reader
+}
+
+// Files returns the sources of these names.
+func Files(names ...string) []Source {
+	sources := make([]Source, len(names))
+	for i, name := range names {
+		sources[i].Name = name
+	}
+	return sources
+}
+
+// Reader reads the records of several inputs, one input after another, as a
+// stream: its memory does not grow with their size. It is for one goroutine at a
+// time.
+type Reader struct {
+	ctx     context.Context // that ends reads which may block; nil before the run
+	sources []Source        // that are not open yet
+	all     []Source
+
+	output *usedFile // where results go if it lies in a directory that is read, or nil
+
+	open  *splitter // the input that is read
+	close func() error
+	dir   *os.File // the directory that is read
+	files []string // of the directory, to be read next
+	index int64
+	size  int64 // of the regular files among the sources in bytes, or -1
+	done  int64 // bytes of the inputs that are read
+	alone []byte
+}
+
+// Open returns a reader of the sources. It looks at each of them first, so that a
+// name that is wrong is found before anything is sent. The error is an [*Error]
+// with [PartInput].
+func Open(sources ...Source) (*Reader, error) {
+	r := &Reader{sources: sources, all: slices.Clone(sources)}
+	for _, source := range sources {
+		if source.Stream != nil {
+			r.size = -1
+			continue
+		}
+		info, err := os.Stat(source.Name)
+		if err != nil {
+			return nil, fileError(PartInput, source.Name, err)
+		}
+		switch {
+		case info.IsDir():
+			if f, err := firstIn(source); err != nil {
+				return nil, err
+			} else if f == "" {
+				return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the directory has no *.json", hint: "give the files themselves"}
+			}
+			r.size = -1
+		case !info.Mode().IsRegular():
+			r.size = -1
+		case r.size >= 0:
+			r.size += info.Size()
+		}
+	}
+	return r, nil
+}
+
+// Alone returns the text of the only record if the reader has a single source and
+// that has no more than one record, or holds something that is not a record at
+// all. Otherwise it returns nil, and the reader is as before. It must be called
+// before anything is read. The error is an [*Error].
+func (r *Reader) Alone() ([]byte, error) {
+	if len(r.sources) != 1 {
+		return nil, nil
+	}
+	source := r.sources[0]
+	if info, err := os.Stat(source.Name); source.Stream == nil && err == nil && info.IsDir() {
+		return nil, nil
+	}
+	if err := r.begin(source); err != nil {
+		return nil, err
+	}
+	r.sources = nil
+	if r.open.sniff() == many || r.open.isEmptyList() {
+		return nil, nil
+	}
+	p := r.open
+	defer r.end()
+	if p.err != nil {
+		return nil, fileError(PartInput, source.Name, p.err)
+	}
+	if p.end > maxRecord {
+		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file is larger than 1 MiB, which no subscription is"}
+	}
+	return p.buf[:p.end:p.end], nil
+}
+
+// isEmptyList reports whether an input that was sniffed is without records, and
+// by its name a list.
+func (p *splitter) isEmptyList() bool {
+	ext := filepath.Ext(p.name)
+	return (ext == ".ndjson" || ext == ".jsonl") && p.err == nil && len(bytes.TrimSpace(p.buf[p.start:p.end])) == 0
+}
+
+// firstIn returns some file of records in a directory, or "".
+func firstIn(dir Source) (string, error) {
+	r := Reader{sources: []Source{dir}}
+	source, err := r.nextSource()
+	if r.dir != nil {
+		r.dir.Close()
+	}
+	return source.Name, err
+}
+
+// Size returns the size of all inputs in bytes, or 0 if it is not known, as that
+// of a pipe or a directory.
+func (r *Reader) Size() int64 { return max(0, r.size) }
+
+// Read returns how many bytes of the inputs were read so far.
+func (r *Reader) Read() int64 {
+	if r.open == nil {
+		return r.done
+	}
+	return r.done + r.open.read - int64(r.open.end-r.open.start)
+}
+
+// Close closes the input that is open. It returns no error that matters to what
+// was read.
+func (r *Reader) Close() error {
+	if r.dir != nil {
+		r.dir.Close()
+		r.dir = nil
+	}
+	if r.open == nil {
+		return nil
+	}
+	err := r.close()
+	r.open, r.sources = nil, nil
+	return err
+}
+
+// Records returns the records that are left. A record that cannot be read, or an
+// input, comes with an error and its position, and does not end the rest. The
+// records end when ctx does.
+func (r *Reader) Records(ctx context.Context) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		r.ctx = ctx
+		for {
+			rec, ok := r.next()
+			if !ok || ctx.Err() != nil || !yield(rec, rec.err) {
+				return
+			}
+		}
+	}
+}
+
+// begin opens an input.
+func (r *Reader) begin(source Source) error {
+	if source.Stream != nil {
+		r.open, r.close = newSplitter(&blocking{owner: r, r: source.Stream}, source.Name), func() error { return nil }
+		return nil
+	}
+	f, err := os.Open(source.Name)
+	if err != nil {
+		return fileError(PartInput, source.Name, err)
+	}
+	var in io.Reader = f
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		in = &blocking{owner: r, r: f}
+	} else if r.output != nil && os.SameFile(info, r.output.info) { // it lies in a directory
+		f.Close()
+		return &Error{Part: PartInput, Path: source.Name, Problem: fmt.Sprintf("%s goes to this file", r.output.name), hint: "keep it elsewhere, or give it an ending other than .json"}
+	}
+	r.open, r.close = newSplitter(in, source.Name), f.Close
+	return nil
+}
+
+// blocking is an input that may block. It ends with the reader's context.
+type blocking struct {
+	owner *Reader
+	r     io.Reader
+	until io.Reader
+}
+
+func (b *blocking) Read(p []byte) (int, error) {
+	if b.owner.ctx == nil { // it is looked at before the run
+		return b.r.Read(p)
+	}
+	if b.until == nil {
+		b.until = UntilDone(b.owner.ctx, b.r)
+	}
+	return b.until.Read(p)
+}
+
+func (r *Reader) end() {
+	r.done += r.open.read
+	_ = r.close()
+	r.open = nil
+}
+
+// next returns the next record; its err says why there is none here. ok is false
+// at the end of the last input.
+func (r *Reader) next() (rec *Record, ok bool) {
+	rec = &Record{Index: r.index}
+	for {
+		if r.open == nil {
+			source, err := r.nextSource()
+			if source.Name == "" && source.Stream == nil {
+				return nil, false
+			}
+			rec.File = source.Name
+			if err == nil {
+				err = r.begin(source)
+			}
+			if err != nil {
+				rec.err = err
+				break
+			}
+			r.open.sniff()
+		}
+		rec.File = r.open.name
+		b, err := r.open.next(rec)
+		if err == io.EOF {
+			r.end()
+			continue
+		}
+		var end *inputEnd
+		if errors.As(err, &end) {
+			r.end()
+			rec.Line, rec.Element = 0, 0
+		}
+		rec.Raw, rec.err = bytes.Clone(b), err
+		rec.unfold()
+		break
+	}
+	r.index++
+	return rec, true
+}
+
+// isRecordFile reports whether a file of that name is read if it lies in a
+// directory that is a source.
+func isRecordFile(name string) bool {
+	ok, _ := filepath.Match("*.json", name)
+	return ok
+}
+
+// nextSource returns the next input to read, or the zero value at the end. A
+// directory is read in parts, so that its size does not matter.
+func (r *Reader) nextSource() (Source, error) {
+	for {
+		if len(r.files) > 0 {
+			name := r.files[0]
+			r.files = r.files[1:]
+			return Source{Name: name}, nil
+		}
+		if r.dir != nil {
+			entries, err := r.dir.ReadDir(1000)
+			dir := r.dir.Name()
+			for _, e := range entries {
+				if isRecordFile(e.Name()) && !e.IsDir() {
+					r.files = append(r.files, filepath.Join(dir, e.Name()))
+				}
+			}
+			slices.Sort(r.files)
+			if err != nil || len(entries) == 0 {
+				r.dir.Close()
+				r.dir = nil
+				if err != nil && err != io.EOF {
+					return Source{Name: dir}, fileError(PartInput, dir, err)
+				}
+			}
+			continue
+		}
+		if len(r.sources) == 0 {
+			return Source{}, nil
+		}
+		source := r.sources[0]
+		r.sources = r.sources[1:]
+		if source.Stream != nil {
+			return source, nil
+		}
+		if info, err := os.Stat(source.Name); err == nil && info.IsDir() {
+			f, err := os.Open(source.Name)
+			if err != nil {
+				return source, fileError(PartInput, source.Name, err)
+			}
+			r.dir = f
+			continue
+		}
+		return source, nil
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// usedFile is a file that a run reads or writes.
+type usedFile struct {
+	name string
+	info fs.FileInfo // of a file that exists, else nil
+	path string      // of a file that does not exist, without symbolic links
+}
+
+func newUsedFile(name string) usedFile {
+	u := usedFile{name: name}
+	info, err := os.Stat(name)
+	if err == nil {
+		u.info = info
+		return u
+	}
+	dir := filepath.Dir(name)
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
+	u.path = filepath.Join(dir, filepath.Base(name))
+	if absolute, err := filepath.Abs(u.path); err == nil {
+		u.path = absolute
+	}
+	return u
+}
+
+// streamFile returns the file behind a stream, such as one that a shell has
+// redirected, or nil.
+func streamFile(name string, stream any) *usedFile {
+	if f, ok := stream.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := f.Stat(); err == nil {
+			return &usedFile{name: name, info: info}
+		}
+	}
+	return nil
+}
+
+// inputFiles are those that the sources stand for.
+func (r *Reader) inputFiles() []usedFile {
+	var files []usedFile
+	for _, source := range r.all {
+		if source.Stream == nil {
+			files = append(files, newUsedFile(source.Name))
+		} else if file := streamFile(source.Name, source.Stream); file != nil {
+			files = append(files, *file)
+		}
+	}
+	return slices.Clip(files)
+}
+
+func (u usedFile) same(v usedFile) bool {
+	if u.info == nil || v.info == nil {
+		return u.info == nil && v.info == nil && u.path == v.path
+	}
+	return u.info.Mode().IsRegular() && os.SameFile(u.info, v.info)
+}
+
+// within reports whether a directory that is read has the file among those that
+// are read of it.
+func (u usedFile) within(dir usedFile) bool {
+	if dir.info == nil || !dir.info.IsDir() || !isRecordFile(filepath.Base(u.name)) {
+		return false
+	}
+	info, err := os.Stat(filepath.Dir(u.name))
+	return err == nil && os.SameFile(info, dir.info)
+}
+
+// apart refuses a file that is one of the others: it would be overwritten, or
+// read again and again as it grows.
+func (u usedFile) apart(part Part, others []usedFile) error {
+	for _, other := range others {
+		if u.same(other) {
+			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file is also read or written as %q", other.name), hint: "give each file its own name"}
+		}
+		if u.within(other) {
+			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file would be read as an input: it is in the directory %q", other.name), hint: "keep it elsewhere, or give it an ending other than .json"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Record is one entry of an input.
+type Record struct {
+	// Index counts the records of all inputs, from 0.
+	Index int64
+	// Raw is the record's text as it was read, without the space around it. A
+	// record that spans several lines is compacted to one. It is nil if the
+	// record was too long to keep.
+	Raw []byte
+	// File names the input.
+	File string
+	// Line is where the record begins in it, from 1; 0 in an array.
+	Line int64
+	// Element is the record's number in an array, from 1; else 0.
+	Element int64
+	// ID is the string or number that the record has as id beside its
+	// subscription, or nil. It is set by Job.
+	ID json.RawMessage
+	// Misplaced are members that would override the message if they stood beside
+	// the subscription, but stand in it. They have no effect. Unknown are members
+	// beside the subscription that have no meaning. Both are set by Job.
+	Misplaced, Unknown []string
+
+	err error // of the input itself: the record is not one, or none follows
+}
+
+// Position says where the record is, for people.
+func (r *Record) Position() string {
+	switch {
+	case r.Element > 0:
+		return fmt.Sprintf("%s, element %d", r.File, r.Element)
+	case r.Line > 0:
+		return fmt.Sprintf("%s:%d", r.File, r.Line)
+	}
+	return r.File
+}
+
+// unfold puts a record that spans several lines on one, as the files have it that
+// are made of it: there it must be the same record for the journal.
+func (r *Record) unfold() {
+	if bytes.IndexByte(r.Raw, '\n') < 0 {
+		return
+	}
+	var c bytes.Buffer
+	if json.Compact(&c, r.Raw) == nil {
+		r.Raw = c.Bytes()
+	}
+}
+
+// setID keeps what the results repeat: a string or a number.
+func (r *Record) setID(id []byte) {
+	if len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
+		r.ID = bytes.ToValidUTF8(id, []byte("\ufffd"))
+	}
+}
+
+var (
+	// overrides are the members beside a subscription that take precedence over
+	// the message of the run.
+	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
+	// otherFields are the rest of a record, and those in which sites keep the
+	// public key.
+	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options"}
+)
+
+// Keys parses the keys that records bring along, each once. The zero value is
+// ready to use. It is for one goroutine at a time.
+type Keys struct {
+	// Own is the key that signs for records without one, or nil.
+	Own *vapid.Key
+
+	parsed map[string]*vapid.Key // by their text; nil for Own
+}
+
+// Job makes the job of the record: its subscription, and the message with the
+// overrides of the record applied. A record is a subscription, or an object with
+// the subscription as a member and payload, ttl, urgency, topic, or vapidKey
+// beside it. The error is a [*webpush.InputError] or another that says what in the
+// record is wrong; the job then has what could be read.
+func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
+	job := webpush.Job{Message: message, Value: r}
+	if r.err != nil {
+		return job, r.err
+	}
+	var err error
+	browsers := bytes.HasPrefix(r.Raw, []byte(`{"endpoint"`)) && bytes.HasSuffix(r.Raw, []byte("}}")) // nothing else, but in between
+	if browsers && !bytes.Contains(r.Raw, []byte(`"subscription"`)) && !bytes.Contains(r.Raw, []byte(`"id"`)) && bytes.IndexByte(r.Raw, '\\') < 0 {
+		job.Subscription, err = webpush.ParseSubscription(r.Raw)
+		return job, err
+	}
+	if id, subscription, ok := plainRecord(r.Raw); ok {
+		r.setID(id)
+		job.Subscription, err = webpush.ParseSubscription(subscription)
+		return job, err
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.Raw, &members) == nil {
+		r.setID(members["id"])
+	}
+	inner := members["subscription"]
+	if inner == nil || members["endpoint"] != nil {
+		// A vapidKey in the subscription is the one that it was made with.
+		for _, name := range overrides {
+			if value := members[name]; value != nil && string(value) != "null" && name != "vapidKey" {
+				r.Misplaced = append(r.Misplaced, name)
+			}
+		}
+		job.Subscription, err = webpush.ParseSubscription(r.Raw)
+		return job, err
+	}
+	if job.Subscription, err = webpush.ParseSubscription(inner); err != nil {
+		return job, err
+	}
+	for _, name := range overrides {
+		if value := members[name]; value != nil && string(value) != "null" {
+			if err := override(&job, name, value, keys); err != nil {
+				return job, err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(overrides, name) && !slices.Contains(otherFields, name) {
+			r.Unknown = append(r.Unknown, name)
+		}
+	}
+	return job, nil
+}
+
+// NewRecord returns the record of a text that was read elsewhere.
+func NewRecord(file string, raw []byte) *Record {
+	r := &Record{File: file, Raw: bytes.TrimSpace(raw)}
+	r.unfold()
+	return r
+}
+
+// plainRecord takes a record apart that has an id and a subscription, in this
+// order, and nothing else, as most have that are wrapped. ok is false for all
+// others, valid or not, which encoding/json reads in three times the time.
+func plainRecord(raw []byte) (id, subscription []byte, ok bool) {
+	after := func(b []byte, text string) []byte { // and a space, which some writers put there
+		rest, found := bytes.CutPrefix(b, []byte(text))
+		if !found {
+			return nil
+		}
+		return bytes.TrimPrefix(rest, []byte(" "))
+	}
+	value := func(b []byte) []byte {
+		var s valueScanner
+		return b[:s.scan(b)]
+	}
+	rest := after(raw, `{"id":`)
+	id = value(rest)
+	rest = after(after(rest[len(id):], ","), `"subscription":`)
+	subscription = value(rest)
+	ok = len(subscription) > 1 && subscription[0] == '{' && string(rest[len(subscription):]) == "}" && json.Valid(id)
+	return id, subscription, ok
+}
+
+// override applies a member of a record to its job.
+func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) error {
+	var text string
+	isText := json.Unmarshal(value, &text) == nil
+	m := &job.Message
+	var err error
+	switch name {
+	case "payload":
+		if m.Payload = []byte(text); !isText {
+			var c bytes.Buffer
+			if err := json.Compact(&c, value); err != nil {
+				return err
+			}
+			m.Payload = c.Bytes()
+		}
+	case "ttl":
+		if !isText {
+			text = string(value)
+		}
+		d, err := ParseDuration(text)
+		if err != nil || d < 0 || d > webpush.MaxTTL {
+			return badField(name, value, "expected 0 to 2147483648 seconds, or a length of time such as \"12h\"")
+		}
+		m.TTL = &d
+	case "urgency":
+		if m.Urgency, err = webpush.ParseUrgency(text); err != nil || !isText {
+			return badField(name, value, "expected very-low, low, normal, or high")
+		}
+	case "topic":
+		if !isText {
+			return badField(name, value, "expected a string")
+		}
+		m.Topic = text
+		return webpush.CheckTopic(text)
+	case "vapidKey":
+		job.Key, err = keys.parse(value, text, isText)
+		return err
+	}
+	return nil
+}
+
+// badField words a member of a record that has no value to use.
+func badField(name string, value json.RawMessage, want string) error {
+	return &recordError{problem: fmt.Sprintf("%s is %s, %s", name, shorten(string(value)), want)}
+}
+
+// shorten keeps the beginning of what a record has. Characters that a terminal
+// would obey are escaped.
+func shorten(text string) string {
+	cut := ""
+	if len(text) > 60 {
+		text, cut = strings.ToValidUTF8(text[:60], ""), "…"
+	}
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		quoted := strconv.QuoteToGraphic(text)
+		text = quoted[1 : len(quoted)-1]
+	}
+	return text + cut
+}
+
+// maxKeys is how many keys of records are kept.
+const maxKeys = 10000
+
+// parse returns the key of a record; nil is the run's own. A public key is what
+// the subscription was made with: then only its private half can sign.
+func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Key, error) {
+	if !isText {
+		text = string(value)
+	}
+	if key, ok := k.parsed[text]; ok {
+		return key, nil
+	}
+	key, err := vapid.ParseKey([]byte(text))
+	if err != nil {
+		public, notPublic := vapid.ParsePublicKey([]byte(text))
+		switch {
+		case notPublic != nil:
+			return nil, fmt.Errorf("vapidKey: %w", err)
+		case k.Own == nil || k.Own.PublicKey() != public:
+			return nil, &keyError{}
+		}
+	}
+	if k.parsed == nil || len(k.parsed) >= maxKeys {
+		k.parsed = make(map[string]*vapid.Key)
+	}
+	k.parsed[text] = key
+	return key, nil
+}
+
+// keyError is a record whose private key is not there. The run can be repeated
+// with it, so the record is not finished.
+type keyError struct{}
+
+func (*keyError) Error() string {
+	return "vapidKey is a public key, and not that of the key that signs"
+}
+func (*keyError) Hint() string {
+	return "write the private key of it into the record, or sign with it"
+}
+
+// ParseDuration reads a length of time: seconds without a unit, the form of
+// [time.ParseDuration], or days and weeks such as 7d and 4w.
+func ParseDuration(v string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is not a length of time: write seconds, or 90s, 15m, 12h, 7d, 4w", v)
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		if n > math.MaxInt64/int64(time.Second) || n < math.MinInt64/int64(time.Second) {
+			return 0, bad
+		}
+		return time.Duration(n) * time.Second, nil
+	}
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if number, ok := strings.CutSuffix(v, suffix); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || math.IsNaN(n) || math.Abs(n) > 1e4 {
+				return 0, bad
+			}
+			return time.Duration(n * float64(unit)), nil
+		}
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return 0, bad
+	}
+	return d, nil
+}

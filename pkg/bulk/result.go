@@ -1,0 +1,63 @@
+package bulk
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Result is the result of a record, as the results file has it: one JSON object on
+// each line.
+type Result struct {
+	Index   int64           `json:"index"`
+	ID      json.RawMessage `json:"id,omitempty"`
+	File    string          `json:"file,omitempty"`
+	Line    int64           `json:"line,omitempty"`
+	Element int64           `json:"element,omitempty"`
+	Origin  string          `json:"origin,omitempty"`
+	Service webpush.Service `json:"service,omitempty"`
+	// EndpointHash is [webpush.Subscription.Hash]. Endpoint is a secret and is
+	// empty unless it was asked for.
+	EndpointHash string        `json:"endpointHash,omitempty"`
+	Endpoint     string        `json:"endpoint,omitempty"`
+	Class        webpush.Class `json:"class"`
+	Status       int           `json:"status,omitempty"`
+	Code         webpush.Code  `json:"code,omitempty"`
+	Reason       string        `json:"reason,omitempty"`
+	Hint         string        `json:"hint,omitempty"`
+	Attempts     int           `json:"attempts,omitempty"`
+	TTL          *int64        `json:"ttl,omitempty"` // that the service granted, in seconds
+	Location     string        `json:"location,omitempty"`
+	Note         string        `json:"note,omitempty"`
+	LatencyMs    float64       `json:"latencyMs,omitempty"`
+}
+
+// NewResult describes the result of a record, with its endpoint if that is asked
+// for.
+func NewResult(r *webpush.Result, rec *Record, endpoint bool) Result {
+	l := Result{Index: rec.Index, ID: rec.ID, File: rec.File, Line: rec.Line, Element: rec.Element, Class: r.Class, Attempts: r.Attempts,
+		LatencyMs: math.Round(r.Latency.Seconds()*1e4) / 10}
+	if sub := r.Job.Subscription; sub != nil {
+		l.Origin, l.Service, l.EndpointHash = sub.Origin(), sub.Service(), sub.Hash()
+		if endpoint {
+			l.Endpoint = sub.Endpoint()
+		}
+	}
+	if receipt := r.Receipt; receipt != nil {
+		l.Status, l.Location, l.Note = receipt.Status, receipt.Location, receipt.Note
+		if receipt.TTL != nil {
+			seconds := int64(receipt.TTL.Seconds())
+			l.TTL = &seconds
+		}
+	}
+	var answer *webpush.Error
+	if errors.As(r.Err, &answer) {
+		l.Status, l.Code = answer.Status, answer.Code
+	}
+	if r.Err != nil {
+		l.Reason, l.Hint = r.Err.Error(), hintOf(r.Err)
+	}
+	return l
+}

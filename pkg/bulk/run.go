@@ -1,0 +1,488 @@
+// Package bulk sends a message to the subscriptions of a file, however many there
+// are, and records what became of each: results, the subscriptions that have ended,
+// what to send again later, and a journal by which a run that was killed continues.
+package bulk
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Options are how [Run] goes about it. Client is required.
+type Options struct {
+	// Client sends. Its OnRetry is called as in [webpush.Client.SendAll].
+	Client *webpush.Client
+	// Message is sent to every record; the overrides of a record take precedence.
+	Message webpush.Message
+	// Send is how SendAll goes about it. Its Commit is the run's own. Closing its
+	// Stop ends the run in order: what is in flight is finished, and the rest of
+	// the input is recorded in RetryLater.
+	Send webpush.BulkOptions
+	// Deadline ends the run after this time; 0 means never.
+	Deadline time.Duration
+
+	// Results, Gone, and RetryLater name the files for the result of each record
+	// (see [Result]), for the records whose subscription has ended and can be
+	// deleted, and for the records that are worth another run. They are created
+	// with mode 0600. "" means none.
+	Results, Gone, RetryLater string
+	// Output also gets the results if it is not nil; OutputName names it in errors.
+	Output     io.Writer
+	OutputName string
+	// Endpoints writes the endpoints, which are secrets, into the results.
+	Endpoints bool
+	// Overwrite replaces these files if they exist.
+	Overwrite bool
+	// Reserved names files that the program reads for this run. None of them is
+	// ever written to.
+	Reserved []string
+
+	// Journal names the file that remembers which records are finished. Run again
+	// with the same journal and message, the run skips them, and adds to Results
+	// and Gone. "" means none.
+	Journal string
+
+	// FailOnGone makes subscriptions that have ended a failure also if Gone has
+	// them.
+	FailOnGone bool
+
+	// Progress, if set, shows other goroutines how far the run is.
+	Progress *Progress
+	// Committing, if set, is held while results are written, from the first file
+	// to the journal. A program that ends its process early holds it first.
+	Committing sync.Locker
+}
+
+// run is a run in progress.
+type run struct {
+	o       *Options
+	source  *Reader
+	keys    Keys
+	journal *Journal
+	outputs outputs
+	tally   *tally
+
+	concurrency int // messages in flight at most
+	commits     commitTimes
+	final       map[webpush.Class]int64 // of this run in the journal
+	lost        int64                   // delivered messages that may not be recorded everywhere
+	unjournaled bool                    // the journal could not be written in the end
+
+	reading sync.Mutex // held while the source is read
+	cut     bool       // an input that blocked was left before its end
+}
+
+// Run sends to all records of the source and returns how that went. The error is
+// an [*Error] if a file was refused or could not be read or written, an
+// [*IncompleteError] if messages were not delivered, and nil if all were. Without
+// a summary, nothing was sent. Run closes the source.
+func Run(ctx context.Context, source *Reader, o Options) (*Summary, error) {
+	defer source.Close()
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	if o.Committing == nil {
+		o.Committing = new(sync.Mutex)
+	}
+	r := &run{o: &o, source: source, keys: Keys{Own: o.Client.Key}, tally: newTally(o.Progress, o.Send.DryRun), final: make(map[webpush.Class]int64)}
+	o.Progress.size.Store(source.Size())
+	end, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return r.send(ctx)
+}
+
+// open opens the journal and the outputs. Unless the run begins, a journal that
+// was created is removed again, or the next run would take itself for a later one.
+func (r *run) open() (end func(), err error) {
+	o := r.o
+	resumed := o.Journal != "" && exists(o.Journal)
+	inputs := r.source.inputFiles()
+	if o.Output != nil {
+		if r.source.output = streamFile(o.OutputName, o.Output); r.source.output != nil && !r.source.output.info.Mode().IsRegular() {
+			r.source.output = nil
+		}
+	}
+	if err := r.outputs.check(o, r.source.output, inputs, resumed); err != nil {
+		return nil, err
+	}
+	end = func() {}
+	if o.Journal != "" {
+		if r.journal, err = openJournal(o.Journal, o.Reserved, inputs, r.digest()); err != nil {
+			return nil, err
+		}
+		end = func() { r.journal.Close() }
+	}
+	if err := r.outputs.open(o, resumed); err != nil {
+		end()
+		if r.journal != nil {
+			if old, _ := r.journal.Resumed(); !old {
+				_ = os.Remove(o.Journal)
+			}
+		}
+		return nil, err
+	}
+	return end, nil
+}
+
+// openJournal opens the journal, which must not be another file of the run.
+func openJournal(name string, reserved []string, inputs []usedFile, digest string) (*Journal, error) {
+	taken := inputs
+	for _, other := range reserved {
+		taken = append(taken, newUsedFile(other))
+	}
+	if err := newUsedFile(name).apart(PartJournal, taken); err != nil {
+		return nil, err
+	}
+	return OpenJournal(name, digest)
+}
+
+// send does it, when all files are open.
+func (r *run) send(parent context.Context) (*Summary, error) {
+	o, t := r.o, r.tally
+	defer collectLess()()
+	ctx := parent
+	if o.Deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Deadline)
+		defer cancel()
+	}
+	reading, endReading := context.WithCancel(ctx) // for an input that may block, such as a pipe
+	defer endReading()
+	r.source.ctx = reading
+	sent := make(chan struct{})
+	defer close(sent)
+	stopped := func() bool {
+		select {
+		case <-o.Send.Stop: // of a nil channel, never
+			return true
+		default:
+			return false
+		}
+	}
+	if o.Send.Stop != nil {
+		go func() {
+			select {
+			case <-o.Send.Stop:
+				t.phase.CompareAndSwap(int32(Sending), int32(Finishing))
+				endReading()
+			case <-sent:
+			}
+		}()
+	}
+	send := o.Send
+	if send.Concurrency == 0 && r.journal != nil { // for which a part of them waits
+		send.Concurrency = 256 * runtime.GOMAXPROCS(0)
+	}
+	if send.Concurrency == 0 {
+		send.Concurrency = 128 * runtime.GOMAXPROCS(0)
+	}
+	r.concurrency = send.Concurrency
+	t.limit.Store(int64(send.Concurrency))
+	var failed error
+	send.Commit = func(results []webpush.Result) error {
+		failed = cmp.Or(failed, r.commit(results, r.journal != nil))
+		if failed != nil || o.Send.MaxFailures > 0 && t.failures() >= int64(o.Send.MaxFailures) {
+			endReading()
+		}
+		return failed
+	}
+	var yielded int64
+	for result := range r.client().SendAll(ctx, r.jobs(), send) {
+		if yielded++; yielded > t.total() { // what was in flight when commit failed
+			r.keep([]webpush.Result{result}, true)
+		}
+		if yielded == t.total() { // all that was committed
+			r.commits.wait()
+		}
+	}
+	if failed == nil {
+		failed = r.rest()
+	} else if r.journal != nil {
+		r.unjournaled = r.journal.Commit() != nil // with what keep has noted
+	}
+	if err := r.outputs.close(); failed == nil {
+		failed = err
+	}
+	s := r.summary()
+	switch {
+	case stopped():
+		s.Stopped = StopAsked
+	case ctx.Err() != nil:
+		s.Stopped = StopDeadline
+	case o.Send.MaxFailures > 0 && t.failures() >= int64(o.Send.MaxFailures):
+		s.Stopped = StopFailures
+	}
+	if failed != nil {
+		return s, r.unwritten(failed)
+	}
+	if err := parent.Err(); err != nil {
+		return s, err
+	}
+	return s, s.err(o)
+}
+
+// client returns a client that also tells the progress of its retries.
+func (r *run) client() *webpush.Client {
+	c := r.o.Client
+	tell := c.OnRetry
+	c.OnRetry = func(e *webpush.Error, wait time.Duration) {
+		r.o.Progress.wait(e, wait)
+		if tell != nil {
+			tell(e, wait)
+		}
+	}
+	return c
+}
+
+// summary is how it went.
+func (r *run) summary() *Summary {
+	s := r.tally.summary()
+	s.Complete = r.o.Progress.ended.Load() && !r.cut
+	lines := func(o *output) int64 {
+		if o == nil || !o.whole() {
+			return -1
+		}
+		return o.lines
+	}
+	s.GoneWritten, s.RetryLaterWritten = lines(r.outputs.gone), lines(r.outputs.retryLater)
+	if r.journal != nil {
+		_, before := r.journal.Resumed()
+		s.Journal = make(map[webpush.Class]int64)
+		for _, class := range webpush.Classes() {
+			if n := before[class] + r.final[class]; n > 0 {
+				s.Journal[class] = n
+			}
+		}
+	}
+	return s
+}
+
+// digest says what is sent, for the journal: a record is finished only for one
+// message.
+func (r *run) digest() string {
+	key := ""
+	if r.o.Client.Key != nil {
+		key = r.o.Client.Key.PublicKey().String()
+	}
+	m := r.o.Message
+	text, err := json.Marshal(struct {
+		HasPayload bool
+		Payload    []byte
+		Encoding   ece.Encoding
+		Pad        int
+		TTL        *time.Duration
+		Urgency    webpush.Urgency
+		Topic      string
+		Header     http.Header
+		GCM        bool
+		Key        string
+	}{m.Payload != nil, m.Payload, m.Encoding, m.Pad, m.TTL, m.Urgency, m.Topic, m.Header, m.GCM != nil, key})
+	if err != nil {
+		panic(err) // no value of these can fail
+	}
+	return string(text)
+}
+
+// jobs reads the records and makes jobs of those that are not finished.
+func (r *run) jobs() iter.Seq2[webpush.Job, error] {
+	return func(yield func(webpush.Job, error) bool) {
+		for {
+			rec := r.next()
+			if rec == nil || !yield(rec.Job(r.o.Message, &r.keys)) {
+				return
+			}
+		}
+	}
+}
+
+// next returns the next record that is not finished, or nil at the end.
+func (r *run) next() *Record {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	for {
+		rec, ok := r.source.next()
+		if !ok || errors.Is(rec.err, context.Canceled) || errors.Is(rec.err, context.DeadlineExceeded) {
+			r.o.Progress.ended.Store(!ok)
+			r.cut = r.cut || ok
+			return nil
+		}
+		var end *inputEnd
+		r.cut = r.cut || errors.As(rec.err, &end)
+		r.tally.readBytes.Store(r.source.Read())
+		r.tally.readRecords.Add(1)
+		if r.journal != nil && rec.Raw != nil && r.journal.Done(rec.Raw) {
+			r.tally.already.Add(1)
+			continue
+		}
+		return rec
+	}
+}
+
+// commit writes what has come in: first the results, then that it is finished.
+func (r *run) commit(results []webpush.Result, durable bool) error {
+	r.o.Committing.Lock()
+	defer r.o.Committing.Unlock()
+	var err error
+	for i := range results {
+		result := &results[i]
+		rec := result.Job.Value.(*Record)
+		r.tally.add(result, rec)
+		err = cmp.Or(err, r.outputs.write(result, rec))
+	}
+	if err = cmp.Or(err, r.outputs.flush(durable)); err != nil {
+		r.keep(results, false)
+		return err
+	}
+	if r.journal == nil {
+		return nil
+	}
+	for i := range results {
+		r.finish(&results[i])
+	}
+	begun := time.Now()
+	err = r.journal.Commit()
+	if err != nil {
+		r.lost += delivered(results)
+		return err
+	}
+	r.commits.end(begun, len(results), r.concurrency)
+	return nil
+}
+
+// finish notes in the journal that a record is finished, if it is.
+func (r *run) finish(result *webpush.Result) {
+	if rec := result.Job.Value.(*Record); rec.Raw != nil && result.Class != webpush.ClassSkipped && webpush.Final(result.Err) {
+		r.journal.Record(rec.Raw, result.Class)
+		r.final[result.Class]++
+	}
+}
+
+// commitTimes says for how long results are collected before the next commit to a
+// journal: many become durable at the price of one.
+type commitTimes struct {
+	first, last time.Time     // the ends of commits
+	next        time.Duration // after the last
+	n           int           // results of all commits after the first
+}
+
+// end notes a commit of n results, with at most inFlight messages in flight.
+func (c *commitTimes) end(begun time.Time, n, inFlight int) {
+	now := time.Now()
+	if c.last = now; c.first.IsZero() {
+		c.first = now
+		return
+	}
+	c.n += n
+	// A twentieth of the time may be spent with commits, and a part of the
+	// messages in flight waits for one: the rest keeps the sender busy.
+	part := now.Sub(c.first) * time.Duration(inFlight) / time.Duration(4*c.n)
+	c.next = min(20*now.Sub(begun), 10*time.Millisecond, part)
+}
+
+// wait waits until the next commit is due.
+func (c *commitTimes) wait() {
+	if !c.last.IsZero() {
+		time.Sleep(c.next - time.Since(c.last))
+	}
+}
+
+func delivered(results []webpush.Result) (n int64) {
+	for i := range results {
+		if results[i].Class == webpush.ClassDelivered {
+			n++
+		}
+	}
+	return n
+}
+
+// keep notes results when a file could not be written: nobody is to get a message
+// again because of that. All but those that were delivered are left to the next
+// run, which writes them to the file. more are results that are not counted yet.
+func (r *run) keep(results []webpush.Result, more bool) {
+	r.lost += delivered(results)
+	for i := range results {
+		result := &results[i]
+		rec := result.Job.Value.(*Record)
+		if more {
+			r.tally.add(result, rec)
+			_ = r.outputs.write(result, rec) // to those that can be written
+		}
+		if r.journal != nil && result.Class == webpush.ClassDelivered {
+			r.finish(result)
+		}
+	}
+}
+
+// unwritten adds to the error of a file what to do about it.
+func (r *run) unwritten(err error) error {
+	var file *Error
+	if !errors.As(err, &file) {
+		return err
+	}
+	var steps []string
+	if errors.Is(err, errNoSpace) {
+		steps = append(steps, "make room")
+	}
+	if r.journal != nil {
+		steps = append(steps, "repeat the run: what was delivered is not sent again")
+	}
+	switch {
+	case r.lost == 0:
+	case r.unjournaled:
+		steps[len(steps)-1] = fmt.Sprintf("repeat the run: up to %d messages that were delivered are not in the journal, and would be sent again", r.lost)
+	case file.Part != PartJournal:
+		steps = append(steps, fmt.Sprintf("the results of up to %d messages that were delivered are not written", r.lost))
+	}
+	if len(steps) == 0 {
+		return err
+	}
+	told := *file
+	told.hint = strings.Join(steps, "; ")
+	return &told
+}
+
+// rest records the records that were not reached when the run stopped early, where
+// the next one needs them.
+func (r *run) rest() error {
+	if r.outputs.retryLater == nil || r.o.Progress.ended.Load() || !r.reading.TryLock() { // locked: it still waits for a pipe
+		return nil
+	}
+	r.reading.Unlock()
+	r.tally.phase.Store(int32(Recording))
+	var batch []webpush.Result
+	for {
+		rec := r.next()
+		if rec == nil || len(batch) == 1000 {
+			if err := r.commit(batch, rec == nil && r.journal != nil); err != nil || rec == nil {
+				return err
+			}
+			r.tally.rest.Add(int64(len(batch)))
+			batch = batch[:0]
+		}
+		job, err := rec.Job(r.o.Message, &r.keys)
+		class := webpush.ClassSkipped
+		if err != nil {
+			class = webpush.ClassInvalid
+		}
+		batch = append(batch, webpush.Result{Job: job, Class: class, Err: cmp.Or(err, errNotReached)})
+	}
+}
+
+var errNotReached = errors.New("stopped before its turn")

@@ -1,0 +1,379 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// maxRecord is how long one record may be, in bytes.
+const maxRecord = 1 << 20
+
+// splitter cuts the JSON values out of an input without reading it whole: the
+// lines of NDJSON, values of several lines, or the elements of arrays. Only
+// quotes and brackets count, so that a value that is no valid JSON ends alone.
+type splitter struct {
+	r     io.Reader
+	name  string
+	lines bool // one value a line
+
+	buf        []byte
+	start, end int // what is read and not yet returned
+	eof        bool
+	err        error // of reading
+
+	line    int64 // where start is, from 1
+	array   bool  // start is within an array
+	element int64
+	read    int64 // bytes, of the decoded text
+}
+
+func newSplitter(r io.Reader, name string) *splitter {
+	return &splitter{r: &utf8Reader{r: r}, name: name, line: 1, buf: make([]byte, 1<<16)}
+}
+
+// utf8Reader takes a byte order mark away, and turns what Windows' shells write
+// with > into UTF-8.
+type utf8Reader struct {
+	r     io.Reader
+	begun bool
+}
+
+func (u *utf8Reader) Read(p []byte) (int, error) {
+	if !u.begun {
+		u.begun = true
+		var head [3]byte
+		n, err := io.ReadFull(u.r, head[:])
+		b := head[:n]
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return 0, err
+		}
+		rest := u.r
+		if u.r = io.MultiReader(bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), rest); bytes.HasPrefix(b, []byte{0xff, 0xfe}) || bytes.HasPrefix(b, []byte{0xfe, 0xff}) {
+			u.r = transform.NewReader(u.r, unicode.BOMOverride(transform.Nop))
+		}
+	}
+	return u.r.Read(p)
+}
+
+// more reads on and reports whether there is more to look at.
+func (p *splitter) more() bool {
+	if p.eof {
+		return false
+	}
+	if p.start > 0 && p.end == len(p.buf) {
+		p.end = copy(p.buf, p.buf[p.start:p.end])
+		p.start = 0
+	}
+	if p.end == len(p.buf) {
+		p.buf = append(p.buf, make([]byte, len(p.buf))...)
+	}
+	for range 100 {
+		n, err := p.r.Read(p.buf[p.end:])
+		p.end += n
+		p.read += int64(n)
+		if err != nil {
+			p.eof = true
+			if err != io.EOF {
+				p.err = err
+			}
+			return n > 0
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	p.eof, p.err = true, io.ErrNoProgress
+	return false
+}
+
+// The number of records that an input is seen to have.
+type amount int
+
+const (
+	undecided amount = iota
+	one              // or none, or what is no record at all
+	many
+)
+
+// sniffed is how much of an input is looked at for its form.
+const sniffed = 1 << 16
+
+// sniff reads as much of the input as tells its form, and whether it is many
+// records: one alone is only known at its end.
+func (p *splitter) sniff() amount {
+	for {
+		lines, n := sniff(p.buf[p.start:p.end], p.eof)
+		p.lines = lines
+		if n != undecided {
+			return n
+		}
+		if p.end-p.start > maxRecord || !p.more() && p.eof {
+			if p.lines, n = sniff(p.buf[p.start:p.end], true); n == undecided {
+				n = one
+			}
+			return n
+		}
+	}
+}
+
+// sniff tells from the beginning of a text, or all of it, whether it has a
+// record on each line, and how many records it has.
+func sniff(b []byte, all bool) (lines bool, n amount) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	if len(b) == 0 {
+		return true, amountAt(all, one)
+	}
+	if b[0] == '[' {
+		return false, many
+	}
+	first, rest, ended := bytes.Cut(b, []byte("\n"))
+	if (ended || all) && isObject(first) {
+		return true, others(rest, all)
+	}
+	var s valueScanner
+	if end := s.scan(b); b[0] == '{' && end > 0 && json.Valid(b[:end]) {
+		return false, others(b[end:], all)
+	}
+	// A first value that is broken, or goes on: are there lines that are records?
+	if all || len(b) >= sniffed {
+		for line := range bytes.Lines(b) {
+			if isObject(line) {
+				return true, many
+			}
+		}
+		return b[0] != '{', amountAt(all, one)
+	}
+	return false, undecided
+}
+
+func amountAt(all bool, n amount) amount {
+	if all {
+		return n
+	}
+	return undecided
+}
+
+// others tells how many records there are when rest follows the first.
+func others(rest []byte, all bool) amount {
+	trimmed := bytes.TrimLeft(rest, " \t\r\n,")
+	if len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
+		return many
+	}
+	for line := range bytes.Lines(rest) {
+		if isObject(line) {
+			return many
+		}
+	}
+	if len(rest) > sniffed {
+		return many
+	}
+	return amountAt(all, one)
+}
+
+func isObject(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) > 1 && line[0] == '{' && line[len(line)-1] == '}' && json.Valid(line)
+}
+
+// valueScanner finds the end of a JSON value by its quotes and brackets.
+type valueScanner struct {
+	n       int // bytes seen
+	depth   int
+	text    bool // within a string
+	escaped bool
+	scalar  bool
+}
+
+// scan goes on in b, which begins with the value, and returns where it ends,
+// or 0 when it goes on.
+func (s *valueScanner) scan(b []byte) int {
+	for ; s.n < len(b); s.n++ {
+		c := b[s.n]
+		if s.text {
+			switch {
+			case s.escaped:
+				s.escaped = false
+			case c == '\\':
+				s.escaped = true
+			case c == '"':
+				if s.text = false; s.depth == 0 {
+					return s.n + 1
+				}
+			default: // to the next that counts
+				if i := bytes.IndexAny(b[s.n:], `"\`); i > 0 {
+					s.n += i - 1
+				} else if i < 0 {
+					s.n = len(b) - 1
+				}
+			}
+			continue
+		}
+		switch c {
+		case '{', '[':
+			if s.scalar {
+				return s.n
+			}
+			s.depth++
+		case '}', ']':
+			if s.scalar {
+				return s.n
+			}
+			if s.depth--; s.depth <= 0 {
+				return s.n + 1
+			}
+		case '"':
+			if s.scalar {
+				return s.n
+			}
+			s.text = true
+		case ',', ' ', '\t', '\r', '\n':
+			if s.depth == 0 {
+				return max(s.n, 1)
+			}
+		default:
+			s.scalar = s.scalar || s.depth == 0
+		}
+	}
+	return 0
+}
+
+// errTooLong is told of a record that is not kept.
+var errTooLong error = &recordError{problem: "the record is longer than 1 MiB, which no record is", hint: "write one subscription on each line, or a JSON array of them"}
+
+// next returns the next value: its text, which is good until the next call,
+// where it is, and why there is none. The error is io.EOF at the end.
+func (p *splitter) next(r *Record) ([]byte, error) {
+	if p.lines {
+		return p.nextLine(r)
+	}
+	return p.nextValue(r)
+}
+
+func (p *splitter) nextLine(r *Record) ([]byte, error) {
+	for seen := 0; ; {
+		b := p.buf[p.start:p.end]
+		i := bytes.IndexByte(b[seen:], '\n')
+		switch {
+		case i >= 0:
+			i += seen
+		case len(b) > maxRecord:
+			r.Line, r.Element = p.line, 0
+			p.skipLine()
+			return nil, errTooLong
+		default:
+			seen = len(b)
+			if p.more() {
+				continue
+			}
+			if len(b) == 0 || p.err != nil { // a part of a line is no record
+				return nil, p.ended()
+			}
+			i = len(b)
+		}
+		r.Line, r.Element = p.line, 0
+		line := bytes.TrimSpace(b[:i])
+		p.start = min(p.start+i+1, p.end)
+		p.line++
+		if seen = 0; len(line) > maxRecord {
+			return nil, errTooLong
+		}
+		if len(line) > 0 {
+			return line, nil
+		}
+	}
+}
+
+func (p *splitter) skipLine() {
+	for {
+		if i := bytes.IndexByte(p.buf[p.start:p.end], '\n'); i >= 0 {
+			p.start += i + 1
+			p.line++
+			return
+		}
+		p.start = p.end
+		if !p.more() {
+			return
+		}
+	}
+}
+
+// ended is the error at the end of the input.
+func (p *splitter) ended() error {
+	if p.err != nil {
+		err := p.err
+		p.err = nil
+		return &inputEnd{fileError(PartInput, p.name, err)}
+	}
+	if p.array {
+		p.array = false
+		return &inputEnd{&recordError{problem: "the array does not end: the input is cut off", hint: "copy the whole array again"}}
+	}
+	return io.EOF
+}
+
+// inputEnd is an error after which nothing more can be read of an input.
+type inputEnd struct{ error }
+
+func (e *inputEnd) Unwrap() error { return e.error }
+
+func (p *splitter) nextValue(r *Record) ([]byte, error) {
+	for { // up to the value
+		if p.start == p.end && !p.more() {
+			return nil, p.ended()
+		}
+		c := p.buf[p.start]
+		switch {
+		case c == '\n':
+			p.line++
+		case c == ' ', c == '\t', c == '\r', c == ',':
+		case c == '[' && !p.array:
+			p.array, p.element = true, 0
+		case c == ']' && p.array:
+			p.array = false
+		default:
+			return p.value(r)
+		}
+		p.start++
+	}
+}
+
+func (p *splitter) value(r *Record) ([]byte, error) {
+	r.Line, r.Element = p.line, 0
+	if p.array {
+		p.element++
+		r.Line, r.Element = 0, p.element
+	}
+	var s valueScanner
+	tooLong := false
+	for {
+		b := p.buf[p.start:p.end]
+		end := s.scan(b)
+		switch {
+		case end == 0 && len(b) > maxRecord: // go on without keeping it
+			tooLong = true
+			p.line += int64(bytes.Count(b, []byte("\n")))
+			p.start, s.n = p.end, 0
+			fallthrough
+		case end == 0:
+			if p.more() {
+				continue
+			}
+			if p.err != nil {
+				return nil, p.ended()
+			}
+			end = p.end - p.start
+			p.array = false // told with this
+		}
+		b = p.buf[p.start : p.start+end]
+		p.start += end
+		p.line += int64(bytes.Count(b, []byte("\n")))
+		if tooLong || len(b) > maxRecord {
+			return nil, errTooLong
+		}
+		return bytes.TrimSpace(b), nil
+	}
+}

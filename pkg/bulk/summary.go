@@ -1,0 +1,375 @@
+package bulk
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Summary is how a run went.
+type Summary struct {
+	DryRun bool
+	// Records counts the records that have a result, and Sent those of them to
+	// which a message was sent, delivered or not.
+	Records, Sent int64
+	// Counts has the number of results of each class, and Services the same for
+	// each push service.
+	Counts   map[webpush.Class]int64
+	Services map[webpush.Service]map[webpush.Class]int64
+	// FinishedBefore counts the records that were skipped because the journal has
+	// them.
+	FinishedBefore int64
+	// Journal has the number of finished records of each class over all runs of
+	// the journal, this one included, or is nil without one.
+	Journal map[webpush.Class]int64
+	// Took is how long the run took.
+	Took time.Duration
+	// P50, P95, and P99 are quantiles of the time from a request to its response,
+	// with an error of at most 1/16; 0 if nothing was sent.
+	P50, P95, P99 time.Duration
+	// Reasons are the failures, those that are alike together, the most frequent
+	// first.
+	Reasons []Reason
+	// Misplaced and Unknown are the members of records that had no effect (see
+	// [Record]), sorted, at most 100 of each.
+	Misplaced, Unknown []string
+	// Complete tells whether the input was read to its end.
+	Complete bool
+	// Stopped is why the run ended early, or "".
+	Stopped Stop
+	// GoneWritten and RetryLaterWritten are the numbers of records in the files
+	// Options.Gone and Options.RetryLater, or -1 if there is no such file or it
+	// could not be written.
+	GoneWritten, RetryLaterWritten int64
+}
+
+// Stop is why a run ended early.
+type Stop string
+
+// The reasons.
+const (
+	StopAsked    Stop = "stopped"
+	StopDeadline Stop = "deadline"
+	StopFailures Stop = "failures"
+)
+
+// Reason is a kind of failure.
+type Reason struct {
+	Class   webpush.Class   `json:"class"`
+	Service webpush.Service `json:"service,omitempty"`
+	Code    string          `json:"code,omitempty"`
+	Status  int             `json:"status,omitempty"`
+	Count   int64           `json:"count"`
+	// First is the position of the first record with it, Reason its error, and
+	// Hint what to do.
+	First  string `json:"first"`
+	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// Delivered counts what was delivered; in a dry run, what could be sent.
+func (s *Summary) Delivered() int64 {
+	if s.DryRun {
+		return s.Counts[webpush.ClassSkipped]
+	}
+	return s.Counts[webpush.ClassDelivered]
+}
+
+// Later counts the records that are worth another run.
+func (s *Summary) Later() int64 {
+	if s.DryRun {
+		return 0
+	}
+	return s.Counts[webpush.ClassTemporary] + s.Counts[webpush.ClassSkipped]
+}
+
+// IncompleteError is the error of a run that went to its end, of which some
+// messages were not delivered.
+type IncompleteError struct {
+	Summary *Summary
+	problem string
+}
+
+// Error says how many were not delivered.
+func (e *IncompleteError) Error() string { return e.problem }
+
+// Temporary reports whether nothing was delivered and everything is worth another
+// run.
+func (e *IncompleteError) Temporary() bool {
+	s := e.Summary
+	return s.Delivered() == 0 && s.Later() == s.Records && (s.Records > 0 || !s.Complete)
+}
+
+// err is the error of the run, or nil if all messages were delivered. Gone
+// subscriptions that a file has are no failure unless they are asked to be.
+func (s *Summary) err(o *Options) error {
+	total, good, excused := s.Records, s.Delivered(), int64(0)
+	if s.GoneWritten >= 0 && !o.FailOnGone {
+		excused = s.Counts[webpush.ClassGone]
+	}
+	stopped := map[Stop]string{StopAsked: "stopped", StopDeadline: "the deadline has passed", StopFailures: fmt.Sprintf("stopped after %d failures", o.Send.MaxFailures)}[s.Stopped]
+	fail := func(problem string) error {
+		if stopped != "" {
+			problem = stopped + ": " + problem
+		}
+		return &IncompleteError{s, problem}
+	}
+	later := &IncompleteError{Summary: s}
+	were := "were"
+	if total-good == 1 {
+		were = "was"
+	}
+	switch {
+	case good+excused == total && s.Complete:
+		return nil
+	case s.DryRun && stopped == "":
+		return fail(fmt.Sprintf("%d of %d messages could not be sent", total-good, total))
+	case good+excused == total && total > 0:
+		return fail("the input was not read to its end")
+	case later.Temporary():
+		return fail(fmt.Sprintf("none of %d messages could be delivered for now", total))
+	}
+	return fail(fmt.Sprintf("%d of %d messages %s not delivered", total-good, total, were))
+}
+
+// Progress shows how far a run is, to other goroutines. The zero value is ready to
+// use.
+type Progress struct {
+	size                               atomic.Int64 // of the input in bytes, or 0
+	readBytes, readRecords             atomic.Int64 // of the input
+	already                            atomic.Int64 // records that the journal has
+	ended                              atomic.Bool  // all was read
+	done, delivered, gone, wrong, rest atomic.Int64
+	phase                              atomic.Int32
+	limit                              atomic.Int64 // of messages in flight
+
+	mu     sync.Mutex
+	origin string
+	until  time.Time
+}
+
+// Phase is what a run is doing.
+type Phase int32
+
+// The phases of a run, in their order.
+const (
+	Sending   Phase = iota
+	Finishing       // it was stopped, and what is in flight is finished
+	Recording       // what was not sent is recorded for another run
+)
+
+// Snapshot is the progress at one moment.
+type Snapshot struct {
+	Phase Phase
+	// Done counts the records with a result, and Delivered, Gone, and Failed those
+	// of a kind.
+	Done, Delivered, Gone, Failed int64
+	// FinishedBefore counts those that the journal has.
+	FinishedBefore int64
+	// InFlight counts the messages that are in flight at most.
+	InFlight int64
+	// Recorded counts the records that were recorded unsent.
+	Recorded int64
+	// Expected is how many records there are in all, 0 if that is not known yet.
+	// It is an estimate until AllRead.
+	Expected int64
+	AllRead  bool
+	// Waiting is the origin of the push service that asked to wait until Until, or
+	// "".
+	Waiting string
+	Until   time.Time
+}
+
+// Snapshot returns the progress now.
+func (p *Progress) Snapshot() Snapshot {
+	s := Snapshot{Phase: Phase(p.phase.Load()), Done: p.done.Load(), Delivered: p.delivered.Load(), Gone: p.gone.Load(), Failed: p.wrong.Load(), FinishedBefore: p.already.Load(),
+		Recorded: p.rest.Load(), AllRead: p.ended.Load()}
+	read := p.readRecords.Load()
+	s.InFlight = max(0, min(p.limit.Load(), read-s.FinishedBefore-s.Done))
+	s.Expected = read
+	if !s.AllRead {
+		bytes, size := p.readBytes.Load(), p.size.Load()
+		s.Expected = 0
+		if size > 0 && bytes > 0 {
+			s.Expected = int64(float64(read) * max(1, float64(size)/float64(bytes)))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until.After(time.Now()) {
+		s.Waiting, s.Until = p.origin, p.until
+	}
+	return s
+}
+
+// wait notes a push service that asks to wait: the one that ends last.
+func (p *Progress) wait(e *webpush.Error, wait time.Duration) {
+	if e.RetryAfter == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until := time.Now().Add(wait); until.After(p.until) {
+		p.origin, p.until = e.Origin, until
+	}
+}
+
+// tally counts results.
+type tally struct {
+	*Progress
+	dryRun             bool
+	start              time.Time
+	n                  map[webpush.Class]int64
+	services           map[webpush.Service]map[webpush.Class]int64
+	reasons            map[reasonKey]*Reason
+	latencies          histogram
+	sent               int64
+	misplaced, unknown map[string]bool
+}
+
+// reasonKey groups failures that are alike.
+type reasonKey struct {
+	class   webpush.Class
+	service webpush.Service
+	code    string
+	status  int
+}
+
+const (
+	maxReasons = 200 // kinds of failures that are told apart
+	maxMembers = 100 // names of members that are kept
+)
+
+func newTally(p *Progress, dryRun bool) *tally {
+	return &tally{Progress: p, dryRun: dryRun, start: time.Now(), n: make(map[webpush.Class]int64), services: make(map[webpush.Service]map[webpush.Class]int64), reasons: make(map[reasonKey]*Reason),
+		misplaced: make(map[string]bool), unknown: make(map[string]bool)}
+}
+
+func (t *tally) add(r *webpush.Result, rec *Record) {
+	t.n[r.Class]++
+	t.done.Add(1)
+	switch r.Class {
+	case webpush.ClassDelivered:
+		t.delivered.Add(1)
+	case webpush.ClassGone:
+		t.gone.Add(1)
+	case webpush.ClassSkipped:
+	default:
+		t.wrong.Add(1)
+	}
+	note := func(names []string, in map[string]bool) {
+		for _, name := range names {
+			if len(in) < maxMembers {
+				in[name] = true
+			}
+		}
+	}
+	note(rec.Misplaced, t.misplaced)
+	note(rec.Unknown, t.unknown)
+	key := reasonKey{class: r.Class}
+	if sub := r.Job.Subscription; sub != nil {
+		key.service = sub.Service()
+		if t.services[key.service] == nil {
+			t.services[key.service] = make(map[webpush.Class]int64)
+		}
+		t.services[key.service][r.Class]++
+	}
+	if r.Attempts > 0 {
+		t.sent++
+		if r.Latency > 0 {
+			t.latencies.add(r.Latency)
+		}
+	}
+	if r.Err == nil || r.Class == webpush.ClassSkipped {
+		return
+	}
+	var answer *webpush.Error
+	var input *webpush.InputError
+	var end *inputEnd
+	switch {
+	case errors.As(r.Err, &end):
+		key.code = string(PartInput)
+	case errors.As(r.Err, &answer):
+		key.code, key.status = string(answer.Code), answer.Status
+	case errors.As(r.Err, &input):
+		key.code = input.Part
+	default:
+		key.code, _, _ = strings.Cut(r.Err.Error(), " ")
+		key.code = strings.TrimRight(key.code, ":")
+	}
+	if t.reasons[key] == nil {
+		if len(t.reasons) >= maxReasons {
+			key = reasonKey{class: r.Class}
+		}
+		if t.reasons[key] == nil {
+			t.reasons[key] = &Reason{Class: key.class, Service: key.service, Code: key.code, Status: key.status, First: rec.Position(), Reason: r.Err.Error(), Hint: hintOf(r.Err)}
+		}
+	}
+	t.reasons[key].Count++
+}
+
+func (t *tally) total() int64 { return t.done.Load() }
+
+// failures are those that MaxFailures counts.
+func (t *tally) failures() int64 { return t.wrong.Load() }
+
+// summary is what the tally comes to.
+func (t *tally) summary() *Summary {
+	s := &Summary{DryRun: t.dryRun, Records: t.total(), Sent: t.sent, Counts: t.n, Services: t.services, FinishedBefore: t.already.Load(), Took: time.Since(t.start),
+		P50: t.latencies.quantile(0.5), P95: t.latencies.quantile(0.95), P99: t.latencies.quantile(0.99),
+		Misplaced: slices.Sorted(maps.Keys(t.misplaced)), Unknown: slices.Sorted(maps.Keys(t.unknown)), GoneWritten: -1, RetryLaterWritten: -1}
+	for _, r := range t.reasons {
+		s.Reasons = append(s.Reasons, *r)
+	}
+	slices.SortFunc(s.Reasons, func(a, b Reason) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.First, b.First)) })
+	return s
+}
+
+// histogram counts times with an error of at most 1/16, in bounded memory: 16
+// buckets for each power of two of a microsecond.
+type histogram struct {
+	n       int64
+	buckets [16 * 48]int64
+}
+
+func bucketOf(us uint64) int {
+	if us < 16 {
+		return int(us)
+	}
+	e := bits.Len64(us) - 5 // us>>e is 16 to 31
+	return min(16*e+int(us>>e), len(histogram{}.buckets)-1)
+}
+
+// bucketEnd is the largest time of a bucket, in microseconds.
+func bucketEnd(i int) uint64 {
+	if i < 32 {
+		return uint64(i)
+	}
+	e := i/16 - 1
+	return uint64(16+i%16+1)<<e - 1
+}
+
+func (h *histogram) add(d time.Duration) {
+	h.buckets[bucketOf(uint64(max(d, 0)/time.Microsecond))]++
+	h.n++
+}
+
+// quantile returns the time that a part q of all is not above.
+func (h *histogram) quantile(q float64) time.Duration {
+	left := int64(q*float64(h.n) + 0.9999999)
+	for i, n := range h.buckets {
+		if left -= n; n > 0 && left <= 0 {
+			return time.Duration(bucketEnd(i)) * time.Microsecond
+		}
+	}
+	return 0
+}
