@@ -39,6 +39,8 @@ type pushServiceOptions struct {
 	maxSubs   int
 	maxStored int
 	maxConns  int
+	hosts     []string
+	origins   []string
 }
 
 func newPushServiceCmd(s *streams) *cobra.Command {
@@ -96,6 +98,8 @@ count is given.`,
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8090", "the `ADDRESS` to listen at, host:port; port 0 is any that is free")
 	f.StringVar(&o.origin, "origin", "", "the `URL` under which others reach it, if that differs: scheme://host[:port]")
+	f.StringArrayVar(&o.hosts, "host", nil, "also answer requests for the host `NAME`, such as a container's; repeatable")
+	f.StringArrayVar(&o.origins, "allow-origin", nil, "let the web pages of this `ORIGIN` use the WebSocket and the JSON API; repeatable")
 	f.Var(&o.as, "as", "take the ways of a push service: "+strings.Join(o.as.allowed, ", ")+" (default strict, with answers that explain)")
 	completeEnum(c, "as", &o.as)
 	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the folder `DIR`, over restarts")
@@ -145,6 +149,16 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 			return usage("write it as https://push.example.net, without a path", "--origin: %q is no origin", o.origin)
 		}
 	}
+	for _, name := range o.hosts {
+		if name == "" || strings.ContainsAny(name, "/:@?# ") && !strings.HasPrefix(name, "[") {
+			return usage("write it as push.example.net, without scheme and port", "--host: %q is not a host name", name)
+		}
+	}
+	for _, page := range o.origins {
+		if origin, err := vapid.Origin(page); err != nil || origin != page {
+			return usage("write it as http://localhost:3000, without a path", "--allow-origin: %q is not an origin", page)
+		}
+	}
 	if !loopback(host) && !o.tls && o.tlsCert == "" && !o.plain {
 		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: %q is reached from other machines, and plain HTTP shows them every endpoint", o.listen)
 	}
@@ -182,6 +196,9 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		TLS:  o.tls || o.tlsCert != "",
 		Options: pushservice.Options{
 			Origin:           o.origin,
+			Hosts:            o.hosts,
+			HostHint:         "allow it with --host NAME if it is one",
+			AllowOrigins:     o.origins,
 			MaxBody:          o.maxBody,
 			MaxTTL:           o.maxTTL.value,
 			MaxSubscriptions: o.maxSubs,
@@ -274,7 +291,10 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		s.warn("endpoints of earlier runs have another port, and are of no use now", "give it a port that stays, such as --listen 127.0.0.1:8090")
 	}
 	if !loopback(host) {
-		s.warn("whoever reaches "+o.listen+" can read and expire every subscription", "listen at 127.0.0.1 unless others have to reach it")
+		s.warn("anyone who can reach "+o.listen+" can read and expire every subscription", "listen on 127.0.0.1 unless others have to reach it")
+		if len(o.hosts) == 0 && o.origin == "" {
+			s.note("requests for other host names are refused; from containers, start it with --host host.docker.internal, or with the name that they use")
+		}
 	}
 	<-ctx.Done()
 	if !s.json {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,32 @@ func TestPushServiceData(t *testing.T) {
 	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, []string{"push-service", "--listen", "127.0.0.1:0", "--data", "data"})
 	if code != 1 || !strings.Contains(problem.String(), "push-service.db: another push service uses it") || !strings.Contains(problem.String(), "hint: stop that one, or use another directory") {
 		t.Errorf("exit %d: %s", code, problem.String())
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// TestPushServiceHost: a request for another host is refused, and the response
+// says which option allows it.
+func TestPushServiceHost(t *testing.T) {
+	url, _, stop := startPushService(t, "--host", "push")
+	for host, want := range map[string]string{"push:8090": "200", "evil.example": `421 "evil.example" is not a host name of this push service; allow it with --host NAME if it is one`} {
+		r, err := http.NewRequest("GET", url+"/api/subscriptions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		status, text, _ := strings.Cut(want, " ")
+		if err != nil || strconv.Itoa(answer.StatusCode) != status || !strings.Contains(strings.ReplaceAll(string(b), `\"`, `"`), text) {
+			t.Errorf("%s: status %d: %s, want %s", host, answer.StatusCode, b, want)
+		}
 	}
 	if code := stop(); code != 0 {
 		t.Errorf("exit %d", code)

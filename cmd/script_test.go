@@ -106,7 +106,10 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// its authority.
 	"push-service": func(ts *testscript.TestScript, neg bool, args []string) {
 		plain := len(args) == 1 && args[0] == "plain"
-		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain})
+		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain, Options: pushservice.Options{
+			// Scripts send to these names with --connect-to.
+			Hosts: []string{"updates.push.services.mozilla.com", "fcm.googleapis.com", "web.push.apple.com", "push.dev"},
+		}})
 		ts.Check(err)
 		ts.Defer(func() { _ = server.Close() })
 		ts.Setenv("PUSH", server.URL)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -33,9 +34,14 @@ type attachment struct {
 	cause error
 	// now holds messages with a TTL of zero, which exist here only.
 	now []delivery
-	// sent are the messages that were taken and not acknowledged. Only the one
-	// who calls next and acknowledge may look at it.
-	sent map[string]struct{}
+	// sent are the messages that were taken and not acknowledged, each with
+	// whether it belongs to a batch. Only the one who calls next and acknowledge
+	// may look at it.
+	sent map[string]bool
+	// batch has next take messages as a batch. With store.forgetsBatches those of
+	// a batch are in acked when they are acknowledged, until all of them are.
+	batch bool
+	acked map[string]bool
 }
 
 // delivery is a message and the name that the user agent has for its
@@ -54,6 +60,9 @@ var (
 // maxNow is how many messages with a TTL of zero a slow connection may leave
 // waiting; more are lost, as the TTL says.
 const maxNow = 100
+
+// maxPerAgent is how many subscriptions a user agent can have.
+const maxPerAgent = 256
 
 // newAgentID returns 16 bytes in hexadecimal, as autopush does.
 func newAgentID() string {
@@ -78,7 +87,8 @@ func (st *store) attach(id string) *attachment {
 		agent: a,
 		wake:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
-		sent:  make(map[string]struct{}),
+		sent:  make(map[string]bool),
+		acked: make(map[string]bool),
 	}
 	a.on.poke()
 	return a.on
@@ -156,7 +166,45 @@ func (st *store) register(at *attachment, channel string, key vapid.PublicKey) (
 		}
 		st.expire(sub)
 	}
+	if n := len(at.agent.subs); n >= maxPerAgent {
+		return Subscription{}, full("Too many subscriptions", "the user agent has %d, the most that one can have", n)
+	}
+	if err := st.endUnused(); err != nil {
+		return Subscription{}, err
+	}
 	return st.add(&subscription{Subscription: Subscription{Key: key, Channel: channel}, agent: at.agent})
+}
+
+// endUnused ends the oldest registration that has never got a message and whose
+// user agent is away, if more than half of all subscriptions could be unused
+// ones: anyone can make user agents that register and leave.
+func (st *store) endUnused() error {
+	most := max(1, st.maxSubscriptions/2)
+	if len(st.live) < most {
+		return nil
+	}
+	unused := 0
+	var oldest *subscription
+	for _, sub := range st.live {
+		if sub.agent == nil || sub.seq > 0 {
+			continue
+		}
+		if unused++; oldest == nil && sub.agent.on == nil {
+			oldest = sub
+		}
+	}
+	if unused < most {
+		return nil
+	}
+	if oldest == nil {
+		return full("Too many subscriptions", "%d were registered and have never got a message, the most that can be", unused)
+	}
+	a := oldest.agent
+	st.expire(oldest)
+	if len(a.subs) == 0 {
+		st.forget(a, errReset)
+	}
+	return nil
 }
 
 // unregister ends a subscription of the user agent and reports whether there
@@ -183,7 +231,7 @@ func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 	for _, sub := range at.agent.subs {
 		st.prune(sub)
 		for _, m := range sub.messages {
-			if _, ok := at.sent[m.ID]; !ok {
+			if _, ok := at.sent[m.ID]; !ok && !at.acked[m.ID] {
 				waiting = append(waiting, m)
 			}
 		}
@@ -199,7 +247,7 @@ func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 			more = true
 			break
 		}
-		at.sent[m.ID] = struct{}{}
+		at.sent[m.ID] = at.batch
 		list = append(list, delivery{m.Message, m.owner.Channel})
 	}
 	return list, more
@@ -217,10 +265,22 @@ func (st *store) settled() error {
 func (st *store) acknowledge(at *attachment, channel, id string) (left int, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	_, ok = at.sent[id]
+	inBatch, ok := at.sent[id]
 	delete(at.sent, id)
 	if m := st.waiting[id]; m != nil && m.owner.agent == at.agent && m.owner.Channel == channel {
-		st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
+		if st.forgetsBatches && inBatch && m.Topic == "" {
+			at.acked[id] = true
+		} else {
+			st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
+		}
+	}
+	if !slices.Contains(slices.Collect(maps.Values(at.sent)), true) {
+		for id := range at.acked {
+			if m := st.waiting[id]; m != nil {
+				st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
+			}
+		}
+		clear(at.acked)
 	}
 	return len(at.sent), ok
 }

@@ -1,7 +1,6 @@
 package pushservice_test
 
 import (
-	"net/http/httptest"
 	"testing"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
@@ -18,7 +17,7 @@ func BenchmarkMessage(b *testing.B) {
 		if w.Code != 201 {
 			b.Fatalf("status %d: %s", w.Code, w.Body)
 		}
-		if w = do(s, httptest.NewRequest("DELETE", w.Header().Get("Location"), nil)); w.Code != 204 {
+		if w = do(s, newRequest("DELETE", w.Header().Get("Location"), nil)); w.Code != 204 {
 			b.Fatalf("status %d: %s", w.Code, w.Body)
 		}
 	}

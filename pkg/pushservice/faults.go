@@ -143,7 +143,7 @@ func (fs *faults) take(id string) *Fault {
 }
 
 // answer does what f says and reports whether this was an answer.
-func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as Personality, request *Request, s *Service) bool {
+func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as *personality, request *Request, s *Service) bool {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -164,7 +164,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as Personality, r
 		panic(http.ErrAbortHandler)
 	}
 	if f.Body == nil && f.Status >= 400 {
-		as.refuse(w, &Error{Status: f.Status, Message: "Fault: this answer was asked for", header: f.Header, kind: kindFault})
+		as.write(w, &Error{Status: f.Status, Message: "Fault: this answer was asked for", header: f.Header, kind: kindFault})
 		return true
 	}
 	for name, value := range f.Header {

@@ -23,7 +23,7 @@ import (
 )
 
 // origin is where httptest.NewRequest goes to.
-const origin = "http://example.com"
+const origin = "http://localhost"
 
 var encode = base64.RawURLEncoding.EncodeToString
 
@@ -99,7 +99,7 @@ func goodClaims() map[string]any {
 // request makes a message request that is right for an unrestricted
 // subscription.
 func request(path string, body []byte) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
+	r := newRequest(http.MethodPost, path, bytes.NewReader(body))
 	r.Header.Set("TTL", "60")
 	if len(body) > 0 {
 		r.Header.Set("Content-Encoding", "aes128gcm")
@@ -116,7 +116,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // call makes a request of JSON, checks the status and returns the answer.
 func call(t testing.TB, h http.Handler, method, path, body string, status int) string {
 	t.Helper()
-	w := do(h, httptest.NewRequest(method, path, strings.NewReader(body)))
+	w := do(h, newRequest(method, path, strings.NewReader(body)))
 	if w.Code != status {
 		t.Fatalf("%s %s: status %d, want %d: %s", method, path, w.Code, status, w.Body)
 	}
@@ -202,4 +202,13 @@ func readAll(t testing.TB, r *http.Response) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// newRequest is httptest.NewRequest for a host that the service has.
+func newRequest(method, target string, body io.Reader) *http.Request {
+	r := httptest.NewRequest(method, target, body)
+	if r.Host == "example.com" {
+		r.Host = "localhost"
+	}
+	return r
 }

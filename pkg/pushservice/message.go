@@ -48,14 +48,20 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 	request := newRequest(r)
 	as := s.as
 	if parts[0] == "notify" {
-		as = testing
+		as = s.testing
 	}
 	refused := func(err error) {
 		e := asError(err)
-		request.Status = as.status(e)
+		request.Status = as.statusOf(e)
 		s.log.add(request)
 		s.logger.Warn("message refused", "status", request.Status, "subscription", short(request.Subscription), "bytes", request.BodyLength, "reason", e.Message)
-		as.refuse(w, e)
+		as.write(w, e)
+	}
+	if as.preflights {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if preflight(w, r, http.StatusOK, "DELETE, GET, POST, PUT") {
+			return
+		}
 	}
 	if r.Method != http.MethodPost {
 		refused(notAllowed(r, http.MethodPost))
@@ -77,7 +83,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 	case parts[0] == "wpush" && len(parts) == 3 && parts[1] != "v1" && parts[1] != "v2":
 		refused(notFound("Invalid API version", "found %q, expected v1 or v2", clip(parts[1])))
 		return
-	case !known && as == testing:
+	case !known && as == s.testing:
 		refused(notFound("Client not subscribed", "no subscription has this endpoint"))
 		return
 	case !known:
@@ -106,7 +112,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 
 // takeMessage checks the message and stores it, or, for web-push-testing,
 // decrypts it.
-func (s *Service) takeMessage(r *http.Request, as Personality, sub Subscription, body []byte, bodyErr error) (m Message, rs *receipts, origin string, err error) {
+func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription, body []byte, bodyErr error) (m Message, rs *receipts, origin string, err error) {
 	if origin, err = s.originOf(r); err == nil {
 		err = as.authorize(r.Header, sub.Key, origin)
 	}
@@ -116,22 +122,17 @@ func (s *Service) takeMessage(r *http.Request, as Personality, sub Subscription,
 	if err != nil {
 		return m, nil, origin, err
 	}
-	h := r.Header
-	if as == Mozilla {
-		h = h.Clone()
-		h.Del("Urgency")
-	}
-	if m, err = parseMessage(h, body, s.maxTTL); err == nil {
+	if m, err = parseMessage(as.header(r.Header), body, s.maxTTL); err == nil {
 		err = as.check(r, &m)
 	}
 	if err != nil {
 		return m, nil, origin, err
 	}
-	if as == testing {
+	if as == s.testing {
 		err = s.decrypt(sub.ID, m)
 		return m, nil, origin, err
 	}
-	if as == Strict && wantsReceipt(r.Header) {
+	if as.receipts && wantsReceipt(r.Header) {
 		if rs, err = s.receiptsFor(r.Header, origin); err != nil {
 			return m, nil, origin, err
 		}
@@ -265,6 +266,12 @@ func parseTopic(values []string) (string, error) {
 
 // serveMessage cancels or acknowledges a message (RFC 8030 section 6.2).
 func (s *Service) serveMessage(w http.ResponseWriter, r *http.Request, id string) error {
+	if s.as.preflights {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if preflight(w, r, http.StatusOK, "DELETE, GET, POST, PUT") {
+			return nil
+		}
+	}
 	if r.Method != http.MethodDelete {
 		return notAllowed(r, http.MethodDelete)
 	}

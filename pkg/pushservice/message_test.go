@@ -108,8 +108,8 @@ func TestMessageRefused(t *testing.T) {
 		{"large", make([]byte, 4097), nil, 413, 104, "Body too large: it has 4097 bytes, expected at most 4096"},
 		{"large chunks", make([]byte, 4097), func(r *http.Request) { r.ContentLength = -1 }, 413, 104, "Body too large: it has more than 4096 bytes"},
 		{"broken off", good, func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }, 400, 0, "Invalid body: it ended after 0 bytes: unexpected EOF"},
-		{"host", nil, func(r *http.Request) { r.Host = "a/b" }, 400, 0, `Invalid Host header: "a/b" is no host`},
-		{"no host", nil, func(r *http.Request) { r.Host = "" }, 400, 0, `Invalid Host header: "" is no host`},
+		{"host", nil, func(r *http.Request) { r.Host = "a/b" }, 400, 0, `Invalid Host header: "a/b" is not a host`},
+		{"no host", nil, func(r *http.Request) { r.Host = "" }, 400, 0, `Invalid Host header: "" is not a host`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := request(sub.Path, c.body)
@@ -161,7 +161,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"POST", "/api/requests", 405, 0, "Invalid method: POST is not allowed here, expected GET", "GET"},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
-			w := do(s, httptest.NewRequest(c.method, c.path, nil))
+			w := do(s, newRequest(c.method, c.path, nil))
 			if c.message == "" {
 				c.message = `Invalid path: "` + c.path + `" is not a route of this push service`
 				if len(c.path) > 64 {
@@ -240,9 +240,9 @@ func TestOrigin(t *testing.T) {
 		{"", "https://push.example.net:443/", "https://push.example.net"},
 		{"https://Push.example.net:443", "http://127.0.0.1:8080/", "https://push.example.net"},
 	} {
-		s := pushservice.New(pushservice.Options{Origin: c.origin})
+		s := pushservice.New(pushservice.Options{Origin: c.origin, Hosts: []string{"push.example.net"}})
 		sub := subscribe(t, s, vapid.PublicKey{})
-		r := httptest.NewRequest("POST", c.url, nil)
+		r := newRequest("POST", c.url, nil)
 		r.URL.Path = sub.Path
 		r.Header.Set("TTL", "1")
 		if w := do(s, r); !strings.HasPrefix(w.Header().Get("Location"), c.want+"/m/") {
@@ -256,8 +256,8 @@ func FuzzMessageRequest(f *testing.F) {
 	dh, salt := encode(point(f)), encode(make([]byte, 16))
 	key := generateKey(f)
 	token := sign(f, key, goodClaims())
-	f.Add("60", "high", "topic", "aes128gcm", "", "", "", "example.com", body)
-	f.Add("60", "", "", "aesgcm", "salt="+salt, "dh="+dh, token.Authorization(), "example.com", body)
+	f.Add("60", "high", "topic", "aes128gcm", "", "", "", "localhost", body)
+	f.Add("60", "", "", "aesgcm", "salt="+salt, "dh="+dh, token.Authorization(), "localhost", body)
 	f.Add("0", "low", "", "aesgcm", `salt="`+salt+`";rs=18`, `dh=`+dh+`,p256ecdsa=`+key.PublicKey().String(), "WebPush "+token.JWT(), "[::1]:80", body)
 	f.Add("-1", "low, high", "a b", "", `a="\`, `=;,`, "vapid t=a.b.c, k=,", "a/b", []byte{0})
 	f.Add("99999999999999999999", "", "", "", "", "", "Bearer", "", []byte{})
@@ -286,7 +286,7 @@ func FuzzMessageRequest(f *testing.F) {
 					t.Fatalf("Location is %q", location)
 				}
 				// A TTL of zero leaves nothing to cancel.
-				if d := do(s, httptest.NewRequest("DELETE", location[i:], nil)); d.Code != 204 && w.Header().Get("TTL") != "0" {
+				if d := do(s, newRequest("DELETE", location[i:], nil)); d.Code != 204 && w.Header().Get("TTL") != "0" {
 					t.Fatalf("cancelling: status %d", d.Code)
 				}
 			case w.Code < 400 || w.Code >= 500:

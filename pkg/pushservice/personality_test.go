@@ -1,6 +1,7 @@
 package pushservice_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -52,13 +53,13 @@ func TestPersonalities(t *testing.T) {
 	}{
 		{"good", nil, body, "", 0, [5]answer{ok, ok, ok, ok, ok}},
 		{"no token", set{"Authorization": ""}, body, "", 0, [5]answer{
-			{401, `"errno":109`, webpush.CodeVAPIDMissing}, {401, "Missing VAPID token", webpush.CodeVAPIDMissing},
+			{401, `"errno":109`, webpush.CodeVAPIDMissing}, {401, "Missing VAPID public key", webpush.CodeVAPIDMissing},
 			{403, "sender is not authenticated.\n", webpush.CodeVAPIDMissing}, {403, `{"reason":"BadJwtToken"}`, webpush.CodeVAPIDInvalid}, {401, "", webpush.CodeVAPIDInvalid}}},
 		{"other key", set{"Authorization": sign(t, other, goodClaims()).Authorization()}, body, "", 0, [5]answer{
 			{401, "VAPID public key mismatch", webpush.CodeKeyMismatch}, {401, "VAPID public key mismatch", webpush.CodeKeyMismatch},
 			{403, "do not correspond to the credentials", webpush.CodeKeyMismatch}, {400, `{"reason":"VapidPkHashMismatch"}`, webpush.CodeKeyMismatch}, {403, "", webpush.CodeKeyMismatch}}},
 		{"header", set{"Authorization": "vapid x"}, body, "", 0, [5]answer{
-			{401, `"errno":109`, webpush.CodeVAPIDInvalid}, {401, `"errno":109`, webpush.CodeVAPIDInvalid},
+			{401, `"errno":109`, webpush.CodeVAPIDInvalid}, {401, "Missing VAPID public key", ""},
 			{403, "authorization header had invalid format.", webpush.CodeVAPIDFormat}, {400, `{"reason":"BadAuthorizationHeader"}`, webpush.CodeVAPIDFormat}, {401, "", webpush.CodeVAPIDInvalid}}},
 		{"public key", set{"Authorization": good[:len(good)-87] + "AAAA"}, body, "", 0, [5]answer{
 			{401, "Invalid VAPID public key", webpush.CodeVAPIDFormat}, {401, "Invalid VAPID public key", webpush.CodeVAPIDFormat},
@@ -224,6 +225,51 @@ func TestPersonalityTTL(t *testing.T) {
 		r.Header.Set("TTL", "99999999")
 		if w := do(s, r); w.Code != 201 || w.Header().Get("TTL") != want {
 			t.Errorf("%s: status %d, TTL %q, want %s", as, w.Code, w.Header().Get("TTL"), want)
+		}
+	}
+}
+
+// TestMozilla: with Mozilla's ways, the service reads header fields as autopush
+// does, where that differs from the RFCs.
+func TestMozilla(t *testing.T) {
+	key := generateKey(t)
+	token := sign(t, key, goodClaims())
+	jwt, k := token.JWT(), key.PublicKey().String()
+	late := func(ago time.Duration) string {
+		return sign(t, key, map[string]any{"aud": origin, "sub": "mailto:ops@example.com", "exp": time.Now().Add(-ago).Unix()}).Authorization()
+	}
+	for _, c := range []struct{ name, value, mozilla, strict string }{
+		{"Authorization", "vapid t=" + jwt + ", k=" + k, "", ""},
+		{"Authorization", "vapid t=" + jwt + ",k=" + k, "", ""},
+		{"Authorization", "vapid t=" + jwt + "; k=" + k, "Missing VAPID public key", "*"},
+		{"Authorization", `vapid t="` + jwt + `", k="` + k + `"`, "Invalid VAPID public key: Invalid symbol 34, offset 0.", ""},
+		{"Authorization", "vapid T=" + jwt + ", K=" + k, "Missing VAPID public key", ""},
+		{"Authorization", "vapid\tt=" + jwt + ", k=" + k, "Missing VAPID token", "*"},
+		{"Authorization", "vapid k=" + k, "Missing VAPID token", "Missing VAPID token"},
+		{"Authorization", "vapid", "Missing VAPID token", "Missing VAPID token"},
+		{"Authorization", "", "Missing VAPID token", "Missing VAPID token"},
+		{"Authorization", late(30 * time.Second), "", "Invalid VAPID token"},
+		{"Authorization", late(65 * time.Second), "ExpiredSignature", "Invalid VAPID token"},
+		{"TTL", "+5", "", "Invalid TTL value"},
+		{"TTL", "9223372036854775807", "", ""},
+		{"TTL", "9223372036854775808", "Missing TTL value", ""},
+		{"TTL", "x", "Invalid TTL value", "Invalid TTL value"},
+		{"Topic", "ab==", "", "Topic must be URL"},
+		{"Topic", "\u00e9", "", "Topic must be URL"},
+		{"Topic", "a b", "Topic must be URL", "Topic must be URL"},
+	} {
+		for as, want := range map[pushservice.Personality]string{pushservice.Mozilla: c.mozilla, pushservice.Strict: c.strict} {
+			if want == "*" {
+				continue // a question of package vapid
+			}
+			s := pushservice.New(pushservice.Options{As: as})
+			r := request(subscribe(t, s, key.PublicKey()).Path, nil)
+			r.Header.Set("Authorization", token.Authorization())
+			r.Header[http.CanonicalHeaderKey(c.name)] = []string{c.value}
+			w := do(s, r)
+			if (w.Code == 201) != (want == "") || want != "" && !strings.HasPrefix(messageOf(t, w.Body.Bytes()), want) {
+				t.Errorf("%q, %s: %.200s: status %d, %s, want %q", as, c.name, c.value, w.Code, w.Body, want)
+			}
 		}
 	}
 }

@@ -57,16 +57,19 @@
 // Mozilla's autopush, whose member message begins with autopush's own words,
 // where it has some, and goes on with what is wrong with the value.
 //
-// The routes under /api need no credentials: whoever reaches the service can
-// read and expire every subscription. [Start] listens on the loopback address
-// unless told otherwise, and these routes refuse changes that a page of another
-// origin makes a browser ask for.
+// The routes under /api need no credentials: anyone who can reach the service can
+// read and expire every subscription. [Start] listens on the loopback address by
+// default. Requests for an unknown host are refused, because a web page's own
+// name can be pointed at this machine (DNS rebinding), and the WebSocket and these
+// routes refuse requests of web pages, except those of the service's own origin
+// and of [Options].AllowOrigins.
 package pushservice
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -101,6 +104,18 @@ type Options struct {
 	// Host. It is brought into the form that [vapid.Origin] returns; what has
 	// no such form is no aud that any message could have.
 	Origin string
+	// Hosts are further names, without ports, by which clients reach the service.
+	// Requests for a host other than these, localhost, a loopback address, the
+	// address that the client has connected to, and the host of Origin are refused
+	// with 421.
+	Hosts []string
+	// HostHint is what the 421 response advises; empty is to add the name to the
+	// service's host names.
+	HostHint string
+	// AllowOrigins are the origins, scheme://host[:port], of web pages that can use
+	// the WebSocket, the routes under /api, and those of web-push-testing, besides
+	// the service's own. Pages of all other origins are refused with 403.
+	AllowOrigins []string
 	// MaxBody is the size of the largest body, in bytes; the default is 5630 as
 	// Mozilla and 5000 as WNS.
 	MaxBody int
@@ -142,9 +157,14 @@ type Service struct {
 	log     requestLog
 	logger  *slog.Logger
 	sockets sockets
-	as      Personality
+	as      *personality
+	testing *personality // of the routes of web-push-testing
 
 	newReceiver func() (Receiver, error)
+
+	hosts        []string
+	hostHint     string
+	allowOrigins []string
 }
 
 // New returns a service without subscriptions, which keeps everything in memory.
@@ -154,7 +174,8 @@ func New(o Options) *Service {
 			*n = value
 		}
 	}
-	orDefault(&o.MaxBody, o.As.maxBody())
+	as, _ := personalityOf(o.As)
+	orDefault(&o.MaxBody, as.maxBody)
 	orDefault(&o.MaxSubscriptions, DefaultMaxSubscriptions)
 	orDefault(&o.MaxMessages, DefaultMaxMessages)
 	orDefault(&o.MaxRequests, DefaultMaxRequests)
@@ -163,7 +184,7 @@ func New(o Options) *Service {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.MaxTTL <= 0 {
-		o.MaxTTL = o.As.maxTTL()
+		o.MaxTTL = as.maxTTL
 	}
 	if origin, err := vapid.Origin(o.Origin); err == nil {
 		o.Origin = origin
@@ -177,11 +198,22 @@ func New(o Options) *Service {
 		logger:  o.Log,
 		sockets: sockets{max: o.MaxConnections},
 	}
-	if s.as = o.As; !s.as.known() {
-		s.as = Strict
-	}
-	s.store.path = s.as.path
+	s.as, s.testing = as, testing()
+	s.store.path, s.store.forgetsBatches = as.path, as.forgetsBatches
 	s.newReceiver = o.NewReceiver
+	s.hostHint = o.HostHint
+	for _, host := range o.Hosts {
+		s.hosts = append(s.hosts, hostName(host))
+	}
+	if u, err := url.Parse(o.Origin); err == nil && u.Host != "" {
+		s.hosts = append(s.hosts, hostName(u.Host))
+	}
+	for _, allowed := range o.AllowOrigins {
+		if origin, err := vapid.Origin(allowed); err == nil {
+			allowed = origin
+		}
+		s.allowOrigins = append(s.allowOrigins, allowed)
+	}
 	s.sockets.ctx, s.sockets.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -295,7 +327,11 @@ func (s *Service) Ack(id string) error { return s.store.ack(id) }
 // ServeHTTP answers a request to one of the routes. It panics with
 // [http.ErrAbortHandler] when a [Fault] demands a reset, and never else.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.route(w, r); err != nil {
+	err := s.checkHost(r)
+	if err == nil {
+		err = s.route(w, r)
+	}
+	if err != nil {
 		writeError(w, err)
 	}
 }

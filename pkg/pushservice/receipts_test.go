@@ -80,7 +80,7 @@ func TestReceipts(t *testing.T) {
 		if w := do(s, r); w.Code != 429 { // the link is left out
 			t.Errorf("a second receipt subscription: status %d", w.Code)
 		}
-		r.Header.Set("Link", `<http://example.com/r/x>; rel="urn:ietf:params:push:receipt"`)
+		r.Header.Set("Link", `<http://localhost/r/x>; rel="urn:ietf:params:push:receipt"`)
 		if w := do(s, r); w.Code != 400 {
 			t.Errorf("an unknown receipt subscription: status %d", w.Code)
 		}
@@ -88,4 +88,47 @@ func TestReceipts(t *testing.T) {
 		call(t, s, "POST", target, "", 405)
 		call(t, s, "GET", target+"?wait=x", "", 400)
 	})
+}
+
+// TestReceiptsBound: a receipt subscription keeps its last 1000 receipts, in
+// memory and in a storage.
+func TestReceiptsBound(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, pushservice.Options{})
+	sub := subscribe(t, s, vapid.PublicKey{})
+	link := ""
+	for range 1003 {
+		r := request(sub.Path, nil)
+		r.Header.Set("Prefer", "respond-async")
+		r.Header.Set("TTL", "0")
+		if link != "" {
+			r.Header.Set("Link", link)
+		}
+		w := do(s, r)
+		if w.Code != 202 {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		link = w.Header().Get("Link")
+	}
+	path, _, _ := strings.Cut(strings.TrimPrefix(link, "<"+origin), ">")
+	check := func() {
+		t.Helper()
+		var v struct{ Receipts []struct{ Seq int } }
+		if err := json.Unmarshal([]byte(call(t, s, "GET", path, "", 200)), &v); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(v.Receipts); n != 1000 || v.Receipts[0].Seq != 4 || v.Receipts[n-1].Seq != 1003 {
+			t.Fatalf("%d receipts: %v", n, v)
+		}
+	}
+	check()
+	closeService(t, s)
+	db := database(t, dir)
+	n := 0
+	if err := db.QueryRow("SELECT count(*) FROM receipts").Scan(&n); err != nil || n != 1000 {
+		t.Errorf("%d receipts are stored, %v", n, err)
+	}
+	_ = db.Close()
+	s = open(t, dir, pushservice.Options{})
+	check()
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +78,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 			return nil, fmt.Errorf("the origin %q is not of the form scheme://host[:port]", o.Options.Origin)
 		}
 	}
-	if !o.Options.As.known() {
+	if _, known := personalityOf(o.Options.As); !known {
 		return nil, fmt.Errorf("%q is none of the personalities %s", o.Options.As, strings.Join(Personalities(), ", "))
 	}
 	if o.Addr == "" {
@@ -90,6 +91,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
+	o.Options.Hosts = append(slices.Clone(o.Options.Hosts), host)
 	s := &Server{served: make(chan struct{})}
 	var certificate tls.Certificate
 	if o.TLS {

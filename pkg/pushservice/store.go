@@ -87,8 +87,10 @@ type store struct {
 	subscriptions int
 	messages      int
 
-	// path makes that of an endpoint.
-	path func(restricted bool) string
+	// path makes the path of an endpoint. forgetsBatches is that of a
+	// personality.
+	path           func(restricted bool) string
+	forgetsBatches bool
 }
 
 type subscription struct {
@@ -127,7 +129,7 @@ func newStore(maxSubscriptions, maxMessages int) *store {
 		byPath:           make(map[string]*subscription),
 		waiting:          make(map[string]*message),
 		receipts:         make(map[string]*receipts),
-		path:             Strict.path,
+		path:             strict().path,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -140,8 +139,8 @@ func TestExpiredSubscription(t *testing.T) {
 	}
 	for _, r := range []*http.Request{
 		request(sub.Path, nil),
-		httptest.NewRequest("GET", "/api/subscriptions/"+sub.ID+"/messages", nil),
-		httptest.NewRequest("DELETE", "/api/subscriptions/"+sub.ID, nil),
+		newRequest("GET", "/api/subscriptions/"+sub.ID+"/messages", nil),
+		newRequest("DELETE", "/api/subscriptions/"+sub.ID, nil),
 	} {
 		w := do(s, r)
 		wantError(t, w, 410, 106, "No such subscription: it has expired")
@@ -185,7 +184,7 @@ func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pushservice.New(pushservice.Options{MaxSubscriptions: 2, MaxMessages: 2, MaxBody: 103, MaxRequests: 3})
 		a, b := subscribe(t, s, vapid.PublicKey{}), subscribe(t, s, vapid.PublicKey{})
-		w := do(s, httptest.NewRequest("POST", "/api/subscriptions", nil))
+		w := do(s, newRequest("POST", "/api/subscriptions", nil))
 		wantError(t, w, 429, 0, "Too many subscriptions: there are 2, the most that this service has")
 		if got := w.Header().Get("Retry-After"); got != "60" {
 			t.Errorf("Retry-After is %q", got)

@@ -42,8 +42,11 @@ func (s *Service) serveTesting(w http.ResponseWriter, r *http.Request, parts []s
 	if s.newReceiver == nil {
 		return true, refuse(http.StatusNotImplemented, noErrno, "No receiver keys", "this push service was started without a user agent's part, which the routes of web-push-testing need")
 	}
-	if err := new(http.CrossOriginProtection).Check(r); err != nil {
-		return true, refuse(http.StatusForbidden, noErrno, "Invalid origin", "%v", err)
+	if err := s.checkOrigin(w, r); err != nil {
+		return true, err
+	}
+	if w.Header().Get("Access-Control-Allow-Origin") != "" && preflight(w, r, http.StatusNoContent, http.MethodPost) {
+		return true, nil
 	}
 	if r.Method != http.MethodPost {
 		return true, notAllowed(r, http.MethodPost)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -29,7 +28,7 @@ func TestWebPushTesting(t *testing.T) {
 	s := pushservice.New(pushservice.Options{NewReceiver: func() (pushservice.Receiver, error) { return fakeReceiver{}, nil }})
 	post := func(path, contentType, body string, status int, want string) string {
 		t.Helper()
-		r := httptest.NewRequest("POST", path, strings.NewReader(body))
+		r := newRequest("POST", path, strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
 		w := do(s, r)
 		if got := strings.TrimSuffix(w.Body.String(), "\n"); w.Code != status || want != "*" && got != want {
@@ -85,8 +84,14 @@ func TestWebPushTesting(t *testing.T) {
 		t.Errorf("the answer is %q", got)
 	}
 	notify(endpoint, "other aud", 201, func(c map[string]any) { c["aud"] = "https://example.org"; delete(c, "sub") })
-	notify(endpoint, "expired", 400, func(c map[string]any) { c["exp"] = 1 })
-	notify(endpoint, "not signed", 400, nil)
+	begins := func(got, want string) {
+		t.Helper()
+		if !strings.HasPrefix(got, `{"error":{"message":"`+want+`: `) {
+			t.Errorf("the answer is %s, want %s", got, want)
+		}
+	}
+	begins(notify(endpoint, "expired", 400, func(c map[string]any) { c["exp"] = 1 }), "Invalid authentication token supplied")
+	begins(notify(endpoint, "not signed", 400, nil), "Missing or invalid authorization header")
 	if got := notify(endpoint, "", 400, good); !strings.HasPrefix(got, `{"error":{"message":"Invalid body: it cannot be decrypted: the tag is wrong`) {
 		t.Errorf("the answer is %q", got)
 	}
@@ -111,12 +116,12 @@ func TestWebPushTesting(t *testing.T) {
 	post("/get-notifications", asJSON, `{"clientHash":"`+hash+`"}`, 200, `{"data":{"messages":["hello","other aud"]}}`)
 	call(t, s, "GET", "/status", "", 405)
 
-	r := httptest.NewRequest("POST", "/subscribe", nil)
+	r := newRequest("POST", "/subscribe", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	if w := do(s, r); w.Code != 403 {
 		t.Errorf("from another site: status %d", w.Code)
 	}
-	w := do(pushservice.New(pushservice.Options{}), httptest.NewRequest("POST", "/subscribe", nil))
+	w := do(pushservice.New(pushservice.Options{}), newRequest("POST", "/subscribe", nil))
 	wantError(t, w, 501, 0, "No receiver keys: this push service was started without a user agent's part, which the routes of web-push-testing need")
 }
 

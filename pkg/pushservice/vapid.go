@@ -12,21 +12,26 @@ import (
 // authorize checks who sends the message (RFC 8292 section 4.2). A subscription
 // without key takes messages without a token, but no invalid token. The answer
 // to all that is wrong is 401, as in autopush, where the RFC also allows 403.
-func (p Personality) authorize(h http.Header, key vapid.PublicKey, origin string) error {
+func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin string) error {
 	const invalid = "Invalid VAPID token"
 	values := h.Values("Authorization")
 	if len(values) > 1 {
 		return unauthorized(kindHeader, invalid, "the request has %d Authorization headers", len(values))
 	}
 	value := strings.TrimSpace(strings.Join(values, ""))
+	if len(values) > 0 {
+		if err := p.authorization(value); err != nil {
+			return err
+		}
+	}
 	if value == "" {
-		if key.IsZero() && !p.needsToken() {
+		if key.IsZero() && !p.needsToken {
 			return nil
 		}
 		if key.IsZero() {
 			return unauthorized(kindNoToken, "Missing VAPID token", "the request has no Authorization header")
 		}
-		return unauthorized(kindNoToken, "Missing VAPID token", "the subscription is restricted to an application server key, and the request has no Authorization header")
+		return unauthorized(kindNoToken, p.noToken, "the subscription is restricted to an application server key, and the request has no Authorization header")
 	}
 	if err := checkForm(value, joined(h, "Crypto-Key")); err != nil {
 		return err
@@ -50,10 +55,12 @@ func (p Personality) authorize(h http.Header, key vapid.PublicKey, origin string
 			case err != nil:
 			case c.Expires.IsZero():
 				return unauthorized(kindNoExpires, invalid, "%s", problem.Message)
-			case time.Until(c.Expires) > vapid.MaxLifetime && p == testing:
+			case time.Until(c.Expires) > vapid.MaxLifetime && p.anyLifetime:
 				continue
 			case time.Until(c.Expires) > vapid.MaxLifetime:
 				return unauthorized(kindLifetime, "The VAPID token expiration is too long", "%s", problem.Message)
+			case time.Until(c.Expires) <= 0 && time.Since(c.Expires) < p.leeway:
+				continue
 			case time.Until(c.Expires) <= 0:
 				return unauthorized(kindExpired, invalid, "%s", problem.Message)
 			}

@@ -70,6 +70,9 @@ func isWebSocket(r *http.Request) bool {
 // serveWebSocket speaks with a user agent until one of both ends it.
 func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	origin, err := s.originOf(r)
+	if err == nil {
+		err = s.checkOrigin(w, r)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,8 +81,7 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer leave()
-	// Firefox has no origin that would tell anything, and a page that speaks
-	// with this service can only make user agents of its own: ids are secrets.
+	// checkOrigin has looked at Origin.
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return nil // Accept has answered
@@ -356,6 +358,7 @@ func (c *socket) deliver(ctx context.Context) error {
 			n = 0
 		}
 	}
+	c.at.batch = c.backlog
 	list, more := c.service.store.next(c.at, n)
 	c.backlog = more
 	for _, d := range list {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -460,4 +462,108 @@ func FuzzWebSocket(f *testing.F) {
 		other.hello("")
 		_ = other.ws.CloseNow()
 	})
+}
+
+// TestMozillaRepeats: autopush forgets the messages of a batch only when all of
+// it is acknowledged, so that a user agent that reconnects before that gets
+// acknowledged messages again; those with a topic it forgets at once.
+func TestMozillaRepeats(t *testing.T) {
+	const channel = "11111111-2222-3333-4444-555555555555"
+	for _, as := range []pushservice.Personality{pushservice.Strict, pushservice.Mozilla} {
+		s := pushservice.New(pushservice.Options{As: as})
+		url := listen(t, s)
+		b := connect(t, url)
+		uaid := b.hello("")
+		endpoint := b.register(channel, vapid.PublicKey{})
+		_ = b.ws.Close(websocket.StatusNormalClosure, "")
+		send := func(header ...string) string { return path.Base(post(t, endpoint, nil, header...)) }
+		topic, one, two := send("Topic", "news"), send(), send()
+		again := func() []string {
+			b = connect(t, url)
+			if id := b.hello(uaid); id != uaid {
+				t.Fatalf("the uaid is %s", id)
+			}
+			var versions []string
+			b.say(`{"messageType":"broadcast_subscribe","broadcasts":{}}`)
+			for {
+				m := b.hear()
+				if m["messageType"] == "broadcast" {
+					// It can overtake what waits; a second one cannot.
+					b.say(`{"messageType":"broadcast_subscribe","broadcasts":{}}`)
+					for m = b.hear(); m["messageType"] != "broadcast"; m = b.hear() {
+						versions = append(versions, m["version"].(string))
+					}
+					return versions
+				}
+				versions = append(versions, m["version"].(string))
+			}
+		}
+		ack := func(version string) {
+			b.ack(map[string]any{"channelID": channel, "version": version}, 100)
+			b.quiet()
+		}
+		if got := again(); !slices.Equal(got, []string{topic, one, two}) {
+			t.Fatalf("%q: got %v", as, got)
+		}
+		ack(topic)
+		ack(one)
+		_ = b.ws.Close(websocket.StatusNormalClosure, "")
+		want := []string{two}
+		if as == pushservice.Mozilla {
+			want = []string{one, two}
+		}
+		if got := again(); !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", as, got, want)
+		}
+		for _, version := range want {
+			ack(version)
+		}
+		_ = b.ws.Close(websocket.StatusNormalClosure, "")
+		if got := again(); len(got) != 0 {
+			t.Errorf("%q: got %v, which was acknowledged", as, got)
+		}
+	}
+}
+
+// TestRegistrationBounds: a user agent cannot have any number of subscriptions,
+// and those that were registered and never used give way to others.
+func TestRegistrationBounds(t *testing.T) {
+	channel := func(n int) string { return fmt.Sprintf("%08d-2222-3333-4444-555555555555", n) }
+	s := pushservice.New(pushservice.Options{})
+	b := connect(t, listen(t, s))
+	b.hello("")
+	for n := range 256 {
+		b.register(channel(n), vapid.PublicKey{})
+	}
+	b.say(`{"messageType":"register","channelID":"` + channel(256) + `"}`)
+	if m := b.hear(); m["status"] != 500.0 {
+		t.Errorf("one more is answered with %v", m)
+	}
+
+	s = pushservice.New(pushservice.Options{MaxSubscriptions: 8})
+	url := listen(t, s)
+	register := func() (uaid, endpoint string) {
+		b := connect(t, url)
+		defer func() { _ = b.ws.Close(websocket.StatusNormalClosure, "") }()
+		uaid = b.hello("")
+		return uaid, b.register(channel(0), vapid.PublicKey{})
+	}
+	used, endpoint := register()
+	post(t, endpoint, nil)
+	for range 50 {
+		register()
+	}
+	if n := len(s.Subscriptions()); n != 5 { // one that is used, and 4 that are not
+		t.Errorf("there are %d subscriptions", n)
+	}
+	for range 3 {
+		subscribe(t, s, vapid.PublicKey{})
+	}
+	b = connect(t, url)
+	if id := b.hello(used); id != used {
+		t.Error("a user agent is forgotten although it has a message")
+	}
+	if m := b.notification(); m["channelID"] != channel(0) {
+		t.Errorf("heard %v", m)
+	}
 }
