@@ -58,7 +58,7 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 			return c, err
 		}
 		if c, err = vapid.ParseClaims(b); err != nil {
-			return c, within(inputName(name), err)
+			return c, misplacedClaims(name, err)
 		}
 	}
 	switch subject := vapid.NormalizeSubject(o.subject); {
@@ -104,6 +104,18 @@ func (o *claimsFlags) check(s *streams, c vapid.Claims) error {
 		}
 	}
 	return nil
+}
+
+// misplacedClaims says which option takes what was given as claims.
+func misplacedClaims(name string, err error) error {
+	var mistake *vapid.Error
+	if errors.As(err, &mistake) {
+		option := map[string]string{"subscription": "-f", "key": "-k"}[mistake.Misplaced()]
+		if option != "" {
+			return withHint(within(inputName(name), err), joinHints("give it with "+option+" "+shellWord(name), mistake.Hint()))
+		}
+	}
+	return within(inputName(name), err)
 }
 
 func joinHints(a, b string) string {

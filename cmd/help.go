@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,10 +13,13 @@ import (
 const groupAnnotation = "webpush_group"
 
 // The headings of flags, in the order of the help.
-var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "Key and claims", "Connection", "Faults and limits", "curl", "Everywhere"}
+var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "Key and claims", "Visitors", "Sending", "Connection", "Faults and limits", "curl", "Everywhere"}
 
 // inGroup puts all flags of a command that have no heading yet under one.
 func inGroup(fs *pflag.FlagSet, heading string) {
+	if !slices.Contains(flagGroups, heading) {
+		panic("the help does not list the heading " + heading) // seen by every test
+	}
 	fs.VisitAll(func(f *pflag.Flag) {
 		if f.Annotations[groupAnnotation] == nil {
 			if f.Annotations == nil {

@@ -58,6 +58,7 @@ const (
 
 func newRootCmd(s *streams) *cobra.Command {
 	var keys keyPair
+	var version bool
 	c := &cobra.Command{
 		Use:   "webpush",
 		Short: "A toolkit for Web Push: keys, VAPID claims, payload encryption, delivery",
@@ -78,13 +79,12 @@ failure, also after the retries; 130 interrupted.`,
 			if len(args) == 0 {
 				return nil
 			}
-			hint := "see: webpush --help"
-			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-				hint = "did you mean: webpush " + strings.Join(similar, ", webpush ")
-			}
-			return usage(hint, "unknown command %q", shown(args[0]))
+			return usage(similarCommand(c, args[0]), "unknown command %q", shown(args[0]))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			if version {
+				return printVersion(s)
+			}
 			return runStatus(c, s, keys)
 		},
 		SuggestionsMinimumDistance: 2,
@@ -100,11 +100,16 @@ failure, also after the retries; 130 interrupted.`,
 		if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
 			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
 		}
-		return usage("see: "+c.CommandPath()+" --help", "%s", flagProblem(err))
+		hint := "see: " + c.CommandPath() + " --help"
+		if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
+			hint = similarFlag(c, flag)
+		}
+		return usage(hint, "%s", flagProblem(err))
 	})
 	c.SetUsageFunc(writeUsage)
 	c.SetHelpFunc(writeHelp)
 	keys.addFlags(c)
+	c.Flags().BoolVar(&version, "version", false, "print the version, as webpush version does")
 
 	p := c.PersistentFlags()
 	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object a line")

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,40 +49,106 @@ func userConfig() string {
 	return filepath.Join(dir, "webpush", "config.yaml")
 }
 
-// readSettings reads the settings file, when there is one. viper lower-cases
-// all names, so it reads settings only, never claims or subscriptions.
+// directoryConfig is the settings file in the current directory. Whoever owns a
+// directory writes it, so only harmless settings count in it.
+const directoryConfig = "webpush.yaml"
+
+// directorySettings are the harmless settings that count in a directory's file. All others, new
+// ones by default, decide about trust, route, or identity: they count only as
+// flags, in the environment, in the file named by --config, and in the user's
+// own file.
+var directorySettings = []string{"subject", "ttl", "urgency", "encoding", "pad", "max-body", "timeout", "retries", "expires-in",
+	"concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "no-color", "log-format"}
+
+// maxSettings is the largest size of a settings file in a directory, in bytes.
+const maxSettings = 64 << 10
+
+// settingsFile is a settings file that was read.
+type settingsFile struct {
+	name string
+	*viper.Viper
+}
+
+// readSettings reads the settings files: the one named by --config, or else
+// those of the directory and of the user, in the order in which they count.
+// viper lower-cases all names, so it reads settings only, never claims or
+// subscriptions.
 func (s *streams) readSettings(known []string) error {
-	v := viper.New()
-	s.settings = v
-	name := s.configFile
-	if name == "" {
-		for _, candidate := range []string{"webpush.yaml", userConfig()} {
-			if candidate == "" {
-				continue
-			}
-			if _, err := os.Stat(candidate); err == nil {
-				name = candidate
-				break
-			}
+	s.settings = nil
+	if s.configFile != "" {
+		return s.readSettingsFile(s.configFile, nil, known)
+	}
+	data, err := s.readDirectoryConfig()
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		if err := s.readSettingsFile(directoryConfig, data, known); err != nil {
+			return err
 		}
-		if name == "" {
-			return nil
+		for _, key := range s.settings[0].AllKeys() {
+			if slices.Contains(known, key) && !slices.Contains(directorySettings, key) {
+				return withHint(fmt.Errorf("%s sets %q, which does not count in the file of a directory", directoryConfig, key),
+					"move it to "+userConfig()+", or if you trust this directory, name the file with --config "+directoryConfig)
+			}
 		}
 	}
+	if own := userConfig(); own != "" {
+		if _, err := os.Stat(own); err == nil {
+			return s.readSettingsFile(own, nil, known)
+		}
+	}
+	return nil
+}
+
+// readDirectoryConfig reads the settings file of the current directory. It
+// returns nil if there is none, or none to be read: a FIFO or a device would
+// hang every command, and a file of another user is not the user's word.
+func (s *streams) readDirectoryConfig() ([]byte, error) {
+	info, err := os.Stat(directoryConfig)
+	if err != nil {
+		return nil, nil
+	}
+	ignore := func(why string) ([]byte, error) {
+		s.warn(fmt.Sprintf("ignored %s: %s", directoryConfig, why), "to use it anyway, name it with --config "+directoryConfig)
+		return nil, nil
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return ignore("it is not a regular file")
+	case info.Size() > maxSettings:
+		return ignore(fmt.Sprintf("it has %d bytes, more than %d", info.Size(), maxSettings))
+	case ownedByStranger(info):
+		return ignore("it belongs to another user")
+	}
+	return readBytes(directoryConfig)
+}
+
+// readSettingsFile reads one settings file; data is its content if it was read
+// already.
+func (s *streams) readSettingsFile(name string, data []byte, known []string) error {
+	v := viper.New()
 	v.SetConfigFile(name)
 	if filepath.Ext(name) == "" {
 		v.SetConfigType("yaml")
 	}
-	if err := v.ReadInConfig(); err != nil {
+	var err error
+	if data != nil {
+		err = v.ReadConfig(bytes.NewReader(data))
+	} else {
+		err = v.ReadInConfig()
+	}
+	if err != nil {
 		var unsupported viper.UnsupportedConfigError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return usage("", "--config: %s: there is no such file", name)
 		case errors.As(err, &unsupported):
-			return usage("write it as YAML, with the ending .yaml", "the settings file %s has an ending that is not known", name)
+			return usage("write it as YAML, with the ending .yaml", "the settings file %s has an unknown ending", name)
 		}
-		return withHint(fmt.Errorf("the settings file %s cannot be read: %w", name, err), "it is YAML, a line a setting, such as: subject: mailto:you@your.domain")
+		return withHint(fmt.Errorf("the settings file %s cannot be read: %w", name, err), "it is YAML with one setting per line, such as: subject: mailto:you@your.domain")
 	}
+	s.settings = append(s.settings, settingsFile{name, v})
 	var unknown []string
 	for _, key := range v.AllKeys() {
 		if !slices.Contains(known, key) {
@@ -88,22 +157,25 @@ func (s *streams) readSettings(known []string) error {
 	}
 	if len(unknown) > 0 && len(unknown) == len(v.AllKeys()) && s.configFile != "" {
 		// Its content is not repeated: it may be any file.
-		return withHint(fmt.Errorf("%s holds no setting: it is no settings file", name), "webpush config lists the settings; a line of the file is such as: subject: mailto:you@your.domain")
+		return withHint(fmt.Errorf("%s has no settings: it is not a settings file", name), "webpush config lists the settings; a line of the file looks like: subject: mailto:you@your.domain")
 	}
 	slices.Sort(unknown)
 	for _, key := range unknown {
-		s.warn(fmt.Sprintf("the settings file %s has %q, which is no setting", name, key), "webpush config lists them all")
+		s.warn(fmt.Sprintf("the settings file %s has %q, which is not a setting", name, key), "webpush config lists them all")
 	}
 	return nil
 }
 
-// lookup returns the value of a setting that is no flag's, and where it is from.
+// lookup returns the value of a setting from the environment or a file, and its
+// source.
 func (s *streams) lookup(name string) (value, source string, ok bool) {
 	if v := os.Getenv(envName(name)); v != "" {
 		return v, envName(name), true
 	}
-	if s.settings != nil && s.settings.InConfig(name) {
-		return s.settings.GetString(name), s.settings.ConfigFileUsed(), true
+	for _, f := range s.settings {
+		if f.InConfig(name) {
+			return f.GetString(name), f.name, true
+		}
 	}
 	return "", "", false
 }
@@ -185,6 +257,10 @@ func settingNames(root *cobra.Command) []string {
 	return names
 }
 
+// automatic are values that stand for a choice of the program.
+var automatic = map[string]string{"concurrency=0": "automatic", "concurrency-per-origin=0": "automatic",
+	"rate=": "no limit", "rate-per-origin=": "no limit", "max-failures=0": "no limit"}
+
 // secretSettings are not shown by webpush config.
 var secretSettings = []string{"gcm-key"}
 
@@ -194,9 +270,13 @@ func newConfigCmd(s *streams) *cobra.Command {
 		Short: "Print the settings in force and where each comes from",
 		Long: `config prints every setting with its value and its source. A flag on the
 command line counts first, then the environment (WEBPUSH_ and the name in
-capitals), then the settings file: --config FILE, else webpush.yaml in the
-current folder, else webpush/config.yaml in the user's configuration folder
-($XDG_CONFIG_HOME, or ~/.config on Linux).`,
+capitals), then webpush.yaml in the current directory, then webpush/config.yaml
+in your configuration directory ($XDG_CONFIG_HOME, or ~/.config on Linux).
+--config FILE replaces both files.
+
+Anyone can write the file of a directory, so only these settings count in it:
+` + wrapped(directorySettings, 78) + `.
+All others are an error there.`,
 		Example: `  webpush config
   WEBPUSH_SUBJECT=mailto:ops@example.com webpush config --json`,
 		Args: noArgs,
@@ -228,24 +308,32 @@ func runConfig(c *cobra.Command, s *streams) error {
 		}
 		list = append(list, row)
 	}
-	file := ""
-	if s.settings != nil {
-		file = s.settings.ConfigFileUsed()
+	var files []string
+	for _, f := range s.settings {
+		files = append(files, f.name)
 	}
 	if s.json {
-		return s.printJSON(struct {
-			File     string    `json:"file,omitempty"`
+		out := struct {
+			File     string    `json:"file,omitempty"` // the first of Files
+			Files    []string  `json:"files,omitempty"`
 			Settings []setting `json:"settings"`
-		}{file, list})
+		}{Files: files, Settings: list}
+		if len(files) > 0 {
+			out.File = files[0]
+		}
+		return s.printJSON(out)
 	}
-	if file == "" {
-		file = "none"
+	if len(files) == 0 {
+		files = []string{"none"}
 	}
-	fmt.Fprintf(s.out, "settings file: %s\n", file)
+	for _, file := range files {
+		fmt.Fprintf(s.out, "settings file: %s\n", file)
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, row := range list {
-		fmt.Fprintf(s.out, "%-14s %-28s %s\n", row.Name, orDash(row.Value), row.Source)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", row.Name, orDash(cmp.Or(automatic[row.Name+"="+row.Value], row.Value)), row.Source)
 	}
-	return nil
+	return w.Flush()
 }
 
 func orDash(s string) string {
@@ -267,4 +355,25 @@ func showSetting(name, value string) string {
 		return scheme + "://…" + rest[strings.LastIndexByte(rest, '@'):]
 	}
 	return value
+}
+
+// wrapped joins words with commas, in lines of at most width characters.
+func wrapped(words []string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		if column > 0 && column+1+len(w) > width {
+			b.WriteByte('\n')
+			column = 0
+		} else if column > 0 {
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(w)
+		column += len(w)
+	}
+	return b.String()
 }

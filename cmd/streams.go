@@ -15,7 +15,6 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
-	"github.com/spf13/viper"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -32,8 +31,8 @@ type streams struct {
 	noColor    bool
 	configFile string
 
-	stdinFor string // the option that reads standard input, as only one can
-	settings *viper.Viper
+	stdinFor string         // the option that reads standard input, as only one can
+	settings []settingsFile // in the order in which they count
 
 	atOnce     atomic.Pointer[string] // what is said when a second interrupt ends the process
 	committing sync.Mutex             // held while what belongs together is written, which no interrupt cuts

@@ -15,41 +15,44 @@ func newVersionCmd(s *streams) *cobra.Command {
 		Long:    `version prints what the build recorded: version, commit, Go and platform.`,
 		Example: `  webpush version --json`,
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version  string `json:"version"`
-				Commit   string `json:"commit,omitempty"`
-				Time     string `json:"time,omitempty"`
-				Modified bool   `json:"modified,omitempty"`
-				Go       string `json:"go"`
-				Platform string `json:"platform"`
-			}{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" {
-					v.Version = info.Main.Version
-				}
-				for _, setting := range info.Settings {
-					switch setting.Key {
-					case "vcs.revision":
-						v.Commit = setting.Value
-					case "vcs.time":
-						v.Time = setting.Value
-					case "vcs.modified":
-						v.Modified = setting.Value == "true"
-					}
-				}
-			}
-			if s.json {
-				return s.printJSON(v)
-			}
-			fmt.Fprintf(s.out, "webpush %s", v.Version)
-			if v.Commit != "" {
-				fmt.Fprintf(s.out, " (%.12s, %s)", v.Commit, v.Time)
-			}
-			fmt.Fprintf(s.out, ", %s, %s\n", v.Go, v.Platform)
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return printVersion(s) },
 	}
+}
+
+// printVersion prints what the build recorded.
+func printVersion(s *streams) error {
+	v := struct {
+		Version  string `json:"version"`
+		Commit   string `json:"commit,omitempty"`
+		Time     string `json:"time,omitempty"`
+		Modified bool   `json:"modified,omitempty"`
+		Go       string `json:"go"`
+		Platform string `json:"platform"`
+	}{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			v.Version = info.Main.Version
+		}
+		for _, setting := range info.Settings {
+			switch setting.Key {
+			case "vcs.revision":
+				v.Commit = setting.Value
+			case "vcs.time":
+				v.Time = setting.Value
+			case "vcs.modified":
+				v.Modified = setting.Value == "true"
+			}
+		}
+	}
+	if s.json {
+		return s.printJSON(v)
+	}
+	fmt.Fprintf(s.out, "webpush %s", v.Version)
+	if v.Commit != "" {
+		fmt.Fprintf(s.out, " (%.12s, %s)", v.Commit, v.Time)
+	}
+	fmt.Fprintf(s.out, ", %s, %s\n", v.Go, v.Platform)
+	return nil
 }
 
 func newCompletionCmd(s *streams) *cobra.Command {

@@ -95,6 +95,42 @@ func (p Problem) Error() string { return p.Message }
 // Hint returns the advice.
 func (p Problem) Hint() string { return p.Advice }
 
+// misplaced recognizes data that was given as claims by mistake; see
+// [Error.Misplaced]. Signing it would put its secrets into a token.
+func misplaced(members map[string]any) (kind, what string) {
+	for name, v := range members {
+		text, isText := v.(string)
+		fields, isObject := v.(map[string]any)
+		switch strings.ToLower(name) {
+		case "endpoint":
+			if isText && strings.Contains(text, "://") {
+				return "subscription", "a subscription"
+			}
+		case "subscription":
+			if isObject && fields["endpoint"] != nil {
+				return "subscription", "a subscription"
+			}
+		case "keys":
+			if isObject && (fields["p256dh"] != nil || fields["auth"] != nil) {
+				return "subscription", "a subscription"
+			}
+		case "p256dh", "auth":
+			if isText {
+				return "subscription", "the keys of a subscription"
+			}
+		case "kty":
+			return "key", "a key (JWK)"
+		case "privatekey", "private_key", "publickey", "public_key":
+			return "key", "a key"
+		case "authorization", "crypto-key":
+			if isText {
+				return "headers", "headers with a token"
+			}
+		}
+	}
+	return "", ""
+}
+
 // ParseClaims reads claims from JSON, such as a claims file or the middle part
 // of a token. Every member is kept; numbers keep all their digits. The error
 // says that data is no JSON object or that aud, exp or sub is of a kind that
@@ -106,9 +142,17 @@ func ParseClaims(data []byte) (Claims, error) {
 		return Claims{}, &Error{Part: "claims", Problem: fmt.Sprintf(format, a...),
 			hint: `claims look like {"sub": "mailto:you@your.domain"}; aud and exp are filled in`}
 	}
+	mistaken := func(kind, what string) (Claims, error) {
+		_, err := bad("found %s, expected claims", what)
+		err.(*Error).misplaced = kind
+		return Claims{}, err
+	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if len(bytes.TrimSpace(data)) == 0 {
 		return bad("found no claims: the text is empty")
+	}
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		return mistaken("key", "a key in PEM")
 	}
 	var members map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -132,6 +176,9 @@ func ParseClaims(data []byte) (Claims, error) {
 			return bad("the claims are no valid JSON: %v at byte %d", err, syntax.Offset)
 		}
 		return bad("the claims are no valid JSON: they are cut off")
+	}
+	if kind, what := misplaced(members); kind != "" {
+		return mistaken(kind, what)
 	}
 	for name, v := range members {
 		switch name {

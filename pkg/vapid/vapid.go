@@ -24,8 +24,9 @@ type Error struct {
 	// Problem says what was found, in one phrase.
 	Problem string
 
-	hint  string
-	noKey bool
+	hint      string
+	noKey     bool
+	misplaced string
 }
 
 // Error returns the problem.
@@ -33,6 +34,10 @@ func (e *Error) Error() string { return e.Problem }
 
 // Hint returns the next step to take, or "" if there is none to name.
 func (e *Error) Hint() string { return e.hint }
+
+// Misplaced returns what was given instead of claims: "subscription", "key", or
+// "headers". It returns "" for any other problem.
+func (e *Error) Misplaced() string { return e.misplaced }
 
 // NoKey reports whether what was given is no key of any kind, rather than one
 // that is damaged, of another kind or in the wrong place.

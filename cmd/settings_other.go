@@ -1,0 +1,8 @@
+//go:build !unix
+
+package cmd
+
+import "io/fs"
+
+// ownedByStranger reports false: this system has no owner to compare.
+func ownedByStranger(fs.FileInfo) bool { return false }

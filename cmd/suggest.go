@@ -1,0 +1,94 @@
+package cmd
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// otherTools are commands and flags of other tools for Web Push, with the words
+// that mean the same here.
+var otherTools = map[string]string{
+	// py_vapid
+	"--gen": "webpush gen", "--sign": "webpush sign CLAIMS", "--applicationServerKey": "webpush app-server-key",
+	"--version1": "webpush sign --scheme webpush", "--version2": "webpush sign", "--json-only": "webpush sign --json",
+	// pywebpush
+	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims", "--wns": "--wns-type",
+	// web-push of npm
+	"generate-vapid-keys": "webpush gen", "send-notification": "webpush send", "--vapid-subject": "--subject",
+	"--vapid-pubkey": "-k with the private key, which has the public one", "--vapid-pvtkey": "-k", "--payload": "-p",
+	"--encoding-type": "--encoding",
+	// words for the same things
+	"generate": "webpush gen", "keygen": "webpush gen", "keys": "webpush gen", "push": "webpush send", "notify": "webpush send",
+	"server": "webpush serve", "publickey": "webpush app-server-key", "public-key": "webpush app-server-key",
+	"applicationServerKey": "webpush app-server-key", "mock": "webpush push-service", "doctor": "webpush check",
+}
+
+// similarCommand returns the hint for an unknown command.
+func similarCommand(c *cobra.Command, word string) string {
+	if same, ok := otherTools[word]; ok {
+		return "did you mean: " + same
+	}
+	if similar := c.SuggestionsFor(word); len(similar) > 0 {
+		return "did you mean: webpush " + strings.Join(similar, ", webpush ")
+	}
+	return "see: webpush --help"
+}
+
+// similarFlag returns the hint for an unknown flag, given with its dashes: the
+// same thing in the words of this tool, a flag with a similar name, or a command
+// that has the flag.
+func similarFlag(c *cobra.Command, flag string) string {
+	flag, _, _ = strings.Cut(flag, "=")
+	name := strings.TrimLeft(flag, "-")
+	if same, ok := otherTools[flag]; ok {
+		return "did you mean: " + same
+	}
+	best, distance := "", 3
+	visit := func(f *pflag.Flag) {
+		if d := editDistance(strings.ToLower(name), f.Name); !f.Hidden && d < distance && d < len(f.Name) {
+			best, distance = f.Name, d
+		}
+	}
+	c.Flags().VisitAll(visit)
+	c.InheritedFlags().VisitAll(visit)
+	if best != "" {
+		return "did you mean: --" + best
+	}
+	if name != "" && !c.HasParent() {
+		var have []string
+		for _, sub := range c.Commands() {
+			if sub.Flags().Lookup(name) != nil {
+				have = append(have, "webpush "+sub.Name()+" --"+name)
+			}
+		}
+		if len(have) > 0 {
+			return "did you mean: " + strings.Join(have[:min(len(have), 3)], ", ")
+		}
+	}
+	return "see: " + c.CommandPath() + " --help"
+}
+
+// editDistance is the number of characters to insert, delete, or replace that
+// turn one word into the other (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = row[j+1]
+			row[j+1] = slices.Min([]int{cost, row[j] + 1, last + 1})
+		}
+	}
+	return row[len(b)]
+}
