@@ -93,7 +93,10 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		return err
 	}
 	var list []explanation
+	page := webpush.Explain(service, status, h, body)
 	switch {
+	case page.Code == webpush.CodeOtherServer:
+		list = append(list, explained(page))
 	case status/100 == 2:
 		r := webpush.ExplainAccepted(service, status, h)
 		list = append(list, explanation{Service: service, Status: status, Meaning: r.Meaning(), Note: r.Note, Exit: exitOK, Checklist: r.Checklist(),

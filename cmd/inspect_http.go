@@ -327,7 +327,7 @@ func answerService(h http.Header) webpush.Service {
 func (in inspector) addAnswer(t *thing, status int, h http.Header, body []byte) {
 	service := answerService(h)
 	phrase := strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
-	if status/100 == 2 {
+	if status/100 == 2 && webpush.Explain(service, status, h, body).Code != webpush.CodeOtherServer {
 		r := webpush.ExplainAccepted(service, status, h)
 		t.title = "answer of " + service.String() + ": accepted, " + phrase
 		if service == webpush.Other {

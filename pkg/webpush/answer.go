@@ -133,15 +133,19 @@ func (e *Error) aboutTime(least time.Duration) bool {
 }
 
 // Gone reports whether the subscription has ended and may be deleted: for the
-// answers 404 and 410, other 4xx in which a known service says so in words, and
-// Chrome's mark of a removed subscription. Faults of a service or of the
-// network never mean it.
+// responses 404 and 410, other 4xx in which a known service says so in words, and
+// Chrome's mark of a removed subscription. A web page, a failure of a service or
+// of the network, and the legacy GCM service's 404 never mean it.
 func (e *Error) Gone() bool { return e.Code == CodeGone }
 
 // Temporary reports whether the same message may be accepted later: rate
 // limits, faults of the service and of the network.
 func (e *Error) Temporary() bool {
-	return e.Code == CodeRateLimited || e.Code == CodeUnavailable || e.Code == CodeNetwork
+	switch e.Code {
+	case CodeRateLimited, CodeUnavailable, CodeNetwork, CodeOtherServer:
+		return true
+	}
+	return false
 }
 
 // retryable reports whether it is worth trying again at once.
@@ -232,6 +236,9 @@ func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Rece
 // none.
 func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
 	r := receiptOf(sub, msg, status, h)
+	if fromOtherServer(h, body) {
+		return nil, Explain(sub.service, status, h, body)
+	}
 	if msg.GCM != nil {
 		var answer struct {
 			Failure int

@@ -407,12 +407,16 @@ func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.R
 		if r, e = receipt(sub, msg, resp.StatusCode, resp.Header, body); e == nil {
 			return r, nil
 		}
-	} else {
-		// Some servers repeat the request in their answers, its path and token
-		// with it: nobody gets to see the answer with them.
+	}
+	if e == nil || e.Code == CodeOtherServer {
+		// Some servers repeat the request in their responses, its path and token
+		// with it: nobody gets to see the response with them.
 		redact := redactor(sub, req)
 		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
 		e.Reason = redact.Replace(e.Reason)
+		if msg.GCM != nil && e.Gone() && e.Status == http.StatusNotFound {
+			e.Code, e.Meaning, e.hint = CodeVAPIDMissing, "the legacy GCM service has been shut down, and its 404 says nothing about the subscription", "send with VAPID instead of a GCM key"
+		}
 		if e.hint == adviceSlow && e.RetryAfter == 0 {
 			e.hint = "send more slowly; the service does not say for how long to wait"
 		}

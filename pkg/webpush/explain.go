@@ -32,6 +32,7 @@ const (
 	CodeTooLarge      Code = "too_large"          // the body is too long
 	CodeRateLimited   Code = "rate_limited"       // too many messages
 	CodeUnavailable   Code = "unavailable"        // the service has a fault of its own
+	CodeOtherServer   Code = "other_server"       // a web server responded, not the push service
 	CodeRedirect      Code = "redirect"           // a redirect, which is never followed
 	CodeRejected      Code = "rejected"           // refused for another reason
 	CodeNetwork       Code = "network"            // no answer
@@ -164,7 +165,10 @@ var dictionary = []rule{
 	{WNS, 406, 0, "", CodeRateLimited, "the channel or the app is throttled", adviceSlow},
 	{WNS, 413, 0, "", CodeTooLarge, "the body is longer than 5000 bytes", adviceShrink},
 
-	// ntfy as a UnifiedPush distributor.
+	// ntfy as a UnifiedPush distributor: its own access rules, which know no VAPID.
+	{UnifiedPush, 403, 40301, "", CodeRejected, "the ntfy server does not allow everyone to publish to this topic", "allow anonymous write access to topics that begin with up on the ntfy server: ntfy access everyone 'up*' write-only; VAPID plays no part"},
+	{UnifiedPush, 401, 40101, "", CodeRejected, "the ntfy server requires a login to publish to this topic", "allow anonymous write access to topics that begin with up on the ntfy server: ntfy access everyone 'up*' write-only; VAPID plays no part"},
+	{UnifiedPush, 403, 0, "", CodeRejected, "the distributor's server does not allow publishing to this endpoint", "check the access rules of the distributor's server; VAPID plays no part"},
 	{UnifiedPush, 507, 0, "", CodeUnavailable, "nobody listens on this topic yet", "try again later; do not delete the subscription"},
 	{UnifiedPush, 429, 0, "", CodeRateLimited, "the server's request limit is reached", adviceSlow},
 
@@ -198,8 +202,8 @@ func (r *rule) matches(s Service, status, errno int, text string) bool {
 }
 
 // Explain says what the answer of a push service to a message means, without
-// sending anything. The answer must not be a success: [ExplainAccepted] is for
-// those. header may be nil.
+// sending anything. [ExplainAccepted] is for a success, unless its body is a web
+// page: Explain then returns an Error with [CodeOtherServer]. header may be nil.
 //
 // The answers of push services that are not known are read like those of
 // autopush, or of Apple, if they have that form: other servers imitate them.
@@ -247,8 +251,16 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 	for i := range dictionary {
 		if r := &dictionary[i]; r.matches(service, status, e.Errno, text) {
 			e.Code, e.Meaning, e.hint = r.code, r.meaning, r.advice
+			if r.text == "" && r.errno == 0 && !believable(status) && fromOtherServer(header, body) {
+				e.otherServer()
+				return e, nil
+			}
 			return e, r
 		}
+	}
+	if fromOtherServer(header, body) {
+		e.otherServer()
+		return e, nil
 	}
 	e.Code, e.Meaning, e.hint = CodeRejected, "the answer is not one that a push service gives", "check the endpoint and what stands between here and it"
 	return e, nil
@@ -368,6 +380,9 @@ func (a *answer) readJSON(members map[string]json.RawMessage) (texts []string) {
 		a.errno, a.like = number("errno"), Mozilla
 	} else if n := number("code"); n > 999 { // else it is the status
 		a.errno = n
+		if _, ok := members["http"]; ok { // ntfy
+			a.like = UnifiedPush
+		}
 	}
 	var inner map[string]json.RawMessage
 	switch {

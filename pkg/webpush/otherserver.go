@@ -1,0 +1,54 @@
+package webpush
+
+import (
+	"bytes"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// The explanation of a response that did not come from a push service.
+const (
+	meaningOtherServer = "a web server responded, not the push service"
+	adviceOtherServer  = "check what is between this machine and the push service, such as a firewall, a proxy, or a login page, and try again"
+)
+
+// routerPages are the whole text of responses by which proxies and routers say
+// that they have no server behind an address: nothing about a subscription.
+var routerPages = []string{"404 page not found", "default backend - 404", "no available server", "no healthy upstream"}
+
+// fromOtherServer reports whether a response is the page of a web server, a
+// firewall, a proxy, or a router in front of the push service. Push services
+// respond in plain text, in JSON, with an empty body, or, as FCM does, with a page
+// in their own words, for which the dictionary has a rule.
+func fromOtherServer(header http.Header, body []byte) bool {
+	text := strings.ToLower(string(bytes.TrimSpace(body[:min(len(body), maxAnswer)])))
+	for _, page := range routerPages {
+		if text == page {
+			return true
+		}
+	}
+	if strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") {
+		return true
+	}
+	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return strings.HasPrefix(text, "<") && (kind == "text/html" || kind == "application/xhtml+xml" || strings.Contains(text, "<html"))
+}
+
+// believable reports whether the status alone says what a page means, whoever
+// sent it: a redirect, a proxy that wants credentials, a body that is too long for
+// a server on the way, too many requests, or a server error.
+func believable(status int) bool {
+	switch status {
+	case http.StatusProxyAuthRequired, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return true
+	}
+	return status/100 == 3 || status/100 == 5
+}
+
+// otherServer turns e into the explanation of a response from another server.
+// Such a response never ends a subscription, and a later attempt may reach the
+// push service, also after a 2xx: a login page has delivered nothing.
+func (e *Error) otherServer() {
+	e.Code, e.Meaning, e.hint = CodeOtherServer, meaningOtherServer, adviceOtherServer
+}
