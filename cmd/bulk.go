@@ -27,10 +27,11 @@ type bulkFlags struct {
 	resume                 string
 	quiet                  bool
 	http                   enumFlag
+	columns                []string
 }
 
 // bulkOnly are the flags that mean many subscriptions, however many there are.
-var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "deadline", "results", "show-endpoints", "gone", "retry-later", "resume", "fail-on-gone"}
+var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "deadline", "results", "show-endpoints", "gone", "retry-later", "resume", "fail-on-gone", "map"}
 
 // singleOnly are the flags of one subscription, and what does instead.
 var singleOnly = [][2]string{
@@ -45,6 +46,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "write the endpoints, which are secrets, into the results")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended, and can be deleted, to `FILE`")
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records worth another run to `FILE`, as -f takes it")
+	f.StringSliceVar(&o.columns, "map", nil, "read the parts from columns of other names: `PART=COLUMN` for endpoint, p256dh, auth, id; with commas between")
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with 3 for ended subscriptions also if --gone collects them")
 	f.BoolVar(&o.force, "force", false, "replace these files")
 	f.StringVar(&o.resume, "resume", "", "keep the `JOURNAL` of what is finished, and go on with what is not")
@@ -129,6 +131,23 @@ func wrongFile(err error) error {
 	return withHint(err, hint)
 }
 
+// readColumns returns the columns of --map, or nil.
+func (o *bulkFlags) readColumns() (*bulk.Columns, error) {
+	if o.columns == nil {
+		return nil, nil
+	}
+	c := new(bulk.Columns)
+	parts := map[string]*string{"endpoint": &c.Endpoint, "p256dh": &c.P256DH, "auth": &c.Auth, "id": &c.ID}
+	for _, pair := range o.columns {
+		part, column, _ := strings.Cut(pair, "=")
+		if parts[part] == nil || column == "" {
+			return nil, usage("write it as --map endpoint=url,p256dh=key1,auth=key2", "--map: %q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
+		}
+		*parts[part] = column
+	}
+	return c, nil
+}
+
 // inputs are the sources that -f names.
 func inputs(s *streams, names []string) ([]bulk.Source, error) {
 	sources := bulk.Files(names...)
@@ -150,7 +169,7 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 // runOptions are the options of a run.
 func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) {
 	b := &o.bulk
-	run := bulk.Options{Client: d.client, Message: d.message, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
+	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
 		Overwrite: b.force, Reserved: o.files(), Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing,
 		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, RatePerOrigin: b.ratePerOrigin.perSecond,
 			MaxFailures: b.maxFailures, DryRun: o.dryRun, StandardHTTP: b.http.String() == "standard"}}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -42,9 +43,7 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	}
 	raw, nested := members["keys"]
 	if nested {
-		if json.Unmarshal(raw, &keys) != nil {
-			t.fail("keys is no object with the strings p256dh and auth", "take the subscription from the browser again")
-		}
+		_ = json.Unmarshal(raw, &keys) // what it is instead is told below
 	} else if members["p256dh"] != nil || members["auth"] != nil {
 		keys.P256DH, keys.Auth = members["p256dh"], members["auth"]
 		t.warn("p256dh and auth stand beside the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
@@ -61,7 +60,14 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		}
 	}
 	p256dh, auth := str(keys.P256DH), str(keys.Auth)
+	sub, err := parsedWith(members, someEndpoint)
+	var wrong *webpush.InputError
 	switch {
+	case errors.As(err, &wrong) && (wrong.Part == "keys" || p256dh == "" && auth == ""): // as send says it
+		t.failErr(err)
+	case sub != nil && sub.Row() && sub.Recipient() != nil && p256dh == "":
+		in.addRecipient(t, base64.RawURLEncoding.EncodeToString(sub.Recipient().P256DH()), base64.RawURLEncoding.EncodeToString(sub.Recipient().Auth()))
+		p256dh = "found"
 	case p256dh == "" && auth == "":
 		t.add("keys", "none", "none: only messages without a payload can be sent")
 		t.warn("the subscription has no keys, so no payload can be encrypted for it", "take it from the browser again, with JSON.stringify(subscription)")
@@ -99,6 +105,15 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	return t
 }
 
+// parsedWith parses a subscription with the endpoint in place of its own, so that the
+// error is about the rest.
+func parsedWith(members map[string]json.RawMessage, endpoint string) (*webpush.Subscription, error) {
+	whole := make(map[string]json.RawMessage)
+	maps.Copy(whole, members)
+	whole["endpoint"] = json.RawMessage(strconv.Quote(endpoint))
+	return webpush.ParseSubscription(mustMarshal(whole))
+}
+
 // addRecordedKey shows the application server key that a site keeps beside a
 // subscription.
 func (in inspector) addRecordedKey(t *thing, members map[string]json.RawMessage) {
@@ -107,12 +122,9 @@ func (in inspector) addRecordedKey(t *thing, members map[string]json.RawMessage)
 			return
 		}
 	}
-	whole := make(map[string]json.RawMessage)
-	maps.Copy(whole, members)
-	whole["endpoint"] = json.RawMessage(strconv.Quote(someEndpoint))
-	delete(whole, "keys")
-	delete(whole, "expirationTime")
-	sub, err := webpush.ParseSubscription(mustMarshal(whole))
+	alone := maps.Clone(members)
+	delete(alone, "keys")
+	sub, err := parsedWith(alone, someEndpoint)
 	if err != nil {
 		return
 	}

@@ -59,6 +59,7 @@ type sendOptions struct {
 	inline   bool
 
 	check    bool
+	empty    bool
 	tolerant bool              // what a check finds is no error of prepare's
 	found    []webpush.Finding // of prepare, when it is tolerant
 	services []webpush.Service // to check for, where they are not the endpoint's own
@@ -131,6 +132,7 @@ nothing could be delivered for now.`,
 	o.addFlags(c)
 	o.bulk.addFlags(c)
 	f.BoolVar(&o.check, "check", false, "do what webpush check does first, and send nothing if it finds an error")
+	f.BoolVar(&o.empty, "empty", false, "also send a push without payload to the row of a database")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request that would be sent, without its secrets")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
 	f.CountVarP(&o.verbose, "verbose", "v", "tell what is decided; -vv also the headers sent and received, and timing")
@@ -289,6 +291,13 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	if err != nil {
 		return nil, o.noInput(s, err)
 	}
+	columns, err := o.bulk.readColumns()
+	if err != nil {
+		return nil, err
+	}
+	if columns != nil {
+		source.SetColumns(*columns)
+	}
 	if !slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed) {
 		if alone, err = source.Alone(); err != nil {
 			return nil, wrongFile(err)
@@ -320,6 +329,9 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 		return within(record.File, err)
 	}
 	o.warnMembers(s, record.Misplaced, nil)
+	if err := bulk.CheckEmpty(job); err != nil && !o.empty {
+		return within(record.File, withHint(err, "give a payload with -p, or --empty if you mean an empty push"))
+	}
 	d.message = job.Message
 	if job.Key != nil {
 		d.client.Key = job.Key

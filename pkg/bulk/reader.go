@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,58 @@ type Reader struct {
 	index int64
 	size  int64 // of the regular files among the sources in bytes, or -1
 	done  int64 // bytes of the inputs that are read
-	alone []byte
+
+	columns *Columns
+}
+
+// Columns are the names under which the records of an input have the parts of a
+// subscription, if they are none of those that [webpush.ParseSubscription] knows. An
+// empty name leaves the part as it is.
+type Columns struct {
+	Endpoint, P256DH, Auth, ID string
+}
+
+// SetColumns reads the parts of the subscriptions from these columns. It must be
+// called before anything is read.
+func (r *Reader) SetColumns(c Columns) { r.columns = &c }
+
+// apply makes the subscription of a record with columns of other names. Text that
+// is not an object stays as it is.
+func (c *Columns) apply(raw []byte) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil || members == nil {
+		return raw
+	}
+	out := make(map[string]any)
+	keys := make(map[string]json.RawMessage)
+	for _, part := range []struct {
+		column, name string
+		key          bool
+	}{{c.Endpoint, "endpoint", false}, {c.P256DH, "p256dh", true}, {c.Auth, "auth", true}, {c.ID, "id", false}} {
+		value, ok := members[part.column]
+		switch {
+		case !ok || part.column == "":
+		case part.key:
+			keys[part.name] = value
+			delete(members, part.column)
+		default:
+			out[part.name] = value
+			delete(members, part.column)
+		}
+	}
+	for name, value := range members {
+		if _, ok := out[name]; !ok {
+			out[name] = value
+		}
+	}
+	if len(keys) > 0 {
+		out["keys"] = keys
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return raw
+	}
+	return b
 }
 
 // Open returns a reader of the sources. It looks at each of them first, so that a
@@ -173,6 +225,11 @@ func (r *Reader) Records(ctx context.Context) iter.Seq2[*Record, error] {
 
 // begin opens an input.
 func (r *Reader) begin(source Source) error {
+	defer func() {
+		if r.open != nil && r.columns != nil {
+			r.open.column = r.columns.Endpoint
+		}
+	}()
 	if source.Stream != nil {
 		r.open, r.close = newSplitter(&blocking{owner: r, r: source.Stream}, source.Name), func() error { return nil }
 		return nil
@@ -242,6 +299,9 @@ func (r *Reader) next() (rec *Record, ok bool) {
 			r.end()
 			continue
 		}
+		if err == nil && r.open.mixed && isExportHeader(b) {
+			continue
+		}
 		var end *inputEnd
 		if errors.As(err, &end) {
 			r.end()
@@ -249,6 +309,9 @@ func (r *Reader) next() (rec *Record, ok bool) {
 		}
 		rec.Raw, rec.err = bytes.Clone(b), err
 		rec.unfold()
+		if r.columns != nil && err == nil {
+			rec.Raw = r.columns.apply(rec.Raw)
+		}
 		break
 	}
 	r.index++

@@ -124,6 +124,10 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		job.Subscription, err = webpush.ParseSubscription(r.Raw)
 		return job, err
 	}
+	var text string
+	if json.Unmarshal(inner, &text) == nil && text != "" { // as a column has it
+		inner = json.RawMessage(text)
+	}
 	if job.Subscription, err = webpush.ParseSubscription(inner); err != nil {
 		return job, err
 	}
@@ -140,6 +144,23 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		}
 	}
 	return job, nil
+}
+
+// CheckEmpty refuses a message without payload to the row of a database. Rows come
+// from exports, whose receivers have keys so that they get a payload: an empty push
+// to all of them is more often a payload that was forgotten.
+func CheckEmpty(job webpush.Job) error {
+	if job.Subscription == nil || !job.Subscription.Row() || job.Message.Payload != nil || job.Message.GCM != nil {
+		return nil
+	}
+	return &emptyError{}
+}
+
+type emptyError struct{}
+
+func (*emptyError) Error() string { return "there is no payload for this database row, which has keys" }
+func (*emptyError) Hint() string {
+	return "give a payload, or say that an empty push is meant"
 }
 
 // NewRecord returns the record of a text that was read elsewhere.

@@ -28,6 +28,9 @@ type Options struct {
 	Client *webpush.Client
 	// Message is sent to every record; the overrides of a record take precedence.
 	Message webpush.Message
+	// Empty also sends messages without payload to records that are rows of a
+	// database (see [CheckEmpty]).
+	Empty bool
 	// Send is how SendAll goes about it. Its Commit is the run's own. Closing its
 	// Stop ends the run in order: what is in flight is finished, and the rest of
 	// the input is recorded in RetryLater.
@@ -305,7 +308,14 @@ func (r *run) jobs() iter.Seq2[webpush.Job, error] {
 	return func(yield func(webpush.Job, error) bool) {
 		for {
 			rec := r.next()
-			if rec == nil || !yield(rec.Job(r.o.Message, &r.keys)) {
+			if rec == nil {
+				return
+			}
+			job, err := rec.Job(r.o.Message, &r.keys)
+			if err == nil && !r.o.Empty {
+				err = CheckEmpty(job)
+			}
+			if !yield(job, err) {
 				return
 			}
 		}

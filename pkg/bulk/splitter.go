@@ -28,7 +28,21 @@ type splitter struct {
 	line    int64 // where start is, from 1
 	array   bool  // start is within an array
 	element int64
-	read    int64 // bytes, of the decoded text
+	outer   []frame // around it, when the input has containers
+	inMap   bool    // start is within a map from names to records
+	key     []byte  // the name of the next record there, as JSON
+	mixed   bool    // objects of the input may be containers
+	csv     *csvRows
+	column  string // that has the endpoint, if it has a name of its own
+	read    int64  // bytes, of the decoded text
+}
+
+// frame is what a container was found in.
+type frame struct {
+	kind    container
+	array   bool
+	inMap   bool
+	element int64
 }
 
 func newSplitter(r io.Reader, name string) *splitter {
@@ -106,9 +120,23 @@ const sniffed = 1 << 16
 // records: one alone is only known at its end.
 func (p *splitter) sniff() amount {
 	for {
-		lines, n := sniff(p.buf[p.start:p.end], p.eof)
+		b := bytes.TrimLeft(p.buf[p.start:p.end], " \t\r\n")
+		if len(b) < 64 && !p.eof && (len(b) == 0 || b[0] == '[') && p.more() {
+			continue
+		}
+		if len(b) > 0 && b[0] == '{' {
+			if kind, _ := enter(b); kind != noContainer {
+				p.lines, p.mixed = false, true
+				return many
+			}
+		}
+		if p.csv = sniffCSV(p, b); p.csv != nil {
+			return many
+		}
+		lines, n := sniff(b, p.eof)
 		p.lines = lines
 		if n != undecided {
+			p.mixed = exportHead.Match(b)
 			return n
 		}
 		if p.end-p.start > maxRecord || !p.more() && p.eof {
@@ -247,7 +275,10 @@ var errTooLong error = &recordError{problem: "the record is longer than 1 MiB, w
 // next returns the next value: its text, which is good until the next call,
 // where it is, and why there is none. The error is io.EOF at the end.
 func (p *splitter) next(r *Record) ([]byte, error) {
-	if p.lines {
+	switch {
+	case p.csv != nil:
+		return p.csv.next(r)
+	case p.lines:
 		return p.nextLine(r)
 	}
 	return p.nextValue(r)
@@ -308,8 +339,8 @@ func (p *splitter) ended() error {
 		p.err = nil
 		return &inputEnd{fileError(PartInput, p.name, err)}
 	}
-	if p.array {
-		p.array = false
+	if p.array || p.inMap {
+		p.array, p.inMap, p.outer = false, false, nil
 		return &inputEnd{&recordError{problem: "the array does not end: the input is cut off", hint: "copy the whole array again"}}
 	}
 	return io.EOF
@@ -330,10 +361,18 @@ func (p *splitter) nextValue(r *Record) ([]byte, error) {
 		case c == '\n':
 			p.line++
 		case c == ' ', c == '\t', c == '\r', c == ',':
-		case c == '[' && !p.array:
+		case c == '[' && !p.array && !p.inMap:
 			p.array, p.element = true, 0
 		case c == ']' && p.array:
-			p.array = false
+			p.start++
+			p.leave()
+			continue
+		case c == '}' && p.inMap:
+			p.leave()
+		case c == '"' && p.inMap && p.readName():
+			continue
+		case c == '{' && p.mixed && p.enter():
+			continue
 		default:
 			return p.value(r)
 		}
@@ -341,8 +380,77 @@ func (p *splitter) nextValue(r *Record) ([]byte, error) {
 	}
 }
 
+// enter goes into a container that begins here. Enough of it is read to tell.
+func (p *splitter) enter() bool {
+	for p.end-p.start < 1<<12 && p.more() {
+	}
+	kind, n := enter(p.buf[p.start:p.end])
+	if kind == noContainer {
+		return false
+	}
+	p.outer = append(p.outer, frame{kind, p.array, p.inMap, p.element})
+	p.skip(n)
+	p.array, p.inMap, p.element = kind == listOf, kind == mapOf, 0
+	return true
+}
+
+// leave goes out of an array or a map that ends here, and out of the container that
+// it is in. What follows the list in that is skipped.
+func (p *splitter) leave() {
+	p.array, p.inMap = false, false
+	if len(p.outer) == 0 {
+		return
+	}
+	f := p.outer[len(p.outer)-1]
+	p.outer = p.outer[:len(p.outer)-1]
+	p.array, p.inMap, p.element = f.array, f.inMap, f.element
+	if f.kind != listOf {
+		return
+	}
+	s := valueScanner{depth: 1}
+	for {
+		b := p.buf[p.start:p.end]
+		if end := s.scan(b); end > 0 {
+			p.skip(end)
+			return
+		}
+		p.skip(len(b))
+		s.n = 0
+		if !p.more() {
+			return
+		}
+	}
+}
+
+func (p *splitter) skip(n int) {
+	p.line += int64(bytes.Count(p.buf[p.start:p.start+n], []byte("\n")))
+	p.start += n
+}
+
+// readName reads the name of a member of a map and the colon after it.
+func (p *splitter) readName() bool {
+	for {
+		at := p.start
+		b := p.buf[:p.end]
+		if _, ok := memberName(b, &at); ok {
+			var s valueScanner
+			p.key = bytes.Clone(b[p.start : p.start+s.scan(b[p.start:])])
+			p.skip(at - p.start)
+			return true
+		}
+		if p.end-p.start > 1<<12 || !p.more() {
+			return false
+		}
+	}
+}
+
 func (p *splitter) value(r *Record) ([]byte, error) {
 	r.Line, r.Element = p.line, 0
+	if p.inMap {
+		p.element++
+		r.Line, r.Element = 0, p.element
+		r.setID(p.key)
+	}
 	if p.array {
 		p.element++
 		r.Line, r.Element = 0, p.element

@@ -48,6 +48,7 @@ type secrets struct {
 	url      url.URL                    // of the endpoint, to be copied into requests
 	members  map[string]json.RawMessage // all of the object that was parsed, or nil
 	recorded json.RawMessage            // the application server key that stands beside, or nil
+	row      bool                       // see Subscription.Row
 }
 
 // secrets returns those of s, empty ones for the zero value.
@@ -77,6 +78,9 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	if p256dh == "" && auth == "" {
 		return s, nil
 	}
+	if len(p256dh) < len(auth) && keySize(p256dh) == ece.AuthSize && keySize(auth) == ece.KeySize {
+		return nil, badSubscription("keys", "p256dh and auth are swapped: p256dh has 16 bytes and auth 65", "swap them where they are stored")
+	}
 	point, err := decodeKey("keys.p256dh", p256dh, ece.KeySize)
 	if err != nil {
 		return nil, err
@@ -91,11 +95,17 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	return s, nil
 }
 
-// ParseSubscription reads the JSON of a PushSubscription (Push API, toJSON),
-// alone or as the member "subscription" of another object. Members that it
-// does not know are kept for [Subscription.MarshalJSON]. Keys may be null or
-// absent: then only messages without a payload can be sent. The error is an
-// [*InputError] that says which member is wrong and how.
+// ParseSubscription reads the JSON of a PushSubscription (Push API, toJSON), alone
+// or as the member "subscription" of another object. It also reads what databases
+// and libraries make of one: rows with the keys under other names, in any case
+// (public_key and auth_token, publicKey and authToken, key_p256dh and key_auth,
+// p256dh_key and auth_key, and others), the keys or the subscription as text, and a
+// subscription next to its endpoint. Members that it does not know are kept for
+// [Subscription.MarshalJSON]. An expirationTime in another form than milliseconds
+// is ignored. Keys may be null or absent: then only messages without a payload can
+// be sent. But if fields of other names could be the keys, they are an error, so
+// that nobody gets an empty push because of a name. The error is an [*InputError]
+// that says which member is wrong and how.
 func ParseSubscription(data []byte) (*Subscription, error) {
 	if endpoint, p256dh, auth, ok := plainSubscription(data); ok {
 		return NewSubscription(endpoint, p256dh, auth)
@@ -109,53 +119,46 @@ func parseSubscription(data []byte) (*Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	recorded := recordedKey(members)
-	if inner, ok := members["subscription"]; ok && members["endpoint"] == nil {
-		if members, err = subscriptionMembers(inner); err != nil {
+	if inner, ok := members["subscription"]; ok && members["endpoint"] == nil && len(inner) > 0 && inner[0] != '"' {
+		if _, err := subscriptionMembers(inner); err != nil {
 			return nil, err
 		}
-		if key := recordedKey(members); key != nil {
-			recorded = key
-		}
 	}
-	var endpoint string
-	switch raw, ok := members["endpoint"]; {
+	r, ok, err := readRow(members, 0)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok && members["endpoint"] != nil:
+		return nil, badSubscription("endpoint", "the endpoint is not a string", subscriptionHint)
 	case !ok:
-		return nil, badSubscription("endpoint", "the subscription has no endpoint", subscriptionHint)
-	case json.Unmarshal(raw, &endpoint) != nil || string(raw) == "null":
-		return nil, badSubscription("endpoint", "the endpoint is no string", subscriptionHint)
+		return nil, badSubscription("endpoint", "the subscription has no endpoint", noEndpointHint(members))
 	}
-	var keys struct {
-		P256DH *string `json:"p256dh"`
-		Auth   *string `json:"auth"`
+	if raw, ok := r.members["keys"]; ok && string(raw) != "null" && objectOf(raw) == nil {
+		return nil, badSubscription("keys", "keys is not an object with the strings p256dh and auth", subscriptionHint)
 	}
-	if raw, ok := members["keys"]; ok {
-		if err := json.Unmarshal(raw, &keys); err != nil {
-			return nil, badSubscription("keys", "keys is no object with the strings p256dh and auth", subscriptionHint)
-		}
-	} else if members["p256dh"] != nil && members["auth"] != nil { // as a row of a database has them
-		return nil, badSubscription("keys", "p256dh and auth stand beside the endpoint, not in keys", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
-	}
-	var p256dh, auth string
-	if keys.P256DH != nil {
-		p256dh = *keys.P256DH
-	}
-	if keys.Auth != nil {
-		auth = *keys.Auth
-	}
-	s, err := NewSubscription(endpoint, p256dh, auth)
+	s, err := NewSubscription(r.endpoint, r.p256dh, r.auth)
 	if err != nil {
 		return nil, err
 	}
-	if raw, ok := members["expirationTime"]; ok && string(raw) != "null" {
+	if raw, ok := r.members["expirationTime"]; ok {
 		var ms float64
-		if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
-			return nil, badSubscription("expirationTime", fmt.Sprintf("expirationTime is %s, expected milliseconds since 1970 or null", oneLine(string(raw), 40)), "take the subscription from the browser again")
+		if json.Unmarshal(raw, &ms) == nil && ms > 0 && ms < 1e17 { // in another form, it says nothing
+			s.expires = time.UnixMilli(int64(ms))
 		}
-		s.expires = time.UnixMilli(int64(ms))
 	}
-	s.secret.p.members, s.secret.p.recorded = members, recorded
+	s.secret.p.members, s.secret.p.recorded = r.members, r.recorded
+	s.secret.p.row = members["keys"] == nil && (members["subscription"] == nil || members["endpoint"] != nil) && s.recipient != nil || isText(members["keys"])
 	return s, nil
+}
+
+func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
+
+// noEndpointHint names the fields that are there, if there are any.
+func noEndpointHint(members map[string]json.RawMessage) string {
+	if len(members) == 0 {
+		return subscriptionHint
+	}
+	return "the fields are " + fieldList(members) + "; " + subscriptionHint
 }
 
 // recordedKey finds the application server key among members that sites are
@@ -371,6 +374,9 @@ func decodeKey(part, text string, size int) ([]byte, error) {
 	if text == "" {
 		return nil, badSubscription(part, part+" is missing", again)
 	}
+	if strings.HasPrefix(text, "[object ") {
+		return nil, badlySerialized(part, fmt.Sprintf("the text %q", oneLine(text, 40)))
+	}
 	b, err := b64.Decode(text)
 	if err != nil {
 		return nil, badSubscription(part, part+": "+err.Error(), again)
@@ -387,6 +393,18 @@ func decodeKey(part, text string, size int) ([]byte, error) {
 	default:
 		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d", part, n, size), again)
 	}
+}
+
+// keySize is the number of bytes of a key, or -1 if it is not base64.
+func keySize(text string) int {
+	if len(text) > 200 {
+		return -1
+	}
+	b, err := b64.Decode(text)
+	if err != nil {
+		return -1
+	}
+	return len(b)
 }
 
 func twice(b []byte, size int) bool {
@@ -417,6 +435,10 @@ func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
 // ExpirationTime returns when the subscription ends, or the zero time when it
 // does not say.
 func (s *Subscription) ExpirationTime() time.Time { return s.expires }
+
+// Row reports whether the subscription has keys but was not written as a browser
+// writes it: it is the row of a database, or has its parts under other names.
+func (s *Subscription) Row() bool { return s.secrets().row }
 
 // ApplicationServerKey returns the key that the subscription was made with,
 // where the JSON records it: as a string in applicationServerKey, vapidKey or

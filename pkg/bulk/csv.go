@@ -1,0 +1,143 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// exportHead is how an export of phpMyAdmin begins.
+var exportHead = regexp.MustCompile(`^\[\s*\{"type":\s*"header"`)
+
+// csvRows reads the rows of CSV or TSV with a header line as JSON objects.
+type csvRows struct {
+	p      *splitter
+	r      *csv.Reader
+	header []string
+	line   int64 // of the header
+	budget int   // bytes that the current row may still have
+}
+
+// separators are what may stand between fields.
+var separators = []rune{',', '\t', ';', '|'}
+
+// sniffCSV returns a reader of the rows if b, which is what the splitter has read
+// without the space before it, begins with a header line in which a column has
+// the endpoint or the subscription. Otherwise it returns nil.
+func sniffCSV(p *splitter, b []byte) *csvRows {
+	if len(b) == 0 || b[0] == '{' || b[0] == '[' {
+		return nil
+	}
+	line, _, ended := bytes.Cut(b, []byte("\n"))
+	if !ended && !p.eof || len(line) > 1<<14 {
+		return nil
+	}
+	for _, separator := range separators {
+		r := csv.NewReader(bytes.NewReader(line))
+		r.Comma, r.LazyQuotes = separator, true
+		header, err := r.Read()
+		if err != nil || len(header) < 2 {
+			continue
+		}
+		for _, name := range header {
+			if webpush.IsEndpointName(name) || name == p.column && name != "" {
+				return newCSV(p, separator)
+			}
+		}
+	}
+	return nil
+}
+
+func newCSV(p *splitter, separator rune) *csvRows {
+	c := &csvRows{p: p, line: p.line, budget: maxRecord}
+	c.r = csv.NewReader(c)
+	c.r.Comma, c.r.LazyQuotes, c.r.FieldsPerRecord, c.r.ReuseRecord = separator, true, -1, true
+	header, err := c.r.Read()
+	if err != nil {
+		return nil
+	}
+	for _, name := range header {
+		c.header = append(c.header, strings.Clone(strings.TrimSpace(name)))
+	}
+	return c
+}
+
+// Read gives the CSV reader what the splitter has and reads on, as far as a row may
+// be long.
+func (c *csvRows) Read(b []byte) (int, error) {
+	if c.budget <= 0 {
+		return 0, errTooLong
+	}
+	p := c.p
+	if p.start == p.end && !p.more() {
+		if p.err != nil {
+			return 0, p.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(b, p.buf[p.start:p.end])
+	p.start += n
+	c.budget -= n
+	return n, nil
+}
+
+// next returns the next row as a JSON object.
+func (c *csvRows) next(r *Record) ([]byte, error) {
+	for {
+		c.budget = maxRecord
+		fields, err := c.r.Read()
+		r.Line, r.Element = 0, 0
+		var syntax *csv.ParseError
+		switch {
+		case err == io.EOF:
+			return nil, io.EOF
+		case errors.Is(err, errTooLong):
+			return nil, &inputEnd{errTooLong}
+		case errors.As(err, &syntax):
+			r.Line = c.line - 1 + int64(syntax.StartLine)
+			return nil, &recordError{problem: "the row is not valid CSV: " + syntax.Err.Error(), hint: "write quotes in a field twice"}
+		case err != nil:
+			return nil, c.p.ended()
+		}
+		line, _ := c.r.FieldPos(0)
+		r.Line = c.line - 1 + int64(line)
+		if len(fields) == 1 && fields[0] == "" {
+			continue
+		}
+		return c.object(fields)
+	}
+}
+
+// object writes a row as JSON, its columns in their order. Empty fields, and NULL as
+// databases write it, are left out.
+func (c *csvRows) object(fields []string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	b.WriteByte('{')
+	for i, value := range fields {
+		if i >= len(c.header) || value == "" || value == "NULL" || value == `\N` {
+			continue
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		for j, text := range []string{c.header[i], value} {
+			if j > 0 {
+				b.WriteByte(':')
+			}
+			if err := e.Encode(text); err != nil {
+				return nil, err
+			}
+			b.Truncate(b.Len() - 1) // its line feed
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}

@@ -1,0 +1,108 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// listNames are the members in which an object has a list of records, as an API or
+// the export of a database has it.
+var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs"}
+
+// container is what an object of an input has instead of a subscription.
+type container int
+
+const (
+	noContainer container = iota
+	listOf                // {"data": [record, …]}
+	mapOf                 // {"name": record, …}
+)
+
+// enter tells whether b, which begins with an object, is one that has records, and
+// how many bytes there are before the first of them.
+func enter(b []byte) (container, int) {
+	at := 1
+	skip := func() {
+		for at < len(b) && strings.IndexByte(" \t\r\n,", b[at]) >= 0 {
+			at++
+		}
+	}
+	for n := 0; ; n++ {
+		skip()
+		if at >= len(b) || b[at] != '"' {
+			return noContainer, 0
+		}
+		begin := at
+		name, ok := memberName(b, &at)
+		if !ok || webpush.IsEndpointName(name) || name == "fields" || name == "sub" {
+			return noContainer, 0
+		}
+		skip()
+		if at >= len(b) {
+			return noContainer, 0
+		}
+		switch {
+		case b[at] == '[' && slices.Contains(listNames, strings.ToLower(name)):
+			inner := bytes.TrimLeft(b[at+1:], " \t\r\n")
+			if len(inner) > 0 && (inner[0] == '{' || inner[0] == ']') {
+				return listOf, at + 1
+			}
+		case b[at] == '{' && n == 0 && isRegistration(b[at:]):
+			return mapOf, begin
+		}
+		var s valueScanner
+		end := s.scan(b[at:])
+		if end == 0 {
+			return noContainer, 0
+		}
+		at += end
+	}
+}
+
+// memberName reads the name of a member and the colon after it.
+func memberName(b []byte, at *int) (string, bool) {
+	var s valueScanner
+	end := s.scan(b[*at:])
+	var name string
+	if end == 0 || json.Unmarshal(b[*at:*at+end], &name) != nil {
+		return "", false
+	}
+	rest := bytes.TrimLeft(b[*at+end:], " \t\r\n")
+	if len(rest) == 0 || rest[0] != ':' {
+		return "", false
+	}
+	*at = len(b) - len(rest) + 1
+	return name, true
+}
+
+// isRegistration reports whether an object has a subscription, or is one.
+func isRegistration(b []byte) bool {
+	var s valueScanner
+	end := s.scan(b)
+	var members map[string]json.RawMessage
+	if end == 0 || json.Unmarshal(b[:end], &members) != nil {
+		return false
+	}
+	for name := range members {
+		if webpush.IsEndpointName(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isExportHeader reports whether a value is what phpMyAdmin writes before a table.
+func isExportHeader(raw []byte) bool {
+	if !bytes.HasPrefix(raw, []byte(`{"type":"`)) {
+		return false
+	}
+	var head struct {
+		Type     string          `json:"type"`
+		Endpoint json.RawMessage `json:"endpoint"`
+	}
+	return json.Unmarshal(raw, &head) == nil && head.Endpoint == nil && (head.Type == "header" || head.Type == "database")
+}

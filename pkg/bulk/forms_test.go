@@ -1,0 +1,172 @@
+package bulk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+const (
+	testP256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+	testAuth   = "BTBZMqHH6r4Tts7J_aSIgg"
+)
+
+// TestForms asserts that each form of an input gives its three records, with their
+// keys and ids.
+func TestForms(t *testing.T) {
+	row := func(n int) string {
+		return fmt.Sprintf(`{"id":%d,"endpoint":"https://push.example/%d","public_key":"%s","auth_token":"%s"}`, n, n, testP256DH, testAuth)
+	}
+	browser := func(n int) string {
+		return fmt.Sprintf(`{"endpoint":"https://push.example/%d","keys":{"p256dh":"%s","auth":"%s"}}`, n, testP256DH, testAuth)
+	}
+	list := func(of func(int) string) string { return of(1) + ",\n" + of(2) + "," + of(3) }
+	csvOf := func(separator string) string {
+		var b strings.Builder
+		b.WriteString(strings.Join([]string{"id", "Endpoint", "key_p256dh", "key_auth", "note"}, separator) + "\r\n")
+		for n := 1; n <= 3; n++ {
+			b.WriteString(strings.Join([]string{fmt.Sprint(n), fmt.Sprintf("https://push.example/%d", n), testP256DH, testAuth, "\"a\n\"\"b\"\"\""}, separator) + "\r\n")
+		}
+		return b.String()
+	}
+	quoted := func(n int) string { return `"` + strings.ReplaceAll(browser(n), `"`, `""`) + `"` }
+	for name, c := range map[string]struct {
+		text string
+		ids  string
+	}{
+		"rows":               {row(1) + "\n" + row(2) + "\n" + row(3), "1 2 3"},
+		"array of rows":      {"[" + list(row) + "]", "1 2 3"},
+		"envelope":           {`{"data":[` + list(row) + `],"total":3,"more":{"a":[]}}`, "1 2 3"},
+		"envelope, later":    {"{\n \"meta\": {\"n\": 3},\n \"ok\": true,\n \"Subscriptions\": [\n" + list(row) + "\n]}\n", "1 2 3"},
+		"map":                {"{\n \"chrome-a\": {\"subscription\": " + browser(1) + ", \"browser\": \"chrome\"},\n \"b\" : {\"subscription\": " + browser(2) + "}, \"c\":" + browser(3) + "}", `"chrome-a" "b" "c"`},
+		"map on one line":    {`{"a":{"subscription":` + browser(1) + `},"b":{"subscription":` + browser(2) + `},"c":{"subscription":` + browser(3) + "}}", `"a" "b" "c"`},
+		"phpMyAdmin":         {"[\n{\"type\":\"header\",\"version\":\"5.2\"},\n{\"type\":\"database\",\"name\":\"shop\"},\n{\"type\":\"table\",\"name\":\"subs\",\"database\":\"shop\",\"data\":\n[\n" + list(row) + "\n]\n}\n]\n", "1 2 3"},
+		"Django":             {"[" + list(func(n int) string { return fmt.Sprintf(`{"model":"push.sub","pk":%d,"fields":%s}`, n, row(n)) }) + "]", ""},
+		"CSV":                {csvOf(","), "1 2 3"},
+		"TSV":                {csvOf("\t"), "1 2 3"},
+		"CSV with semicolon": {csvOf(";"), "1 2 3"},
+		"CSV with JSON":      {"id,subscription\n1," + quoted(1) + "\n2," + quoted(2) + "\n\n3," + quoted(3), "1 2 3"},
+		"MongoDB": {"[" + list(func(n int) string {
+			return strings.Replace(browser(n), "{", `{"_id":{"$oid":"6"},"createdAt":{"$date":"2024"},`, 1)
+		}) + "]", ""},
+	} {
+		for _, slow := range []bool{false, true} {
+			var source Source
+			if slow {
+				source = Source{Name: "pipe", Stream: iotest.OneByteReader(strings.NewReader(c.text))}
+			} else {
+				source.Name = filepath.Join(t.TempDir(), "subs")
+				if err := os.WriteFile(source.Name, []byte(c.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := Open(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if alone, err := r.Alone(); alone != nil || err != nil {
+				t.Errorf("%s: alone is %q, %v", name, alone, err)
+			}
+			var ids []string
+			n := 0
+			for rec, err := range r.Records(t.Context()) {
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					continue
+				}
+				n++
+				job, err := rec.Job(webpush.Message{}, new(Keys))
+				if err != nil {
+					t.Errorf("%s: %s: %v", name, rec.Raw, err)
+				} else if job.Subscription.Endpoint() != fmt.Sprintf("https://push.example/%d", n) || job.Subscription.Recipient() == nil {
+					t.Errorf("%s: record %d: %s", name, n, rec.Raw)
+				}
+				if rec.ID != nil {
+					ids = append(ids, strings.Trim(string(rec.ID), map[bool]string{true: `"`}[strings.Contains(name, "CSV") || name == "TSV"]))
+				}
+			}
+			if n != 3 || strings.Join(ids, " ") != c.ids {
+				t.Errorf("%s, slow %v: %d records with the ids %v", name, slow, n, ids)
+			}
+		}
+	}
+}
+
+// TestColumns asserts that columns of any name are read when they are named.
+func TestColumns(t *testing.T) {
+	for _, text := range []string{
+		fmt.Sprintf("nr,push_url,k1,k2\n7,https://push.example/x,%s,%s\n", testP256DH, testAuth),
+		fmt.Sprintf(`{"nr":"7","push_url":"https://push.example/x","k1":%q,"k2":%q}`, testP256DH, testAuth),
+	} {
+		r, err := Open(Source{Name: "x", Stream: strings.NewReader(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetColumns(Columns{Endpoint: "push_url", P256DH: "k1", Auth: "k2", ID: "nr"})
+		n := 0
+		for rec := range r.Records(t.Context()) {
+			n++
+			if job, err := rec.Job(webpush.Message{}, new(Keys)); err != nil || job.Subscription.Recipient() == nil || string(rec.ID) != `"7"` {
+				t.Errorf("%s: %v, id %s", rec.Raw, err, rec.ID)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%q: %d records", text, n)
+		}
+	}
+}
+
+// TestCSVBounds asserts that a quote that does not end is not read without bound.
+func TestCSVBounds(t *testing.T) {
+	text := "endpoint,p256dh\n\"" + strings.Repeat("x", 4*maxRecord)
+	r, err := Open(Source{Name: "x", Stream: strings.NewReader(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for rec, err := range r.Records(t.Context()) {
+		if n++; err == nil || len(rec.Raw) > 0 {
+			t.Errorf("a record of %d bytes, %v", len(rec.Raw), err)
+		}
+	}
+	if read := r.Read(); n != 1 || read > 2*maxRecord {
+		t.Errorf("%d records, %d bytes read", n, read)
+	}
+}
+
+// FuzzForms asserts that records come out of any text, that they are no more than
+// its bytes, and the same however it is read.
+func FuzzForms(f *testing.F) {
+	for _, seed := range []string{`{"data":[{"endpoint":"x"},{}],"n":1}`, `{"a":{"endpoint":"x"},"b":{"endpoint":"y"}}`, "endpoint,auth\nx,\"y\nz\"\n", "endpoint\tauth\r\nx\ty\r\n",
+		`[{"type":"header"},{"type":"table","data":[{"endpoint":"x"}]}]`, `{"data":[{`, `{"a":{"endpoint":"x"},`, "endpoint\n\"", `{"data":[]}`, `{"data":[{}]}}{"a":1}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 4096 {
+			return
+		}
+		read := func(r Source) (out []string) {
+			source, err := Open(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rec, err := range source.Records(t.Context()) {
+				out = append(out, fmt.Sprintf("%s %v", rec.Raw, err != nil))
+				if len(out) > len(text)+2 {
+					t.Fatalf("more records than bytes in %q", text)
+				}
+				_, _ = rec.Job(webpush.Message{}, new(Keys))
+			}
+			return out
+		}
+		whole := read(Source{Name: "x", Stream: strings.NewReader(text)})
+		if slow := read(Source{Name: "x", Stream: iotest.HalfReader(strings.NewReader(text))}); strings.Join(whole, "\n") != strings.Join(slow, "\n") {
+			t.Errorf("%q: %q, read in parts %q", text, whole, slow)
+		}
+	})
+}

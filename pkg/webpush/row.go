@@ -1,0 +1,192 @@
+package webpush
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+)
+
+// The names under which databases and libraries keep the parts of a subscription,
+// in lower case and without what is not a letter or digit, the best first.
+var (
+	endpointNames = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "url"}
+	p256dhNames   = []string{"p256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
+	authNames     = []string{"auth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
+	// keysNames are those of an object with the two keys, subscriptionNames those
+	// of one that is the subscription, object or text.
+	keysNames         = []string{"keys", "pubkeyset", "subscriptionkeys"}
+	subscriptionNames = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
+)
+
+// canonicalName is a member's name as the lists above have it.
+func canonicalName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, name)
+}
+
+// IsEndpointName reports whether a field of that name can have the endpoint of a
+// subscription, and whether one of a row's other names is that of a subscription as
+// a whole.
+func IsEndpointName(name string) bool {
+	c := canonicalName(name)
+	return c != "url" && (slices.Contains(endpointNames, c) || slices.Contains(subscriptionNames[:len(subscriptionNames)-2], c))
+}
+
+// member returns the first of the names that an object has with a value, and the
+// name in it.
+func member(members map[string]json.RawMessage, names []string) (json.RawMessage, string) {
+	found := make(map[string]string)
+	for name, value := range members {
+		if string(value) == "null" {
+			continue
+		}
+		c := canonicalName(name)
+		if other, ok := found[c]; !ok || name < other {
+			found[c] = name
+		}
+	}
+	for _, c := range names {
+		if name, ok := found[c]; ok {
+			return members[name], name
+		}
+	}
+	return nil, ""
+}
+
+// objectOf returns the object that a value is, or that it has as text.
+func objectOf(value json.RawMessage) map[string]json.RawMessage {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		value = json.RawMessage(text)
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(value, &members) != nil {
+		return nil
+	}
+	return members
+}
+
+// row is a subscription taken apart that is not written as a browser writes it.
+type row struct {
+	endpoint, p256dh, auth string
+	members                map[string]json.RawMessage // of the object that has the keys
+	recorded               json.RawMessage
+}
+
+// readRow finds the parts of a subscription in the row of a database, or in what a
+// library keeps. ok is false if it finds no endpoint, or no keys and nothing that
+// could be one. depth bounds how deep subscriptions are wrapped.
+func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err error) {
+	if depth > 3 {
+		return r, false, nil
+	}
+	r.members, r.recorded = members, recordedKey(members)
+	value, name := member(members, endpointNames)
+	if value != nil && (json.Unmarshal(value, &r.endpoint) != nil || name != "endpoint" && !strings.Contains(r.endpoint, "://")) {
+		if name == "endpoint" {
+			return r, false, nil
+		}
+		r.endpoint = ""
+	}
+	if inner := objectOf(first(member(members, subscriptionNames))); inner != nil {
+		if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
+			if wrapped.recorded == nil {
+				wrapped.recorded = r.recorded
+			}
+			return wrapped, ok, err
+		}
+	}
+	if r.endpoint == "" {
+		return r, name == "endpoint", nil // an empty one is told as such
+	}
+	keys := members
+	if value, _ := member(members, keysNames); value != nil {
+		if inner := objectOf(value); inner != nil {
+			keys = inner
+		}
+	}
+	p256dh, p256dhName := member(keys, p256dhNames)
+	auth, authName := member(keys, authNames)
+	if (p256dh == nil || auth == nil) && canonicalName(p256dhName) != "p256dh" && canonicalName(authName) != "auth" {
+		return r, true, unnamedKeys(members) // a publicKey alone is the application server's
+	}
+	if r.p256dh, err = keyText("keys.p256dh", p256dh); err != nil {
+		return r, true, err
+	}
+	if r.auth, err = keyText("keys.auth", auth); err != nil {
+		return r, true, err
+	}
+	return r, true, nil
+}
+
+func first(value json.RawMessage, _ string) json.RawMessage { return value }
+
+// keyText returns the text of a key, and says what a page has made of it if it has
+// none.
+func keyText(part string, value json.RawMessage) (string, error) {
+	var text string
+	if value == nil || json.Unmarshal(value, &text) == nil {
+		return text, nil
+	}
+	what := "not a string"
+	var members map[string]json.RawMessage
+	switch {
+	case json.Unmarshal(value, &members) == nil && len(members) == 0:
+		what = "an empty object, which JSON makes of an ArrayBuffer"
+	case members["type"] != nil && members["data"] != nil:
+		what = "a Node Buffer"
+	case members["0"] != nil:
+		what = "an object with numbered bytes, which JSON makes of a Uint8Array"
+	}
+	return "", badlySerialized(part, what)
+}
+
+// badlySerialized is the error of a key that is no text, or one that says what it was.
+func badlySerialized(part, what string) error {
+	return badSubscription(part, part+" is "+what, "the page serialized the subscription incorrectly: send JSON.stringify(subscription), or subscription.toJSON(), without copying its keys")
+}
+
+// unnamedKeys is the error of a subscription without keys that has fields which
+// could be keys of another name, or nil.
+func unnamedKeys(members map[string]json.RawMessage) error {
+	could := false
+	for name, value := range members {
+		var text string
+		c := canonicalName(name)
+		if slices.Contains(endpointNames, c) || json.Unmarshal(value, &text) != nil {
+			continue
+		}
+		b, err := b64.Decode(text)
+		could = could || err == nil && len(b) == ece.AuthSize && len(text) < 25 || strings.Contains(c, "p256dh")
+	}
+	if !could {
+		return nil
+	}
+	return badSubscription("keys", "found no keys under a name that is known; the fields are "+fieldList(members),
+		`rename them: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
+}
+
+// fieldList lists the names of an object's members.
+func fieldList(members map[string]json.RawMessage) string {
+	names := slices.Sorted(maps.Keys(members))
+	more := ""
+	if len(names) > 12 {
+		names, more = names[:12], ", …"
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%q", oneLine(name, 40))
+	}
+	return strings.Join(names, ", ") + more
+}
