@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
-	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -26,7 +25,7 @@ const adminTokenEnv = "WEBPUSH_ADMIN_TOKEN"
 type serveOptions struct {
 	listen      string
 	data        string
-	database    string
+	database    databaseOptions
 	tokenFile   string
 	key         keyFlag
 	subject     string
@@ -63,6 +62,9 @@ Subscriptions and pushes are in an SQLite database in the folder --data, with
 permissions for the user alone. A push goes on after a crash where it was: only
 messages that were in flight are sent twice. Subscriptions that have ended are
 removed when their push service says so. The private key is not in the database.
+With --database postgres://… any number of servers share a PostgreSQL database
+and send each push together; WEBPUSH_DATABASE, PGPASSWORD, PGSERVICE, and .pgpass
+work too.
 
 It listens on this machine only unless --listen says otherwise, and then speaks
 https with --tls-cert or stands behind a proxy that does. For a proxy, name the
@@ -103,11 +105,12 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to listen at, host:port; port 0 is any that is free")
 	f.StringVar(&o.data, "data", "webpush-data", "the `FOLDER` of database and token; made when it is not there")
-	f.StringVar(&o.database, "db", "", "the database, a `FILE` (default webpush.db in --data)")
 	f.StringVar(&o.tokenFile, "admin-token-file", "", "the administrator's token, a `FILE` (default admin-token in --data)")
 	f.Var(&o.logFormat, "log-format", "text or json")
 	completeEnum(c, "log-format", &o.logFormat)
 	inGroup(f, "Flags")
+	o.database.addFlags(f)
+	inGroup(f, "Database")
 	o.key.addFlags(c)
 	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI` (default: that of claims.json)")
 	inGroup(f, "Key and claims")
@@ -160,7 +163,7 @@ func (o *serveOptions) check() error {
 	if strings.ContainsFunc(o.userHeader, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
 		return usage("write it as X-User", "--user-header: %q is no header's name", o.userHeader)
 	}
-	for _, file := range []string{o.database, o.tokenFile} {
+	for _, file := range []string{o.database.file, o.tokenFile} {
 		if folder := filepath.Dir(file); file != "" && folder != filepath.Clean(o.data) && !exists(folder) {
 			return withHint(fmt.Errorf("%s: there is no folder %s", file, folder), "mkdir -p "+shellWord(folder))
 		}
@@ -219,27 +222,16 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 			return err
 		}
 	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fileProblem(o.data, err)
+	file, address, err := o.database.resolve(s, o.data)
+	if err != nil {
+		return err
 	}
-	tokenFile := o.tokenFile // counts more than the environment, as all flags do
-	if tokenFile == "" {
-		// A file that became a variable often has its line's end.
-		bo.Token = strings.TrimSpace(os.Getenv(adminTokenEnv))
+	var tokenFile string
+	if bo.Token, tokenFile, err = o.token(address != ""); err != nil {
+		return err
 	}
-	if bo.Token == "" {
-		if tokenFile == "" {
-			tokenFile = filepath.Join(o.data, "admin-token")
-		}
-		if bo.Token, _, err = appserver.LoadToken(tokenFile); err != nil {
-			return withinFile(tokenFile, err)
-		}
-	}
-	database := o.database
-	if database == "" {
-		database = filepath.Join(o.data, "webpush.db")
-	}
-	if bo.Store, err = sqlite.Open(database); err != nil {
+	var database string
+	if bo.Store, database, err = o.database.open(ctx, file, address); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bo.Store.Close()) }()
@@ -264,6 +256,40 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		return err
 	}
 	return server.Serve(ctx, l)
+}
+
+// token returns the administrator's token, and the file that it is in if it does
+// not come from the environment. Servers that share a database also share the
+// token, so none of them makes its own.
+func (o *serveOptions) token(shared bool) (token, file string, err error) {
+	file = o.tokenFile // counts more than the environment, as all flags do
+	if file == "" {
+		// A file that became a variable often has its line's end.
+		token = strings.TrimSpace(os.Getenv(adminTokenEnv))
+	}
+	if token != "" && shared {
+		return token, "", nil
+	}
+	if shared {
+		if file == "" {
+			return "", "", usage("set "+adminTokenEnv+", or use --admin-token-file", "servers that share a database need the same administrator's token")
+		}
+		if !exists(file) {
+			return "", "", fmt.Errorf("%s: no such file", file)
+		}
+	} else if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return "", "", fileProblem(o.data, err)
+	}
+	if token != "" {
+		return token, "", nil
+	}
+	if file == "" {
+		file = filepath.Join(o.data, "admin-token")
+	}
+	if token, _, err = appserver.LoadToken(file); err != nil {
+		return "", "", withinFile(file, err)
+	}
+	return token, file, nil
 }
 
 // announce prints where the server is. A token is part of a link only on a

@@ -22,6 +22,7 @@ func TestImports(t *testing.T) {
 		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
 		{"pkg/internal/limit", []string{"net", "github.com"}, nil},
 		{"pkg/internal/firefoxtest", nil, nil},
+		{"pkg/internal/pgtest", nil, nil},
 		{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64"}},
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64"}},
@@ -33,10 +34,13 @@ func TestImports(t *testing.T) {
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid", "pkg/ece"}},
 		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
+		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
 	}
-	drivers := []string{"modernc.org/sqlite"}
-	mayStore := []string{"pkg/appserver/sqlite", "pkg/pushservice/sqlite"}
+	drivers := map[string][]string{ // and the packages that may use them
+		"modernc.org/sqlite":      {"pkg/appserver/sqlite", "pkg/pushservice/sqlite"},
+		"github.com/jackc/pgx/v5": {"pkg/appserver/postgres"},
+	}
 	known := make(map[string]bool)
 	for _, r := range rules {
 		known[module+"/"+r.pkg] = true
@@ -53,7 +57,7 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s depends on %s", r.pkg, dep)
 				}
 			}
-			if contains(drivers, dep) && !contains(mayStore, r.pkg) {
+			if may := drivers[dep]; may != nil && !contains(may, r.pkg) {
 				t.Errorf("%s depends on the database driver %s", r.pkg, dep)
 			}
 			if dep == "github.com/golang-jwt/jwt/v5" && (r.pkg == "pkg/ece" || r.pkg == "pkg/internal/b64") {

@@ -424,10 +424,12 @@ func (x *sending) release() {
 	}
 }
 
-// watch tells those who wait of what other servers change.
+// watch tells those who wait of what other servers change. While the store cannot
+// say what that is, they look every second.
 func (s *Server) watch(ctx context.Context) {
-	for ctx.Err() == nil {
+	for lost := false; ctx.Err() == nil; {
 		err := s.store.Watch(ctx, func(id string) {
+			lost = false
 			if id == "" {
 				s.news.tellAll()
 			} else {
@@ -438,10 +440,14 @@ func (s *Server) watch(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		s.log.Warn("changes by other servers are noticed late", "error", err)
+		if !lost {
+			s.log.Warn("changes by other servers are noticed late", "error", err)
+			lost = true
+		}
+		s.news.tellAll()
 		select {
 		case <-ctx.Done():
-		case <-time.After(storeRetry):
+		case <-time.After(pollEvery):
 		}
 	}
 }

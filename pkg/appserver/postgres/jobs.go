@@ -1,0 +1,541 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished"
+
+func scanJob(row pgx.CollectableRow) (j appserver.Job, err error) {
+	var message []byte
+	var due, started, finished *time.Time
+	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished)
+	if err == nil {
+		err = json.Unmarshal(message, &j.Message)
+	}
+	j.Due, j.Created, j.Started, j.Finished = utc(due), j.Created.UTC(), utc(started), utc(finished)
+	return j, err
+}
+
+func utc(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// jobs reads jobs with their counts.
+func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]appserver.Job, error) {
+	rows, err := s.pool.Query(ctx, s.sql("SELECT "+jobColumns+" FROM {s}.job j WHERE "+condition), args...)
+	if err != nil {
+		return nil, failure(err)
+	}
+	list, err := pgx.CollectRows(rows, scanJob)
+	if err != nil {
+		return nil, failure(err)
+	}
+	at := make(map[int64]int)
+	var seqs []int64
+	for i := range list {
+		list[i].Counts = make(appserver.Counts)
+		at[list[i].Seq] = i
+		seqs = append(seqs, list[i].Seq)
+	}
+	if len(seqs) == 0 {
+		return list, nil
+	}
+	rows, err = s.pool.Query(ctx, s.sql("SELECT job, service, class, n FROM {s}.job_count WHERE job = ANY($1) AND n > 0"), seqs)
+	if err != nil {
+		return nil, failure(err)
+	}
+	var job, n int64
+	var service webpush.Service
+	var class webpush.Class
+	_, err = pgx.ForEachRow(rows, []any{&job, &service, &class, &n}, func() error {
+		list[at[job]].Counts.Add(service, class, n)
+		return nil
+	})
+	return list, failure(err)
+}
+
+// recipients returns the last record and the number of those of a filter.
+func (t tx) recipients(ctx context.Context, to appserver.Filter) (maxSeq, total int64, err error) {
+	// Wait for the records that have a number and cannot be seen yet.
+	if err := t.exec(ctx, "SELECT pg_advisory_xact_lock($1)", t.s.key); err != nil {
+		return 0, 0, err
+	}
+	if err := t.row(ctx, "SELECT coalesce(max(seq), 0) FROM {s}.subscription", nil, &maxSeq); err != nil {
+		return 0, 0, err
+	}
+	if to == (appserver.Filter{}) {
+		err = t.row(ctx, "SELECT coalesce(sum(n), 0)::bigint FROM {s}.service_count", nil, &total)
+	} else {
+		from, args := where(to)
+		err = t.row(ctx, "SELECT count(*)"+from, append([]any{0, maxSeq}, args...), &total)
+	}
+	return maxSeq, total, err
+}
+
+func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, error) {
+	message, err := json.Marshal(j.Message)
+	if err != nil {
+		return j, err
+	}
+	err = s.update(ctx, func(t tx) (err error) {
+		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
+		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
+			j.State = appserver.Scheduled
+		} else {
+			j.Due = time.Time{}
+		}
+		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
+			return err
+		}
+		if err := t.row(ctx, `INSERT INTO {s}.job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq`,
+			[]any{j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, j.Created, timeOrNull(j.Due)}, &j.Seq); err != nil {
+			return err
+		}
+		return t.notify(ctx, j.ID)
+	})
+	j.Counts = appserver.Counts{}
+	return j, err
+}
+
+func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
+	list, err := s.jobs(ctx, "j.id = $1", id)
+	if err == nil && len(list) == 0 {
+		err = appserver.ErrNotFound
+	}
+	if err != nil {
+		return appserver.Job{}, err
+	}
+	return list[0], nil
+}
+
+func (s *store) Jobs(ctx context.Context, before int64, limit int) ([]appserver.Job, error) {
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	return s.jobs(ctx, "j.seq < $1 ORDER BY j.seq DESC LIMIT $2", before, limit)
+}
+
+func (s *store) Unfinished(ctx context.Context, limit int) ([]appserver.Job, error) {
+	return s.jobs(ctx, "j.state IN ('queued', 'running', 'scheduled') AND (j.due IS NULL OR j.due <= clock_timestamp()) ORDER BY j.seq LIMIT $1", limit)
+}
+
+// job locks a job and returns its number and state.
+func (t tx) job(ctx context.Context, id string) (seq int64, state appserver.State, err error) {
+	err = t.row(ctx, "SELECT seq, state FROM {s}.job WHERE id = $1 FOR UPDATE", []any{id}, &seq, &state)
+	return seq, state, err
+}
+
+func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
+	if to != appserver.Canceled && to != appserver.Failed {
+		return fmt.Errorf("a job cannot be set to %s", to)
+	}
+	return s.update(ctx, func(t tx) error {
+		seq, state, err := t.job(ctx, id)
+		if err != nil {
+			return err
+		}
+		if state.Over() {
+			return appserver.ErrFinished
+		}
+		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp() WHERE seq = $3", string(to), problem, seq); err != nil {
+			return err
+		}
+		return t.notify(ctx, id)
+	})
+}
+
+func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p appserver.Part, err error) {
+	finished := false
+	err = s.update(ctx, func(t tx) error {
+		finished = false
+		job, state, err := t.job(ctx, id)
+		if err != nil {
+			return err
+		}
+		if state.Over() {
+			return appserver.ErrFinished
+		}
+		if state != appserver.Running {
+			if err := t.start(ctx, job, state); err != nil {
+				return err
+			}
+		}
+		number, err := t.freePart(ctx, job)
+		if errors.Is(err, appserver.ErrFinished) { // which is to be kept
+			finished = true
+			return t.finish(ctx, job, id)
+		}
+		if err != nil {
+			return err
+		}
+		p.JobID = id
+		return t.row(ctx, `UPDATE {s}.job_part SET lease = lease + 1, until = clock_timestamp() + $1 WHERE job = $2 AND number = $3
+			RETURNING number, lease, after_seq, up_to, cursor_seq, open_seqs, step`, []any{lease, job, number}, &p.Number, &p.Lease, &p.After, &p.UpTo, &p.Cursor, &p.Open, &p.Step)
+	})
+	if err == nil && finished {
+		err = appserver.ErrFinished
+	}
+	return p, err
+}
+
+// start makes a job Running; the recipients of a scheduled one are fixed now.
+func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
+	if state == appserver.Scheduled {
+		var due bool
+		var to appserver.Filter
+		if err := t.row(ctx, "SELECT due <= clock_timestamp(), to_user, to_tag FROM {s}.job WHERE seq = $1", []any{job}, &due, &to.User, &to.Tag); err != nil {
+			return err
+		}
+		if !due {
+			return appserver.ErrNoPart
+		}
+		maxSeq, total, err := t.recipients(ctx, to)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(ctx, "UPDATE {s}.job SET max_seq = $1, total = $2 WHERE seq = $3", maxSeq, total, job); err != nil {
+			return err
+		}
+	}
+	return t.exec(ctx, "UPDATE {s}.job SET state = 'running', started = coalesce(started, clock_timestamp()) WHERE seq = $1", job)
+}
+
+// freePart returns the number of a part that nobody has, cutting a new one if
+// necessary. The job is locked.
+func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
+	err = t.row(ctx, `SELECT number FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done AND until <= clock_timestamp()
+		ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED`, []any{job}, &n)
+	if !errors.Is(err, appserver.ErrNotFound) {
+		return n, err
+	}
+	var cut, maxSeq, parts int64
+	var to appserver.Filter
+	if err := t.row(ctx, "SELECT cut_seq, max_seq, parts, to_user, to_tag FROM {s}.job WHERE seq = $1", []any{job}, &cut, &maxSeq, &parts, &to.User, &to.Tag); err != nil {
+		return 0, err
+	}
+	if cut < maxSeq {
+		from, args := where(to)
+		var upTo int64
+		err := t.row(ctx, fmt.Sprintf("SELECT s.seq%s%s LIMIT 1 OFFSET %d", from, order(to), appserver.PartSize-1), append([]any{cut, maxSeq}, args...), &upTo)
+		if errors.Is(err, appserver.ErrNotFound) {
+			upTo, err = maxSeq, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if err := t.exec(ctx, "INSERT INTO {s}.job_part (job, number, after_seq, up_to, cursor_seq) VALUES ($1, $2, $3, $4, $3)", job, parts+1, cut, upTo); err != nil {
+			return 0, err
+		}
+		return parts + 1, t.exec(ctx, "UPDATE {s}.job SET cut_seq = $1, parts = parts + 1 WHERE seq = $2", upTo, job)
+	}
+	left, again, err := t.left(ctx, job)
+	switch {
+	case err != nil:
+		return 0, err
+	case left:
+		return 0, appserver.ErrNoPart
+	case !again:
+		return 0, appserver.ErrFinished
+	}
+	var free bool
+	err = t.row(ctx, `INSERT INTO {s}.job_part AS p (job, number, after_seq, up_to, cursor_seq) VALUES ($1, 0, 0, 0, 0)
+		ON CONFLICT (job, number) DO UPDATE SET done = false RETURNING p.until <= clock_timestamp()`, []any{job}, &free)
+	if err == nil && !free {
+		err = appserver.ErrNoPart
+	}
+	return 0, err
+}
+
+// left reports whether parts are not done, other than that of the records to
+// send to once more, and whether there are such records.
+func (t tx) left(ctx context.Context, job int64) (parts, again bool, err error) {
+	err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done),
+		EXISTS (SELECT 1 FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq WHERE a.job = $1)`, []any{job}, &parts, &again)
+	return parts, again, err
+}
+
+// finish makes a job Done.
+func (t tx) finish(ctx context.Context, job int64, id string) error {
+	if err := t.exec(ctx, "DELETE FROM {s}.job_again WHERE job = $1", job); err != nil {
+		return err
+	}
+	if err := t.exec(ctx, "UPDATE {s}.job SET state = 'done', finished = clock_timestamp() WHERE seq = $1 AND state = 'running'", job); err != nil {
+		return err
+	}
+	return t.notify(ctx, id)
+}
+
+func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Batch) (out appserver.Committed, err error) {
+	err = s.update(ctx, func(t tx) error {
+		out = appserver.Committed{}
+		var job, lease, step int64
+		if b.Done { // in the order in which Claim locks
+			if _, _, err := t.job(ctx, p.JobID); err != nil {
+				return err
+			}
+		}
+		if err := t.row(ctx, `SELECT j.seq, j.state, p.lease, p.step FROM {s}.job j JOIN {s}.job_part p ON p.job = j.seq WHERE j.id = $1 AND p.number = $2 FOR UPDATE OF p`,
+			[]any{p.JobID, p.Number}, &job, &out.State, &lease, &step); err != nil {
+			return err
+		}
+		if lease != p.Lease {
+			return appserver.ErrLost
+		}
+		extend := b.Lease
+		if b.Release || b.Done {
+			extend = -time.Second
+		}
+		if b.Step == 0 || b.Step <= step {
+			return t.exec(ctx, "UPDATE {s}.job_part SET until = clock_timestamp() + $1 WHERE job = $2 AND number = $3", extend, job, p.Number)
+		}
+		if out.Removed, err = t.outcomes(ctx, job, b.Outcomes); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, `UPDATE {s}.job_part SET cursor_seq = greatest(cursor_seq, $1), open_seqs = $2, step = $3, until = clock_timestamp() + $4, done = $5
+			WHERE job = $6 AND number = $7`, b.Cursor, append([]int64{}, b.Open...), b.Step, extend, b.Done, job, p.Number); err != nil {
+			return err
+		}
+		if b.Done && out.State == appserver.Running {
+			var cut bool
+			if err := t.row(ctx, "SELECT cut_seq >= max_seq FROM {s}.job WHERE seq = $1", []any{job}, &cut); err != nil {
+				return err
+			}
+			left, again, err := t.left(ctx, job)
+			if err != nil {
+				return err
+			}
+			if cut && !left && !again {
+				out.State = appserver.Done
+				return t.finish(ctx, job, p.JobID)
+			}
+		}
+		if t.s.due(p.JobID) {
+			return t.notify(ctx, p.JobID)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// due reports whether others are to be notified of a job's progress now.
+func (s *store) due(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.notified[id]) < notifyEvery {
+		return false
+	}
+	if len(s.notified) > 1000 {
+		clear(s.notified)
+	}
+	s.notified[id] = now
+	return true
+}
+
+// outcomes records what became of messages, and returns how many subscriptions
+// were removed.
+func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b appserver.Outcome) int { return cmp.Compare(a.Record.Seq, b.Record.Seq) }) // locks in one order
+	var pending bool
+	if err := t.row(ctx, "SELECT EXISTS (SELECT 1 FROM {s}.job_again WHERE job = $1)", []any{job}, &pending); err != nil {
+		return 0, err
+	}
+	var gone, goneVersions, status, statusVersions []int64
+	var statuses []int32
+	for _, o := range list {
+		r := o.Record
+		if o.Class == webpush.ClassGone {
+			gone, goneVersions = append(gone, r.Seq), append(goneVersions, r.Version)
+		} else if o.Status != r.LastStatus {
+			status, statusVersions, statuses = append(status, r.Seq), append(statusVersions, r.Version), append(statuses, int32(o.Status))
+		}
+	}
+	again := make(map[int64]bool)
+	if len(gone) > 0 {
+		left, err := t.numbers(ctx, `WITH d AS (DELETE FROM {s}.subscription s USING unnest($1::bigint[], $2::bigint[]) g(seq, version)
+			WHERE s.seq = g.seq AND s.version = g.version RETURNING s.seq) SELECT seq FROM d`, gone, goneVersions)
+		if err != nil {
+			return 0, err
+		}
+		removed = len(left)
+		// Those that have changed are sent to once more.
+		once, err := t.numbers(ctx, `INSERT INTO {s}.job_again AS a SELECT $1, s.seq, 1 FROM {s}.subscription s WHERE s.seq = ANY($2) ORDER BY s.seq
+			ON CONFLICT (job, seq) DO UPDATE SET tries = a.tries + 1 WHERE a.tries < $3 RETURNING seq`, job, gone, appserver.MaxTries)
+		if err != nil {
+			return 0, err
+		}
+		for _, seq := range once {
+			again[seq] = true
+		}
+	}
+	if len(status) > 0 {
+		if err := t.exec(ctx, `INSERT INTO {s}.status AS t SELECT x.seq, x.status FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) x(seq, version, status)
+			JOIN {s}.subscription s ON s.seq = x.seq AND s.version = x.version ORDER BY x.seq ON CONFLICT (seq) DO UPDATE SET status = excluded.status`,
+			status, statusVersions, statuses); err != nil {
+			return 0, err
+		}
+	}
+	type kind struct {
+		service webpush.Service
+		class   webpush.Class
+	}
+	counts := make(map[kind]int64)
+	var settled []int64
+	var fail failures
+	for _, o := range list {
+		if again[o.Record.Seq] {
+			continue
+		}
+		settled = append(settled, o.Record.Seq)
+		counts[kind{o.Record.Service, o.Class}]++
+		if o.Class != webpush.ClassDelivered && o.Class != webpush.ClassGone {
+			fail.add(o)
+		}
+	}
+	if len(fail.seq) > 0 {
+		if err := t.exec(ctx, `INSERT INTO {s}.job_failure SELECT $1, x.*, clock_timestamp() FROM
+			unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[], $9::text[], $10::integer[]) x
+			ON CONFLICT (job, seq) DO UPDATE SET class = excluded.class, status = excluded.status, problem = excluded.problem, hint = excluded.hint,
+				attempts = excluded.attempts, time = excluded.time`,
+			job, fail.seq, fail.id, fail.service, fail.origin, fail.class, fail.status, fail.problem, fail.hint, fail.attempts); err != nil {
+			return 0, err
+		}
+	}
+	if pending {
+		if err := t.exec(ctx, "DELETE FROM {s}.job_again WHERE job = $1 AND seq = ANY($2)", job, settled); err != nil {
+			return 0, err
+		}
+	}
+	kinds := make([]kind, 0, len(counts))
+	for k := range counts {
+		kinds = append(kinds, k)
+	}
+	slices.SortFunc(kinds, func(a, b kind) int {
+		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.class, b.class))
+	})
+	for _, k := range kinds {
+		if err := t.exec(ctx, "INSERT INTO {s}.job_count AS c VALUES ($1, $2, $3, $4) ON CONFLICT (job, service, class) DO UPDATE SET n = c.n + excluded.n",
+			job, string(k.service), string(k.class), counts[k]); err != nil {
+			return 0, err
+		}
+	}
+	return removed, nil
+}
+
+// failures are the columns of job_failure.
+type failures struct {
+	seq                                       []int64
+	id, service, origin, class, problem, hint []string
+	status, attempts                          []int32
+}
+
+func (f *failures) add(o appserver.Outcome) {
+	f.seq, f.id, f.service = append(f.seq, o.Record.Seq), append(f.id, o.Record.ID), append(f.service, string(o.Record.Service))
+	f.origin, f.class = append(f.origin, o.Record.Origin), append(f.class, string(o.Class))
+	f.problem, f.hint = append(f.problem, text(o.Problem)), append(f.hint, text(o.Hint))
+	f.status, f.attempts = append(f.status, int32(o.Status)), append(f.attempts, int32(o.Attempts))
+}
+
+// numbers runs a statement that returns numbers.
+func (t tx) numbers(ctx context.Context, query string, args ...any) ([]int64, error) {
+	rows, err := t.t.Query(ctx, t.s.sql(query), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([]appserver.Record, error) {
+	return s.records(ctx, "SELECT "+recordColumns+` FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq
+		WHERE a.job = (SELECT seq FROM {s}.job WHERE id = $1) AND a.seq > $2 ORDER BY a.seq LIMIT $3`, id, after, limit)
+}
+
+func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
+	err = s.update(ctx, func(t tx) error {
+		job, state, err := t.job(ctx, id)
+		if err != nil {
+			return err
+		}
+		if state != appserver.Done && state != appserver.Failed {
+			return appserver.ErrFinished
+		}
+		class := string(webpush.ClassTemporary)
+		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE job = $1 AND class = $2 ON CONFLICT DO NOTHING", job, class)
+		if err != nil || n == 0 && state == appserver.Done {
+			return err
+		}
+		for _, query := range []string{"DELETE FROM {s}.job_failure WHERE job = $1 AND class = $2", "DELETE FROM {s}.job_count WHERE job = $1 AND class = $2"} {
+			if err := t.exec(ctx, query, job, class); err != nil {
+				return err
+			}
+		}
+		for _, query := range []string{"UPDATE {s}.job SET state = 'queued', problem = '', finished = NULL WHERE seq = $1", "UPDATE {s}.job_part SET until = '-infinity' WHERE job = $1 AND NOT done"} {
+			if err := t.exec(ctx, query, job); err != nil {
+				return err
+			}
+		}
+		return t.notify(ctx, id)
+	})
+	return n, err
+}
+
+func (s *store) Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]appserver.Failure, error) {
+	rows, err := s.pool.Query(ctx, s.sql(`SELECT seq, id, service, origin, class, status, problem, hint, attempts, time FROM {s}.job_failure
+		WHERE job = (SELECT seq FROM {s}.job WHERE id = $1) AND ($2 = '' OR class = $2) AND seq > $3 ORDER BY seq LIMIT $4`), id, string(class), after, limit)
+	if err != nil {
+		return nil, failure(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f appserver.Failure, err error) {
+		err = row.Scan(&f.Seq, &f.ID, &f.Service, &f.Origin, &f.Class, &f.Status, &f.Problem, &f.Hint, &f.Attempts, &f.Time)
+		f.Time = f.Time.UTC()
+		return f, err
+	})
+	return list, failure(err)
+}
+
+func (s *store) Prune(ctx context.Context, before time.Time) error {
+	const old = "finished < $1 AND state NOT IN ('queued', 'running', 'scheduled')"
+	// A job may have a million failures, and others want to write too.
+	for n := int64(1); n > 0; {
+		if err := s.update(ctx, func(t tx) (err error) {
+			n, err = t.affected(ctx, "DELETE FROM {s}.job_failure WHERE (job, seq) IN (SELECT job, seq FROM {s}.job_failure WHERE job IN (SELECT seq FROM {s}.job WHERE "+old+") LIMIT 1000)", before)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, func(t tx) error { return t.exec(ctx, "DELETE FROM {s}.job WHERE "+old, before) })
+}
+
+// text returns s without what PostgreSQL does not store in a text.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+}

@@ -1,0 +1,321 @@
+// Package postgres keeps the subscriptions and jobs of application servers in a
+// PostgreSQL database, version 13 or later, which any number of servers share.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// compatible is the lowest schema version a program may know to work on the
+// newest schema here: the migrations after it only add what it does not need.
+const compatible = 1
+
+// DefaultSchema is the schema that holds all tables unless [Options] name another.
+const DefaultSchema = "webpush"
+
+// notifyEvery is the minimum time between two notifications of a job's progress:
+// NOTIFY takes a lock of the whole database when its transaction commits.
+const notifyEvery = 300 * time.Millisecond
+
+// ErrUnencrypted is wrapped by the error of [Open] for an address that allows
+// connections without TLS to another machine.
+var ErrUnencrypted = errors.New("the connection to the database may be unencrypted, which shows all subscriptions to the network")
+
+// Options change how [Open] works. The zero value is usable.
+type Options struct {
+	// Schema holds all tables; empty means [DefaultSchema]. It is created if
+	// it does not exist.
+	Schema string
+	// AllowUnencrypted allows connections without TLS to other machines.
+	AllowUnencrypted bool
+}
+
+type store struct {
+	pool    *pgxpool.Pool
+	config  *pgx.ConnConfig
+	schema  string // quoted
+	channel string
+	key     int64 // of advisory locks
+
+	mu       sync.Mutex
+	queries  map[string]string
+	notified map[string]time.Time
+}
+
+// hinted is an error with the next step to take.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// Hint returns the next step.
+func (h *hinted) Hint() string { return h.hint }
+
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
+
+// Open connects to the database at url (postgres://user@host/database, or
+// key=value pairs) and creates or updates the tables. PGPASSWORD, PGSERVICE,
+// .pgpass, and the other means of libpq work. Errors never contain the password.
+//
+// The store keeps what was stored when the process or the database is killed.
+// While the database cannot be reached, errors wrap [appserver.ErrUnavailable].
+// Subscribing to changes needs a session: a pooler in transaction mode does not
+// provide one.
+func Open(ctx context.Context, url string, o Options) (appserver.Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, &hinted{fmt.Errorf("the address of the database cannot be used: %w", err), "write it as postgres://user@host:5432/database"}
+	}
+	if o.Schema == "" {
+		o.Schema = DefaultSchema
+	}
+	if !plainName.MatchString(o.Schema) {
+		return nil, &hinted{fmt.Errorf("the schema %q cannot be used", o.Schema), "use up to 50 of A-Z a-z 0-9 _"}
+	}
+	if !o.AllowUnencrypted {
+		if host := unencrypted(&config.ConnConfig.Config); host != "" {
+			return nil, &hinted{fmt.Errorf("%w: %q", ErrUnencrypted, host),
+				"add sslmode=verify-full to the address, or allow unencrypted connections explicitly"}
+		}
+	}
+	if config.MaxConns < 8 && !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = 8
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "webpush"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, failure(err)
+	}
+	hash := fnv.New64a()
+	hash.Write([]byte("webpush " + o.Schema))
+	s := &store{pool: pool, config: config.ConnConfig, schema: pgx.Identifier{o.Schema}.Sanitize(), channel: "webpush_" + o.Schema,
+		key: int64(hash.Sum64()), queries: make(map[string]string), notified: make(map[string]time.Time)}
+	if err := s.migrate(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("the database cannot be opened: %w", failure(err))
+	}
+	return s, nil
+}
+
+// Name returns the address of the database that a store of this package uses,
+// without user and password; empty for another store.
+func Name(st appserver.Store) string {
+	s, ok := st.(*store)
+	if !ok {
+		return ""
+	}
+	c := s.config
+	if strings.HasPrefix(c.Host, "/") {
+		return fmt.Sprintf("postgres:///%s?host=%s", c.Database, c.Host)
+	}
+	return fmt.Sprintf("postgres://%s/%s", net.JoinHostPort(c.Host, fmt.Sprint(c.Port)), c.Database)
+}
+
+// unencrypted returns a host to which a connection may be made without TLS and
+// that is not this machine.
+func unencrypted(c *pgconn.Config) string {
+	check := func(host string, tls bool) bool {
+		if tls || strings.HasPrefix(host, "/") || host == "localhost" {
+			return false
+		}
+		a, err := netip.ParseAddr(host)
+		return err != nil || !a.Unmap().IsLoopback()
+	}
+	if check(c.Host, c.TLSConfig != nil) {
+		return c.Host
+	}
+	for _, f := range c.Fallbacks {
+		if check(f.Host, f.TLSConfig != nil) {
+			return f.Host
+		}
+	}
+	return ""
+}
+
+// sql puts the schema into a statement.
+func (s *store) sql(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, ok := s.queries[text]
+	if !ok {
+		q = strings.ReplaceAll(text, "{s}", s.schema)
+		s.queries[text] = q
+	}
+	return q
+}
+
+// failure makes an error say that the database is unavailable.
+func failure(err error) error {
+	var refused *pgconn.PgError
+	var connect *pgconn.ConnectError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &connect),
+		errors.Is(err, appserver.ErrNotFound), errors.Is(err, appserver.ErrFinished), errors.Is(err, appserver.ErrNoPart),
+		errors.Is(err, appserver.ErrLost), errors.Is(err, appserver.ErrUnavailable):
+		return err
+	case errors.As(err, &refused):
+		switch {
+		case strings.HasPrefix(refused.Code, "08"), strings.HasPrefix(refused.Code, "57P"), strings.HasPrefix(refused.Code, "53"), refused.Code == "25006":
+			// Broken connections, shutdown and start, no free connection or a
+			// full disk, and a server that has become read-only.
+		default:
+			return err
+		}
+	}
+	if errors.Is(err, puddle.ErrClosedPool) {
+		return errors.New("the store is closed")
+	}
+	var local *hinted
+	if errors.As(err, &local) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", appserver.ErrUnavailable, err)
+}
+
+// update makes a change in one transaction, again after a deadlock.
+func (s *store) update(ctx context.Context, do func(t tx) error) error {
+	for try := 0; ; try++ {
+		err := pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error { return do(tx{s, t}) })
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && slices.Contains([]string{"40P01", "40001", "23505"}, refused.Code) && try < 10 {
+			continue
+		}
+		return failure(err)
+	}
+}
+
+// tx runs statements of one transaction.
+type tx struct {
+	s *store
+	t pgx.Tx
+}
+
+func (t tx) exec(ctx context.Context, query string, args ...any) error {
+	_, err := t.t.Exec(ctx, t.s.sql(query), args...)
+	return err
+}
+
+func (t tx) affected(ctx context.Context, query string, args ...any) (int64, error) {
+	tag, err := t.t.Exec(ctx, t.s.sql(query), args...)
+	return tag.RowsAffected(), err
+}
+
+func (t tx) row(ctx context.Context, query string, args []any, into ...any) error {
+	err := t.t.QueryRow(ctx, t.s.sql(query), args...).Scan(into...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = appserver.ErrNotFound
+	}
+	return err
+}
+
+// notify tells other servers of a change of a job, when the transaction commits.
+func (t tx) notify(ctx context.Context, id string) error {
+	return t.exec(ctx, "SELECT pg_notify($1, $2)", t.s.channel, id)
+}
+
+func (s *store) migrate(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("there are no migrations: %w", err)
+	}
+	slices.Sort(files)
+	return pgx.BeginFunc(ctx, s.pool, func(pt pgx.Tx) error {
+		t := tx{s, pt}
+		if err := t.exec(ctx, "SELECT pg_advisory_xact_lock($1)", s.key+1); err != nil {
+			return err
+		}
+		// A user who may not create schemas can use one that exists.
+		var there bool
+		if err := t.row(ctx, "SELECT to_regclass($1) IS NOT NULL", []any{s.schema + ".migration"}, &there); err != nil {
+			return err
+		}
+		version, oldest := 0, 0
+		if there {
+			if err := t.row(ctx, "SELECT version, oldest FROM {s}.migration", nil, &version, &oldest); err != nil {
+				return err
+			}
+		} else if err := t.exec(ctx, "CREATE SCHEMA IF NOT EXISTS {s}"); err != nil {
+			return err
+		} else if err := t.exec(ctx, "CREATE TABLE {s}.migration (version integer NOT NULL, oldest integer NOT NULL)"); err != nil {
+			return err
+		} else if err := t.exec(ctx, "INSERT INTO {s}.migration VALUES (0, 0)"); err != nil {
+			return err
+		}
+		if oldest > len(files) {
+			return &hinted{fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it"}
+		}
+		for _, file := range files[min(version, len(files)):] {
+			text, err := migrations.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if _, err := pt.Exec(ctx, strings.ReplaceAll(string(text), "{s}", s.schema), pgx.QueryExecModeSimpleProtocol); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		if version >= len(files) {
+			return nil
+		}
+		return t.exec(ctx, "UPDATE {s}.migration SET version = $1, oldest = $2", len(files), compatible)
+	})
+}
+
+// Watch listens to what all servers notify.
+func (s *store) Watch(ctx context.Context, changed func(id string)) error {
+	c, err := pgx.ConnectConfig(ctx, s.config.Copy())
+	if err == nil {
+		defer func() {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_ = c.Close(closing)
+		}()
+		_, err = c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel}.Sanitize())
+	}
+	if err == nil {
+		changed("") // what was missed
+	}
+	for err == nil {
+		var n *pgconn.Notification
+		if n, err = c.WaitForNotification(ctx); err == nil {
+			changed(n.Payload)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return failure(err)
+}
+
+func (s *store) Close() error {
+	s.pool.Close()
+	return nil
+}
