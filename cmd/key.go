@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -69,7 +70,11 @@ func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 	}
 	key, err := vapid.ParseKey(data)
 	if err != nil {
-		return nil, name, within(name, err)
+		err = within(name, err)
+		if len(bytes.TrimSpace(data)) == 0 { // where there may be a key, a new one would lose every subscription
+			err = withHint(err, "make a key pair with: "+k.gen())
+		}
+		return nil, name, err
 	}
 	if note := key.Note(); note != "" {
 		s.warn(name+": "+note, "")

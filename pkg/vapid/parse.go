@@ -60,6 +60,13 @@ func noKey(problem, hint string) *Error {
 	return &Error{Part: "key", Problem: problem, hint: hint, noKey: true}
 }
 
+// Hints about keys of the wrong kind do not suggest to make a new key: that would
+// lose every subscription made with the one that was meant.
+const (
+	adviceForms = "give a P-256 private key: PEM, DER, a JSON Web Key, or its 32 bytes in base64 or hex"
+	adviceOther = "give the P-256 key that the subscriptions were made with"
+)
+
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
 // ParseKey recognises a private signing key by its content, in any of the
@@ -116,16 +123,19 @@ func recognise(data []byte, depth int) (found, error) {
 	text := strings.TrimSpace(string(data))
 	switch {
 	case len(text) == 0:
-		return found{}, noKey("found nothing, "+expectedPrivate, "make a key with: webpush gen")
-	case strings.Contains(text, "-----BEGIN "):
+		return found{}, noKey("found nothing, "+expectedPrivate, adviceForms)
+	case strings.HasPrefix(text, "-----BEGIN "):
 		return fromPEM(text)
 	case !isText(data): // before JSON: the first byte of a raw key may be a brace
 		return fromBytes(data)
-	case strings.HasPrefix(text, "{"):
+	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "[{"):
 		return fromJSON(text, depth)
 	}
 	if f, ok, err := fromLabels(text, depth); ok {
 		return f, err
+	}
+	if strings.Contains(text, "-----BEGIN ") {
+		return fromPEM(text)
 	}
 	if b, ok := fromByteList(text); ok {
 		f, err := fromBytes(b)
@@ -147,7 +157,7 @@ func isText(data []byte) bool {
 var pemBlock = regexp.MustCompile(`(?s)-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END ([A-Z0-9 ]+)-----`)
 
 func fromPEM(text string) (found, error) {
-	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", "\r", "\n").Replace(text)
+	text = strings.NewReplacer(`\\r\\n`, "\n", `\\n`, "\n", `\r\n`, "\n", `\n`, "\n", "\r", "\n").Replace(text)
 	blocks := pemBlock.FindAllStringSubmatch(text, -1)
 	if blocks == nil {
 		return found{}, refuse("found the begin of a PEM block without its end", "copy the whole file, up to and including its -----END line")
@@ -165,7 +175,7 @@ func fromPEM(text string) (found, error) {
 			return found{}, refuse("found an encrypted PEM, expected one without a passphrase",
 				"decrypt it with: openssl pkcs8 -topk8 -nocrypt -in encrypted.pem -out private_key.pem")
 		case label == "OPENSSH PRIVATE KEY":
-			return found{}, refuse("found an OpenSSH key, "+expectedPrivate, "make a key with: webpush gen")
+			return found{}, refuse("found an OpenSSH key, "+expectedPrivate, adviceOther)
 		}
 		der, err := b64.Decode(strings.Join(strings.Fields(body), ""))
 		if err != nil {
@@ -184,7 +194,7 @@ func fromPEM(text string) (found, error) {
 	}
 	switch {
 	case private == nil && public == nil:
-		return found{}, refuse("found a PEM file with EC PARAMETERS alone, "+expectedPrivate, "make a key with: webpush gen")
+		return found{}, refuse("found a PEM file with EC PARAMETERS alone, "+expectedPrivate, adviceOther)
 	case private == nil:
 		return *public, nil
 	case public != nil:
@@ -220,7 +230,7 @@ func fromDER(der []byte) (found, error) {
 		return fromAny(k, nil, "PKCS#1")
 	}
 	if _, err := x509.ParseCertificate(der); err == nil {
-		return found{}, refuse("found an X.509 certificate, "+expectedPrivate, "web push needs no certificate; make a key with: webpush gen")
+		return found{}, refuse("found an X.509 certificate, "+expectedPrivate, "web push needs no certificate; "+adviceOther)
 	}
 	return found{}, unreadableDER(der)
 }
@@ -247,13 +257,17 @@ func unreadableDER(der []byte) error {
 		{"\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x07", "brainpoolP256r1"},
 	} {
 		if bytes.Contains(der, []byte(c.oid)) {
-			return refuse("found a key on the curve "+c.name+", expected P-256 (prime256v1)", "make a key with: webpush gen")
+			return refuse("found a key on the curve "+c.name+", expected P-256 (prime256v1)", adviceOther)
 		}
 	}
-	if bytes.Contains(der, []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")) {
-		return refuse("found a P-256 key whose numbers are out of range: a zero or too large scalar, or a point off the curve", "make a key with: webpush gen")
+	if bytes.Contains(der, []byte("\x06\x07\x2a\x86\x48\xce\x3d\x01\x01")) { // prime-field
+		return refuse("found an EC key with explicit curve parameters, expected the name of the curve",
+			"write it again with: openssl ec -in key.pem -param_enc named_curve -out private_key.pem")
 	}
-	return noKey("found DER that is no key known here, "+expectedPrivate, "make a key with: webpush gen")
+	if bytes.Contains(der, []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")) {
+		return refuse("found a P-256 key whose numbers are out of range: a zero or too large scalar, or a point off the curve", adviceOther)
+	}
+	return noKey("found DER that is no key known here, "+expectedPrivate, adviceForms)
 }
 
 // fromAny takes what crypto/x509 read. sec1 is the ECPrivateKey structure it
@@ -290,17 +304,17 @@ func fromAny(k any, sec1 []byte, form string) (found, error) {
 		p, err := newPublicKey(k)
 		return found{public: &p, form: form}, err
 	case *rsa.PrivateKey, *rsa.PublicKey:
-		return found{}, refuse("found an RSA key, "+expectedPrivate, "web push signs with ES256 only; make a key with: webpush gen")
+		return found{}, refuse("found an RSA key, "+expectedPrivate, "web push signs with ES256 only; "+adviceOther)
 	case ed25519.PrivateKey, ed25519.PublicKey:
-		return found{}, refuse("found an Ed25519 key, "+expectedPrivate, "web push signs with ES256 only; make a key with: webpush gen")
+		return found{}, refuse("found an Ed25519 key, "+expectedPrivate, "web push signs with ES256 only; "+adviceOther)
 	case *ecdh.PrivateKey, *ecdh.PublicKey:
-		return found{}, refuse("found an X25519 key, "+expectedPrivate, "make a key with: webpush gen")
+		return found{}, refuse("found an X25519 key, "+expectedPrivate, adviceOther)
 	}
-	return found{}, refuse(fmt.Sprintf("found a key of another kind (%T), %s", k, expectedPrivate), "make a key with: webpush gen")
+	return found{}, refuse(fmt.Sprintf("found a key of another kind (%T), %s", k, expectedPrivate), adviceOther)
 }
 
 func otherCurve(c elliptic.Curve) error {
-	return refuse("found a key on the curve "+c.Params().Name+", expected P-256 (prime256v1)", "make a key with: webpush gen")
+	return refuse("found a key on the curve "+c.Params().Name+", expected P-256 (prime256v1)", adviceOther)
 }
 
 func fromJSON(text string, depth int) (found, error) {
@@ -322,16 +336,19 @@ func fromJSON(text string, depth int) (found, error) {
 		if errors.As(err, &syntax) {
 			return found{}, refuse(fmt.Sprintf("found JSON that is damaged or cut off at byte %d", syntax.Offset), "copy the key again, whole")
 		}
-		return found{}, refuse("found JSON whose members are no strings, expected a JSON Web Key or privateKey and publicKey", "")
+		if f, ok, err := fromNested(text, depth); ok {
+			return f, err
+		}
+		return found{}, refuse("found JSON whose fields are not strings, expected a JSON Web Key or privateKey and publicKey", "")
 	}
 	switch {
 	case v.Kty != "":
 		return fromJWK(v.Kty, v.Crv, v.X, v.Y, v.D)
 	case v.Endpoint != "":
-		return found{}, refuse("found a push subscription, expected a key", "the signing key is what webpush gen makes; a subscription goes to -f")
+		return found{}, refuse("found a push subscription, expected a key", "the signing key is the private key of the application server")
 	}
 	if v.P256DH != "" || v.Auth != "" {
-		return found{}, refuse("found the keys of a receiver of messages, expected a signing key", "the signing key is what webpush gen makes; a receiver's keys go to webpush decrypt")
+		return found{}, refuse("found the keys of a receiver of messages, expected a signing key", "the signing key is the private key of the application server; a receiver's keys decrypt")
 	}
 	private, public := v.PrivateKey, v.PublicKey
 	if private == "" {
@@ -340,6 +357,11 @@ func fromJSON(text string, depth int) (found, error) {
 	if public == "" {
 		public = v.PublicKey2
 	}
+	if private == "" {
+		if f, ok, err := fromNested(text, depth); ok {
+			return f, err
+		}
+	}
 	return fromPair(private, public, "JSON", depth)
 }
 
@@ -347,7 +369,7 @@ func fromJSON(text string, depth int) (found, error) {
 func fromPair(private, public, form string, depth int) (found, error) {
 	var f found
 	if private == "" && public == "" {
-		return f, noKey("found "+form+" without a key, expected privateKey and publicKey or a JSON Web Key", "make a key with: webpush gen")
+		return f, noKey("found "+form+" without a key, expected privateKey and publicKey or a JSON Web Key", adviceForms)
 	}
 	if private != "" {
 		p, err := recognise([]byte(private), depth+1)
@@ -385,7 +407,7 @@ func fromJWK(kty, crv, x, y, d string) (found, error) {
 		if kty == "EC" {
 			kty = fmt.Sprintf("EC with crv %q", crv)
 		}
-		return found{}, refuse("found a JSON Web Key of kty "+kty+", expected EC with crv P-256", "make a key with: webpush gen --format jwk")
+		return found{}, refuse("found a JSON Web Key of kty "+kty+", expected EC with crv P-256", adviceOther)
 	}
 	var f found
 	if d != "" {
@@ -423,28 +445,11 @@ func fromJWK(kty, crv, x, y, d string) (found, error) {
 	return f, nil
 }
 
-var label = regexp.MustCompile(`(?i)(private|public)[ _-]?key["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{40,})`)
-
-// fromLabels takes lines such as "Private Key: …", as key generators print
-// them, or VAPID_PRIVATE_KEY=… as settings files have them.
-func fromLabels(text string, depth int) (f found, ok bool, err error) {
-	var private, public string
-	for _, m := range label.FindAllStringSubmatch(text, -1) {
-		if strings.EqualFold(m[1], "private") {
-			private = m[2]
-		} else {
-			public = m[2]
-		}
-	}
-	if private == "" && public == "" {
-		return f, false, nil
-	}
-	f, err = fromPair(private, public, "labelled text", depth)
-	return f, true, err
-}
-
 func fromText(text string, depth int) (found, error) {
 	text = strings.Join(strings.Fields(strings.Trim(text, `"'`)), "")
+	if colonHex.MatchString(text) {
+		text = strings.ReplaceAll(text, ":", "")
+	}
 	digits := strings.TrimPrefix(strings.ToLower(text), "0x")
 	if n := len(digits); n == 62 || n == 64 || n == 66 || n == 128 || n == 130 {
 		if b, err := hex.DecodeString(digits); err == nil {
@@ -456,9 +461,9 @@ func fromText(text string, depth int) (found, error) {
 	b, err := b64.Decode(text)
 	if err != nil {
 		if len(text) < 40 {
-			return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key, %s", len(text), expectedPrivate), "make a key with: webpush gen")
+			return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key, %s", len(text), expectedPrivate), adviceForms)
 		}
-		return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole; or make one with: webpush gen")
+		return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole")
 	}
 	if bytes.Contains(b, []byte("-----BEGIN ")) {
 		f, err := recognise(b, depth+1)
@@ -490,7 +495,7 @@ func fromBytes(b []byte) (found, error) {
 		return f, err
 	}
 	return found{}, noKey(fmt.Sprintf("found %d bytes that are no key: a private key has %d, a public key %d that begin with 04", len(b), PrivateKeySize, PublicKeySize),
-		"a key of another length is cut off or belongs to another curve; make one with: webpush gen")
+		"a key of another length is cut off or belongs to another curve")
 }
 
 // fromScalar takes a scalar of 31 to 33 bytes, or any shorter one that a JSON
@@ -505,7 +510,7 @@ func fromScalar(b []byte) (found, error) {
 		f.note = fmt.Sprintf("the private key has %d bytes; taken as one whose leading zeros were dropped, unless it is cut off", len(b))
 		b = append(make([]byte, PrivateKeySize-len(b)), b...)
 	case len(b) != PrivateKeySize:
-		return f, refuse(fmt.Sprintf("found a private key of %d bytes, expected %d", len(b), PrivateKeySize), "make a key with: webpush gen")
+		return f, refuse(fmt.Sprintf("found a private key of %d bytes, expected %d", len(b), PrivateKeySize), adviceOther)
 	}
 	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), b)
 	if err != nil {
@@ -513,7 +518,7 @@ func fromScalar(b []byte) (found, error) {
 		if len(bytes.Trim(b, "\x00")) == 0 {
 			what = "zero"
 		}
-		return f, refuse("found a private key that is "+what+", expected a number from 1 to the order of P-256", "make a key with: webpush gen")
+		return f, refuse("found a private key that is "+what+", expected a number from 1 to the order of P-256", adviceOther)
 	}
 	f.private = private
 	return f, nil

@@ -1,0 +1,161 @@
+package vapid
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// entry is a value of a configuration file whose name says that it is a key.
+type entry struct {
+	name    string // as it is written, such as VAPID_PRIVATE_KEY
+	private bool
+	value   string
+}
+
+// forVAPID reports whether the name says what the key is for.
+func (e entry) forVAPID() bool {
+	name := strings.ToLower(e.name)
+	return strings.Contains(name, "vapid") || strings.Contains(name, "push")
+}
+
+// keyName matches the names of keys in settings: VAPID_PRIVATE_KEY,
+// vapid.private.key, vapid_prv_key, privateKey, "Private Key".
+const keyName = `[A-Za-z0-9_.-]*(?:private|priv|prv|public|pub)[ _.-]?key[A-Za-z0-9_]*`
+
+var (
+	isKeyName    = regexp.MustCompile(`(?i)^` + keyName + `$`)
+	isPrivate    = regexp.MustCompile(`(?i)(?:private|priv|prv)[ _.-]?key`)
+	assignment   = regexp.MustCompile(`(?is)(` + keyName + `)["']?\s*(?:=>|[:=])\s*["']?(-----BEGIN .*?-----END [A-Z ]+-----|[A-Za-z0-9+/_=-]{40,})`)
+	commentLine  = regexp.MustCompile(`(?m)^[ \t]*(?:#|//|;|--[ \t]).*$`)
+	opensslText  = regexp.MustCompile(`(?is)\bpriv:\s*((?:[0-9a-f]{2}:?\s*)+)\s*pub:\s*((?:[0-9a-f]{2}:?\s*)+)`)
+	javaScalar   = regexp.MustCompile(`(?im)^\s*S:\s*([0-9a-f]{62,66})\s*$`)
+	colonHex     = regexp.MustCompile(`(?i)^(?:[0-9a-f]{2}:)+[0-9a-f]{2}:?$`)
+	spacesColons = strings.NewReplacer(":", "", " ", "", "\n", "", "\r", "", "\t", "")
+)
+
+// fromLabels reads a key from text in which it has a name: the lines that key
+// generators print, environment and properties files, YAML, and PHP. Lines that
+// are comments do not count. ok reports whether there is any such name.
+func fromLabels(text string, depth int) (f found, ok bool, err error) {
+	if m := opensslText.FindStringSubmatch(text); m != nil {
+		f, err = fromPair(spacesColons.Replace(m[1]), spacesColons.Replace(m[2]), "openssl's text", depth)
+		return f, true, err
+	}
+	if m := javaScalar.FindStringSubmatch(text); m != nil {
+		f, err = fromPair(m[1], "", "Java's text", depth)
+		return f, true, err
+	}
+	var entries []entry
+	for _, m := range assignment.FindAllStringSubmatch(commentLine.ReplaceAllString(text, ""), -1) {
+		entries = append(entries, entry{m[1], isPrivate.MatchString(m[1]), m[2]})
+	}
+	if len(entries) == 0 {
+		return f, false, nil
+	}
+	f, err = fromEntries(entries, "labelled text", depth)
+	return f, true, err
+}
+
+// fromNested reads a key from a configuration in JSON, however deep it is.
+func fromNested(text string, depth int) (f found, ok bool, err error) {
+	var v any
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return f, false, nil
+	}
+	var entries []entry
+	var visit func(path string, v any)
+	visit = func(path string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				full := strings.TrimPrefix(path+"."+name, ".")
+				if text, isText := v[name].(string); isText && isKeyName.MatchString(name) && text != "" {
+					entries = append(entries, entry{full, isPrivate.MatchString(name), text})
+				}
+				visit(full, v[name])
+			}
+		case []any:
+			for i, v := range v {
+				visit(fmt.Sprintf("%s[%d]", path, i), v)
+			}
+		}
+	}
+	visit("", v)
+	if len(entries) == 0 {
+		return f, false, nil
+	}
+	f, err = fromEntries(entries, "JSON", depth)
+	return f, true, err
+}
+
+// fromEntries chooses among the keys of a configuration: those whose names
+// speak of VAPID or push come first, keys of another kind do not count next to
+// one that can sign, and two different keys are refused.
+func fromEntries(entries []entry, form string, depth int) (found, error) {
+	private, err := choose(entries, true, depth)
+	if err != nil {
+		return found{}, err
+	}
+	public, err := choose(entries, false, depth)
+	if err != nil && private == nil {
+		return found{}, err
+	}
+	if private == nil && public == nil {
+		return fromPair(entries[0].value, "", form, depth) // says what it is instead
+	}
+	text := func(e *entry) string {
+		if e == nil {
+			return ""
+		}
+		return e.value
+	}
+	if private != nil && public != nil && private.forVAPID() != public.forVAPID() {
+		public = nil // of another pair
+	}
+	return fromPair(text(private), text(public), form, depth)
+}
+
+// choose returns the private or the public key among the entries, or nil if
+// there is none of the kind.
+func choose(entries []entry, private bool, depth int) (*entry, error) {
+	var best []entry
+	var first error
+	for _, named := range []bool{true, false} {
+		for _, e := range entries {
+			if e.private != private || e.forVAPID() != named {
+				continue
+			}
+			if _, err := recognise([]byte(e.value), depth+1); err != nil {
+				if first == nil {
+					first = within(e.name, err)
+				}
+				if named { // a damaged VAPID key must not give way to another
+					return nil, first
+				}
+				continue
+			}
+			best = append(best, e)
+		}
+		if len(best) > 0 {
+			break
+		}
+	}
+	if len(best) == 0 {
+		return nil, first
+	}
+	for _, e := range best[1:] {
+		if e.value == best[0].value {
+			continue
+		}
+		kind := "public"
+		if private {
+			kind = "private"
+		}
+		return nil, refuse(fmt.Sprintf("found two different %s keys, %q and %q", kind, best[0].name, e.name), "give the one that the subscriptions were made with, alone")
+	}
+	return &best[0], nil
+}
