@@ -43,7 +43,7 @@ the 65 bytes themselves, pem the content of public_key.pem.`,
 			if f := format.String(); f != "raw" && !strings.HasSuffix(string(b), "\n") {
 				b = append(b, '\n')
 			}
-			return s.output("", b, "write it to a file: > FILE")
+			return s.output("", b, 0o644, false, "write it to a file: > FILE")
 		},
 	}
 	key.addFlags(c)

@@ -80,7 +80,7 @@ func (o *bulkFlags) check(c *cobra.Command) error {
 	if c.Flags().Changed("deadline") && o.deadline.value <= 0 {
 		return usage("", "--deadline is %s, expected more than 0", o.deadline.String())
 	}
-	if o.force && o.results == "" && o.gone == "" && o.retryLater == "" {
+	if o.force && !c.Flags().Changed("curl") && o.results == "" && o.gone == "" && o.retryLater == "" {
 		return usage("add the file to replace", "--force goes with --results, --gone or --retry-later")
 	}
 	return nil
@@ -161,6 +161,8 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 				return nil, err
 			}
 			sources[i] = bulk.Source{Name: inputName(name), Stream: in}
+		default:
+			s.reads(name)
 		}
 	}
 	return sources, nil

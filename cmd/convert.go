@@ -112,11 +112,14 @@ func runConvert(s *streams, o convertOptions) error {
 		b = append(b, '\n')
 	}
 	if o.output == "" || o.output == "-" {
-		return s.output(o.output, b, outputFlag)
+		return s.output(o.output, b, 0o600, o.force, outputFlag)
 	}
 	what, mode := "public", os.FileMode(0o644)
 	if private {
 		what, mode = "private", 0o600
+	}
+	if err := s.mayReplace(o.output, true); err != nil {
+		return err
 	}
 	if err := o.write(b, mode); err != nil {
 		return err

@@ -17,12 +17,13 @@ type encryptOptions struct {
 	payload      payloadFlags
 	subscription string
 	output       string
+	force        bool
 }
 
 func newEncryptCmd(s *streams) *cobra.Command {
 	var o encryptOptions
 	c := &cobra.Command{
-		Use:   "encrypt",
+		Use:   "encrypt [subscription.json]",
 		Short: "Encrypt a payload for a subscription",
 		Long: `encrypt makes the body of a push message (RFC 8291) with a fresh key and salt.
 The body goes to standard output or to -o FILE, the headers that must go with it
@@ -30,11 +31,21 @@ to standard error; --json prints both as one object, the body as base64url.`,
 		Example: `  webpush encrypt -f subscription.json -p "hi" -o body.bin
   webpush encrypt -f subscription.json -p "hi" --json
   webpush encrypt -f subscription.json --title Hello --body World -e aesgcm --json`,
-		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return runEncrypt(s, o) },
+		Args: atMostOne,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if o.subscription != "" {
+					return usage("give one of them", "-f %s and %s are both the subscription", o.subscription, shown(args[0]))
+				}
+				o.subscription = args[0]
+			}
+			return runEncrypt(s, o)
+		},
+		ValidArgsFunction: completeJSON,
 	}
 	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the body to `FILE`; - for standard output even if that is a terminal")
+	c.Flags().BoolVar(&o.force, "force", false, "replace a file that has a key")
 	inGroup(c.Flags(), "Flags")
 	o.payload.addFlags(c)
 	return c
@@ -82,9 +93,9 @@ func runEncrypt(s *streams, o encryptOptions) error {
 		if err != nil {
 			return err
 		}
-		return s.output(o.output, b, outputFlag)
+		return s.output(o.output, b, 0o644, o.force, outputFlag)
 	}
-	if err := s.output(o.output, made.Body, outputFlag); err != nil {
+	if err := s.output(o.output, made.Body, 0o644, o.force, outputFlag); err != nil {
 		return err
 	}
 	for _, name := range []string{"Content-Encoding", "Encryption", "Crypto-Key"} {
@@ -101,6 +112,7 @@ type decryptOptions struct {
 	encryption string
 	cryptoKey  string
 	output     string
+	force      bool
 }
 
 func newDecryptCmd(s *streams) *cobra.Command {
@@ -130,6 +142,7 @@ A body in aesgcm needs the headers Encryption and Crypto-Key besides.`,
 	f.StringVar(&o.encryption, "encryption", "", "aesgcm: the `VALUE` of the Encryption header")
 	f.StringVar(&o.cryptoKey, "crypto-key", "", "aesgcm: the `VALUE` of the Crypto-Key header")
 	f.StringVarP(&o.output, "output", "o", "", "write the payload to `FILE`; - for standard output even if that is a terminal")
+	f.BoolVar(&o.force, "force", false, "replace a file that has a key")
 	completeEnum(c, "encoding", &o.encoding)
 	return c
 }
@@ -199,7 +212,7 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		}
 		return s.printJSON(result)
 	}
-	return s.output(o.output, payload, outputFlag)
+	return s.output(o.output, payload, 0o600, o.force, outputFlag)
 }
 
 // jsonProblem words an error of encoding/json for people.

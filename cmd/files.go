@@ -30,6 +30,7 @@ func (s *streams) input(name, what string) ([]byte, error) {
 // option can have.
 func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	if name != "-" {
+		s.reads(name)
 		return readBytes(name)
 	}
 	in, err := s.stdin(what)
@@ -247,11 +248,14 @@ func createFile(name string, data []byte, mode fs.FileMode) error {
 }
 
 // output writes a command's bytes to a file, or to standard output for "" and
-// "-"; bytes that are no text go to a terminal only for "-", and way is the
-// hint that says so.
-func (s *streams) output(name string, data []byte, way string) error {
+// "-"; bytes that are not text go to a terminal only for "-", and way is the hint
+// that says so.
+func (s *streams) output(name string, data []byte, mode fs.FileMode, force bool, way string) error {
 	if name != "" && name != "-" {
-		return replaceFile(name, data, 0o644)
+		if err := s.mayReplace(name, force); err != nil {
+			return err
+		}
+		return replaceFile(name, data, mode)
 	}
 	if s.outTTY && name == "" && !printable(data) {
 		return withHint(errors.New("the result is binary, which is not written to a terminal"), way)

@@ -112,7 +112,10 @@ func (o *payloadFlags) notification() ([]byte, error) {
 	}
 	if o.data != "" {
 		if !json.Valid([]byte(o.data)) {
-			return nil, usage(`quote it for the shell: --data '{"id": 7}'`, "--data: %q is no valid JSON", o.data)
+			if exists(o.data) {
+				return nil, usage("send the file with --payload-file "+shellWord(o.data), "--data is the JSON itself, and %q is a file", o.data)
+			}
+			return nil, usage(`quote it for the shell: --data '{"id": 7}'`, "--data: %q is not valid JSON", o.data)
 		}
 		n.Data = json.RawMessage(o.data)
 	}

@@ -25,6 +25,7 @@ type sendOptions struct {
 	cmd *cobra.Command
 
 	subscription string
+	parts        subscriptionParts
 	inputs       []string // of send, which takes several
 	bulk         bulkFlags
 	key          keyFlag
@@ -74,7 +75,7 @@ func urgencyWords() []string { return words(webpush.Urgencies()) }
 func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
 	c := &cobra.Command{
-		Use:   "send",
+		Use:   "send [subscription.json …]",
 		Short: "Encrypt, sign and deliver a message, to one or many",
 		Long: `send delivers a message to one subscription or many and says what the push
 service answered and what that means. It needs nothing but the subscription: the
@@ -114,8 +115,12 @@ nothing could be delivered for now.`,
   webpush send -f subscription.json -p "hi" --check
   webpush send -f subscription.json -p "hi" --dry-run
   webpush send -f subscription.json -p "hi" --curl`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 && o.inputs != nil {
+				return usage("give all subscriptions with -f, and the payload with -p", "webpush send takes no argument, found %q next to -f", shown(args[0]))
+			}
+			o.inputs = append(o.inputs, args...)
 			if !o.curl {
 				for _, name := range []string{"inline", "body-file"} {
 					if c.Flags().Changed(name) {
@@ -126,6 +131,7 @@ nothing could be delivered for now.`,
 			o.tolerant = o.check
 			return runSend(c.Context(), s, o)
 		},
+		ValidArgsFunction: completeJSON,
 	}
 	f := c.Flags()
 	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or folder of subscriptions; - for standard input; repeatable")
@@ -162,6 +168,9 @@ holds. The encrypted body goes to encrypted.data or --body-file, or with
 }
 
 func (o *sendOptions) addCurlFlags(c *cobra.Command) {
+	if c.Flags().Lookup("force") == nil {
+		c.Flags().BoolVar(&o.bulk.force, "force", false, "replace a file that has a key")
+	}
 	c.Flags().StringVar(&o.bodyFile, "body-file", defaultBodyFile, "write the body for curl to `FILE`")
 	c.Flags().BoolVar(&o.inline, "inline", false, "put the body into the curl command, in base64")
 	inGroup(c.Flags(), "curl")
@@ -173,6 +182,9 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	if f.Lookup("subscription") == nil {
 		f.StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
 	}
+	f.StringVar(&o.parts.endpoint, "endpoint", "", "the subscription's endpoint, a `URL`, in place of a file")
+	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: the subscription's p256dh, a `KEY` in base64")
+	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: its auth, a `SECRET` in base64, or env:NAME")
 	inGroup(f, "Flags")
 	o.key.addFlags(c)
 	o.claims.addFlags(c)
@@ -219,7 +231,7 @@ type delivery struct {
 // more.
 func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 	d := new(delivery)
-	if o.subscription == "" && o.inputs == nil && o.services == nil {
+	if o.subscription == "" && o.inputs == nil && o.services == nil && o.parts == (subscriptionParts{}) {
 		return nil, usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name())
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
@@ -259,6 +271,15 @@ func (o *sendOptions) prepare(s *streams) (*delivery, error) {
 	}
 	if o.subscription != "" {
 		d.sub, err = loadSubscription(s, o.subscription)
+		if err = o.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
+			return nil, err
+		}
+	}
+	if o.parts != (subscriptionParts{}) {
+		if o.subscription != "" || o.inputs != nil {
+			return nil, usage("give one of them", "-f and --endpoint are both the subscription")
+		}
+		d.sub, err = o.parts.subscription(s)
 		if err = o.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
 			return nil, err
 		}
@@ -582,6 +603,12 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 		return wrongFlag("body-file", err)
 	}
 	if body != nil && !o.inline {
+		for _, name := range o.files() {
+			s.reads(name)
+		}
+		if err := s.mayReplace(o.bodyFile, o.bulk.force); err != nil {
+			return err
+		}
 		if err := replaceFile(o.bodyFile, body, 0o644); err != nil {
 			return err
 		}

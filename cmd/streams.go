@@ -31,6 +31,7 @@ type streams struct {
 	noColor    bool
 	configFile string
 
+	inputs   []fs.FileInfo  // files that the command has read
 	stdinFor string         // the option that reads standard input, as only one can
 	settings []settingsFile // in the order in which they count
 

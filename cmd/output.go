@@ -1,0 +1,75 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// reads notes that the command reads a file, which none of its outputs may replace
+// then.
+func (s *streams) reads(name string) {
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+		s.inputs = append(s.inputs, info)
+	}
+}
+
+// mayReplace refuses an output that would replace an input of the command, ever, or
+// without force a file with secrets that cannot be made again: a private key, the
+// keys of a receiver, or the state of a user agent.
+func (s *streams) mayReplace(name string, force bool) error {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	inputs := s.inputs
+	if in, ok := s.in.(interface{ Stat() (fs.FileInfo, error) }); ok && s.stdinFor != "" {
+		if redirected, err := in.Stat(); err == nil {
+			inputs = append(slices.Clip(inputs), redirected)
+		}
+	}
+	for _, input := range inputs {
+		if os.SameFile(info, input) {
+			return usage("give the output its own name", "%s is an input of this command, and is not replaced", name)
+		}
+	}
+	if what := precious(name); what != "" && !force {
+		return withHint(fmt.Errorf("%s has %s, and is not replaced", name, what), "give the output another name, or replace the file with --force")
+	}
+	return nil
+}
+
+// precious says what a file has that cannot be made again, or "".
+func precious(name string) string {
+	f, err := os.Open(name)
+	if err != nil {
+		return "" // told when it is written
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxInput))
+	if err != nil {
+		return ""
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text(b), &members) == nil {
+		switch {
+		case members["endpoint"] != nil && members["server"] != nil:
+			return "the state of a user agent"
+		case members["privateKey"] != nil || members["private_key"] != nil:
+			return "a private key"
+		}
+	}
+	if bytes.Contains(b, []byte("PRIVATE KEY-----")) {
+		return "a private key"
+	}
+	if _, err := vapid.ParseKey(text(b)); err == nil {
+		return "a private key"
+	}
+	return ""
+}
