@@ -32,10 +32,10 @@ func TestImports(t *testing.T) {
 		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid"}},
 		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid", "pkg/pushservice"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid", "pkg/ece"}},
-		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
-		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
-		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
-		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/appserver"}},
+		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk"}},
+		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
+		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
+		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 	}
 	drivers := map[string][]string{ // and the packages that may use them
 		"modernc.org/sqlite":      {"pkg/appserver/sqlite", "pkg/pushservice/sqlite"},

@@ -1,7 +1,9 @@
 package appserver
 
 import (
+	"crypto/rand"
 	"slices"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -29,6 +31,23 @@ func Merge(old, r Record) (now Record, changed bool) {
 		now.Key = r.Key
 	}
 	return now, now.Key != old.Key || now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
+}
+
+// NewRecord returns what a [Store] keeps of r if its endpoint is new, except for
+// Seq. keep keeps the ID, Created, and LastStatus that r has.
+func NewRecord(r Record, keep bool) Record {
+	r.Version, r.Tags = 1, SortTags(r.Tags)
+	if !keep || r.ID == "" {
+		r.ID = rand.Text()
+	}
+	if !keep || r.Created.IsZero() {
+		r.Created = time.Now()
+	}
+	r.Created = r.Created.UTC().Truncate(time.Millisecond)
+	if !keep {
+		r.LastStatus = 0
+	}
+	return r
 }
 
 // SortTags returns tags in order and without duplicates; nil if there are none.

@@ -45,7 +45,7 @@ func (s *Server) table() []route {
 		{"/subscription", visitor, map[string]handler{"GET": s.getKey, "POST": s.postSubscription, "DELETE": s.deleteSubscription}},
 		{"/subscription/change", visitor, map[string]handler{"POST": s.changeSubscription}},
 		{"/subscription/test", visitor, map[string]handler{"POST": s.testSubscription}},
-		{"/subscriptions", admin, map[string]handler{"GET": s.listSubscriptions}},
+		{"/subscriptions", admin, map[string]handler{"GET": s.listSubscriptions, "POST": s.importSubscriptions}},
 		{"/push", admin, map[string]handler{"GET": s.listPushes, "POST": s.postPush}},
 		{"/push/{id}", admin, map[string]handler{"GET": s.getPush, "DELETE": s.cancelPush}},
 		{"/push/{id}/retry", admin, map[string]handler{"POST": s.retryPush}},

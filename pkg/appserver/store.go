@@ -134,6 +134,9 @@ type Store interface {
 	// its tags unless they are nil; Version grows if keys change. Seq, ID,
 	// Version and Created of r do not count.
 	Put(ctx context.Context, r Record) (Record, bool, error)
+	// PutAll is Put for many records at once, in one transaction. A record
+	// that is new gets the ID, Created, and LastStatus of r if they are set.
+	PutAll(ctx context.Context, list []Record) ([]Record, []bool, error)
 	// Find returns the record of an endpoint, or ErrNotFound.
 	Find(ctx context.Context, endpoint string) (Record, error)
 	// Change is Put for a record that is there under the endpoint old: it gets

@@ -348,6 +348,10 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 }
 
 func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	if wantsLines(r) {
+		return s.exportSubscriptions(w, r)
+	}
 	q, err := newQuery(r, "after", "limit", "user", "tag", "endpoints")
 	if err != nil {
 		return err

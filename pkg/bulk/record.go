@@ -76,7 +76,7 @@ var (
 	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
 	// otherFields are the rest of a record, and those in which sites keep the
 	// public key.
-	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options"}
+	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options", "user", "tags", "created"}
 )
 
 // Keys parses the keys that records bring along, each once. The zero value is

@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -72,16 +70,31 @@ const insert = `WITH n AS (
 
 func (s *store) Put(ctx context.Context, r appserver.Record) (out appserver.Record, created bool, err error) {
 	err = s.update(ctx, func(t tx) (err error) {
-		out, created, err = t.put(ctx, r)
+		out, created, err = t.put(ctx, r, false)
 		return err
 	})
 	return out, created, err
 }
 
-func (t tx) put(ctx context.Context, r appserver.Record) (appserver.Record, bool, error) {
-	n := r
-	n.ID, n.Version, n.Tags, n.Created, n.LastStatus = rand.Text(), 1, appserver.SortTags(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
+func (s *store) PutAll(ctx context.Context, list []appserver.Record) (out []appserver.Record, created []bool, err error) {
+	err = s.update(ctx, func(t tx) error {
+		out, created = make([]appserver.Record, len(list)), make([]bool, len(list))
+		for i, r := range list {
+			if out[i], created[i], err = t.put(ctx, r, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, created, err
+}
+
+func (t tx) put(ctx context.Context, r appserver.Record, keep bool) (appserver.Record, bool, error) {
+	n := appserver.NewRecord(r, keep)
 	err := t.row(ctx, insert, []any{t.s.key, n.ID, n.Endpoint, n.P256DH, n.Auth, string(n.Service), n.Origin, n.User, array(n.Tags), n.Created, n.Key}, &n.Seq)
+	if err == nil && n.LastStatus != 0 {
+		err = t.exec(ctx, "INSERT INTO {s}.status VALUES ($1, $2) ON CONFLICT (seq) DO UPDATE SET status = excluded.status", n.Seq, n.LastStatus)
+	}
 	if !errors.Is(err, appserver.ErrNotFound) {
 		return n, err == nil, err
 	}
@@ -116,7 +129,7 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (out
 	err = s.update(ctx, func(t tx) error {
 		was, err := t.find(ctx, old)
 		if errors.Is(err, appserver.ErrNotFound) || old == r.Endpoint {
-			out, created, err = t.put(ctx, r)
+			out, created, err = t.put(ctx, r, false)
 			return err
 		}
 		if err != nil {

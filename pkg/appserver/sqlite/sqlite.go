@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"embed"
 	"encoding/json"
@@ -409,13 +408,26 @@ func tagsText(tags []string) string {
 func (s *store) Put(ctx context.Context, r appserver.Record) (appserver.Record, bool, error) {
 	var created bool
 	err := s.update(ctx, func(t tx) (err error) {
-		r, created, err = t.put(r)
+		r, created, err = t.put(r, false)
 		return err
 	})
 	return r, created, err
 }
 
-func (t tx) put(r appserver.Record) (appserver.Record, bool, error) {
+func (s *store) PutAll(ctx context.Context, list []appserver.Record) (out []appserver.Record, created []bool, err error) {
+	err = s.update(ctx, func(t tx) error {
+		out, created = make([]appserver.Record, len(list)), make([]bool, len(list))
+		for i, r := range list {
+			if out[i], created[i], err = t.put(r, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, created, err
+}
+
+func (t tx) put(r appserver.Record, keep bool) (appserver.Record, bool, error) {
 	old, err := find(context.Background(), t, r.Endpoint)
 	if err == nil {
 		now, err := t.replace(old, r)
@@ -424,9 +436,9 @@ func (t tx) put(r appserver.Record) (appserver.Record, bool, error) {
 	if !errors.Is(err, appserver.ErrNotFound) {
 		return r, false, err
 	}
-	r.ID, r.Version, r.Tags, r.Created, r.LastStatus = rand.Text(), 1, appserver.SortTags(r.Tags), time.Now().UTC().Truncate(time.Millisecond), 0
-	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created, public_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created), r.Key)
+	r = appserver.NewRecord(r, keep)
+	r.Seq, err = t.insert("INSERT INTO subscription (id, endpoint, p256dh, auth, service, origin, user, tags, created, public_key, last_status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.ID, r.Endpoint, r.P256DH, r.Auth, string(r.Service), r.Origin, r.User, tagsText(r.Tags), millis(r.Created), r.Key, r.LastStatus)
 	if err != nil {
 		return r, false, err
 	}
@@ -464,7 +476,7 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (app
 	err := s.update(ctx, func(t tx) error {
 		was, err := find(ctx, t, old)
 		if errors.Is(err, appserver.ErrNotFound) || old == r.Endpoint {
-			r, created, err = t.put(r)
+			r, created, err = t.put(r, false)
 			return err
 		}
 		if err != nil {

@@ -246,6 +246,30 @@ func testScheduled(t *testing.T, s appserver.Store) {
 	noPart(t, s, "canceled", appserver.ErrFinished)
 }
 
+// Many records at once are stored as one at a time, and keep what they had.
+func testPutAll(t *testing.T, s appserver.Store) {
+	old := put(t, s, record("a"))
+	moved := record("b")
+	moved.ID, moved.Created, moved.LastStatus, moved.Tags = "kept", time.Date(2020, 1, 2, 3, 4, 5, 6e6, time.UTC), 201, []string{"y", "x"}
+	update := record("a")
+	update.ID, update.User, update.LastStatus = "other", "u", 500
+	list, created, err := s.PutAll(t.Context(), []appserver.Record{moved, update, record("c"), record("c")})
+	if err != nil || !reflect.DeepEqual(created, []bool{true, false, true, false}) {
+		t.Fatalf("stored %v, %v", created, err)
+	}
+	old.User = "u"
+	if !reflect.DeepEqual(list[1], old) {
+		t.Errorf("updated to %+v, want %+v", list[1], old)
+	}
+	moved.Seq, moved.Version, moved.Tags = list[0].Seq, 1, []string{"x", "y"}
+	if got := find(t, s, moved.Endpoint); !reflect.DeepEqual(got, moved) || !reflect.DeepEqual(list[0], moved) {
+		t.Errorf("found %+v, want %+v", got, moved)
+	}
+	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); n["mozilla"] != 3 {
+		t.Errorf("counts are %v", n)
+	}
+}
+
 // A record keeps the application server key until another is given.
 func testKey(t *testing.T, s appserver.Store) {
 	r := record("a")
