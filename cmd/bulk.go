@@ -247,7 +247,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 func (o *sendOptions) checkMany(s *streams, d *delivery) error {
 	claims := d.client.Claims
 	o.claims.complete(&claims, anyOrigin)
-	found := o.findings(&webpush.Client{Key: d.client.Key, Claims: claims, SignUnchecked: d.client.SignUnchecked}, nil, d.message)
+	found := d.findings(&webpush.Client{Key: d.client.Key, Claims: claims, SignUnchecked: d.client.SignUnchecked})
 	for _, f := range found {
 		if f.Err != nil {
 			return f.Err

@@ -88,16 +88,15 @@ It exits with 0 when there is no error and no warning, else with 1.`,
 }
 
 func runCheck(ctx context.Context, s *streams, o checkOptions) error {
-	o.send.tolerant, o.send.services = true, o.forList.list
 	if o.online && o.send.subscription == "" {
 		return usage("add -f subscription.json", "--online needs a subscription")
 	}
-	d, err := o.send.prepare(s)
+	d, err := o.send.prepare(s, o.forList.list != nil)
 	if err != nil {
 		return err
 	}
-	client, sub, m := d.client, d.sub, d.message
-	found := o.send.findings(client, sub, m)
+	client, sub := d.client, d.sub
+	found := d.findings(client, o.forList.list...)
 	refused := slices.ContainsFunc(found, func(f webpush.Finding) bool { return f.Err != nil })
 	if o.askTime != "" {
 		f, err := client.CheckClock(ctx, o.askTime)
@@ -129,18 +128,18 @@ func sortFindings(found []webpush.Finding) {
 	slices.SortStableFunc(found, func(a, b webpush.Finding) int { return int(b.Severity) - int(a.Severity) })
 }
 
-// findings are those of the files and of the message, gravest first.
-func (o *sendOptions) findings(client *webpush.Client, sub *webpush.Subscription, m webpush.Message) []webpush.Finding {
-	services := o.services
-	if sub == nil && services == nil { // a damaged subscription, which is found already
+// findings are those of the files and of the message for a client, gravest first, by
+// the rules of the services, or of the endpoint's own if there are none.
+func (d *delivery) findings(client *webpush.Client, services ...webpush.Service) []webpush.Finding {
+	if d.sub == nil && services == nil { // a damaged subscription, which is found already
 		services = []webpush.Service{webpush.Other}
 	}
-	found := client.Check(sub, m, services...)
-	for _, damaged := range o.found { // nothing is known of what could not be read
+	found := client.Check(d.sub, d.message, services...)
+	for _, damaged := range d.found() { // nothing is known of what could not be read
 		about := map[string]string{"vapid-key": "unsigned", "claims": "sub"}[damaged.Rule]
 		found = slices.DeleteFunc(found, func(f webpush.Finding) bool { return f.Rule == about })
 	}
-	found = append(slices.Clone(o.found), found...)
+	found = append(d.found(), found...)
 	sortFindings(found)
 	return found
 }

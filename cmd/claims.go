@@ -91,10 +91,20 @@ func (o *claimsFlags) complete(c *vapid.Claims, origin string) {
 
 // check tells of problems with the claims: as warnings, or as an error.
 func (o *claimsFlags) check(s *streams, c vapid.Claims) error {
+	if err := o.refused(c); err != nil {
+		return err
+	}
+	for _, p := range c.Check() {
+		s.warn(p.Message, p.Advice)
+	}
+	return nil
+}
+
+// refused says why the claims are not signed, or returns nil.
+func (o *claimsFlags) refused(c vapid.Claims) error {
 	for _, p := range c.Check() {
 		switch {
 		case p.Severity == vapid.Advice, p.Severity == vapid.Lenient && o.noStrict:
-			s.warn(p.Message, p.Advice)
 		case p.Part == "aud" && c.Audience == "":
 			return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
 		case p.Severity == vapid.Lenient:

@@ -204,3 +204,39 @@ func TestStopRecordsTheRest(t *testing.T) {
 		t.Errorf("%d were sent and %d recorded: %+v", n.Load(), got, s)
 	}
 }
+
+// guard counts how often it is held, and what the files have then.
+type guard struct {
+	held     int
+	released func()
+}
+
+func (g *guard) Lock()   { g.held++ }
+func (g *guard) Unlock() { g.released() }
+
+// TestCommitting asserts that the lock covers results and journal: each time that it
+// is released, both know the same records.
+func TestCommitting(t *testing.T) {
+	file := service(t, 200, created)
+	dir := t.TempDir()
+	journal, results := filepath.Join(dir, "journal"), filepath.Join(dir, "results")
+	count := func(name string) int {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(b), "\n")
+	}
+	g := &guard{}
+	g.released = func() {
+		if r, j := count(results), count(journal)-1; r != j {
+			t.Errorf("%d results and %d records in the journal", r, j)
+		}
+	}
+	if _, err := runFile(t, file, Options{Client: &webpush.Client{}, Journal: journal, Results: results, Committing: g, Send: webpush.BulkOptions{Concurrency: 4}}); err != nil {
+		t.Fatal(err)
+	}
+	if g.held == 0 {
+		t.Error("the lock was never held")
+	}
+}

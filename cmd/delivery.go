@@ -1,0 +1,337 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// delivery is what the options of send come to.
+type delivery struct {
+	client    *webpush.Client
+	sub       *webpush.Subscription // nil for a check without one, and for many
+	source    *bulk.Reader          // of many
+	message   webpush.Message
+	transport webpush.TransportOptions
+	flaws     []flaw
+}
+
+// flaw is an error in the content of what the options name. send stops at the first
+// one; check prints them all.
+type flaw struct {
+	err     error
+	finding *webpush.Finding // nil if the rules for messages find it by themselves
+}
+
+// firstFlaw is the error of the first flaw, or nil.
+func (d *delivery) firstFlaw() error {
+	if len(d.flaws) == 0 {
+		return nil
+	}
+	return d.flaws[0].err
+}
+
+// found are the findings of the flaws.
+func (d *delivery) found() []webpush.Finding {
+	var found []webpush.Finding
+	for _, f := range d.flaws {
+		if f.finding != nil {
+			found = append(found, *f.finding)
+		}
+	}
+	return found
+}
+
+// flawed keeps an error as a flaw that the rules for messages find, too.
+func (d *delivery) flawed(err error) {
+	if err != nil {
+		d.flaws = append(d.flaws, flaw{err: err})
+	}
+}
+
+// prepare reads everything that the options name. After it, nothing else is read. The
+// error is one of the command line or of a file that cannot be read; what is wrong
+// with the content of a file is among the flaws. A subscription may be missing if it
+// is optional.
+func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
+	d := new(delivery)
+	if o.subscription == "" && o.inputs == nil && !optional && o.parts == (subscriptionParts{}) {
+		return nil, usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name())
+	}
+	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
+		if err := exclusive(o.cmd, pair[0], pair[1]); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.fillMessage(s, d); err != nil {
+		return nil, err
+	}
+	d.transport = webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
+	if o.caFile != "" {
+		pem, err := readFile(o.caFile)
+		if err != nil {
+			return nil, err
+		}
+		d.transport.CAs = pem
+	}
+	if o.timeout.value <= 0 {
+		return nil, usage("", "--timeout is %s, expected more than 0", o.timeout.String())
+	}
+	if o.retries < 0 || o.retries > 100 {
+		return nil, usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries)
+	}
+	hc, err := webpush.NewHTTPClient(d.transport)
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	if o.insecure {
+		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
+	}
+	var alone []byte
+	if o.inputs != nil {
+		if alone, err = o.openInputs(s, d); err != nil {
+			return nil, err
+		}
+	}
+	if o.subscription != "" {
+		d.sub, err = loadSubscription(s, o.subscription)
+		if err = d.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
+			return nil, err
+		}
+	}
+	if o.parts != (subscriptionParts{}) {
+		if o.subscription != "" || o.inputs != nil {
+			return nil, usage("give one of them", "-f and --endpoint are both the subscription")
+		}
+		d.sub, err = o.parts.subscription(s)
+		if err = d.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
+			return nil, err
+		}
+	}
+	d.client = &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
+		Scheme: vapid.Scheme(o.claims.scheme.String()), SignUnchecked: o.claims.noStrict,
+		OnRetry: func(e *webpush.Error, wait time.Duration) {
+			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
+		}}
+	if err := o.sign(s, d); err != nil {
+		return nil, err
+	}
+	if alone != nil {
+		return d, o.applyRecord(s, d, alone)
+	}
+	return d, nil
+}
+
+// openInputs looks at what -f names: one subscription alone, whose text it
+// returns, or many.
+func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err error) {
+	if err := o.bulk.check(o.cmd); err != nil {
+		return nil, err
+	}
+	sources, err := inputs(s, o.inputs)
+	if err != nil {
+		return nil, err
+	}
+	source, err := bulk.Open(sources...)
+	if err != nil {
+		return nil, o.noInput(s, err)
+	}
+	columns, err := o.bulk.readColumns()
+	if err != nil {
+		return nil, err
+	}
+	if columns != nil {
+		source.SetColumns(*columns)
+	}
+	if !slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed) {
+		if alone, err = source.Alone(); err != nil {
+			return nil, wrongFile(err)
+		}
+	}
+	if alone == nil {
+		d.source = source
+		return nil, nil
+	}
+	d.sub, err = webpush.ParseSubscription(alone)
+	return alone, d.excuse("subscription", "Push API, PushSubscription.toJSON", within(inputName(o.inputs[0]), err))
+}
+
+// noInput words why an input cannot be read.
+func (o *sendOptions) noInput(s *streams, err error) error {
+	var e *bulk.Error
+	if errors.As(err, &e) && e.Err != nil {
+		_, err = loadSubscription(s, e.Path) // words it
+		return err
+	}
+	return wrongFile(err)
+}
+
+// applyRecord gives a single message what its record has beside the subscription.
+func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
+	record := bulk.NewRecord(inputName(o.inputs[0]), text)
+	job, err := record.Job(d.message, &bulk.Keys{Own: d.client.Key})
+	if err != nil && d.sub != nil { // else it is told already
+		return within(record.File, err)
+	}
+	o.warnMembers(s, record.Misplaced, nil)
+	if err := bulk.CheckEmpty(job); err != nil && !o.empty {
+		return within(record.File, withHint(err, "give a payload with -p, or --empty if you mean an empty push"))
+	}
+	d.message = job.Message
+	if job.Key != nil {
+		d.client.Key = job.Key
+	}
+	return nil
+}
+
+// files are those that the options name, apart from the subscriptions.
+func (o *sendOptions) files() []string {
+	names := []string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}
+	if o.claimsFile == "" {
+		names = append(names, defaultClaims)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" || !exists(name) })
+}
+
+// excuse makes a flaw of an error about the content of a file. It returns other
+// errors.
+func (d *delivery) excuse(rule, source string, err error) error {
+	var key *vapid.Error
+	var input *webpush.InputError
+	if !errors.As(err, &key) && !errors.As(err, &input) {
+		return err
+	}
+	d.flaws = append(d.flaws, flaw{err, &webpush.Finding{Severity: webpush.SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: hintOf(err), Err: err}})
+	return nil
+}
+
+// anyOrigin stands for the origins of many subscriptions where claims are
+// checked.
+const anyOrigin = "https://push.example.net"
+
+// sign gives the client its key and claims.
+func (o *sendOptions) sign(s *streams, d *delivery) error {
+	client := d.client
+	if o.gcmKey != "" {
+		return nil
+	}
+	if !given(o.cmd, "private-key") && !exists(defaultPrivateKey) {
+		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
+			if o.cmd.Flags().Changed(name) {
+				d.flawed(withHint(fmt.Errorf("--%s is given, but there is no private key to sign with: %s is missing", name, defaultPrivateKey),
+					"make a key pair with webpush gen, or give one with -k"))
+			}
+		}
+		return nil // the findings tell of it
+	}
+	var err error
+	client.Key, err = o.key.load(s)
+	if err = d.excuse("vapid-key", "RFC 8292 section 3.2", err); err != nil {
+		return err
+	}
+	claims, err := o.claims.load(s, o.claimsFile)
+	if err = d.excuse("claims", "RFC 8292 section 2", err); err != nil {
+		return err
+	}
+	origin := ""
+	switch {
+	case d.source != nil:
+		origin = anyOrigin
+	case d.sub != nil:
+		origin = d.sub.Origin()
+	}
+	stated := claims
+	o.claims.complete(&claims, origin)
+	for _, p := range claims.Check() { // the rest is among the findings
+		if p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.claims.noStrict {
+			d.flawed(o.claims.refused(claims))
+			break
+		}
+	}
+	client.Claims = claims
+	if d.source != nil { // the client completes them for each origin, and renews them
+		stated.Audience = o.claims.audience
+		client.Claims, client.Lifetime = stated, o.claims.expiresIn.value
+	}
+	return nil
+}
+
+func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
+	m := &d.message
+	if err := o.payload.fill(m); err != nil {
+		return err
+	}
+	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
+		d.flawed(usage("0 is now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
+	}
+	m.TTL = new(o.ttl.value)
+	m.Urgency = webpush.Urgency(o.urgency.String())
+	m.Topic = o.topic
+	if o.cmd.Flags().Changed("topic") {
+		err := wrongFlag("topic", webpush.CheckTopic(o.topic))
+		if o.topic == "" {
+			return err // which is none for the message
+		}
+		d.flawed(err)
+	}
+	if o.topicHash != "" {
+		m.Topic = webpush.HashTopic(o.topicHash)
+	}
+	m.Header = make(http.Header)
+	for _, h := range o.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return usage("write it as --header 'Name: value'", "--header: %q has no colon", h)
+		}
+		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
+		d.flawed(wrongFlag("header", webpush.CheckHeader(name, value)))
+		m.Header.Add(name, value)
+	}
+	if o.wnsType != "" {
+		if err := webpush.CheckHeader("X-WNS-Type", o.wnsType); err != nil {
+			return wrongFlag("wns-type", err)
+		}
+		m.Header.Set("X-WNS-Type", o.wnsType)
+	}
+	if o.gcmRegID != "" && o.gcmKey == "" {
+		return usage("", "--gcm-reg-id goes with --gcm-key")
+	}
+	if o.gcmKey != "" {
+		key, err := o.readGCMKey(s)
+		if err != nil {
+			return err
+		}
+		m.GCM = &webpush.GCM{Key: key, RegistrationID: o.gcmRegID}
+	}
+	payload, err := o.payload.load(s)
+	m.Payload = payload
+	return err
+}
+
+// readGCMKey reads the key from a file or the environment; it takes the key
+// itself, too, as pywebpush's users have it.
+func (o *sendOptions) readGCMKey(s *streams) (string, error) {
+	key := o.gcmKey
+	if variable, ok := strings.CutPrefix(key, "env:"); ok {
+		if key = os.Getenv(variable); key == "" {
+			return "", usage("set it to the key", "--gcm-key: the environment has no variable %s", variable)
+		}
+	} else if exists(key) {
+		b, err := readFile(key)
+		if err != nil {
+			return "", err
+		}
+		key = string(b)
+	} else if source(o.cmd, "gcm-key") == "--gcm-key" {
+		s.warn("the GCM key stands in the command line, where other users of this machine can see it", "give a file, or --gcm-key env:NAME")
+	}
+	return strings.TrimSpace(key), nil
+}

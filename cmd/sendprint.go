@@ -1,0 +1,172 @@
+package cmd
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+func printReceipt(s *streams, r *webpush.Receipt) error {
+	if s.json {
+		out := map[string]any{"status": r.Status, "service": r.Service, "origin": r.Origin, "attempts": r.Attempts,
+			"latencyMs": r.Latency.Milliseconds()}
+		for name, v := range map[string]string{"location": r.Location, "receiptSubscription": r.ReceiptSubscription, "note": r.Note} {
+			if v != "" {
+				out[name] = v
+			}
+		}
+		if r.TTL != nil {
+			out["ttl"] = int64(r.TTL.Seconds())
+		}
+		return s.printJSON(out)
+	}
+	service := r.Service.String()
+	if r.Service == webpush.Other {
+		service += " at " + r.Origin
+	}
+	fmt.Fprintf(s.out, "%s by %s: %d %s\n", s.paint(s.outTTY, "accepted", color.FgGreen), service, r.Status, http.StatusText(r.Status))
+	if r.Location != "" {
+		fmt.Fprintf(s.out, "location: %s\n", r.Location)
+	}
+	if r.TTL != nil {
+		fmt.Fprintf(s.out, "ttl: %d (%s)\n", int64(r.TTL.Seconds()), shortDuration(*r.TTL))
+	}
+	if r.ReceiptSubscription != "" {
+		fmt.Fprintf(s.out, "receipts: %s\n", r.ReceiptSubscription)
+	}
+	if r.Note != "" {
+		s.warn(r.Note, "")
+	}
+	return nil
+}
+
+func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *webpush.Subscription, m webpush.Message) {
+	s.note("subscription: %s, service %s", sub.Origin(), sub.Service())
+	if client.Key != nil {
+		from := source(o.cmd, "private-key")
+		if from == "default" {
+			from = defaultPrivateKey
+		}
+		s.note("key: %s, from %s", client.Key.PublicKey(), from)
+		s.note("claims: aud %s, exp %s, sub %s", client.Claims.Audience, showExpires(client.Claims.Expires), orDash(client.Claims.Subject))
+	}
+	if m.Payload == nil {
+		s.note("payload: none")
+	} else {
+		s.note("payload: %d bytes, %s", len(m.Payload), m.Encoding)
+	}
+	urgency := m.Urgency
+	if urgency == "" {
+		urgency = webpush.Normal
+	}
+	s.note("ttl %s, urgency %s, topic %s, timeout %s, %d attempts at most", shortDuration(*m.TTL), urgency, orDash(m.Topic), shortDuration(client.Timeout), client.Attempts)
+}
+
+// printRequest is what --dry-run prints.
+func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
+	var body []byte
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return err
+		}
+	}
+	endpoint := showURL(req, o.showSecrets)
+	if s.json {
+		return s.printJSON(struct {
+			Method  string            `json:"method"`
+			URL     string            `json:"url"`
+			Headers map[string]string `json:"headers"`
+			Body    string            `json:"body,omitempty"`
+		}{req.Method, endpoint, maps.Collect(headersOf(req.Header, o.showSecrets)), base64.RawURLEncoding.EncodeToString(body)})
+	}
+	fmt.Fprintf(s.out, "%s %s\n", req.Method, endpoint)
+	for name, v := range headersOf(req.Header, o.showSecrets) {
+		fmt.Fprintf(s.out, "%s: %s\n", name, v)
+	}
+	fmt.Fprintf(s.out, "Content-Length: %d\n", len(body))
+	if !o.showSecrets {
+		s.hint("--show-secrets shows the endpoint and the token")
+	}
+	return nil
+}
+
+func showURL(req *http.Request, secrets bool) string {
+	if secrets {
+		return req.URL.Scheme + "://" + req.URL.Host + req.URL.RequestURI()
+	}
+	return req.URL.Scheme + "://" + req.URL.Host + "/…"
+}
+
+// headersOf ranges over headers by name, without their secrets.
+func headersOf(h http.Header, secrets bool) func(func(string, string) bool) {
+	return func(yield func(string, string) bool) {
+		for _, name := range slices.Sorted(maps.Keys(h)) {
+			for _, v := range h[name] {
+				if !secrets {
+					v = redactHeader(name, v)
+				}
+				if !yield(webpush.HeaderName(name), v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// redactHeader hides tokens, keys and capability URLs in a header's value.
+func redactHeader(name, v string) string {
+	switch http.CanonicalHeaderKey(name) {
+	case "Authorization":
+		scheme, rest, _ := strings.Cut(v, " ")
+		if strings.EqualFold(scheme, "vapid") {
+			if _, k, ok := strings.Cut(rest, "k="); ok {
+				return scheme + " t=…, k=" + k
+			}
+		}
+		if scheme == v {
+			return "key=…"
+		}
+		return scheme + " …"
+	case "Location", "Link":
+		return "…"
+	case "Cookie", "Set-Cookie", "Proxy-Authorization":
+		return "…"
+	}
+	return v
+}
+
+// tracer tells what goes over the network, for -vv.
+type tracer struct {
+	next        webpush.Doer
+	s           *streams
+	showSecrets bool
+}
+
+func (t *tracer) Do(req *http.Request) (*http.Response, error) {
+	t.s.note("> %s %s", req.Method, showURL(req, t.showSecrets))
+	for name, v := range headersOf(req.Header, t.showSecrets) {
+		t.s.note("> %s: %s", name, v)
+	}
+	t.s.note("> %d bytes of body", req.ContentLength)
+	start := time.Now()
+	resp, err := t.next.Do(req)
+	if err != nil {
+		t.s.note("< no answer after %v", time.Since(start).Round(time.Microsecond))
+		return nil, err
+	}
+	t.s.note("< %s %s, after %v", resp.Proto, resp.Status, time.Since(start).Round(time.Microsecond))
+	for name, v := range headersOf(resp.Header, t.showSecrets) {
+		t.s.note("< %s: %s", name, v)
+	}
+	return resp, nil
+}
