@@ -98,6 +98,7 @@ the rest; JSON (with Content-Type: application/json) has all fields.`,
 		},
 	}
 	o.addFlags(c)
+	c.AddCommand(newServeImportCmd(s), newServeExportCmd(s), newServeCopyCmd(s))
 	return c
 }
 

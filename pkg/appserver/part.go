@@ -12,6 +12,9 @@ var (
 	// ErrLost is returned by [Store].CommitPart when the lease has ended and
 	// another server has claimed the part.
 	ErrLost = errors.New("the lease of the part was lost")
+	// ErrInUse is wrapped by the error for a database that only one process
+	// at a time can open, and another one has.
+	ErrInUse = errors.New("another process has it open")
 	// ErrUnavailable is wrapped by the errors of a [Store] whose database
 	// cannot be reached at the moment. The server waits and tries again.
 	ErrUnavailable = errors.New("the database is unavailable")

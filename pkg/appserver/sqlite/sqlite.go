@@ -109,7 +109,7 @@ func open(name string) (_ *store, err error) {
 	s.lock.SetMaxOpenConns(1)
 	if _, err = s.lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
 		if strings.Contains(err.Error(), "locked") {
-			err = withHint(errors.New("another process has it open"), "stop the other server, or give this one a database of its own")
+			err = withHint(appserver.ErrInUse, "stop the other server, or give this one a database of its own")
 		}
 		return nil, err
 	}

@@ -1,0 +1,175 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+)
+
+// transferOptions are those of the commands below serve.
+type transferOptions struct {
+	data         string
+	database     databaseOptions
+	allowPrivate bool
+	to           string
+}
+
+func (o *transferOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.data, "data", "webpush-data", "`DIRECTORY` of the SQLite database")
+	inGroup(f, "Flags")
+	o.database.addFlags(f)
+	inGroup(f, "Database")
+}
+
+// open opens the database that the options name. An SQLite database that a
+// server has open is an error that names the route which does the same.
+func (o *transferOptions) open(ctx context.Context, s *streams, route string) (appserver.Store, error) {
+	file, address, err := o.database.resolve(s, o.data)
+	if err != nil {
+		return nil, err
+	}
+	if address == "" && !exists(file) && route != "POST" {
+		return nil, fmt.Errorf("%s: no such file", file)
+	}
+	if address == "" && route == "POST" && file == filepath.Join(o.data, "webpush.db") {
+		if err := os.MkdirAll(o.data, 0o700); err != nil {
+			return nil, fileProblem(o.data, err)
+		}
+	}
+	store, _, err := o.database.open(ctx, file, address)
+	if errors.Is(err, appserver.ErrInUse) && route != "" {
+		return nil, withHint(err, "stop the server, or use its route: "+route+" /subscriptions")
+	}
+	return store, err
+}
+
+func newServeImportCmd(s *streams) *cobra.Command {
+	var o transferOptions
+	c := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Import subscriptions into the database of serve",
+		Long: `Store the subscriptions of a file in the database: JSON lines, a JSON array, CSV with
+a header line, and the other formats of send -f. A user and tags in a record are kept.
+An invalid record is reported and does not affect the others; the exit code is then 1.
+On PostgreSQL, servers can run meanwhile; on SQLite, stop the server first.`,
+		Example: `  webpush serve import subscriptions.ndjson
+  webpush serve import --database postgres://webpush@db.example/push dump.csv`,
+		Args: cobra.MatchAll(atMostOne, func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("webpush serve import FILE, - for the standard input", "there is no file to import")
+			}
+			return nil
+		}),
+		RunE: func(c *cobra.Command, args []string) error { return runServeImport(c.Context(), s, &o, args[0]) },
+	}
+	o.addFlags(c)
+	c.Flags().BoolVar(&o.allowPrivate, "allow-private", false, "accept endpoints that are not https or not at a public address")
+	inGroup(c.Flags(), "Flags")
+	return c
+}
+
+func runServeImport(ctx context.Context, s *streams, o *transferOptions, name string) (err error) {
+	source := bulk.Source{Name: name}
+	if name == "-" {
+		source = bulk.Source{Name: "standard input", Stream: bulk.UntilDone(ctx, s.in)}
+	}
+	in, err := bulk.Open(source)
+	if err != nil {
+		return withinFile(name, err)
+	}
+	defer in.Close()
+	store, err := o.open(ctx, s, "POST")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	sum, err := appserver.Import(ctx, store, in, o.allowPrivate, func(r appserver.ImportResult) error {
+		if s.json {
+			return s.printJSON(r)
+		}
+		if r.Problem != "" {
+			s.warn(fmt.Sprintf("%s: %s", shown(r.Position), shown(r.Problem)), shown(r.Hint))
+		}
+		return nil
+	})
+	s.note("subscriptions: %d created, %d updated, %d invalid", sum.Created, sum.Updated, sum.Invalid)
+	if err == nil && sum.Invalid > 0 {
+		err = fmt.Errorf("invalid records: %d", sum.Invalid)
+	}
+	return err
+}
+
+func newServeExportCmd(s *streams) *cobra.Command {
+	var o transferOptions
+	c := &cobra.Command{
+		Use:   "export",
+		Short: "Export all subscriptions from the database of serve",
+		Long: `Print all subscriptions as JSON lines, with endpoints, keys, users, and tags. send -f
+and serve import read them. Whoever has endpoints and keys can send messages: keep the
+output private.`,
+		Example: `  webpush serve export > subscriptions.ndjson
+  webpush serve export --database postgres://webpush@db.example/push > subscriptions.ndjson`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			store, err := o.open(c.Context(), s, "GET")
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, store.Close()) }()
+			n, err := appserver.Export(c.Context(), store, io.Writer(s.out))
+			if err == nil {
+				s.note("subscriptions exported: %d", n)
+			}
+			return err
+		},
+	}
+	o.addFlags(c)
+	return c
+}
+
+func newServeCopyCmd(s *streams) *cobra.Command {
+	var o transferOptions
+	c := &cobra.Command{
+		Use:   "copy --to-database ADDRESS",
+		Short: "Copy the database of serve to another one",
+		Long: `Copy all subscriptions, with user, tags, key, time of creation, and id, and all
+scheduled pushes to another database. Pushes that are over are not copied; one that is
+being sent is an error. A copy that was interrupted can be repeated. Stop the servers of
+both databases first.`,
+		Example: `  webpush serve copy --db webpush-data/webpush.db --to-database postgres://webpush@db.example/push`,
+		Args:    noArgs,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			to := o
+			to.database.file, to.database.database = "", o.to
+			if o.to == "" {
+				return usage("name the database to copy to", "--to-database is missing")
+			}
+			from, err := o.open(c.Context(), s, "")
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, from.Close()) }()
+			dest, err := to.open(c.Context(), s, "POST")
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, dest.Close()) }()
+			n, scheduled, err := appserver.Copy(c.Context(), from, dest)
+			s.note("copied: subscriptions: %d, scheduled pushes: %d", n, scheduled)
+			return err
+		},
+	}
+	o.addFlags(c)
+	c.Flags().StringVar(&o.to, "to-database", "", "copy to the database at `ADDRESS`")
+	inGroup(c.Flags(), "Database")
+	return c
+}
