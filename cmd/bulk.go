@@ -37,51 +37,51 @@ var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-p
 var singleOnly = [][2]string{
 	{"curl", "give one subscription"},
 	{"check", "webpush check -f FILE with one of them; --dry-run tries all without sending"},
-	{"gcm-reg-id", "leave it out: it is the end of each endpoint"},
+	{"gcm-reg-id", "omit it: the ID is the end of each endpoint"},
 }
 
 func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as --json does")
-	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "write the endpoints, which are secrets, into the results")
-	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended, and can be deleted, to `FILE`")
-	f.StringVar(&o.retryLater, "retry-later", "", "write the records worth another run to `FILE`, as -f takes it")
+	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as with --json")
+	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
+	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended and can be deleted to `FILE`")
+	f.StringVar(&o.retryLater, "retry-later", "", "write the records that are worth another run to `FILE`, for -f")
 	f.StringSliceVar(&o.columns, "map", nil, "read the parts from columns of other names: `PART=COLUMN` for endpoint, p256dh, auth, id; with commas between")
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with 3 for ended subscriptions also if --gone collects them")
-	f.BoolVar(&o.force, "force", false, "replace these files")
-	f.StringVar(&o.resume, "resume", "", "keep the `JOURNAL` of what is finished, and go on with what is not")
+	f.BoolVar(&o.force, "force", false, "replace these files if they exist")
+	f.StringVar(&o.resume, "resume", "", "record finished records in `JOURNAL`, and skip them when the command is repeated")
 	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: 128, or 256 with --resume)")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
-	f.Var(&o.rate, "rate", "send no more than this: 100/s, 5000/m or 100000/h")
-	f.Var(&o.ratePerOrigin, "rate-per-origin", "send no more than this to one push service")
-	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` records that are not delivered, those that are gone not counted (default: never)")
-	f.Var(&o.deadline, "deadline", "stop after this time, whatever is left")
+	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
+	f.Var(&o.ratePerOrigin, "rate-per-origin", "send at most this many to one push service")
+	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting ended subscriptions (default: never)")
+	f.Var(&o.deadline, "deadline", "stop after this time")
 	o.http = newEnum("auto", "auto", "standard")
-	f.Var(&o.http, "http", "auto, or standard for Go's own HTTP client alone")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary")
+	f.Var(&o.http, "http", "auto, or standard to use only the HTTP client of Go")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
 	inGroup(f, "Many subscriptions")
 	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "http")
 	completeEnum(c, "http", &o.http)
 }
 
-// check refuses values that make no sense.
+// check rejects values that are out of range.
 func (o *bulkFlags) check(c *cobra.Command) error {
 	for _, n := range []struct {
 		name  string
 		value int
 	}{{"concurrency", o.concurrency}, {"concurrency-per-origin", o.perOrigin}} {
 		if n.value < 0 || n.value > 1e6 || n.value == 0 && c.Flags().Changed(n.name) {
-			return usage("leave it out to have it chosen", "--%s is %d, expected 1 to 1000000", n.name, n.value)
+			return usage("omit it to use the default", "--%s is %d, expected 1 to 1000000", n.name, n.value)
 		}
 	}
 	if o.maxFailures < 0 || o.maxFailures == 0 && c.Flags().Changed("max-failures") {
-		return usage("leave it out to go on whatever happens", "--max-failures is %d, expected 1 or more", o.maxFailures)
+		return usage("omit it to continue regardless of failures", "--max-failures is %d, expected 1 or more", o.maxFailures)
 	}
 	if c.Flags().Changed("deadline") && o.deadline.value <= 0 {
 		return usage("", "--deadline is %s, expected more than 0", o.deadline.String())
 	}
 	if o.force && !c.Flags().Changed("curl") && o.results == "" && o.gone == "" && o.retryLater == "" {
-		return usage("add the file to replace", "--force goes with --results, --gone or --retry-later")
+		return usage("add the file to replace", "--force requires --results, --gone, or --retry-later")
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (r *rateFlag) Set(v string) error {
 	seconds := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600}[unit]
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || seconds == 0 || strings.HasSuffix(v, "/") || !(n > 0 && n <= 1e9) {
-		return fmt.Errorf("%q is no rate: write a number of messages a second, or 100/s, 5000/m, 100000/h", v)
+		return fmt.Errorf("%q is not a rate: write a number of messages per second, or 100/s, 5000/m, 100000/h", v)
 	}
 	r.text, r.perSecond = v, n/seconds
 	return nil
@@ -177,12 +177,12 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 			MaxFailures: b.maxFailures, DryRun: o.dryRun, StandardHTTP: b.http.String() == "standard"}}
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {
-			return run, usage(only[1], "--%s goes with one subscription, and here are many", only[0])
+			return run, usage(only[1], "--%s requires a single subscription, but there are many", only[0])
 		}
 	}
 	for _, name := range []string{"resume", "gone", "retry-later"} {
 		if o.dryRun && o.cmd.Flags().Changed(name) {
-			return run, usage("leave it out: a dry run finishes no record", "--dry-run and --%s do not go together", name)
+			return run, usage("omit it: a dry run does not finish any record", "--dry-run cannot be combined with --%s", name)
 		}
 	}
 	if o.showSecrets && o.verbose < 2 {
@@ -190,7 +190,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	}
 	for name, value := range map[string]string{"gone": b.gone, "retry-later": b.retryLater, "resume": b.resume} {
 		if value == "-" {
-			return run, usage("give the name of a file", "--%s is -, but standard output is for the results", name)
+			return run, usage("give the name of a file", "--%s cannot be -: standard output is for the results", name)
 		}
 	}
 	if s.json || b.results == "-" {
@@ -272,9 +272,9 @@ func (o *sendOptions) lostAtOnce(json bool) *string {
 	b := &o.bulk
 	switch {
 	case b.resume != "":
-		return new("stopped now: repeat the command to send what is not finished; what was in flight may arrive twice")
+		return new("stopped now: repeat the command to send the rest; messages in flight may arrive twice")
 	case b.results != "" || b.gone != "" || b.retryLater != "" || json:
-		return new("stopped now: what was in flight, and what was not read, is in no file")
+		return new("stopped now: requests in flight and records that were not read are in no file")
 	}
-	return new("stopped now: what was in flight may have arrived")
+	return new("stopped now: messages in flight may have arrived")
 }

@@ -72,11 +72,11 @@ func TestNextSteps(t *testing.T) {
 		{0, "", "", true, []string{}},
 		{0, "later", "", true, []string{}},
 		{0, "later", "", false, []string{rest}},
-		{2, "", "", true, []string{"--retry-later FILE collects what is worth another run, to send once more; --resume JOURNAL lets you repeat the same command until all is sent"}},
+		{2, "", "", true, []string{"to send these once more later, collect them with --retry-later FILE; to repeat the same command until all is sent, use --resume JOURNAL"}},
 		{2, "la ter", "", true, []string{"try again later with -f 'la ter' in place of the input"}},
 		{2, "later", "", false, []string{"try again later with -f later, and with the rest of the input", rest}},
-		{2, "later", "journal", true, []string{"repeat the command: --resume sends what is not finished"}},
-		{0, "", "journal", false, []string{"repeat the command: --resume sends what is not finished", rest}},
+		{2, "later", "journal", true, []string{"repeat the command: --resume sends the rest"}},
+		{0, "", "journal", false, []string{"repeat the command: --resume sends the rest", rest}},
 	} {
 		o := &sendOptions{bulk: bulkFlags{retryLater: c.retryLater, resume: c.resume}}
 		sum := &bulk.Summary{Counts: map[webpush.Class]int64{webpush.ClassTemporary: c.temporary}, Complete: c.complete, GoneWritten: -1}
@@ -184,7 +184,7 @@ func TestInterrupt(t *testing.T) {
 			if later != counts["skipped"] || from != "-" && later != 48 {
 				t.Errorf("%d are for later, and %v", later, counts)
 			}
-			for _, want := range []string{"error: interrupted", "hint: repeat the command: --resume sends what is not finished"} {
+			for _, want := range []string{"error: interrupted", "hint: repeat the command: --resume sends the rest"} {
 				if !strings.Contains(string(rest), want) {
 					t.Errorf("found no %q in\n%s", want, rest)
 				}

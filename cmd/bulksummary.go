@@ -145,7 +145,7 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	switch {
 	case !again && t.Complete:
 	case b.resume != "":
-		hints = append(hints, "repeat the command: --resume sends what is not finished")
+		hints = append(hints, "repeat the command: --resume sends the rest")
 	case !again:
 	case b.retryLater != "" && t.RetryLaterWritten < 0:
 	case b.retryLater != "" && t.Complete:
@@ -153,7 +153,7 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	case b.retryLater != "":
 		hints = append(hints, fmt.Sprintf("try again later with -f %s, and with the rest of the input", shellWord(b.retryLater)))
 	default:
-		hints = append(hints, "--retry-later FILE collects what is worth another run, to send once more; --resume JOURNAL lets you repeat the same command until all is sent")
+		hints = append(hints, "to send these once more later, collect them with --retry-later FILE; to repeat the same command until all is sent, use --resume JOURNAL")
 	}
 	if !t.Complete {
 		hints = append(hints, "the input was not read to its end")

@@ -60,38 +60,44 @@ func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
 	c := &cobra.Command{
 		Use:   "send [subscription.json …]",
-		Short: "Encrypt, sign and deliver a message, to one or many",
-		Long: `send delivers a message to one subscription or many and says what the push
-service answered and what that means. It needs nothing but the subscription: the
-key is private_key.pem if that is there, and the claims come from --claims, else
-from --subject or the settings, else from claims.json in the current folder.
+		Short: "Encrypt, sign, and deliver a message to one subscription or many",
+		Long: `send delivers a message to one subscription or to many, and explains how the push
+service responded. It needs only the subscription: the key is private_key.pem if
+that file exists, and the claims come from --claims, or else from --subject or the
+settings, or else from claims.json in the current directory. The exit code is 0 if
+the message was accepted, 4 if the subscription has ended and can be deleted, 5 if
+the message was rejected, and 6 if it is worth trying again later.
 
-Without -p, --payload-file or a notification's fields it sends a push without
-payload. Faults that may pass are tried again; redirects are never followed.
+Without -p, --payload-file, or the fields of a notification, send delivers a push
+without a payload. Temporary failures are retried; redirects are never followed.
 
-The exit code tells what to do: 0 accepted, 4 the subscription is gone and can
-be deleted, 5 rejected, 6 try again later.
-
-Of many subscriptions each has a result of its own, and a bad one stops no
-other. -f takes NDJSON, JSON arrays, values over several lines, folders of
-*.json and pipes, recognised by their content and read as a stream. A record is
-a subscription alone, or
+With many subscriptions, each has its own result, and a bad one does not stop the
+others. -f takes NDJSON, JSON arrays, values that span several lines, envelopes
+such as {"data": […]}, maps from names to subscriptions, CSV and TSV with a header
+line, directories of *.json, and pipes. The form is recognized by the content, and
+the input is read as a stream. A record is a subscription, the row of a database
+with the parts under the names that databases use (--map gives others), or
   {"id": …, "subscription": {…}, "payload": …, "ttl": …, "urgency": …,
    "topic": …, "vapidKey": …}
-whose id is echoed and whose other members count before the options. Results
-are objects of JSON, one a line. Their class is delivered, gone (delete it),
-rejected, temporary (worth another run), invalid or skipped; endpointHash is the
-first 16 bytes of the SHA-256 of the endpoint, in hex.
+The id is repeated in the result, and the other members take precedence over the
+options. Results are JSON objects, one on each line. Their class is delivered,
+gone (delete the subscription), rejected, temporary (worth another run), invalid, or
+skipped. endpointHash is the first 16 bytes of the SHA-256 of the endpoint, in hex.
 
-With --resume a run that was killed goes on when the same command is repeated:
-what is delivered, gone, invalid or rejected is not sent again, but for what was
-rejected for the token or by this side's own rules; and only what was in flight
-can arrive twice. A record is known again by its text, wherever it stands: the
-same subscription written in another way is another record. --results and --gone
-are then added to, so that the last line of a record counts, and --retry-later is
-that of the last run. Ctrl-C lets what is in flight finish; a second one stops
-at once. The exit code is 0 when all were delivered, 3 when some were not, 6 when
-nothing could be delivered for now.`,
+Use --retry-later to send once more, later, to those that could not be reached. Use
+--resume to repeat the same command until everything is sent, also after a crash:
+it skips the records that are finished, and only messages that were in flight can
+arrive twice. Finished are those that were delivered, have ended, or were rejected
+or invalid for a reason that you cannot fix on this side; what was not sent because
+of the token, the claims, or the rules on this side is sent by the next run. A
+record is recognized by its text: the same subscription written in another way is
+another record. --results and --gone are then appended to, so the last line of a
+record counts, and --retry-later is that of the last run. Ctrl-C finishes the
+requests in flight; press it again to stop now.
+
+The exit code of many is 0 if all were delivered, apart from ended subscriptions
+that --gone collects, 3 if some were not, and 6 if nothing could be delivered for
+now.`,
 		Example: `  webpush send -f subscription.json -p "hi"
   webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
   webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
@@ -117,16 +123,16 @@ nothing could be delivered for now.`,
 		ValidArgsFunction: completeJSON,
 	}
 	f := c.Flags()
-	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or folder of subscriptions; - for standard input; repeatable")
+	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or directory of subscriptions; - for standard input; repeatable")
 	o.addFlags(c)
 	o.bulk.addFlags(c)
-	f.BoolVar(&o.check, "check", false, "do what webpush check does first, and send nothing if it finds an error")
+	f.BoolVar(&o.check, "check", false, "check first, as webpush check does, and send nothing if it finds an error")
 	f.BoolVar(&o.empty, "empty", false, "also send a push without payload to the row of a database")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the request that would be sent, without its secrets")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the request without its secrets, and send nothing")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
-	f.CountVarP(&o.verbose, "verbose", "v", "tell what is decided; -vv also the headers sent and received, and timing")
+	f.CountVarP(&o.verbose, "verbose", "v", "show the decisions; -vv also shows the headers sent and received, and the timing")
 	inGroup(f, "Flags")
-	f.BoolVar(&o.curl, "curl", false, "print a curl command that sends the message, instead of sending it")
+	f.BoolVar(&o.curl, "curl", false, "print a curl command that sends the message, and send nothing")
 	o.addCurlFlags(c)
 	return c
 }
@@ -136,10 +142,10 @@ func newCurlCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "curl",
 		Short: "Print a curl command that sends a message",
-		Long: `curl encrypts and signs a message as send does and prints a command for sh, bash
-or zsh that delivers it. Everything in it is quoted, whatever the subscription
-holds. The encrypted body goes to encrypted.data or --body-file, or with
---inline into the command itself. The command is good until its token expires.`,
+		Long: `curl encrypts and signs a message as send does, and prints a command for sh, bash,
+or zsh that delivers it. Everything in the command is quoted. The encrypted body is
+written to encrypted.data or --body-file, or, with --inline, into the command
+itself. The command can be used until its token expires.`,
 		Example: `  webpush curl -f subscription.json -p "hi"
   webpush curl -f subscription.json -p "hi" --inline | sh`,
 		Args: noArgs,
@@ -176,11 +182,11 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	o.payload.addFlags(c)
 
 	o.ttl.value = webpush.DefaultTTL
-	f.Var(&o.ttl, "ttl", "how long the service keeps the message: 0 is now or never")
+	f.Var(&o.ttl, "ttl", "how long the service keeps the message; 0 means now or never")
 	o.urgency = newEnum("", urgencyWords()...)
-	f.Var(&o.urgency, "urgency", "very-low, low, normal or high")
+	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
 	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
-	f.StringVar(&o.topicHash, "topic-hash", "", "the same with any `TEXT`, of which a topic is made")
+	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, with a topic made from any `TEXT`")
 	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
 	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
 	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with this GCM server key: a `FILE`, env:NAME or the key")
@@ -189,13 +195,13 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 
 	o.timeout.value = webpush.DefaultTimeout
 	f.Var(&o.timeout, "timeout", "of one attempt")
-	f.IntVar(&o.retries, "retries", webpush.DefaultAttempts-1, "try again `N` times after 429, 5xx and network faults")
+	f.IntVar(&o.retries, "retries", webpush.DefaultAttempts-1, "retry `N` times after 429, 5xx, and network failures")
 	f.StringVar(&o.proxy, "proxy", "", "a proxy's `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
-	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
+	f.StringVar(&o.caFile, "ca-file", "", "also trust the authorities in this PEM `FILE`")
 	f.BoolVar(&o.insecure, "insecure", false, "do not check the service's certificate")
-	f.StringArrayVar(&o.connectTo, "connect-to", nil, "connect to `HOST:PORT` instead, as curl's option (also HOST1:PORT1:HOST2:PORT2); repeatable")
-	f.BoolVar(&o.allowHTTP, "allow-http", false, "allow an endpoint with plain http that is not on this machine")
-	f.BoolVar(&o.denyPrivate, "deny-private", false, "refuse endpoints whose address is loopback, private or link-local")
+	f.StringArrayVar(&o.connectTo, "connect-to", nil, "connect to `HOST:PORT` instead, as with curl (also HOST1:PORT1:HOST2:PORT2); repeatable")
+	f.BoolVar(&o.allowHTTP, "allow-http", false, "allow plain http for an endpoint that is not on this machine")
+	f.BoolVar(&o.denyPrivate, "deny-private", false, "refuse endpoints whose address is loopback, private, or link-local")
 	inGroup(f, "Connection")
 	asSetting(f, "claims", "ttl", "urgency", "timeout", "retries", "proxy", "ca-file", "allow-http", "deny-private", "gcm-key", "wns-type")
 	completeEnum(c, "urgency", &o.urgency)
