@@ -178,6 +178,13 @@ func (k *check) subscription() {
 	} else if strings.HasPrefix(s.origin, "http:") && !s.loopback {
 		k.say(SeverityWarning, "endpoint-http", nil, "the endpoint is plain http: who reads the request can send to it as well", sourceCapability, "use https")
 	}
+	u := s.secrets().url
+	if problem, fix := deadEndpoint(&u); problem != "" {
+		k.say(SeverityError, "endpoint-dead", nil, problem, sourceCapability, fix)
+	}
+	if strings.Contains(s.Endpoint(), "...") {
+		k.say(SeverityWarning, "endpoint-shortened", nil, "the endpoint has ... in it: it may have been shortened for display", sourceCapability, "take the subscription from the browser again, whole")
+	}
 	host := strings.ToLower(s.secrets().url.Hostname())
 	address, err := netip.ParseAddr(host)
 	switch {

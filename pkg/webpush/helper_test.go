@@ -20,7 +20,7 @@ import (
 
 // testToken stands for the secret part of an endpoint: no text for people may
 // have it.
-const testToken = "gAAAAABsecretCAPABILITY0123456789abcdefghijklmnopqrstuvwxyz-_"
+const testToken = "gAAAAABsecretCAPABILITY0123456789abcdefghijklmnopqrstuvwxyz-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_0123456789ABCDEFGHIJ"
 
 func encode64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 

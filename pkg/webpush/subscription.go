@@ -186,6 +186,9 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 	if len(data) == 0 {
 		return bad("found no subscription: the text is empty", subscriptionHint)
 	}
+	if what := deviceToken(string(data)); what != "" {
+		return bad("found "+what, adviceDeviceToken)
+	}
 	if len(data) > 2 && data[0] == '"' {
 		var inner string
 		if json.Unmarshal(data, &inner) == nil && strings.HasPrefix(strings.TrimSpace(inner), "{") {
@@ -230,8 +233,14 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	if endpoint == "" {
 		return bad("the endpoint is empty")
 	}
+	if what := deviceToken(endpoint); what != "" {
+		return nil, badSubscription("endpoint", "the endpoint is "+what, adviceDeviceToken)
+	}
 	plain := plainURL(endpoint)
 	if !plain {
+		if shortened(endpoint) {
+			return nil, badSubscription("endpoint", "the endpoint was shortened for display: it has … in it", "copy the subscription with JSON.stringify, not from what the developer tools show")
+		}
 		if problem := foreignTo(endpoint); problem != "" {
 			return bad(problem)
 		}
@@ -277,6 +286,9 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 				u.Opaque = "//" + u.Host + path
 			}
 		}
+	}
+	if isNative(u, path) {
+		return nil, badSubscription("endpoint", "the endpoint belongs to the push service of native apps at "+s.origin, adviceDeviceToken)
 	}
 	if s.service == Other && isUnifiedPush(u) {
 		s.service = UnifiedPush

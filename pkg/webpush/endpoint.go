@@ -1,0 +1,71 @@
+package webpush
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// shortened reports whether an endpoint was cut for display, as the developer
+// tools of browsers and logs cut long texts: with … in it, also in
+// percent-encoding.
+func shortened(endpoint string) bool {
+	return strings.Contains(endpoint, "…") || strings.Contains(strings.ToUpper(endpoint), "%E2%80%A6")
+}
+
+var (
+	fcmToken  = regexp.MustCompile(`^[A-Za-z0-9_-]{8,}:APA91[A-Za-z0-9_-]+$`)
+	expoToken = regexp.MustCompile(`^Expo(?:nent)?PushToken\[[^\]]*\]$`)
+	apnsToken = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+)
+
+// deviceToken names the token of a native app that was given in place of a
+// subscription or its endpoint, or returns "".
+func deviceToken(text string) string {
+	switch text = strings.TrimSpace(text); {
+	case len(text) > 500:
+	case fcmToken.MatchString(text):
+		return "a registration token of Firebase Cloud Messaging, for apps"
+	case expoToken.MatchString(text):
+		return "an Expo push token, for apps"
+	case apnsToken.MatchString(text):
+		return "a device token of Apple's push service, for apps"
+	}
+	return ""
+}
+
+const adviceDeviceToken = "web push needs the subscription of a browser: what JSON.stringify(subscription) gives there"
+
+// isNative reports whether an endpoint belongs to the push service of native
+// apps.
+func isNative(u *url.URL, path string) bool {
+	switch strings.ToLower(u.Hostname()) {
+	case "api.push.apple.com", "api.sandbox.push.apple.com", "api.development.push.apple.com":
+		return true
+	case "exp.host":
+		return true
+	}
+	return strings.HasSuffix(strings.ToLower(u.Hostname()), ".push.apple.com") && strings.HasPrefix(path, "/3/device")
+}
+
+// A Fernet token of autopush has at least this many characters: 41 bytes, 48
+// of content, and 16 more of authentication code in base64.
+const minAutopushToken = 140
+
+// deadEndpoint says why nothing can be delivered to an endpoint although it is a
+// valid URL, or returns "".
+func deadEndpoint(u *url.URL) (problem, fix string) {
+	path := u.EscapedPath()
+	host := strings.ToLower(u.Hostname())
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	const again = "take the subscription from the browser again, whole; it may have been cut off when it was stored"
+	switch {
+	case host == "android.googleapis.com" && strings.HasPrefix(path, "/gcm/"):
+		return "the endpoint belongs to Google Cloud Messaging, which has been shut down", "delete the subscription, and subscribe this browser again"
+	case host == "fcm.googleapis.com" && (path == "" || path == "/" || path == "/fcm/send" || path == "/fcm/send/" || path == "/wp" || path == "/wp/"):
+		return "the endpoint has no token after its path", again
+	case strings.HasPrefix(path, "/wpush/v") && (last == "" || last == "v1" || last == "v2" || strings.HasPrefix(last, "gAAAAA") && len(last) < minAutopushToken):
+		return "the token at the end of the endpoint is cut off", again
+	}
+	return "", ""
+}
