@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -142,8 +142,10 @@ func checkName(part, name string) error {
 		return bad("%s is empty", part)
 	case len(name) > maxName:
 		return bad("%s has %d bytes, at most %d are kept", part, len(name), maxName)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return bad("%s has a control character", part)
+	case strings.ContainsFunc(name, func(c rune) bool {
+		return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c)
+	}):
+		return bad("%s has a control character, or one that changes the direction of text", part)
 	case !utf8.ValidString(name): // of a header; a body always is
 		return bad("%s is no valid UTF-8", part)
 	}
@@ -166,7 +168,7 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 	if err != nil {
 		return bad("the endpoint's origin is no URL")
 	}
-	local := s.local(u.Hostname())
+	local := !netaddr.PublicHost(u.Hostname())
 	switch {
 	case u.Scheme != "https" && (!s.o.AllowPrivate || !local):
 		return bad("the endpoint is not https").hint(hintPublic)
@@ -176,16 +178,6 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 		return bad("the push service at %s is none of Apple, Google, Microsoft and Mozilla", sub.Origin())
 	}
 	return nil
-}
-
-// local reports whether a host is this machine, or an address that is not public.
-func (s *Server) local(host string) bool {
-	if a, err := netip.ParseAddr(host); err == nil {
-		a = a.Unmap()
-		return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // stored is the answer to a subscription.

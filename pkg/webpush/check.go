@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -190,7 +191,7 @@ func (k *check) subscription() {
 	switch {
 	case s.loopback:
 		k.say(SeverityNote, "endpoint-private", nil, "the endpoint is on this machine: a push service for tests", sourceCapability, "")
-	case err == nil && !public(address.WithZone("")):
+	case err == nil && !netaddr.Public(address):
 		k.say(SeverityWarning, "endpoint-private", nil, fmt.Sprintf("the endpoint's address %s is not public; endpoints of strangers can point into your network", address), sourceCapability, "send with --deny-private if the subscription is a stranger's")
 	case err == nil:
 	case !strings.Contains(host, "."), slices.Contains([]string{".local", ".internal", ".lan", ".home", ".corp", ".test"}, host[strings.LastIndexByte(host, '.'):]):

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"net"
 	"net/http"
 	"net/netip"
@@ -198,44 +199,13 @@ func (e *privateAddressError) Error() string {
 	return fmt.Sprintf("the endpoint's address %s is not public", e.address)
 }
 
-// notPublic are the ranges beyond those that netip's methods name, from the
-// IANA special-purpose registries.
-var notPublic = func() []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range []string{
-		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
-	} {
-		out = append(out, netip.MustParsePrefix(p))
-	}
-	return out
-}()
-
-// globalUnicast holds all IPv6 addresses that are assigned for use in the
-// internet (RFC 4291 section 2.4 and IANA's registry). What translates to IPv4
-// is outside of it, or in notPublic.
-var globalUnicast = netip.MustParsePrefix("2000::/3")
-
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	if !a.IsValid() || a.Is6() && !globalUnicast.Contains(a) || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return false
-	}
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
-}
-
 // denyPrivate looks at the address that is dialled, after names were resolved.
 func denyPrivate(_, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &privateAddressError{}
 	}
-	if !public(a.Addr().WithZone("")) {
+	if !netaddr.Public(a.Addr()) {
 		return &privateAddressError{a.Addr()}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 )
 
 func TestPublicAddresses(t *testing.T) {
@@ -31,7 +33,7 @@ func TestPublicAddresses(t *testing.T) {
 		"::ffff:0:10.0.0.1": false, "::ffff:0:8.8.8.8": false, "200::1": false, "4000::1": false, "3fff:1000::1": true,
 		"64:ff9b::127.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b:1::a00:1": false, "2002:7f00:1::": false,
 	} {
-		if got := public(netip.MustParseAddr(address)); got != want {
+		if got := netaddr.Public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: public %t", address, got)
 		}
 	}
