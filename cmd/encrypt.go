@@ -25,9 +25,10 @@ func newEncryptCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "encrypt [subscription.json]",
 		Short: "Encrypt a payload for a subscription",
-		Long: `encrypt makes the body of a push message (RFC 8291) with a fresh key and salt.
-The body goes to standard output or to -o FILE, the headers that must go with it
-to standard error; --json prints both as one object, the body as base64url.`,
+		Long: `encrypt makes the body of a push message (RFC 8291) with a fresh key and salt. The
+body is written to standard output or to -o FILE, and the headers that must be sent
+with it to standard error. --json prints both as one object, with the body in
+base64url.`,
 		Example: `  webpush encrypt -f subscription.json -p "hi" -o body.bin
   webpush encrypt -f subscription.json -p "hi" --json
   webpush encrypt -f subscription.json --title Hello --body World -e aesgcm --json`,
@@ -120,10 +121,11 @@ func newDecryptCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "decrypt [body.bin]",
 		Short: "Decrypt a push message with the receiver's keys",
-		Long: `decrypt gives back the payload of a message body, as a browser does it. The
-receiver's keys are those that webpush gen --receiver makes. The body is a file
-or standard input: the bytes themselves, or what webpush encrypt --json printed.
-A body in aesgcm needs the headers Encryption and Crypto-Key besides.`,
+		Long: `decrypt returns the payload of a message body, as a browser does. The receiver's
+keys are those that webpush gen --receiver makes. The body is a file or standard
+input: the bytes themselves, base64 of them, or JSON with headers and body, as
+webpush encrypt --json prints it and as a Lambda event has it. A body in aesgcm also
+needs the headers Encryption and Crypto-Key.`,
 		Example: `  webpush decrypt --receiver receiver.json body.bin
   webpush encrypt -f subscription.json -p hi --json | webpush decrypt --receiver receiver.json
   webpush decrypt --receiver receiver.json --encryption 'salt=…' --crypto-key 'dh=…' body.bin`,
@@ -167,8 +169,8 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	if trimmed := strings.TrimSpace(string(text(body))); strings.HasPrefix(trimmed, "{") {
 		var e encrypted
 		if err := json.Unmarshal([]byte(trimmed), &e); err == nil && e.Headers != nil {
-			if body, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(e.Body, "=")); err != nil {
-				return within(inputName(name), fmt.Errorf("the body is damaged: %w", err))
+			if body, err = anyBase64(e.Body); err != nil {
+				return within(inputName(name), fmt.Errorf("the body is not valid base64: %w", err))
 			}
 			for header, v := range e.Headers {
 				switch strings.ToLower(header) {
@@ -183,6 +185,8 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 				}
 			}
 		}
+	} else if decoded, err := anyBase64(trimmed); err == nil && len(decoded) >= ece.AESGCM.Overhead() { // no encrypted body is text
+		body = decoded
 	}
 	if o.encoding.value == "" {
 		o.encoding.value = string(ece.AES128GCM)
@@ -213,6 +217,12 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		return s.printJSON(result)
 	}
 	return s.output(o.output, payload, 0o600, o.force, outputFlag)
+}
+
+// anyBase64 decodes base64 of either alphabet, padded or not, on any number of lines.
+func anyBase64(text string) ([]byte, error) {
+	text = strings.NewReplacer("+", "-", "/", "_", "=", "", "\n", "", "\r", "", " ", "").Replace(text)
+	return base64.RawURLEncoding.DecodeString(text)
 }
 
 // jsonProblem words an error of encoding/json for people.
