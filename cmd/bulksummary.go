@@ -51,7 +51,7 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 		s.note("latency: p50 %s, p95 %s, p99 %s", showLatency(t.P50), showLatency(t.P95), showLatency(t.P99))
 	}
 	const most = 10
-	reasons := slices.DeleteFunc(slices.Clone(t.Reasons), func(r bulk.Reason) bool { return r.Class == webpush.ClassGone }) // that is no fault
+	reasons := slices.DeleteFunc(slices.Clone(t.Reasons), func(r bulk.Reason) bool { return r.Class == webpush.ClassGone }) // which is not a failure
 	for i, r := range reasons {
 		if i == most {
 			s.note("and %d more kinds of failures", len(reasons)-most)

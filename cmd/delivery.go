@@ -278,7 +278,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 	if o.cmd.Flags().Changed("topic") {
 		err := wrongFlag("topic", webpush.CheckTopic(o.topic))
 		if o.topic == "" {
-			return err // which is none for the message
+			return err // which the message takes for no topic
 		}
 		d.flawed(err)
 	}

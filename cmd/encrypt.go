@@ -230,5 +230,5 @@ func jsonProblem(err error) error {
 	if hintOf(err) != "" || !strings.HasPrefix(err.Error(), "json:") && !strings.Contains(err.Error(), "JSON input") && !strings.HasPrefix(err.Error(), "invalid character") {
 		return err
 	}
-	return withHint(fmt.Errorf("the receiver's keys are no valid JSON: %w", err), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
+	return withHint(fmt.Errorf("the receiver's keys are not valid JSON: %w", err), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
 }

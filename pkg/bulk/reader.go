@@ -54,7 +54,7 @@ type Reader struct {
 }
 
 // Columns are the names under which the records of an input have the parts of a
-// subscription, if they are none of those that [webpush.ParseSubscription] knows. An
+// subscription, if [webpush.ParseSubscription] does not know them. An
 // empty name leaves the part as it is.
 type Columns struct {
 	Endpoint, P256DH, Auth, ID string

@@ -14,7 +14,7 @@ const maxRecord = 1 << 20
 
 // splitter cuts the JSON values out of an input without reading it whole: the
 // lines of NDJSON, values of several lines, or the elements of arrays. Only
-// quotes and brackets count, so that a value that is no valid JSON ends alone.
+// quotes and brackets count, so that a value that is not valid JSON does not affect the next one.
 type splitter struct {
 	r     io.Reader
 	name  string
@@ -109,7 +109,7 @@ type amount int
 
 const (
 	undecided amount = iota
-	one              // or none, or what is no record at all
+	one              // or none, or something that is not a record
 	many
 )
 
@@ -300,7 +300,7 @@ func (p *splitter) nextLine(r *Record) ([]byte, error) {
 			if p.more() {
 				continue
 			}
-			if len(b) == 0 || p.err != nil { // a part of a line is no record
+			if len(b) == 0 || p.err != nil { // a part of a line is not a record
 				return nil, p.ended()
 			}
 			i = len(b)

@@ -110,7 +110,7 @@ func (e *IncompleteError) Temporary() bool {
 }
 
 // err is the error of the run, or nil if all messages were delivered. Gone
-// subscriptions that a file has are no failure unless they are asked to be.
+// subscriptions that a file has do not count as a failure unless FailOnGone is set.
 func (s *Summary) err(o *Options) error {
 	total, good, excused := s.Records, s.Delivered(), int64(0)
 	if s.GoneWritten >= 0 && !o.FailOnGone {
