@@ -255,7 +255,7 @@ func (in inspector) response(s string) *thing {
 func pastedAnswer(s string) (status int, h http.Header, body string) {
 	if !strings.HasPrefix(s, "HTTP/") {
 		if !strings.Contains(s, "\n< HTTP/") && !strings.HasPrefix(s, "< HTTP/") {
-			return 0, nil, ""
+			return loggedAnswer(s)
 		}
 		s = fromVerbose(s)
 	}

@@ -49,6 +49,10 @@ func (in inspector) recognise(data []byte) *thing {
 		return in.binary(data)
 	}
 	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
+		// autopush's body alone is an error body; what a library logged is a response.
+		if status, _, body := loggedAnswer(trimmed); status != 0 && body != trimmed {
+			return in.response(trimmed)
+		}
 		if t := in.json(trimmed); t != nil {
 			return t
 		}

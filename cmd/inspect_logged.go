@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// loggedAnswer takes apart a response as the libraries for Web Push log it: the
+// error of npm's web-push as JSON, exceptions of pywebpush and of Guzzle, lines of
+// Ruby's web-push, tuples of Elixir, and the fields of autopush as a dictionary of
+// Python. The status is 0 if s is none of these.
+func loggedAnswer(s string) (status int, h http.Header, body string) {
+	if strings.HasPrefix(s, "{") {
+		if status, h, body = loggedJSON(s); status != 0 {
+			return status, h, body
+		}
+	}
+	if pythonDict.MatchString(s) {
+		if _, _, body = loggedJSON(pythonToJSON.Replace(s)); body != "" {
+			return loggedJSON(pythonToJSON.Replace(s))
+		}
+	}
+	for _, form := range logged {
+		m := form.status.FindStringSubmatch(s)
+		if m == nil {
+			continue
+		}
+		status, _ = strconv.Atoi(m[1])
+		if b := form.body.FindStringSubmatch(s); b != nil {
+			body = strings.TrimSpace(b[1])
+			if form.quoted {
+				if text, err := strconv.Unquote(`"` + b[1] + `"`); err == nil {
+					body = text
+				}
+			}
+		}
+		return status, make(http.Header), body
+	}
+	return 0, nil, ""
+}
+
+var (
+	pythonDict   = regexp.MustCompile(`^\{\s*'[a-z]+'\s*:`)
+	pythonToJSON = strings.NewReplacer(`'`, `"`, `None`, `null`, `True`, `true`, `False`, `false`)
+)
+
+// logged are the forms of text in which a status and a body stand.
+var logged = []struct {
+	status, body *regexp.Regexp
+	quoted       bool
+}{
+	// pywebpush: WebPushException: Push failed: 410 Gone, with the response's body in the next line
+	{regexp.MustCompile(`Push failed: (\d{3})\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false},
+	// Guzzle: Client error: `POST https://…` resulted in a `410 Gone` response:
+	{regexp.MustCompile("resulted in an? `(\\d{3}) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false},
+	// Ruby: host: …, #<Net::HTTPGone 410 Gone readbody=true>
+	{regexp.MustCompile(`#<Net::HTTP\w+ (\d{3})\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false},
+	// Elixir: %HTTPoison.Response{status_code: 410, body: "…"}, %Finch.Response{status: 410, body: "…"}
+	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: (\d{3})\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
+	// npm's web-push, printed: WebPushError { statusCode: 410, body: '…' }
+	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: (\d{3})\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true},
+}
+
+// loggedJSON reads the error of npm's web-push, or the body of autopush, which
+// repeats its status.
+func loggedJSON(s string) (status int, h http.Header, body string) {
+	var v struct {
+		StatusCode int             `json:"statusCode"`
+		Headers    map[string]any  `json:"headers"`
+		Body       json.RawMessage `json:"body"`
+		Code       int             `json:"code"`
+		Errno      *int            `json:"errno"`
+		Keys       json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal([]byte(s), &v) != nil || v.Keys != nil {
+		return 0, nil, ""
+	}
+	h = make(http.Header)
+	switch {
+	case v.StatusCode >= 100 && v.StatusCode < 600:
+		for name, value := range v.Headers {
+			if text, ok := value.(string); ok {
+				h.Set(name, text)
+			}
+		}
+		if json.Unmarshal(v.Body, &body) != nil {
+			body = string(v.Body)
+		}
+		return v.StatusCode, h, body
+	case v.Errno != nil && v.Code >= 400 && v.Code < 600:
+		return v.Code, h, s
+	}
+	return 0, nil, ""
+}

@@ -1,0 +1,42 @@
+package cmd
+
+import "testing"
+
+// TestLoggedAnswer reads responses in the forms that libraries log.
+func TestLoggedAnswer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text   string
+		status int
+		body   string
+	}{
+		"web-push as JSON":   {`{"name":"WebPushError","statusCode":410,"headers":{"content-type":"text/plain"},"body":"expired.\n","endpoint":"https://x"}`, 410, "expired.\n"},
+		"web-push printed":   {"WebPushError: Received unexpected response code\n    at x {\n  statusCode: 403,\n  body: 'invalid JWT provided\\n',\n", 403, "invalid JWT provided\n"},
+		"Python dictionary":  {`{'code': 410, 'errno': 106, 'error': 'Gone', 'more_info': None}`, 410, `{"code": 410, "errno": 106, "error": "Gone", "more_info": null}`},
+		"pywebpush":          {"pywebpush.WebPushException: WebPushException: Push failed: 404 Not Found\nResponse body:{\"errno\":102}, Response {\"errno\":102}", 404, `{"errno":102}`},
+		"Guzzle":             {"Client error: `POST https://x` resulted in a `410 Gone` response:\n{\"errno\":106}\n", 410, `{"errno":106}`},
+		"Ruby":               {"host: fcm.googleapis.com, #<Net::HTTPGone 410 Gone readbody=true>\nbody:\npush subscription has unsubscribed", 410, "push subscription has unsubscribed"},
+		"Elixir HTTPoison":   {`{:ok, %HTTPoison.Response{status_code: 410, body: "expired.\n", headers: []}}`, 410, "expired.\n"},
+		"Elixir Finch":       {`{:ok, %Finch.Response{status: 403, body: "no", headers: []}}`, 403, "no"},
+		"a subscription":     {`{"endpoint":"https://x","keys":{"p256dh":"a"},"statusCode":201}`, 0, ""},
+		"claims":             {`{"aud":"https://x","exp":1}`, 0, ""},
+		"a status like that": {`{"statusCode":7}`, 0, ""},
+	} {
+		status, _, body := loggedAnswer(tt.text)
+		if status != tt.status || body != tt.body {
+			t.Errorf("%s: %d %q, want %d %q", name, status, body, tt.status, tt.body)
+		}
+	}
+}
+
+// FuzzLoggedAnswer: a response has a status of HTTP, or there is none.
+func FuzzLoggedAnswer(f *testing.F) {
+	f.Add(`{"statusCode":410,"body":"x"}`)
+	f.Add(`%Finch.Response{status: 403, body: "no"}`)
+	f.Add("Push failed: 404 Not Found\nResponse body:x")
+	f.Fuzz(func(t *testing.T, text string) {
+		status, _, body := loggedAnswer(text)
+		if status < 0 || status > 999 || status == 0 && body != "" || len(body) > 3*len(text)+10 {
+			t.Errorf("%d, %d bytes of body, of %d", status, len(body), len(text))
+		}
+	})
+}
