@@ -52,6 +52,7 @@ bench: build ## measure encryption, requests and bulk sending, as ratios to the 
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./pkg
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./pkg/appserver
+	$(GO) test -tags e2e -run '^$$' -bench Postgres -benchtime 1x -timeout 10m ./pkg/appserver/postgres
 	$(GO) test -run '^$$' -bench Message -benchmem ./pkg/pushservice
 	@echo '1,000 connected user agents: 100,000 messages, none lost or repeated; then 20,000 with a push service that keeps them'
 	$(GO) test -run '^$$' -bench Agents/memory -benchtime 100x ./pkg/useragent

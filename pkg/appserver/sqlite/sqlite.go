@@ -40,7 +40,8 @@ const (
 // puts into one transaction what waits for it, and some that read. No
 // transaction stays open between two calls.
 type store struct {
-	lock   *sql.DB // held as long as the store is open
+	held   *os.File // as long as the store is open, as is lock
+	lock   *sql.DB
 	read   *sql.DB
 	write  *sql.DB
 	conn   *sql.Conn
@@ -102,6 +103,9 @@ func open(name string) (_ *store, err error) {
 		}
 		f.Close()
 	}
+	if s.held, err = hold(path); err != nil {
+		return nil, err
+	}
 	ctx := context.Background()
 	if s.lock, err = openDB(path+".lock", "locking_mode(EXCLUSIVE)", "busy_timeout(0)"); err != nil {
 		return nil, err
@@ -109,7 +113,7 @@ func open(name string) (_ *store, err error) {
 	s.lock.SetMaxOpenConns(1)
 	if _, err = s.lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
 		if strings.Contains(err.Error(), "locked") {
-			err = withHint(appserver.ErrInUse, "stop the other server, or give this one a database of its own")
+			err = inUse()
 		}
 		return nil, err
 	}
@@ -787,6 +791,9 @@ func (s *store) release() error {
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
+	}
+	if s.held != nil { // last, as closing it ends SQLite's locks
+		errs = append(errs, s.held.Close())
 	}
 	return errors.Join(errs...)
 }
