@@ -324,6 +324,9 @@ func Origin(endpoint string) (string, error) {
 	if host == "" {
 		return "", errors.New("the endpoint has no host")
 	}
+	if strings.Contains(host, "%") { // a zone has a meaning on one machine only (RFC 6874 section 1)
+		return "", errors.New("the endpoint's host is an IPv6 address with a zone, or has a percent sign, which no push service's host has")
+	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

@@ -369,7 +369,7 @@ func TestOrigin(t *testing.T) {
 			t.Errorf("Origin(%q) = %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "push.example.net/x", "ftp://x/y", "https:///secret", "https://a b/secret", "/secret"} {
+	for _, in := range []string{"", "push.example.net/x", "ftp://x/y", "https:///secret", "https://a b/secret", "/secret", "https://[::ffff:127.0.0.1%25lo]/secret", "https://[fe80::1%25eth0]:8443/secret"} {
 		if got, err := Origin(in); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Origin(%q) = %q, %v", in, got, err)
 		}
