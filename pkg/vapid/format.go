@@ -58,8 +58,12 @@ func (p PublicKey) jwk() jwk {
 
 // Marshal writes the private key in the format f. The text formats PEM, SEC1,
 // JWK and JSON end with a newline; the others are bare. The scalar is always
-// 32 bytes wide. The error says that f cannot hold a private key.
+// 32 bytes wide. The error says that f cannot hold a private key, or, for a key of
+// [NewKey], that the private half is not here.
 func (k *Key) Marshal(f Format) ([]byte, error) {
+	if k.private == nil {
+		return nil, &Error{Part: "key", Problem: "the private half is with a signer and cannot be written", hint: "write the public key instead"}
+	}
 	scalar, err := k.private.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("encoding the private key: %w", err)

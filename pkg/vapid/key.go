@@ -1,6 +1,7 @@
 package vapid
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,7 +24,8 @@ const (
 // (RFC 8292 section 2). It is immutable, safe for concurrent use, and prints
 // as its public half only.
 type Key struct {
-	private *ecdsa.PrivateKey
+	private *ecdsa.PrivateKey // nil if signer has it
+	signer  crypto.Signer
 	public  PublicKey
 	found   string
 	note    string

@@ -85,9 +85,9 @@ func (k *Key) SignUnchecked(c Claims) (*Token, error) {
 		return nil, err
 	}
 	signing := jwtHeader + "." + b64.Encode(payload)
-	signature, err := jwt.SigningMethodES256.Sign(signing, k.private)
+	signature, err := k.signature(signing)
 	if err != nil {
-		return nil, fmt.Errorf("signing the claims: %w", err)
+		return nil, err
 	}
 	return &Token{jwt: signing + "." + b64.Encode(signature), key: k.public, payload: payload}, nil
 }

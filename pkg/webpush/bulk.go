@@ -48,10 +48,11 @@ func Classes() []Class {
 func Classify(err error) Class {
 	var e *Error
 	var proxy *proxyError
+	var signer *vapid.SignerError
 	switch {
 	case err == nil:
 		return ClassDelivered
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &signer):
 		return ClassTemporary
 	case !errors.As(err, &e):
 		return ClassInvalid
