@@ -2,14 +2,14 @@ package cmd
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
 // enumFlag is an option that takes one of a few words.
@@ -70,29 +70,7 @@ func (d *durationFlag) Set(v string) error {
 	return nil
 }
 
-func parseDuration(v string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is no length of time: write seconds, or 90s, 15m, 12h, 7d, 4w", v)
-	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-		if n > math.MaxInt64/int64(time.Second) || n < math.MinInt64/int64(time.Second) {
-			return 0, bad
-		}
-		return time.Duration(n) * time.Second, nil
-	}
-	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
-		if number, ok := strings.CutSuffix(v, suffix); ok {
-			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || math.IsNaN(n) || math.Abs(n) > 1e4 {
-				return 0, bad
-			}
-			return time.Duration(n * float64(unit)), nil
-		}
-	}
-	d, err := time.ParseDuration(v)
-	if err != nil {
-		return 0, bad
-	}
-	return d, nil
-}
+func parseDuration(v string) (time.Duration, error) { return bulk.ParseDuration(v) }
 
 // shortDuration writes a time as parseDuration reads it, in whole units.
 func shortDuration(d time.Duration) string {
