@@ -31,8 +31,9 @@ lint: ## gofmt, go.mod, vet, staticcheck; govulncheck where its database can be 
 	elif grep -q 'GO-20' .govulncheck.out; then cat .govulncheck.out; rm -f .govulncheck.out; exit 1; \
 	else echo 'SKIPPED govulncheck: its database cannot be reached from here'; fi; rm -f .govulncheck.out
 
-race: ## run the tests with the race detector
-	$(GO) test -race ./...
+race: ## run the tests with the race detector, which needs a C compiler
+	@if command -v "$$($(GO) env CC)" >/dev/null; then $(GO) test -race ./...; \
+	else echo 'SKIPPED the race detector: there is no C compiler. The tests run without it.'; $(GO) test ./...; fi
 
 # A number of inputs, since at the end of a time go test may stop in the middle of
 # one and fail with "context deadline exceeded".
