@@ -118,7 +118,7 @@ func wrongFile(err error) error {
 	if hidden := shown(e.Path); hidden != e.Path {
 		return fileProblem(e.Path, e.Err)
 	}
-	hint := e.Hint()
+	hint := commandHint(e.Hint())
 	if flag := partFlags[e.Part]; flag != "" {
 		if errors.Is(err, fs.ErrExist) {
 			hint = joinHints(hint, "--force replaces the file")

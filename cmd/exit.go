@@ -93,7 +93,7 @@ func withHint(err error, hint string) error { return &hinted{err, hint} }
 func hintOf(err error) string {
 	for err != nil {
 		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
-			return h.Hint()
+			return commandHint(h.Hint())
 		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range many.Unwrap() {

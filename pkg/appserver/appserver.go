@@ -170,7 +170,7 @@ func New(o Options) (*Server, error) {
 	case o.Store == nil:
 		return nil, errors.New("the server needs a store")
 	case o.Key == nil:
-		return nil, &hinted{errors.New("the server needs a private key to sign with"), "make one with: webpush gen"}
+		return nil, &hinted{errors.New("the server needs a private key to sign with"), "give a P-256 private key"}
 	case len(o.Token) < 16:
 		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
 	}

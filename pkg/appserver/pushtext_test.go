@@ -87,3 +87,16 @@ func canonical(t *testing.T, text string) string {
 	b, _ := json.Marshal(v)
 	return string(b)
 }
+
+// TestNeutralHints: the API's hints name no flags of a command line.
+func TestNeutralHints(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, body := range []string{
+		`{"topic":"not a topic"}`, `{"notification":{"title":"x","declarative":true}}`, `{"notification":{"title":"x","url":"https://example.com/","data":7}}`, `{"urgency":"soon"}`,
+	} {
+		r := f.do("POST", "/push", body, "Content-Type", "application/json; charset=utf-8")
+		if hint, _ := r.json(t)["hint"].(string); r.StatusCode != 400 || strings.Contains(hint, "--") {
+			t.Errorf("%s: %d, hint %q", body, r.StatusCode, hint)
+		}
+	}
+}

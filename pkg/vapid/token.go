@@ -174,7 +174,7 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 		}
 		if k == "" {
 			return nil, &Error{Part: "authorization", Problem: "the draft's scheme " + scheme + " needs Crypto-Key: p256ecdsa=<application server key>, which is missing",
-				hint: "give the header's value with --crypto-key"}
+				hint: "give the value of the Crypto-Key header as well"}
 		}
 	default:
 		if strings.Count(scheme, ".") == 2 && rest == "" {

@@ -193,7 +193,7 @@ func TestParseTokenForms(t *testing.T) {
 		"t twice":     {"vapid t=" + tk + ",t=" + tk + ",k=" + k, "", "t twice"},
 		"no value":    {"vapid t", "", "without a value"},
 		"open quote":  {`vapid t="abc`, "", "without its end"},
-		"no p256":     {"WebPush " + tk, "", "--crypto-key"},
+		"no p256":     {"WebPush " + tk, "", "Crypto-Key header"},
 		"two parts":   {"vapid t=a.b, k=" + k, "", "2 parts"},
 		"short k":     {"vapid t=" + tk + ", k=" + k[:80], "", "60 bytes"},
 		"off curve":   {"vapid t=" + tk + ", k=" + k[:60] + "AAAA" + k[64:], "", "no point"},

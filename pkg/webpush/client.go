@@ -218,7 +218,7 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 			Meaning: "the browser has removed this subscription for good and says so by its endpoint"}
 	}
 	if !allowHTTP && !s.loopback && strings.HasPrefix(s.origin, "http:") {
-		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; --allow-http allows plain http for tests",
+		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; plain http is for tests",
 			Meaning: "the endpoint is plain http and not on this machine"}
 	}
 	return nil
@@ -493,10 +493,10 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	)
 	switch {
 	case errors.As(err, &private):
-		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "endpoints of this kind are refused by --deny-private"
+		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "endpoints of strangers can point into a private network"
 		e.cause = &permanentError{err}
 	case errors.As(err, &proxy):
-		e.Meaning, e.hint = proxy.Error(), "check the proxy, or use none with --proxy none"
+		e.Meaning, e.hint = proxy.Error(), "check the proxy, or connect without one"
 		if proxy.status/100 == 4 {
 			e.Code, e.cause = CodeRefused, &permanentError{err}
 			if proxy.status == http.StatusProxyAuthRequired {
@@ -513,7 +513,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		e.Meaning, e.hint = "no connection was made in time", "check the network and its firewall, or try again later"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Meaning, e.hint = "it took too long", "raise --timeout, or try again later"
+		e.Meaning, e.hint = "it took too long", "allow more time, or try again later"
 		if timeout > 0 {
 			e.Meaning = fmt.Sprintf("it took longer than %v", timeout)
 		}
@@ -521,7 +521,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		e.Meaning, e.hint = fmt.Sprintf("the host %s does not exist", dns.Name), "check the endpoint; a host that stays away for weeks will not come back"
 		e.cause = &permanentError{err}
 	case errors.As(err, &unknownCA):
-		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "give the authority's certificate with --ca-file"
+		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the authority that signed it, if it is yours"
 		e.cause = &permanentError{err}
 	case errors.As(err, &certificate):
 		e.Meaning, e.hint = "the certificate is not valid: "+oneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"

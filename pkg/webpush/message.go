@@ -49,7 +49,7 @@ const MaxTopic = 32
 // CheckTopic tells with an [*InputError] why a topic cannot be sent: it has 1
 // to 32 characters of the base64url alphabet (RFC 8030 section 5.4).
 func CheckTopic(topic string) error {
-	const hint = "--topic-hash makes a valid topic of any text"
+	const hint = "use 1 to 32 of A-Z a-z 0-9 - _"
 	if topic == "" || len(topic) > MaxTopic {
 		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", topic, len(topic), MaxTopic), hint: hint}
 	}
