@@ -30,17 +30,19 @@ func TestProgressLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		s, o := &streams{err: &out}, &sendOptions{}
+		var mu sync.Mutex // of now, which the progress reads in a goroutine of its own
 		var now bulk.Snapshot
-		from := func() bulk.Snapshot { return now }
+		from := func() bulk.Snapshot { mu.Lock(); defer mu.Unlock(); return now }
+		set := func(change func()) { mu.Lock(); defer mu.Unlock(); change() }
 		p := startProgress(s, o, from)
 		time.Sleep(progressEvery - time.Second)
-		now = bulk.Snapshot{Done: 100, Delivered: 90, Gone: 6, Failed: 4, Expected: 400}
+		set(func() { now = bulk.Snapshot{Done: 100, Delivered: 90, Gone: 6, Failed: 4, Expected: 400} })
 		time.Sleep(time.Second + time.Millisecond)
-		now.Waiting, now.Until = "https://push.example", time.Now().Add(time.Minute)
+		set(func() { now.Waiting, now.Until = "https://push.example", time.Now().Add(time.Minute) })
 		time.Sleep(progressEvery)
-		now.Phase = bulk.Finishing
+		set(func() { now.Phase = bulk.Finishing })
 		time.Sleep(progressEvery)
-		now.Phase, now.Recorded = bulk.Recording, 7000
+		set(func() { now.Phase, now.Recorded = bulk.Recording, 7000 })
 		time.Sleep(progressEvery)
 		p.stop()
 		if got, want := out.String(), "webpush: 100 of about 400, 20/s, 15s left: 90 delivered, 6 gone, 4 failed\n"+

@@ -171,19 +171,16 @@ type listener struct {
 func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	l := &listener{streams: s, o: options}
 	o := &l.o
-	// Looked at first, so that no lock is made beside a file that is another's.
-	if _, _, err := l.loadState(); err != nil {
-		return err
+	// Read first, so that no lock is made next to a file that is another's.
+	if _, err := useragent.ReadFile(o.state); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return stateProblem(o.state, err)
 	}
-	unlock, err := lockState(o.state)
+	file, err := openState(o.state)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	state, found, err := l.loadState()
-	if err != nil {
-		return err
-	}
+	defer file.Close()
+	state, found := file.State()
 	if info, err := os.Stat(o.state); err == nil && groupReadable(info) {
 		l.warn(fmt.Sprintf("%s can be read by other users of this machine", o.state), "chmod 600 "+shellWord(o.state))
 	}
@@ -223,10 +220,13 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 		return err
 	}
 	if found && !o.new {
-		l.agent, err = useragent.Open(limited, state, how)
+		l.agent, err = file.Open(limited, how)
 	} else {
 		how.ApplicationServerKey = key
-		l.agent, err = useragent.Subscribe(limited, o.server, how)
+		l.agent, err = file.Subscribe(limited, o.server, how)
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			return stateProblem(o.state, err)
+		}
 		if err != nil && !errors.As(err, new(*useragent.Error)) {
 			return usage("write it as "+useragent.Mozilla+" or ws://127.0.0.1:8090", "--server: %w", err)
 		}
@@ -239,7 +239,7 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 			s.warn(err.Error(), "the last message may come again")
 		}
 	}()
-	if err := l.save(!found); err != nil {
+	if err := l.save(); err != nil {
 		if !found || o.new { // nobody could use it
 			forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
@@ -339,19 +339,28 @@ func (l *listener) options() (useragent.Options, error) {
 	}}, nil
 }
 
-// loadState reads the state file. Its absence is no error.
-func (l *listener) loadState() (state useragent.State, found bool, err error) {
-	b, err := readFile(l.o.state)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state, false, nil
+// openState locks and reads the state file. Its absence is not an error.
+func openState(name string) (*useragent.File, error) {
+	file, err := useragent.OpenFile(name)
+	if errors.Is(err, useragent.ErrLocked) {
+		return nil, withHint(fmt.Errorf("another webpush listen is running with %s", name), "--state FILE and -f FILE make this one a user agent of its own")
 	}
 	if err != nil {
-		return state, false, err
+		return nil, stateProblem(name, err)
 	}
-	if err := json.Unmarshal(b, &state); err != nil {
-		return state, false, withHint(within(l.o.state, err), "it is no state of webpush listen; --state FILE names another")
+	return file, nil
+}
+
+// stateProblem words an error of the state file.
+func stateProblem(name string, err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = fileProblem(name, err)
+		if errors.Is(err, fs.ErrExist) {
+			err = withHint(err, "another webpush listen has just made it; run it again")
+		}
+		return err
 	}
-	return state, true, nil
+	return withHint(within(name, err), "it is not the state of webpush listen; --state FILE names another")
 }
 
 // same refuses a server or key that is not that of the state.
@@ -393,25 +402,9 @@ func (l *listener) ours(endpoint string) bool {
 	return json.Unmarshal(b, &v) == nil && v.Endpoint == endpoint
 }
 
-// save writes the state and then the subscription, which belongs to it. The
-// first state must not replace a file.
-func (l *listener) save(first bool) error {
+// save writes the subscription, which belongs to the state in the file.
+func (l *listener) save() error {
 	state := l.agent.State()
-	b, err := marshal(state, "  ")
-	if err != nil {
-		return err
-	}
-	if first {
-		err = createFile(l.o.state, b, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			err = withHint(err, "another webpush listen has just made it; run it again")
-		}
-	} else {
-		err = replaceFile(l.o.state, b, 0o600)
-	}
-	if err != nil {
-		return err
-	}
 	subscription, err := state.Subscription()
 	if err != nil {
 		return err
@@ -507,7 +500,7 @@ func (l *listener) listen(ctx, limited context.Context) error {
 		switch {
 		case errors.As(err, &changed):
 			l.warn(err.Error(), "give "+l.o.subscription+" to the application server again; messages to the old endpoint are lost")
-			if err := l.save(false); err != nil {
+			if err := l.save(); err != nil {
 				return err
 			}
 			continue

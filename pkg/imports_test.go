@@ -20,6 +20,8 @@ func TestImports(t *testing.T) {
 		own    []string // the packages of pkg/ that it may depend on
 	}{
 		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
+		{"pkg/internal/filelock", []string{"net", "crypto", "github.com"}, nil},
+		{"pkg/internal/atomicfile", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/limit", []string{"net", "github.com"}, nil},
 		{"pkg/internal/firefoxtest", nil, nil},
 		{"pkg/internal/pgtest", nil, nil},
@@ -31,8 +33,8 @@ func TestImports(t *testing.T) {
 		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
 		{"pkg/bulk", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid"}},
-		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid", "pkg/pushservice"}},
-		{"pkg/useragent", nil, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/vapid", "pkg/ece"}},
+		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/vapid", "pkg/pushservice"}},
+		{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/vapid", "pkg/ece"}},
 		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk"}},
 		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},

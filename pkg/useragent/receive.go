@@ -2,6 +2,7 @@ package useragent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -89,6 +90,11 @@ func (e *ChangedError) Error() string {
 // [*Error] with an answer that is no push service's, or a [*CloseError].
 func (s *Subscription) Receive(ctx context.Context) (*Message, error) {
 	w, err := s.channel.receive(ctx)
+	if changed := (*ChangedError)(nil); errors.As(err, &changed) {
+		if err := s.save(); err != nil {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +112,22 @@ func (s *Subscription) Ack(ctx context.Context, m *Message) error {
 	if m.damaged {
 		code = ackDamaged
 	}
+	if s.channel.remember(m.ID, code) {
+		if err := s.save(); err != nil {
+			return err
+		}
+	}
 	return s.channel.ack(ctx, m.ID, code)
+}
+
+// save writes the state to the file, if there is one.
+func (s *Subscription) save() error {
+	if s.file == nil {
+		return nil
+	}
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	return s.file.save(s.State())
 }
 
 // open decrypts a message.

@@ -4,6 +4,11 @@ package useragent
 // message by; Firefox remembers 100.
 const maxSeen = 1024
 
+// maxKept is how many of them are kept over restarts, if they are acknowledged:
+// autopush can repeat a batch of about 10, and up to 150 before it forgets the
+// user agent.
+const maxKept = 300
+
 // seen are the last versions that arrived, each with the code that acknowledged
 // it, 0, or dropped. The zero value is empty.
 type seen struct {
@@ -48,4 +53,17 @@ func (s *seen) acked(version string, code int) {
 	if _, ok := s.codes[version]; ok {
 		s.codes[version] = code
 	}
+}
+
+// kept returns the last versions that are acknowledged, oldest first, at most
+// maxKept.
+func (s *seen) kept() []string {
+	var list []string
+	for i := range s.order {
+		version := s.order[(s.next+i)%len(s.order)]
+		if s.codes[version] > 0 {
+			list = append(list, version)
+		}
+	}
+	return list[max(0, len(list)-maxKept):]
 }

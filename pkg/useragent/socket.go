@@ -109,7 +109,7 @@ type session struct {
 }
 
 // openSocket connects, and registers if known is empty or forgotten.
-func openSocket(ctx context.Context, base *url.URL, known registration, key vapid.PublicKey, o Options) (*socket, error) {
+func openSocket(ctx context.Context, base *url.URL, known registration, acknowledged []string, key vapid.PublicKey, o Options) (*socket, error) {
 	if base.Path == "" {
 		base.Path = "/"
 	}
@@ -122,6 +122,10 @@ func openSocket(ctx context.Context, base *url.URL, known registration, key vapi
 		c.http = hc
 	} else {
 		c.http = &http.Client{Transport: roundTripper{o.HTTP}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	for _, version := range acknowledged[max(0, len(acknowledged)-maxKept):] {
+		c.seen.add(version)
+		c.seen.acked(version, ackDelivered)
 	}
 	c.turn <- struct{}{}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
@@ -535,14 +539,25 @@ func (c *socket) receive(ctx context.Context) (wireMessage, error) {
 	}
 }
 
+func (c *socket) remember(id string, code int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen.acked(id, code)
+	return true
+}
+
+func (c *socket) acknowledged() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.kept()
+}
+
 func (c *socket) ack(ctx context.Context, id string, code int) error {
 	const op = "acknowledging"
 	if id == "" {
 		return misread(op, c.origin, "the message has no valid id")
 	}
-	c.mu.Lock()
-	c.seen.acked(id, code)
-	c.mu.Unlock()
+	c.remember(id, code)
 	var s *session
 	for {
 		var err error

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -662,7 +663,7 @@ func TestStatePrintsNoSecrets(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) && !strings.HasPrefix("the state is damaged: "+err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%s for %s: %v, want %s", c.new, c.old, err, c.want)
 			}
-			if again != state {
+			if !reflect.DeepEqual(again, state) {
 				t.Error("the state has changed")
 			}
 		}

@@ -26,6 +26,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
@@ -77,6 +78,9 @@ type Subscription struct {
 	key      vapid.PublicKey
 	identity *ece.Identity
 	channel  channel
+
+	file   *File      // or nil
+	saving sync.Mutex // held while file is written
 }
 
 // channel is a way to speak to a push service. Its errors do not show ids and
@@ -86,6 +90,12 @@ type channel interface {
 	registration() registration
 	// receive waits for the next message, through lost connections.
 	receive(ctx context.Context) (wireMessage, error)
+	// remember notes that a message is about to be acknowledged with that code,
+	// and reports whether the state has changed: the push service could repeat it.
+	remember(id string, code int) (changed bool)
+	// acknowledged returns the IDs of the last messages that it remembers, oldest
+	// first, at most maxKept.
+	acknowledged() []string
 	// ack acknowledges a message with a code of autopush's.
 	ack(ctx context.Context, id string, code int) error
 	unsubscribe(ctx context.Context) error
@@ -127,7 +137,7 @@ func Subscribe(ctx context.Context, server string, o Options) (*Subscription, er
 	}
 	s.key = o.ApplicationServerKey
 	if isSocket(base) {
-		s.channel, err = openSocket(ctx, base, registration{}, s.key, o)
+		s.channel, err = openSocket(ctx, base, registration{}, nil, s.key, o)
 	} else {
 		s.channel, err = subscribeREST(ctx, base, s.key, o)
 	}
@@ -152,7 +162,7 @@ func Open(ctx context.Context, state State, o Options) (*Subscription, error) {
 	}
 	s.identity, s.key = state.identity, state.key
 	if isSocket(base) {
-		s.channel, err = openSocket(ctx, base, state.registration, s.key, o)
+		s.channel, err = openSocket(ctx, base, state.registration, state.acknowledged, s.key, o)
 	} else {
 		s.channel = newREST(base, state.registration, o)
 	}
@@ -180,7 +190,7 @@ func (s *Subscription) Identity() *ece.Identity { return s.identity }
 
 // State returns what Open needs to go on with the subscription, as it is now.
 func (s *Subscription) State() State {
-	return State{server: s.server, key: s.key, identity: s.identity, registration: s.channel.registration()}
+	return State{server: s.server, key: s.key, identity: s.identity, registration: s.channel.registration(), acknowledged: s.channel.acknowledged()}
 }
 
 // MarshalJSON writes what PushSubscription.toJSON of the Push API does, for the
@@ -227,6 +237,7 @@ type State struct {
 	key          vapid.PublicKey
 	identity     *ece.Identity
 	registration registration
+	acknowledged []string // IDs of messages, oldest first
 }
 
 // stateJSON is the form of a state file.
@@ -237,6 +248,7 @@ type stateJSON struct {
 	ChannelID string        `json:"channelID"`
 	Key       *string       `json:"applicationServerKey"`
 	Keys      *ece.Identity `json:"keys"`
+	Acked     []string      `json:"acknowledged,omitempty"`
 }
 
 // Server returns the address of the push service, as it was given to Subscribe.
@@ -267,12 +279,14 @@ func (s State) Subscription() ([]byte, error) {
 
 // MarshalJSON writes the state with its secrets: server, endpoint, uaid (32
 // hexadecimal digits; over WebSocket only), channelID, applicationServerKey
-// (base64url, or null) and, in keys, privateKey, p256dh and auth (base64url).
+// (base64url, or null), in keys, privateKey, p256dh, and auth (base64url), and, in
+// acknowledged, the IDs of the last few hundred messages that were acknowledged
+// over a WebSocket, because autopush can send them again.
 func (s State) MarshalJSON() ([]byte, error) {
 	if s.identity == nil {
 		return nil, errors.New("the state is empty: there is nothing to keep")
 	}
-	v := stateJSON{Server: s.server, Endpoint: s.registration.endpoint, UAID: s.registration.uaid, ChannelID: s.registration.id, Keys: s.identity}
+	v := stateJSON{Server: s.server, Endpoint: s.registration.endpoint, UAID: s.registration.uaid, ChannelID: s.registration.id, Keys: s.identity, Acked: s.acknowledged}
 	if !s.key.IsZero() {
 		v.Key = new(s.key.String())
 	}
@@ -294,7 +308,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	if _, err := parseURL(v.Endpoint, "https"); err != nil {
 		return fmt.Errorf("the state's endpoint %w", err)
 	}
-	parsed := State{server: v.Server, identity: v.Keys, registration: registration{v.UAID, v.ChannelID, v.Endpoint}}
+	parsed := State{server: v.Server, identity: v.Keys, registration: registration{v.UAID, v.ChannelID, v.Endpoint}, acknowledged: v.Acked}
 	switch {
 	case v.Keys == nil:
 		return errors.New("the state has no keys")

@@ -251,7 +251,7 @@ func TestFlowControl(t *testing.T) {
 			p.serveAll()
 		}, func(t *testing.T, tr *Transport) { wantAll(t, postAll(t.Context(), tr, 10, 16000)) })
 	})
-	for away, most := range map[time.Duration]time.Duration{100 * time.Millisecond: 2 * time.Second, 10 * time.Millisecond: time.Second} {
+	for away, most := range map[time.Duration]time.Duration{100 * time.Millisecond: 3 * time.Second, 10 * time.Millisecond: time.Second} {
 		t.Run(fmt.Sprintf("connection, a server %v away", away), func(t *testing.T) {
 			var conns atomic.Int32
 			script(t, nil, func(p *peer) {

@@ -23,6 +23,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
@@ -140,7 +141,7 @@ func Open(dir string) (_ *Storage, err error) {
 		if info.Mode().Perm()&0o077 != 0 {
 			err = f.Chmod(0o600)
 		}
-		if n := links(info); n > 1 && err == nil {
+		if n := filelock.Links(info); n > 1 && err == nil {
 			// SQLite keeps its log next to the name by which it opens the file: under
 			// another name, what is in the log would be missing.
 			err = &Error{Err: fmt.Errorf("the file has %d names (hard links), expected one", n), hint: "remove the other names, or use another directory"}

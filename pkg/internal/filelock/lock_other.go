@@ -1,0 +1,19 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
+
+package filelock
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// lock cannot lock files here.
+func lock(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func unlock(string, *os.File) {}
+
+func held(string, *os.File) bool { return false }
+
+// Links returns 1: names are not counted here.
+func Links(fs.FileInfo) int { return 1 }
