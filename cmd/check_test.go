@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,10 @@ func TestEveryRuleIsSpecified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	finding := regexp.MustCompile(`\.(?:say\([^",]+, |bad\()"([a-z-]+)"`)
+	finding := regexp.MustCompile(`\.(?:say\([^",]+, |bad\(|addErr\()"([a-z0-9-]+)"`)
+	// The command line refuses these before there is a message; package webpush
+	// tests them.
+	library := []string{"urgency", "encryption"}
 	rules := 0
 	for _, name := range []string{"check.go", "payload.go"} {
 		source, err := os.ReadFile(filepath.Join("..", "pkg", "webpush", name))
@@ -24,7 +28,7 @@ func TestEveryRuleIsSpecified(t *testing.T) {
 		}
 		for _, m := range finding.FindAllStringSubmatch(string(source), -1) {
 			rules++
-			if !strings.Contains(string(script), `\[`+m[1]+`\]`) {
+			if !slices.Contains(library, m[1]) && !strings.Contains(string(script), `\[`+m[1]+`\]`) {
 				t.Errorf("%s: the rule %s has no block in check-rules.txtar", name, m[1])
 			}
 		}

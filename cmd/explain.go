@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -41,7 +42,7 @@ not delivered, and there is a list of what keeps a message from being shown.
   curl -i … | webpush explain -
   webpush explain 201`,
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && s.inTTY {
 				return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
 			}
 			if len(args) > 2 {
@@ -49,7 +50,19 @@ not delivered, and there is a list of what keeps a message from being shown.
 			}
 			return exclusive(c, "service", "endpoint")
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return runExplain(s, o, args) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 { // … | webpush explain
+				b, err := s.input("-", "the answer")
+				if err != nil {
+					return err
+				}
+				if len(bytes.TrimSpace(b)) == 0 {
+					return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
+				}
+				s.in, s.stdinFor, args = bytes.NewReader(b), "", []string{"-"}
+			}
+			return runExplain(s, o, args)
+		},
 	}
 	f := c.Flags()
 	f.Var(&o.service, "service", "whose answer it is: "+strings.Join(o.service.allowed, ", "))

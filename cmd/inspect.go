@@ -154,7 +154,7 @@ func (t *thing) print(s *streams, name string, further bool) error {
 	if further {
 		fmt.Fprintln(s.out)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, t.title, color.Bold))
+	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, safe(t.title), color.Bold))
 	width := 0
 	for _, f := range t.fields {
 		width = max(width, utf8.RuneCountInString(f.name))

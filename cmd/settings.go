@@ -331,7 +331,7 @@ func runConfig(c *cobra.Command, s *streams) error {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, row := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", row.Name, orDash(cmp.Or(automatic[row.Name+"="+row.Value], row.Value)), row.Source)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", row.Name, safe(orDash(cmp.Or(automatic[row.Name+"="+row.Value], row.Value))), row.Source)
 	}
 	return w.Flush()
 }

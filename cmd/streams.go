@@ -83,13 +83,13 @@ func (s *streams) talk(level string, attribute color.Attribute, message, hint st
 		return
 	}
 	label := s.paint(s.errTTY, level+":", color.Bold, attribute)
-	fmt.Fprintf(s.err, "webpush: %s %s\n", label, message)
+	fmt.Fprintf(s.err, "webpush: %s %s\n", label, safe(message))
 	s.hint(hint)
 }
 
 func (s *streams) hint(hint string) {
 	if hint != "" {
-		fmt.Fprintf(s.err, "webpush: %s %s\n", s.paint(s.errTTY, "hint:", color.FgCyan), hint)
+		fmt.Fprintf(s.err, "webpush: %s %s\n", s.paint(s.errTTY, "hint:", color.FgCyan), safe(hint))
 	}
 }
 
@@ -115,7 +115,7 @@ func (s *streams) note(format string, a ...any) {
 		s.talkJSON(map[string]any{"level": "note", "message": message})
 		return
 	}
-	fmt.Fprintf(s.err, "webpush: %s\n", message)
+	fmt.Fprintf(s.err, "webpush: %s\n", safe(message))
 }
 
 // printJSON writes a result.
@@ -136,7 +136,7 @@ func marshal(v any, indent string) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("encoding the result: %w", err)
 	}
-	return b.Bytes(), nil
+	return safeJSON(b.Bytes()), nil
 }
 
 // finish prints the error that a command ended with and returns its exit code.

@@ -181,7 +181,8 @@ func TestCheck(t *testing.T) {
 		// The body.
 		{"no payload", good(), at(fcmEndpoint), Message{}, nil, []string{"note payload-missing"}, "no payload"},
 		{"no payload at UnifiedPush", good(), at(upEndpoint), Message{}, nil, []string{"warning payload-missing [unifiedpush]", "note payload-missing"}, "1 to 4096"},
-		{"an empty payload", good(), at(fcmEndpoint), Message{Payload: []byte{}}, nil, nil, ""},
+		{"an empty payload", good(), at(fcmEndpoint), Message{Payload: []byte{}}, nil, []string{"warning payload-empty [fcm]"}, "Chromium drops"},
+		{"not UTF-8", good(), at(fcmEndpoint), Message{Payload: []byte{0xff, 0xfe}}, nil, []string{"warning payload-utf8 [fcm]"}, "event.data is null"},
 		{"an empty payload in aesgcm", good(), at(fcmEndpoint), Message{Payload: []byte{}, Encoding: ece.AESGCM}, nil, []string{"warning payload-empty", "note encoding-old [fcm]"}, "no bytes"},
 		{"aesgcm at Apple", good(), at(appleEndpoint), Message{Payload: hi, Encoding: ece.AESGCM}, nil, []string{"error encoding [apple]"}, "aes128gcm only"},
 		{"aesgcm at UnifiedPush", good(), at(upEndpoint), Message{Payload: hi, Encoding: ece.AESGCM}, nil, []string{"error encoding [unifiedpush]"}, "UnifiedPush"},

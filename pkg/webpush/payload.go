@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
 )
 
 // The members of a notification in a payload: of the Notifications API, of
@@ -74,6 +77,14 @@ type notice struct {
 // payload looks at what the payload says, if it is a notification in JSON.
 // Anything else is the service worker's own business.
 func (k *check) payload() {
+	if p := k.msg.Payload; p != nil && k.msg.GCM == nil {
+		if k.asks(FCM) && len(p) == 0 && k.msg.encoding() == ece.AES128GCM {
+			k.say(SeverityWarning, "payload-empty", []Service{FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm", "seen: Chromium 156", "send no payload at all, or at least one byte")
+		}
+		if k.asks(FCM) && !utf8.Valid(p) {
+			k.say(SeverityWarning, "payload-utf8", []Service{FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "seen: Chromium 156", "send text as UTF-8, and bytes in base64")
+		}
+	}
 	text := bytes.TrimSpace(k.msg.Payload)
 	if len(text) == 0 || text[0] != '{' {
 		return
