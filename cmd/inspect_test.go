@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -96,6 +97,10 @@ func everythingWritten(t *testing.T) map[string]struct {
 	return out
 }
 
+// tokenStart is the header of a token and a bit more; three letters alone occur
+// in keys by chance.
+var tokenStart = regexp.MustCompile(`eyJ(?:hbGci|0eXAi)[A-Za-z0-9_.-]{50}`)
+
 // TestInspectKnowsWhatIsWritten asserts that inspect recognises everything that
 // this tool writes, finds nothing broken in it, and shows no secret.
 func TestInspectKnowsWhatIsWritten(t *testing.T) {
@@ -132,7 +137,7 @@ func TestInspectKnowsWhatIsWritten(t *testing.T) {
 				t.Errorf("%s: the secret %s… is shown", name, secret[:4])
 			}
 		}
-		if i := strings.Index(string(w.data), "eyJ"); i >= 0 && strings.Contains(all, string(w.data)[i:i+60]) {
+		if token := tokenStart.FindString(string(w.data)); token != "" && strings.Contains(all, token) {
 			t.Errorf("%s: the token is shown", name)
 		}
 		if strings.Contains(all, "/test") && strings.Contains(all, "push.example.net/test") {
