@@ -80,7 +80,13 @@ func (st *store) attach(id string) *attachment {
 	a := st.agents[id]
 	if a == nil {
 		a = newAgent(newAgentID())
-	} else if a.on != nil {
+	}
+	return st.connect(a)
+}
+
+// connect makes a connection of a user agent, instead of the one it had.
+func (st *store) connect(a *agent) *attachment {
+	if a.on != nil {
 		a.on.end(errReplaced)
 	}
 	a.on = &attachment{
@@ -160,19 +166,25 @@ func (st *store) register(at *attachment, channel string, key vapid.PublicKey) (
 	if at.cause != nil {
 		return Subscription{}, at.cause
 	}
-	if sub := at.agent.subs[channel]; sub != nil {
-		if sub.Key == key {
+	return st.registerFor(at.agent, Subscription{Key: key, Channel: channel})
+}
+
+// registerFor adds a subscription of a user agent, or returns the one with its
+// Channel and Key.
+func (st *store) registerFor(a *agent, s Subscription) (Subscription, error) {
+	if sub := a.subs[s.Channel]; sub != nil {
+		if sub.Key == s.Key {
 			return sub.Subscription, nil
 		}
 		st.expire(sub)
 	}
-	if n := len(at.agent.subs); n >= maxPerAgent {
+	if n := len(a.subs); n >= maxPerAgent {
 		return Subscription{}, full("Too many subscriptions", "the user agent has %d, the most that one can have", n)
 	}
 	if err := st.endUnused(); err != nil {
 		return Subscription{}, err
 	}
-	return st.add(&subscription{Subscription: Subscription{Key: key, Channel: channel}, agent: at.agent})
+	return st.add(&subscription{Subscription: s, agent: a})
 }
 
 // endUnused ends the oldest registration that has never got a message and whose

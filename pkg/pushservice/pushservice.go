@@ -53,6 +53,12 @@
 // messages are checked as that package does, which does not look at aud, for
 // example.
 //
+// Chromium checks in with POST /checkin and registers with POST /c2dm/register3.
+// It receives by MCS, which [Service.ServeMCS] speaks on a TLS connection of the
+// caller's. Its endpoints have hosts of Google, whose names only
+// [Service.ServeChromiumEndpoints] accepts, on a listener for senders that are
+// made to connect there.
+//
 // What it refuses it answers with the status codes and the JSON object of
 // Mozilla's autopush, whose member message begins with autopush's own words,
 // where it has some, and goes on with what is wrong with the value.
@@ -327,7 +333,10 @@ func (s *Service) Ack(id string) error { return s.store.ack(id) }
 // ServeHTTP answers a request to one of the routes. It panics with
 // [http.ErrAbortHandler] when a [Fault] demands a reset, and never else.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	err := s.checkHost(r)
+	var err error
+	if chromiumOrigin(r) == "" {
+		err = s.checkHost(r)
+	}
 	if err == nil {
 		err = s.route(w, r)
 	}
@@ -346,6 +355,10 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	case parts[0] == "wpush" && (len(parts) == 3 || len(parts) == 2), parts[0] == "notify" && len(parts) == 2:
 		s.servePush(w, r, parts)
 		return nil
+	case r.URL.Path == checkinPath:
+		return s.serveCheckin(w, r)
+	case r.URL.Path == registerPath:
+		return s.serveRegister(w, r)
 	case parts[0] == "m" && len(parts) == 2:
 		return s.serveMessage(w, r, parts[1])
 	case parts[0] == "r" && len(parts) == 2:
@@ -366,6 +379,9 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 
 // originOf returns the origin under which r reached the service.
 func (s *Service) originOf(r *http.Request) (string, error) {
+	if origin := chromiumOrigin(r); origin != "" {
+		return origin, nil
+	}
 	if s.origin != "" {
 		return s.origin, nil
 	}

@@ -1,0 +1,244 @@
+package pushservice
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// The paths of Chromium's check-in and registration, as at Google.
+const (
+	checkinPath  = "/checkin"
+	registerPath = "/c2dm/register3"
+)
+
+// chromiumHosts are the hosts of the endpoints that Chromium reports: that of
+// the stable channel, and that of others.
+var chromiumHosts = []string{"fcm.googleapis.com", "jmt17.google.com"}
+
+// ChromiumHosts returns the hosts of the endpoints that Chromium reports.
+func ChromiumHosts() []string { return slices.Clone(chromiumHosts) }
+
+type chromiumOriginKey struct{}
+
+// chromiumOrigin returns the origin of the endpoint if r came by
+// [Service.ServeChromiumEndpoints], or "".
+func chromiumOrigin(r *http.Request) string {
+	origin, _ := r.Context().Value(chromiumOriginKey{}).(string)
+	return origin
+}
+
+// ServeChromiumEndpoints handles the message requests to endpoints that Chromium
+// reports, whose hosts are [ChromiumHosts], and aud must be their origin. All
+// other requests are refused. It is for a TLS listener that senders are made to
+// connect to instead of these hosts; no other listener accepts their names.
+func (s *Service) ServeChromiumEndpoints(w http.ResponseWriter, r *http.Request) {
+	host := strings.ToLower(strings.TrimSuffix(r.Host, ":443"))
+	if !slices.Contains(chromiumHosts, host) {
+		writeError(w, refuse(http.StatusMisdirectedRequest, noErrno, "Unknown host", "%q is not a host of Chromium's endpoints", clip(r.Host)))
+		return
+	}
+	r = r.Clone(context.WithValue(r.Context(), chromiumOriginKey{}, "https://"+host))
+	for _, prefix := range []string{"/fcm/send/", "/wp/", "/preprod/wp/"} {
+		if token, ok := strings.CutPrefix(r.URL.Path, prefix); ok && token != "" && !strings.Contains(token, "/") {
+			r.URL.Path, r.URL.RawPath = chromiumPath+token, ""
+			s.servePush(w, r, strings.Split(r.URL.Path[1:], "/"))
+			return
+		}
+	}
+	if strings.HasPrefix(r.URL.Path, "/m/") || strings.HasPrefix(r.URL.Path, "/r/") {
+		s.ServeHTTP(w, r)
+		return
+	}
+	writeError(w, notFound("Invalid path", "%q is not a path of Chromium's endpoints", clip(r.URL.Path)))
+}
+
+// chromiumPath begins the paths of Chromium's subscriptions in the store. In
+// endpoints Chromium replaces it with what its channel and features say.
+const chromiumPath = "/fcm/send/"
+
+// serveCheckin gives a device its id and token, or confirms those that it has.
+// Nothing of them is stored before the first registration: the store knows a
+// device by both together, so an id with another token is another device.
+func (s *Service) serveCheckin(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return notAllowed(r, http.MethodPost)
+	}
+	b, err := readAll(w, r, mcs.MaxFrame)
+	if err != nil {
+		return badRequest("Invalid body", "the check-in cannot be read: %v", err)
+	}
+	request, err := mcs.ParseCheckinRequest(b)
+	if err != nil {
+		return badRequest("Invalid body", "the check-in cannot be read: %v", err)
+	}
+	answer := mcs.CheckinResponse{AndroidID: request.AndroidID, SecurityToken: request.SecurityToken, TimeMsec: uint64(time.Now().UnixMilli())}
+	if answer.AndroidID == 0 || answer.SecurityToken == 0 {
+		// Chromium keeps the id as a signed number.
+		answer.AndroidID, answer.SecurityToken = randomUint64()>>1|1, randomUint64()|1
+	}
+	s.logger.Info("check-in", "new", request.AndroidID == 0, "version", clip(request.ChromeVersion))
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	// An error is that the client went away.
+	_, _ = w.Write(answer.Append(nil))
+	return nil
+}
+
+func randomUint64() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// deviceID is the id of a device in the store, or "" if one of both is not valid.
+func deviceID(id, token string) string {
+	n, err := strconv.ParseUint(id, 10, 64)
+	t, tokenErr := strconv.ParseUint(token, 10, 64)
+	if err != nil || tokenErr != nil || n == 0 || t == 0 {
+		return ""
+	}
+	return "gcm-" + strconv.FormatUint(n, 10) + "-" + strconv.FormatUint(t, 10)
+}
+
+// deviceChannel is the channel of a registration in the store.
+func deviceChannel(app, subtype string) string { return app + " " + subtype }
+
+// serveRegister registers a subscription of a device, or unregisters it.
+func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return notAllowed(r, http.MethodPost)
+	}
+	answer := func(text string) error {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		// An error is that the client went away.
+		_, _ = io.WriteString(w, text)
+		return nil
+	}
+	refused := func(code, reason string) error {
+		s.logger.Warn("registration refused", "code", code, "reason", reason)
+		return answer("Error=" + code)
+	}
+	b, err := readAll(w, r, maxFrame)
+	if err != nil {
+		return badRequest("Invalid body", "the registration cannot be read: %v", err)
+	}
+	form, err := url.ParseQuery(string(b))
+	if err != nil {
+		return refused("INVALID_PARAMETERS", "the form is malformed")
+	}
+	login, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AidLogin ")
+	id, token, _ := strings.Cut(login, ":")
+	device := deviceID(id, token)
+	if !ok || device == "" {
+		return refused("AUTHENTICATION_FAILED", "the Authorization header has no id and token")
+	}
+	app, subtype, sender, instance := form.Get("app"), form.Get("X-subtype"), form.Get("sender"), form.Get("appid")
+	if app == "" || strings.ContainsAny(app, " \r\n") || len(app) > 200 || len(subtype) > 2000 || len(instance) > 100 {
+		return refused("INVALID_PARAMETERS", "app, X-subtype, or appid is not valid")
+	}
+	if instance == "" { // an instance id has 8 bytes, of which the first 4 bits are 0111
+		b := make([]byte, 8)
+		rand.Read(b)
+		b[0] = b[0]&0x0f | 0x70
+		instance = b64.Encode(b)
+	} else if strings.Trim(instance, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return refused("INVALID_PARAMETERS", "appid is not base64url")
+	}
+	if form.Get("delete") == "true" {
+		if err := s.store.unregisterDevice(device, deviceChannel(app, subtype)); err != nil {
+			return refused("INTERNAL_SERVER_ERROR", err.Error())
+		}
+		s.logger.Info("unregister", "device", short(id))
+		return answer("token=" + instance)
+	}
+	path := chromiumPath + instance + ":APA91b" + random(tokenSize)
+	if subtype == "" { // Chromium's own, which never gets a message
+		return answer("token=" + strings.TrimPrefix(path, chromiumPath))
+	}
+	var key vapid.PublicKey
+	raw, err := b64.Decode(sender)
+	if err == nil {
+		key, err = parseKey(raw)
+	}
+	if err != nil {
+		return refused("INVALID_SENDER", err.Error())
+	}
+	sub, err := s.store.registerDevice(device, Subscription{ID: random(idSize), Path: path, Key: key, Channel: deviceChannel(app, subtype)})
+	if full := (*Error)(nil); errors.As(err, &full) && full.Status == http.StatusTooManyRequests {
+		return refused("TOO_MANY_REGISTRATIONS", full.Message)
+	}
+	if err != nil {
+		return refused("INTERNAL_SERVER_ERROR", err.Error())
+	}
+	s.logger.Info("register", "device", short(id), "subscription", short(sub.ID))
+	return answer("token=" + strings.TrimPrefix(sub.Path, chromiumPath))
+}
+
+// attachDevice connects the device with the given id. The store remembers one
+// without subscriptions while it is connected.
+func (st *store) attachDevice(id string) *attachment {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := st.agents[id]
+	if a == nil {
+		a = newAgent(id)
+		st.agents[id] = a
+	}
+	return st.connect(a)
+}
+
+func (st *store) registerDevice(id string, s Subscription) (Subscription, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := st.agents[id]
+	if a == nil {
+		a = newAgent(id)
+	}
+	return st.registerFor(a, s)
+}
+
+// unregisterDevice ends a subscription. It is not an error if there is none.
+func (st *store) unregisterDevice(id, channel string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := st.agents[id]
+	if a == nil || a.subs[channel] == nil {
+		return nil
+	}
+	st.expire(a.subs[channel])
+	return st.settle()
+}
+
+// keyOf returns the key of a subscription of a connected user agent.
+func (st *store) keyOf(at *attachment, channel string) (vapid.PublicKey, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	sub := at.agent.subs[channel]
+	if sub == nil {
+		return vapid.PublicKey{}, false
+	}
+	return sub.Key, true
+}
+
+// acknowledgeListed removes messages that a login lists as received.
+func (st *store) acknowledgeListed(at *attachment, ids []string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, id := range ids {
+		if m := st.waiting[id]; m != nil && m.owner.agent == at.agent {
+			st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
+		}
+	}
+}
