@@ -816,7 +816,13 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	f.finished(f.push(`{"payload":"x"}`))
 	f.want(200, "GET", "/healthz", "", "Authorization", "")
-	text := string(f.want(200, "GET", "/metrics", "").text)
+	// The store says that the push is done in the moment in which the results are
+	// committed, and they are counted after that.
+	var text string
+	until(t, "the removed subscription is counted", func() bool {
+		text = string(f.want(200, "GET", "/metrics", "").text)
+		return strings.Contains(text, "webpush_subscriptions_removed_total 1\n")
+	})
 	for _, want := range []string{
 		`webpush_messages_total{class="delivered",service="other"} 2`, `webpush_messages_total{class="gone",service="other"} 1`,
 		`webpush_message_duration_seconds_count{service="other"} 3`, `webpush_subscriptions{service="other"} 2`,
