@@ -43,7 +43,7 @@ not delivered, and there is a list of what keeps a message from being shown.
   webpush explain 201`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && s.inTTY {
-				return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
+				return needsAnswer()
 			}
 			if len(args) > 2 {
 				return usage("quote the body: webpush explain 403 'invalid JWT provided'", "explain takes a status and a body, found %q after them", args[2])
@@ -57,7 +57,7 @@ not delivered, and there is a list of what keeps a message from being shown.
 					return err
 				}
 				if len(bytes.TrimSpace(b)) == 0 {
-					return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
+					return needsAnswer()
 				}
 				s.in, s.stdinFor, args = bytes.NewReader(b), "", []string{"-"}
 			}
@@ -70,6 +70,10 @@ not delivered, and there is a list of what keeps a message from being shown.
 	f.StringArrayVar(&o.headers, "header", nil, "a header of the answer, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")
 	completeEnum(c, "service", &o.service)
 	return c
+}
+
+func needsAnswer() error {
+	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
 }
 
 // explanation is what explain prints of one service.
@@ -106,10 +110,10 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		return err
 	}
 	var list []explanation
-	page := webpush.Explain(service, status, h, body)
+	e := webpush.Explain(service, status, h, body)
 	switch {
-	case page.Code == webpush.CodeOtherServer:
-		list = append(list, explained(page))
+	case e.Code == webpush.CodeOtherServer:
+		list = append(list, explained(e))
 	case status/100 == 2:
 		r := webpush.ExplainAccepted(service, status, h)
 		list = append(list, explanation{Service: service, Status: status, Meaning: r.Meaning(), Note: r.Note, Exit: exitOK, Checklist: r.Checklist(),
@@ -119,7 +123,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 			list = append(list, explained(e))
 		}
 	default:
-		list = append(list, explained(webpush.Explain(service, status, h, body)))
+		list = append(list, explained(e))
 	}
 	if s.json {
 		return s.printJSON(list)

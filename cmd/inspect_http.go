@@ -244,6 +244,11 @@ func (in inspector) response(s string) *thing {
 	if status == 0 {
 		return nil
 	}
+	return in.answer(status, h, body)
+}
+
+// answer describes a response that was taken apart.
+func (in inspector) answer(status int, h http.Header, body string) *thing {
 	t := &thing{kind: kindResponse}
 	in.addAnswer(t, status, h, []byte(body))
 	return t

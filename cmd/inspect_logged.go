@@ -19,8 +19,8 @@ func loggedAnswer(s string) (status int, h http.Header, body string) {
 		}
 	}
 	if pythonDict.MatchString(s) {
-		if _, _, body = loggedJSON(pythonToJSON.Replace(s)); body != "" {
-			return loggedJSON(pythonToJSON.Replace(s))
+		if status, h, body = loggedJSON(pythonToJSON.Replace(s)); body != "" {
+			return status, h, body
 		}
 	}
 	for _, form := range logged {

@@ -50,8 +50,8 @@ func (in inspector) recognise(data []byte) *thing {
 	}
 	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
 		// autopush's body alone is an error body; what a library logged is a response.
-		if status, _, body := loggedAnswer(trimmed); status != 0 && body != trimmed {
-			return in.response(trimmed)
+		if status, h, body := loggedAnswer(trimmed); status != 0 && body != trimmed {
+			return in.answer(status, h, body)
 		}
 		if t := in.json(trimmed); t != nil {
 			return t

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/fatih/color"
@@ -625,18 +624,18 @@ func (l *listener) printText(m *useragent.Message) error {
 	case !utf8.Valid(m.Payload):
 		fmt.Fprintf(&b, "(%d bytes that are no text) %s", len(m.Payload), base64.RawURLEncoding.EncodeToString(m.Payload))
 	case l.outTTY && isNotification:
-		b.WriteString(l.paint(true, harmless(n.title), color.Bold))
+		b.WriteString(l.paint(true, safe(n.title), color.Bold))
 		if n.body != "" {
-			b.WriteString("\n" + indented(harmless(n.body)))
+			b.WriteString("\n" + indented(safe(n.body)))
 		}
 		if n.url != "" {
-			b.WriteString("\n" + indented(l.paint(true, harmless(n.url), color.FgCyan, color.Underline)))
+			b.WriteString("\n" + indented(l.paint(true, safe(n.url), color.FgCyan, color.Underline)))
 		}
 		for _, a := range n.actions {
-			b.WriteString("\n" + indented("["+harmless(a)+"]"))
+			b.WriteString("\n" + indented("["+safe(a)+"]"))
 		}
 	default:
-		b.WriteString(harmless(string(m.Payload)))
+		b.WriteString(safe(string(m.Payload)))
 	}
 	text := b.String()
 	if !strings.HasSuffix(text, "\n") {
@@ -648,24 +647,6 @@ func (l *listener) printText(m *useragent.Message) error {
 
 func indented(text string) string {
 	return "         " + strings.ReplaceAll(text, "\n", "\n         ")
-}
-
-// harmless escapes what a stranger's text could do to a terminal: control
-// characters but line feeds and tabs, and those that turn the direction of text
-// or break lines.
-func harmless(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\n' || r == '\t':
-			b.WriteRune(r)
-		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x2028, r == 0x2029:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }
 
 // shownNotification is what of a notification is shown.

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,7 +16,7 @@ func harmful(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
 		return false
-	case r == '\u2028', r == '\u2029', r == utf8.RuneError:
+	case r == '\u2028', r == '\u2029':
 		return true
 	}
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
@@ -24,13 +25,18 @@ func harmful(r rune) bool {
 // safe returns text for a terminal, with harmful characters spelled out. All
 // text on standard error goes through it.
 func safe(text string) string {
-	if !strings.ContainsFunc(text, harmful) {
+	return spellOut(text, func(r rune) string { return strings.Trim(strconv.QuoteRuneToASCII(r), "'") })
+}
+
+// spellOut replaces harmful characters, and bytes that are not UTF-8.
+func spellOut(text string, spell func(rune) string) string {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, harmful) {
 		return text
 	}
 	var b strings.Builder
 	for _, r := range text {
 		if harmful(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
+			b.WriteString(spell(r))
 		} else {
 			b.WriteRune(r)
 		}
@@ -44,5 +50,5 @@ func safeJSON(b []byte) []byte {
 	if !bytes.ContainsFunc(b, harmful) {
 		return b
 	}
-	return []byte(safe(string(b)))
+	return []byte(spellOut(string(b), func(r rune) string { return fmt.Sprintf(`\u%04x`, r) }))
 }

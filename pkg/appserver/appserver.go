@@ -226,7 +226,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, store: o.Store, log: o.Log, page: page, token: sha256.Sum256([]byte(o.Token)),
 		client:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
-		tester:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP, Attempts: 1, Timeout: testTimeout},
+		tester:  o.tester(o.HTTP),
 		wake:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		streams: make(chan struct{}, maxStreams),

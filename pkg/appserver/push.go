@@ -94,10 +94,10 @@ func (p *pushRequest) message() (Message, error) {
 		}
 	}
 	if p.TTL != nil {
-		if *p.TTL < 0 || *p.TTL > int64(webpush.MaxTTL/time.Second) {
-			return bad("ttl", "ttl is %d, expected 0 to 2147483648 seconds", *p.TTL)
+		var err error
+		if m.TTL, err = ttlOf(*p.TTL); err != nil {
+			return m, err
 		}
-		m.TTL = time.Duration(*p.TTL) * time.Second
 	}
 	if p.Urgency != "" {
 		var err error
@@ -106,6 +106,14 @@ func (p *pushRequest) message() (Message, error) {
 		}
 	}
 	return m, nil
+}
+
+// ttlOf returns a TTL that a request gives in seconds.
+func ttlOf(seconds int64) (time.Duration, error) {
+	if most := int64(webpush.MaxTTL / time.Second); seconds < 0 || seconds > most {
+		return 0, refuse(http.StatusBadRequest, "invalid-input", "ttl is %d, expected 0 to %d seconds", seconds, most).in("ttl")
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 func (p *pushRequest) filter() (f Filter, err error) {

@@ -89,10 +89,9 @@ func (v *trialRequest) read() error {
 	}
 	m := &webpush.Message{Payload: payload, TTL: new(trialTTL), Urgency: webpush.High, Topic: v.Topic}
 	if v.TTL != nil {
-		if *v.TTL < 0 || *v.TTL > int64(webpush.MaxTTL/time.Second) {
-			return bad("ttl", "ttl is %d, expected 0 to %d seconds", *v.TTL, webpush.MaxTTL/time.Second)
+		if *m.TTL, err = ttlOf(*v.TTL); err != nil {
+			return err
 		}
-		m.TTL = new(time.Duration(*v.TTL) * time.Second)
 	}
 	if v.Urgency != "" {
 		if m.Urgency, err = webpush.ParseUrgency(string(v.Urgency)); err != nil {
@@ -150,8 +149,7 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 		return writeJSON(w, http.StatusAccepted, map[string]time.Time{"sendAt": time.Now().Add(delay).UTC()})
 	}
 	seen := &capture{next: s.o.HTTP}
-	client := &webpush.Client{Key: s.o.Key, Subject: s.o.Subject, HTTP: seen, Attempts: 1, Timeout: testTimeout}
-	receipt, err := client.Send(r.Context(), sub, *v.message)
+	receipt, err := s.o.tester(seen).Send(r.Context(), sub, *v.message)
 	s.metrics.tested(sub.Service(), receipt, err)
 	var refused *webpush.Error
 	if errors.As(err, &refused) {
@@ -166,6 +164,11 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 		out.TTL = new(int64(receipt.TTL.Seconds()))
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// tester is a client for test messages: somebody waits for the response.
+func (o *Options) tester(h webpush.Doer) *webpush.Client {
+	return &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: testTimeout}
 }
 
 // sendLater sends a test message after a delay, unless the server stops first.

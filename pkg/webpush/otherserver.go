@@ -22,17 +22,23 @@ var routerPages = []string{"404 page not found", "default backend - 404", "no av
 // respond in plain text, in JSON, with an empty body, or, as FCM does, with a page
 // in their own words, for which the dictionary has a rule.
 func fromOtherServer(header http.Header, body []byte) bool {
+	if len(body) == 0 {
+		return false
+	}
 	text := strings.ToLower(string(bytes.TrimSpace(body[:min(len(body), maxAnswer)])))
 	for _, page := range routerPages {
 		if text == page {
 			return true
 		}
 	}
+	if !strings.HasPrefix(text, "<") { // as nearly all are, every accepted message's among them
+		return false
+	}
 	if strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") {
 		return true
 	}
 	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return strings.HasPrefix(text, "<") && (kind == "text/html" || kind == "application/xhtml+xml" || strings.Contains(text, "<html"))
+	return (kind == "text/html" || kind == "application/xhtml+xml" || strings.Contains(text, "<html"))
 }
 
 // believable reports whether the status alone says what a page means, whoever

@@ -11,7 +11,6 @@ const classes = [
   ['gone', 'Gone', 'the subscription has ended and is removed'],
   ['rejected', 'Rejected', 'the push service rejects the message or the key'],
   ['temporary', 'Temporary failure', 'not delivered after several attempts'],
-  ['expired', 'Expired', 'not sent, because its TTL was used up'],
   ['invalid', 'Invalid', 'the message could not be sent to this subscription'],
   ['skipped', 'Skipped', 'not attempted'],
 ];
