@@ -53,15 +53,15 @@ var logged = []struct {
 	quoted       bool
 }{
 	// pywebpush: WebPushException: Push failed: 410 Gone, with the response's body in the next line
-	{regexp.MustCompile(`Push failed: (\d{3})\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false},
+	{regexp.MustCompile(`Push failed: ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false},
 	// Guzzle: Client error: `POST https://…` resulted in a `410 Gone` response:
-	{regexp.MustCompile("resulted in an? `(\\d{3}) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false},
+	{regexp.MustCompile("resulted in an? `([1-5]\\d\\d) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false},
 	// Ruby: host: …, #<Net::HTTPGone 410 Gone readbody=true>
-	{regexp.MustCompile(`#<Net::HTTP\w+ (\d{3})\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false},
+	{regexp.MustCompile(`#<Net::HTTP\w+ ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false},
 	// Elixir: %HTTPoison.Response{status_code: 410, body: "…"}, %Finch.Response{status: 410, body: "…"}
-	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: (\d{3})\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
+	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
 	// npm's web-push, printed: WebPushError { statusCode: 410, body: '…' }
-	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: (\d{3})\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true},
+	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true},
 }
 
 // loggedJSON reads the error of npm's web-push, or the body of autopush, which

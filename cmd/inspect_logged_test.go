@@ -20,6 +20,7 @@ func TestLoggedAnswer(t *testing.T) {
 		"a subscription":     {`{"endpoint":"https://x","keys":{"p256dh":"a"},"statusCode":201}`, 0, ""},
 		"claims":             {`{"aud":"https://x","exp":1}`, 0, ""},
 		"a status like that": {`{"statusCode":7}`, 0, ""},
+		"no status of HTTP":  {`%Finch.Response{status: 000, body: "no"}`, 0, ""},
 	} {
 		status, _, body := loggedAnswer(tt.text)
 		if status != tt.status || body != tt.body {
