@@ -12,20 +12,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/internal/firefoxtest"
+	"github.com/seed81da77dd/webpush/pkg/internal/browsertest"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // firefox shows the page of pkg/appserver in a real Firefox.
 type firefox struct {
-	*firefoxtest.Browser
+	*browsertest.Browser
 	t *testing.T
 }
 
 // startFirefox starts one that uses the push service at url, or skips the test.
 func startFirefox(t *testing.T, push string) *firefox {
 	t.Helper()
-	return &firefox{firefoxtest.Start(t, push), t}
+	return &firefox{browsertest.Start(t, browsertest.Options{Name: "firefox", PushService: browsertest.PushService{WebSocket: strings.Replace(push, "http", "ws", 1)}}), t}
 }
 
 // until waits for an expression of the page to be true.

@@ -20,8 +20,10 @@ const (
 	certificateLifetime = 397 * 24 * time.Hour
 	// authorityLifetime is that of an authority, which has to be trusted by hand.
 	authorityLifetime = 5 * 365 * 24 * time.Hour
-	// authorityName is by which an authority of this package is known.
-	authorityName = "local push service authority"
+	// authorityName and chromiumAuthorityName identify the authorities of this
+	// package.
+	authorityName         = "local push service authority"
+	chromiumAuthorityName = "local push service authority for Chromium"
 )
 
 // AuthorityError is why the authority in [ServerOptions].AuthorityPEM cannot be
@@ -34,26 +36,27 @@ func (e *AuthorityError) Error() string { return e.Err.Error() }
 // Unwrap returns what is wrong.
 func (e *AuthorityError) Unwrap() error { return e.Err }
 
-// authority signs servers' certificates. It is good for the names of this
-// machine, and the one that it was made for, and for no others: who has its key
-// is nobody else for those who trust it.
+// authority signs servers' certificates. It is good for the names that it was
+// made for, and for no others: who has its key is nobody else for those who
+// trust it.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-func makeAuthority(host string) (*authority, error) {
+// makeAuthority makes one for the names of a template.
+func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	from := time.Now().Add(-time.Hour)
-	names := namesOf(host)
 	template := &x509.Certificate{
-		Subject:                     pkix.Name{CommonName: authorityName},
+		Subject:                     pkix.Name{CommonName: name},
 		NotBefore:                   from, // a clock that is behind is no reason to refuse
 		NotAfter:                    from.Add(authorityLifetime),
 		KeyUsage:                    x509.KeyUsageCertSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid:       true,
 		IsCA:                        true,
 		MaxPathLenZero:              true,
@@ -67,6 +70,12 @@ func makeAuthority(host string) (*authority, error) {
 		}
 		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
 	}
+	if len(names.IPAddresses) == 0 { // a form without constraint would be permitted
+		template.ExcludedIPRanges = []*net.IPNet{
+			{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 8*net.IPv4len)},
+			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 8*net.IPv6len)},
+		}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return nil, err
@@ -76,9 +85,9 @@ func makeAuthority(host string) (*authority, error) {
 	return &authority{certificate, key}, err
 }
 
-// parseAuthority reads what encode writes. The errors are of type
-// [*AuthorityError].
-func parseAuthority(text []byte) (*authority, error) {
+// parseAuthority reads an authority of that name as encode writes it. The errors
+// are of type [*AuthorityError].
+func parseAuthority(text []byte, name string) (*authority, error) {
 	var a authority
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		var err error
@@ -99,7 +108,7 @@ func parseAuthority(text []byte) (*authority, error) {
 	switch c := a.certificate; {
 	case c == nil:
 		problem = "has no certificate"
-	case c.Subject.CommonName != authorityName || !c.IsCA:
+	case c.Subject.CommonName != name || !c.IsCA:
 		problem = fmt.Sprintf("is not one that a push service has made: its certificate is that of %q", c.Subject.String())
 	case a.key == nil:
 		problem = "has no private key"
@@ -127,14 +136,34 @@ func (a *authority) keyPEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// sign makes a server's certificate, with a key of its own that is kept
-// nowhere.
-func (a *authority) sign(host string) (tls.Certificate, error) {
+// encode returns the private key and the certificate in PEM, or nil without an
+// authority.
+func (a *authority) encode() []byte {
+	if a == nil {
+		return nil
+	}
+	key, err := a.keyPEM()
+	if err != nil { // no key of this package cannot be marshaled
+		return nil
+	}
+	return append(key, a.certificatePEM()...)
+}
+
+// loadAuthority reads an authority, or makes one if text is empty.
+func loadAuthority(text []byte, name string, names *x509.Certificate) (*authority, error) {
+	if len(text) > 0 {
+		return parseAuthority(text, name)
+	}
+	return makeAuthority(name, names)
+}
+
+// sign makes a server's certificate for the names of a template, which host is
+// one of, with a key of its own that is kept nowhere.
+func (a *authority) sign(leaf *x509.Certificate, host string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	leaf := namesOf(host)
 	leaf.Subject = pkix.Name{CommonName: "local push service"}
 	leaf.NotBefore = time.Now().Add(-time.Hour)
 	if leaf.NotAfter = leaf.NotBefore.Add(certificateLifetime); leaf.NotAfter.After(a.certificate.NotAfter) {

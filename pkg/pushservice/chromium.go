@@ -34,23 +34,37 @@ func ChromiumHosts() []string { return slices.Clone(chromiumHosts) }
 type chromiumOriginKey struct{}
 
 // chromiumOrigin returns the origin of the endpoint if r came by
-// [Service.ServeChromiumEndpoints], or "".
+// [Service.ServeChromium], or "".
 func chromiumOrigin(r *http.Request) string {
 	origin, _ := r.Context().Value(chromiumOriginKey{}).(string)
 	return origin
 }
 
-// ServeChromiumEndpoints handles the message requests to endpoints that Chromium
-// reports, whose hosts are [ChromiumHosts], and aud must be their origin. All
-// other requests are refused. It is for a TLS listener that senders are made to
-// connect to instead of these hosts; no other listener accepts their names.
-func (s *Service) ServeChromiumEndpoints(w http.ResponseWriter, r *http.Request) {
+// ServeChromium handles the HTTP requests to the hosts of Google that the
+// service plays for Chromium: messages to the endpoints that Chromium reports,
+// whose hosts are [ChromiumHosts] and whose origin aud must be; and check-in and
+// registration, also under the service's own host names. All other requests are
+// refused. It is for a TLS listener that clients are made to connect to instead of
+// these hosts; no other listener accepts their names. See [ChromiumServer].
+func (s *Service) ServeChromium(w http.ResponseWriter, r *http.Request) {
 	host := strings.ToLower(strings.TrimSuffix(r.Host, ":443"))
-	if !slices.Contains(chromiumHosts, host) {
+	device := r.URL.Path == checkinPath || r.URL.Path == registerPath
+	switch {
+	case slices.Contains(chromiumHosts, host):
+		s.serveChromiumEndpoint(w, r, "https://"+host)
+	case device && host == checkinHost:
+		if err := s.route(w, r); err != nil {
+			writeError(w, err)
+		}
+	case device:
+		s.ServeHTTP(w, r)
+	default:
 		writeError(w, refuse(http.StatusMisdirectedRequest, noErrno, "Unknown host", "%q is not a host of Chromium's endpoints", clip(r.Host)))
-		return
 	}
-	r = r.Clone(context.WithValue(r.Context(), chromiumOriginKey{}, "https://"+host))
+}
+
+func (s *Service) serveChromiumEndpoint(w http.ResponseWriter, r *http.Request, origin string) {
+	r = r.Clone(context.WithValue(r.Context(), chromiumOriginKey{}, origin))
 	for _, prefix := range []string{"/fcm/send/", "/wp/", "/preprod/wp/"} {
 		if token, ok := strings.CutPrefix(r.URL.Path, prefix); ok && token != "" && !strings.Contains(token, "/") {
 			r.URL.Path, r.URL.RawPath = chromiumPath+token, ""

@@ -88,7 +88,7 @@ func (c *chromium) push(path string, body []byte, header ...string) int {
 	}
 	r.Header.Set("Authorization", sign(c.t, c.key, claims).Authorization())
 	w := httptest.NewRecorder()
-	c.service.ServeChromiumEndpoints(w, r)
+	c.service.ServeChromium(w, r)
 	return w.Code
 }
 
@@ -287,7 +287,7 @@ func TestChromiumHosts(t *testing.T) {
 			r := newRequest(http.MethodPost, path, nil)
 			r.Host = host
 			w := httptest.NewRecorder()
-			s.ServeChromiumEndpoints(w, r)
+			s.ServeChromium(w, r)
 			if w.Code != want {
 				t.Errorf("%s%s: status %d, want %d", host, path, w.Code, want)
 			}

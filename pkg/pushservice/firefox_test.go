@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
-	"github.com/seed81da77dd/webpush/pkg/internal/firefoxtest"
+	"github.com/seed81da77dd/webpush/pkg/internal/browsertest"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -40,9 +40,15 @@ type pushed struct {
 	data []byte
 }
 
+// startFirefox starts a Firefox that uses the push service at a URL.
+func startFirefox(t *testing.T, url string) *browsertest.Browser {
+	t.Helper()
+	return browsertest.Start(t, browsertest.Options{Name: "firefox", PushService: browsertest.PushService{WebSocket: strings.Replace(url, "http", "ws", 1)}})
+}
+
 // subscribeIn makes a subscription. One that is asked for before Firefox has said
 // hello to the push service never settles, so it is asked for again.
-func subscribeIn(t *testing.T, f *firefoxtest.Browser, key string) *webpush.Subscription {
+func subscribeIn(t *testing.T, f *browsertest.Browser, key string) *webpush.Subscription {
 	t.Helper()
 	text := f.Run(`
 		const registration = await navigator.serviceWorker.register('/worker.js');
@@ -63,7 +69,7 @@ func subscribeIn(t *testing.T, f *firefoxtest.Browser, key string) *webpush.Subs
 }
 
 // trust makes the browser trust an authority for servers, as its settings do.
-func trust(f *firefoxtest.Browser, ca []byte) {
+func trust(f *browsertest.Browser, ca []byte) {
 	block, _ := pem.Decode(ca)
 	f.RunPrivileged(`
 		const db = Components.classes['@mozilla.org/security/x509certdb;1'].getService(Components.interfaces.nsIX509CertDB);
@@ -133,7 +139,7 @@ func TestFirefoxRestart(t *testing.T) {
 			service := startChild(t, o)
 			_, o.Addr, _ = strings.Cut(service.url, "://")
 			s := startSite(t)
-			f := firefoxtest.Start(t, service.url)
+			f := startFirefox(t, service.url)
 			if ca != nil {
 				trust(f, ca)
 			}
@@ -176,7 +182,7 @@ func TestFirefoxRestart(t *testing.T) {
 func TestFirefox(t *testing.T) {
 	service := startService(t, "127.0.0.1:0")
 	s := startSite(t)
-	f := firefoxtest.Start(t, service.URL)
+	f := startFirefox(t, service.URL)
 	f.Open(s.url)
 
 	key := generateKey(t)

@@ -56,8 +56,13 @@
 // Chromium checks in with POST /checkin and registers with POST /c2dm/register3.
 // It receives by MCS, which [Service.ServeMCS] speaks on a TLS connection of the
 // caller's. Its endpoints have hosts of Google, whose names only
-// [Service.ServeChromiumEndpoints] accepts, on a listener for senders that are
-// made to connect there.
+// [Service.ServeChromium] accepts, on a listener for clients that are made to
+// connect there. [ServerOptions].Chromium starts one for all of it, and
+//
+//	GET    /api/chromium         200 {"address": "127.0.0.1:5228", "hosts": ["fcm.googleapis.com", …],
+//	                             "publicKeyHash": "base64", "ca": "-----BEGIN CERTIFICATE-----…"}
+//
+// describes it: see [ChromiumServer].
 //
 // What it refuses it answers with the status codes and the JSON object of
 // Mozilla's autopush, whose member message begins with autopush's own words,
@@ -167,6 +172,7 @@ type Service struct {
 	testing *personality // of the routes of web-push-testing
 
 	newReceiver func() (Receiver, error)
+	chromium    *ChromiumServer // or nil
 
 	hosts        []string
 	hostHint     string

@@ -68,6 +68,11 @@ func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []strin
 		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	case len(parts) == 1 && parts[0] == "chromium":
+		if method != http.MethodGet {
+			return notAllowed(r, http.MethodGet)
+		}
+		return s.getChromium(w)
 	case len(parts) == 1 && parts[0] == "requests":
 		if method != http.MethodGet {
 			return notAllowed(r, http.MethodGet)

@@ -35,6 +35,8 @@ type ServerOptions struct {
 	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
 	// with TLS.
 	CertificatePEM, KeyPEM []byte
+	// Chromium, if not nil, adds the listener for Chromium's channel.
+	Chromium *ChromiumOptions
 	// Storage keeps the service's data, as [Open] describes, and is closed with
 	// the server or if Start fails. If nil, everything is kept in memory.
 	Storage Storage
@@ -48,6 +50,8 @@ type Server struct {
 	URL string
 	// Service is what answers.
 	Service *Service
+	// Chromium is the listener for Chromium's channel, or nil.
+	Chromium *ChromiumServer
 
 	http   *http.Server
 	client *http.Client
@@ -111,6 +115,13 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot listen: %w", err), service.Close())
 	}
+	if o.Chromium != nil {
+		if s.Chromium, err = startChromium(service, *o.Chromium); err != nil {
+			return nil, errors.Join(err, l.Close(), service.Close())
+		}
+		service.chromium = s.Chromium
+		s.Chromium.run()
+	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -159,18 +170,18 @@ func (s *Server) certificate(o ServerOptions, host string) (c tls.Certificate, e
 		}
 		return c, err
 	}
-	if len(o.AuthorityPEM) > 0 {
-		s.signer, err = parseAuthority(o.AuthorityPEM)
-	} else {
-		s.signer, err = makeAuthority(host)
-	}
+	s.signer, err = loadAuthority(o.AuthorityPEM, authorityName, namesOf(host))
 	if err == nil {
-		c, err = s.signer.sign(host)
+		c, err = s.signer.sign(namesOf(host), host)
 	}
+	return c, certificateProblem(err)
+}
+
+func certificateProblem(err error) error {
 	if err != nil && !errors.As(err, new(*AuthorityError)) {
 		err = fmt.Errorf("making a certificate: %w", err)
 	}
-	return c, err
+	return err
 }
 
 // CA returns the certificate of the server's own authority in PEM, or nil
@@ -186,14 +197,7 @@ func (s *Server) CA() []byte {
 // after it what CA returns, or nil if there is none. It is a secret of who
 // trusts the authority.
 func (s *Server) AuthorityPEM() []byte {
-	if s.signer == nil {
-		return nil
-	}
-	key, err := s.signer.keyPEM()
-	if err != nil { // no key of this package cannot be marshalled
-		return nil
-	}
-	return append(key, s.CA()...)
+	return s.signer.encode()
 }
 
 // Client returns a client for this server: it trusts CA, or the certificate that
@@ -217,6 +221,9 @@ func (s *Server) Close() error {
 			_ = s.http.Close()
 		}
 		<-s.served
+		if s.Chromium != nil {
+			s.err = errors.Join(s.err, s.Chromium.close())
+		}
 		s.err = errors.Join(s.err, s.Service.Close())
 	})
 	return s.err

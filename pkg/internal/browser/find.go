@@ -1,0 +1,181 @@
+// Package browser finds the browsers that are installed and starts them with a
+// profile of their own, set up to use a push service on this machine. The profile
+// of the user is never touched.
+package browser
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// family is a kind of browser that is set up in one way.
+type family string
+
+const (
+	firefox  family = "firefox"
+	chromium family = "chromium"
+)
+
+// product is a browser and where it is installed: programs that are searched for
+// in PATH (Linux and other Unix systems), applications (macOS), and paths below
+// the directories for programs (Windows).
+type product struct {
+	name    string
+	title   string
+	family  family
+	unix    []string
+	darwin  []string
+	windows []string
+}
+
+// products are the browsers that are known, in the order in which they are
+// preferred.
+var products = []product{
+	{"firefox", "Firefox", firefox, []string{"firefox"}, []string{"Firefox.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox\firefox.exe`}},
+	{"firefox-esr", "Firefox ESR", firefox, []string{"firefox-esr"}, []string{"Firefox ESR.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox ESR\firefox.exe`}},
+	{"chromium", "Chromium", chromium, []string{"chromium", "chromium-browser"}, []string{"Chromium.app/Contents/MacOS/Chromium"}, []string{`Chromium\Application\chrome.exe`}},
+	{"chrome", "Google Chrome", chromium, []string{"google-chrome", "google-chrome-stable", "google-chrome-beta"}, []string{"Google Chrome.app/Contents/MacOS/Google Chrome"}, []string{`Google\Chrome\Application\chrome.exe`}},
+	{"edge", "Microsoft Edge", chromium, []string{"microsoft-edge", "microsoft-edge-stable"}, []string{"Microsoft Edge.app/Contents/MacOS/Microsoft Edge"}, []string{`Microsoft\Edge\Application\msedge.exe`}},
+	{"brave", "Brave", chromium, []string{"brave-browser", "brave-browser-stable", "brave"}, []string{"Brave Browser.app/Contents/MacOS/Brave Browser"}, []string{`BraveSoftware\Brave-Browser\Application\brave.exe`}},
+}
+
+// Names returns the names that [Find] accepts. "firefox" is also Firefox ESR, and
+// "chromium" is any browser of that family.
+func Names() []string {
+	names := make([]string, len(products))
+	for i, p := range products {
+		names[i] = p.name
+	}
+	return names
+}
+
+// Browser is a browser that can be started.
+type Browser struct {
+	// Name is one of [Names].
+	Name string
+	// Title is the name that its maker uses.
+	Title string
+	// Path is the program.
+	Path string
+
+	family family
+}
+
+// Chromium reports whether the browser is of Chromium's family, and not of
+// Firefox's.
+func (b *Browser) Chromium() bool { return b.family == chromium }
+
+// NotFoundError reports that a browser is not installed in a usual place.
+type NotFoundError struct {
+	Name   string
+	Titles []string // of the browsers that would have done
+}
+
+// Error names what was searched for.
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("no browser found for %q: none of %s is installed in a usual place", e.Name, strings.Join(e.Titles, ", "))
+}
+
+// Find returns the installed browser with one of the [Names]. With binary, that
+// program is it instead. The error is a [*NotFoundError], or that the name is
+// unknown or the program does not exist.
+func Find(name, binary string) (*Browser, error) {
+	return find(name, binary, runtime.GOOS, os.Getenv)
+}
+
+func find(name, binary, system string, getenv func(string) string) (*Browser, error) {
+	var choice []product
+	for _, p := range products {
+		if p.name == name || string(p.family) == name {
+			choice = append(choice, p)
+		}
+	}
+	if len(choice) == 0 {
+		return nil, fmt.Errorf("unknown browser %q, expected one of %s", name, strings.Join(Names(), ", "))
+	}
+	if binary != "" {
+		path, err := exec.LookPath(binary)
+		if err != nil {
+			return nil, err
+		}
+		return &Browser{choice[0].name, choice[0].title, path, choice[0].family}, nil
+	}
+	missing := &NotFoundError{Name: name}
+	for _, p := range choice {
+		// Edge on Windows receives by Windows' own push service.
+		if p.name == "edge" && system == "windows" && name != "edge" {
+			continue
+		}
+		if path := p.locate(system, getenv); path != "" {
+			return &Browser{p.name, p.title, path, p.family}, nil
+		}
+		missing.Titles = append(missing.Titles, p.title)
+	}
+	return nil, missing
+}
+
+// locate returns the path of the program, or "".
+func (p *product) locate(system string, getenv func(string) string) string {
+	var candidates []string
+	switch system {
+	case "darwin":
+		for _, app := range p.darwin {
+			candidates = append(candidates, filepath.Join("/Applications", app))
+			if home := getenv("HOME"); home != "" {
+				candidates = append(candidates, filepath.Join(home, "Applications", app))
+			}
+		}
+	case "windows":
+		for _, variable := range []string{"ProgramFiles", "ProgramFiles(x86)", "LocalAppData"} {
+			if dir := getenv(variable); dir != "" {
+				for _, path := range p.windows {
+					candidates = append(candidates, dir+`\`+path)
+				}
+			}
+		}
+	default:
+		for _, program := range p.unix {
+			if path, err := exec.LookPath(program); err == nil {
+				return path
+			}
+			candidates = append(candidates, filepath.Join("/snap/bin", program))
+		}
+	}
+	for _, path := range candidates {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// snap returns the name of the snap package that the program belongs to, or "".
+// Such a program sees neither hidden directories nor /tmp.
+func snap(path string) string {
+	const bin = "/snap/bin/"
+	if name, ok := strings.CutPrefix(path, bin); ok {
+		return name
+	}
+	// Ubuntu's packages are scripts that run the snap.
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text := make([]byte, 4096)
+	n, _ := f.Read(text)
+	_, after, ok := bytes.Cut(text[:n], []byte(bin))
+	if !ok || !bytes.HasPrefix(text, []byte("#!")) {
+		return ""
+	}
+	end := bytes.IndexFunc(after, func(r rune) bool { return !(r == '-' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9') })
+	if end < 0 {
+		end = len(after)
+	}
+	return string(after[:end])
+}

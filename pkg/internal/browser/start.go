@@ -1,0 +1,197 @@
+package browser
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// PushService is the push service that a browser is made to use.
+type PushService struct {
+	// WebSocket is the URL that Firefox connects to, ws://host:port.
+	WebSocket string
+	// Address is the host:port that Chromium connects to, by TLS.
+	Address string
+	// PublicKeyHash is the SHA-256 hash of the public key of the certificate at
+	// Address, in standard base64. The browser accepts that certificate.
+	PublicKeyHash string
+}
+
+// Options configures how a browser is started.
+type Options struct {
+	// PushService is the push service to use.
+	PushService PushService
+	// URL is the page to open; empty means an empty one.
+	URL string
+	// Headless starts the browser without a window.
+	Headless bool
+	// AllowNotifications gives every page the permission for notifications, as a
+	// visitor does who accepts the prompt.
+	AllowNotifications bool
+	// Offline keeps the browser off the network, except for this machine.
+	Offline bool
+	// Remote lets [Process.Page] control the browser.
+	Remote bool
+	// Profile is the directory of the profile, which is kept. If it is empty, a
+	// new one is made, and removed when the browser has exited.
+	Profile string
+	// Env are further environment variables, NAME=value.
+	Env []string
+}
+
+// Process is a browser that was started.
+type Process struct {
+	// Settings are the command-line switches or preferences that make the browser
+	// use the push service, for people to read.
+	Settings []string
+	// Profile is the directory of its profile.
+	Profile string
+
+	browser *Browser
+	command *exec.Cmd
+	address chan string // of the remote protocol
+	done    chan struct{}
+	err     error // set before done is closed
+	remove  bool
+	closing sync.Once
+}
+
+const (
+	// stopTimeout is the time that a browser has to exit when it is asked to.
+	stopTimeout = 10 * time.Second
+	// startTimeout is the time that a browser has to start.
+	startTimeout = time.Minute
+)
+
+// Start starts the browser. Call [Process.Close] in the end, in any case.
+func (b *Browser) Start(o Options) (_ *Process, err error) {
+	p := &Process{browser: b, Profile: o.Profile, address: make(chan string, 1), done: make(chan struct{})}
+	if p.Profile == "" {
+		if p.Profile, err = os.MkdirTemp(b.profileRoot(), "webpush-browser-"); err != nil {
+			return nil, err
+		}
+		p.remove = true
+	}
+	var args []string
+	if b.family == firefox {
+		args, err = p.setUpFirefox(o)
+	} else {
+		args, err = p.setUpChromium(o)
+	}
+	if err == nil {
+		p.command = exec.Command(b.Path, args...)
+		p.command.Env = append(append(os.Environ(), "MOZ_CRASHREPORTER_DISABLE=1"), o.Env...)
+		var stderr io.ReadCloser
+		if stderr, err = p.command.StderrPipe(); err == nil {
+			if err = p.command.Start(); err == nil {
+				go p.watch(stderr)
+				return p, nil
+			}
+		}
+	}
+	close(p.done)
+	return nil, errors.Join(err, p.removeProfile())
+}
+
+// profileRoot is the directory for profiles that the browser can use; empty means
+// that for temporary files.
+func (b *Browser) profileRoot() string {
+	if name := snap(b.Path); name != "" {
+		if home, err := os.UserHomeDir(); err == nil {
+			dir := filepath.Join(home, "snap", name, "common")
+			if os.MkdirAll(dir, 0o700) == nil {
+				return dir
+			}
+		}
+	}
+	return ""
+}
+
+// watch reads what the browser says, until it has exited.
+func (p *Process) watch(stderr io.Reader) {
+	r := bufio.NewReaderSize(stderr, 4096)
+	for {
+		line, err := r.ReadSlice('\n')
+		for _, announced := range []string{"WebDriver BiDi listening on ", "DevTools listening on "} {
+			if _, url, ok := strings.Cut(string(line), announced); ok {
+				select {
+				case p.address <- strings.TrimSpace(url):
+				default:
+				}
+			}
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			break
+		}
+	}
+	p.err = p.command.Wait()
+	close(p.done)
+}
+
+// Done is closed when the browser has exited.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits until the browser has exited, or ctx is done.
+func (p *Process) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Kill ends the browser without giving it time for anything, and keeps its
+// profile until [Process.Close].
+func (p *Process) Kill() {
+	_ = p.command.Process.Kill()
+	<-p.done
+}
+
+// Stop makes the browser exit, and keeps its profile until [Process.Close].
+func (p *Process) Stop() {
+	if runtime.GOOS == "windows" || p.command.Process.Signal(terminate) != nil {
+		_ = p.command.Process.Kill()
+	}
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+		p.Kill()
+	}
+}
+
+// Close makes the browser exit and removes its profile, unless that was given.
+func (p *Process) Close() (err error) {
+	p.closing.Do(func() {
+		p.Stop()
+		err = p.removeProfile()
+	})
+	return err
+}
+
+// removeProfile tries it several times: the last of a browser's processes write
+// when the first has exited.
+func (p *Process) removeProfile() error {
+	if !p.remove {
+		return nil
+	}
+	var err error
+	for range 20 {
+		if err = os.RemoveAll(p.Profile); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("the profile is left over: %w", err)
+}
