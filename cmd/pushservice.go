@@ -3,35 +3,30 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/netip"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 type pushServiceOptions struct {
-	listen    string
-	origin    string
-	data      string
-	plain     bool
-	tls       bool
-	tlsCert   string
-	tlsKey    string
-	caOut     string
+	listen  string
+	origin  string
+	data    string
+	plain   bool
+	tls     bool
+	tlsCert string
+	tlsKey  string
+	caOut   string
+
+	chromium       bool
+	chromiumListen string
+	chromiumCAOut  string
+
 	as        enumFlag
 	faults    []string
 	maxTTL    durationFlag
@@ -77,6 +72,15 @@ send, webpush listen), NODE_EXTRA_CA_CERTS, SSL_CERT_FILE or curl --cacert, and
 Firefox by Settings, Certificates, Authorities, Import. Remove both files to have
 another made.
 
+--chromium also serves Chromium, Chrome, Edge, and Brave, by the protocols that
+they speak with Google: webpush browser chromium starts one that uses this push
+service. Their endpoints stay at Google's host names, so senders are made to
+connect to port 5228 instead, or use it as a proxy for HTTPS; push-service prints
+the flags and environment variables for that. The certificate for these names is
+signed by a second CA, push-service-chromium-ca.pem, which is limited to them.
+Give it only to the processes that send in a test, and never install it in a system
+or a browser that you use.
+
 A fault is a list of name=value with commas: status, share (10% or 0.1: of the
 requests), after (requests that are answered first), count (requests in all),
 retry-after, delay, reset, body, subscription. It lasts until the end unless
@@ -84,6 +88,7 @@ count is given.`,
 		Example: `  webpush push-service
   webpush push-service --data push-data --tls
   webpush push-service --tls --ca-out ca.pem
+  webpush push-service --chromium
   webpush push-service --fault status=503,share=10%,retry-after=5
   webpush push-service --as apple
   webpush push-service --fault status=410,after=3 --fault delay=2s,share=0.5`,
@@ -108,6 +113,9 @@ count is given.`,
 	f.StringVar(&o.caOut, "ca-out", "", "keep that authority's certificate in `FILE` (with --tls; default push-service-ca.pem, in the folder of --data)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
+	f.BoolVar(&o.chromium, "chromium", false, "also serve Chromium and the browsers that are based on it")
+	f.StringVar(&o.chromiumListen, "chromium-listen", "", "listen for Chromium and its senders on `ADDRESS`, host:port (default port 5228 of the host of --listen)")
+	f.StringVar(&o.chromiumCAOut, "chromium-ca-out", "", "keep the certificate of the CA for Chromium in `FILE` (default push-service-chromium-ca.pem, in the folder of --data)")
 	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen")
 	inGroup(f, "Connection")
 	f.StringArrayVar(&o.faults, "fault", nil, "misbehave so: a `LIST`, such as status=503,share=10%,retry-after=5; can be given again")
@@ -118,68 +126,6 @@ count is given.`,
 	f.IntVar(&o.maxConns, "max-connections", pushservice.DefaultMaxConnections, "the most user agents that are connected, a `NUMBER`")
 	inGroup(f, "Faults and limits")
 	return c
-}
-
-// check finds options that contradict each other.
-func (o *pushServiceOptions) check(c *cobra.Command) error {
-	if (o.tlsCert == "") != (o.tlsKey == "") {
-		return usage("give both", "--tls-cert and --tls-key go together")
-	}
-	if o.caOut != "" && (!o.tls || o.tlsCert != "") {
-		return usage("add --tls, without --tls-cert", "--ca-out goes with --tls")
-	}
-	if c.Flags().Changed("data") && o.data == "" {
-		return usage("name a folder, or leave it out", "--data is empty")
-	}
-	if o.caOut == "-" {
-		return usage("it is a file that stays, beside its private key; leave it out for push-service-ca.pem", "--ca-out is -, expected a file")
-	}
-	if o.caOut == "" {
-		o.caOut = filepath.Join(o.data, "push-service-ca.pem")
-	}
-	host, port, err := net.SplitHostPort(o.listen)
-	if err != nil {
-		return usage("write it as 127.0.0.1:8090", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return usage("write it as 127.0.0.1:8090", "--listen: %q has the port %q, expected 0 to 65535", o.listen, port)
-	}
-	if o.origin != "" {
-		if origin, err := vapid.Origin(o.origin); err != nil || origin != o.origin {
-			return usage("write it as https://push.example.net, without a path", "--origin: %q is no origin", o.origin)
-		}
-	}
-	for _, name := range o.hosts {
-		if name == "" || strings.ContainsAny(name, "/:@?# ") && !strings.HasPrefix(name, "[") {
-			return usage("write it as push.example.net, without scheme and port", "--host: %q is not a host name", name)
-		}
-	}
-	for _, page := range o.origins {
-		if origin, err := vapid.Origin(page); err != nil || origin != page {
-			return usage("write it as http://localhost:3000, without a path", "--allow-origin: %q is not an origin", page)
-		}
-	}
-	if !loopback(host) && !o.tls && o.tlsCert == "" && !o.plain {
-		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: %q is reached from other machines, and plain HTTP shows them every endpoint", o.listen)
-	}
-	for name, n := range map[string]int{"max-subscriptions": o.maxSubs, "max-messages": o.maxStored, "max-connections": o.maxConns} {
-		if n < 1 {
-			return usage("", "--%s: %d is less than 1", name, n)
-		}
-	}
-	if c.Flags().Changed("max-body") && o.maxBody < 1 {
-		return usage("", "--max-body: %d is less than 1", o.maxBody)
-	}
-	if o.maxTTL.set && o.maxTTL.value < time.Second {
-		return usage("", "--max-ttl: %s is less than a second", shortDuration(o.maxTTL.value))
-	}
-	return nil
-}
-
-// loopback reports whether only this machine reaches the host.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err error) {
@@ -218,8 +164,15 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		}
 	}
 	ownCA := o.tls && o.tlsCert == ""
+	everyday, google := authorityFiles{o.caOut, "ca-out"}, authorityFiles{o.chromiumCAOut, "chromium-ca-out"}
 	if ownCA {
-		if so.AuthorityPEM, err = o.loadAuthority(s); err != nil {
+		if so.AuthorityPEM, err = everyday.load(s); err != nil {
+			return err
+		}
+	}
+	if o.chromium {
+		so.Chromium = &pushservice.ChromiumOptions{Addr: o.chromiumListen}
+		if so.Chromium.AuthorityPEM, err = google.load(s); err != nil {
 			return err
 		}
 	}
@@ -229,14 +182,14 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		}
 	}
 	server, err := pushservice.Start(so)
-	if errors.As(err, new(*pushservice.AuthorityError)) {
-		return withHint(within(o.caOut, err), o.otherAuthority())
-	}
-	if err != nil {
-		if strings.Contains(err.Error(), "address already in use") {
-			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
-		}
-		return err
+	var authority *pushservice.AuthorityError
+	switch {
+	case errors.As(err, &authority) && authority.Chromium:
+		return google.problem(err)
+	case authority != nil:
+		return everyday.problem(err)
+	case err != nil:
+		return o.listenProblem(err)
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 	for _, f := range faults {
@@ -244,105 +197,27 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 			return wrongFlag("fault", err)
 		}
 	}
-	socket := "ws" + strings.TrimPrefix(server.URL, "http")
-	ca := ""
-	if ownCA {
-		if len(so.AuthorityPEM) == 0 {
-			// The key first: a certificate without one would be in the way.
-			if err := createFile(o.caKey(), server.AuthorityPEM(), 0o600); err != nil {
-				return err
-			}
-			if err := createFile(o.caOut, server.CA(), 0o644); err != nil {
-				return err
-			}
-		}
-		ca = o.caOut
-	}
-	if s.json {
-		v := struct {
-			URL       string `json:"url"`
-			WebSocket string `json:"webSocket"`
-			CAFile    string `json:"caFile,omitempty"`
-		}{server.URL, socket, ca}
-		if err := s.printJSON(v); err != nil {
+	if ownCA && len(so.AuthorityPEM) == 0 {
+		if err := everyday.save(server.AuthorityPEM(), server.CA()); err != nil {
 			return err
 		}
-	} else {
-		fmt.Fprintln(s.out, server.URL)
-		s.note("listening at %s, until it is interrupted", server.URL)
-		if o.data != "" {
-			subscriptions, messages := server.Service.Subscriptions(), 0
-			for _, sub := range subscriptions {
-				messages += sub.Messages
-			}
-			s.note("it keeps its data in %s, which has %s and %s", o.data, plural(len(subscriptions), "subscription"), plural(messages, "message"))
-		}
-		s.note("a user agent in a terminal: webpush listen --server %s", socket)
-		s.note("Firefox, in about:config: dom.push.serverURL = %s/", socket)
-		if ca == "" {
-			s.note("  and dom.push.testing.allowInsecureServerURL = true")
-		} else {
-			s.note("  and, in its settings, %s among the certificates' authorities", ca)
-			s.note("trust it for sending with: webpush send --ca-file %s", shellWord(ca))
+	}
+	if o.chromium && len(so.Chromium.AuthorityPEM) == 0 {
+		if err := google.save(server.Chromium.AuthorityPEM(), server.Chromium.CA()); err != nil {
+			return err
 		}
 	}
-	host, port, _ := net.SplitHostPort(o.listen)
-	if o.data != "" && o.origin == "" && port == "0" {
-		s.warn("endpoints of earlier runs have another port, and are of no use now", "give it a port that stays, such as --listen 127.0.0.1:8090")
+	if !ownCA {
+		o.caOut = ""
 	}
-	if !loopback(host) {
-		s.warn("anyone who can reach "+o.listen+" can read and expire every subscription", "listen on 127.0.0.1 unless others have to reach it")
-		if len(o.hosts) == 0 && o.origin == "" {
-			s.note("requests for other host names are refused; from containers, start it with --host host.docker.internal, or with the name that they use")
-		}
+	if err := o.announce(s, server); err != nil {
+		return err
 	}
 	<-ctx.Done()
 	if !s.json {
 		s.note("stopping")
 	}
 	return nil
-}
-
-// caKey is the file of the authority's private key.
-func (o *pushServiceOptions) caKey() string {
-	extension := filepath.Ext(o.caOut)
-	return strings.TrimSuffix(o.caOut, extension) + "-key" + extension
-}
-
-// otherAuthority is the way out when the authority's files are of no use.
-func (o *pushServiceOptions) otherAuthority() string {
-	return "--ca-out names other files; to have another authority made, which must be trusted anew: rm " + shellWord(o.caOut) + " " + shellWord(o.caKey())
-}
-
-// loadAuthority reads the authority of an earlier run, if there is one.
-func (o *pushServiceOptions) loadAuthority(s *streams) ([]byte, error) {
-	var pem []byte
-	for _, name := range []string{o.caOut, o.caKey()} {
-		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-			return nil, withHint(fmt.Errorf("%s is no file that could keep an authority", name), "--ca-out names another")
-		}
-	}
-	certificate, err := readFile(o.caOut)
-	key, keyErr := readFile(o.caKey())
-	switch none, noKey := errors.Is(err, fs.ErrNotExist), errors.Is(keyErr, fs.ErrNotExist); {
-	case none && noKey:
-		return nil, nil
-	case none && keyErr == nil:
-		return nil, withHint(fmt.Errorf("%s is missing, the certificate of %s", o.caOut, o.caKey()), "--ca-out names other files; to have another authority made: rm "+shellWord(o.caKey()))
-	case err == nil && noKey:
-		return nil, withHint(fmt.Errorf("%s exists, and %s, its private key, is missing", o.caOut, o.caKey()),
-			"--ca-out names other files; to have another authority made, which must be trusted anew: rm "+shellWord(o.caOut))
-	case err != nil:
-		return nil, err
-	case keyErr != nil:
-		return nil, keyErr
-	}
-	if info, err := os.Stat(o.caKey()); err == nil && groupReadable(info) {
-		s.warn(fmt.Sprintf("%s can be read by other users of this machine", o.caKey()), "chmod 600 "+shellWord(o.caKey()))
-	}
-	// The key's file has the certificate, too; that of the other file counts.
-	pem = append(append(pem, key...), '\n')
-	return append(pem, certificate...), nil
 }
 
 // receiver is a user agent's part for the routes of web-push-testing.
@@ -381,63 +256,4 @@ func (s *streams) logger() *slog.Logger {
 		return slog.New(slog.NewJSONHandler(s.err, nil))
 	}
 	return slog.New(slog.NewTextHandler(s.err, o))
-}
-
-// parseFault reads what --fault takes.
-func parseFault(text string) (pushservice.Fault, error) {
-	f := pushservice.Fault{Always: true}
-	for item := range strings.SplitSeq(text, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
-		whole := func(to *int, least int) error {
-			n, err := strconv.Atoi(value)
-			if err != nil || n < least {
-				return fmt.Errorf("%s is %q, expected a whole number, %d or more", name, value, least)
-			}
-			*to = n
-			return nil
-		}
-		var err error
-		switch name {
-		case "status":
-			err = whole(&f.Status, 200)
-		case "count":
-			f.Always = false
-			err = whole(&f.Count, 1)
-		case "after":
-			err = whole(&f.After, 0)
-		case "share":
-			number, percent := strings.CutSuffix(value, "%")
-			f.Share, err = strconv.ParseFloat(number, 64)
-			if percent {
-				f.Share /= 100
-			}
-			if err != nil || !(f.Share > 0 && f.Share <= 1) {
-				err = fmt.Errorf("share is %q, expected 10%% or 0.1", value)
-			}
-		case "delay":
-			f.Delay, err = parseDuration(value)
-		case "retry-after":
-			if _, number := strconv.ParseUint(value, 10, 31); number != nil {
-				if _, date := http.ParseTime(value); date != nil {
-					err = fmt.Errorf("retry-after is %q, expected seconds", value)
-				}
-			}
-			f.Header = map[string]string{"Retry-After": value}
-		case "reset":
-			f.Reset = true
-			if value != "" {
-				err = fmt.Errorf("reset takes no value")
-			}
-		case "body":
-			f.Body = []byte(value)
-		case "subscription":
-			f.Subscription = value
-		default:
-			err = fmt.Errorf("%q is none of status, share, after, count, retry-after, delay, reset, body, subscription", name)
-		}
-		if err != nil {
-			return f, err
-		}
-	}
-	return f, nil
 }

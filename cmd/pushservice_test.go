@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -276,5 +277,72 @@ func TestPushServiceHost(t *testing.T) {
 	}
 	if code := stop(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// TestPushServiceChromium: the flags that it prints reach the endpoint of a
+// browser that is based on Chromium, whose host is Google's.
+func TestPushServiceChromium(t *testing.T) {
+	t.Chdir(t.TempDir())
+	service, talk, stop := startPushService(t, "--data", "data", "--chromium", "--chromium-listen", "127.0.0.1:0")
+	key := filepath.Join("data", "push-service-chromium-ca-key.pem")
+	if info, err := os.Stat(key); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the authority's key is %v, %v", info, err)
+	}
+	ca := filepath.Join("data", "push-service-chromium-ca.pem")
+	before, err := os.ReadFile(ca)
+	if err != nil || bytes.Contains(before, []byte("PRIVATE")) {
+		t.Errorf("the authority is %s, %v", before, err)
+	}
+	for i := 0; !strings.Contains(talk.String(), "never install "+ca); i++ {
+		if i == 1000 {
+			t.Fatalf("it says %s", talk)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	_, after, _ := strings.Cut(talk.String(), "sending to Chromium: webpush ")
+	line, _, _ := strings.Cut(after, "\n")
+	if !strings.Contains(talk.String(), "HTTPS_PROXY=http://127.0.0.1:") {
+		t.Errorf("it says %s", talk)
+	}
+	webpush := func(want int, args ...string) string {
+		t.Helper()
+		var out, problem buffer
+		if code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, append(args, "--config", os.DevNull)); code != want {
+			t.Fatalf("%v: exit %d: %s", args, code, problem.String())
+		}
+		return out.String()
+	}
+	webpush(0, "gen")
+	form := url.Values{"app": {"org.chromium.linux"}, "X-subtype": {"wp:https://app.example/#1"}, "sender": {strings.TrimSpace(webpush(0, "app-server-key"))}}
+	r, err := http.NewRequest("POST", service+"/c2dm/register3", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "AidLogin 1:1")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	token, ok := strings.CutPrefix(string(b), "token=")
+	if err != nil || !ok {
+		t.Fatalf("%s, %v", b, err)
+	}
+	if err := os.WriteFile("subscription.json", []byte(`{"endpoint":"https://fcm.googleapis.com/fcm/send/`+token+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send := append(strings.Fields(line), "-f", "subscription.json", "--subject", "mailto:ops@example.com")
+	webpush(0, send...)
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	_, talk, stop = startPushService(t, "--data", "data", "--chromium", "--chromium-listen", "127.0.0.1:0")
+	if again, err := os.ReadFile(ca); err != nil || !bytes.Equal(before, again) {
+		t.Errorf("the authority is another one, or %v", err)
+	}
+	if code := stop(); code != 0 || !strings.Contains(talk.String(), "which has 1 subscription and 1 message") {
+		t.Errorf("exit %d: %s", code, talk)
 	}
 }

@@ -27,8 +27,12 @@ const (
 )
 
 // AuthorityError is why the authority in [ServerOptions].AuthorityPEM cannot be
-// used: it is none, another program's, has expired, or is not for the host.
-type AuthorityError struct{ Err error }
+// used: it is none, another program's, has expired, or is not for the host. With
+// Chromium, it is that in [ChromiumOptions].AuthorityPEM.
+type AuthorityError struct {
+	Err      error
+	Chromium bool
+}
 
 // Error says what is wrong.
 func (e *AuthorityError) Error() string { return e.Err.Error() }
@@ -100,7 +104,7 @@ func parseAuthority(text []byte, name string) (*authority, error) {
 			a.key, _ = key.(*ecdsa.PrivateKey)
 		}
 		if err != nil {
-			return nil, &AuthorityError{fmt.Errorf("the authority cannot be read: %w", err)}
+			return nil, &AuthorityError{Err: fmt.Errorf("the authority cannot be read: %w", err)}
 		}
 	}
 	now := time.Now()
@@ -121,7 +125,7 @@ func parseAuthority(text []byte, name string) (*authority, error) {
 	default:
 		return &a, nil
 	}
-	return nil, &AuthorityError{errors.New("the authority " + problem)}
+	return nil, &AuthorityError{Err: errors.New("the authority " + problem)}
 }
 
 func (a *authority) certificatePEM() []byte {
@@ -181,7 +185,7 @@ func (a *authority) sign(leaf *x509.Certificate, host string) (tls.Certificate, 
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); err != nil {
-		return tls.Certificate{}, &AuthorityError{fmt.Errorf("the authority is not for %q: it was made for another host", host)}
+		return tls.Certificate{}, &AuthorityError{Err: fmt.Errorf("the authority is not for %q: it was made for another host", host)}
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }

@@ -87,11 +87,14 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 		o.Addr = "127.0.0.1:0"
 	}
 	names := func() *x509.Certificate { return &x509.Certificate{DNSNames: googleHosts} }
+	var certificate tls.Certificate
 	signer, err := loadAuthority(o.AuthorityPEM, chromiumAuthorityName, names())
-	if err != nil {
-		return nil, certificateProblem(err)
+	if err == nil {
+		certificate, err = signer.sign(names(), checkinHost)
 	}
-	certificate, err := signer.sign(names(), checkinHost)
+	if unusable := (*AuthorityError)(nil); errors.As(err, &unusable) {
+		unusable.Chromium = true
+	}
 	if err != nil {
 		return nil, certificateProblem(err)
 	}
@@ -100,14 +103,9 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 		return nil, fmt.Errorf("cannot listen for Chromium: %w", err)
 	}
 	hash := sha256.Sum256(certificate.Leaf.RawSubjectPublicKeyInfo)
-	host, _, _ := net.SplitHostPort(o.Addr)
-	if _, port, _ := net.SplitHostPort(l.Addr().String()); host == "localhost" {
-		o.Addr = net.JoinHostPort(host, port)
-	} else {
-		o.Addr = l.Addr().String()
-	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
 	c := &ChromiumServer{
-		Addr:          o.Addr,
+		Addr:          net.JoinHostPort(reachable(o.Addr), port),
 		PublicKeyHash: base64.StdEncoding.EncodeToString(hash[:]),
 		service:       s,
 		listener:      l,

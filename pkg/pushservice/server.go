@@ -88,13 +88,10 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
-	host, _, err := net.SplitHostPort(o.Addr)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
+	host := reachable(o.Addr)
 	o.Options.Hosts = append(slices.Clone(o.Options.Hosts), host)
 	s := &Server{served: make(chan struct{})}
 	var certificate tls.Certificate
@@ -160,6 +157,15 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		}
 	}()
 	return s, nil
+}
+
+// reachable returns the host by which this machine reaches a listener at addr.
+func reachable(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return "localhost"
+	}
+	return host
 }
 
 // certificate returns the one that was given, or makes one.

@@ -1,0 +1,107 @@
+package cmd
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+)
+
+// listenProblem adds a hint to the error of a push service that did not start.
+func (o *pushServiceOptions) listenProblem(err error) error {
+	if !strings.Contains(err.Error(), "address already in use") {
+		return err
+	}
+	flag := "--listen"
+	if strings.Contains(err.Error(), "for Chromium") {
+		flag = "--chromium-listen"
+	}
+	return withHint(err, "another program listens there; choose another port with "+flag+", 0 for any that is free")
+}
+
+// chromiumSettings are the flags and environment variables with which senders
+// reach the endpoints of Chromium.
+type chromiumSettings struct {
+	Address   string   `json:"address"`
+	CAFile    string   `json:"caFile"`
+	ConnectTo []string `json:"connectTo"`
+	Proxy     string   `json:"httpsProxy"`
+}
+
+func newChromiumSettings(c *pushservice.ChromiumServer, ca string) *chromiumSettings {
+	v := &chromiumSettings{Address: c.Addr, CAFile: ca, Proxy: "http://" + c.Addr}
+	for _, host := range pushservice.ChromiumHosts() {
+		v.ConnectTo = append(v.ConnectTo, host+":443:"+c.Addr)
+	}
+	return v
+}
+
+// sendFlags are the flags of webpush send.
+func (v *chromiumSettings) sendFlags() string {
+	var b strings.Builder
+	for _, c := range v.ConnectTo {
+		b.WriteString("--connect-to " + shellWord(c) + " ")
+	}
+	return b.String() + "--ca-file " + shellWord(v.CAFile)
+}
+
+// note prints what senders need.
+func (v *chromiumSettings) note(s *streams) {
+	s.note("sending to Chromium: webpush send %s", v.sendFlags())
+	s.note("  and for other senders: HTTPS_PROXY=%s", v.Proxy)
+	s.note("  with NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", shellWord(v.CAFile), shellWord(v.CAFile))
+	s.note("  never install %s in a system or a browser: its key can sign for hosts of Google", v.CAFile)
+}
+
+// announce says where the push service is and how it is used.
+func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) error {
+	socket := "ws" + strings.TrimPrefix(server.URL, "http")
+	var chromium *chromiumSettings
+	if server.Chromium != nil {
+		chromium = newChromiumSettings(server.Chromium, o.chromiumCAOut)
+	}
+	if s.json {
+		v := struct {
+			URL       string            `json:"url"`
+			WebSocket string            `json:"webSocket"`
+			CAFile    string            `json:"caFile,omitempty"`
+			Chromium  *chromiumSettings `json:"chromium,omitempty"`
+		}{server.URL, socket, o.caOut, chromium}
+		if err := s.printJSON(v); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(s.out, server.URL)
+		s.note("listening at %s, until it is interrupted", server.URL)
+		if o.data != "" {
+			subscriptions, messages := server.Service.Subscriptions(), 0
+			for _, sub := range subscriptions {
+				messages += sub.Messages
+			}
+			s.note("it keeps its data in %s, which has %s and %s", o.data, plural(len(subscriptions), "subscription"), plural(messages, "message"))
+		}
+		s.note("a user agent in a terminal: webpush listen --server %s", socket)
+		s.note("Firefox, in about:config: dom.push.serverURL = %s/", socket)
+		if o.caOut == "" {
+			s.note("  and dom.push.testing.allowInsecureServerURL = true")
+		} else {
+			s.note("  and, in its settings, %s among the certificates' authorities", o.caOut)
+			s.note("trust it for sending with: webpush send --ca-file %s", shellWord(o.caOut))
+		}
+		if chromium != nil {
+			chromium.note(s)
+		}
+	}
+	host, port, _ := net.SplitHostPort(o.listen)
+	if o.data != "" && o.origin == "" && port == "0" {
+		s.warn("endpoints of earlier runs have another port, and are of no use now", "give it a port that stays, such as --listen 127.0.0.1:8090")
+	}
+	if !loopback(host) {
+		s.warn("anyone who can reach "+o.listen+" can read and expire every subscription", "listen on 127.0.0.1 unless others have to reach it")
+		if len(o.hosts) == 0 && o.origin == "" {
+			s.note("requests for other host names are refused; from containers, start it with --host host.docker.internal, or with the name that they use")
+		}
+	}
+	return nil
+}
