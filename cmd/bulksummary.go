@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -41,7 +42,7 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 		s.note("in all runs of %s: %s", o.bulk.resume, countsOf(t.Journal, false))
 	}
 	if len(t.Services) > 1 {
-		for _, service := range append(webpush.Services(), webpush.Other) {
+		for _, service := range append(preflight.Services(), webpush.Other) {
 			if n := t.Services[service]; n != nil {
 				s.note("  %s: %s", nameOfService(service), countsOf(n, t.DryRun))
 			}
@@ -68,7 +69,7 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // which says how
 			hint = ""
 		}
-		s.talk("warning", severityColor[webpush.SeverityWarning], what+r.Reason, hint)
+		s.talk("warning", severityColor[preflight.SeverityWarning], what+r.Reason, hint)
 	}
 	for _, hint := range hints {
 		s.hint(hint)

@@ -10,6 +10,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -36,8 +37,8 @@ func (f *servicesFlag) Set(v string) error {
 		name = strings.ToLower(strings.TrimSpace(name))
 		switch s := webpush.Service(name); {
 		case name == "all":
-			f.list = webpush.Services()
-		case !slices.Contains(webpush.Services(), s):
+			f.list = preflight.Services()
+		case !slices.Contains(preflight.Services(), s):
 			return fmt.Errorf("%q is none of %s, all", name, strings.Join(serviceNames(), ", "))
 		case !slices.Contains(f.list, s):
 			f.list = append(f.list, s)
@@ -47,7 +48,7 @@ func (f *servicesFlag) Set(v string) error {
 }
 
 // serviceNames are the words for push services on the command line.
-func serviceNames() []string { return words(webpush.Services()) }
+func serviceNames() []string { return words(preflight.Services()) }
 
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions
@@ -97,9 +98,9 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	}
 	client, sub := d.client, d.sub
 	found := d.findings(client, o.forList.list...)
-	refused := slices.ContainsFunc(found, func(f webpush.Finding) bool { return f.Err != nil })
+	refused := slices.ContainsFunc(found, func(f preflight.Finding) bool { return f.Err != nil })
 	if o.askTime != "" {
-		f, err := client.CheckClock(ctx, o.askTime)
+		f, err := preflight.Clock(ctx, client, o.askTime)
 		var input *webpush.InputError
 		if errors.As(err, &input) {
 			return wrongFlag("ask-time", err)
@@ -114,7 +115,7 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	case refused:
 		s.note("the push service is not asked: first mend the errors")
 	default:
-		f, err := client.CheckOnline(ctx, sub)
+		f, err := preflight.Online(ctx, client, sub)
 		if err != nil {
 			return err
 		}
@@ -124,43 +125,51 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	return printFindings(s, found, o.forList.list, sub)
 }
 
-func sortFindings(found []webpush.Finding) {
-	slices.SortStableFunc(found, func(a, b webpush.Finding) int { return int(b.Severity) - int(a.Severity) })
+func sortFindings(found []preflight.Finding) {
+	slices.SortStableFunc(found, func(a, b preflight.Finding) int { return int(b.Severity) - int(a.Severity) })
 }
 
 // findings are those of the files and of the message for a client, gravest first, by
 // the rules of the services, or of the endpoint's own if there are none.
-func (d *delivery) findings(client *webpush.Client, services ...webpush.Service) []webpush.Finding {
+func (d *delivery) findings(client *webpush.Client, services ...webpush.Service) []preflight.Finding {
 	if d.sub == nil && services == nil { // a damaged subscription, which is found already
 		services = []webpush.Service{webpush.Other}
 	}
-	found := client.Check(d.sub, d.message, services...)
+	found := preflight.Check(client, d.sub, d.message, services...)
 	for _, damaged := range d.found() { // nothing is known of what could not be read
 		about := map[string]string{"vapid-key": "unsigned", "claims": "sub"}[damaged.Rule]
-		found = slices.DeleteFunc(found, func(f webpush.Finding) bool { return f.Rule == about })
+		found = slices.DeleteFunc(found, func(f preflight.Finding) bool { return f.Rule == about })
 	}
 	found = append(d.found(), found...)
 	sortFindings(found)
 	return found
 }
 
-var severityColor = map[webpush.Severity]color.Attribute{webpush.SeverityError: color.FgRed, webpush.SeverityWarning: color.FgYellow, webpush.SeverityNote: color.FgCyan}
+// inWords returns the findings with the command line's hints.
+func inWords(found []preflight.Finding) []preflight.Finding {
+	words := make([]preflight.Finding, len(found))
+	for i, f := range found {
+		f.Fix = commandHint(f.Fix)
+		words[i] = f
+	}
+	return words
+}
+
+var severityColor = map[preflight.Severity]color.Attribute{preflight.SeverityError: color.FgRed, preflight.SeverityWarning: color.FgYellow, preflight.SeverityNote: color.FgCyan}
 
 // printFindings is what check prints. The error, when there is one, has been
 // told.
-func printFindings(s *streams, found []webpush.Finding, services []webpush.Service, sub *webpush.Subscription) error {
-	count := make(map[webpush.Severity]int)
+func printFindings(s *streams, found []preflight.Finding, services []webpush.Service, sub *webpush.Subscription) error {
+	count := make(map[preflight.Severity]int)
 	for _, f := range found {
 		count[f.Severity]++
 	}
 	var failed error
-	if count[webpush.SeverityError]+count[webpush.SeverityWarning] > 0 {
+	if count[preflight.SeverityError]+count[preflight.SeverityWarning] > 0 {
 		failed = &silentError{}
 	}
+	found = inWords(found)
 	if s.json {
-		if found == nil {
-			found = []webpush.Finding{}
-		}
 		if err := s.printJSON(found); err != nil {
 			return err
 		}
@@ -194,9 +203,9 @@ func printFindings(s *streams, found []webpush.Finding, services []webpush.Servi
 }
 
 // counted writes how many findings there are of each kind.
-func counted(count map[webpush.Severity]int) string {
+func counted(count map[preflight.Severity]int) string {
 	var parts []string
-	for _, severity := range []webpush.Severity{webpush.SeverityError, webpush.SeverityWarning, webpush.SeverityNote} {
+	for _, severity := range []preflight.Severity{preflight.SeverityError, preflight.SeverityWarning, preflight.SeverityNote} {
 		switch n := count[severity]; n {
 		case 0:
 		case 1:
@@ -225,16 +234,16 @@ func (e *notSent) Hint() string  { return "mend it, or send without --check" }
 
 // tellFindings tells of findings before a message is sent. Without --check
 // that are those that do not keep it from being sent, as warnings.
-func (o *sendOptions) tellFindings(s *streams, found []webpush.Finding) error {
+func (o *sendOptions) tellFindings(s *streams, found []preflight.Finding) error {
 	stop := &notSent{}
-	for _, f := range found {
+	for _, f := range inWords(found) {
 		level := f.Severity
 		switch {
-		case !o.check && (level == webpush.SeverityNote || f.Err != nil), level == webpush.SeverityNote && o.verbose == 0:
+		case !o.check && (level == preflight.SeverityNote || f.Err != nil), level == preflight.SeverityNote && o.verbose == 0:
 			continue
 		case !o.check:
-			level = webpush.SeverityWarning
-		case level == webpush.SeverityError:
+			level = preflight.SeverityWarning
+		case level == preflight.SeverityError:
 			stop.errors++
 			var gone *webpush.Error
 			if stop.cause == nil && errors.As(f.Err, &gone) {

@@ -17,12 +17,12 @@ func TestEveryRuleIsSpecified(t *testing.T) {
 		t.Fatal(err)
 	}
 	finding := regexp.MustCompile(`\.(?:say\([^",]+, |bad\(|addErr\()"([a-z0-9-]+)"`)
-	// The command line refuses these before there is a message; package webpush
+	// The command line refuses these before there is a message; package preflight
 	// tests them.
 	library := []string{"urgency", "encryption"}
 	rules := 0
-	for _, name := range []string{"check.go", "payload.go"} {
-		source, err := os.ReadFile(filepath.Join("..", "pkg", "webpush", name))
+	for _, name := range []string{"check.go", "endpoint.go", "payload.go"} {
+		source, err := os.ReadFile(filepath.Join("..", "pkg", "preflight", name))
 		if err != nil {
 			t.Fatal(err)
 		}

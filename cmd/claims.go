@@ -95,7 +95,7 @@ func (o *claimsFlags) check(s *streams, c vapid.Claims) error {
 		return err
 	}
 	for _, p := range c.Check() {
-		s.warn(p.Message, p.Advice)
+		s.warn(p.Message, commandHint(p.Advice))
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (o *claimsFlags) refused(c vapid.Claims) error {
 		case p.Part == "aud" && c.Audience == "":
 			return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
 		case p.Severity == vapid.Lenient:
-			return withHint(p, joinHints(p.Advice, "--no-strict signs it all the same"))
+			return withHint(p, joinHints(commandHint(p.Advice), "--no-strict signs it all the same"))
 		default:
 			return p
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -28,7 +29,7 @@ type delivery struct {
 // one; check prints them all.
 type flaw struct {
 	err     error
-	finding *webpush.Finding // nil if the rules for messages find it by themselves
+	finding *preflight.Finding // nil if the rules for messages find it by themselves
 }
 
 // firstFlaw is the error of the first flaw, or nil.
@@ -40,8 +41,8 @@ func (d *delivery) firstFlaw() error {
 }
 
 // found are the findings of the flaws.
-func (d *delivery) found() []webpush.Finding {
-	var found []webpush.Finding
+func (d *delivery) found() []preflight.Finding {
+	var found []preflight.Finding
 	for _, f := range d.flaws {
 		if f.finding != nil {
 			found = append(found, *f.finding)
@@ -89,7 +90,11 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 		return nil, usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries)
 	}
 	hc, err := webpush.NewHTTPClient(d.transport)
-	if err != nil {
+	var input *webpush.InputError
+	switch {
+	case errors.As(err, &input) && o.cmd.Flags().Lookup(input.Part) != nil:
+		return nil, wrongFlag(input.Part, err)
+	case err != nil:
 		return nil, &usageError{err: err}
 	}
 	if o.insecure {
@@ -209,7 +214,7 @@ func (d *delivery) excuse(rule, source string, err error) error {
 	if !errors.As(err, &key) && !errors.As(err, &input) {
 		return err
 	}
-	d.flaws = append(d.flaws, flaw{err, &webpush.Finding{Severity: webpush.SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: hintOf(err), Err: err}})
+	d.flaws = append(d.flaws, flaw{err, &preflight.Finding{Severity: preflight.SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: hintOf(err), Err: err}})
 	return nil
 }
 

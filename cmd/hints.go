@@ -14,6 +14,25 @@ var commandHints = map[string]string{
 	"allow more time, or try again later":                     "raise --timeout, or try again later",
 	"trust the authority that signed it, if it is yours":      "give the authority's certificate with --ca-file",
 	"give the value of the Crypto-Key header as well":         "give the header's value with --crypto-key",
+
+	"aud must be the endpoint's origin: it is filled in if none is given":              "aud must be the endpoint's origin: omit --audience to use it",
+	"sign the push with an application server key":                                     "sign the push: give a key with --private-key, or make one with webpush gen",
+	"encrypt with aes128gcm, and send the headers that belong to the body":             "encrypt with aes128gcm and send the body and headers that webpush encrypt prints",
+	"send k as the key of 65 bytes in base64url without padding":                       "send k as webpush sign prints it",
+	"send Authorization: vapid t=TOKEN, k=KEY":                                         "send the Authorization header that webpush sign prints",
+	"verify the token: its form, signature, aud, exp, and sub":                         "check it with: webpush verify",
+	"aud and sub must be strings and exp a whole number; verify the token":             "aud and sub must be strings and exp a whole number; check with: webpush verify",
+	"verify the token; if others go through, subscribe this user agent again":          "check the token with: webpush verify; if others go through, subscribe this user agent again",
+	"send a shorter payload without padding, or limit the size of the body":            "send a shorter payload without padding, or set --max-body",
+	"use a topic with another number of characters":                                    "use --topic-hash, or a topic with another number of characters",
+	"use a topic with another number of characters if the message also goes to Safari": "use --topic-hash if the message also goes to Safari",
+	"refuse private addresses if the subscription is a stranger's":                     "send with --deny-private if the subscription is a stranger's",
+	"use VAPID: sign with an application server key":                                   "use VAPID: sign with --private-key",
+	"use the scheme vapid unless the receiver is old":                                  "omit --scheme unless the receiver is old",
+	"add a payload": "give a payload with -p",
+	"shorten the payload, or allow no larger body and no padding": "shorten the payload, or omit --max-body and --pad",
+	"send with a TTL of 0: only the response shows it":            "webpush send --ttl 0 finds out, and shows what is sent",
+	"name a contact, such as mailto:you@your.domain":              "give a contact with --subject mailto:you@your.domain",
 }
 
 // commandHint returns a package's hint in the words of the command line.

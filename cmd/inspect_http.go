@@ -388,14 +388,14 @@ func (in inspector) addExplanations(t *thing, service webpush.Service, status in
 			t.addService(e.Service)
 			t.add("code", e.Code, string(e.Code))
 			t.add("meaning", e.Meaning)
-			t.add("to do", e.Hint())
+			t.add("to do", commandHint(e.Hint()))
 			continue
 		}
 		name := e.Service.String()
 		if e.Service == webpush.Other {
 			name = "others"
 		}
-		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Meaning, "hint": e.Hint()}, fmt.Sprintf("%s: %s; %s", e.Code, e.Meaning, e.Hint()))
+		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Meaning, "hint": commandHint(e.Hint())}, fmt.Sprintf("%s: %s; %s", e.Code, e.Meaning, commandHint(e.Hint())))
 	}
 }
 
@@ -477,7 +477,7 @@ func (in inspector) errorText(s string) *thing {
 	t.add("reason", e.Reason)
 	t.add("code", e.Code, string(e.Code))
 	t.add("meaning", e.Meaning)
-	t.add("to do", e.Hint())
+	t.add("to do", commandHint(e.Hint()))
 	return t
 }
 

@@ -145,9 +145,9 @@ func (t *thing) addClaimProblems(problems []vapid.Problem) {
 	for _, p := range problems {
 		switch p.Part {
 		case "signature", "claims":
-			t.fail(p.Message, p.Advice)
+			t.fail(p.Message, commandHint(p.Advice))
 		default:
-			t.warn(p.Message, p.Advice)
+			t.warn(p.Message, commandHint(p.Advice))
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (in inspector) claims(s string) *thing {
 		if p.Part == "aud" && c.Audience == "" || p.Part == "exp" && c.Expires.IsZero() {
 			continue
 		}
-		t.warn(p.Message, p.Advice)
+		t.warn(p.Message, commandHint(p.Advice))
 	}
 	return t
 }

@@ -164,9 +164,9 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 		}
 		for _, p := range problems {
 			if p.Severity == vapid.Advice || p.Severity == vapid.Lenient && o.noStrict {
-				s.warn(p.Message, p.Advice)
+				s.warn(p.Message, commandHint(p.Advice))
 			} else {
-				s.talk("error", color.FgRed, p.Message, p.Advice)
+				s.talk("error", color.FgRed, p.Message, commandHint(p.Advice))
 			}
 		}
 		verdict := s.paint(s.outTTY, "valid", color.FgGreen)

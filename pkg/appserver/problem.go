@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -234,11 +235,7 @@ func expected(kind string) string {
 func clip(s string) string { return clipTo(s, 64) }
 
 func clipTo(s string, most int) string {
-	s = strings.ToValidUTF8(s, "\ufffd")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
+	return text.Clip(strings.ToValidUTF8(s, "\ufffd"), most)
 }
 
 // hinted is an error with the next step to take.

@@ -75,7 +75,7 @@ func (p *subscribePage) subscription(w http.ResponseWriter, r *http.Request) err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.saved {
-		return refuse(http.StatusConflict, "saved", "a subscription is saved already").hint("run webpush subscribe again for another")
+		return refuse(http.StatusConflict, "saved", "a subscription is saved already").hint("start the page again to save another")
 	}
 	if err := p.save(sub); err != nil {
 		problem := refuse(http.StatusInternalServerError, "not-saved", "%v", err)

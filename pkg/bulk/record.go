@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -241,16 +242,16 @@ func badField(name string, value json.RawMessage, want string) error {
 
 // shorten keeps the beginning of what a record has. Characters that a terminal
 // would obey are escaped.
-func shorten(text string) string {
+func shorten(value string) string {
 	cut := ""
-	if len(text) > 60 {
-		text, cut = strings.ToValidUTF8(text[:60], ""), "…"
+	if short := text.Clip(value, 60); short != value {
+		value, cut = strings.TrimSuffix(short, "…"), "…"
 	}
-	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		quoted := strconv.QuoteToGraphic(text)
-		text = quoted[1 : len(quoted)-1]
+	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		quoted := strconv.QuoteToGraphic(value)
+		value = quoted[1 : len(quoted)-1]
 	}
-	return text + cut
+	return value + cut
 }
 
 // maxKeys is how many keys of records are kept.

@@ -3,6 +3,8 @@ package ece
 import (
 	"errors"
 	"fmt"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // What is wrong with a key, an option or a message. What the functions of this
@@ -109,13 +111,7 @@ func errEncoding(name string) error {
 }
 
 // clip bounds what an error quotes of a text from outside.
-func clip(s string) string {
-	const limit = 40
-	if len(s) > limit {
-		return s[:limit] + "..."
-	}
-	return s
-}
+func clip(s string) string { return text.Clip(s, 40) }
 
 func count(n int, noun string) string {
 	if n == 1 {

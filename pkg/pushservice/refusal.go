@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Error numbers of autopush, where they tell more than the status code.
@@ -188,10 +190,4 @@ func marshal(v any) ([]byte, error) {
 }
 
 // clip shortens values of requests that are quoted in messages.
-func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
-}
+func clip(s string) string { return text.Clip(s, 64) }

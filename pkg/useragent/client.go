@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 const (
@@ -191,13 +193,7 @@ func reason(body []byte) string {
 }
 
 // clip cuts a text of the service to 500 bytes.
-func clip(s string) string {
-	const most = 500
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
+func clip(s string) string { return text.Clip(s, 500) }
 
 // bare takes the URL off an error of net/http or net/url.
 func bare(err error) error {

@@ -426,7 +426,7 @@ var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", 
 func checkSubject(sub string, add addProblem) {
 	const apple = "use a mailto: or https: address at a public domain of yours"
 	if sub == "" {
-		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "give a contact with --subject mailto:you@your.domain")
+		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "name a contact, such as mailto:you@your.domain")
 		return
 	}
 	if strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {

@@ -12,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Scheme is the form in which headers carry a token.
@@ -279,12 +280,7 @@ func parameters(s string) ([][2]string, error) {
 	}
 }
 
-func shorten(s string) string {
-	if len(s) > 20 {
-		return s[:20] + "…"
-	}
-	return s
-}
+func shorten(s string) string { return text.Clip(s, 20) }
 
 // split checks the outer form of the token and takes out its payload.
 func (t *Token) split() error {

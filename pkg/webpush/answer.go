@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Receipt is what a push service says of a message that it accepted (RFC 8030
@@ -220,7 +222,7 @@ func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Rece
 	if sub.service == WNS {
 		for _, name := range []string{"X-Wns-Notificationstatus", "X-Wns-Status"} {
 			if v := h.Get(name); v != "" && !strings.EqualFold(v, "received") {
-				notes = append(notes, "WNS accepted the message but reports it as "+oneLine(v, 40)+": it will not arrive")
+				notes = append(notes, "WNS accepted the message but reports it as "+text.OneLine(v, 40)+": it will not arrive")
 				break
 			}
 		}
@@ -249,7 +251,7 @@ func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []
 			e.Code, e.Meaning, e.hint = CodeRejected, "the legacy service took the request and refused the message", "Google has shut the legacy service down; use VAPID"
 			for _, result := range answer.Results {
 				if result.Error != "" {
-					e.Reason = oneLine(result.Error, 80)
+					e.Reason = text.OneLine(result.Error, 80)
 				}
 				switch result.Error {
 				case "NotRegistered":

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/pipeline"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -140,8 +141,8 @@ func (c *Client) newRequest(sub *Subscription, msg *Message, key *vapid.Key) (*h
 	var body []byte
 	var cryptoKey string
 	if msg.Payload != nil {
-		if sub.recipient == nil {
-			return nil, errNoKeys()
+		if err := sub.CheckKeys(); err != nil {
+			return nil, err
 		}
 		m, err := sub.recipient.Encrypt(msg.Payload, ece.Options{Encoding: msg.Encoding, Pad: msg.Pad, MaxBody: msg.MaxBody})
 		if err != nil {
@@ -208,6 +209,11 @@ func (s *Subscription) request(body []byte) *http.Request {
 	return &r.Request
 }
 
+// CheckSubscription returns why [Client.NewRequest] makes no request to a
+// subscription, whatever the message is, or nil: an [*InputError] for none, an
+// [*Error] for the mark of a removed one and for plain http that is not allowed.
+func (c *Client) CheckSubscription(sub *Subscription) error { return sub.allowed(c.AllowHTTP) }
+
 // allowed refuses endpoints that nothing is sent to.
 func (s *Subscription) allowed(allowHTTP bool) error {
 	if s == nil || s.origin == "" {
@@ -222,10 +228,6 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 			Meaning: "the endpoint is plain http and not on this machine"}
 	}
 	return nil
-}
-
-func errNoKeys() error {
-	return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
 }
 
 // token returns the Authorization for a subscription.
@@ -367,29 +369,43 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 // understand reads what came of a request that was sent with the context of an
 // attempt.
 func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.Response, err error, sub *Subscription, msg *Message) (*Receipt, *Error) {
+	if err != nil {
+		e := c.unanswered(ctx, req, err, sub)
+		if msg.GCM != nil { // goes elsewhere
+			e.Origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
+		}
+		return nil, e
+	}
+	return understood(req, resp, sub, msg)
+}
+
+// unanswered explains why a request that was sent with ctx got no response.
+func (c *Client) unanswered(ctx context.Context, req *http.Request, err error, sub *Subscription) *Error {
+	timeout := c.timeout()
+	if ctx.Err() == nil { // a limit of the caller's own client
+		timeout = 0
+	}
+	e := networkError(sub, err, timeout)
+	redact := redactor(sub, req)
+	e.Meaning = redact.Replace(e.Meaning)
+	if e.cause != nil {
+		if text := redact.Replace(e.cause.Error()); text != e.cause.Error() {
+			var permanent *permanentError
+			if errors.As(e.cause, &permanent) {
+				e.cause = &permanentError{errors.New(text)}
+			} else {
+				e.cause = errors.New(text)
+			}
+		}
+	}
+	return e
+}
+
+// understood reads and closes the response to a message.
+func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	origin := sub.origin
 	if msg.GCM != nil { // goes elsewhere
 		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
-	}
-	if err != nil {
-		timeout := c.timeout()
-		if ctx.Err() == nil { // a limit of the caller's own client
-			timeout = 0
-		}
-		e := networkError(sub, err, timeout)
-		redact := redactor(sub, req)
-		e.Origin, e.Meaning = origin, redact.Replace(e.Meaning)
-		if e.cause != nil {
-			if text := redact.Replace(e.cause.Error()); text != e.cause.Error() {
-				var permanent *permanentError
-				if errors.As(e.cause, &permanent) {
-					e.cause = &permanentError{errors.New(text)}
-				} else {
-					e.cause = errors.New(text)
-				}
-			}
-		}
-		return nil, e
 	}
 	defer resp.Body.Close()
 	var body []byte
@@ -479,7 +495,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	e := &Error{Service: sub.service, Origin: sub.origin, Code: CodeNetwork, Meaning: oneLine(err.Error(), 300), cause: err,
+	e := &Error{Service: sub.service, Origin: sub.origin, Code: CodeNetwork, Meaning: text.OneLine(err.Error(), 300), cause: err,
 		hint: "check the network, and the proxy if there is one"}
 	var (
 		dns         *net.DNSError
@@ -524,13 +540,13 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the authority that signed it, if it is yours"
 		e.cause = &permanentError{err}
 	case errors.As(err, &certificate):
-		e.Meaning, e.hint = "the certificate is not valid: "+oneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
+		e.Meaning, e.hint = "the certificate is not valid: "+text.OneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
 		e.cause = &permanentError{err}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		e.Meaning, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
 		e.cause = &permanentError{err}
 	case errors.As(err, &op) && op.Op == "dial":
-		e.Meaning = oneLine(op.Err.Error(), 200)
+		e.Meaning = text.OneLine(op.Err.Error(), 200)
 		if errors.As(op.Err, &dns) {
 			e.Meaning = "the host " + dns.Name + " could not be looked up: " + dns.Err
 		}

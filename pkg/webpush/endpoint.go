@@ -47,25 +47,3 @@ func isNative(u *url.URL, path string) bool {
 	}
 	return strings.HasSuffix(strings.ToLower(u.Hostname()), ".push.apple.com") && strings.HasPrefix(path, "/3/device")
 }
-
-// A Fernet token of autopush has at least this many characters: 41 bytes, 48
-// of content, and 16 more of authentication code in base64.
-const minAutopushToken = 140
-
-// deadEndpoint says why nothing can be delivered to an endpoint although it is a
-// valid URL, or returns "".
-func deadEndpoint(u *url.URL) (problem, fix string) {
-	path := u.EscapedPath()
-	host := strings.ToLower(u.Hostname())
-	last := path[strings.LastIndexByte(path, '/')+1:]
-	const again = "take the subscription from the browser again, whole; it may have been cut off when it was stored"
-	switch {
-	case host == "android.googleapis.com" && strings.HasPrefix(path, "/gcm/"):
-		return "the endpoint belongs to Google Cloud Messaging, which has been shut down", "delete the subscription, and subscribe this browser again"
-	case host == "fcm.googleapis.com" && (path == "" || path == "/" || path == "/fcm/send" || path == "/fcm/send/" || path == "/wp" || path == "/wp/"):
-		return "the endpoint has no token after its path", again
-	case strings.HasPrefix(path, "/wpush/v") && (last == "" || last == "v1" || last == "v2" || strings.HasPrefix(last, "gAAAAA") && len(last) < minAutopushToken):
-		return "the token at the end of the endpoint is cut off", again
-	}
-	return "", ""
-}

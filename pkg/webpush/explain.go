@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Code says in one word, the same for every push service, why a message was
@@ -55,16 +56,19 @@ type rule struct {
 const (
 	adviceResubscribe = "subscribe this user agent again with the application server key that is in use now, or sign with the key of that time; the pair cannot be changed afterwards"
 	adviceDelete      = "delete the subscription"
-	adviceAud         = "aud must be the endpoint's origin: leave --audience away to have it filled"
+	adviceAud         = "aud must be the endpoint's origin: it is filled in if none is given"
 	adviceClock       = "sign a new token with exp about 12 h ahead, and compare the clock of this machine with the real time"
 	adviceSub         = "check sub first: a mailto: or https: address at a real public domain, not localhost, .local or an IP address; then aud, exp and the clock"
-	adviceSign        = "sign the push: give --private-key"
+	adviceSign        = "sign the push with an application server key"
+	adviceK           = "send k as the key of 65 bytes in base64url without padding"
+	adviceHeader      = "send Authorization: vapid t=TOKEN, k=KEY"
+	adviceVerify      = "verify the token: its form, signature, aud, exp, and sub"
 	adviceShrink      = "send a shorter payload, or a link to it"
-	adviceEncoding    = "encrypt with aes128gcm and send the body and headers as webpush encrypt makes them"
+	adviceEncoding    = "encrypt with aes128gcm, and send the headers that belong to the body"
 	adviceLater       = "try again later"
 	adviceSlow        = "send more slowly, and not before the time in Retry-After"
 	adviceRedirect    = "the endpoint is wrong or something stands between here and the push service"
-	adviceWNSPolicy   = "X-WNS-Cache-Policy must be cache with a TTL above 0 and no-cache with TTL 0, as webpush send sets it"
+	adviceWNSPolicy   = "X-WNS-Cache-Policy must be cache with a TTL above 0 and no-cache with TTL 0"
 )
 
 var dictionary = []rule{
@@ -75,11 +79,11 @@ var dictionary = []rule{
 	{Mozilla, 401, 0, "expiredsignature", CodeVAPIDExpired, "exp of the token is past", adviceClock},
 	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the subscription is bound to an application server key, and the push names none", adviceSign},
 	{Mozilla, 401, 0, "missing vapid token", CodeVAPIDMissing, "the subscription is bound to an application server key, and the push is not signed", adviceSign},
-	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is no point on P-256", "send k as webpush sign prints it"},
+	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is no point on P-256", adviceK},
 	{Mozilla, 401, 0, "unknown auth scheme", CodeVAPIDFormat, "the Authorization header has a scheme that is not known", "use the scheme vapid"},
-	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or of the wrong kind", "aud and sub must be strings and exp a whole number; check with: webpush verify"},
-	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing or any part of it is refused", "check it with: webpush verify"},
-	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are refused", "check it with: webpush verify"},
+	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or of the wrong kind", "aud and sub must be strings and exp a whole number; verify the token"},
+	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing or any part of it is refused", adviceVerify},
+	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are refused", adviceVerify},
 	{Mozilla, 400, 101, "", CodeEncryption, "the encryption headers are missing", adviceEncoding},
 	{Mozilla, 400, 110, "content-encoding", CodeEncryption, "Content-Encoding is missing or not aes128gcm or aesgcm", adviceEncoding},
 	{Mozilla, 400, 110, "'dh'", CodeEncryption, "an aes128gcm body came with the aesgcm header Crypto-Key: dh=", adviceEncoding},
@@ -89,7 +93,7 @@ var dictionary = []rule{
 	{Mozilla, 400, 0, "missing ttl", CodeTTL, "the TTL header is missing or no number", "send TTL, in whole seconds"},
 	{Mozilla, 400, 111, "", CodeTTL, "the TTL header is missing or no number", "send TTL, in whole seconds"},
 	{Mozilla, 400, 112, "", CodeTTL, "the TTL is refused", "send TTL, in whole seconds"},
-	{Mozilla, 400, 113, "", CodeTopic, "the topic is longer than 32 characters or has others than letters, digits, - and _", "use --topic-hash"},
+	{Mozilla, 400, 113, "", CodeTopic, "the topic is longer than 32 characters or has others than letters, digits, - and _", "use 1 to 32 of A-Z a-z 0-9 - _"},
 	{Mozilla, 400, 114, "", CodeTTL, "the TTL is negative", "send a TTL of 0 or more seconds"},
 	{Mozilla, 400, 106, "", CodeRejected, "the subscription belongs to an app that the service does not know", adviceDelete},
 	{Mozilla, 400, 108, "", CodeRejected, "the subscription's kind of router is not known", adviceDelete},
@@ -97,7 +101,7 @@ var dictionary = []rule{
 	{Mozilla, 410, 103, "", CodeGone, "the user agent is not known any more", adviceDelete},
 	{Mozilla, 410, 105, "", CodeGone, "the user agent went away while the message was taken", adviceDelete},
 	{Mozilla, 410, 106, "", CodeGone, "the subscription was ended", adviceDelete},
-	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android takes bodies of some 2744 to 3070 bytes only", "send a shorter payload without padding, or set --max-body"},
+	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android takes bodies of some 2744 to 3070 bytes only", "send a shorter payload without padding, or limit the size of the body"},
 	{Mozilla, 502, 900, "", CodeUnavailable, "the bridge to Android is set up wrongly", adviceLater},
 	{Mozilla, 502, 901, "", CodeUnavailable, "the bridge to Android refused the service's own credentials", adviceLater},
 	{Mozilla, 502, 902, "", CodeUnavailable, "the bridge to Android could not be reached", adviceLater},
@@ -110,9 +114,9 @@ var dictionary = []rule{
 	// Apple: the reason in its JSON.
 	{Apple, 0, 0, "VapidPkHashMismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
 	{Apple, 0, 0, "BadJwtToken", CodeVAPIDInvalid, "the token is refused: sub, aud, exp or the signature", adviceSub},
-	{Apple, 0, 0, "BadVapidPublicKey", CodeVAPIDFormat, "the application server key in the header is not readable", "send k as webpush sign prints it"},
-	{Apple, 0, 0, "BadAuthorizationHeader", CodeVAPIDFormat, "the Authorization header is not readable", "send it as webpush sign prints it"},
-	{Apple, 0, 0, "BadWebPushTopic", CodeTopic, "Apple decodes the topic as base64url, and no base64 has its length: 5, 9, 13 and so on up to 29 are refused", "use --topic-hash, or a topic with another number of characters"},
+	{Apple, 0, 0, "BadVapidPublicKey", CodeVAPIDFormat, "the application server key in the header is not readable", adviceK},
+	{Apple, 0, 0, "BadAuthorizationHeader", CodeVAPIDFormat, "the Authorization header is not readable", adviceHeader},
+	{Apple, 0, 0, "BadWebPushTopic", CodeTopic, "Apple decodes the topic as base64url, and no base64 has its length: 5, 9, 13 and so on up to 29 are refused", "use a topic with another number of characters"},
 	{Apple, 0, 0, "BadWebPushRequest", CodeEncryption, "body or encoding are refused", adviceEncoding},
 	{Apple, 0, 0, "BadTtl", CodeTTL, "the TTL is refused", "send a TTL above 0"},
 	{Apple, 0, 0, "BadUrgency", CodeUrgency, "the urgency is refused", "send very-low, low, normal or high"},
@@ -135,15 +139,15 @@ var dictionary = []rule{
 	{FCM, 4, 0, "NotRegistered", CodeGone, "the subscription was ended", adviceDelete},
 	{FCM, 0, 0, "UnauthorizedRegistration", CodeVAPIDMissing, "the push is not signed, or not with VAPID", adviceSign},
 	{FCM, 0, 0, "sender is not authenticated", CodeVAPIDMissing, "the push is not signed, or not with VAPID", adviceSign},
-	{FCM, 0, 0, "had no public application server key", CodeVAPIDFormat, "the header names no application server key", "send the Authorization header as webpush sign prints it"},
-	{FCM, 0, 0, "had empty public application server key", CodeVAPIDFormat, "the application server key in the header is empty", "send the Authorization header as webpush sign prints it"},
-	{FCM, 0, 0, "had invalid format", CodeVAPIDFormat, "the header is not readable", "send the Authorization header as webpush sign prints it"},
-	{FCM, 0, 0, "must be base64 encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", "send k as webpush sign prints it"},
-	{FCM, 0, 0, "base64url-encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", "send k as webpush sign prints it"},
-	{FCM, 0, 0, "public key must be 65 bytes", CodeVAPIDFormat, "the application server key has not 65 bytes", "send k as webpush sign prints it"},
-	{FCM, 0, 0, "uncompressed form", CodeVAPIDFormat, "the application server key is compressed", "send k as webpush sign prints it"},
-	{FCM, 0, 0, "must be on the p-256 curve", CodeVAPIDFormat, "the application server key is no point on P-256", "make a key with: webpush gen"},
-	{FCM, 0, 0, "invalid jwt", CodeVAPIDInvalid, "the token's signature is refused", "check it with: webpush verify"},
+	{FCM, 0, 0, "had no public application server key", CodeVAPIDFormat, "the header names no application server key", adviceHeader},
+	{FCM, 0, 0, "had empty public application server key", CodeVAPIDFormat, "the application server key in the header is empty", adviceHeader},
+	{FCM, 0, 0, "had invalid format", CodeVAPIDFormat, "the header is not readable", adviceHeader},
+	{FCM, 0, 0, "must be base64 encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", adviceK},
+	{FCM, 0, 0, "base64url-encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", adviceK},
+	{FCM, 0, 0, "public key must be 65 bytes", CodeVAPIDFormat, "the application server key has not 65 bytes", adviceK},
+	{FCM, 0, 0, "uncompressed form", CodeVAPIDFormat, "the application server key is compressed", adviceK},
+	{FCM, 0, 0, "must be on the p-256 curve", CodeVAPIDFormat, "the application server key is no point on P-256", "sign with a key pair on P-256"},
+	{FCM, 0, 0, "invalid jwt", CodeVAPIDInvalid, "the token's signature is refused", adviceVerify},
 	{FCM, 0, 0, "aud claim", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
 	{FCM, 0, 0, "exp claim must not be more than 24 hours", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
 	{FCM, 0, 0, "exp claim is missing", CodeVAPIDInvalid, "exp is missing in the token", adviceClock},
@@ -158,7 +162,7 @@ var dictionary = []rule{
 	// WNS: empty bodies, the reason in headers.
 	{WNS, 0, 0, "conflicts with x-wns-cache-policy", CodeTTL, "the TTL and X-WNS-Cache-Policy contradict each other", adviceWNSPolicy},
 	{WNS, 400, 0, "", CodeRejected, "a header is missing or contradicts another", adviceWNSPolicy},
-	{WNS, 401, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription is old", "check the token with: webpush verify; if others go through, subscribe this user agent again"},
+	{WNS, 401, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription is old", "verify the token; if others go through, subscribe this user agent again"},
 	{WNS, 403, 0, "", CodeKeyMismatch, "the sender is not the one that the subscription was made for", adviceResubscribe},
 	{WNS, 404, 0, "", CodeGone, "the channel is not valid", adviceDelete},
 	{WNS, 410, 0, "", CodeGone, "the channel has expired", adviceDelete},
@@ -176,7 +180,7 @@ var dictionary = []rule{
 	{"", 0, 0, "public key mismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
 	{"", 3, 0, "", CodeRedirect, "the endpoint redirects, which push services never need", adviceRedirect},
 	{"", 400, 0, "", CodeRejected, "the request is malformed", "see the answer's text"},
-	{"", 401, 0, "", CodeVAPIDMissing, "the push is not signed, or its token is refused", "check the token with: webpush verify"},
+	{"", 401, 0, "", CodeVAPIDMissing, "the push is not signed, or its token is refused", adviceVerify},
 	{"", 403, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription was made with another application server key", adviceSub},
 	{"", 404, 0, "", CodeGone, "the subscription does not exist", adviceDelete},
 	{"", 405, 0, "", CodeRejected, "the address takes no POST: it is no push endpoint", "check the endpoint"},
@@ -332,24 +336,24 @@ func readAnswer(header http.Header, body []byte) answer {
 			texts = append(texts, v)
 		}
 	}
-	text := strings.TrimSpace(string(body))
+	whole := strings.TrimSpace(string(body))
 	var members map[string]json.RawMessage
 	switch {
-	case strings.HasPrefix(text, "{") && json.Unmarshal(body, &members) == nil:
+	case strings.HasPrefix(whole, "{") && json.Unmarshal(body, &members) == nil:
 		texts = append(texts, a.readJSON(members)...)
-		a.all = text
-	case strings.HasPrefix(text, "<"):
-		title := text
-		if m := htmlTitle.FindStringSubmatch(text); m != nil {
+		a.all = whole
+	case strings.HasPrefix(whole, "<"):
+		title := whole
+		if m := htmlTitle.FindStringSubmatch(whole); m != nil {
 			title = m[1]
 		}
 		texts = append(texts, html.UnescapeString(htmlTag.ReplaceAllString(title, " ")))
-		a.all = text
-	case text != "":
-		texts = append(texts, text)
+		a.all = whole
+	case whole != "":
+		texts = append(texts, whole)
 	}
 	a.all += "\n" + strings.Join(texts, "\n")
-	a.short = oneLine(strings.Join(texts, "; "), 300)
+	a.short = text.OneLine(strings.Join(texts, "; "), 300)
 	if a.errno != 0 {
 		a.short = strings.TrimSuffix("errno "+strconv.Itoa(a.errno)+": "+a.short, ": ")
 	}
@@ -399,12 +403,24 @@ func (a *answer) readJSON(members map[string]json.RawMessage) (texts []string) {
 	return texts
 }
 
-// oneLine makes text of a stranger fit for a terminal: one line, no characters
-// that control it or the direction of writing, at most max bytes.
-func oneLine(s string, max int) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
-	if len(s) > max {
-		s = strings.ToValidUTF8(s[:max], "") + "…"
+// Hint returns the next step for a code, whatever the push service, or "".
+// [Error.Hint] may know a better one.
+func (c Code) Hint() string {
+	switch c {
+	case CodeGone:
+		return adviceDelete
+	case CodeKeyMismatch:
+		return adviceResubscribe
+	case CodeVAPIDAudience:
+		return adviceAud
+	case CodeVAPIDMissing:
+		return adviceSign
+	case CodeTooLarge:
+		return adviceShrink
+	case CodeRateLimited:
+		return adviceSlow
+	case CodeUnavailable:
+		return adviceLater
 	}
-	return strings.ToValidUTF8(s, "?")
+	return ""
 }

@@ -396,3 +396,59 @@ func FuzzExplain(f *testing.F) {
 		}
 	})
 }
+
+func TestExplainAll(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		header http.Header
+		body   string
+		want   string
+	}{
+		{403, nil, appleReason("BadJwtToken"), "apple vapid_invalid"},
+		{401, nil, autopush(401, 109, "VAPID public key mismatch"), "mozilla vapid_key_mismatch"},
+		{403, nil, "invalid JWT provided\n", "fcm vapid_invalid"},
+		{400, http.Header{"X-Wns-Error-Description": {"Ttl value conflicts with X-WNS-Cache-Policy."}}, "", "wns ttl"},
+		{410, nil, "", "wns gone, other gone"},
+		{404, nil, "", "wns gone, other gone"},
+		{406, nil, "", "wns rate_limited, other rejected"},
+		{507, nil, "", "unifiedpush unavailable, other unavailable"},
+		{401, nil, "", "mozilla vapid_invalid, wns vapid_invalid, other vapid_missing"},
+		{503, nil, "", "other unavailable"},
+		{301, nil, "", "other redirect"},
+		{700, nil, "", "other rejected"},
+	} {
+		var got []string
+		for _, e := range ExplainAll(tt.status, tt.header, []byte(tt.body)) {
+			got = append(got, string(e.Service)+" "+string(e.Code))
+		}
+		if text := strings.Join(got, ", "); text != tt.want {
+			t.Errorf("%d %s: %s, want %s", tt.status, tt.body, text, tt.want)
+		}
+	}
+	if e := Explain(Mozilla, 503, http.Header{"Retry-After": {"120"}}, nil); e.RetryAfter != 2*time.Minute {
+		t.Errorf("Retry-After is %v", e.RetryAfter)
+	}
+}
+
+func TestExplainAccepted(t *testing.T) {
+	for _, tt := range []struct {
+		service Service
+		status  int
+		header  http.Header
+		meaning string
+		note    string
+		check   string
+	}{
+		{Mozilla, 201, http.Header{"Ttl": {"60"}}, "as RFC 8030 has it", "", "showNotification"},
+		{FCM, 202, nil, "report its delivery", "later processing", "aes128gcm"},
+		{WNS, 200, http.Header{"X-Wns-Status": {"dropped"}}, "accepted the message", "dropped: it will not arrive", "X-WNS-Status"},
+		{UnifiedPush, 200, nil, "accepted the message", "", "distributor"},
+		{Apple, 204, nil, "without giving it an address", "", "Home Screen"},
+		{Other, 299, nil, "accepted the message", "", "userVisibleOnly"},
+	} {
+		r := ExplainAccepted(tt.service, tt.status, tt.header)
+		if !strings.Contains(r.Meaning(), tt.meaning) || !strings.Contains(r.Note, tt.note) || tt.note == "" && r.Note != "" || !strings.Contains(strings.Join(r.Checklist(), "\n"), tt.check) {
+			t.Errorf("%s %d: %q, %q, %q", tt.service, tt.status, r.Meaning(), r.Note, r.Checklist())
+		}
+	}
+}

@@ -100,6 +100,11 @@ type Message struct {
 	GCM *GCM
 }
 
+// TTLSeconds returns the value of the TTL header (RFC 8030, section 5.2): the
+// TTL rounded up to whole seconds, or that of [DefaultTTL]. The error is an
+// [*InputError].
+func (m *Message) TTLSeconds() (int64, error) { return m.ttl() }
+
 // ttl returns the TTL in seconds.
 func (m *Message) ttl() (int64, error) {
 	d := DefaultTTL

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // The names under which databases and libraries keep the parts of a subscription,
@@ -186,7 +187,7 @@ func fieldList(members map[string]json.RawMessage) string {
 		names, more = names[:12], ", …"
 	}
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%q", oneLine(name, 40))
+		names[i] = fmt.Sprintf("%q", text.OneLine(name, 40))
 	}
 	return strings.Join(names, ", ") + more
 }

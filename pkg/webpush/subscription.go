@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -250,7 +251,7 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 		return bad("the endpoint is no absolute URL, expected https://…")
 	}
 	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
-		return bad(fmt.Sprintf("the endpoint's scheme is %q, expected https", oneLine(scheme, 20)))
+		return bad(fmt.Sprintf("the endpoint's scheme is %q, expected https", text.OneLine(scheme, 20)))
 	}
 	end := strings.IndexAny(after, "/?\\")
 	if end < 0 {
@@ -313,30 +314,30 @@ var (
 
 // baseOf parses what precedes the path of an endpoint; it returns what is wrong
 // with it.
-func baseOf(text string) (*base, string) {
-	place := &bases[maphash.String(baseSeed, text)%uint64(len(bases))]
-	if b := place.Load(); b != nil && b.text == text {
+func baseOf(written string) (*base, string) {
+	place := &bases[maphash.String(baseSeed, written)%uint64(len(bases))]
+	if b := place.Load(); b != nil && b.text == written {
 		return b, ""
 	}
-	text = strings.Clone(text) // it must not keep the rest
-	u, err := url.Parse(text)
+	written = strings.Clone(written) // it must not keep the rest
+	u, err := url.Parse(written)
 	if err != nil {
 		return nil, "the endpoint's host or port is not valid"
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", oneLine(port, 20))
+			return nil, fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", text.OneLine(port, 20))
 		}
 	}
 	host := strings.ToLower(u.Hostname())
 	if strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }) {
 		return nil, "the endpoint's host has characters that no host has"
 	}
-	origin, err := vapid.Origin(text)
+	origin, err := vapid.Origin(written)
 	if err != nil {
 		return nil, err.Error()
 	}
-	b := &base{text: text, url: *u, origin: origin, loopback: isLoopback(host), service: serviceOf(host)}
+	b := &base{text: written, url: *u, origin: origin, loopback: isLoopback(host), service: serviceOf(host)}
 	place.Store(b)
 	return b, ""
 }
@@ -381,15 +382,15 @@ func isScheme(s string) bool {
 	})
 }
 
-func decodeKey(part, text string, size int) ([]byte, error) {
+func decodeKey(part, value string, size int) ([]byte, error) {
 	const again = "take the subscription from the browser again, whole"
-	if text == "" {
+	if value == "" {
 		return nil, badSubscription(part, part+" is missing", again)
 	}
-	if strings.HasPrefix(text, "[object ") {
-		return nil, badlySerialized(part, fmt.Sprintf("the text %q", oneLine(text, 40)))
+	if strings.HasPrefix(value, "[object ") {
+		return nil, badlySerialized(part, fmt.Sprintf("the text %q", text.OneLine(value, 40)))
 	}
-	b, err := b64.Decode(text)
+	b, err := b64.Decode(value)
 	if err != nil {
 		return nil, badSubscription(part, part+": "+err.Error(), again)
 	}
@@ -441,8 +442,21 @@ func (s *Subscription) Origin() string { return s.origin }
 // Service returns the push service that the endpoint belongs to.
 func (s *Subscription) Service() Service { return s.service }
 
+// Loopback reports whether the endpoint's host is this machine: a loopback
+// address, localhost, or a name below it (RFC 6761, section 6.3).
+func (s *Subscription) Loopback() bool { return s.loopback }
+
 // Recipient returns for whom to encrypt, or nil when the subscription has no keys.
 func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
+
+// CheckKeys returns an [*InputError] if the subscription has no keys, so that
+// only messages without a payload can be sent to it.
+func (s *Subscription) CheckKeys() error {
+	if s.recipient == nil {
+		return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
+	}
+	return nil
+}
 
 // ExpirationTime returns when the subscription ends, or the zero time when it
 // does not say.

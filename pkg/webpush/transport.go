@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 )
 
 // TransportOptions says how [NewHTTPClient] reaches push services. The zero
@@ -69,7 +70,7 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 	}
 	if o.Proxy != "" && o.Proxy != "none" {
 		if o.withoutProxy() {
-			return nil, &InputError{Part: "proxy", Problem: "a proxy makes the connections itself, so it goes neither with --deny-private nor with --connect-to"}
+			return nil, &InputError{Part: "proxy", Problem: "a proxy makes the connections itself, so it cannot be combined with refusing private addresses or with other addresses to connect to"}
 		}
 		u, err := url.Parse(o.Proxy)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
@@ -128,7 +129,7 @@ func parseConnectTo(rules []string) (connectTo, error) {
 			parts = append([]string{"", ""}, parts...)
 		}
 		if err != nil || len(parts) != 4 || parts[2] == "" && parts[3] == "" || !isPort(parts[1]) || !isPort(parts[3]) {
-			return nil, &InputError{Part: "connect-to", Problem: fmt.Sprintf("--connect-to is %q, expected HOST:PORT or HOST1:PORT1:HOST2:PORT2", r),
+			return nil, &InputError{Part: "connect-to", Problem: fmt.Sprintf("the address to connect to is %q, expected HOST:PORT or HOST1:PORT1:HOST2:PORT2", r),
 				hint: "write an IPv6 address in brackets"}
 		}
 		out = append(out, struct{ fromHost, fromPort, toHost, toPort string }{parts[0], parts[1], parts[2], parts[3]})

@@ -1,4 +1,4 @@
-package webpush
+package preflight
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // The members of a notification in a payload: of the Notifications API, of
@@ -78,21 +80,21 @@ type notice struct {
 // Anything else is the service worker's own business.
 func (k *check) payload() {
 	if p := k.msg.Payload; p != nil && k.msg.GCM == nil {
-		if k.asks(FCM) && len(p) == 0 && k.msg.encoding() == ece.AES128GCM {
-			k.say(SeverityWarning, "payload-empty", []Service{FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm", "seen: Chromium 156", "send no payload at all, or at least one byte")
+		if k.asks(webpush.FCM) && len(p) == 0 && encodingOf(k.msg) == ece.AES128GCM {
+			k.say(SeverityWarning, "payload-empty", []webpush.Service{webpush.FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm", "seen: Chromium 156", "send no payload at all, or at least one byte")
 		}
-		if k.asks(FCM) && !utf8.Valid(p) {
-			k.say(SeverityWarning, "payload-utf8", []Service{FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "seen: Chromium 156", "send text as UTF-8, and bytes in base64")
+		if k.asks(webpush.FCM) && !utf8.Valid(p) {
+			k.say(SeverityWarning, "payload-utf8", []webpush.Service{webpush.FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "seen: Chromium 156", "send text as UTF-8, and bytes in base64")
 		}
 	}
-	text := bytes.TrimSpace(k.msg.Payload)
-	if len(text) == 0 || text[0] != '{' {
+	trimmed := bytes.TrimSpace(k.msg.Payload)
+	if len(trimmed) == 0 || trimmed[0] != '{' {
 		return
 	}
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
-		if len(text) > 1 && text[1] == '"' {
-			k.say(SeverityNote, "payload-json", nil, "the payload begins like JSON and is none: "+oneLine(err.Error(), 80), "RFC 8259", "")
+	if err := json.Unmarshal(trimmed, &members); err != nil {
+		if len(trimmed) > 1 && trimmed[1] == '"' {
+			k.say(SeverityNote, "payload-json", nil, "the payload begins like JSON and is none: "+text.OneLine(err.Error(), 80), "RFC 8259", "")
 		}
 		return
 	}
@@ -105,7 +107,7 @@ func (k *check) payload() {
 	if nested {
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			if squash(name) == "webpush" {
-				k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the payload has the member %q, which makes no declarative push", oneLine(name, 40)), sourceDeclarative, "the nearest known name is web_push")
+				k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the payload has the member %q, which makes no declarative push", text.OneLine(name, 40)), sourceDeclarative, "the nearest known name is web_push")
 			}
 		}
 		notice{k, false, inner, "notification."}.look()
@@ -128,7 +130,7 @@ func (k *check) payload() {
 // strict returns how grave it is what WebKit's parser refuses: elsewhere the
 // service worker gets the payload whatever it is.
 func (k *check) strict() Severity {
-	if k.asks(Apple) {
+	if k.asks(webpush.Apple) {
 		return SeverityError
 	}
 	return SeverityWarning
@@ -136,11 +138,11 @@ func (k *check) strict() Severity {
 
 // declarative looks at a payload with the member web_push.
 func (k *check) declarative(members, inner map[string]json.RawMessage, nested bool) {
-	apple := k.among(Apple)
+	apple := k.among(webpush.Apple)
 	raw := members["web_push"]
 	var number float64
 	if kindOf(raw) != kindNumber || json.Unmarshal(raw, &number) != nil || number != 8030 {
-		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is no declarative push", oneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
+		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is no declarative push", text.OneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
 	}
 	if !nested {
 		k.say(k.strict(), "declarative-notification", apple, fmt.Sprintf("notification is %s, expected an object with title and navigate", kindOf(members["notification"])), sourceDeclarative, `write {"web_push": 8030, "notification": {"title": …, "navigate": …}}`)
@@ -174,13 +176,13 @@ func (k *check) unknown(path, name string, known []string, distance int, far Sev
 			fix = "the nearest known name is " + other
 		}
 	}
-	k.say(severity, "payload-field", nil, fmt.Sprintf("%q is no field of a notification: browsers do nothing with it", oneLine(path, 80)), sourceNotification, fix)
+	k.say(severity, "payload-field", nil, fmt.Sprintf("%q is no field of a notification: browsers do nothing with it", text.OneLine(path, 80)), sourceNotification, fix)
 }
 
 // bad tells of a member that a parser refuses.
 func (n notice) bad(rule, message, fix string) {
 	if n.declarative {
-		n.say(n.strict(), rule, n.among(Apple), message, sourceDeclarative, fix)
+		n.say(n.strict(), rule, n.among(webpush.Apple), message, sourceDeclarative, fix)
 		return
 	}
 	n.say(SeverityWarning, rule, nil, message, sourceNotification, fix)
@@ -223,7 +225,7 @@ func (n notice) look() {
 		n.want(name, kindString)
 	}
 	if dir := n.members["dir"]; kindOf(dir) == kindString && !slices.Contains([]string{"auto", "ltr", "rtl"}, stringOf(dir)) {
-		n.bad("payload-type", fmt.Sprintf("%sdir is %q, expected auto, ltr or rtl", n.path, oneLine(stringOf(dir), 40)), "")
+		n.bad("payload-type", fmt.Sprintf("%sdir is %q, expected auto, ltr or rtl", n.path, text.OneLine(stringOf(dir), 40)), "")
 	}
 	for _, name := range []string{"icon", "image", "badge"} {
 		if n.want(name, kindString) {
@@ -263,7 +265,7 @@ func (n notice) navigate() {
 	case found != kindString:
 		n.bad("payload-type", fmt.Sprintf("%snavigate is %s, expected a string", n.path, found), "")
 	case !absoluteURL(stringOf(raw)):
-		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is no absolute URL", n.path, oneLine(stringOf(raw), 80)), "write it with https:// and the host")
+		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is no absolute URL", n.path, text.OneLine(stringOf(raw), 80)), "write it with https:// and the host")
 	}
 }
 
@@ -277,12 +279,12 @@ func (n notice) appBadge() {
 	if len(raw) == 0 {
 		return
 	}
-	text := string(raw)
+	number := string(raw)
 	if kindOf(raw) == kindString {
-		text = stringOf(raw)
+		number = stringOf(raw)
 	}
-	if _, err := strconv.ParseUint(text, 10, 64); err != nil {
-		n.bad("payload-type", fmt.Sprintf("app_badge is %s, expected a whole number of 0 or more", oneLine(string(raw), 40)), "")
+	if _, err := strconv.ParseUint(number, 10, 64); err != nil {
+		n.bad("payload-type", fmt.Sprintf("app_badge is %s, expected a whole number of 0 or more", text.OneLine(string(raw), 40)), "")
 	}
 }
 
@@ -338,7 +340,7 @@ func nearest(name string, known []string, distance int) string {
 			if min(len(a), len(b)) < 5 {
 				limit--
 			}
-			if d = edits(a, b); d > limit {
+			if d = text.Distance(a, b); d > limit {
 				continue
 			}
 		}
@@ -347,29 +349,4 @@ func nearest(name string, known []string, distance int) string {
 		}
 	}
 	return best
-}
-
-// edits counts the letters to insert, delete, change or swap that make b of a.
-func edits(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }

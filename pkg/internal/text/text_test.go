@@ -1,0 +1,46 @@
+package text
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestClip(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		max  int
+		want string
+	}{{"short", 5, "short"}, {"longer", 5, "longe…"}, {"ää", 3, "ä…"}, {"", 0, ""}, {"x", 0, "…"}} {
+		if got := Clip(tt.in, tt.max); got != tt.want {
+			t.Errorf("Clip(%q, %d) = %q, want %q", tt.in, tt.max, got, tt.want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"titel", "title", 1}, {"topic", "tpic", 1}, {"abc", "xyz", 3}} {
+		if got := Distance(tt.a, tt.b); got != tt.want || Distance(tt.b, tt.a) != got {
+			t.Errorf("%q and %q: %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// No text, however hostile, acts on a terminal or gets longer than it may.
+func FuzzOneLine(f *testing.F) {
+	for _, seed := range []string{"plain", "a\x1b[31mb", "a\u202eb\u2028c\u009b1m\x7f", "\xff\xfe", strings.Repeat("é", 40)} {
+		f.Add(seed, 20)
+	}
+	f.Fuzz(func(t *testing.T, s string, max int) {
+		if max = max & 0xff; len(s) > 1<<16 {
+			return
+		}
+		got := OneLine(s, max)
+		if !Printable(got) || !utf8.ValidString(got) || len(got) > 3*max+len("…") {
+			t.Fatalf("OneLine(%q, %d) = %q", s, max, got)
+		}
+	})
+}

@@ -1,0 +1,419 @@
+package preflight
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Check returns what keeps push services from accepting the message or the user
+// agent from reading it, and what of its payload browsers ignore, most severe
+// first. It works offline and sends nothing.
+//
+// The rules are those of services. Without any they are those of the
+// subscription's own service, and what Apple alone rejects is a warning: the same
+// message usually goes to Safari, too. The subscription may be nil if services
+// are given: then nothing is said about it.
+func Check(c *webpush.Client, sub *webpush.Subscription, msg webpush.Message, services ...webpush.Service) []Finding {
+	k := &check{client: c, sub: sub, msg: &msg, services: services, chosen: len(services) > 0}
+	if sub == nil || sub.Origin() == "" {
+		k.sub = nil
+		if !k.chosen {
+			k.addErr("subscription", sourceToJSON, c.CheckSubscription(nil))
+			return k.found
+		}
+	} else if !k.chosen {
+		k.services = []webpush.Service{sub.Service()}
+	}
+	if k.sub != nil {
+		k.subscription()
+	}
+	k.signature()
+	k.headers()
+	k.body()
+	k.payload()
+	sortFindings(k.found)
+	return k.found
+}
+
+// check is one run of [Client.Check].
+type check struct {
+	client   *webpush.Client
+	sub      *webpush.Subscription // nil where none was given
+	msg      *webpush.Message
+	services []webpush.Service
+	chosen   bool // services was given
+	found    []Finding
+}
+
+func (k *check) add(f Finding) { k.found = append(k.found, f) }
+
+func (k *check) say(severity Severity, rule string, services []webpush.Service, message, source, fix string) {
+	k.add(Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
+}
+
+// addErr adds what NewRequest refuses.
+func (k *check) addErr(rule, source string, err error) {
+	f := Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Err: err}
+	if h, ok := err.(interface{ Hint() string }); ok {
+		f.Fix = h.Hint()
+	}
+	k.add(f)
+}
+
+// among returns those of services that are asked about.
+func (k *check) among(services ...webpush.Service) []webpush.Service {
+	return slices.DeleteFunc(services, func(s webpush.Service) bool { return !slices.Contains(k.services, s) })
+}
+
+func (k *check) asks(s webpush.Service) bool { return slices.Contains(k.services, s) }
+
+// apple returns how grave it is what Apple alone refuses, and whether there is
+// a word to say about it.
+func (k *check) apple() (Severity, bool) {
+	if k.asks(webpush.Apple) {
+		return SeverityError, true
+	}
+	return SeverityWarning, !k.chosen
+}
+
+func (k *check) subscription() {
+	s := k.sub
+	refused := k.allowed()
+	for _, f := range Endpoint(s) {
+		if f.Rule != refused {
+			k.add(f)
+		}
+	}
+	if t := s.ExpirationTime(); !t.IsZero() && t.Before(time.Now()) {
+		k.say(SeverityWarning, "subscription-expired", nil, fmt.Sprintf("the subscription says that it expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
+			"Push API, expirationTime", "have the user agent subscribe again, or delete the subscription")
+	}
+	if k.msg.Payload != nil && s.Recipient() == nil {
+		k.addErr("keys", sourceToJSON, s.CheckKeys())
+	}
+	recorded, err := s.ApplicationServerKey()
+	switch {
+	case err != nil:
+		k.say(SeverityNote, "recorded-key", nil, "the application server key that the subscription records is not readable: "+text.OneLine(err.Error(), 200), sourceRestricted, "")
+	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && recorded != k.client.Key.PublicKey():
+		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was made with the application server key %s, the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
+	}
+}
+
+// allowed adds why the client makes no request to the endpoint, and returns the
+// rule.
+func (k *check) allowed() (rule string) {
+	err := k.client.CheckSubscription(k.sub)
+	if err == nil {
+		return ""
+	}
+	rule, source := "endpoint-http", sourceCapability
+	if k.sub.PermanentlyRemoved() {
+		rule, source = "subscription-removed", "seen: Chrome's endpoint of a removed subscription"
+	}
+	k.addErr(rule, source, err)
+	if e, ok := errors.AsType[*webpush.Error](err); ok {
+		k.found[len(k.found)-1].Message = e.Meaning
+	}
+	return rule
+}
+
+func (k *check) signature() {
+	c := k.client
+	if k.msg.GCM != nil {
+		k.say(SeverityWarning, "gcm", nil, "Google has shut down the legacy service that the GCM key is for", sourceFirebase, "use VAPID: sign with an application server key")
+		return
+	}
+	if c.Key == nil {
+		k.unsigned()
+		return
+	}
+	if c.Scheme == vapid.SchemeWebPush {
+		k.say(SeverityNote, "scheme", nil, "the scheme WebPush is that of a draft; RFC 8292 has vapid", "RFC 8292 section 3", "use the scheme vapid unless the receiver is old")
+	}
+	claims := c.Claims
+	if c.Subject != "" {
+		claims.Subject = c.Subject
+	}
+	claims.Subject = vapid.NormalizeSubject(claims.Subject)
+	origin := ""
+	if k.sub != nil {
+		origin = k.sub.Origin()
+	} else if claims.Audience == "" {
+		claims.Audience = "https://push.example.net" // it will be filled in
+	}
+	if claims.Audience == "" {
+		claims.Audience = origin
+	} else if origin != "" && claims.Audience != origin {
+		k.say(SeverityError, "aud", nil, fmt.Sprintf("aud is %q, but the push service is %s", claims.Audience, origin), sourceClaims, webpush.CodeVAPIDAudience.Hint())
+	}
+	if claims.Expires.IsZero() {
+		claims.Expires = time.Now().Add(cmp.Or(c.Lifetime, vapid.DefaultLifetime))
+	}
+	for _, p := range claims.Check() {
+		f := Finding{Severity: SeverityError, Rule: p.Part, Message: p.Message, Source: sourceClaims, Fix: p.Advice}
+		if p.Part == "sub" {
+			f.Source = sourceSubject
+		}
+		switch {
+		case p.Severity != vapid.Advice:
+			if c.SignUnchecked && p.Severity == vapid.Lenient {
+				f.Severity = SeverityWarning
+			}
+			if !c.SignUnchecked || p.Severity == vapid.Fatal {
+				f.Err = p
+			}
+		case p.Part == "sub":
+			f.Source = sourceAppleSubject
+			severity, say := k.apple()
+			switch {
+			case say:
+				f.Severity = severity
+				f.Services = k.among(webpush.Apple)
+			case claims.Subject == "" && k.asks(webpush.Mozilla):
+				f.Severity, f.Services = SeverityWarning, []webpush.Service{webpush.Mozilla}
+			default:
+				f.Severity = SeverityNote
+			}
+		default:
+			f.Severity = SeverityWarning
+		}
+		k.add(f)
+	}
+}
+
+// unsigned tells who refuses a push without VAPID.
+func (k *check) unsigned() {
+	fix := webpush.CodeVAPIDMissing.Hint()
+	add := func(severity Severity, services []webpush.Service, refuse, source string) {
+		if len(services) > 0 {
+			k.say(severity, "unsigned", services, "the push is not signed, which "+refuse, source, fix)
+		}
+	}
+	refusing := k.among(webpush.Apple, webpush.FCM)
+	if k.asks(webpush.Mozilla) {
+		switch path := k.mozillaPath(); {
+		case strings.HasPrefix(path, "/wpush/v2/"):
+			refusing = append(refusing, webpush.Mozilla)
+		case strings.HasPrefix(path, "/wpush/"):
+			add(SeverityNote, []webpush.Service{webpush.Mozilla}, "Mozilla takes for this subscription: it was made without an application server key", sourceAutopush)
+		default:
+			add(SeverityWarning, []webpush.Service{webpush.Mozilla}, "Mozilla refuses for subscriptions made with an application server key", sourceAutopush)
+		}
+	}
+	add(SeverityError, refusing, refusal(refusing), sourceRestricted)
+	add(SeverityWarning, k.among(webpush.WNS, webpush.Other), "most push services refuse", sourceRestricted)
+	add(SeverityNote, k.among(webpush.UnifiedPush), "UnifiedPush refuses only for apps that asked for VAPID", sourceUnifiedPush)
+}
+
+// mozillaPath returns the path of an endpoint of Mozilla's, else "".
+func (k *check) mozillaPath() string {
+	if k.sub == nil || k.sub.Service() != webpush.Mozilla {
+		return ""
+	}
+	return pathOf(k.sub)
+}
+
+// refusal says that services refuse.
+func refusal(services []webpush.Service) string {
+	if len(services) == 1 {
+		return services[0].String() + " refuses"
+	}
+	return names(services) + " refuse"
+}
+
+// names lists services for people.
+func names(services []webpush.Service) string {
+	var s strings.Builder
+	for i, service := range services {
+		switch {
+		case i > 0 && i == len(services)-1:
+			s.WriteString(" and ")
+		case i > 0:
+			s.WriteString(", ")
+		}
+		s.WriteString(service.String())
+	}
+	return s.String()
+}
+
+func (k *check) headers() {
+	m := k.msg
+	if m.Urgency != "" {
+		if _, err := webpush.ParseUrgency(string(m.Urgency)); err != nil {
+			k.addErr("urgency", sourceUrgency, err)
+		} else if list := k.among(webpush.Mozilla, webpush.UnifiedPush); len(list) > 0 {
+			k.say(SeverityNote, "urgency-ignored", list, "the urgency does nothing at "+names(list), sourceAutopush+"; ntfy's source", "")
+		}
+	}
+	k.topic()
+	k.ttl()
+	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
+		values := m.Header[name]
+		if len(values) == 0 {
+			values = []string{""}
+		}
+		for _, v := range values {
+			if err := webpush.CheckHeader(name, v); err != nil {
+				k.addErr("header", sourceDelivery, err)
+				break
+			}
+		}
+	}
+	if list := k.among(webpush.Mozilla, webpush.UnifiedPush); len(list) > 0 && strings.Contains(strings.ToLower(m.Header.Get("Prefer")), "respond-async") {
+		k.say(SeverityNote, "receipts", list, "receipts of delivery (Prefer: respond-async) are not supported by "+names(list), "RFC 8030 section 5.1; "+sourceAutopush, "")
+	}
+}
+
+func (k *check) topic() {
+	topic := k.msg.Topic
+	if topic == "" {
+		return
+	}
+	if err := webpush.CheckTopic(topic); err != nil {
+		k.addErr("topic", sourceTopic, err)
+		return
+	}
+	if severity, say := k.apple(); say && len(topic)%4 == 1 {
+		message, fix := fmt.Sprintf("Apple decodes the topic as base64url and refuses one of %d characters with 400 BadWebPushTopic", len(topic)), "use a topic with another number of characters"
+		if severity != SeverityError {
+			message = fmt.Sprintf("Apple's service would refuse the topic: it decodes it as base64url, and none has %d characters", len(topic))
+			fix = "use a topic with another number of characters if the message also goes to Safari"
+		}
+		k.say(severity, "topic-apple", k.among(webpush.Apple), message, sourceAppleTopic, fix)
+	}
+	if k.asks(webpush.UnifiedPush) {
+		k.say(SeverityNote, "topic-ignored", []webpush.Service{webpush.UnifiedPush}, "the topic does nothing at UnifiedPush: no message is replaced", "ntfy's source", "")
+	}
+}
+
+func (k *check) ttl() {
+	seconds, err := k.msg.TTLSeconds()
+	if err != nil {
+		k.addErr("ttl", sourceTTL, err)
+		return
+	}
+	ttl := time.Duration(seconds) * time.Second
+	if seconds == 0 {
+		if k.asks(webpush.Apple) {
+			k.say(SeverityWarning, "ttl-zero-apple", []webpush.Service{webpush.Apple}, "Apple is said to refuse a TTL of 0", "Apple's documentation, as others read it; its answer is 400 BadTtl", "use a TTL of some seconds")
+		}
+		k.say(SeverityNote, "ttl-zero", nil, "a TTL of 0 means now or never: a device that is away does not get the message", sourceTTL, "")
+	}
+	if k.asks(webpush.FCM) && ttl > webpush.DefaultTTL {
+		k.say(SeverityWarning, "ttl-fcm", []webpush.Service{webpush.FCM}, fmt.Sprintf("the TTL is %s, FCM allows 28 days (2419200 seconds)", days(ttl)), sourceFirebase, "use a TTL of 28d or less")
+	}
+	if k.asks(webpush.Mozilla) && ttl > mozillaTTL {
+		k.say(SeverityNote, "ttl-mozilla", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the TTL is %s, Mozilla keeps a message for 30 days at most", days(ttl)), sourceAutopush, "")
+	}
+	if k.asks(webpush.Apple) && ttl > mozillaTTL {
+		k.say(SeverityNote, "ttl-apple", []webpush.Service{webpush.Apple}, fmt.Sprintf("the TTL is %s, Apple is said to keep a message for 30 days at most", days(ttl)), "Apple's documentation, as others read it", "")
+	}
+	policy := k.msg.Header.Get("X-WNS-Cache-Policy")
+	if !k.asks(webpush.WNS) || policy == "" { // filled in by NewRequest
+		return
+	}
+	right := "cache"
+	if seconds == 0 {
+		right = "no-cache"
+	}
+	if !strings.EqualFold(policy, right) {
+		k.say(SeverityError, "wns-cache-policy", []webpush.Service{webpush.WNS}, fmt.Sprintf("X-WNS-Cache-Policy is %q, which contradicts the TTL of %d", text.OneLine(policy, 40), seconds), sourceWNSPolicy, "omit the header: it is set to agree with the TTL")
+	}
+}
+
+func days(d time.Duration) string {
+	if day := 24 * time.Hour; d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return fmt.Sprintf("%d seconds", d/time.Second)
+}
+
+func (k *check) body() {
+	m := k.msg
+	if m.Payload == nil {
+		if k.asks(webpush.UnifiedPush) {
+			k.say(SeverityWarning, "payload-missing", []webpush.Service{webpush.UnifiedPush}, "a UnifiedPush message has 1 to 4096 bytes, and this push has no payload", sourceUnifiedPush, "add a payload")
+		}
+		k.say(SeverityNote, "payload-missing", nil, "the push has no payload: event.data is null, and the service worker must know what to show", "RFC 8030 section 5", "")
+		return
+	}
+	if m.Encoding == ece.AESGCM {
+		if k.asks(webpush.Apple) {
+			k.say(SeverityError, "encoding", []webpush.Service{webpush.Apple}, "Apple accepts aes128gcm only", "Apple's documentation; seen: 400 BadWebPushRequest", "use aes128gcm")
+		}
+		if k.asks(webpush.UnifiedPush) {
+			k.say(SeverityError, "encoding", []webpush.Service{webpush.UnifiedPush}, "UnifiedPush does not hand on the headers that aesgcm needs, so the message cannot be read", sourceUnifiedPush, "use aes128gcm")
+		}
+		if list := k.among(webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.Other); len(list) > 0 {
+			k.say(SeverityNote, "encoding-old", list, "aesgcm is the coding of an old draft: a message that the browser cannot read is accepted anyway", sourceEncryption, "use aes128gcm unless the receiver is old")
+		}
+		if len(m.Payload) == 0 {
+			k.say(SeverityWarning, "payload-empty", nil, "an encrypted payload of no bytes is handed on as null by some browsers", "seen: Chromium", "send without a payload")
+		}
+	}
+	size, err := k.bodySize()
+	var long *ece.TooLongError
+	switch {
+	case errors.As(err, &long):
+		k.addErr("size", sourceSize, err)
+		return
+	case err != nil:
+		k.addErr("encryption", sourceEncryption, err)
+		return
+	}
+	over := func(severity Severity, limit int, source string, services ...webpush.Service) {
+		if list := k.among(services...); len(list) > 0 && size > limit {
+			k.say(severity, "size", list, fmt.Sprintf("the body has %d bytes encrypted and padded, %d more than the %d that %s", size, size-limit, limit, takes(list)), source, "shorten the payload, or allow no larger body and no padding")
+		}
+	}
+	over(SeverityError, ece.MaxBody, sourceSize, webpush.Apple, webpush.FCM, webpush.UnifiedPush)
+	over(SeverityError, wnsBody, "WNS documentation", webpush.WNS)
+	over(SeverityError, autopushBody, sourceAutopush, webpush.Mozilla)
+	over(SeverityWarning, ece.MaxBody, sourceSize, webpush.Other)
+	if k.asks(webpush.Mozilla) && size > androidBody && size <= autopushBody {
+		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android takes some %d to 3070 only", size, androidBody),
+			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", androidBody-encodingOf(m).Overhead(), androidBody))
+	}
+}
+
+// takes says that services take a size.
+func takes(services []webpush.Service) string {
+	if len(services) == 1 {
+		return services[0].String() + " takes"
+	}
+	return names(services) + " take"
+}
+
+// encodingOf returns the coding, where empty is the default.
+func encodingOf(m *webpush.Message) ece.Encoding { return cmp.Or(m.Encoding, ece.AES128GCM) }
+
+// bodySize returns how long the body gets. Only encryption knows.
+func (k *check) bodySize() (int, error) {
+	var r *ece.Recipient
+	if k.sub != nil {
+		r = k.sub.Recipient()
+	}
+	if r == nil {
+		id, err := ece.GenerateIdentity()
+		if err != nil {
+			return 0, err
+		}
+		r = id.Recipient()
+	}
+	m, err := r.Encrypt(k.msg.Payload, ece.Options{Encoding: k.msg.Encoding, Pad: k.msg.Pad, MaxBody: k.msg.MaxBody})
+	if err != nil {
+		return 0, err
+	}
+	return len(m.Body), nil
+}

@@ -1,0 +1,186 @@
+package preflight
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+const (
+	takeAgain = "take the subscription from the browser again, and store it whole"
+
+	// minAutopushToken is the least number of characters of a Fernet token of
+	// autopush: 41 bytes, 48 of content, and 16 more of authentication code, in
+	// base64.
+	minAutopushToken = 140
+	// minFCMToken is far below the some 150 characters of FCM's tokens.
+	minFCMToken = 100
+)
+
+// columnWidths are the lengths at which databases and forms cut text off.
+var columnWidths = []int{191, 255, 256, 500, 512}
+
+// ColumnWidth reports whether n is a common width of database columns: a text of
+// that length may have been cut off.
+func ColumnWidth(n int) bool { return slices.Contains(columnWidths, n) }
+
+// Endpoint returns what is wrong, or worth knowing, about the endpoint of a
+// subscription, most severe first. No finding shows the endpoint below its
+// origin, which is a secret (RFC 8030, section 8.3). The subscription must not be
+// nil or the zero value.
+func Endpoint(sub *webpush.Subscription) []Finding {
+	e := &endpoint{sub: sub, path: pathOf(sub)}
+	if u, err := url.Parse(sub.Origin()); err == nil {
+		e.host = strings.ToLower(u.Hostname())
+	}
+	if sub.PermanentlyRemoved() {
+		e.say(SeverityError, "subscription-removed", "Chrome put this endpoint in place of a subscription that was removed for good", "seen: Chrome's endpoint of a removed subscription", webpush.CodeGone.Hint())
+		return e.found
+	}
+	if strings.HasPrefix(sub.Origin(), "http:") && !sub.Loopback() {
+		e.say(SeverityWarning, "endpoint-http", "the endpoint is plain http: anyone who reads the request can send to it as well", sourceCapability, "use https")
+	}
+	e.address()
+	e.form()
+	sortFindings(e.found)
+	return e.found
+}
+
+type endpoint struct {
+	sub        *webpush.Subscription
+	host, path string
+	found      []Finding
+}
+
+func (e *endpoint) say(severity Severity, rule, message, source, fix string, services ...webpush.Service) {
+	e.found = append(e.found, Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
+}
+
+// pathOf returns what follows the host of an endpoint, as it was written.
+func pathOf(sub *webpush.Subscription) string {
+	_, after, _ := strings.Cut(sub.Endpoint(), "://")
+	if i := strings.IndexAny(after, "/?"); i >= 0 {
+		return after[i:]
+	}
+	return ""
+}
+
+// address looks at the host.
+func (e *endpoint) address() {
+	const strangers = "refuse private addresses if the subscription is a stranger's"
+	address, err := netip.ParseAddr(e.host)
+	switch {
+	case e.sub.Loopback():
+		e.say(SeverityNote, "endpoint-private", "the endpoint is on this machine: a push service for tests", sourceCapability, "")
+	case err == nil && !netaddr.Public(address):
+		e.say(SeverityWarning, "endpoint-private", fmt.Sprintf("the endpoint's address %s is not public; endpoints of strangers can point into your network", address), sourceCapability, strangers)
+	case err == nil:
+	case !strings.Contains(e.host, "."), slices.Contains([]string{".local", ".internal", ".lan", ".home", ".corp", ".test"}, e.host[strings.LastIndexByte(e.host, '.'):]):
+		e.say(SeverityNote, "endpoint-private", fmt.Sprintf("the endpoint's host %s is not public", text.OneLine(e.host, 80)), sourceCapability, strangers)
+	}
+}
+
+// form looks at the path, and at the token in it where a service's are known.
+func (e *endpoint) form() {
+	size := len(e.sub.Endpoint())
+	service := e.sub.Service()
+	switch {
+	case strings.Trim(e.path, "/") == "":
+		e.say(SeverityError, "endpoint-dead", "the endpoint has no path: it is the origin of a push service", sourceCapability, "an endpoint is what subscription.endpoint gives in the browser")
+		return
+	case strings.Contains(e.path, "..."):
+		e.say(SeverityWarning, "endpoint-shortened", "the endpoint has ... in it: it may have been shortened for display", sourceCapability, takeAgain)
+	case strings.HasSuffix(e.path, `"`), strings.HasSuffix(e.path, "'"), strings.HasSuffix(e.path, ","):
+		e.say(SeverityWarning, "endpoint-quote", "the endpoint ends with a quote or comma, which is not part of it", sourceCapability, "give the URL alone")
+	case ColumnWidth(size) && service != webpush.Mozilla: // whose lengths are known
+		e.say(SeverityWarning, "endpoint-cut", fmt.Sprintf("the endpoint has %d characters, a common width of database columns: it may be cut off", size), sourceCapability, "compare it with the browser's; endpoints may have more than 500 characters")
+	}
+	switch {
+	case service == webpush.FCM:
+		e.fcm()
+	case service == webpush.Mozilla, strings.HasPrefix(e.path, "/wpush/v"):
+		e.autopush()
+	case service == webpush.UnifiedPush && size > unifiedPushEndpoint:
+		e.say(SeverityWarning, "endpoint-length", fmt.Sprintf("the endpoint has %d characters, UnifiedPush allows %d", size, unifiedPushEndpoint), sourceUnifiedPush, "take the subscription from the app again", webpush.UnifiedPush)
+	}
+}
+
+func (e *endpoint) fcm() {
+	token := e.path[strings.LastIndexByte(e.path, '/')+1:]
+	switch {
+	case e.host == "android.googleapis.com", e.host == "gcm-http.googleapis.com":
+		e.say(SeverityError, "endpoint-dead", "the endpoint belongs to Google Cloud Messaging, which has been shut down", sourceFirebase, "delete the subscription, and subscribe this browser again", webpush.FCM)
+	case token == "", e.path == "/fcm/send", e.path == "/wp":
+		e.say(SeverityError, "endpoint-dead", "the endpoint has no token after its path", sourceCapability, takeAgain, webpush.FCM)
+	case !strings.Contains(e.path, "/wp/") && !strings.Contains(e.path, "/fcm/send/"):
+		e.say(SeverityWarning, "endpoint-token", "the path is not one of FCM's: /fcm/send/ or /wp/", sourceFirebase, takeAgain, webpush.FCM)
+	case len(token) < minFCMToken:
+		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, real ones have about 150: it is cut off or made up", len(token)), sourceFirebase, takeAgain, webpush.FCM)
+	}
+}
+
+var wpush = regexp.MustCompile(`^/wpush/(?:(v[0-9]+)/)?([A-Za-z0-9_=-]+)`)
+
+// autopush looks into the token of an endpoint of autopush, which is Fernet: its
+// length tells the version. Other servers than Mozilla's may use other tokens.
+func (e *endpoint) autopush() {
+	const cut = "the token at the end of the endpoint is cut off"
+	mozilla := e.sub.Service() == webpush.Mozilla
+	m := wpush.FindStringSubmatch(e.path)
+	last := e.path[strings.LastIndexByte(e.path, '/')+1:]
+	switch {
+	case m == nil && last == "", m != nil && m[1] == "" && regexp.MustCompile(`^v[0-9]+$`).MatchString(m[2]),
+		strings.HasPrefix(last, "gAAAAA") && len(last) < minAutopushToken:
+		e.say(SeverityError, "endpoint-dead", cut, sourceAutopush, takeAgain)
+		return
+	case !mozilla:
+		return
+	case m == nil:
+		e.say(SeverityWarning, "endpoint-token", "the path is not one of Mozilla's: /wpush/v1/ or /wpush/v2/ and a token", sourceAutopush, takeAgain, webpush.Mozilla)
+		return
+	}
+	want, version := 105, "v1"
+	switch m[1] {
+	case "", "v1":
+	case "v2":
+		want, version = 137, "v2"
+	default:
+		return
+	}
+	token := strings.TrimRight(m[2], "=")
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	switch {
+	case err != nil, len(b) != want:
+		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, those of %s have %d: it is cut off, damaged, or made up", len(token), version, base64.RawURLEncoding.EncodedLen(want)), sourceAutopush, takeAgain, webpush.Mozilla)
+	case b[0] != 0x80:
+		e.say(SeverityWarning, "endpoint-token", "the token is not one that Mozilla's push service makes", sourceAutopush, takeAgain, webpush.Mozilla)
+	}
+}
+
+// Subscribed returns when an endpoint of autopush was made, which its token says
+// unencrypted, or the zero time.
+func Subscribed(sub *webpush.Subscription) time.Time {
+	m := wpush.FindStringSubmatch(pathOf(sub))
+	if m == nil {
+		return time.Time{}
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(m[2], "="))
+	if err != nil || len(b) < 10 || b[0] != 0x80 {
+		return time.Time{}
+	}
+	at := time.Unix(int64(binary.BigEndian.Uint64(b[1:])&0xffffffffff), 0)
+	if at.Year() <= 2014 || at.Year() >= 2200 {
+		return time.Time{}
+	}
+	return at
+}

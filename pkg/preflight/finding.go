@@ -1,0 +1,97 @@
+// Package preflight finds what push services would reject, before anything is
+// sent: [Check] looks at a message offline, [Online] asks the push service
+// without delivering anything, and [Clock] compares this machine's clock with a
+// server's.
+package preflight
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Severity is the importance of a [Finding].
+type Severity int
+
+// The severities, from the least to the most severe.
+const (
+	SeverityNote    Severity = iota // worth knowing; the message goes through
+	SeverityWarning                 // may keep the message from arriving, or is rejected by some
+	SeverityError                   // the message is rejected or cannot be read
+)
+
+// String returns "note", "warning", or "error".
+func (s Severity) String() string {
+	switch s {
+	case SeverityNote:
+		return "note"
+	case SeverityWarning:
+		return "warning"
+	}
+	return "error"
+}
+
+// MarshalText returns String, for JSON.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Finding is one result of a check.
+type Finding struct {
+	Severity Severity `json:"severity"`
+	// Rule is a short name for the kind of finding. It does not change.
+	Rule string `json:"rule"`
+	// Services are the push services that the finding applies to; none means any.
+	Services []webpush.Service `json:"services,omitempty"`
+	// Message says what is wrong, with the value unless that is a secret.
+	Message string `json:"message"`
+	// Source is the origin of the rule: the section of an RFC, or how the service
+	// is documented or was seen to behave.
+	Source string `json:"source"`
+	// Fix is the next step, or "".
+	Fix string `json:"fix,omitempty"`
+	// Err is the error with which [webpush.Client.NewRequest] refuses to make the
+	// request; nil if it makes it.
+	Err error `json:"-"`
+}
+
+// Services returns the push services that [Check] has rules for.
+func Services() []webpush.Service {
+	return []webpush.Service{webpush.Apple, webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.UnifiedPush}
+}
+
+// sortFindings puts the most severe first and keeps the order otherwise.
+func sortFindings(found []Finding) {
+	slices.SortStableFunc(found, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// Sources of the rules.
+const (
+	sourceToJSON       = "Push API, PushSubscription.toJSON"
+	sourceDelivery     = "RFC 8030 section 5"
+	sourceTTL          = "RFC 8030 section 5.2"
+	sourceUrgency      = "RFC 8030 section 5.3"
+	sourceTopic        = "RFC 8030 section 5.4"
+	sourceSize         = "RFC 8030 section 7.2"
+	sourceCapability   = "RFC 8030 section 8"
+	sourceEncryption   = "RFC 8291 section 4"
+	sourceClaims       = "RFC 8292 section 2"
+	sourceSubject      = "RFC 8292 section 2.1"
+	sourceRestricted   = "RFC 8292 section 4"
+	sourceAppleSubject = "RFC 8292 section 2.1; seen: Apple answers 403 BadJwtToken"
+	sourceAppleTopic   = "seen: Apple answers 400 BadWebPushTopic"
+	sourceUnifiedPush  = "UnifiedPush specification"
+	sourceAutopush     = "autopush, documentation and source"
+	sourceFirebase     = "Firebase documentation"
+	sourceWNSPolicy    = "seen: WNS answers 400, Ttl value conflicts with X-WNS-Cache-Policy"
+	sourceNotification = "Notifications API, showNotification"
+	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
+)
+
+// Limits of services.
+const (
+	androidBody         = 2744 // of Firefox for Android, for sure
+	autopushBody        = 5630
+	wnsBody             = 5000
+	mozillaTTL          = 30 * 24 * time.Hour
+	unifiedPushEndpoint = 1000
+)

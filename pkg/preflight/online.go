@@ -1,0 +1,199 @@
+package preflight
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Clock compares this machine's clock with the Date header of the server at the
+// URL, which it asks with HEAD by the client's HTTP; no redirect is followed, and
+// any status will do. A difference of a minute or more is a warning: push
+// services compare exp with their own clocks (RFC 8292, section 2). If a token of
+// the client would be rejected, it is an error. The returned error is a
+// [*webpush.InputError] for what is not a URL, a [*webpush.Error] if there was no
+// response, or says that the response has no Date.
+func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) {
+	notURL := &webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80))}
+	origin, err := vapid.Origin(url)
+	if err != nil {
+		return Finding{}, notURL
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
+	if err != nil {
+		return Finding{}, notURL
+	}
+	start := time.Now()
+	resp, err := c.Do(req)
+	if err != nil {
+		return Finding{}, err
+	}
+	resp.Body.Close()
+	now := start.Add(time.Since(start) / 2)
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return Finding{}, fmt.Errorf("%s does not say the time: its response %d has no Date header", origin, resp.StatusCode)
+	}
+	// What comes from a cache is as old as it says (RFC 9111 section 5.1).
+	if age, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31); err == nil {
+		date = date.Add(time.Duration(age) * time.Second)
+	}
+	date = date.Add(time.Second / 2) // it has no fraction
+	return skewed(c, origin, now.Sub(date).Round(time.Second)), nil
+}
+
+// skewed says what a difference of the clocks means, positive if this machine is
+// ahead.
+func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
+	f := Finding{Rule: "clock", Source: "RFC 8292 section 2; the Date of " + origin}
+	how := "ahead of"
+	if skew < 0 {
+		how = "behind"
+	}
+	f.Message = fmt.Sprintf("the clock of this machine is %v %s that of %s", skew.Abs(), how, origin)
+	switch {
+	case skew.Abs() <= time.Second:
+		f.Message = "the clock of this machine agrees with that of " + origin
+		return f
+	case skew.Abs() < time.Minute:
+		return f
+	}
+	f.Severity, f.Fix = SeverityWarning, "set the clock of this machine"
+	// Where the token starts to be rejected: exp is past, or too far ahead.
+	lifetime := cmp.Or(c.Lifetime, vapid.DefaultLifetime)
+	if !c.Claims.Expires.IsZero() {
+		lifetime = time.Until(c.Claims.Expires)
+	}
+	if left := lifetime + skew; c.Key != nil && (left <= 0 || left > vapid.MaxLifetime) {
+		f.Severity = SeverityError
+		f.Message += ", so that a push service rejects the token because of its exp"
+	}
+	return f
+}
+
+// Online asks the push service whether it would accept a message for the
+// subscription, in a way that delivers none, if the push service has one:
+//
+//   - Autopush, Mozilla's and others': a signed POST without TTL and body. RFC 8030
+//     section 5.2 has it rejected with 400; autopush first looks at the endpoint,
+//     the key, the user agent, and the token, so that another response shows what
+//     is wrong with those.
+//   - UnifiedPush: a GET, by which a server says that it speaks the protocol.
+//     It does not say whether the app is still subscribed.
+//
+// For all others nothing is sent, and the finding says so. The error is one of
+// [webpush.Client.NewRequest], or the context's.
+func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (Finding, error) {
+	if err := c.CheckSubscription(sub); err != nil {
+		return Finding{}, err
+	}
+	f := Finding{Rule: "online", Services: []webpush.Service{sub.Service()}}
+	var err error
+	switch name := sub.Service().String(); {
+	case sub.Service() == webpush.Mozilla, strings.HasPrefix(pathOf(sub), "/wpush/v") && strings.Contains(pathOf(sub), "/gAAAAA"):
+		f.Source = sourceTTL + "; " + sourceAutopush
+		err = f.autopush(ctx, c, sub)
+	case sub.Service() == webpush.UnifiedPush:
+		f.Source = sourceUnifiedPush
+		err = f.unifiedPush(ctx, c, sub)
+	default:
+		f.Source = "RFC 8030 has no such request"
+		f.Message = fmt.Sprintf("%s was not asked: it has no request that tells about a subscription and delivers nothing", name)
+		f.Fix = "send with a TTL of 0: only the response shows it"
+	}
+	if ctx.Err() != nil {
+		return Finding{}, ctx.Err()
+	}
+	return f, err
+}
+
+// autopush sends a push that autopush must reject last of all.
+func (f *Finding) autopush(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) error {
+	req, err := c.NewRequest(ctx, sub, webpush.Message{})
+	if err != nil {
+		return err
+	}
+	req.Header.Del("Ttl")
+	name := sub.Service().String()
+	_, err = f.ask(c, req)
+	e := (*webpush.Error)(nil)
+	switch errors.As(err, &e); {
+	case err == nil:
+		f.Severity, f.Message = SeverityWarning, name+" accepted a push without TTL, against RFC 8030: the user agent gets a push without payload"
+	case e == nil:
+		return err
+	case e.Status == http.StatusBadRequest && e.Code == webpush.CodeTTL:
+		f.Message = name + " knows the subscription and accepts the key and the token"
+		if c.Key == nil {
+			f.Message = name + " knows the subscription and accepts an unsigned push for it"
+		}
+	default:
+		f.failed(e)
+	}
+	return nil
+}
+
+// ask sends a request and reads its response.
+func (f *Finding) ask(c *webpush.Client, req *http.Request) (*webpush.Receipt, error) {
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return webpush.ReadResponse(resp)
+}
+
+// failed makes a finding of an error.
+func (f *Finding) failed(e *webpush.Error) {
+	f.Severity, f.Message, f.Fix, f.Err = SeverityError, e.Error(), e.Hint(), e
+	if e.Temporary() {
+		f.Severity = SeverityWarning
+	}
+}
+
+// unifiedPush asks a server whether it speaks UnifiedPush.
+func (f *Finding) unifiedPush(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) error {
+	req, err := c.NewRequest(ctx, sub, webpush.Message{})
+	if err != nil {
+		return err
+	}
+	req.Method, req.Header = http.MethodGet, http.Header{}
+	resp, err := c.Do(req)
+	e := (*webpush.Error)(nil)
+	switch errors.As(err, &e); {
+	case err == nil:
+	case e == nil:
+		return err
+	default:
+		f.failed(e)
+		return nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		if _, err := webpush.ReadResponse(resp); errors.As(err, &e) {
+			f.failed(e)
+		}
+		return nil
+	}
+	var answer struct {
+		UnifiedPush struct {
+			Version int `json:"version"`
+		} `json:"unifiedpush"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&answer) == nil && answer.UnifiedPush.Version > 0 {
+		f.Message = "the server speaks UnifiedPush; it does not say whether the app is still subscribed"
+		return nil
+	}
+	f.Severity, f.Message, f.Fix = SeverityWarning, "the server does not say that it speaks UnifiedPush", "take the endpoint from the app again"
+	return nil
+}
