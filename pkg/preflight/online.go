@@ -25,7 +25,7 @@ import (
 // [*webpush.InputError] for what is not a URL, a [*webpush.Error] if there was no
 // response, or says that the response has no Date.
 func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) {
-	notURL := &webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80))}
+	notURL := &webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80)), Fix: "give a web server, such as https://www.example.com"}
 	origin, err := vapid.Origin(url)
 	if err != nil {
 		return Finding{}, notURL

@@ -41,7 +41,7 @@ func (n Notification) Payload() ([]byte, error) {
 	if n.Navigate != "" {
 		members := map[string]json.RawMessage{}
 		if n.Data != nil && json.Unmarshal(n.Data, &members) != nil || members == nil {
-			return nil, &InputError{Part: "data", Problem: "the notification's data is no JSON object, so the URL cannot be put into it", hint: "the data must be an object if there is a URL to open"}
+			return nil, &InputError{Part: "data", Problem: "the notification's data is no JSON object, so the URL cannot be put into it", Fix: "the data must be an object if there is a URL to open"}
 		}
 		if _, ok := members["url"]; !ok {
 			u, err := encode(n.Navigate)
@@ -62,11 +62,11 @@ func (n Notification) Payload() ([]byte, error) {
 // navigate are required. The error is an [*InputError].
 func (n Notification) Declarative() ([]byte, error) {
 	if n.Title == "" {
-		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", hint: "give the notification a title"}
+		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", Fix: "give the notification a title"}
 	}
 	u, err := url.Parse(n.Navigate)
 	if n.Navigate == "" || err != nil || !u.IsAbs() || u.Host == "" {
-		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), hint: "give the absolute URL that a click opens"}
+		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), Fix: "give the absolute URL that a click opens"}
 	}
 	return encode(struct {
 		WebPush      int          `json:"web_push"`

@@ -61,7 +61,7 @@ func (s *Subscription) secrets() *secrets {
 }
 
 func badSubscription(part, problem, hint string) error {
-	return &InputError{Part: part, Problem: problem, hint: hint}
+	return &InputError{Part: part, Problem: problem, Fix: hint}
 }
 
 const subscriptionHint = `a subscription is what JSON.stringify(subscription) gives in the browser: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`

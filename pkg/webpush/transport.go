@@ -74,7 +74,7 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 		}
 		u, err := url.Parse(o.Proxy)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
-			return nil, &InputError{Part: "proxy", Problem: "the proxy is no URL of http, https or socks5", hint: "write it as http://host:port"}
+			return nil, &InputError{Part: "proxy", Problem: "the proxy is no URL of http, https or socks5", Fix: "write it as http://host:port"}
 		}
 		t.Proxy = http.ProxyURL(u)
 	}
@@ -130,7 +130,7 @@ func parseConnectTo(rules []string) (connectTo, error) {
 		}
 		if err != nil || len(parts) != 4 || parts[2] == "" && parts[3] == "" || !isPort(parts[1]) || !isPort(parts[3]) {
 			return nil, &InputError{Part: "connect-to", Problem: fmt.Sprintf("the address to connect to is %q, expected HOST:PORT or HOST1:PORT1:HOST2:PORT2", r),
-				hint: "write an IPv6 address in brackets"}
+				Fix: "write an IPv6 address in brackets"}
 		}
 		out = append(out, struct{ fromHost, fromPort, toHost, toPort string }{parts[0], parts[1], parts[2], parts[3]})
 	}

@@ -22,12 +22,12 @@ type InputError struct {
 	Part string
 	// Problem says what was found and what was expected.
 	Problem string
-
-	hint string
+	// Fix is the next step, or "".
+	Fix string
 }
 
 // Error returns the problem.
 func (e *InputError) Error() string { return e.Problem }
 
-// Hint returns the next step to take, or "".
-func (e *InputError) Hint() string { return e.hint }
+// Hint returns Fix.
+func (e *InputError) Hint() string { return e.Fix }
