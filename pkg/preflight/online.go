@@ -109,7 +109,7 @@ func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (
 		err = f.unifiedPush(ctx, c, sub)
 	default:
 		f.Source = "RFC 8030 has no such request"
-		f.Message = fmt.Sprintf("%s was not asked: it has no request that tells about a subscription and delivers nothing", name)
+		f.Message = fmt.Sprintf("%s was not asked: no request to it is known that shows the state of a subscription and delivers nothing", name)
 		f.Fix = "send with a TTL of 0: only the response shows it"
 	}
 	if ctx.Err() != nil {
