@@ -37,6 +37,7 @@ type serveOptions struct {
 
 	services     enumFlag
 	allowPrivate bool
+	ports        []int
 	caFile       string
 	concurrency  int
 	perOrigin    float64
@@ -77,8 +78,8 @@ visitor may say to be any user and gets that user's messages, unless
 --user-header names the header in which a proxy that knows its users says who it
 is; the proxy must take that header away from what visitors send.
 
-Endpoints come from strangers: they must be https and at a public address.
---allow-private allows all for tries with webpush push-service. It runs until it is
+Endpoints come from strangers: they must be https, at port 443 or one given with
+--allow-port, and at a public address. --allow-private allows all for tries with webpush push-service. It runs until it is
 interrupted, and then finishes what is in flight. To send from a terminal:
 
     curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
@@ -126,6 +127,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.Var(&o.services, "services", "take subscriptions of any push service, or of those that are known: Apple, Google, Microsoft, Mozilla")
 	completeEnum(c, "services", &o.services)
 	f.BoolVar(&o.allowPrivate, "allow-private", false, "take endpoints that are not on the Internet, and plain http on this machine")
+	f.IntSliceVar(&o.ports, "allow-port", nil, "take endpoints at this port, a `NUMBER`, too; can be given again (default: 443 only, any with --allow-private)")
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
 	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
 	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages of a push a second to one push service at most, a `NUMBER` (default no limit)")
@@ -156,6 +158,11 @@ func (o *serveOptions) check() error {
 	if o.jobs < 1 || o.jobs > 100 {
 		return usage("", "--jobs is %d, expected 1 to 100", o.jobs)
 	}
+	for _, port := range o.ports {
+		if port < 1 || port > 65535 {
+			return usage("", "--allow-port is %d, expected 1 to 65535", port)
+		}
+	}
 	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
 			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)
@@ -183,6 +190,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		SiteName:         o.siteName,
 		BehindProxy:      o.behindProxy,
 		AllowPrivate:     o.allowPrivate,
+		Ports:            o.ports,
 		KnownServices:    o.services.String() == "known",
 		MaxSubscriptions: o.maxSubs,
 		Jobs:             o.jobs,

@@ -98,6 +98,9 @@ type Options struct {
 	// AllowPrivate takes subscriptions at any address, and with plain http
 	// those on this machine: for tries with a push service of your own.
 	AllowPrivate bool
+	// Ports are the ports at which push services are accepted, apart from 443.
+	// AllowPrivate accepts any port.
+	Ports []int
 	// KnownServices takes only subscriptions of Apple, Google, Microsoft and Mozilla.
 	KnownServices bool
 	// MaxSubscriptions is how many are stored at most; zero means no limit.
@@ -114,9 +117,10 @@ type Options struct {
 	Bulk webpush.BulkOptions
 	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
 	KeepJobs time.Duration
-	// ClientRate is how many requests a second one address may make under
-	// /subscription, after a burst of ten times as many, and TotalRate how many
-	// all together; zero means 5 and 2000, negative no limit.
+	// ClientRate is how many requests a second one address (of IPv6, a /64) may
+	// make under /subscription, after a burst of ten times as many; a whole
+	// IPv6 /48 may make 16 times as many. TotalRate is how many all together
+	// may make. Zero means 5 and 2000, negative no limit.
 	ClientRate, TotalRate float64
 	// ShutdownTimeout is how long what is in flight may take when the server
 	// stops; zero means 20 seconds.
@@ -148,8 +152,9 @@ type Server struct {
 
 	certificate *tls.Certificate // nil without https
 
-	clients, tests, guesses *limiter
-	total                   *rate.Limiter
+	clients, sites, tests, guesses *limiter
+	total                          *rate.Limiter
+	health                         health
 
 	mu      sync.Mutex
 	running map[string]*run
@@ -183,6 +188,11 @@ func New(o Options) (*Server, error) {
 	for _, host := range o.Hosts {
 		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && (host == "" || strings.ContainsAny(host, ":/?#@*[] ")) {
 			return nil, &hinted{fmt.Errorf("the host %q is no name", host), "write it as push.example.com, without scheme and port"}
+		}
+	}
+	for _, port := range o.Ports {
+		if port < 1 || port > 65535 {
+			return nil, fmt.Errorf("the port %d is not one of 1 to 65535", port)
 		}
 	}
 	for i, origin := range o.Origins {
@@ -231,6 +241,7 @@ func New(o Options) (*Server, error) {
 		closed:  make(chan struct{}),
 		streams: make(chan struct{}, maxStreams),
 		times:   defaultTimes,
+		health:  health{keep: healthFor},
 		running: make(map[string]*run),
 		broken:  make(map[string]bool),
 		idle:    make(map[string]time.Time),
@@ -241,6 +252,10 @@ func New(o Options) (*Server, error) {
 	}
 	if o.ClientRate > 0 {
 		s.clients.burst = max(1, int(min(10*o.ClientRate, 1e9)))
+	}
+	s.sites = newLimiter(s.clients.every, siteFactor*s.clients.burst, 10_000)
+	if s.sites.every != rate.Inf {
+		s.sites.every *= siteFactor
 	}
 	if o.TotalRate > 0 {
 		s.total.SetBurst(max(1, int(min(o.TotalRate, 1e9))))
@@ -333,7 +348,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // LoadToken returns the administrator's token from a file; where there is none
-// it makes a token and the file, for its owner alone, and made is true.
+// it makes a token and the file, for its owner alone, and made is true. A file
+// that other users can write is refused.
 func LoadToken(file string) (token string, made bool, err error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -350,6 +366,10 @@ func LoadToken(file string) (token string, made bool, err error) {
 	}
 	if err != nil {
 		return "", false, err
+	}
+	// Windows has no such bits, and its files are read-only or writable by all.
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return "", false, &hinted{fmt.Errorf("%s can be written by other users (mode %04o), who could replace the administrator's token", file, info.Mode().Perm()), "chmod go-w " + file}
 	}
 	if token = strings.TrimSpace(string(b)); len(token) < 16 || strings.ContainsAny(token, " \t\r\n") {
 		return "", false, &hinted{fmt.Errorf("%s holds no token: expected one line of 16 characters or more", file), "remove it, and the next start makes a new one"}

@@ -33,3 +33,9 @@ func (s *Server) Waiting() int {
 
 // SetLease makes leases of parts shorter.
 func (s *Server) SetLease(d time.Duration) { s.times.lease = d }
+
+// SetHealthFor sets for how long the result of a probe is used.
+func (s *Server) SetHealthFor(d time.Duration) { s.health.keep = d }
+
+// SetUnavailable sets how long to wait while the store is unavailable.
+func (s *Server) SetUnavailable(d time.Duration) { s.times.unavailable = d }

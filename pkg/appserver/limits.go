@@ -30,9 +30,10 @@ func newLimiter(every rate.Limit, burst, most int) *limiter {
 	return &limiter{every: every, burst: burst, most: most, byKey: make(map[string]*list.Element), used: list.New()}
 }
 
-// take reports whether the key may now, or else after how long.
+// take reports whether the key may now, or else after how long. The empty key
+// always may.
 func (l *limiter) take(key string, now time.Time) (wait time.Duration, ok bool) {
-	if l.every == rate.Inf {
+	if l.every == rate.Inf || key == "" {
 		return 0, true
 	}
 	l.mu.Lock()
@@ -67,6 +68,25 @@ func addressKey(a netip.Addr) string {
 		}
 	}
 	return a.String()
+}
+
+// siteFactor is how many times the rate of one client the whole site of an IPv6
+// client may have: a /48, the usual assignment to an organization, has 65,536
+// networks that each count as a client of their own.
+const siteFactor = 16
+
+// siteKey is the site of an IPv6 address. An IPv4 address has none, and is
+// counted as a client alone.
+func siteKey(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	if !a.Is6() {
+		return ""
+	}
+	p, err := a.Prefix(48)
+	if err != nil {
+		return ""
+	}
+	return p.String()
 }
 
 // hintPublic is the next step when an endpoint is refused for its address.

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -18,6 +19,10 @@ var (
 	// ErrUnavailable is wrapped by the errors of a [Store] whose database
 	// cannot be reached at the moment. The server waits and tries again.
 	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrFull is wrapped by the errors of a [Store] that has no space left to
+	// write. It wraps [ErrUnavailable], since nothing is lost while the server
+	// waits for space.
+	ErrFull = fmt.Errorf("%w: its disk is full", ErrUnavailable)
 )
 
 // PartSize is the maximum number of recipients in a part of a job.

@@ -72,6 +72,10 @@ func asProblem(err error) *problem {
 		return refuse(http.StatusBadRequest, "invalid-input", "%s", input.Problem).in(input.Part).hint(input.Hint())
 	case errors.As(err, &long):
 		return refuse(http.StatusRequestEntityTooLarge, "body-too-large", "the body has more than %d bytes", long.Limit).in("body")
+	case errors.Is(err, ErrFull):
+		p = refuse(http.StatusInsufficientStorage, "store-full", "the disk of the database is full").hint("try again later").with("Retry-After", "60")
+		p.cause = err
+		return p
 	case errors.Is(err, ErrUnavailable):
 		p = refuse(http.StatusServiceUnavailable, "store-unavailable", "%v", ErrUnavailable).hint("try again later").with("Retry-After", "5")
 		p.cause = err

@@ -82,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			in("Host").hint("use the address of this server, or add the name to the hosts that it answers to"))
 		return
 	}
-	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
 		s.turnAway(w, r, notFound(r)) // and not the redirect of ServeMux
 		return
 	}
@@ -237,7 +237,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow 
 
 // limited refuses a visitor who asks too often, or all when they do.
 func (s *Server) limited(r *http.Request) error {
-	if wait, ok := s.clients.take(addressKey(s.clientAddr(r)), time.Now()); !ok {
+	a, now := s.clientAddr(r), time.Now()
+	if wait, ok := s.clients.take(addressKey(a), now); !ok {
+		return tooMany(wait)
+	}
+	if wait, ok := s.sites.take(siteKey(a), now); !ok {
 		return tooMany(wait)
 	}
 	if !s.total.Allow() {
@@ -299,8 +303,11 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.store.Count(r.Context()); err != nil {
-		p := refuse(http.StatusServiceUnavailable, "store-failed", "the store does not answer")
+	if err := s.health.check(r.Context(), s.store.Probe); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		p := refuse(http.StatusServiceUnavailable, "store-failed", "the database does not record anything").with("Retry-After", "5")
 		p.cause = err
 		return p
 	}

@@ -836,6 +836,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	if err := f.store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	f.server.SetHealthFor(0)
 	f.want(503, "GET", "/healthz", "")
 	if r := f.want(500, "GET", "/push", ""); strings.Contains(string(r.text), "closed") || !strings.Contains(f.log.String(), "closed") {
 		t.Errorf("the answer is %s, the log %s", r.text, f.log)

@@ -206,6 +206,10 @@ type Store interface {
 	// Prune forgets the jobs that were over before t.
 	Prune(ctx context.Context, t time.Time) error
 
+	// Probe writes something and commits it, which fails as everything else
+	// would that is to be recorded.
+	Probe(ctx context.Context) error
+
 	// Close waits for what is being done and releases the store.
 	Close() error
 }

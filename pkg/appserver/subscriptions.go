@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -174,6 +175,8 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 		return bad("the endpoint is not https").hint(hintPublic)
 	case local && !s.o.AllowPrivate:
 		return bad("the endpoint is not on the Internet").hint(hintPublic)
+	case !s.o.AllowPrivate && u.Port() != "" && u.Port() != "443" && !slices.ContainsFunc(s.o.Ports, func(n int) bool { return u.Port() == strconv.Itoa(n) }):
+		return bad("the endpoint is at port %s, expected 443", u.Port()).hint("other ports must be allowed by the server")
 	case s.o.KnownServices && (sub.Service() == webpush.Other || sub.Service() == webpush.UnifiedPush):
 		return bad("the push service at %s is none of Apple, Google, Microsoft and Mozilla", sub.Origin())
 	}
@@ -331,9 +334,10 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
 	}
 	if e.Status == 0 && !s.o.AllowPrivate {
-		// Where a name leads from here, and what is reached there, is not for strangers.
+		// Strangers must not learn which names exist here, where they lead, or
+		// what can be reached there: the response is the same in all cases.
 		s.log.Warn("a test message was not sent", "origin", e.Origin, "error", e)
-		p.Detail, p.Hint = fmt.Sprintf("the push service at %s cannot be reached", e.Origin), "the server's log says why"
+		return refuse(http.StatusBadGateway, "push-service-unreachable", "the push service sent no HTTP response").in("endpoint").hint("the server's log says why")
 	}
 	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
 	return p

@@ -535,6 +535,12 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 	return s.update(ctx, func(t tx) error { return t.exec(ctx, "DELETE FROM {s}.job WHERE "+old, before) })
 }
 
+func (s *store) Probe(ctx context.Context) error {
+	return s.update(ctx, func(t tx) error {
+		return t.exec(ctx, "INSERT INTO {s}.probe VALUES (1, clock_timestamp()) ON CONFLICT (id) DO UPDATE SET time = excluded.time")
+	})
+}
+
 // text returns s without what PostgreSQL does not store in a text.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")

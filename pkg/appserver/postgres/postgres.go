@@ -184,9 +184,10 @@ func failure(err error) error {
 		return err
 	case errors.As(err, &refused):
 		switch {
+		case refused.Code == "53100":
+			return fmt.Errorf("%w: %w", appserver.ErrFull, err)
 		case strings.HasPrefix(refused.Code, "08"), strings.HasPrefix(refused.Code, "57P"), strings.HasPrefix(refused.Code, "53"), refused.Code == "25006":
-			// Broken connections, shutdown and start, no free connection or a
-			// full disk, and a server that has become read-only.
+			// Broken connections, shutdown and start, no free connection, and a server that has become read-only.
 		default:
 			return err
 		}

@@ -18,7 +18,8 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -234,8 +235,18 @@ func (s *store) apply(group []*change) {
 		if c.err == nil {
 			c.err = failed
 		}
+		c.err = failure(c.err)
 		close(c.done)
 	}
+}
+
+// failure makes an error say that the disk is full.
+func failure(err error) error {
+	var refused *sqlite.Error
+	if errors.As(err, &refused) && refused.Code()&0xff == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%w: %w", appserver.ErrFull, err)
+	}
+	return err
 }
 
 // update makes a change.
@@ -763,6 +774,12 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 		}
 	}
 	return s.update(ctx, func(t tx) error { return t.exec("DELETE FROM job WHERE "+old, millis(before)) })
+}
+
+func (s *store) Probe(ctx context.Context) error {
+	return s.update(ctx, func(t tx) error {
+		return t.exec("INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET time = ?1", millis(time.Now()))
+	})
 }
 
 func (s *store) Close() error {

@@ -288,3 +288,22 @@ func testKey(t *testing.T, s appserver.Store) {
 		t.Errorf("listed %+v", got)
 	}
 }
+
+// A probe succeeds as often as it is made, from several at once, and changes
+// nothing that others see.
+func testProbe(t *testing.T, s appserver.Store) {
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 5 {
+				if err := s.Probe(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); len(n) != 0 {
+		t.Errorf("counts are %v", n)
+	}
+}

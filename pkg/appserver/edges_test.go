@@ -1,0 +1,219 @@
+package appserver_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+)
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+// Whoever asks for a test message must not learn from the response which names
+// exist in the server's network, and what can be reached there.
+func TestUnreachable(t *testing.T) {
+	var failure error
+	f := newFixture(t, func(o *appserver.Options) {
+		o.AllowPrivate, o.BehindProxy = false, true
+		o.HTTP = doer(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return nil, failure
+		})
+	})
+	var first string
+	for i, failure2 := range []error{
+		&net.DNSError{Err: "no such host", Name: "intranet.example", IsNotFound: true},
+		&net.DNSError{Err: "server misbehaving", Name: "intranet.example", IsTemporary: true},
+		&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		&net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
+		x509.UnknownAuthorityError{},
+		x509.HostnameError{Host: "intranet.example", Certificate: new(x509.Certificate)},
+		errors.New("the endpoint's address 10.0.0.1 is not public"),
+		errors.New(`malformed HTTP response "SSH-2.0"`),
+		io.ErrUnexpectedEOF,
+	} {
+		failure = failure2
+		endpoint := fmt.Sprintf("https://host-%d.example/x", i)
+		f.want(201, "POST", "/subscription", subscription(endpoint))
+		r := f.do("POST", "/subscription/test", `{"endpoint":"`+endpoint+`"}`, "X-Forwarded-For", fmt.Sprint("192.0.2.", i))
+		got := fmt.Sprint(r.StatusCode, r.Header.Get("Retry-After"), string(r.text))
+		if first == "" {
+			first = got
+		}
+		if r.StatusCode != 502 || got != first {
+			t.Errorf("%v: %s, want the same as for the others: %s", failure, got, first)
+		}
+		if !strings.Contains(f.log.String(), fmt.Sprintf("host-%d.example", i)) {
+			t.Errorf("%v: the log does not have the endpoint's origin", failure)
+		}
+	}
+}
+
+// noSpaceStore has no space left on request.
+type noSpaceStore struct {
+	appserver.Store
+	full   atomic.Bool
+	probes atomic.Int64
+}
+
+func (s *noSpaceStore) Put(ctx context.Context, r appserver.Record) (appserver.Record, bool, error) {
+	if s.full.Load() {
+		return r, false, fmt.Errorf("writing: %w", appserver.ErrFull)
+	}
+	return s.Store.Put(ctx, r)
+}
+
+func (s *noSpaceStore) CommitPart(ctx context.Context, p appserver.Part, b appserver.Batch) (appserver.Committed, error) {
+	if s.full.Load() {
+		return appserver.Committed{}, appserver.ErrFull
+	}
+	return s.Store.CommitPart(ctx, p, b)
+}
+
+func (s *noSpaceStore) Probe(ctx context.Context) error {
+	s.probes.Add(1)
+	if s.full.Load() {
+		return appserver.ErrFull
+	}
+	return s.Store.Probe(ctx)
+}
+
+// A full disk is temporary: requests get 507 with Retry-After, /healthz notices,
+// and a push waits instead of failing.
+func TestFullDisk(t *testing.T) {
+	store := new(noSpaceStore)
+	sink := newSink(t, nil)
+	f := newFixture(t, func(o *appserver.Options) {
+		store.Store = o.Store
+		o.Store = store
+	})
+	f.server.SetHealthFor(0)
+	f.want(200, "GET", "/healthz", "")
+	f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
+	store.full.Store(true)
+	for _, c := range [][3]string{{"POST", "/subscription", subscription(sink.URL + "/b")}, {"GET", "/healthz", ""}} {
+		r := f.want(507, c[0], c[1], c[2])
+		if r.Header.Get("Retry-After") == "" || r.json(t)["code"] != "store-full" {
+			t.Errorf("%s %s: %v, %s", c[0], c[1], r.Header, r.text)
+		}
+	}
+	f.server.SetUnavailable(1)
+	f.run()
+	id := f.push(`{"payload":"x"}`)
+	until(t, "the message is sent", func() bool { return sink.count("/a") == 1 })
+	store.full.Store(false)
+	if v := f.finished(id); v["state"] != "done" || sink.count("/a") != 1 {
+		t.Errorf("the push ended as %v, after %d messages", v, sink.count("/a"))
+	}
+	f.want(200, "GET", "/healthz", "")
+}
+
+// Anyone can ask for the state, so it is not found out each time.
+func TestHealthIsRemembered(t *testing.T) {
+	store := new(noSpaceStore)
+	f := newFixture(t, func(o *appserver.Options) {
+		store.Store = o.Store
+		o.Store = store
+	})
+	f.server.SetHealthFor(1 << 40)
+	for range 20 {
+		f.want(200, "GET", "/healthz", "", "Authorization", "")
+	}
+	if n := store.probes.Load(); n != 1 {
+		t.Errorf("the store was probed %d times, want once", n)
+	}
+}
+
+// A token file that others can write is theirs as much as the administrator's.
+func TestTokenFileOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no permission bits")
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if _, made, err := appserver.LoadToken(file); err != nil || !made {
+		t.Fatal(made, err)
+	}
+	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o440: true, 0o644: true, 0o660: false, 0o602: false, 0o666: false} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		token, _, err := appserver.LoadToken(file)
+		var hint interface{ Hint() string }
+		if ok != (err == nil) || !ok && (!errors.As(err, &hint) || hint.Hint() == "" || token != "") {
+			t.Errorf("%04o: %v", mode, err)
+		}
+	}
+}
+
+// The routes have one path each: nothing is redirected to it.
+func TestPaths(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, path := range []string{"//", "///", "//push", "/push//", "/./", "/a/../push", "//push/"} {
+		r := f.do("GET", path, "")
+		if r.StatusCode != 404 || r.Header.Get("Location") != "" {
+			t.Errorf("GET %s: %d, Location %q", path, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+	f.want(200, "GET", "/", "")
+}
+
+// Push services are at port 443. A server that calls any port is a scanner.
+func TestPorts(t *testing.T) {
+	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate, o.Ports = false, []int{8443, 444} })
+	for endpoint, ok := range map[string]bool{
+		"https://push.example/x": true, "https://push.example:443/x": true, "https://push.example:8443/x": true, "https://push.example:444/x": true,
+		"https://push.example:22/x": false, "https://push.example:80/x": false, "https://push.example:44/x": false, "https://push.example:65535/x": false,
+	} {
+		r := f.do("POST", "/subscription", subscription(endpoint))
+		if ok != (r.StatusCode/100 == 2) || !ok && r.json(t)["code"] != "endpoint-refused" {
+			t.Errorf("%s: %d %s", endpoint, r.StatusCode, r.text)
+		}
+	}
+	f = newFixture(t, nil) // with AllowPrivate
+	f.want(201, "POST", "/subscription", subscription("https://push.example:22/x"))
+	for _, port := range []int{0, -1, 65536} {
+		if _, err := appserver.New(appserver.Options{Store: f.store, Key: f.key, Subject: "mailto:a@b.example", Token: token, Ports: []int{port}}); err == nil {
+			t.Errorf("the port %d is accepted", port)
+		}
+	}
+}
+
+// An organization with a /48 has 65,536 networks, which do not all count as
+// visitors of their own.
+func TestLimitOfSite(t *testing.T) {
+	f := newFixture(t, func(o *appserver.Options) { o.ClientRate, o.BehindProxy = 0.001, true })
+	get := func(from string) int {
+		return f.do("GET", "/subscription", "", "X-Forwarded-For", from).StatusCode
+	}
+	allowed := 0
+	for i := range 40 {
+		if get(fmt.Sprintf("2001:db8:1:%x::1", i)) == 200 {
+			allowed++
+		}
+	}
+	if allowed != 16 {
+		t.Errorf("40 networks of a site may make %d requests, want 16", allowed)
+	}
+	if get("2001:db8:2::1") != 200 {
+		t.Error("another site is refused, too")
+	}
+	for i := range 40 {
+		if get(fmt.Sprint("192.0.2.", i)) != 200 {
+			t.Fatal("addresses of IPv4 count as a site")
+		}
+	}
+}
