@@ -81,8 +81,9 @@ with the parts under the names that databases use (--map gives others), or
    "topic": …, "vapidKey": …}
 The id is repeated in the result, and the other members take precedence over the
 options. Results are JSON objects, one on each line. Their class is delivered,
-gone (delete the subscription), rejected, temporary (worth another run), invalid, or
-skipped. endpointHash is the first 16 bytes of the SHA-256 of the endpoint, in hex.
+gone (delete the subscription), rejected, temporary (worth another run), invalid,
+expired (its TTL was used up while it waited), or skipped. endpointHash is the first
+16 bytes of the SHA-256 of the endpoint, in hex.
 
 Use --retry-later to send once more, later, to those that could not be reached. Use
 --resume to repeat the same command until everything is sent, also after a crash:

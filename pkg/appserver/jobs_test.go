@@ -83,6 +83,7 @@ func TestPush(t *testing.T) {
 		t.Errorf("temporary: %v", v)
 	}
 	f.want(400, "GET", "/push/"+id+"?results=gone", "")
+	f.want(200, "GET", "/push/"+id+"?results=expired", "")
 	if v := f.want(200, "GET", "/subscriptions?tag=a", "").json(t); at(v["subscriptions"].([]any)[0], "lastStatus") != float64(201) {
 		t.Errorf("listed %v", v)
 	}

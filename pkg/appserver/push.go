@@ -298,8 +298,8 @@ func (s *Server) getPush(w http.ResponseWriter, r *http.Request) error {
 		class := webpush.Class(results)
 		if results == "all" {
 			class = ""
-		} else if !slices.Contains([]webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid}, class) {
-			return refuse(http.StatusBadRequest, "invalid-query", "results is %q, expected all, rejected, temporary or invalid", clip(results)).in("results")
+		} else if !slices.Contains([]webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid, webpush.ClassExpired}, class) {
+			return refuse(http.StatusBadRequest, "invalid-query", "results is %q, expected all, rejected, temporary, invalid, or expired", clip(results)).in("results")
 		}
 		list, err := s.store.Failures(r.Context(), j.ID, class, after, limit+1)
 		if err != nil {

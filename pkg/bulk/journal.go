@@ -59,7 +59,7 @@ const (
 	journalRoom = 1000 * journalLine
 )
 
-var journalLetters = map[webpush.Class]byte{webpush.ClassDelivered: 'd', webpush.ClassGone: 'g', webpush.ClassRejected: 'r', webpush.ClassInvalid: 'i'}
+var journalLetters = map[webpush.Class]byte{webpush.ClassDelivered: 'd', webpush.ClassGone: 'g', webpush.ClassRejected: 'r', webpush.ClassInvalid: 'i', webpush.ClassExpired: 'e'}
 
 // OpenJournal opens the journal at path, or creates it with mode 0600. run says
 // in any form what is sent, apart from the records. The journal keeps a digest of

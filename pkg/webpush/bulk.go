@@ -20,6 +20,11 @@ type Job struct {
 	Message      Message
 	// Key signs instead of the client's; nil means the client's.
 	Key *vapid.Key
+	// Expires, if not zero, is when the message loses its value. The TTL of each
+	// request is what is left until then, at most the message's own; once nothing
+	// is left, the message becomes [ClassExpired] and is not sent. It has no effect
+	// on a TTL of 0, which means now or never at the push service.
+	Expires time.Time
 	// Value is the caller's own, such as a row's id or a queue's delivery to
 	// acknowledge; it comes back in the [Result].
 	Value any
@@ -35,13 +40,17 @@ const (
 	ClassRejected  Class = "rejected"  // the service refuses this message or this key, or this side's rules the endpoint: mend it
 	ClassTemporary Class = "temporary" // not now, even after the retries: worth another run
 	ClassInvalid   Class = "invalid"   // nothing could be sent: the record, its subscription or the message is wrong
+	ClassExpired   Class = "expired"   // not sent: its TTL was used up while it waited on this side
 	ClassSkipped   Class = "skipped"   // nothing was sent: a dry run, or stopped before its turn
 )
 
 // Classes lists all of them.
 func Classes() []Class {
-	return []Class{ClassDelivered, ClassGone, ClassRejected, ClassTemporary, ClassInvalid, ClassSkipped}
+	return []Class{ClassDelivered, ClassGone, ClassRejected, ClassTemporary, ClassInvalid, ClassExpired, ClassSkipped}
 }
+
+// ErrExpired is why a message of [ClassExpired] was not sent. It is final.
+var ErrExpired = errors.New("the TTL of the message was used up before it could be sent")
 
 // Classify returns the class of an error of [Client.Send], with that of a nil
 // error being [ClassDelivered].
@@ -54,6 +63,8 @@ func Classify(err error) Class {
 		return ClassDelivered
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &signer):
 		return ClassTemporary
+	case errors.Is(err, ErrExpired):
+		return ClassExpired
 	case !errors.As(err, &e):
 		return ClassInvalid
 	case e.Gone():
@@ -80,7 +91,7 @@ func Final(err error) bool {
 	var own interface{ Final() bool }
 	var claims *vapid.ClaimsError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrExpired):
 		return true
 	case Classify(err) == ClassTemporary, errors.As(err, &claims):
 		return false
@@ -123,7 +134,7 @@ type BulkOptions struct {
 	// in all and to one push service; zero means no limit.
 	Rate, RatePerOrigin float64
 	// MaxFailures stops, as Stop does, after so many results that are rejected,
-	// temporary or invalid; zero means never.
+	// temporary, invalid, or expired; zero means never.
 	MaxFailures int
 	// DryRun makes each request, encrypted and signed, and sends none.
 	DryRun bool
@@ -156,8 +167,8 @@ const maxParked = 4096
 // in the order in which they are finished. Every job that was taken gets
 // exactly one result, unless the caller breaks off.
 //
-// A job that comes with an error becomes a [ClassInvalid] result of that error
-// and never stops the rest. jobs runs in a goroutine of its own, a little ahead
+// A job that comes with an error becomes a [ClassInvalid] result of that error,
+// or of [ErrExpired] a [ClassExpired] one, and never stops the rest. jobs runs in a goroutine of its own, a little ahead
 // of what is sent; its memory does not grow with the number of jobs. SendAll
 // waits for it to return, so a source that may block should end with ctx and
 // with Stop. When it panics the run ends as Stop ends it, and then SendAll panics
@@ -308,7 +319,14 @@ func (b *bulk) prepare(t *task) (r Result, send bool) {
 	if key == nil {
 		key = b.client.Key
 	}
-	req, err := b.client.newRequest(t.job.Subscription, &t.job.Message, key)
+	message := &t.job.Message
+	if !t.job.Expires.IsZero() {
+		var err error
+		if message, err = message.until(t.job.Expires, time.Now()); err != nil {
+			return t.result(ClassExpired, nil, err), false
+		}
+	}
+	req, err := b.client.newRequest(t.job.Subscription, message, key)
 	if err != nil {
 		return t.result(Classify(err), nil, err), false
 	}

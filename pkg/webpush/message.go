@@ -118,6 +118,27 @@ func (m *Message) ttl() (int64, error) {
 	return int64((d + time.Second - 1) / time.Second), nil
 }
 
+// until returns the message with the TTL that is left until it expires. The error
+// is [ErrExpired].
+func (m *Message) until(expires, now time.Time) (*Message, error) {
+	ttl := DefaultTTL
+	if m.TTL != nil {
+		ttl = *m.TTL
+	}
+	left := expires.Sub(now)
+	switch {
+	case ttl <= 0: // now or never, or refused
+		return m, nil
+	case left <= 0:
+		return m, ErrExpired
+	case left >= ttl:
+		return m, nil
+	}
+	shorter := *m
+	shorter.TTL = &left
+	return &shorter, nil
+}
+
 // reserved are the headers that NewRequest writes, and those that net/http
 // writes or that would change what the request is.
 var reserved = []string{"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Crypto-Key", "Encryption", "Expect", "Host",

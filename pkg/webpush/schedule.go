@@ -228,7 +228,11 @@ func (b *bulk) accept(job Job, err error) bool {
 	b.nextJob++
 	switch {
 	case err != nil:
-		b.unsent(t.result(ClassInvalid, nil, err))
+		class := ClassInvalid
+		if errors.Is(err, ErrExpired) {
+			class = ClassExpired
+		}
+		b.unsent(t.result(class, nil, err))
 	case b.stopped:
 		b.unsent(t.result(ClassSkipped, nil, b.stoppedReason))
 	default:
@@ -574,7 +578,7 @@ func (b *bulk) unsent(r Result) {
 func (b *bulk) finished(r Result) {
 	b.results = append(b.results, r)
 	switch r.Class {
-	case ClassRejected, ClassTemporary, ClassInvalid:
+	case ClassRejected, ClassTemporary, ClassInvalid, ClassExpired:
 		if b.failures++; b.failures == b.o.MaxFailures {
 			b.stopLocked()
 		}

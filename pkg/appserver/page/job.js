@@ -12,6 +12,7 @@ const classes = [
   ['rejected', 'Rejected', 'the push service rejects the message or the key'],
   ['temporary', 'Temporary failure', 'not delivered after several attempts'],
   ['invalid', 'Invalid', 'the message could not be sent to this subscription'],
+  ['expired', 'Expired', 'its time to live was used up before it could be sent'],
   ['skipped', 'Skipped', 'not attempted'],
 ];
 
@@ -102,7 +103,7 @@ function render(job) {
   const stopped = job.state === 'failed';
   show($('job-retry'), stopped || job.state === 'done' && counts.temporary > 0);
   $('job-retry').textContent = stopped ? 'Continue' : `Retry ${count(counts.temporary ?? 0, 'message')}`;
-  show($('failures'), (counts.rejected ?? 0) + (counts.temporary ?? 0) + (counts.invalid ?? 0) > 0);
+  show($('failures'), (counts.rejected ?? 0) + (counts.temporary ?? 0) + (counts.invalid ?? 0) + (counts.expired ?? 0) > 0);
   if (job.state === 'failed') notice($('job-problem'), {title: 'The push stopped', detail: job.problem});
 
   // A screen reader hears each quarter and the end, not every message.
