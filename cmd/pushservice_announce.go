@@ -29,10 +29,10 @@ type chromiumSettings struct {
 	Proxy     string   `json:"httpsProxy"`
 }
 
-func newChromiumSettings(c *pushservice.ChromiumServer, ca string) *chromiumSettings {
-	v := &chromiumSettings{Address: c.Addr, CAFile: ca, Proxy: "http://" + c.Addr}
+func newChromiumSettings(address, ca string) *chromiumSettings {
+	v := &chromiumSettings{Address: address, CAFile: ca, Proxy: "http://" + address}
 	for _, host := range pushservice.ChromiumHosts() {
-		v.ConnectTo = append(v.ConnectTo, host+":443:"+c.Addr)
+		v.ConnectTo = append(v.ConnectTo, host+":443:"+address)
 	}
 	return v
 }
@@ -59,7 +59,7 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 	socket := "ws" + strings.TrimPrefix(server.URL, "http")
 	var chromium *chromiumSettings
 	if server.Chromium != nil {
-		chromium = newChromiumSettings(server.Chromium, o.chromiumCAOut)
+		chromium = newChromiumSettings(server.Chromium.Addr, o.chromiumCAOut)
 	}
 	if s.json {
 		v := struct {

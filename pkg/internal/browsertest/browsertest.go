@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/internal/browser"
+	"github.com/seed81da77dd/webpush/pkg/browser"
 )
 
 // PushService is the push service that a browser is made to use.

@@ -119,8 +119,12 @@ func (b *Browser) profileRoot() string {
 // watch reads what the browser says, until it has exited.
 func (p *Process) watch(stderr io.Reader) {
 	r := bufio.NewReaderSize(stderr, 4096)
+	last := ""
 	for {
 		line, err := r.ReadSlice('\n')
+		if text := strings.TrimSpace(string(line)); text != "" {
+			last = text
+		}
 		for _, announced := range []string{"WebDriver BiDi listening on ", "DevTools listening on "} {
 			if _, url, ok := strings.Cut(string(line), announced); ok {
 				select {
@@ -133,7 +137,9 @@ func (p *Process) watch(stderr io.Reader) {
 			break
 		}
 	}
-	p.err = p.command.Wait()
+	if p.err = p.command.Wait(); p.err != nil && last != "" {
+		p.err = fmt.Errorf("%w; it said: %q", p.err, last)
+	}
 	close(p.done)
 }
 

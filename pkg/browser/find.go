@@ -72,13 +72,15 @@ func (b *Browser) Chromium() bool { return b.family == chromium }
 
 // NotFoundError reports that a browser is not installed in a usual place.
 type NotFoundError struct {
-	Name   string
-	Titles []string // of the browsers that would have done
+	Titles []string // of the browsers that were searched for
 }
 
 // Error names what was searched for.
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("no browser found for %q: none of %s is installed in a usual place", e.Name, strings.Join(e.Titles, ", "))
+	if len(e.Titles) == 1 {
+		return e.Titles[0] + " is not installed in a usual place"
+	}
+	return fmt.Sprintf("none of %s is installed in a usual place", strings.Join(e.Titles, ", "))
 }
 
 // Find returns the installed browser with one of the [Names]. With binary, that
@@ -105,7 +107,7 @@ func find(name, binary, system string, getenv func(string) string) (*Browser, er
 		}
 		return &Browser{choice[0].name, choice[0].title, path, choice[0].family}, nil
 	}
-	missing := &NotFoundError{Name: name}
+	missing := &NotFoundError{}
 	for _, p := range choice {
 		// Edge on Windows receives by Windows' own push service.
 		if p.name == "edge" && system == "windows" && name != "edge" {

@@ -1,0 +1,274 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/browser"
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+)
+
+// defaultPushService is where push-service listens without --listen.
+const defaultPushService = "http://127.0.0.1:8090"
+
+type browserOptions struct {
+	name     string
+	url      string
+	binary   string
+	service  string
+	headless bool
+	allow    bool
+}
+
+func newBrowserCmd(s *streams) *cobra.Command {
+	var o browserOptions
+	c := &cobra.Command{
+		Use:   "browser NAME [URL]",
+		Short: "Start a browser that uses the push service on this machine",
+		Long: `Start an installed browser with a new profile that uses webpush push-service
+instead of the push service of its maker, and open URL. Your own site at
+http://localhost:… then receives real, encrypted pushes, without an account or the
+internet. Your profile is not touched; the new one is removed when the browser
+exits.
+
+NAME is firefox (Firefox or Firefox ESR), chromium (Chromium, Google Chrome,
+Microsoft Edge, or Brave), or one of firefox-esr, chrome, edge, and brave. If no
+push service runs at ` + defaultPushService + `, one is started for as long as the
+browser runs.`,
+		Example: `  webpush browser firefox http://localhost:3000
+  webpush browser chromium http://localhost:3000
+  webpush browser chrome --binary /opt/chrome/chrome http://localhost:3000
+  webpush browser firefox --headless --push-service http://127.0.0.1:9000 http://localhost:3000`,
+		Args:      cobra.ArbitraryArgs,
+		ValidArgs: browser.Names(),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.check(args); err != nil {
+				return err
+			}
+			return runBrowser(c.Context(), s, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.binary, "binary", "", "start the program `FILE` as that browser")
+	f.BoolVar(&o.headless, "headless", false, "start it without a window; implies --allow-notifications")
+	f.BoolVar(&o.allow, "allow-notifications", false, "allow notifications on every site, as a visitor does in the prompt")
+	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default "+defaultPushService+", or a new one)")
+	inGroup(f, "Flags")
+	return c
+}
+
+func (o *browserOptions) check(args []string) error {
+	names := strings.Join(browser.Names(), ", ")
+	switch len(args) {
+	case 0:
+		return usage("name one of "+names, "the browser is missing")
+	case 1, 2:
+	default:
+		return usage("quote the URL if the shell splits it", "webpush browser takes a name and a URL, found %q as well", shown(args[2]))
+	}
+	o.name = args[0]
+	if !slices.Contains(browser.Names(), o.name) {
+		return usage("name one of "+names+"; for a program, add --binary FILE", "unknown browser %q", shown(o.name))
+	}
+	if len(args) == 2 {
+		o.url = args[1]
+		u, err := url.Parse(o.url)
+		if err != nil || u.Host == "" && u.Scheme != "about" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "about" {
+			return usage("write it as http://localhost:3000", "%q is not the URL of a page", o.url)
+		}
+	}
+	if o.service != "" {
+		u, err := url.Parse(o.service)
+		if err != nil || u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+			return usage("write it as "+defaultPushService+"; a push service for a browser speaks plain HTTP on this machine", "--push-service: %q is not the URL of one", o.service)
+		}
+		o.service = strings.TrimRight(o.service, "/")
+	}
+	o.allow = o.allow || o.headless
+	return nil
+}
+
+func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
+	found, err := browser.Find(o.name, o.binary)
+	if err != nil {
+		if o.binary != "" {
+			return wrongFlag("binary", err)
+		}
+		return withHint(err, "install one, or name its program with --binary FILE")
+	}
+	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) && !strings.HasSuffix(u.Hostname(), ".localhost") {
+		s.warn("browsers have no push on plain HTTP pages, except those of this machine", "use https://, or http://localhost:…")
+	}
+	dir, err := os.MkdirTemp("", "webpush-browser-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	used, server, err := o.pushService(ctx, s, found)
+	if err != nil {
+		return err
+	}
+	if server != nil {
+		defer func() { err = errors.Join(err, server.Close()) }()
+	}
+	bo := browser.Options{URL: o.url, Headless: o.headless, AllowNotifications: o.allow}
+	bo.PushService.WebSocket = "ws" + strings.TrimPrefix(used.url, "http")
+	var senders *chromiumSettings
+	if found.Chromium() {
+		bo.PushService.Address, bo.PushService.PublicKeyHash = used.Address, used.PublicKeyHash
+		ca := filepath.Join(dir, "push-service-chromium-ca.pem")
+		if err := createFile(ca, []byte(used.CA), 0o644); err != nil {
+			return err
+		}
+		senders = newChromiumSettings(used.Address, ca)
+	}
+	process, err := found.Start(bo)
+	if err != nil {
+		return fmt.Errorf("%s did not start: %w", found.Title, err)
+	}
+	defer func() { err = errors.Join(err, process.Close()) }()
+	if err := o.announce(s, found, process, used.url, server != nil, senders); err != nil {
+		return err
+	}
+	if err := process.Wait(ctx); err != nil && ctx.Err() == nil {
+		return withHint(fmt.Errorf("%s failed: %w", found.Title, err), "without a display, add --headless")
+	}
+	return nil
+}
+
+// announce says what was started and how it was set up.
+func (o *browserOptions) announce(s *streams, found *browser.Browser, process *browser.Process, service string, own bool, senders *chromiumSettings) error {
+	if s.json {
+		return s.printJSON(struct {
+			Browser  string            `json:"browser"`
+			Path     string            `json:"path"`
+			Profile  string            `json:"profile"`
+			Service  string            `json:"pushService"`
+			Settings []string          `json:"settings"`
+			Chromium *chromiumSettings `json:"chromium,omitempty"`
+		}{found.Title, found.Path, process.Profile, service, process.Settings, senders})
+	}
+	if _, err := fmt.Fprintln(s.out, service); err != nil {
+		return err
+	}
+	if own {
+		s.note("started a push service at %s, until the browser exits", service)
+	} else {
+		s.note("the push service at %s is used", service)
+	}
+	s.note("started %s (%s) with a new profile, set up with:", found.Title, found.Path)
+	for _, setting := range process.Settings {
+		s.note("  %s", setting)
+	}
+	if slices.Contains(process.Settings, "--no-sandbox") {
+		s.warn("as root, "+found.Title+" runs without its sandbox", "open only pages that you trust, or run this command as another user")
+	}
+	if senders != nil {
+		senders.note(s)
+	}
+	s.note("close the browser, or interrupt this command, to remove the profile")
+	return nil
+}
+
+// usedService is a push service and its description of the listener for
+// Chromium.
+type usedService struct {
+	url string
+
+	Address       string `json:"address"`
+	PublicKeyHash string `json:"publicKeyHash"`
+	CA            string `json:"ca"`
+}
+
+// pushService finds the push service to use, or starts one.
+func (o *browserOptions) pushService(ctx context.Context, s *streams, found *browser.Browser) (usedService, *pushservice.Server, error) {
+	name := o.service
+	if name == "" {
+		name = defaultPushService
+	}
+	used, status, err := askPushService(ctx, name)
+	switch {
+	case err != nil && o.service != "":
+		return used, nil, withHint(fmt.Errorf("no push service at %s: %w", o.service, err), "start one with: webpush push-service --chromium, or omit --push-service")
+	case err == nil && status == http.StatusOK, err == nil && !found.Chromium():
+		return used, nil, nil
+	case err == nil:
+		return used, nil, withHint(fmt.Errorf("the push service at %s does not serve Chromium", name), "start it with: webpush push-service --chromium, or use --push-service for another")
+	}
+	server, err := o.startPushService(s)
+	if err != nil {
+		return used, nil, err
+	}
+	c := server.Chromium
+	return usedService{server.URL, c.Addr, c.PublicKeyHash, string(c.CA())}, server, nil
+}
+
+// startPushService starts a push service at the usual addresses, or where they
+// are taken at others.
+func (o *browserOptions) startPushService(s *streams) (*pushservice.Server, error) {
+	free := func(address string) string {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return "127.0.0.1:0"
+		}
+		_ = l.Close()
+		return address
+	}
+	return pushservice.Start(pushservice.ServerOptions{
+		Addr:     free(strings.TrimPrefix(defaultPushService, "http://")),
+		Chromium: &pushservice.ChromiumOptions{Addr: free("127.0.0.1:5228")},
+		Options:  pushservice.Options{Log: s.logger(), NewReceiver: newReceiver},
+	})
+}
+
+// askPushService asks what answers at a URL for its listener for Chromium. The
+// status is 404 if it has none. The error is that it is not a push service.
+func askPushService(ctx context.Context, service string) (v usedService, status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	v.url = service
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, service+"/api/chromium", nil)
+	if err != nil {
+		return v, 0, err
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return v, 0, errors.Unwrap(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
+	if err != nil {
+		return v, 0, err
+	}
+	var problem struct {
+		Code  int  `json:"code"`
+		Errno *int `json:"errno"`
+	}
+	switch {
+	case answer.StatusCode == http.StatusOK:
+		err = json.Unmarshal(b, &v)
+		if err == nil && (v.Address == "" || v.PublicKeyHash == "") {
+			err = errors.New("it answers as something else")
+		}
+	case json.Unmarshal(b, &problem) != nil || problem.Code != http.StatusNotFound:
+		err = fmt.Errorf("it answers %s, as something else", answer.Status)
+	}
+	return v, answer.StatusCode, err
+}
