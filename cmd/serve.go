@@ -37,7 +37,7 @@ type serveOptions struct {
 
 	services     enumFlag
 	allowPrivate bool
-	ports        []int
+	ports        portsFlag
 	caFile       string
 	concurrency  int
 	perOrigin    float64
@@ -127,7 +127,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.Var(&o.services, "services", "take subscriptions of any push service, or of those that are known: Apple, Google, Microsoft, Mozilla")
 	completeEnum(c, "services", &o.services)
 	f.BoolVar(&o.allowPrivate, "allow-private", false, "take endpoints that are not on the Internet, and plain http on this machine")
-	f.IntSliceVar(&o.ports, "allow-port", nil, "take endpoints at this port, a `NUMBER`, too; can be given again (default: 443 only, any with --allow-private)")
+	o.ports.addFlag(f)
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
 	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
 	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages of a push a second to one push service at most, a `NUMBER` (default no limit)")
@@ -158,11 +158,6 @@ func (o *serveOptions) check() error {
 	if o.jobs < 1 || o.jobs > 100 {
 		return usage("", "--jobs is %d, expected 1 to 100", o.jobs)
 	}
-	for _, port := range o.ports {
-		if port < 1 || port > 65535 {
-			return usage("", "--allow-port is %d, expected 1 to 65535", port)
-		}
-	}
 	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
 			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)
@@ -190,7 +185,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		SiteName:         o.siteName,
 		BehindProxy:      o.behindProxy,
 		AllowPrivate:     o.allowPrivate,
-		Ports:            o.ports,
+		Ports:            o.ports.list,
 		KnownServices:    o.services.String() == "known",
 		MaxSubscriptions: o.maxSubs,
 		Jobs:             o.jobs,

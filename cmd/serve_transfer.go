@@ -19,6 +19,7 @@ type transferOptions struct {
 	data         string
 	database     databaseOptions
 	allowPrivate bool
+	ports        portsFlag
 	to           string
 }
 
@@ -73,6 +74,7 @@ On PostgreSQL, servers can run meanwhile; on SQLite, stop the server first.`,
 	}
 	o.addFlags(c)
 	c.Flags().BoolVar(&o.allowPrivate, "allow-private", false, "accept endpoints that are not https or not at a public address")
+	o.ports.addFlag(c.Flags())
 	inGroup(c.Flags(), "Flags")
 	return c
 }
@@ -92,7 +94,7 @@ func runServeImport(ctx context.Context, s *streams, o *transferOptions, name st
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	sum, err := appserver.Import(ctx, store, in, o.allowPrivate, func(r appserver.ImportResult) error {
+	sum, err := appserver.Import(ctx, store, in, appserver.Options{AllowPrivate: o.allowPrivate, Ports: o.ports.list}, func(r appserver.ImportResult) error {
 		if s.json {
 			return s.printJSON(r)
 		}

@@ -166,7 +166,15 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.probe(webpush.Message{Payload: message.Payload, TTL: &message.TTL, Urgency: message.Urgency, Topic: message.Topic}); err != nil {
 		return tooLong(err, part)
 	}
-	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due})
+	once, err := onceOf(r, p, message, to)
+	if err != nil {
+		return err
+	}
+	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due, Once: once})
+	if errors.Is(err, ErrOtherRequest) {
+		return refuse(http.StatusUnprocessableEntity, "idempotency-key-used", "another push was sent with this Idempotency-Key").
+			in("Idempotency-Key").hint("use a new key for each push, and the same one only to repeat a request")
+	}
 	if err != nil {
 		return err
 	}

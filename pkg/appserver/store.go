@@ -94,6 +94,9 @@ type Job struct {
 	Counts  Counts
 	Problem string // why it failed
 
+	// Once is how [Store].CreateJob treats a request that is repeated. It is
+	// empty in jobs that a store returns.
+	Once Once
 	// Due is when a scheduled job is to be sent; zero means at once.
 	Due                        time.Time
 	Created, Started, Finished time.Time // zero before they happen
@@ -157,7 +160,10 @@ type Store interface {
 
 	// CreateJob stores a job with ID, Message, To, and Due of j: Scheduled if
 	// Due is in the future, otherwise Queued. It fixes the recipients of a
-	// job that is Queued.
+	// job that is Queued. If a job was created with the same Once.Key less
+	// than Once.For ago and still exists, it returns that job instead, also
+	// when both calls come at the same moment, or ErrOtherRequest if its
+	// Once.Request differs.
 	CreateJob(ctx context.Context, j Job) (Job, error)
 	// FindJob returns a job, or ErrNotFound.
 	FindJob(ctx context.Context, id string) (Job, error)
@@ -203,7 +209,8 @@ type Store interface {
 	// empty, with a Seq larger than after, in order, at most limit. Messages
 	// to subscriptions that were gone are only counted.
 	Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]Failure, error)
-	// Prune forgets the jobs that were over before t.
+	// Prune forgets the jobs that were over before t, and the keys of
+	// CreateJob that are no longer needed.
 	Prune(ctx context.Context, t time.Time) error
 
 	// Probe writes something and commits it, which fails as everything else

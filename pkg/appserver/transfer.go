@@ -86,10 +86,10 @@ type ImportSummary struct{ Created, Updated, Invalid int64 }
 // subscription. A record that is invalid does not affect the others. each is
 // called for every record in order; its error ends the import.
 //
-// allowPrivate also accepts endpoints that are not https or not at a public
-// address.
-func Import(ctx context.Context, store Store, in *bulk.Reader, allowPrivate bool, each func(ImportResult) error) (sum ImportSummary, err error) {
-	s := &Server{o: Options{AllowPrivate: allowPrivate}}
+// AllowPrivate and Ports of o decide which endpoints are accepted, as for a
+// [Server].
+func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each func(ImportResult) error) (sum ImportSummary, err error) {
+	s := &Server{o: Options{AllowPrivate: o.AllowPrivate, Ports: o.Ports}}
 	var results []ImportResult
 	var records []Record
 	var at []int // of a record in results
@@ -280,7 +280,7 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 	defer os.Remove(spool.Name())
 	defer spool.Close()
 	out := bufio.NewWriter(spool)
-	sum, err := Import(r.Context(), s.store, in, s.o.AllowPrivate, func(result ImportResult) error {
+	sum, err := Import(r.Context(), s.store, in, s.o, func(result ImportResult) error {
 		b, err := marshal(result)
 		if err == nil {
 			_, err = out.Write(append(b, '\n'))

@@ -101,6 +101,9 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 	if err != nil {
 		return j, err
 	}
+	once := j.Once
+	j.Once = appserver.Once{}
+	earlier := ""
 	err = s.update(ctx, func(t tx) (err error) {
 		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
 		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
@@ -111,14 +114,45 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
 			return err
 		}
+		// The lock that recipients takes lets one job at a time be created.
+		if earlier, err = t.earlier(ctx, once); err != nil || earlier != "" {
+			return err
+		}
 		if err := t.row(ctx, `INSERT INTO {s}.job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq`,
 			[]any{j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, j.Created, timeOrNull(j.Due)}, &j.Seq); err != nil {
 			return err
 		}
+		if once.Key != "" {
+			if err := t.exec(ctx, `INSERT INTO {s}.idempotency VALUES ($1, $2, $3, clock_timestamp() + $4)
+				ON CONFLICT (key) DO UPDATE SET request = excluded.request, job = excluded.job, until = excluded.until`, once.Key, once.Request, j.Seq, once.For); err != nil {
+				return err
+			}
+		}
 		return t.notify(ctx, j.ID)
 	})
+	if err == nil && earlier != "" {
+		return s.FindJob(ctx, earlier)
+	}
 	j.Counts = appserver.Counts{}
 	return j, err
+}
+
+// earlier returns the ID of the job that a request with the same key has
+// created, or "".
+func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err error) {
+	if once.Key == "" {
+		return "", nil
+	}
+	var request string
+	err = t.row(ctx, "SELECT i.request, j.id FROM {s}.idempotency i JOIN {s}.job j ON j.seq = i.job WHERE i.key = $1 AND i.until > clock_timestamp()",
+		[]any{once.Key}, &request, &id)
+	switch {
+	case errors.Is(err, appserver.ErrNotFound):
+		return "", nil
+	case err == nil && request != once.Request:
+		return "", appserver.ErrOtherRequest
+	}
+	return id, err
 }
 
 func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
@@ -532,7 +566,12 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 			return err
 		}
 	}
-	return s.update(ctx, func(t tx) error { return t.exec(ctx, "DELETE FROM {s}.job WHERE "+old, before) })
+	return s.update(ctx, func(t tx) error {
+		if err := t.exec(ctx, "DELETE FROM {s}.job WHERE "+old, before); err != nil {
+			return err
+		}
+		return t.exec(ctx, "DELETE FROM {s}.idempotency WHERE until <= clock_timestamp()")
+	})
 }
 
 func (s *store) Probe(ctx context.Context) error {

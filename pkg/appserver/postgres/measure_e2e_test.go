@@ -60,7 +60,7 @@ func BenchmarkPostgresPush(b *testing.B) {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		sum, err := appserver.Import(b.Context(), store, in, false, func(appserver.ImportResult) error { return nil })
+		sum, err := appserver.Import(b.Context(), store, in, appserver.Options{}, func(appserver.ImportResult) error { return nil })
 		if err != nil || sum.Created != n {
 			b.Fatalf("imported %+v, %v", sum, err)
 		}

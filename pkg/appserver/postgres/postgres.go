@@ -180,7 +180,7 @@ func failure(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &connect),
 		errors.Is(err, appserver.ErrNotFound), errors.Is(err, appserver.ErrFinished), errors.Is(err, appserver.ErrNoPart),
-		errors.Is(err, appserver.ErrLost), errors.Is(err, appserver.ErrUnavailable):
+		errors.Is(err, appserver.ErrLost), errors.Is(err, appserver.ErrOtherRequest), errors.Is(err, appserver.ErrUnavailable):
 		return err
 	case errors.As(err, &refused):
 		switch {

@@ -619,7 +619,13 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 	if err != nil {
 		return j, err
 	}
+	once := j.Once
+	j.Once = appserver.Once{}
+	earlier := ""
 	err = s.update(ctx, func(t tx) error {
+		if earlier, err = t.earlier(ctx, once); err != nil || earlier != "" {
+			return err
+		}
 		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
 		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
 			j.State = appserver.Scheduled
@@ -631,10 +637,34 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		}
 		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created), dueMillis(j.Due))
-		return err
+		if err != nil || once.Key == "" {
+			return err
+		}
+		return t.exec("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?)", once.Key, once.Request, j.Seq, millis(time.Now().Add(once.For)))
 	})
+	if err == nil && earlier != "" {
+		return s.FindJob(ctx, earlier)
+	}
 	j.Counts = appserver.Counts{}
 	return j, err
+}
+
+// earlier returns the ID of the job that a request with the same key has
+// created, or "".
+func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err error) {
+	if once.Key == "" {
+		return "", nil
+	}
+	var request string
+	rows, err := t.query(ctx, "SELECT i.request, j.id FROM idempotency i JOIN job j ON j.seq = i.job WHERE i.key = ? AND i.until > ?", once.Key, millis(time.Now()))
+	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&request, &id) })
+	switch {
+	case errors.Is(err, appserver.ErrNotFound):
+		return "", nil
+	case err == nil && request != once.Request:
+		return "", appserver.ErrOtherRequest
+	}
+	return id, err
 }
 
 // recipients returns the last record and the number of those of a filter.
@@ -773,7 +803,11 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 			return err
 		}
 	}
-	return s.update(ctx, func(t tx) error { return t.exec("DELETE FROM job WHERE "+old, millis(before)) })
+	return s.update(ctx, func(t tx) error {
+		return errors.Join(
+			t.exec("DELETE FROM job WHERE "+old, millis(before)),
+			t.exec("DELETE FROM idempotency WHERE until <= ?", millis(time.Now())))
+	})
 }
 
 func (s *store) Probe(ctx context.Context) error {

@@ -307,3 +307,68 @@ func testProbe(t *testing.T, s appserver.Store) {
 		t.Errorf("counts are %v", n)
 	}
 }
+
+// A request with a key creates one job, however often and from however many it
+// comes, until the key is forgotten.
+func testOnce(t *testing.T, s appserver.Store) {
+	once := appserver.Once{Key: "k", Request: "r", For: time.Hour}
+	var all sync.WaitGroup
+	ids := make(chan string, 32)
+	for i := range cap(ids) {
+		all.Go(func() {
+			j, err := s.CreateJob(t.Context(), appserver.Job{ID: fmt.Sprint("try-", i), Once: once})
+			if err != nil {
+				t.Error(err)
+			}
+			ids <- j.ID
+		})
+	}
+	all.Wait()
+	first := <-ids
+	for range cap(ids) - 1 {
+		if id := <-ids; id != first {
+			t.Fatalf("the same request created %s and %s", first, id)
+		}
+	}
+	jobs := func() int { return len(must[[]appserver.Job](t)(s.Jobs(t.Context(), 0, 100))) }
+	if n := jobs(); n != 1 {
+		t.Fatalf("there are %d jobs", n)
+	}
+	other := once
+	other.Request = "another"
+	if j, err := s.CreateJob(t.Context(), appserver.Job{ID: "other", Once: other}); !errors.Is(err, appserver.ErrOtherRequest) {
+		t.Errorf("another request created %+v, %v", j, err)
+	}
+	other.Key = "k2"
+	for _, id := range []string{"with another key", "without a key"} {
+		if j := create(t, s, appserver.Job{ID: id, Once: other}); j.ID != id || j.Once != (appserver.Once{}) {
+			t.Errorf("created %+v", j)
+		}
+		other = appserver.Once{}
+	}
+	// The response is the job as it is now.
+	put(t, s, record("a"))
+	finish(t, s, first)
+	if j := create(t, s, appserver.Job{ID: "late", Once: once}); j.ID != first || j.State != appserver.Done {
+		t.Errorf("found %+v", j)
+	}
+	// A key is forgotten when its time is over, or its job is.
+	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	once.For = 50 * time.Millisecond
+	if j := create(t, s, appserver.Job{ID: "new", Once: once}); j.ID != "new" {
+		t.Errorf("found %+v", j)
+	}
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if j := create(t, s, appserver.Job{ID: "newer", Once: once}); j.ID == "newer" {
+			break
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("the key is remembered for ever")
+		}
+	}
+	if n := jobs(); n != 4 {
+		t.Errorf("there are %d jobs, want 4", n)
+	}
+}
