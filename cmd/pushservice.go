@@ -84,13 +84,17 @@ or a browser that you use.
 A fault is a list of name=value with commas: status, share (10% or 0.1: of the
 requests), after (requests that are answered first), count (requests in all),
 retry-after, delay, reset, body, subscription. It lasts until the end unless
-count is given.`,
+count is given. With on=registration, unregistration, checkin, or login it
+concerns these operations of user agents instead; error=CODE then refuses a
+registration of Chromium with that code (` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + `,
+…) or its login with that number.`,
 		Example: `  webpush push-service
   webpush push-service --data push-data --tls
   webpush push-service --tls --ca-out ca.pem
   webpush push-service --chromium
   webpush push-service --fault status=503,share=10%,retry-after=5
   webpush push-service --as apple
+  webpush push-service --chromium --fault on=registration,error=PHONE_REGISTRATION_ERROR,count=3
   webpush push-service --fault status=410,after=3 --fault delay=2s,share=0.5`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

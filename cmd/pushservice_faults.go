@@ -58,8 +58,12 @@ func parseFault(text string) (pushservice.Fault, error) {
 			f.Body = []byte(value)
 		case "subscription":
 			f.Subscription = value
+		case "on":
+			f.On = value
+		case "error":
+			f.Error = value
 		default:
-			err = fmt.Errorf("%q is none of status, share, after, count, retry-after, delay, reset, body, subscription", name)
+			err = fmt.Errorf("%q is none of status, share, after, count, retry-after, delay, reset, body, subscription, on, error", name)
 		}
 		if err != nil {
 			return f, err

@@ -98,6 +98,9 @@ func (s *Service) serveCheckin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest("Invalid body", "the check-in cannot be read: %v", err)
 	}
+	if s.faulty(w, r, OnCheckin, nil) {
+		return nil
+	}
 	answer := mcs.CheckinResponse{AndroidID: request.AndroidID, SecurityToken: request.SecurityToken, TimeMsec: uint64(time.Now().UnixMilli())}
 	if answer.AndroidID == 0 || answer.SecurityToken == 0 {
 		// Chromium keeps the id as a signed number.
@@ -170,7 +173,20 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	} else if strings.Trim(instance, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return refused("INVALID_PARAMETERS", "appid is not base64url")
 	}
+	on := OnRegistration
 	if form.Get("delete") == "true" {
+		on = OnUnregistration
+	}
+	// Chromium's own registration does not count.
+	if subtype != "" && s.faulty(w, r, on, func(f *Fault) {
+		if f.Status != 0 {
+			w.WriteHeader(f.Status)
+		}
+		_ = answer("Error=" + f.Error)
+	}) {
+		return nil
+	}
+	if on == OnUnregistration {
 		if err := s.store.unregisterDevice(device, deviceChannel(app, subtype)); err != nil {
 			return refused("INTERNAL_SERVER_ERROR", err.Error())
 		}

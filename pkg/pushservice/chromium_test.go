@@ -94,6 +94,13 @@ func (c *chromium) push(path string, body []byte, header ...string) int {
 
 func (c *chromium) login(received ...string) {
 	c.t.Helper()
+	if answer := c.tryLogin(received...); answer.ErrorCode != 0 || answer.LastStreamIDReceived != 1 {
+		c.t.Fatalf("login: %+v", answer)
+	}
+}
+
+func (c *chromium) tryLogin(received ...string) mcs.LoginResponse {
+	c.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		c.t.Fatal(err)
@@ -118,9 +125,10 @@ func (c *chromium) login(received ...string) {
 		c.t.Fatal(err)
 	}
 	answer, err := mcs.ParseLoginResponse(c.read(mcs.TagLoginResponse))
-	if err != nil || answer.ErrorCode != 0 || answer.LastStreamIDReceived != 1 {
-		c.t.Fatalf("login: %+v, %v", answer, err)
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	return answer
 }
 
 func (c *chromium) write(b []byte) {
@@ -334,4 +342,60 @@ func TestMCSHostile(t *testing.T) {
 		t.Error(err)
 	}
 	<-c.ended
+}
+
+// TestChromiumFaults: check-in, registration, and login fail on request, and
+// go on after that.
+func TestChromiumFaults(t *testing.T) {
+	s := pushservice.New(pushservice.Options{})
+	c := newChromium(t, s)
+	add := func(f pushservice.Fault) {
+		t.Helper()
+		if err := s.AddFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const subtype = "wp:https://app.example/#1"
+	for _, code := range append(pushservice.RegistrationErrors(), "A_CODE_OF_TOMORROW") {
+		add(pushservice.Fault{On: pushservice.OnRegistration, Error: code})
+		if got := c.form("", "app", "com.google.android.gms", "sender", "745476177629"); !strings.HasPrefix(got, "token=") {
+			t.Errorf("Chromium's own registration: %q", got)
+		}
+		if got := c.form(subtype); got != "Error="+code {
+			t.Errorf("%s: %q", code, got)
+		}
+	}
+	path := c.register(subtype)
+	add(pushservice.Fault{On: pushservice.OnUnregistration, Error: "INTERNAL_SERVER_ERROR"})
+	if got := c.form(subtype, "delete", "true"); got != "Error=INTERNAL_SERVER_ERROR" {
+		t.Errorf("unregistration: %q", got)
+	}
+	if got := c.push(path, nil); got != http.StatusCreated {
+		t.Errorf("the subscription has ended: %d", got)
+	}
+	add(pushservice.Fault{On: pushservice.OnCheckin, Status: http.StatusUnauthorized})
+	add(pushservice.Fault{On: pushservice.OnRegistration, Status: http.StatusBadGateway, Body: []byte("<html>")})
+	for _, path := range []string{"/checkin", "/c2dm/register3"} {
+		r := newRequest(http.MethodPost, path, strings.NewReader(url.Values{"app": {"x"}, "X-subtype": {"y"}}.Encode()))
+		r.Header.Set("Authorization", "AidLogin 1:1")
+		if path == "/checkin" {
+			r = newRequest(http.MethodPost, path, bytes.NewReader(mcs.CheckinRequest{AndroidID: 1, SecurityToken: 1}.Append(nil)))
+		}
+		if w := do(s, r); w.Code != http.StatusUnauthorized && w.Code != http.StatusBadGateway {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
+	// A message to Chromium meets faults like any other.
+	add(pushservice.Fault{Status: http.StatusServiceUnavailable})
+	if got := c.push(path, nil); got != http.StatusServiceUnavailable {
+		t.Errorf("message: status %d", got)
+	}
+	add(pushservice.Fault{On: pushservice.OnLogin, Error: "3"})
+	if answer := c.tryLogin(); answer.ErrorCode != 3 {
+		t.Errorf("login: %+v", answer)
+	}
+	c.login()
+	if m := c.message(); m.PersistentID == "" {
+		t.Errorf("message %+v", m)
+	}
 }

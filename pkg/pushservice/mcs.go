@@ -66,6 +66,13 @@ func (s *Service) ServeMCS(conn net.Conn) error {
 		_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: 1, ErrorMessage: "invalid id or token"}.Append(nil), mcs.Version)
 		return fmt.Errorf("a login without id and token")
 	}
+	if f := s.misbehave(stop, OnLogin); f != nil {
+		if !f.Reset {
+			code := max(1, f.loginError())
+			_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: code, ErrorMessage: "fault: this answer was asked for"}.Append(nil), mcs.Version)
+		}
+		return errFault
+	}
 	d.at = s.store.attachDevice(id)
 	defer s.store.detach(d.at)
 	s.store.acknowledgeListed(d.at, login.ReceivedPersistentIDs)

@@ -76,7 +76,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 	body, bodyErr := s.readBody(w, r)
 	request.BodyLength = len(body)
 
-	if f := s.faults.take(sub.ID); f != nil && f.answer(w, r, as, &request, s) {
+	if f := s.faults.take("", sub.ID); f != nil && f.answer(w, r, as, &request, s) {
 		return
 	}
 	switch {

@@ -35,7 +35,9 @@
 //	POST   /api/faults           {"subscription": "id", "status": 429, "headers": {"Retry-After": "1"},
 //	                             "body": "…", "count": 2, "delay": "100ms", "reset": false}
 //	                             204: the next two message requests are answered so; instead of
-//	                             count "always": true, and "after": 3, "share": 0.1, see [Fault]
+//	                             count "always": true, and "after": 3, "share": 0.1; with
+//	                             "on": "registration", "unregistration", "checkin", or "login" these operations of
+//	                             user agents, also with "error": "PHONE_REGISTRATION_ERROR", see [Fault]
 //	DELETE /api/faults           204: they are not
 //	GET    /api/requests         200 {"requests": [{"time": "…", "method": "POST", "host": "…", "path": "…",
 //	                             "proto": "HTTP/2.0", "headers": {"Ttl": ["60"]}, "bodyLength": 103,

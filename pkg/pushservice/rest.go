@@ -45,6 +45,9 @@ func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []strin
 		if method != http.MethodDelete {
 			return notAllowed(r, http.MethodDelete)
 		}
+		if s.faulty(w, r, OnUnregistration, nil) {
+			return nil
+		}
 		if err := s.Unsubscribe(parts[1]); err != nil {
 			return err
 		}
@@ -142,6 +145,9 @@ func (s *Service) postSubscription(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
+	if s.faulty(w, r, OnRegistration, nil) {
+		return nil
+	}
 	sub, err := s.Subscribe(key)
 	if err != nil {
 		return err
@@ -170,6 +176,8 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request, id string)
 
 func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 	var v struct {
+		On           string            `json:"on"`
+		Error        string            `json:"error"`
 		Subscription string            `json:"subscription"`
 		Status       int               `json:"status"`
 		Headers      map[string]string `json:"headers"`
@@ -184,7 +192,7 @@ func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, &v); err != nil {
 		return err
 	}
-	f := Fault{Subscription: v.Subscription, Status: v.Status, Header: v.Headers, Reset: v.Reset,
+	f := Fault{On: v.On, Error: v.Error, Subscription: v.Subscription, Status: v.Status, Header: v.Headers, Reset: v.Reset,
 		Always: v.Always, After: v.After, Share: v.Share}
 	if v.Body != nil {
 		f.Body = []byte(*v.Body)

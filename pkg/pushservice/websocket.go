@@ -58,6 +58,9 @@ type ending struct {
 
 func (c ending) Error() string { return c.reason }
 
+// errFault is a failure that was asked for.
+var errFault = errors.New("a fault, on request")
+
 // protocol is a breach of the protocol, for which autopush has one code.
 func protocol(format string, a ...any) error {
 	return ending{websocket.StatusInternalError, fmt.Sprintf(format, a...)}
@@ -263,6 +266,12 @@ func unknownBroadcasts(asked map[string]json.RawMessage) map[string]any {
 }
 
 func (c *socket) hello(ctx context.Context, m fromAgent) error {
+	if f := c.service.misbehave(ctx, OnLogin); f != nil {
+		if f.Reset {
+			return errFault
+		}
+		return protocol("%v", errFault)
+	}
 	c.at = c.service.store.attach(m.UAID)
 	c.backlog = true
 	c.log("hello", "known", c.at.agent.id == m.UAID)
@@ -295,6 +304,12 @@ func (c *socket) register(ctx context.Context, m fromAgent) error {
 			return refused(http.StatusBadRequest, "Failed to generate endpoint", err)
 		}
 	}
+	if f := c.service.misbehave(ctx, OnRegistration); f != nil {
+		if f.Reset {
+			return errFault
+		}
+		return refused(f.statusOr500(), "", errFault)
+	}
 	sub, err := c.service.store.register(c.at, m.Channel, key)
 	if err != nil {
 		return refused(http.StatusInternalServerError, "", err)
@@ -308,6 +323,15 @@ func (c *socket) unregister(ctx context.Context, m fromAgent) error {
 	if !channelForm.MatchString(m.Channel) {
 		return protocol("channelID is no UUID in lower case with dashes")
 	}
+	answer := func(status int) error {
+		return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": status})
+	}
+	if f := c.service.misbehave(ctx, OnUnregistration); f != nil {
+		if f.Reset {
+			return errFault
+		}
+		return answer(f.statusOr500())
+	}
 	known, err := c.service.store.unregister(c.at, m.Channel)
 	status := http.StatusOK
 	if err != nil {
@@ -315,7 +339,7 @@ func (c *socket) unregister(ctx context.Context, m fromAgent) error {
 		c.log("unregister failed", "channel", m.Channel, "reason", err.Error())
 	}
 	c.log("unregister", "channel", m.Channel, "code", m.Code, "known", known)
-	return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": status})
+	return answer(status)
 }
 
 // ack takes messages off the store, whatever the user agent could do with them,

@@ -567,3 +567,53 @@ func TestRegistrationBounds(t *testing.T) {
 		t.Errorf("heard %v", m)
 	}
 }
+
+// TestWebSocketFaults: hello, register, and unregister fail on request, and so
+// do the routes of the JSON API.
+func TestWebSocketFaults(t *testing.T) {
+	s := pushservice.New(pushservice.Options{})
+	server := httptest.NewServer(s)
+	defer server.Close()
+	add := func(f pushservice.Fault) {
+		t.Helper()
+		if err := s.AddFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(pushservice.Fault{On: pushservice.OnLogin})
+	b := connect(t, server.URL)
+	b.say(`{"messageType":"hello","use_webpush":true}`)
+	b.closed(websocket.StatusInternalError, "a fault, on request")
+	add(pushservice.Fault{On: pushservice.OnLogin, Reset: true})
+	b = connect(t, server.URL)
+	b.say(`{"messageType":"hello","use_webpush":true}`)
+	if _, err := b.read(); err == nil || websocket.CloseStatus(err) != -1 {
+		t.Errorf("the connection ended with %v", err)
+	}
+	b = connect(t, server.URL)
+	b.hello("")
+	const channel = "11111111-1111-4111-8111-111111111111"
+	add(pushservice.Fault{On: pushservice.OnRegistration, Status: 400})
+	add(pushservice.Fault{On: pushservice.OnUnregistration})
+	b.say(`{"messageType":"register","channelID":"` + channel + `"}`)
+	if m := b.hear(); m["status"] != 400.0 || m["messageType"] != "register" {
+		t.Errorf("register: %v", m)
+	}
+	b.register(channel, vapid.PublicKey{})
+	b.say(`{"messageType":"unregister","channelID":"` + channel + `"}`)
+	if m := b.hear(); m["status"] != 500.0 || m["messageType"] != "unregister" {
+		t.Errorf("unregister: %v", m)
+	}
+	if n := len(s.Subscriptions()); n != 1 {
+		t.Errorf("%d subscriptions", n)
+	}
+	w := do(s, newRequest(http.MethodPost, "/api/faults", strings.NewReader(`{"on":"registration","status":503}`)))
+	if w.Code != http.StatusNoContent {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusCreated} {
+		if w := do(s, newRequest(http.MethodPost, "/api/subscriptions", strings.NewReader(`{}`))); w.Code != want {
+			t.Errorf("status %d, want %d", w.Code, want)
+		}
+	}
+}
