@@ -89,23 +89,9 @@ func (h *hinted) Hint() string  { return h.hint }
 
 func withHint(err error, hint string) error { return &hinted{err, hint} }
 
-// hintOf returns the hint of the outermost error that has one.
-func hintOf(err error) string {
-	for err != nil {
-		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
-			return commandHint(h.Hint())
-		}
-		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range many.Unwrap() {
-				if h := hintOf(e); h != "" {
-					return h
-				}
-			}
-		}
-		err = errors.Unwrap(err)
-	}
-	return ""
-}
+// hintOf returns the hint of the outermost error that has one, in the words of
+// the command line.
+func hintOf(err error) string { return commandHint(webpush.HintOf(err)) }
 
 // within puts the name of a file before an error about its content.
 func within(name string, err error) error {

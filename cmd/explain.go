@@ -11,6 +11,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -148,11 +149,11 @@ func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []
 		if err != nil {
 			return fail(err)
 		}
-		status, h, body := pastedAnswer(strings.TrimLeft(string(b), " \t\r\n"))
-		if status == 0 {
+		r, ok := inspect.ParseResponse(string(b))
+		if !ok {
 			return fail(withHint(fmt.Errorf("standard input: found no answer, which begins with a line such as HTTP/1.1 403 Forbidden"), "paste what curl -i prints, or give the status: webpush explain 403 -"))
 		}
-		return status, h, []byte(body), nil
+		return r.Status, r.Header, r.Body, nil
 	}
 	status, err := strconv.Atoi(args[0])
 	if err != nil || status < 200 || status > 999 {
@@ -175,7 +176,7 @@ func (o *explainOptions) whose(h http.Header) (webpush.Service, error) {
 	case o.service.value != "":
 		return webpush.Service(o.service.value), nil
 	case o.endpoint == "":
-		return answerService(h), nil
+		return inspect.Response{Header: h}.Service(), nil
 	}
 	sub, err := webpush.NewSubscription(o.endpoint, "", "")
 	if err != nil {

@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"unicode/utf16"
+
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 )
 
 // maxInput is how large a key, subscription or claims file may be. Payloads
@@ -125,35 +124,8 @@ type reworded struct {
 func (e *reworded) Error() string { return e.text }
 func (e *reworded) Unwrap() error { return e.err }
 
-// text turns what Windows' shells write with > (UTF-16) into UTF-8 and drops a
-// byte order mark. Bytes that only begin like that, as a key may, stay.
-func text(b []byte) []byte {
-	var order binary.ByteOrder
-	switch {
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
-		order = binary.LittleEndian
-	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		order = binary.BigEndian
-	default:
-		return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
-	}
-	if len(b)%2 != 0 {
-		return b
-	}
-	units := make([]uint16, 0, len(b)/2)
-	ascii := 0
-	for i := 2; i < len(b); i += 2 {
-		u := order.Uint16(b[i:])
-		units = append(units, u)
-		if u < 0x80 {
-			ascii++
-		}
-	}
-	if ascii*2 < len(units) {
-		return b
-	}
-	return []byte(string(utf16.Decode(units)))
-}
+// text decodes UTF-16 and drops a byte order mark.
+func text(b []byte) []byte { return inspect.UTF8(b) }
 
 // tempFile writes data to a new file beside name, to be renamed.
 func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err error) {

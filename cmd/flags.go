@@ -72,25 +72,7 @@ func (d *durationFlag) Set(v string) error {
 
 func parseDuration(v string) (time.Duration, error) { return bulk.ParseDuration(v) }
 
-// shortDuration writes a time as parseDuration reads it, in whole units.
-func shortDuration(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "0"
-	case d%(7*24*time.Hour) == 0:
-		return fmt.Sprintf("%dw", d/(7*24*time.Hour))
-	case d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func shortDuration(d time.Duration) string { return bulk.FormatDuration(d) }
 
 func exists(name string) bool {
 	_, err := os.Lstat(name)

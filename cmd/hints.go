@@ -32,7 +32,16 @@ var commandHints = map[string]string{
 	"add a payload": "give a payload with -p",
 	"shorten the payload, or allow no larger body and no padding": "shorten the payload, or omit --max-body and --pad",
 	"send with a TTL of 0: only the response shows it":            "webpush send --ttl 0 finds out, and shows what is sent",
-	"name a contact, such as mailto:you@your.domain":              "give a contact with --subject mailto:you@your.domain",
+	"if it was published, it is exposed: anyone who has it can send in your name; make a new key pair, and have every user agent subscribe again": "if it was published, it is exposed: anyone who has it can send in your name; make a new pair with webpush gen, and have every user agent subscribe again",
+	"encrypt the message again for Web Push, in aes128gcm":            "encrypt it with webpush encrypt",
+	"give the headers of the message with its body":                   "webpush encrypt -e aesgcm --json prints all of them",
+	"encrypt each message with a key pair of its own":                 "encrypt each message with a key pair of its own: webpush encrypt",
+	"send the headers that belong to the body":                        "send the headers that webpush encrypt prints",
+	"check the message to see what browsers make of it":               "webpush check says what browsers make of it",
+	"write the key with its full width":                               "webpush convert writes it with its full width",
+	"write the key in base64url without padding":                      "webpush convert --to base64url",
+	"Web Push needs no Firebase account, but a VAPID key pair":        "Web Push needs no Firebase account: make a key with webpush gen",
+	"name a contact, such as mailto:you@your.domain":                  "give a contact with --subject mailto:you@your.domain",
 }
 
 // commandHint returns a package's hint in the words of the command line.

@@ -1,16 +1,18 @@
 package cmd
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 )
 
 type inspectOptions struct {
@@ -61,15 +63,15 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 		if err != nil && exitCode(err) == exitUsage {
 			return err
 		}
-		t := &thing{kind: "unreadable", title: "not readable"}
+		t := &inspect.Thing{Kind: "unreadable", Title: "not readable"}
 		if err != nil {
-			t.fail(err.Error(), hintOf(err))
+			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: err.Error(), Hint: hintOf(err)}}
 		} else {
-			t = inspector{showSecrets: o.showSecrets}.inspect(data)
+			t = inspect.Inspect(data, inspect.Options{ShowSecrets: o.showSecrets})
 			in.judge(t)
 		}
-		broken = broken || t.broken()
-		if err := t.print(s, in.name, i > 0); err != nil {
+		broken = broken || t.Broken()
+		if err := printThing(s, t, in.name, i > 0); err != nil {
 			return err
 		}
 	}
@@ -79,8 +81,8 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 	return nil
 }
 
-// origin is where a thing came from.
-type origin struct {
+// input says where a thing came from.
+type input struct {
 	name     string // for messages
 	file     string // the file's name, or ""
 	literal  bool   // stands in the command line
@@ -89,32 +91,32 @@ type origin struct {
 
 // readThing returns what an argument stands for: a file, standard input, a
 // variable of the environment, or itself.
-func readThing(s *streams, arg string, i, n int) (origin, []byte, error) {
+func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 	if arg == "-" {
 		b, err := s.inputBytes("-", "what to inspect")
-		return origin{name: "standard input"}, b, err
+		return input{name: "standard input"}, b, err
 	}
 	if variable, ok := strings.CutPrefix(arg, "env:"); ok && !literalKey(variable) {
 		v, set := os.LookupEnv(variable)
 		if !set {
-			return origin{name: "$" + variable}, nil, fmt.Errorf("the environment has no variable %s", variable)
+			return input{name: "$" + variable}, nil, fmt.Errorf("the environment has no variable %s", variable)
 		}
-		return origin{name: "$" + variable}, []byte(v), nil
+		return input{name: "$" + variable}, []byte(v), nil
 	}
 	if len(arg) < 4096 && !strings.ContainsAny(arg, "\x00\n") && exists(arg) {
-		o := origin{name: arg, file: arg}
+		o := input{name: arg, file: arg}
 		if info, err := os.Stat(arg); err == nil {
 			o.readable = runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0
 		}
 		b, err := readBytes(arg)
 		return o, b, err
 	}
-	o := origin{name: "the argument", literal: true}
+	o := input{name: "the argument", literal: true}
 	if n > 1 {
 		o.name = fmt.Sprintf("argument %d", i+1)
 	}
-	if looksLikeFile(arg) && (inspector{}).inspect([]byte(arg)).kind == kindText {
-		return origin{name: arg}, nil, withHint(fmt.Errorf("there is no file %s, and as a text it is nothing known here", arg), "")
+	if looksLikeFile(arg) && inspect.Inspect([]byte(arg), inspect.Options{}).Kind == inspect.KindText {
+		return input{name: arg}, nil, withHint(fmt.Errorf("there is no file %s, and as a text it is nothing known here", arg), "")
 	}
 	return o, []byte(arg), nil
 }
@@ -125,192 +127,61 @@ func looksLikeFile(arg string) bool {
 }
 
 // judge adds what is wrong with the place where a thing was found.
-func (o origin) judge(t *thing) {
-	if !t.secret {
+func (o input) judge(t *inspect.Thing) {
+	if !t.Secret {
 		return
 	}
 	switch {
 	case o.literal:
-		t.warn("it is a secret that stands in the command line, where other users of this machine can see it", "give a file, - or env:NAME")
+		t.Warn("it is a secret that stands in the command line, where other users of this machine can see it", "give a file, - or env:NAME")
 	case o.readable:
-		t.warn("it is a secret that every user of this machine can read", "chmod 600 "+shellWord(o.file))
+		t.Warn("it is a secret that every user of this machine can read", "chmod 600 "+shellWord(o.file))
 	}
-	if name := strings.ToLower(o.file); t.kind == kindPrivateKey && (strings.Contains(name, "public") || strings.HasSuffix(name, ".pub") || strings.Contains(name, ".pub.")) {
-		t.warn("a private key stands in a file that is named as if it held the public one", exposedHint)
+	if name := strings.ToLower(o.file); t.Kind == inspect.KindPrivateKey && (strings.Contains(name, "public") || strings.HasSuffix(name, ".pub") || strings.Contains(name, ".pub.")) {
+		t.Warn("a private key stands in a file that is named as if it held the public one", inspect.HintExposed)
 	}
 }
 
-// print writes the thing for people, or as JSON.
-func (t *thing) print(s *streams, name string, further bool) error {
+// printThing writes a thing for people, or as JSON, in the words of the command
+// line.
+func printThing(s *streams, t *inspect.Thing, name string, further bool) error {
+	problems := make([]inspect.Problem, len(t.Problems))
+	for i, p := range t.Problems {
+		p.Hint = commandHint(p.Hint)
+		problems[i] = p
+	}
+	fields := slices.Clone(t.Fields)
+	for i, f := range fields {
+		if f.Name == "to do" {
+			fields[i].Text, fields[i].Value = commandHint(f.Text), commandHint(f.Text)
+		}
+	}
 	if s.json {
 		return s.printJSON(struct {
-			Input    string         `json:"input"`
-			Kind     string         `json:"kind"`
-			Title    string         `json:"title"`
-			Fields   fieldList      `json:"fields"`
-			Problems []thingProblem `json:"problems"`
-		}{name, t.kind, t.title, t.fields, append([]thingProblem{}, t.problems...)})
+			Input    string            `json:"input"`
+			Kind     string            `json:"kind"`
+			Title    string            `json:"title"`
+			Fields   inspect.Fields    `json:"fields"`
+			Problems []inspect.Problem `json:"problems"`
+		}{name, t.Kind, t.Title, fields, problems})
 	}
 	if further {
 		fmt.Fprintln(s.out)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, safe(t.title), color.Bold))
+	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, safe(t.Title), color.Bold))
 	width := 0
-	for _, f := range t.fields {
-		width = max(width, utf8.RuneCountInString(f.name))
+	for _, f := range fields {
+		width = max(width, utf8.RuneCountInString(f.Name))
 	}
-	for _, f := range t.fields {
-		fmt.Fprintf(s.out, "  %s%s  %s\n", f.name, strings.Repeat(" ", width-utf8.RuneCountInString(f.name)), visible(f.text))
+	for _, f := range fields {
+		fmt.Fprintf(s.out, "  %s%s  %s\n", f.Name, strings.Repeat(" ", width-utf8.RuneCountInString(f.Name)), visible(f.Text))
 	}
-	for _, p := range t.problems {
-		if p.Severity == severityError {
+	for _, p := range problems {
+		if p.Severity == preflight.SeverityError {
 			s.talk("error", color.FgRed, name+": "+visible(p.Message), p.Hint)
 		} else {
 			s.warn(name+": "+visible(p.Message), p.Hint)
 		}
 	}
 	return nil
-}
-
-// The kinds of things, as --json names them.
-const (
-	kindSubscription  = "subscription"
-	kindSubscriptions = "subscriptions"
-	kindEndpoint      = "endpoint"
-	kindPrivateKey    = "private-key"
-	kindPublicKey     = "public-key"
-	kindOtherKey      = "other-key"
-	kindReceiver      = "receiver"
-	kindClaims        = "claims"
-	kindToken         = "token"
-	kindHeaders       = "headers"
-	kindBody          = "encrypted-body"
-	kindMessage       = "encrypted-message"
-	kindDecrypted     = "decrypted-message"
-	kindPayload       = "payload"
-	kindRequest       = "request"
-	kindCurl          = "curl"
-	kindResponse      = "response"
-	kindErrorBody     = "error-body"
-	kindReceipt       = "receipt"
-	kindVerdict       = "verdict"
-	kindStatus        = "status"
-	kindTalk          = "talk"
-	kindJSON          = "json"
-	kindText          = "text"
-	kindBase64        = "base64"
-	kindBinary        = "binary"
-	kindEmpty         = "empty"
-)
-
-// thing is what was found out about some bytes.
-type thing struct {
-	kind     string
-	title    string
-	fields   fieldList
-	problems []thingProblem
-	secret   bool // nobody else should be able to read it
-}
-
-const (
-	severityError   = "error"
-	severityWarning = "warning"
-)
-
-type thingProblem struct {
-	Severity string `json:"severity"`
-	Message  string `json:"message"`
-	Hint     string `json:"hint,omitempty"`
-}
-
-type thingField struct {
-	name  string
-	value any    // for JSON
-	text  string // for people
-}
-
-// fieldList is written as an object in its order.
-type fieldList []thingField
-
-// MarshalJSON writes the fields as one object.
-func (l fieldList) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, f := range l {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		name, err := json.Marshal(f.name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := marshal(f.value, "")
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(bytes.TrimSuffix(value, []byte("\n")))
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// add adds a field, whose text is its value unless one is given. A name that
-// is there already gets a number.
-func (t *thing) add(name string, value any, text ...string) {
-	show := fmt.Sprint(value)
-	if len(text) > 0 {
-		show = strings.Join(text, ", ")
-	}
-	base := name
-	for n := 2; t.has(name); n++ {
-		name = fmt.Sprintf("%s %d", base, n)
-	}
-	t.fields = append(t.fields, thingField{name, value, clip(show, 600)})
-}
-
-func (t *thing) has(name string) bool {
-	for _, f := range t.fields {
-		if f.name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (t *thing) fail(message, hint string) { t.problem(severityError, message, hint) }
-func (t *thing) warn(message, hint string) { t.problem(severityWarning, message, hint) }
-
-func (t *thing) problem(severity, message, hint string) {
-	for _, p := range t.problems {
-		if p.Message == message {
-			return
-		}
-	}
-	t.problems = append(t.problems, thingProblem{severity, clip(message, 600), hint})
-}
-
-// failErr adds an error with its hint.
-func (t *thing) failErr(err error) {
-	if err != nil {
-		t.fail(err.Error(), hintOf(err))
-	}
-}
-
-func (t *thing) broken() bool {
-	for _, p := range t.problems {
-		if p.Severity == severityError {
-			return true
-		}
-	}
-	return false
-}
-
-// clip bounds a text that came from outside.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 )
 
 // runIn runs a command line with the given standard input and returns its
@@ -55,45 +57,45 @@ func everythingWritten(t *testing.T) map[string]struct {
 	w("gen")
 	for _, format := range []string{"pem", "der", "raw", "base64url", "jwk"} {
 		w("gen", "--format", format, "-k", "k."+format, "--public-key", "p."+format)
-		add("gen "+format, kindPrivateKey, file("k."+format))
-		add("gen "+format+" public", kindPublicKey, file("p."+format))
+		add("gen "+format, inspect.KindPrivateKey, file("k."+format))
+		add("gen "+format+" public", inspect.KindPublicKey, file("p."+format))
 	}
 	for _, format := range []string{"pem", "sec1", "der", "raw", "base64url", "hex", "jwk", "json"} {
-		add("convert "+format, kindPrivateKey, w("convert", "--to", format, "-o", "-"))
+		add("convert "+format, inspect.KindPrivateKey, w("convert", "--to", format, "-o", "-"))
 	}
 	for _, format := range []string{"pem", "der", "raw", "base64url", "hex", "jwk", "json", "uint8array"} {
-		add("convert --public "+format, kindPublicKey, w("convert", "--public", "--to", format, "-o", "-"))
+		add("convert --public "+format, inspect.KindPublicKey, w("convert", "--public", "--to", format, "-o", "-"))
 	}
 	for _, format := range []string{"base64url", "hex", "uint8array", "jwk", "pem"} {
-		add("app-server-key "+format, kindPublicKey, w("app-server-key", "--format", format))
+		add("app-server-key "+format, inspect.KindPublicKey, w("app-server-key", "--format", format))
 	}
-	add("app-server-key --json", kindPublicKey, w("app-server-key", "--json"))
-	add("gen --json", kindPrivateKey, w("gen", "--json"))
-	add("status", kindStatus, w())
-	add("status --json", kindStatus, w("--json"))
+	add("app-server-key --json", inspect.KindPublicKey, w("app-server-key", "--json"))
+	add("gen --json", inspect.KindPrivateKey, w("gen", "--json"))
+	add("status", inspect.KindStatus, w())
+	add("status --json", inspect.KindStatus, w("--json"))
 	w("gen", "--receiver")
-	add("receiver.json", kindReceiver, file("receiver.json"))
-	add("subscription.json", kindSubscription, file("subscription.json"))
-	add("gen --receiver --json", kindReceiver, w("gen", "--receiver", "--json"))
+	add("receiver.json", inspect.KindReceiver, file("receiver.json"))
+	add("subscription.json", inspect.KindSubscription, file("subscription.json"))
+	add("gen --receiver --json", inspect.KindReceiver, w("gen", "--receiver", "--json"))
 	for _, scheme := range []string{"vapid", "webpush"} {
-		add("sign "+scheme, kindHeaders, w("sign", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
-		add("sign --json "+scheme, kindHeaders, w("sign", "--json", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
+		add("sign "+scheme, inspect.KindHeaders, w("sign", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
+		add("sign --json "+scheme, inspect.KindHeaders, w("sign", "--json", "--scheme", scheme, subject, "--audience", "https://fcm.googleapis.com"))
 	}
-	add("verify", kindVerdict, runIn(t, out["sign vapid"].data, "verify"))
-	add("verify --json", kindVerdict, runIn(t, out["sign vapid"].data, "verify", "--json"))
+	add("verify", inspect.KindVerdict, runIn(t, out["sign vapid"].data, "verify"))
+	add("verify --json", inspect.KindVerdict, runIn(t, out["sign vapid"].data, "verify", "--json"))
 	for _, encoding := range []string{"aes128gcm", "aesgcm"} {
-		add("encrypt --json "+encoding, kindMessage, w("encrypt", "-f", "subscription.json", "-p", "hi", "-e", encoding, "--json"))
-		add("dry-run "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run"))
-		add("dry-run --json "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json"))
-		add("dry-run --show-secrets "+encoding, kindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json", "--show-secrets"))
-		add("curl --inline "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline"))
-		add("curl "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--body-file", "b."+encoding))
-		add("curl --json "+encoding, kindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline", "--json"))
+		add("encrypt --json "+encoding, inspect.KindMessage, w("encrypt", "-f", "subscription.json", "-p", "hi", "-e", encoding, "--json"))
+		add("dry-run "+encoding, inspect.KindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run"))
+		add("dry-run --json "+encoding, inspect.KindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json"))
+		add("dry-run --show-secrets "+encoding, inspect.KindRequest, w("send", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--dry-run", "--json", "--show-secrets"))
+		add("curl --inline "+encoding, inspect.KindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline"))
+		add("curl "+encoding, inspect.KindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--body-file", "b."+encoding))
+		add("curl --json "+encoding, inspect.KindCurl, w("curl", "-f", "subscription.json", "-p", "hi", subject, "-e", encoding, "--inline", "--json"))
 	}
-	add("dry-run without payload", kindRequest, w("send", "-f", "subscription.json", subject, "--dry-run", "--json"))
-	add("encrypt", kindBody, w("encrypt", "-f", "subscription.json", "-p", "hi", "--pad", "auto"))
-	add("body of curl", kindBody, file("b.aes128gcm"))
-	add("decrypt --json", kindDecrypted, runIn(t, out["encrypt --json aes128gcm"].data, "decrypt", "--json"))
+	add("dry-run without payload", inspect.KindRequest, w("send", "-f", "subscription.json", subject, "--dry-run", "--json"))
+	add("encrypt", inspect.KindBody, w("encrypt", "-f", "subscription.json", "-p", "hi", "--pad", "auto"))
+	add("body of curl", inspect.KindBody, file("b.aes128gcm"))
+	add("decrypt --json", inspect.KindDecrypted, runIn(t, out["encrypt --json aes128gcm"].data, "decrypt", "--json"))
 	return out
 }
 
@@ -121,13 +123,13 @@ func TestInspectKnowsWhatIsWritten(t *testing.T) {
 		}
 	}
 	for name, w := range written {
-		got := inspector{}.inspect(w.data)
-		if got.kind != w.kind || got.broken() || !got.recognised() {
-			t.Errorf("%s: found %s (%s) with %v, want %s", name, got.kind, got.title, got.problems, w.kind)
+		got := inspect.Inspect(w.data, inspect.Options{})
+		if got.Kind != w.kind || got.Broken() || !got.Recognized() {
+			t.Errorf("%s: found %s (%s) with %v, want %s", name, got.Kind, got.Title, got.Problems, w.kind)
 		}
 		var out, talk bytes.Buffer
 		for _, asJSON := range []bool{false, true} {
-			if err := got.print(&streams{out: &out, err: &talk, json: asJSON}, name, true); err != nil {
+			if err := printThing(&streams{out: &out, err: &talk, json: asJSON}, got, name, true); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -142,30 +144,6 @@ func TestInspectKnowsWhatIsWritten(t *testing.T) {
 		}
 		if strings.Contains(all, "/test") && strings.Contains(all, "push.example.net/test") {
 			t.Errorf("%s: the endpoint is shown", name)
-		}
-	}
-}
-
-// TestShellWords asserts that quoting is undone as a shell does it.
-func TestShellWords(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want []string
-	}{
-		{`curl -H 'a: b'`, []string{"curl", "-H", "a: b"}},
-		{`'it'\''s' "a \"b\" $c \z"`, []string{"it's", `a "b" $c \z`}},
-		{"a \\\n  b | c", []string{"a", "b", "c"}},
-		{`curl ''`, []string{"curl", ""}},
-		{`https://a.example/?x=1&y=2`, []string{"https://a.example/?x=1&y=2"}},
-	} {
-		got, err := shellWords(c.in)
-		if err != nil || strings.Join(got, "\x00") != strings.Join(c.want, "\x00") {
-			t.Errorf("%q: got %q and %v, want %q", c.in, got, err, c.want)
-		}
-	}
-	for _, bad := range []string{"curl 'x", `curl "x`, `curl "x\`} {
-		if _, err := shellWords(bad); err == nil {
-			t.Errorf("%q is taken", bad)
 		}
 	}
 }
@@ -213,22 +191,22 @@ func FuzzInspect(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got := inspector{}.inspect(data)
-		if got == nil || got.kind == "" || got.title == "" {
+		got := inspect.Inspect(data, inspect.Options{})
+		if got == nil || got.Kind == "" || got.Title == "" {
 			t.Fatalf("nothing is said: %+v", got)
 		}
-		if !got.recognised() && !got.broken() {
-			t.Errorf("%s is not recognised and exits with 0: %s", got.kind, got.title)
+		if !got.Recognized() && !got.Broken() {
+			t.Errorf("%s is not recognised and exits with 0: %s", got.Kind, got.Title)
 		}
 		var out, talk bytes.Buffer
-		if err := got.print(&streams{out: &out, err: &talk, json: true}, "x", false); err != nil {
+		if err := printThing(&streams{out: &out, err: &talk, json: true}, got, "x", false); err != nil {
 			t.Fatal(err)
 		}
 		if !json.Valid(out.Bytes()) {
 			t.Errorf("no JSON: %s", out.Bytes())
 		}
 		out.Reset()
-		if err := got.print(&streams{out: &out, err: &talk}, "x", false); err != nil {
+		if err := printThing(&streams{out: &out, err: &talk}, got, "x", false); err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range out.String() + talk.String() {

@@ -187,3 +187,11 @@ func (s *streams) finish(ctx context.Context, err error) int {
 	s.talkJSON(fields)
 	return code
 }
+
+// plural counts things for people.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -35,6 +35,7 @@ func TestImports(t *testing.T) {
 		{"pkg/webpush", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece"}},
 		{"pkg/preflight", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/bulk", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
+		{"pkg/inspect", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/preflight", "pkg/bulk"}},
 		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid"}},
 		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid", "pkg/pushservice"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid", "pkg/ece"}},

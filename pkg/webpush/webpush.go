@@ -15,6 +15,10 @@
 // therefore writes the origin alone into errors and logs.
 package webpush
 
+import (
+	"errors"
+)
+
 // InputError is why a subscription or a message was refused before anything
 // was sent. Its text names the part with the value, unless that is a secret.
 type InputError struct {
@@ -31,3 +35,30 @@ func (e *InputError) Error() string { return e.Problem }
 
 // Hint returns Fix.
 func (e *InputError) Hint() string { return e.Fix }
+
+// Hinter is an error that knows the next step. All errors of this module that
+// have one implement it.
+type Hinter interface {
+	error
+	// Hint returns the next step to take, or "".
+	Hint() string
+}
+
+// HintOf returns the next step of the outermost error in err's tree that has one,
+// or "".
+func HintOf(err error) string {
+	for err != nil {
+		if h, ok := err.(Hinter); ok && h.Hint() != "" {
+			return h.Hint()
+		}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				if h := HintOf(e); h != "" {
+					return h
+				}
+			}
+		}
+		err = errors.Unwrap(err)
+	}
+	return ""
+}

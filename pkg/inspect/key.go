@@ -1,4 +1,4 @@
-package cmd
+package inspect
 
 import (
 	"encoding/base64"
@@ -8,22 +8,25 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const exposedHint = "if it was published, it is exposed: whoever has it can send in your name; make a new pair with webpush gen, and have everybody subscribe again"
+// HintExposed is the next step if a private key is where others may have read it.
+const HintExposed = "if it was published, it is exposed: anyone who has it can send in your name; make a new key pair, and have every user agent subscribe again"
 
 // keyThing describes a VAPID key. Only the public half is shown.
-func (in inspector) keyThing(found vapid.Recognised) *thing {
-	t := &thing{kind: kindPublicKey, title: "VAPID public key, " + found.Form}
+func (in inspector) keyThing(found vapid.Recognised) *Thing {
+	t := &Thing{Kind: KindPublicKey, Title: "VAPID public key, " + found.Form}
 	if found.Key != nil {
-		t.kind, t.title, t.secret = kindPrivateKey, "VAPID private key, "+found.Form, true
+		t.Kind, t.Title, t.Secret = KindPrivateKey, "VAPID private key, "+found.Form, true
 		t.add("private key", "not shown", "P-256, 32 bytes, not shown")
 	}
 	t.addPublicKey("application server key", found.PublicKey)
 	t.add("form", found.Form)
 	if found.Note != "" {
-		t.warn(found.Note, "webpush convert writes it with its full width")
+		t.warn(found.Note, "write the key with its full width")
 	}
 	if strings.HasPrefix(found.Form, "raw scalar") {
 		t.add("note", "any 32 bytes", "any 32 bytes have this form: compare the application server key with the one that you use")
@@ -32,39 +35,39 @@ func (in inspector) keyThing(found vapid.Recognised) *thing {
 }
 
 // addPublicKey shows a public key and its fingerprint.
-func (t *thing) addPublicKey(name string, key vapid.PublicKey) {
+func (t *Thing) addPublicKey(name string, key vapid.PublicKey) {
 	t.add(name, key.String(), key.String())
 	t.add("fingerprint", key.Fingerprint())
 }
 
 // otherKey is a key, but none for VAPID.
-func otherKey(err error) *thing {
-	t := &thing{kind: kindOtherKey, title: "no VAPID key: " + strings.TrimPrefix(err.Error(), "found ")}
+func otherKey(err error) *Thing {
+	t := &Thing{Kind: KindOtherKey, Title: "no VAPID key: " + strings.TrimPrefix(err.Error(), "found ")}
 	t.failErr(err)
 	return t
 }
 
 // pem looks into PEM blocks, wherever they stand in a text.
-func (in inspector) pem(s string) *thing {
+func (in inspector) pem(s string) *Thing {
 	if !strings.Contains(s, "-----BEGIN ") {
 		return nil
 	}
 	found, err := vapid.Recognise([]byte(s))
 	if err != nil {
 		t := otherKey(err)
-		t.secret = strings.Contains(s, "PRIVATE KEY")
+		t.Secret = strings.Contains(s, "PRIVATE KEY")
 		return t
 	}
 	return in.keyThing(found)
 }
 
-// key recognises all other forms of a VAPID key in letters.
-func (in inspector) key(s string) *thing {
+// key recognizes all other forms of a VAPID key in letters.
+func (in inspector) key(s string) *Thing {
 	found, err := vapid.Recognise([]byte(s))
 	if err == nil {
 		t := in.keyThing(found)
 		if compact := strings.Join(strings.Fields(strings.Trim(s, `"'`)), ""); alphabetProblem(compact) != "" && strings.HasPrefix(found.Form, "raw ") && strings.HasSuffix(found.Form, "in base64") {
-			t.warn("the key "+alphabetProblem(compact)+"; browsers and many libraries want base64url without padding", "webpush convert --to base64url")
+			t.warn("the key "+alphabetProblem(compact)+"; browsers and many libraries want base64url without padding", "write the key in base64url without padding")
 		}
 		return t
 	}
@@ -96,21 +99,21 @@ func privateValue(value string) bool {
 }
 
 // exposed adds the warning about a private key where a public one belongs.
-func (t *thing) exposed(where, value string) bool {
+func (t *Thing) exposed(where, value string) bool {
 	if value == "" || !privateValue(value) {
 		return false
 	}
-	t.secret = true
-	t.fail("a private key stands in "+where+", where a public one belongs", exposedHint)
+	t.Secret = true
+	t.fail("a private key stands in "+where+", where a public one belongs", HintExposed)
 	return true
 }
 
 // keyJSON describes a JSON Web Key or a pair in JSON.
-func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *thing {
+func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *Thing {
 	if kind := str(members["type"]); kind == "service_account" {
-		t := &thing{kind: kindOtherKey, title: "key of a Google service account, which Web Push does not use", secret: true}
-		t.add("account", clip(str(members["client_email"]), 100))
-		t.fail("it is a Google service account's key, no VAPID key", "Web Push needs no Firebase account: make a key with webpush gen")
+		t := &Thing{Kind: KindOtherKey, Title: "key of a Google service account, which Web Push does not use", Secret: true}
+		t.add("account", text.Clip(str(members["client_email"]), 100))
+		t.fail("it is a Google service account's key, no VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
 		return t
 	}
 	found, err := vapid.Recognise([]byte(s))
@@ -118,7 +121,7 @@ func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *thing
 		return in.keyThing(found)
 	}
 	t := otherKey(err)
-	t.secret = members["privateKey"] != nil || members["private_key"] != nil || members["d"] != nil
+	t.Secret = members["privateKey"] != nil || members["private_key"] != nil || members["d"] != nil
 	for _, name := range []string{"publicKey", "public_key"} {
 		t.exposed(name, str(members[name]))
 	}
@@ -126,8 +129,8 @@ func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *thing
 }
 
 // receiver describes the keys that webpush gen --receiver makes.
-func (in inspector) receiver(s string, members map[string]json.RawMessage) *thing {
-	t := &thing{kind: kindReceiver, title: "keys of a test receiver, for webpush decrypt", secret: true}
+func (in inspector) receiver(s string, members map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindReceiver, Title: "keys of a test receiver", Secret: true}
 	var id ece.Identity
 	if err := json.Unmarshal([]byte(s), &id); err != nil {
 		t.failErr(err)
@@ -150,23 +153,17 @@ var wordKey = regexp.MustCompile(`^[A-Za-z0-9+/=_-]+$`)
 
 // foundKey adds a public key that stands somewhere as a value, and what is
 // unusual about it.
-func (t *thing) foundKey(name, value string) {
+func (t *Thing) foundKey(name, value string) {
 	if value == "" || t.exposed(name, value) {
 		return
 	}
 	key, err := vapid.ParsePublicKey([]byte(value))
 	if err != nil {
-		t.fail(name+": "+err.Error(), hintOf(err))
+		t.fail(name+": "+err.Error(), webpush.HintOf(err))
 		return
 	}
 	t.addPublicKey(name, key)
 	if p := alphabetProblem(value); p != "" && wordKey.MatchString(value) {
 		t.warn(name+" "+p+", which some push services refuse", "write it as "+key.String())
 	}
-}
-
-// str returns a JSON string, or "".
-func str(raw json.RawMessage) (s string) {
-	_ = json.Unmarshal(raw, &s)
-	return s
 }

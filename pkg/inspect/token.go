@@ -1,4 +1,4 @@
-package cmd
+package inspect
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -21,16 +22,16 @@ var (
 	tokenScheme = regexp.MustCompile(`(?i)^(vapid|webpush|bearer)\s+(?:\w+\s*=|ey|[\w-]{16,})`)
 )
 
-// bareToken recognises a JWT without its header.
-func (in inspector) bareToken(s string) *thing {
+// bareToken recognizes a JWT without its header.
+func (in inspector) bareToken(s string) *Thing {
 	s = strings.Join(strings.Fields(strings.Trim(s, "\"'`")), "")
 	if !jwtLike.MatchString(s) || !strings.Contains(s, ".") {
 		return nil
 	}
-	t := &thing{kind: kindToken, title: "token (JWT) of VAPID, without the header and its key", secret: true}
+	t := &Thing{Kind: KindToken, Title: "token (JWT) of VAPID, without the header and its key", Secret: true}
 	token, err := vapid.ParseJWT(s)
 	if err != nil {
-		t.title = "token (JWT)"
+		t.Title = "token (JWT)"
 		t.failErr(err)
 		in.looseToken(t, s)
 		return t
@@ -48,7 +49,7 @@ func (in inspector) bareToken(s string) *thing {
 }
 
 // looseToken shows what can be read of a token that is no good one.
-func (in inspector) looseToken(t *thing, s string) {
+func (in inspector) looseToken(t *Thing, s string) {
 	parts := strings.Split(s, ".")
 	t.add("token", len(s), fmt.Sprintf("%s in %s, not shown", plural(len(s), "character"), plural(len(parts), "part")))
 	if b, _, ok := decodeBase64(parts[0]); ok {
@@ -72,13 +73,13 @@ func (in inspector) looseToken(t *thing, s string) {
 }
 
 // addToken shows an Authorization header and checks it.
-func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string) {
+func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(authorization), " ")
 	lower := strings.ToLower(scheme)
 	if strings.HasPrefix(lower, "key=") {
-		t.secret = true
+		t.Secret = true
 		t.add("scheme", "key", "key=…, a legacy GCM server key, not shown")
-		t.warn("Google has shut down the legacy service that the GCM key is for", "use VAPID: webpush sign")
+		t.warn("Google has shut down the legacy service that the GCM key is for", "use VAPID: sign with an application server key")
 		return
 	}
 	t.add("scheme", scheme)
@@ -89,7 +90,7 @@ func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string
 		}
 		return
 	}
-	t.secret = true
+	t.Secret = true
 	switch lower {
 	case "webpush", "bearer":
 		t.add("form", "draft", "of draft-ietf-webpush-vapid-01, with the key in Crypto-Key")
@@ -98,8 +99,8 @@ func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string
 			if raw := jwtWithin.FindString(rest); raw != "" {
 				inner := in.bareToken(raw)
 				if inner != nil {
-					t.fields = append(t.fields, inner.fields...)
-					t.problems = append(t.problems, inner.problems...)
+					t.Fields = append(t.Fields, inner.Fields...)
+					t.Problems = append(t.Problems, inner.Problems...)
 				}
 			}
 			return
@@ -123,7 +124,7 @@ func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string
 	t.add("token", len(token.JWT()), plural(len(token.JWT()), "character")+", not shown; signed with ES256")
 	t.addPublicKey("application server key", token.PublicKey())
 	if p := alphabetProblem(key); p != "" {
-		t.warn("the application server key "+p+", which FCM refuses", "send k as webpush sign prints it")
+		t.warn("the application server key "+p+", which FCM refuses", "send k as the key of 65 bytes in base64url without padding")
 	}
 	problems := token.Check(audience)
 	signature := "good"
@@ -141,19 +142,19 @@ func (in inspector) addToken(t *thing, authorization, cryptoKey, audience string
 
 // addClaimProblems tells of them: what makes a token worthless for good as an
 // error, what depends on time and place as a warning.
-func (t *thing) addClaimProblems(problems []vapid.Problem) {
+func (t *Thing) addClaimProblems(problems []vapid.Problem) {
 	for _, p := range problems {
 		switch p.Part {
 		case "signature", "claims":
-			t.fail(p.Message, commandHint(p.Advice))
+			t.fail(p.Message, p.Advice)
 		default:
-			t.warn(p.Message, commandHint(p.Advice))
+			t.warn(p.Message, p.Advice)
 		}
 	}
 }
 
 // addClaims shows claims with what they mean.
-func (in inspector) addClaims(t *thing, c vapid.Claims) {
+func (in inspector) addClaims(t *Thing, c vapid.Claims) {
 	if c.Audience != "" {
 		text := c.Audience
 		if sub, err := webpush.NewSubscription(c.Audience, "", ""); err == nil && sub.Service() != webpush.Other {
@@ -174,17 +175,17 @@ func (in inspector) addClaims(t *thing, c vapid.Claims) {
 			t.add(name, seconds, showTime(time.Unix(seconds, 0)))
 			continue
 		}
-		b, err := marshal(v, "")
+		b, err := marshal(v)
 		if err != nil {
 			continue
 		}
-		t.add(clip(name, 40), v, strings.TrimSpace(string(b)))
+		t.add(text.Clip(name, 40), v, strings.TrimSpace(string(b)))
 	}
 }
 
 // claims describes a claims file, in which aud and exp may be left out.
-func (in inspector) claims(s string) *thing {
-	t := &thing{kind: kindClaims, title: "VAPID claims"}
+func (in inspector) claims(s string) *Thing {
+	t := &Thing{Kind: KindClaims, Title: "VAPID claims"}
 	c, err := vapid.ParseClaims([]byte(s))
 	if err != nil {
 		t.failErr(err)
@@ -201,24 +202,24 @@ func (in inspector) claims(s string) *thing {
 		if p.Part == "aud" && c.Audience == "" || p.Part == "exp" && c.Expires.IsZero() {
 			continue
 		}
-		t.warn(p.Message, commandHint(p.Advice))
+		t.warn(p.Message, p.Advice)
 	}
 	return t
 }
 
-// headerValue recognises the values of headers without their names.
-func (in inspector) headerValue(s string) *thing {
+// headerValue recognizes the values of headers without their names.
+func (in inspector) headerValue(s string) *Thing {
 	s = strings.Join(strings.Fields(strings.Trim(s, "\"'`")), " ")
 	lower := strings.ToLower(s)
 	switch {
 	case tokenScheme.MatchString(s), strings.HasPrefix(lower, "key=aaaa"):
-		t := &thing{kind: kindHeaders, title: "value of an Authorization header"}
+		t := &Thing{Kind: KindHeaders, Title: "value of an Authorization header"}
 		in.addToken(t, s, "", "")
 		return t
 	case strings.HasPrefix(lower, "salt="), strings.HasPrefix(lower, "dh="), strings.HasPrefix(lower, "p256ecdsa="), strings.HasPrefix(lower, "keyid=") && strings.Contains(lower, "="):
-		name, t := "Crypto-Key", &thing{kind: kindHeaders, title: "value of a Crypto-Key header"}
+		name, t := "Crypto-Key", &Thing{Kind: KindHeaders, Title: "value of a Crypto-Key header"}
 		if strings.Contains(lower, "salt=") {
-			name, t.title = "Encryption", "value of an Encryption header, of the coding aesgcm"
+			name, t.Title = "Encryption", "value of an Encryption header, of the coding aesgcm"
 		}
 		if name == "Encryption" {
 			in.addFields(t, s, "", nil, false)

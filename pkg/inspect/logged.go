@@ -1,4 +1,4 @@
-package cmd
+package inspect
 
 import (
 	"encoding/json"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// loggedAnswer takes apart a response as the libraries for Web Push log it: the
+// loggedResponse takes apart a response as the libraries for Web Push log it: the
 // error of npm's web-push as JSON, exceptions of pywebpush and of Guzzle, lines of
 // Ruby's web-push, tuples of Elixir, and the fields of autopush as a dictionary of
 // Python. The status is 0 if s is none of these.
-func loggedAnswer(s string) (status int, h http.Header, body string) {
+func loggedResponse(s string) (status int, h http.Header, body string) {
 	if strings.HasPrefix(s, "{") {
 		if status, h, body = loggedJSON(s); status != 0 {
 			return status, h, body

@@ -1,4 +1,4 @@
-package cmd
+package inspect
 
 import (
 	"encoding/json"
@@ -12,12 +12,15 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// json recognises what begins like JSON, or returns nil.
-func (in inspector) json(s string) *thing {
+// json recognizes what begins like JSON, or returns nil.
+func (in inspector) json(s string) *Thing {
 	d := json.NewDecoder(strings.NewReader(s))
 	var values []json.RawMessage
 	for {
@@ -40,8 +43,8 @@ func (in inspector) json(s string) *thing {
 	return in.list(values, "JSON lines")
 }
 
-// value recognises one value of JSON.
-func (in inspector) value(raw json.RawMessage) *thing {
+// value recognizes one value of JSON.
+func (in inspector) value(raw json.RawMessage) *Thing {
 	s := strings.TrimSpace(string(raw))
 	switch s[0] {
 	case '"':
@@ -49,8 +52,8 @@ func (in inspector) value(raw json.RawMessage) *thing {
 		if json.Unmarshal(raw, &inner) != nil {
 			return nil
 		}
-		t := in.deeper().recognise([]byte(inner))
-		if t.recognised() && strings.HasPrefix(strings.TrimSpace(inner), "{") {
+		t := in.deeper().recognize([]byte(inner))
+		if t.Recognized() && strings.HasPrefix(strings.TrimSpace(inner), "{") {
 			t.warn("it was encoded as JSON twice: the JSON stands in a string", "use JSON.stringify once, or decode the string before it is stored")
 			t.add("encoded in", "a JSON string")
 		}
@@ -71,41 +74,41 @@ func (in inspector) value(raw json.RawMessage) *thing {
 		}
 		return in.object(s, members)
 	}
-	return unknown(kindJSON, "the JSON value "+clip(s, 40))
+	return unknown(KindJSON, "the JSON value "+text.Clip(s, 40))
 }
 
 // damagedJSON is what begins like JSON and is none. Its words may still tell
 // what it was to be.
-func (in inspector) damagedJSON(s string, err error, whole int) *thing {
+func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	kind, what := "", ""
 	member := func(name string) bool { return strings.Contains(s, `"`+name+`"`) }
 	switch {
 	case member("endpoint") || member("p256dh") && !member("privateKey"):
-		kind, what = kindSubscription, "push subscription"
+		kind, what = KindSubscription, "push subscription"
 	case member("privateKey") && member("auth"):
-		kind, what = kindReceiver, "keys of a test receiver"
+		kind, what = KindReceiver, "keys of a test receiver"
 	case member("kty"), member("privateKey"), member("private_key"):
-		kind, what = kindPrivateKey, "key in JSON"
+		kind, what = KindPrivateKey, "key in JSON"
 	case member("headers") && member("body"):
-		kind, what = kindMessage, "encrypted push message"
+		kind, what = KindMessage, "encrypted push message"
 	case member("aud"), member("sub") && member("exp"):
-		kind, what = kindClaims, "VAPID claims"
+		kind, what = KindClaims, "VAPID claims"
 	case s[0] == '{' && s[1:] != "" && strings.Contains(s, `":`):
-		kind, what = kindJSON, "JSON"
+		kind, what = KindJSON, "JSON"
 	default:
 		return nil // {, [ or " in another text
 	}
-	t := &thing{kind: kind, title: what + ", damaged", secret: kind == kindReceiver || kind == kindPrivateKey}
+	t := &Thing{Kind: kind, Title: what + ", damaged", Secret: kind == KindReceiver || kind == KindPrivateKey}
 	var syntax *json.SyntaxError
 	switch {
 	case whole > 0:
 		t.fail(fmt.Sprintf("after %s the text is no JSON any more", plural(whole, "value")), "give one thing at a time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		t.title = what + ", cut off"
+		t.Title = what + ", cut off"
 		t.fail("it is cut off: its JSON does not end", "copy it again, whole")
 		t.add("length", utf8.RuneCountInString(s), plural(utf8.RuneCountInString(s), "character")+" of it are here")
-		if slices.Contains(columnWidths, len(s)) {
-			t.problems[0].Hint = fmt.Sprintf("copy it again, whole; %d is a common width of database columns", len(s))
+		if preflight.ColumnWidth(len(s)) {
+			t.Problems[0].Hint = fmt.Sprintf("copy it again, whole; %d is a common width of database columns", len(s))
 		}
 	case errors.As(err, &syntax):
 		hint := "copy it again, whole"
@@ -123,159 +126,48 @@ func (in inspector) damagedJSON(s string, err error, whole int) *thing {
 	return t
 }
 
-// list recognises several values: what most of them are.
-func (in inspector) list(values []json.RawMessage, form string) *thing {
+// list recognizes several values: what most of them are.
+func (in inspector) list(values []json.RawMessage, form string) *Thing {
 	if len(values) == 0 {
-		return unknown(kindJSON, "an empty "+form)
+		return unknown(KindJSON, "an empty "+form)
 	}
 	if len(values) == 1 {
-		t := in.deeper().recogniseValue(values[0])
+		t := in.deeper().recognizeValue(values[0])
 		t.add("found in", "a "+form+" of 1")
 		return t
 	}
 	kinds, broken, example := make(map[string]int), 0, ""
 	for i, raw := range values[:min(len(values), 10000)] {
-		t := in.deeper().recogniseValue(raw)
-		kinds[t.kind]++
-		if t.broken() {
+		t := in.deeper().recognizeValue(raw)
+		kinds[t.Kind]++
+		if t.Broken() {
 			if broken++; broken == 1 {
-				example = fmt.Sprintf("number %d: %s", i+1, t.problems[0].Message)
+				example = fmt.Sprintf("number %d: %s", i+1, t.Problems[0].Message)
 			}
 		}
 	}
-	t := &thing{kind: kindSubscriptions, title: plural(kinds[kindSubscription], "subscription") + " as " + form}
-	if kinds[kindSubscription] == 0 {
+	t := &Thing{Kind: KindSubscriptions, Title: plural(kinds[KindSubscription], "subscription") + " as " + form}
+	if kinds[KindSubscription] == 0 {
 		names := slices.Sorted(maps.Keys(kinds))
-		t.kind, t.title = names[0], fmt.Sprintf("%d things as %s", len(values), form)
-		if !(&thing{kind: names[0]}).recognised() {
-			return unknown(kindJSON, fmt.Sprintf("%s of %d values", form, len(values)))
+		t.Kind, t.Title = names[0], fmt.Sprintf("%d things as %s", len(values), form)
+		if !(&Thing{Kind: names[0]}).Recognized() {
+			return unknown(KindJSON, fmt.Sprintf("%s of %d values", form, len(values)))
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.add(kind, kinds[kind])
 	}
 	if broken > 0 {
-		t.fail(fmt.Sprintf("%d of %d are broken or not recognised, the first is %s", broken, len(values), example), "")
+		t.fail(fmt.Sprintf("%d of %d are broken or not recognized, the first is %s", broken, len(values), example), "")
 	}
 	return t
 }
 
-func (in inspector) recogniseValue(raw json.RawMessage) *thing {
+func (in inspector) recognizeValue(raw json.RawMessage) *Thing {
 	if t := in.value(raw); t != nil && in.depth <= maxLayers {
 		return t
 	}
-	return unknown(kindJSON, "a JSON value")
-}
-
-// object recognises an object by its members.
-func (in inspector) object(s string, m map[string]json.RawMessage) *thing {
-	if in.depth > maxLayers {
-		return unknown(kindJSON, "JSON in too many layers")
-	}
-	has := func(names ...string) bool {
-		for _, name := range names {
-			if raw, ok := m[name]; !ok || string(raw) == "null" {
-				return false
-			}
-		}
-		return true
-	}
-	switch {
-	case has("receiver", "subscription"):
-		return in.receiverAndSubscription(m)
-	case has("endpoint"), has("p256dh", "auth") && !has("privateKey"), hasMember(m["keys"], "p256dh"):
-		return in.subscription(m, "")
-	case has("subscription") && str(m["subscription"]) == "" && string(m["subscription"])[0] == '{':
-		return in.within(m["subscription"], "subscription")
-	case has("privateKey", "auth"):
-		return in.receiver(s, m)
-	case hasMember(m["privateKey"], "state"):
-		return in.status(m)
-	case has("kty"), has("privateKey"), has("private_key"), has("publicKey"), has("public_key"):
-		return in.keyJSON(s, m)
-	case has("method", "url", "headers"):
-		return in.requestJSON(m)
-	case has("headers", "body"):
-		return in.message(m)
-	case has("Authorization"), has("authorization"), hasMember(m["headers"], "Authorization"):
-		t := &thing{kind: kindHeaders, title: "signed headers, as webpush sign --json prints them"}
-		raw := json.RawMessage(s)
-		if has("headers") {
-			raw = m["headers"]
-		}
-		in.addHeaders(t, headerMap(raw), nil, false, "")
-		return t
-	case has("command") && strings.Contains(str(m["command"]), "curl"):
-		t := in.deeper().recognise([]byte(str(m["command"])))
-		t.title += ", as webpush curl --json prints it"
-		return t
-	case has("valid", "claims"):
-		return in.verdict(m)
-	case has("applicationServerKey"):
-		t := &thing{kind: kindPublicKey, title: "VAPID public key, JSON"}
-		t.foundKey("application server key", str(m["applicationServerKey"]))
-		return t
-	case has("level", "message"):
-		return in.talk(m)
-	case has("status", "service", "origin"):
-		return in.receipt(m)
-	case has("errno"), has("reason") && appleStatus[str(m["reason"])] != 0, has("code", "http", "error"), hasMember(m["error"], "status"), has("code", "error", "message"), has("reason") && len(m) <= 2:
-		return in.errorBody(s, m)
-	case m["time"] != nil && m["id"] != nil && m["headers"] != nil:
-		t := &thing{kind: kindDecrypted, title: "received message, as webpush listen --json prints it"}
-		for _, name := range []string{"time", "encoding", "ttl", "urgency", "topic"} {
-			if raw, ok := m[name]; ok {
-				t.add(name, raw, clip(strings.Trim(string(raw), `"`), 60))
-			}
-		}
-		switch b, _, ok := decodeBase64(str(m["payloadBase64url"])); {
-		case m["payload"] != nil:
-			t.addPayload([]byte(str(m["payload"])))
-		case m["payloadBase64url"] != nil && !ok:
-			t.fail("the payload is no base64: it is damaged or cut off", "")
-		case m["payloadBase64url"] != nil:
-			t.addPayload(b)
-		}
-		return t
-	case has("payloadBase64url"):
-		t := &thing{kind: kindDecrypted, title: "decrypted payload, as webpush decrypt --json prints it"}
-		b, _, ok := decodeBase64(str(m["payloadBase64url"]))
-		if !ok && str(m["payloadBase64url"]) != "" {
-			t.fail("the payload is no base64: it is damaged or cut off", "")
-		}
-		t.addPayload(b)
-		return t
-	case has("web_push"), has("notification") && hasMember(m["notification"], "title"), has("title") && (has("body") || has("icon") || has("tag") || has("data") || len(m) == 1):
-		t := &thing{kind: kindPayload, title: "payload of a notification, before encryption"}
-		if has("web_push") {
-			t.title = "payload of a declarative push, before encryption"
-			if string(m["web_push"]) != "8030" {
-				t.warn("web_push is not the number 8030, so it is no declarative push", "")
-			}
-		}
-		t.addPayload([]byte(s))
-		t.add("members", slices.Sorted(maps.Keys(m)), strings.Join(slices.Sorted(maps.Keys(m)), ", "))
-		t.add("to do", "webpush check says what browsers make of it")
-		return t
-	case isClaims(m):
-		return in.claims(s)
-	}
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if t := in.nested(m[name], name); t != nil {
-			return t
-		}
-	}
-	names := slices.Sorted(maps.Keys(m))
-	t := unknown(kindJSON, "a JSON object of "+plural(len(m), "member"))
-	if len(names) > 0 {
-		t.add("members", names, clip(strings.Join(names, ", "), 200))
-	}
-	return t
-}
-
-// isClaims reports whether an object has a claim, and nothing of another kind.
-func isClaims(m map[string]json.RawMessage) bool {
-	return m["aud"] != nil || m["exp"] != nil || m["sub"] != nil
+	return unknown(KindJSON, "a JSON value")
 }
 
 func hasMember(raw json.RawMessage, name string) bool {
@@ -284,7 +176,7 @@ func hasMember(raw json.RawMessage, name string) bool {
 }
 
 // within is a subscription in a member of another object.
-func (in inspector) within(raw json.RawMessage, path string) *thing {
+func (in inspector) within(raw json.RawMessage, path string) *Thing {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil {
 		return nil
@@ -298,7 +190,7 @@ func (in inspector) within(raw json.RawMessage, path string) *thing {
 }
 
 // nested finds a subscription deeper in an object, also in a string.
-func (in inspector) nested(raw json.RawMessage, path string) *thing {
+func (in inspector) nested(raw json.RawMessage, path string) *Thing {
 	if in.depth >= 4 || len(raw) == 0 {
 		return nil
 	}
@@ -318,7 +210,7 @@ func (in inspector) nested(raw json.RawMessage, path string) *thing {
 		return in.subscription(m, path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if t := in.deeper().nested(m[name], path+"."+clip(name, 40)); t != nil {
+		if t := in.deeper().nested(m[name], path+"."+text.Clip(name, 40)); t != nil {
 			return t
 		}
 	}
@@ -326,20 +218,20 @@ func (in inspector) nested(raw json.RawMessage, path string) *thing {
 }
 
 // receiverAndSubscription is what webpush gen --receiver --json prints.
-func (in inspector) receiverAndSubscription(m map[string]json.RawMessage) *thing {
+func (in inspector) receiverAndSubscription(m map[string]json.RawMessage) *Thing {
 	var keys, sub map[string]json.RawMessage
 	if json.Unmarshal(m["receiver"], &keys) != nil || json.Unmarshal(m["subscription"], &sub) != nil {
-		return unknown(kindJSON, "JSON with a receiver and a subscription, both damaged")
+		return unknown(KindJSON, "JSON with a receiver and a subscription, both damaged")
 	}
 	t := in.receiver(string(m["receiver"]), keys)
-	t.title = "keys of a test receiver and its subscription"
+	t.Title = "keys of a test receiver and its subscription"
 	inner := in.subscription(sub, "")
-	for _, f := range inner.fields {
-		if f.name != "auth" {
-			t.add("subscription: "+f.name, f.value, f.text)
+	for _, f := range inner.Fields {
+		if f.Name != "auth" {
+			t.add("subscription: "+f.Name, f.Value, f.Text)
 		}
 	}
-	t.problems = append(t.problems, inner.problems...)
+	t.Problems = append(t.Problems, inner.Problems...)
 	if _, ours := str(keys["p256dh"]), str(sub["keys"]); ours == "" && hasMember(m["subscription"], "keys") {
 		var theirs struct {
 			P256DH string `json:"p256dh"`
@@ -352,16 +244,16 @@ func (in inspector) receiverAndSubscription(m map[string]json.RawMessage) *thing
 }
 
 // verdict is what webpush verify --json prints.
-func (in inspector) verdict(m map[string]json.RawMessage) *thing {
-	t := &thing{kind: kindVerdict, title: "verdict of webpush verify: not valid"}
+func (in inspector) verdict(m map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindVerdict, Title: "verdict on a token: not valid"}
 	valid := string(m["valid"]) == "true"
 	if valid {
-		t.title = "verdict of webpush verify: valid"
+		t.Title = "verdict on a token: valid"
 	}
 	t.add("valid", valid)
 	t.foundKey("application server key", str(m["applicationServerKey"]))
 	inner := in.claims(string(m["claims"]))
-	t.fields = append(t.fields, inner.fields...)
+	t.Fields = append(t.Fields, inner.Fields...)
 	var problems []struct{ Severity, Message, Hint string }
 	if json.Unmarshal(m["problems"], &problems) == nil {
 		for _, p := range problems {
@@ -372,8 +264,8 @@ func (in inspector) verdict(m map[string]json.RawMessage) *thing {
 }
 
 // talk is an error, warning or note of webpush itself.
-func (in inspector) talk(m map[string]json.RawMessage) *thing {
-	t := &thing{kind: kindTalk, title: "what webpush said: " + clip(str(m["level"]), 20)}
+func (in inspector) talk(m map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindTalk, Title: "message of webpush: " + text.Clip(str(m["level"]), 20)}
 	t.add("message", str(m["message"]))
 	for _, name := range []string{"hint", "code", "service", "origin", "reason"} {
 		if v := str(m[name]); v != "" {
@@ -389,10 +281,10 @@ func (in inspector) talk(m map[string]json.RawMessage) *thing {
 }
 
 // receipt is what webpush send --json prints.
-func (in inspector) receipt(m map[string]json.RawMessage) *thing {
+func (in inspector) receipt(m map[string]json.RawMessage) *Thing {
 	status := number(m["status"])
 	r := webpush.Receipt{Status: status, Service: webpush.Service(str(m["service"]))}
-	t := &thing{kind: kindReceipt, title: "receipt of webpush send: accepted by " + r.Service.String()}
+	t := &Thing{Kind: KindReceipt, Title: "receipt: accepted by " + r.Service.String()}
 	t.add("status", status)
 	t.add("service", r.Service, r.Service.String())
 	t.add("origin", str(m["origin"]))
@@ -401,7 +293,7 @@ func (in inspector) receipt(m map[string]json.RawMessage) *thing {
 		t.add("location", in.redactURL(location), in.redactURL(location)+", the message's own URL")
 	}
 	if raw := m["ttl"]; raw != nil {
-		t.add("TTL", number(raw), fmt.Sprintf("%d seconds (%s) granted", number(raw), shortDuration(time.Duration(number(raw))*time.Second)))
+		t.add("TTL", number(raw), fmt.Sprintf("%d seconds (%s) granted", number(raw), bulk.FormatDuration(time.Duration(number(raw))*time.Second)))
 	}
 	for _, name := range []string{"attempts", "latencyMs"} {
 		if n := number(m[name]); n != 0 {
@@ -415,8 +307,8 @@ func (in inspector) receipt(m map[string]json.RawMessage) *thing {
 }
 
 // status is what webpush --json prints of a key pair.
-func (in inspector) status(m map[string]json.RawMessage) *thing {
-	t := &thing{kind: kindStatus, title: "state of a key pair, as webpush --json prints it"}
+func (in inspector) status(m map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindStatus, Title: "state of a key pair, JSON"}
 	for _, name := range []string{"privateKey", "publicKey"} {
 		var half struct{ File, State, Note string }
 		if json.Unmarshal(m[name], &half) == nil {
@@ -431,7 +323,7 @@ func (in inspector) status(m map[string]json.RawMessage) *thing {
 }
 
 // addPayload shows the size of a payload before encryption.
-func (t *thing) addPayload(b []byte) {
+func (t *Thing) addPayload(b []byte) {
 	limit := ece.AES128GCM.MaxPayload(ece.MaxBody)
 	t.add("size", len(b), fmt.Sprintf("%d of %d bytes", len(b), limit))
 	if len(b) > limit {
@@ -448,21 +340,21 @@ var (
 	statusText  = regexp.MustCompile(`(?m)^\S.*: (?:there is no )?(?:private|public) key.*\n\S.*: (?:there is no )?(?:private|public) key`)
 )
 
-// toolText recognises what webpush prints for people.
-func (in inspector) toolText(s string) *thing {
+// toolText recognizes what webpush prints for people.
+func (in inspector) toolText(s string) *Thing {
 	if m := verdictText.FindStringSubmatch(s); m != nil {
-		t := &thing{kind: kindVerdict, title: "verdict of webpush verify: " + m[3]}
+		t := &Thing{Kind: KindVerdict, Title: "verdict on a token: " + m[3]}
 		t.add("signature", m[1])
 		t.foundKey("application server key", m[2])
 		return t
 	}
 	if m := receiptText.FindStringSubmatch(s); m != nil {
-		t := &thing{kind: kindReceipt, title: "receipt of webpush send: accepted by " + clip(m[1], 80)}
+		t := &Thing{Kind: KindReceipt, Title: "receipt: accepted by " + text.Clip(m[1], 80)}
 		t.add("status", number(json.RawMessage(m[2])))
 		return t
 	}
 	if statusText.MatchString(s) {
-		return &thing{kind: kindStatus, title: "state of a key pair, as webpush prints it"}
+		return &Thing{Kind: KindStatus, Title: "state of a key pair"}
 	}
 	return nil
 }

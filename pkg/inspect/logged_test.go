@@ -1,9 +1,9 @@
-package cmd
+package inspect
 
 import "testing"
 
-// TestLoggedAnswer reads responses in the forms that libraries log.
-func TestLoggedAnswer(t *testing.T) {
+// TestLoggedResponse reads responses in the forms that libraries log.
+func TestLoggedResponse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		text   string
 		status int
@@ -22,20 +22,20 @@ func TestLoggedAnswer(t *testing.T) {
 		"a status like that": {`{"statusCode":7}`, 0, ""},
 		"no status of HTTP":  {`%Finch.Response{status: 000, body: "no"}`, 0, ""},
 	} {
-		status, _, body := loggedAnswer(tt.text)
+		status, _, body := loggedResponse(tt.text)
 		if status != tt.status || body != tt.body {
 			t.Errorf("%s: %d %q, want %d %q", name, status, body, tt.status, tt.body)
 		}
 	}
 }
 
-// FuzzLoggedAnswer: a response has a status of HTTP, or there is none.
-func FuzzLoggedAnswer(f *testing.F) {
+// FuzzLoggedResponse: a response has a status of HTTP, or there is none.
+func FuzzLoggedResponse(f *testing.F) {
 	f.Add(`{"statusCode":410,"body":"x"}`)
 	f.Add(`%Finch.Response{status: 403, body: "no"}`)
 	f.Add("Push failed: 404 Not Found\nResponse body:x")
 	f.Fuzz(func(t *testing.T, text string) {
-		status, _, body := loggedAnswer(text)
+		status, _, body := loggedResponse(text)
 		if status < 0 || status > 999 || status == 0 && body != "" || len(body) > 3*len(text)+10 {
 			t.Errorf("%d, %d bytes of body, of %d", status, len(body), len(text))
 		}

@@ -1,4 +1,4 @@
-package cmd
+package inspect
 
 import (
 	"encoding/base64"
@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// bodyThing recognises the body of an aes128gcm message by its header, or
+// bodyThing recognizes the body of an aes128gcm message by its header, or
 // returns nil.
-func bodyThing(b []byte) *thing {
+func bodyThing(b []byte) *Thing {
 	m := &ece.Message{Encoding: ece.AES128GCM, Body: b}
 	h, err := m.Header()
 	webPush := len(b) > 21+ece.KeySize-1 && b[20] == ece.KeySize && b[21] == 4
@@ -22,15 +23,15 @@ func bodyThing(b []byte) *thing {
 		if h.RecordSize > 1<<16 || len(h.KeyID) > 64 {
 			return nil // as good as random
 		}
-		t := &thing{kind: kindBody, title: "body in aes128gcm (RFC 8188), but not of Web Push"}
+		t := &Thing{Kind: KindBody, Title: "body in aes128gcm (RFC 8188), but not of Web Push"}
 		t.addHeader(b, ece.AES128GCM, h)
 		return t
 	case err == nil && webPush:
-		t := &thing{kind: kindBody, title: "encrypted body of a push message, aes128gcm (RFC 8291)"}
+		t := &Thing{Kind: KindBody, Title: "encrypted body of a push message, aes128gcm (RFC 8291)"}
 		t.addHeader(b, ece.AES128GCM, h)
 		return t
 	case webPush || len(b) == 21+ece.KeySize && b[20] == ece.KeySize && b[21] == 4:
-		t := &thing{kind: kindBody, title: "encrypted body of a push message, aes128gcm, damaged"}
+		t := &Thing{Kind: KindBody, Title: "encrypted body of a push message, aes128gcm, damaged"}
 		t.add("size", len(b), plural(len(b), "byte"))
 		t.failErr(err)
 		return t
@@ -39,7 +40,7 @@ func bodyThing(b []byte) *thing {
 }
 
 // addHeader shows what a body tells without any key.
-func (t *thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
+func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 	t.add("coding", encoding, string(encoding))
 	t.add("size", len(body), fmt.Sprintf("%d of %d bytes", len(body), ece.MaxBody))
 	if len(body) > ece.MaxBody {
@@ -54,12 +55,12 @@ func (t *thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s, padding counts; %d fit in a body of %d", plural(h.MaxPlaintext, "byte"), encoding.MaxPayload(ece.MaxBody), ece.MaxBody))
 	} else {
 		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s in all, padding counts", plural(h.MaxPlaintext, "byte")))
-		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium refuses more", h.Records), "encrypt it with webpush encrypt")
+		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium refuses more", h.Records), hintEncrypt)
 	}
 	if err := h.CheckSender(); err != nil {
 		t.fail(err.Error(), "the key id of a push message is the sender's public key of 65 bytes")
 		if len(h.KeyID) > 0 && len(h.KeyID) != ece.KeySize {
-			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", clip(string(h.KeyID), 60), plural(len(h.KeyID), "byte")))
+			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), plural(len(h.KeyID), "byte")))
 		}
 	} else {
 		t.add("sender's key", base64.RawURLEncoding.EncodeToString(h.KeyID), base64.RawURLEncoding.EncodeToString(h.KeyID)+", made for this message")
@@ -78,7 +79,7 @@ var (
 // addFields shows the values of the headers Encryption and Crypto-Key, of which
 // one may be missing, and the body that belongs to them if there is one. The
 // part of the key in Crypto-Key that is VAPID's is left out where it was shown.
-func (in inspector) addFields(t *thing, encryption, cryptoKey string, body []byte, shown bool) {
+func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byte, shown bool) {
 	if m := p256Within.FindStringSubmatch(cryptoKey); m != nil && !shown {
 		t.foundKey("p256ecdsa", m[1])
 	}
@@ -148,7 +149,7 @@ func (in inspector) addFields(t *thing, encryption, cryptoKey string, body []byt
 }
 
 // addBody shows the body of a message whose Content-Encoding is known.
-func (in inspector) addBody(t *thing, encoding, encryption, cryptoKey string, body []byte, keyShown bool) {
+func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, body []byte, keyShown bool) {
 	e, err := ece.ParseEncoding(encoding)
 	if err != nil {
 		t.failErr(err)
@@ -156,7 +157,7 @@ func (in inspector) addBody(t *thing, encoding, encryption, cryptoKey string, bo
 	}
 	if e == ece.AESGCM {
 		if encryption == "" || !dhValue.MatchString(cryptoKey) {
-			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "webpush encrypt -e aesgcm --json prints all of them")
+			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "give the headers of the message with its body")
 		}
 		in.addFields(t, encryption, cryptoKey, body, keyShown)
 		return
@@ -176,12 +177,12 @@ func (in inspector) addBody(t *thing, encoding, encryption, cryptoKey string, bo
 }
 
 // message describes what webpush encrypt --json prints.
-func (in inspector) message(members map[string]json.RawMessage) *thing {
-	t := &thing{kind: kindMessage, title: "encrypted push message, as webpush encrypt --json prints it"}
+func (in inspector) message(members map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindMessage, Title: "encrypted push message, JSON"}
 	headers := headerMap(members["headers"])
 	body, _, ok := decodeBase64(str(members["body"]))
 	if !ok {
-		t.fail("the body is no base64: it is damaged or cut off", "make it again with webpush encrypt --json")
+		t.fail("the body is no base64: it is damaged or cut off", hintEncrypt)
 		return t
 	}
 	encoding := headers.Get("Content-Encoding")

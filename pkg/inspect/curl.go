@@ -1,0 +1,161 @@
+package inspect
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+)
+
+var curlCommand = regexp.MustCompile(`(?s)^(?:\$\s+)?(?:(?:printf|echo|base64)\s.*\|\s*(?:\\\n\s*)?)?curl\s`)
+
+// curl recognizes a curl command that sends a push message.
+func (in inspector) curl(s string) *Thing {
+	if !curlCommand.MatchString(s) {
+		return nil
+	}
+	t := &Thing{Kind: KindCurl, Title: "curl command that sends a push message", Secret: true}
+	words, err := shellWords(strings.TrimPrefix(s, "$ "))
+	if err != nil {
+		t.fail("the curl command is damaged: "+err.Error(), "copy it again, whole")
+		return t
+	}
+	at := slices.Index(words, "curl")
+	if at < 0 {
+		return nil
+	}
+	var body []byte
+	if at > 0 {
+		for _, w := range words[:at] {
+			if b, err := base64.StdEncoding.DecodeString(w); err == nil && len(b) >= ece.AESGCM.Overhead() {
+				body = b
+			}
+		}
+	}
+	method, target, bodyFile := "", "", ""
+	h := make(http.Header)
+	takes := func(w string) bool {
+		return slices.Contains([]string{"-X", "--request", "-H", "--header", "--data-binary", "--data", "-d", "--data-raw", "--url", "--cacert", "-x", "--proxy", "--noproxy", "--connect-to", "--resolve", "--max-time", "-m", "-o", "--output", "-A", "--user-agent", "--connect-timeout", "--retry", "-T", "--upload-file"}, w)
+	}
+	var connection []string
+	for i := at + 1; i < len(words); i++ {
+		w, v := words[i], ""
+		if takes(w) {
+			if i++; i == len(words) {
+				t.fail("the curl command ends after "+w, "copy it again, whole")
+				break
+			}
+			v = words[i]
+		}
+		switch w {
+		case "-X", "--request":
+			method = v
+		case "-H", "--header":
+			name, value, colon := strings.Cut(v, ":")
+			if !colon {
+				name, value = strings.TrimSuffix(v, ";"), ""
+			}
+			h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		case "--data-binary", "--data", "-d", "--data-raw", "-T", "--upload-file":
+			if method == "" {
+				method = http.MethodPost
+			}
+			bodyFile = v
+			if w == "--data" || w == "-d" {
+				t.warn(w+" drops line ends from the body, which damages it", "use --data-binary")
+			}
+		case "--url":
+			target = v
+		case "--insecure", "-k":
+			t.warn(w+": the service's certificate is not checked", "")
+		case "-L", "--location":
+			t.warn(w+": redirects are followed, which push services never need", "")
+		case "-x", "--proxy", "--noproxy", "--connect-to", "--cacert", "--resolve":
+			connection = append(connection, strings.TrimLeft(w, "-"))
+		default:
+			if v == "" && !strings.HasPrefix(w, "-") && target == "" {
+				target = w
+			}
+		}
+	}
+	if target == "" {
+		t.fail("the curl command has no URL", "copy it again, whole")
+		return t
+	}
+	in.addRequest(t, method, target, h, body, bodyFile != "")
+	switch {
+	case body != nil:
+		t.add("body", "inline", "in the command itself")
+	case strings.HasPrefix(bodyFile, "@"):
+		t.add("body", bodyFile[1:], "in the file "+bodyFile[1:])
+	}
+	if connection != nil {
+		t.add("connection", connection, strings.Join(connection, ", "))
+	}
+	return t
+}
+
+// shellWords splits a command as a POSIX shell does, without expanding
+// anything.
+func shellWords(s string) ([]string, error) {
+	var words []string
+	var word strings.Builder
+	started := false
+	end := func() {
+		if started {
+			words = append(words, word.String())
+			word.Reset()
+			started = false
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '\'':
+			j := strings.IndexByte(s[i+1:], '\'')
+			if j < 0 {
+				return nil, errors.New("a quote does not end")
+			}
+			word.WriteString(s[i+1 : i+1+j])
+			started = true
+			i += j + 1
+		case '"':
+			started = true
+			for i++; ; i++ {
+				if i >= len(s) {
+					return nil, errors.New("a quote does not end")
+				}
+				if s[i] == '"' {
+					break
+				}
+				if s[i] == '\\' && i+1 < len(s) && strings.IndexByte("\"\\$`\n", s[i+1]) >= 0 {
+					if i++; s[i] == '\n' {
+						continue
+					}
+				}
+				word.WriteByte(s[i])
+			}
+		case '\\':
+			if i++; i < len(s) && s[i] != '\n' && s[i] != '\r' {
+				word.WriteByte(s[i])
+				started = true
+			}
+		case ' ', '\t', '\r', '\n':
+			end()
+		case '|', ';', '&':
+			if c == '&' && started && i+1 < len(s) && s[i+1] != '&' && s[i+1] != ' ' { // an unquoted URL's
+				word.WriteByte(c)
+				continue
+			}
+			end()
+		default:
+			word.WriteByte(c)
+			started = true
+		}
+	}
+	end()
+	return words, nil
+}

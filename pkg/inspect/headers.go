@@ -1,0 +1,186 @@
+package inspect
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+var (
+	statusLine  = regexp.MustCompile(`^HTTP/[0-9.]+\s+([1-5][0-9]{2})(?:\s+.*)?$`)
+	requestLine = regexp.MustCompile(`^(POST|PUT|DELETE|GET)\s+(\S+)(?:\s+HTTP/[0-9.]+)?$`)
+	anyHeader   = regexp.MustCompile(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
+)
+
+// knownHeaders are those by which header lines are recognized.
+var knownHeaders = []string{"Authorization", "Crypto-Key", "Encryption", "Content-Encoding", "Ttl", "Urgency", "Topic", "Encryption-Key"}
+
+// headerLines reads lines of headers: bare, as options of curl, or as curl -v
+// shows them. It returns nil when a line is none.
+func headerLines(s string) http.Header {
+	h := make(http.Header)
+	for line := range strings.Lines(s) {
+		line = strings.TrimRight(line, "\r\n \t")
+		if line == "" || line == ">" || line == "<" {
+			continue
+		}
+		m := anyHeader.FindStringSubmatch(line)
+		if m == nil {
+			return nil
+		}
+		h.Add(m[2], strings.TrimSuffix(m[3], m[1]))
+	}
+	return h
+}
+
+// headers recognizes lines of headers with one that matters here.
+func (in inspector) headers(s string) *Thing {
+	h := headerLines(s)
+	var names []string
+	for _, name := range knownHeaders {
+		if h.Get(name) != "" {
+			names = append(names, webpush.HeaderName(name))
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	t := &Thing{Kind: KindHeaders, Title: "header " + names[0]}
+	if len(names) > 1 {
+		t.Title = "headers " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+	}
+	in.addHeaders(t, h, nil, false, "")
+	return t
+}
+
+// headerMap reads headers from a JSON object, whose values are strings or lists.
+func headerMap(raw json.RawMessage) http.Header {
+	h := make(http.Header)
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return h
+	}
+	for name, v := range members {
+		var list []string
+		if s := str(v); s != "" {
+			list = []string{s}
+		} else if json.Unmarshal(v, &list) != nil {
+			continue
+		}
+		for _, s := range list {
+			h.Add(name, s)
+		}
+	}
+	return h
+}
+
+// addHeaders shows the headers of a push message and its body, if that is here.
+func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bool, audience string) {
+	authorization, cryptoKey := h.Get("Authorization"), h.Get("Crypto-Key")
+	keyShown := false
+	if authorization != "" {
+		scheme, _, _ := strings.Cut(authorization, " ")
+		keyShown = !strings.EqualFold(scheme, "vapid")
+		in.addToken(t, authorization, cryptoKey, audience)
+	} else if complete {
+		t.warn("the request is not signed, which most push services refuse", webpush.CodeVAPIDMissing.Hint())
+	}
+	in.addOptions(t, h, complete)
+	if h.Get("Encryption-Key") != "" || strings.EqualFold(h.Get("Content-Encoding"), "aesgcm128") {
+		t.warn("aesgcm128 with Encryption-Key is older than aesgcm and no longer read by browsers", hintEncrypt)
+	}
+	encoding := h.Get("Content-Encoding")
+	switch {
+	case body != nil && encoding != "":
+		in.addBody(t, encoding, h.Get("Encryption"), cryptoKey, body, keyShown)
+		if m, err := ece.ParseMessage(ece.Encoding(encoding), h.Get("Encryption"), cryptoKey, body); err == nil {
+			if head, err := m.Header(); err == nil && authorization != "" {
+				if token, err := vapid.ParseToken(authorization, cryptoKey); err == nil && bytes.Equal(token.PublicKey().Bytes(), head.KeyID) {
+					t.warn("the message is encrypted with the key that signs it, which RFC 8292 forbids", "encrypt each message with a key pair of its own")
+				}
+			}
+		}
+	case body != nil:
+		t.add("size", len(body), plural(len(body), "byte"))
+		if complete {
+			t.warn("the body has no Content-Encoding, so it cannot be decrypted", "send the headers that belong to the body")
+		}
+	default:
+		if encoding != "" {
+			if e, err := ece.ParseEncoding(encoding); err != nil {
+				t.failErr(err)
+			} else {
+				t.add("coding", e, string(e))
+			}
+		}
+		in.addFields(t, h.Get("Encryption"), cryptoKey, nil, keyShown)
+	}
+}
+
+// addOptions shows the headers that are not about keys.
+func (in inspector) addOptions(t *Thing, h http.Header, complete bool) {
+	if v := h.Get("Ttl"); v != "" {
+		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		switch {
+		case err != nil || n < 0:
+			t.add("TTL", v)
+			t.warn(fmt.Sprintf("TTL is %q, expected whole seconds of 0 or more", text.Clip(v, 40)), "")
+		case n == 0:
+			t.add("TTL", n, "0: now or never")
+		default:
+			t.add("TTL", n, fmt.Sprintf("%d seconds (%s)", n, bulk.FormatDuration(time.Duration(min(n, 1<<31))*time.Second)))
+			if n > 2592000 {
+				t.warn("TTL is longer than the 28 to 30 days that push services keep a message", "")
+			}
+		}
+	} else if complete {
+		t.warn("TTL is missing, which every push service refuses", "send TTL, in whole seconds")
+	}
+	if v := h.Get("Urgency"); v != "" {
+		t.add("Urgency", v)
+		if _, err := webpush.ParseUrgency(v); err != nil {
+			t.warn(fmt.Sprintf("Urgency is %q, expected very-low, low, normal or high", text.Clip(v, 40)), "")
+		}
+	}
+	if v := h.Get("Topic"); v != "" {
+		t.add("Topic", v, fmt.Sprintf("%s (%d of 32 characters)", v, len(v)))
+		if err := webpush.CheckTopic(v); err != nil {
+			t.warn(err.Error(), webpush.HintOf(err))
+		} else if len(v)%4 == 1 {
+			t.warn(fmt.Sprintf("Apple decodes the topic as base64url and refuses one of %d characters", len(v)), "use a topic with another number of characters")
+		}
+	}
+	var others []string
+	for name := range h {
+		switch name {
+		case "Authorization", "Crypto-Key", "Encryption", "Content-Encoding", "Ttl", "Urgency", "Topic":
+		case "Content-Length", "Content-Type", "User-Agent", "Accept", "Host", "Accept-Encoding", "Connection":
+		default:
+			others = append(others, webpush.HeaderName(text.Clip(name, 40)))
+		}
+	}
+	if others != nil {
+		slices.Sort(others)
+		t.add("other headers", others, strings.Join(others, ", "))
+	}
+}
+
+func (t *Thing) addService(s webpush.Service) {
+	if s == webpush.Other {
+		t.add("service", s, "none that is known here")
+		return
+	}
+	t.add("service", s, s.String())
+}

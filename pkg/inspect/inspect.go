@@ -1,0 +1,171 @@
+// Package inspect recognizes anything that has to do with Web Push by its
+// content, says what each part of it means, and finds what looks wrong:
+// subscriptions, keys, claims, tokens, headers, encrypted bodies, requests,
+// responses, and what other libraries log of them. It reads nothing but what it
+// is given, and never shows private keys, secrets, and tokens.
+package inspect
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// The kinds of things.
+const (
+	KindSubscription  = "subscription"
+	KindSubscriptions = "subscriptions"
+	KindEndpoint      = "endpoint"
+	KindPrivateKey    = "private-key"
+	KindPublicKey     = "public-key"
+	KindOtherKey      = "other-key"
+	KindReceiver      = "receiver"
+	KindClaims        = "claims"
+	KindToken         = "token"
+	KindHeaders       = "headers"
+	KindBody          = "encrypted-body"
+	KindMessage       = "encrypted-message"
+	KindDecrypted     = "decrypted-message"
+	KindPayload       = "payload"
+	KindRequest       = "request"
+	KindCurl          = "curl"
+	KindResponse      = "response"
+	KindErrorBody     = "error-body"
+	KindReceipt       = "receipt"
+	KindVerdict       = "verdict"
+	KindStatus        = "status"
+	KindTalk          = "talk"
+	KindJSON          = "json"
+	KindText          = "text"
+	KindBase64        = "base64"
+	KindBinary        = "binary"
+	KindEmpty         = "empty"
+)
+
+// Thing is the description of some bytes.
+type Thing struct {
+	Kind     string    // one of the Kind constants
+	Title    string    // one line for people
+	Fields   Fields    // what each part means
+	Problems []Problem // what looks wrong; an error means broken or not recognized
+	Secret   bool      // nobody else should be able to read it
+}
+
+// Problem is something wrong with a [Thing].
+type Problem struct {
+	Severity preflight.Severity `json:"severity"`
+	Message  string             `json:"message"`
+	Hint     string             `json:"hint,omitempty"`
+}
+
+// Field is one part of a [Thing].
+type Field struct {
+	Name  string
+	Value any    // for programs; it can be written as JSON
+	Text  string // for people; text of strangers in it is not safe for a terminal
+}
+
+// Options configures [Inspect].
+type Options struct {
+	// ShowSecrets shows endpoints whole instead of as their origins.
+	ShowSecrets bool
+}
+
+// Inspect describes data: text in UTF-8 or UTF-16, or binary. It always returns a
+// Thing; if nothing is recognized, one of a general kind such as [KindText], with
+// a problem.
+func Inspect(data []byte, o Options) *Thing {
+	return inspector{showSecrets: o.ShowSecrets}.inspect(data)
+}
+
+// Recognized reports whether the thing is of a kind that Web Push knows.
+func (t *Thing) Recognized() bool {
+	switch t.Kind {
+	case KindText, KindBinary, KindBase64, KindEmpty, KindJSON:
+		return false
+	}
+	return true
+}
+
+// Broken reports whether a problem is an error.
+func (t *Thing) Broken() bool {
+	return slices.ContainsFunc(t.Problems, func(p Problem) bool { return p.Severity == preflight.SeverityError })
+}
+
+// Warn adds a warning, unless it is there already.
+func (t *Thing) Warn(message, hint string) { t.warn(message, hint) }
+
+// Fields are written to JSON as one object, in their order.
+type Fields []Field
+
+// MarshalJSON writes the fields as one object.
+func (l Fields) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range l {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := marshal(f.Value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(bytes.TrimSuffix(value, []byte("\n")))
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// add adds a field, whose text is its value unless one is given. A name that
+// is there already gets a number.
+func (t *Thing) add(name string, value any, texts ...string) {
+	show := fmt.Sprint(value)
+	if len(texts) > 0 {
+		show = strings.Join(texts, ", ")
+	}
+	base := name
+	for n := 2; t.has(name); n++ {
+		name = fmt.Sprintf("%s %d", base, n)
+	}
+	t.Fields = append(t.Fields, Field{name, value, text.Clip(show, 600)})
+}
+
+func (t *Thing) has(name string) bool {
+	for _, f := range t.Fields {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Thing) fail(message, hint string) { t.problem(preflight.SeverityError, message, hint) }
+func (t *Thing) warn(message, hint string) { t.problem(preflight.SeverityWarning, message, hint) }
+
+func (t *Thing) problem(severity preflight.Severity, message, hint string) {
+	for _, p := range t.Problems {
+		if p.Message == message {
+			return
+		}
+	}
+	t.Problems = append(t.Problems, Problem{severity, text.Clip(message, 600), hint})
+}
+
+// failErr adds an error with its hint.
+func (t *Thing) failErr(err error) {
+	if err != nil {
+		t.fail(err.Error(), webpush.HintOf(err))
+	}
+}

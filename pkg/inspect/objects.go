@@ -1,0 +1,188 @@
+package inspect
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+)
+
+// members are those of a JSON object.
+type members map[string]json.RawMessage
+
+// has reports whether all members of these names are there and not null.
+func (m members) has(names ...string) bool {
+	for _, name := range names {
+		if raw, ok := m[name]; !ok || string(raw) == "null" {
+			return false
+		}
+	}
+	return true
+}
+
+// hasAny reports whether one of the members is there and not null.
+func (m members) hasAny(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
+}
+
+// objectKind recognizes and describes a kind of JSON object.
+type objectKind struct {
+	is       func(members) bool
+	describe func(in inspector, s string, m members) *Thing
+}
+
+// objects returns the kinds of JSON objects, by their members. The first that matches
+// counts: an object with the members of two kinds is of the one that holds the
+// other, or that would do more harm if it were taken for the other.
+func objects() []objectKind {
+	return []objectKind{
+		// Subscriptions and receivers.
+		{func(m members) bool { return m.has("receiver", "subscription") },
+			func(in inspector, _ string, m members) *Thing { return in.receiverAndSubscription(m) }},
+		{func(m members) bool {
+			return m.has("endpoint") || m.has("p256dh", "auth") && !m.has("privateKey") || hasMember(m["keys"], "p256dh")
+		}, func(in inspector, _ string, m members) *Thing { return in.subscription(m, "") }},
+		{func(m members) bool { return m.has("subscription") && m["subscription"][0] == '{' },
+			func(in inspector, _ string, m members) *Thing { return in.within(m["subscription"], "subscription") }},
+		{func(m members) bool { return m.has("privateKey", "auth") },
+			func(in inspector, s string, m members) *Thing { return in.receiver(s, m) }},
+
+		// Keys.
+		{func(m members) bool { return hasMember(m["privateKey"], "state") },
+			func(in inspector, _ string, m members) *Thing { return in.status(m) }},
+		{func(m members) bool { return m.hasAny("kty", "privateKey", "private_key", "publicKey", "public_key") },
+			func(in inspector, s string, m members) *Thing { return in.keyJSON(s, m) }},
+
+		// Requests and messages.
+		{func(m members) bool { return m.has("method", "url", "headers") },
+			func(in inspector, _ string, m members) *Thing { return in.requestJSON(m) }},
+		{func(m members) bool { return m.has("headers", "body") },
+			func(in inspector, _ string, m members) *Thing { return in.message(m) }},
+		{func(m members) bool {
+			return m.hasAny("Authorization", "authorization") || hasMember(m["headers"], "Authorization")
+		}, inspector.signedHeaders},
+		{func(m members) bool { return strings.Contains(str(m["command"]), "curl") }, inspector.curlJSON},
+
+		// What this module's programs write.
+		{func(m members) bool { return m.has("valid", "claims") },
+			func(in inspector, _ string, m members) *Thing { return in.verdict(m) }},
+		{func(m members) bool { return m.has("applicationServerKey") }, inspector.publicKeyJSON},
+		{func(m members) bool { return m.has("level", "message") },
+			func(in inspector, _ string, m members) *Thing { return in.talk(m) }},
+		{func(m members) bool { return m.has("status", "service", "origin") },
+			func(in inspector, _ string, m members) *Thing { return in.receipt(m) }},
+
+		// Responses of push services.
+		{func(m members) bool {
+			return m.has("errno") || appleStatus[str(m["reason"])] != 0 || m.has("code", "http", "error") || hasMember(m["error"], "status") ||
+				m.has("code", "error", "message") || m.has("reason") && len(m) <= 2
+		}, func(in inspector, s string, m members) *Thing { return in.errorBody(s, m) }},
+
+		// Payloads.
+		{func(m members) bool { return m["time"] != nil && m["id"] != nil && m["headers"] != nil }, inspector.received},
+		{func(m members) bool { return m.has("payloadBase64url") }, inspector.decrypted},
+		{func(m members) bool {
+			return m.has("web_push") || hasMember(m["notification"], "title") ||
+				m.has("title") && (m.hasAny("body", "icon", "tag", "data") || len(m) == 1)
+		}, inspector.notification},
+
+		// Claims, and what holds any of the above.
+		{func(m members) bool { return m["aud"] != nil || m["exp"] != nil || m["sub"] != nil },
+			func(in inspector, s string, _ members) *Thing { return in.claims(s) }},
+	}
+}
+
+// object recognizes an object by its members.
+func (in inspector) object(s string, m members) *Thing {
+	if in.depth > maxLayers {
+		return unknown(KindJSON, "JSON in too many layers")
+	}
+	for _, o := range objects() {
+		if o.is(m) {
+			return o.describe(in, s, m)
+		}
+	}
+	names := slices.Sorted(maps.Keys(m))
+	for _, name := range names {
+		if t := in.nested(m[name], name); t != nil {
+			return t
+		}
+	}
+	t := unknown(KindJSON, "a JSON object of "+plural(len(m), "member"))
+	if len(names) > 0 {
+		t.add("members", names, text.Clip(strings.Join(names, ", "), 200))
+	}
+	return t
+}
+
+func (in inspector) signedHeaders(s string, m members) *Thing {
+	t := &Thing{Kind: KindHeaders, Title: "signed headers, JSON"}
+	raw := json.RawMessage(s)
+	if m.has("headers") {
+		raw = m["headers"]
+	}
+	in.addHeaders(t, headerMap(raw), nil, false, "")
+	return t
+}
+
+func (in inspector) curlJSON(_ string, m members) *Thing {
+	t := in.deeper().recognize([]byte(str(m["command"])))
+	t.Title += ", JSON"
+	return t
+}
+
+func (in inspector) publicKeyJSON(_ string, m members) *Thing {
+	t := &Thing{Kind: KindPublicKey, Title: "VAPID public key, JSON"}
+	t.foundKey("application server key", str(m["applicationServerKey"]))
+	return t
+}
+
+// received describes a message as a user agent prints it.
+func (in inspector) received(_ string, m members) *Thing {
+	t := &Thing{Kind: KindDecrypted, Title: "received message, JSON"}
+	for _, name := range []string{"time", "encoding", "ttl", "urgency", "topic"} {
+		if raw, ok := m[name]; ok {
+			t.add(name, raw, text.Clip(strings.Trim(string(raw), `"`), 60))
+		}
+	}
+	if m["payload"] != nil {
+		t.addPayload([]byte(str(m["payload"])))
+	} else if m["payloadBase64url"] != nil {
+		t.addPayloadBase64(m["payloadBase64url"])
+	}
+	return t
+}
+
+// decrypted describes a payload that was decrypted.
+func (in inspector) decrypted(_ string, m members) *Thing {
+	t := &Thing{Kind: KindDecrypted, Title: "decrypted payload, JSON"}
+	t.addPayloadBase64(m["payloadBase64url"])
+	return t
+}
+
+func (t *Thing) addPayloadBase64(raw json.RawMessage) {
+	b, _, ok := decodeBase64(str(raw))
+	if !ok && str(raw) != "" {
+		t.fail("the payload is not base64: it is damaged or cut off", "")
+		return
+	}
+	t.addPayload(b)
+}
+
+// notification describes a payload before encryption.
+func (in inspector) notification(s string, m members) *Thing {
+	t := &Thing{Kind: KindPayload, Title: "payload of a notification, before encryption"}
+	if m.has("web_push") {
+		t.Title = "payload of a declarative push, before encryption"
+		if string(m["web_push"]) != "8030" {
+			t.warn("web_push is not the number 8030, so it is not a declarative push", "")
+		}
+	}
+	t.addPayload([]byte(s))
+	names := slices.Sorted(maps.Keys(m))
+	t.add("members", names, strings.Join(names, ", "))
+	t.add("to do", "check the message to see what browsers make of it")
+	return t
+}

@@ -1,0 +1,197 @@
+package inspect
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// inspector recognizes things. Its methods read nothing but what they are
+// given.
+type inspector struct {
+	showSecrets bool
+	depth       int // how many layers were taken off
+}
+
+// maxLayers bounds how often a thing may be wrapped.
+const maxLayers = 6
+
+// inspect says what some bytes are.
+func (in inspector) inspect(data []byte) *Thing {
+	plain := UTF8(data)
+	t := in.recognize(plain)
+	if len(plain) != len(data) && bytes.IndexByte(data, 0) >= 0 {
+		t.add("written as", "UTF-16", "UTF-16, as Windows' shells do; read as UTF-8")
+	}
+	return t
+}
+
+func (in inspector) deeper() inspector { in.depth++; return in }
+
+func (in inspector) recognize(data []byte) *Thing {
+	trimmed := strings.TrimSpace(string(data))
+	switch {
+	case in.depth > maxLayers:
+		return unknown(KindText, "something wrapped in too many layers")
+	case trimmed == "":
+		return unknown(KindEmpty, "nothing: it is empty")
+	case !utf8.Valid(data) || strings.ContainsFunc(trimmed, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n\f\x1b", r) }):
+		return in.binary(data)
+	}
+	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
+		// autopush's body alone is an error body; what a library logged is a response.
+		if status, h, body := loggedResponse(trimmed); status != 0 && body != trimmed {
+			return in.answer(status, h, body)
+		}
+		if t := in.json(trimmed); t != nil {
+			return t
+		}
+	}
+	for _, try := range []func(string) *Thing{in.pem, in.response, in.curl, in.request, in.headers, in.headerValue, in.bareToken, in.url, in.key, in.toolText, in.errorText, in.encoded} {
+		if t := try(trimmed); t != nil {
+			return t
+		}
+	}
+	return in.unknownText(trimmed)
+}
+
+// unknown is a thing that is not recognized.
+func unknown(kind, title string) *Thing {
+	t := &Thing{Kind: kind, Title: title}
+	t.fail("not recognized: "+title, "")
+	return t
+}
+
+func (in inspector) binary(data []byte) *Thing {
+	if found, err := vapid.Recognise(data); err == nil {
+		return in.keyThing(found)
+	} else if e := (*vapid.Error)(nil); errors.As(err, &e) && !e.NoKey() && data[0] == 0x30 && derLength(data) {
+		return otherKey(err)
+	}
+	if t := bodyThing(data); t != nil {
+		return t
+	}
+	what := ""
+	switch mime := http.DetectContentType(data); {
+	case bytes.HasPrefix(data, []byte("SQLite format 3\x00")):
+		what = ", an SQLite database"
+	case mime != "application/octet-stream" && !strings.HasPrefix(mime, "text/"):
+		what = ", " + mime
+	case bytes.HasPrefix(data, []byte("\x30\x82")):
+		what = ", perhaps DER such as a PKCS#12 file or a certificate"
+	}
+	t := unknown(KindBinary, fmt.Sprintf("%s of binary data%s", plural(len(data), "byte"), what))
+	t.add("size", len(data), plural(len(data), "byte"))
+	if what == "" && len(data) >= ece.AESGCM.Overhead() && len(data) <= 2*ece.MaxBody {
+		t.Problems[0].Hint = "it may be the body of an aesgcm message, which says nothing without its headers: give the whole request, or the message as JSON with its headers"
+	}
+	return t
+}
+
+// derLength reports whether data is as long as its DER header says, or was cut
+// off: no random bytes.
+func derLength(b []byte) bool {
+	switch {
+	case len(b) < 4:
+		return false
+	case b[1] < 0x80:
+		return len(b) == int(b[1])+2
+	case b[1] == 0x81:
+		return len(b) <= int(b[2])+3
+	}
+	return b[1] == 0x82
+}
+
+func (in inspector) unknownText(s string) *Thing {
+	lines := strings.Count(s, "\n") + 1
+	title := plural(utf8.RuneCountInString(s), "character") + " of text"
+	if lines > 1 {
+		title += " in " + plural(lines, "line")
+	}
+	t := unknown(KindText, title)
+	switch {
+	case strings.HasPrefix(s, "[object "):
+		t.Problems[0].Message = "it is what JavaScript makes of an object that is used as a text; nothing of the object is left"
+		t.Problems[0].Hint = "take JSON.stringify(subscription) in the browser"
+	case s == "undefined" || s == "null":
+		t.Problems[0].Hint = "the browser was not subscribed: pushManager.getSubscription() gave null"
+	case strings.HasPrefix(s, "<"):
+		t.Title = "a web page or XML"
+		t.Problems[0].Message = "not recognized: a web page or XML"
+	case strings.Contains(s, "eyJ"):
+		t.Problems[0].Hint = "there seems to be a token in it: give the header or the token alone"
+	case strings.Contains(s, `"endpoint"`):
+		t.Problems[0].Hint = "there seems to be a subscription in it: give its JSON alone, from { to }"
+	}
+	return t
+}
+
+var hexText = regexp.MustCompile(`^(?:0[xX])?[0-9A-Fa-f]{2,}$`)
+
+// encoded looks into base64 and hexadecimal digits.
+func (in inspector) encoded(s string) *Thing {
+	joined := strings.Join(strings.Fields(strings.Trim(s, "\"'`")), "")
+	if len(joined) < 8 {
+		return nil
+	}
+	form, b := "", []byte(nil)
+	if digits := strings.TrimPrefix(strings.ToLower(joined), "0x"); hexText.MatchString(joined) && len(digits)%2 == 0 && len(digits) >= 16 {
+		form = "hexadecimal digits"
+		b, _ = hex.DecodeString(digits)
+	}
+	if b == nil {
+		words := len(strings.Fields(s))
+		var ok bool
+		if b, form, ok = decodeBase64(joined); !ok || words > 1 && len(joined)/words < 16 {
+			return nil
+		}
+		if len(joined) < 20 && !strings.ContainsAny(joined, "0123456789-_+/=") {
+			return nil // a word
+		}
+	}
+	inner := in.deeper().recognize(UTF8(b))
+	if !inner.Recognized() {
+		t := unknown(KindBase64, fmt.Sprintf("%s of %s", form, lookOf(b, inner)))
+		t.add("size", len(b), plural(len(b), "byte"))
+		switch n := len(b); {
+		case n == ece.AuthSize:
+			t.Problems[0].Hint = "it has the length of a subscription's auth secret, or of a salt"
+		case n > 33 && n != 65 && n < 80 && b[0] == 4:
+			t.Problems[0].Hint = "it begins as a public key does, which has 65 bytes: it looks cut off or damaged"
+		case inner.Kind == KindBinary:
+			t.Problems[0].Hint = inner.Problems[0].Hint
+		}
+		return t
+	}
+	inner.add("encoded in", form)
+	switch inner.Kind {
+	case KindBody, KindMessage:
+	default:
+		if !in.wrapped() {
+			inner.warn("it was encoded in base64 or hexadecimal digits on top of its own form", "decode it once before it is used")
+		} else {
+			inner.warn("it was encoded in base64 or hexadecimal digits twice", "decode it before it is used")
+		}
+	}
+	return inner
+}
+
+func (in inspector) wrapped() bool { return in.depth > 0 }
+
+func lookOf(b []byte, inner *Thing) string {
+	if inner.Kind == KindBase64 || inner.Kind == KindJSON {
+		return inner.Title
+	}
+	if printable(b) && utf8.Valid(b) {
+		return plural(len(b), "byte") + " of text"
+	}
+	return inner.Title
+}

@@ -1,0 +1,70 @@
+package inspect
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// request recognizes a request in letters, such as webpush send --dry-run
+// prints.
+func (in inspector) request(s string) *Thing {
+	first, rest, _ := strings.Cut(s, "\n")
+	m := requestLine.FindStringSubmatch(strings.TrimSpace(strings.TrimPrefix(first, "> ")))
+	if m == nil || !strings.Contains(m[2], "/") {
+		return nil
+	}
+	head, body, separate := strings.Cut(strings.ReplaceAll(rest, "\r\n", "\n"), "\n\n")
+	h := headerLines(head)
+	if h == nil {
+		return nil
+	}
+	target := m[2]
+	if host := h.Get("Host"); strings.HasPrefix(target, "/") && host != "" {
+		target = "https://" + host + target
+	}
+	t := &Thing{Kind: KindRequest, Title: "request of a push message"}
+	in.addRequest(t, m[1], target, h, nil, separate && body != "")
+	return t
+}
+
+// addRequest shows a whole request. body is nil when it is not here.
+func (in inspector) addRequest(t *Thing, method, target string, h http.Header, body []byte, complete bool) {
+	audience := ""
+	if strings.HasSuffix(target, "/…") { // as --dry-run prints it
+		t.add("endpoint", target)
+		if sub, err := webpush.NewSubscription(strings.TrimSuffix(target, "/…")+"/", "", ""); err == nil {
+			audience = sub.Origin()
+			t.addService(sub.Service())
+		}
+	} else if sub := in.addEndpoint(t, target); sub != nil {
+		audience = sub.Origin()
+	}
+	if method != "" && method != http.MethodPost {
+		t.add("method", method)
+		if method != http.MethodDelete {
+			t.warn("the method is "+method+", a push message is sent with POST", "")
+		}
+	}
+	in.addHeaders(t, h, body, true, audience)
+	if body == nil && h.Get("Content-Encoding") == "" && !complete {
+		t.add("payload", nil, "none: a push without payload")
+	}
+}
+
+// requestJSON describes what webpush send --dry-run --json prints.
+func (in inspector) requestJSON(members map[string]json.RawMessage) *Thing {
+	t := &Thing{Kind: KindRequest, Title: "request of a push message, JSON"}
+	var body []byte
+	if s := str(members["body"]); s != "" {
+		b, _, ok := decodeBase64(s)
+		if !ok {
+			t.fail("the body is no base64: it is damaged or cut off", "")
+		}
+		body = b
+	}
+	in.addRequest(t, str(members["method"]), str(members["url"]), headerMap(members["headers"]), body, false)
+	return t
+}
