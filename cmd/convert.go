@@ -89,7 +89,7 @@ func runConvert(s *streams, o convertOptions) error {
 	if err != nil {
 		return err
 	}
-	found, err := vapid.Recognise(data)
+	found, err := vapid.Recognize(data)
 	if err != nil {
 		return within(name, err)
 	}

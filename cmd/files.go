@@ -90,7 +90,7 @@ func shown(word string) string {
 	return word
 }
 
-// fileProblem words an error of the file system; it stays recognisable to errors.Is.
+// fileProblem words an error of the file system; it stays recognizable to errors.Is.
 func fileProblem(name string, err error) error {
 	if hidden := shown(name); hidden != name {
 		return withHint(&reworded{hidden + ": there is no file of that name", err}, "save it in a file and give the file's name, or give - and pipe it in")

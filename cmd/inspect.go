@@ -24,22 +24,22 @@ func newInspectCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect [THING…]",
 		Short: "Say what something is, and what is wrong with it",
-		Long: `inspect recognises things by their content, says what they are and what each
-part of them means, and warns of what looks wrong: a key that was encoded twice,
-a subscription that was cut off, a private key where a public one belongs.
+		Long: `inspect recognizes things by their content, says what they are and what each
+part of them means, and warns about what looks wrong: a key that was encoded
+twice, a subscription that was cut off, a private key in place of a public one.
 
 A THING is a file, - for standard input, env:NAME, or the text itself; without
-any it is standard input. It can be a subscription, a VAPID key in any format,
-claims, a token, headers, an encrypted body, an endpoint, what a push service
-answered (as curl -i prints it, or the body alone), a receiver's keys, a curl
-command, and whatever webpush itself prints.
+one, inspect reads standard input. It can be a subscription, a VAPID key in any
+format, claims, a token, headers, an encrypted body, an endpoint, the response of
+a push service (as curl -i prints it, or the body alone), the keys of a test
+receiver, a curl command, and anything that webpush prints.
 
-Private keys, secrets and tokens are never shown; an endpoint is shown as its
-origin, as whoever knows all of it can send to it. --json prints one object for
-each thing: input, kind, fields, problems.
+Private keys, secrets, and tokens are never shown; an endpoint is shown as its
+origin, since anyone who knows all of it can send to it. --json prints one object
+for each thing: input, kind, title, fields, problems.
 
-The exit code is 0 when everything was recognised, also if there are warnings,
-and 1 when something was not or is broken.`,
+The exit code is 0 if everything was recognized, even if there are warnings, and
+1 if something was not recognized or is broken.`,
 		Example: `  webpush inspect subscription.json private_key.pem claims.json
   webpush inspect https://updates.push.services.mozilla.com/wpush/v2/gAAAAA…
   webpush inspect 'vapid t=eyJ0…, k=BA1H…'
@@ -116,7 +116,7 @@ func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 		o.name = fmt.Sprintf("argument %d", i+1)
 	}
 	if looksLikeFile(arg) && inspect.Inspect([]byte(arg), inspect.Options{}).Kind == inspect.KindText {
-		return input{name: arg}, nil, withHint(fmt.Errorf("there is no file %s, and as a text it is nothing known here", arg), "")
+		return input{name: arg}, nil, withHint(fmt.Errorf("file %s not found, and as text it is not recognized", arg), "")
 	}
 	return o, []byte(arg), nil
 }
@@ -133,12 +133,12 @@ func (o input) judge(t *inspect.Thing) {
 	}
 	switch {
 	case o.literal:
-		t.Warn("it is a secret that stands in the command line, where other users of this machine can see it", "give a file, - or env:NAME")
+		t.Warn("it is a secret in the command line, where other users of this machine can see it", "give a file, - or env:NAME")
 	case o.readable:
 		t.Warn("it is a secret that every user of this machine can read", "chmod 600 "+shellWord(o.file))
 	}
 	if name := strings.ToLower(o.file); t.Kind == inspect.KindPrivateKey && (strings.Contains(name, "public") || strings.HasSuffix(name, ".pub") || strings.Contains(name, ".pub.")) {
-		t.Warn("a private key stands in a file that is named as if it held the public one", inspect.HintExposed)
+		t.Warn("a private key is in a file whose name suggests a public key", inspect.HintExposed)
 	}
 }
 

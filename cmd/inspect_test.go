@@ -103,7 +103,7 @@ func everythingWritten(t *testing.T) map[string]struct {
 // in keys by chance.
 var tokenStart = regexp.MustCompile(`eyJ(?:hbGci|0eXAi)[A-Za-z0-9_.-]{50}`)
 
-// TestInspectKnowsWhatIsWritten asserts that inspect recognises everything that
+// TestInspectKnowsWhatIsWritten asserts that inspect recognizes everything that
 // this tool writes, finds nothing broken in it, and shows no secret.
 func TestInspectKnowsWhatIsWritten(t *testing.T) {
 	written := everythingWritten(t)
@@ -196,7 +196,7 @@ func FuzzInspect(f *testing.F) {
 			t.Fatalf("nothing is said: %+v", got)
 		}
 		if !got.Recognized() && !got.Broken() {
-			t.Errorf("%s is not recognised and exits with 0: %s", got.Kind, got.Title)
+			t.Errorf("%s is not recognized and exits with 0: %s", got.Kind, got.Title)
 		}
 		var out, talk bytes.Buffer
 		if err := printThing(&streams{out: &out, err: &talk, json: true}, got, "x", false); err != nil {

@@ -655,7 +655,7 @@ type shownNotification struct {
 	actions          []string
 }
 
-// parseNotification recognises the payload of a notification: that of
+// parseNotification recognizes the payload of a notification: that of
 // Declarative Web Push, or the members that are usual for a service worker,
 // with title at least, at the top or in notification.
 func parseNotification(payload []byte) (n shownNotification, ok bool) {

@@ -47,7 +47,7 @@ temporary failure, also after the retries: 429, 5xx or the network
 interrupted
 .SH ENVIRONMENT
 Every setting that \fBwebpush config\fP lists can be given as \fBWEBPUSH_\fP and its
-name in capitals, such as \fBWEBPUSH_SUBJECT\fP. \fBNO_COLOR\fP turns colours off;
+name in capitals, such as \fBWEBPUSH_SUBJECT\fP. \fBNO_COLOR\fP turns colors off;
 \fBHTTPS_PROXY\fP, \fBHTTP_PROXY\fP and \fBNO_PROXY\fP name proxies.
 .SH FILES
 .TP

@@ -26,12 +26,12 @@ func (k *keyPair) addFlags(c *cobra.Command) {
 
 // existingPublic reads the public key's file; a private key may stand in it by
 // mistake.
-func (k keyPair) existingPublic() (vapid.Recognised, error) {
+func (k keyPair) existingPublic() (vapid.Recognized, error) {
 	b, err := readFile(k.public)
 	if err != nil {
-		return vapid.Recognised{}, err
+		return vapid.Recognized{}, err
 	}
-	key, err := vapid.Recognise(b)
+	key, err := vapid.Recognize(b)
 	return key, within(k.public, err)
 }
 

@@ -113,7 +113,7 @@ failure, also after the retries; 130 interrupted.`,
 
 	p := c.PersistentFlags()
 	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object a line")
-	p.BoolVar(&s.noColor, "no-color", false, "never colour the output (also: NO_COLOR in the environment)")
+	p.BoolVar(&s.noColor, "no-color", false, "never color the output (also: NO_COLOR in the environment)")
 	p.StringVar(&s.configFile, "config", "", "settings `FILE` (default webpush.yaml here, else webpush/config.yaml in the user's configuration folder)")
 	asSetting(p, "no-color")
 	inGroup(p, "Everywhere")

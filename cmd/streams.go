@@ -67,7 +67,7 @@ func systemStreams() *streams {
 		inTTY: tty(os.Stdin), outTTY: tty(os.Stdout), errTTY: tty(os.Stderr)}
 }
 
-// paint returns text in the colours when the stream shows them.
+// paint returns text in the colors when the stream shows them.
 func (s *streams) paint(tty bool, text string, attributes ...color.Attribute) string {
 	if !tty || s.noColor || s.json || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return text

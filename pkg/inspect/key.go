@@ -17,7 +17,7 @@ import (
 const HintExposed = "if it was published, it is exposed: anyone who has it can send in your name; make a new key pair, and have every user agent subscribe again"
 
 // keyThing describes a VAPID key. Only the public half is shown.
-func (in inspector) keyThing(found vapid.Recognised) *Thing {
+func (in inspector) keyThing(found vapid.Recognized) *Thing {
 	t := &Thing{Kind: KindPublicKey, Title: "VAPID public key, " + found.Form}
 	if found.Key != nil {
 		t.Kind, t.Title, t.Secret = KindPrivateKey, "VAPID private key, "+found.Form, true
@@ -52,7 +52,7 @@ func (in inspector) pem(s string) *Thing {
 	if !strings.Contains(s, "-----BEGIN ") {
 		return nil
 	}
-	found, err := vapid.Recognise([]byte(s))
+	found, err := vapid.Recognize([]byte(s))
 	if err != nil {
 		t := otherKey(err)
 		t.Secret = strings.Contains(s, "PRIVATE KEY")
@@ -63,7 +63,7 @@ func (in inspector) pem(s string) *Thing {
 
 // key recognizes all other forms of a VAPID key in letters.
 func (in inspector) key(s string) *Thing {
-	found, err := vapid.Recognise([]byte(s))
+	found, err := vapid.Recognize([]byte(s))
 	if err == nil {
 		t := in.keyThing(found)
 		if compact := strings.Join(strings.Fields(strings.Trim(s, `"'`)), ""); alphabetProblem(compact) != "" && strings.HasPrefix(found.Form, "raw ") && strings.HasSuffix(found.Form, "in base64") {
@@ -76,7 +76,7 @@ func (in inspector) key(s string) *Thing {
 		return nil
 	}
 	if b, form, ok := decodeBase64(strings.Join(strings.Fields(s), "")); ok && in.depth < maxLayers {
-		if inner, err2 := vapid.Recognise(b); err2 == nil && printable(b) {
+		if inner, err2 := vapid.Recognize(b); err2 == nil && printable(b) {
 			t := in.keyThing(inner)
 			t.add("encoded in", form)
 			t.failErr(err) // it says that it was encoded twice
@@ -94,7 +94,7 @@ func (in inspector) key(s string) *Thing {
 
 // privateValue reports whether a value that should be public is a private key.
 func privateValue(value string) bool {
-	found, err := vapid.Recognise([]byte(value))
+	found, err := vapid.Recognize([]byte(value))
 	return err == nil && found.Key != nil
 }
 
@@ -116,7 +116,7 @@ func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *Thing
 		t.fail("it is a Google service account's key, no VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
 		return t
 	}
-	found, err := vapid.Recognise([]byte(s))
+	found, err := vapid.Recognize([]byte(s))
 	if err == nil {
 		return in.keyThing(found)
 	}

@@ -71,7 +71,7 @@ func unknown(kind, title string) *Thing {
 }
 
 func (in inspector) binary(data []byte) *Thing {
-	if found, err := vapid.Recognise(data); err == nil {
+	if found, err := vapid.Recognize(data); err == nil {
 		return in.keyThing(found)
 	} else if e := (*vapid.Error)(nil); errors.As(err, &e) && !e.NoKey() && data[0] == 0x30 && derLength(data) {
 		return otherKey(err)

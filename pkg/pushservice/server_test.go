@@ -281,7 +281,7 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-func TestMessagesOfCancelledContext(t *testing.T) {
+func TestMessagesOfCanceledContext(t *testing.T) {
 	s := pushservice.New(pushservice.Options{})
 	sub := subscribe(t, s, vapid.PublicKey{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -405,7 +405,7 @@ func (st *store) ack(id string) error {
 	}
 	m := st.waiting[id]
 	if m == nil {
-		return notFound("No such message", "it was acknowledged, cancelled or replaced, has expired, or never was")
+		return notFound("No such message", "it was acknowledged, canceled or replaced, has expired, or never was")
 	}
 	st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
 	return st.settle()

@@ -114,7 +114,7 @@ func TestLongPoll(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		if err := <-errs; err != context.Canceled {
-			t.Errorf("cancelled: %v", err)
+			t.Errorf("canceled: %v", err)
 		}
 		nobody()
 		go func() {

@@ -227,12 +227,12 @@ func TestWebSocket(t *testing.T) {
 		t.Errorf("%d messages wait after they were acknowledged", list[0].Messages)
 	}
 
-	// What is not acknowledged comes again, what was cancelled does not.
+	// What is not acknowledged comes again, what was canceled does not.
 	post(t, endpoint, nil, "Topic", "x")
 	first := b.notification()
 	b.ws.Close(websocket.StatusGoingAway, "")
-	cancelled := post(t, endpoint, nil)
-	r, _ := http.NewRequest("DELETE", cancelled, nil)
+	canceled := post(t, endpoint, nil)
+	r, _ := http.NewRequest("DELETE", canceled, nil)
 	if answer, err := http.DefaultClient.Do(r); err != nil || answer.StatusCode != 204 {
 		t.Errorf("cancelling: %v, %v", answer, err)
 	}

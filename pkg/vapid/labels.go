@@ -129,7 +129,7 @@ func choose(entries []entry, private bool, depth int) (*entry, error) {
 			if e.private != private || e.forVAPID() != named {
 				continue
 			}
-			if _, err := recognise([]byte(e.value), depth+1); err != nil {
+			if _, err := recognize([]byte(e.value), depth+1); err != nil {
 				if first == nil {
 					first = within(e.name, err)
 				}

@@ -69,7 +69,7 @@ const (
 
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
-// ParseKey recognises a private signing key by its content, in any of the
+// ParseKey recognizes a private signing key by its content, in any of the
 // forms that tools for Web Push write:
 //
 //   - PEM, PKCS#8 or SEC1 whatever the label says, with other blocks and any
@@ -87,20 +87,20 @@ const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 
 // an encrypted key, a public key, a point off the curve, a scalar out of
 // range, or two halves that do not belong together).
 func ParseKey(data []byte) (*Key, error) {
-	f, err := recognise(data, 0)
+	f, err := recognize(data, 0)
 	if err != nil {
 		return nil, err
 	}
 	return f.key()
 }
 
-// ParsePublicKey recognises an application server key by its content, in the
+// ParsePublicKey recognizes an application server key by its content, in the
 // forms listed at [ParseKey]: the 65-byte point (also without its first byte
 // 0x04, or compressed to 33 bytes) in base64, hex or as bytes, SPKI in PEM or
 // DER, a JSON Web Key, JSON with publicKey; or any private key, of which it
 // returns the public half. The error is an [*Error].
 func ParsePublicKey(data []byte) (PublicKey, error) {
-	f, err := recognise(data, 0)
+	f, err := recognize(data, 0)
 	if err != nil {
 		return PublicKey{}, err
 	}
@@ -114,8 +114,8 @@ func ParsePublicKey(data []byte) (PublicKey, error) {
 	return k.public, nil
 }
 
-// recognise finds a key in data. depth counts the layers that were unwrapped.
-func recognise(data []byte, depth int) (found, error) {
+// recognize finds a key in data. depth counts the layers that were unwrapped.
+func recognize(data []byte, depth int) (found, error) {
 	if depth > 3 {
 		return found{}, refuse("found a key wrapped in too many layers of JSON or base64", "give the key itself")
 	}
@@ -372,7 +372,7 @@ func fromPair(private, public, form string, depth int) (found, error) {
 		return f, noKey("found "+form+" without a key, expected privateKey and publicKey or a JSON Web Key", adviceForms)
 	}
 	if private != "" {
-		p, err := recognise([]byte(private), depth+1)
+		p, err := recognize([]byte(private), depth+1)
 		if err != nil {
 			return f, within("privateKey", err)
 		}
@@ -382,7 +382,7 @@ func fromPair(private, public, form string, depth int) (found, error) {
 		f = p
 	}
 	if public != "" {
-		p, err := recognise([]byte(public), depth+1)
+		p, err := recognize([]byte(public), depth+1)
 		if err != nil {
 			return f, within("publicKey", err)
 		}
@@ -466,12 +466,12 @@ func fromText(text string, depth int) (found, error) {
 		return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole")
 	}
 	if bytes.Contains(b, []byte("-----BEGIN ")) {
-		f, err := recognise(b, depth+1)
+		f, err := recognize(b, depth+1)
 		f.form += " in base64"
 		return f, err
 	}
 	if isText(b) && len(b) > PrivateKeySize+1 {
-		if _, err := recognise(b, depth+1); err == nil {
+		if _, err := recognize(b, depth+1); err == nil {
 			return found{}, refuse("found a key that was encoded in base64 twice", "decode it once and give the result")
 		}
 	}

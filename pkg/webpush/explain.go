@@ -280,7 +280,7 @@ var accepted = map[int]string{
 	http.StatusOK:        "the service accepted the message; WNS and ntfy say it with 200",
 	http.StatusCreated:   "the service accepted the message, as RFC 8030 has it",
 	http.StatusAccepted:  "the service took the message and will report its delivery, or deliver it later",
-	http.StatusNoContent: "the service accepted the message without giving it an address; for a DELETE: the message is cancelled",
+	http.StatusNoContent: "the service accepted the message without giving it an address; for a DELETE: the message is canceled",
 }
 
 // Meaning says what the status means. It is never that the message was

@@ -9,9 +9,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// Recognised is what [Recognise] found in a text or file: a private key or a
+// Recognized is what [Recognize] found in a text or file: a private key or a
 // public one, and how it was written.
-type Recognised struct {
+type Recognized struct {
 	// Key is the private key, or nil where there is a public one only.
 	Key *Key
 	// PublicKey is the public half.
@@ -22,20 +22,20 @@ type Recognised struct {
 	Note string
 }
 
-// Recognise tells what kind of key data holds: all that [ParseKey] and
+// Recognize tells what kind of key data holds: all that [ParseKey] and
 // [ParsePublicKey] read. The error is an [*Error] that says what else it is.
-func Recognise(data []byte) (Recognised, error) {
-	f, err := recognise(data, 0)
+func Recognize(data []byte) (Recognized, error) {
+	f, err := recognize(data, 0)
 	if err != nil {
-		return Recognised{}, err
+		return Recognized{}, err
 	}
-	r := Recognised{Form: f.form, Note: f.note}
+	r := Recognized{Form: f.form, Note: f.note}
 	if f.private == nil {
 		r.PublicKey = *f.public
 		return r, nil
 	}
 	if r.Key, err = f.key(); err != nil {
-		return Recognised{}, err
+		return Recognized{}, err
 	}
 	r.PublicKey = r.Key.PublicKey()
 	return r, nil

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestRecognise asserts that what every format writes is recognised for what
+// TestRecognize asserts that what every format writes is recognized for what
 // it is, with the same fingerprint.
-func TestRecognise(t *testing.T) {
+func TestRecognize(t *testing.T) {
 	key, err := GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -15,13 +15,13 @@ func TestRecognise(t *testing.T) {
 	public := key.PublicKey()
 	for _, f := range []Format{FormatPEM, FormatSEC1, FormatDER, FormatRaw, FormatBase64URL, FormatHex, FormatJWK, FormatJSON, FormatUint8Array} {
 		if b, err := key.Marshal(f); err == nil {
-			got, err := Recognise(b)
+			got, err := Recognize(b)
 			if err != nil || got.Key == nil || got.PublicKey != public || got.Form == "" {
 				t.Errorf("private %s: %+v, %v", f, got, err)
 			}
 		}
 		if b, err := public.Marshal(f); err == nil {
-			got, err := Recognise(b)
+			got, err := Recognize(b)
 			if err != nil || got.Key != nil || got.PublicKey.Fingerprint() != public.Fingerprint() || got.Form == "" {
 				t.Errorf("public %s: %+v, %v", f, got, err)
 			}
@@ -35,7 +35,7 @@ func TestNoKey(t *testing.T) {
 		"": true, "hello": true, "AAAAAAAAAAAAAAAAAAAAAA": true, "{}": true, "[1, 2, 3]": true,
 		`{"kty":"RSA"}`: false, "-----BEGIN PRIVATE KEY-----": false, `{"endpoint":"x"}`: false,
 	} {
-		_, err := Recognise([]byte(text))
+		_, err := Recognize([]byte(text))
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.NoKey() != want {
 			t.Errorf("%q: %v, want NoKey %v", text, err, want)
