@@ -60,7 +60,7 @@ func (m *metrics) tested(service webpush.Service, receipt *webpush.Receipt, err 
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {
 	switch method {
-	case "GET", "HEAD", "POST", "DELETE", "OPTIONS":
+	case "GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS":
 	default:
 		method = "other" // a client could make up any number
 	}
@@ -103,9 +103,18 @@ func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(descJobs, err)
 		return
 	}
-	states := map[State]int{Queued: 0, Running: 0}
+	scheduled, err := c.s.store.Scheduled(ctx, maxQueue)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descJobs, err)
+		return
+	}
+	// A scheduled job that is due waits for its turn as queued ones do.
+	states := map[State]int{Scheduled: len(scheduled), Queued: 0, Running: 0}
 	var left int64
 	for _, j := range jobs {
+		if j.State == Scheduled {
+			j.State = Queued
+		}
 		states[j.State]++
 		left += max(0, j.Total-showJob(j).Done)
 	}

@@ -253,19 +253,31 @@ func showJob(j Job) shownJob {
 }
 
 func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
-	q, err := newQuery(r, "before", "limit")
+	q, err := newQuery(r, "before", "limit", "state")
 	if err != nil {
 		return err
 	}
 	before, limit := q.number("before", 0, 1<<62), int(q.number("limit", 20, 100))
+	state := State(q.text("state"))
 	if q.err != nil {
 		return q.err
 	}
-	list, err := s.store.Jobs(r.Context(), before, limit+1)
+	var list []Job
+	more := false
+	switch {
+	case state == "":
+		list, err = s.store.Jobs(r.Context(), before, limit+1)
+		list, more = pageOf(list, limit)
+	case state != Scheduled:
+		return refuse(http.StatusBadRequest, "invalid-query", "state is %q, expected scheduled", clip(string(state))).in("state")
+	case q.values.Has("before"):
+		return refuse(http.StatusBadRequest, "invalid-query", "before and state cannot be combined").in("before")
+	default:
+		list, err = s.store.Scheduled(r.Context(), limit)
+	}
 	if err != nil {
 		return err
 	}
-	list, more := pageOf(list, limit)
 	out := struct {
 		Jobs []shownJob `json:"jobs"`
 		Next string     `json:"next,omitempty"`

@@ -47,7 +47,7 @@ func (s *Server) table() []route {
 		{"/subscription/test", visitor, map[string]handler{"POST": s.testSubscription}},
 		{"/subscriptions", admin, map[string]handler{"GET": s.listSubscriptions, "POST": s.importSubscriptions}},
 		{"/push", admin, map[string]handler{"GET": s.listPushes, "POST": s.postPush}},
-		{"/push/{id}", admin, map[string]handler{"GET": s.getPush, "DELETE": s.cancelPush}},
+		{"/push/{id}", admin, map[string]handler{"GET": s.getPush, "PATCH": s.changePush, "DELETE": s.cancelPush}},
 		{"/push/{id}/retry", admin, map[string]handler{"POST": s.retryPush}},
 		{"/push/{id}/events", admin, map[string]handler{"GET": s.pushEvents}},
 		{"/metrics", admin, map[string]handler{"GET": s.getMetrics}},

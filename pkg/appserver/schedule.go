@@ -1,9 +1,53 @@
 package appserver
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
+
+// changePush is PATCH /push/{id}: a scheduled push is sent at another time.
+func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
+	b, err := readBody(w, r, maxPush)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		SendAt *string `json:"sendAt"`
+	}
+	if err := decode(b, &v, true, ""); err != nil {
+		return err
+	}
+	if v.SendAt == nil || *v.SendAt == "" {
+		return refuse(http.StatusBadRequest, "invalid-input", "sendAt is missing").in("sendAt").hint("write it as 2030-01-31T09:00:00Z or 90m; a time that has passed sends now")
+	}
+	now := time.Now()
+	due, err := parseSendAt(*v.SendAt, now)
+	if err != nil {
+		return err
+	}
+	if due.IsZero() {
+		due = now
+	}
+	j, err := s.findJob(r)
+	if err != nil {
+		return err
+	}
+	if err := s.store.Reschedule(r.Context(), j.ID, due); errors.Is(err, ErrFinished) {
+		if j, err = s.findJob(r); err != nil {
+			return err
+		}
+		return refuse(http.StatusConflict, "push-not-scheduled", "the push is %s: only a scheduled push can be changed", j.State).in("id")
+	} else if err != nil {
+		return err
+	}
+	s.wakeUp()
+	s.news.tell(j.ID)
+	if j, err = s.findJob(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, showJob(j))
+}
 
 // maxSchedule is how far ahead a push can be scheduled.
 const maxSchedule = 366 * 24 * time.Hour

@@ -1,6 +1,8 @@
 package appserver_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,5 +46,57 @@ func TestSendAt(t *testing.T) {
 	}
 	if v := f.want(200, "GET", "/push/"+canceled, "").json(t); v["state"] != "canceled" || v["done"] != float64(0) {
 		t.Errorf("the canceled one is %v", v)
+	}
+}
+
+// A scheduled push is listed, counted, moved, and sent when it is moved to now.
+func TestChangeScheduled(t *testing.T) {
+	sink := newSink(t, nil)
+	f := newFixture(t, nil)
+	f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
+	f.run()
+	id, other := f.push(`{"payload":"x","sendAt":"2h"}`), f.push(`{"payload":"x","sendAt":"3h"}`)
+	done := f.push(`{"payload":"now"}`)
+	f.finished(done)
+	list := func() (ids []string) {
+		for _, j := range f.want(200, "GET", "/push?state=scheduled", "").json(t)["jobs"].([]any) {
+			ids = append(ids, j.(map[string]any)["id"].(string))
+		}
+		return ids
+	}
+	if got := list(); !slices.Equal(got, []string{id, other}) {
+		t.Errorf("scheduled are %v", got)
+	}
+	counted := func(line string) bool {
+		return strings.Contains(string(f.want(200, "GET", "/metrics", "").text), line+"\n")
+	}
+	if !counted(`webpush_jobs{state="scheduled"} 2`) {
+		t.Error("the metrics do not count the scheduled pushes")
+	}
+	due := time.Now().Add(5 * time.Hour).UTC().Truncate(time.Second)
+	if v := f.want(200, "PATCH", "/push/"+id, `{"sendAt":"`+due.Format(time.RFC3339)+`"}`).json(t); v["sendAt"] != due.Format(time.RFC3339) || v["state"] != "scheduled" {
+		t.Errorf("it is %v", v)
+	}
+	if got := list(); !slices.Equal(got, []string{other, id}) {
+		t.Errorf("scheduled are %v", got)
+	}
+	for body, part := range map[string]string{`{}`: "sendAt", `{"sendAt":"9000h"}`: "sendAt", `{"sendAt":"soon"}`: "sendAt", `{"sendAt":"1h","ttl":1}`: "ttl", `{"sendAt":1}`: "sendAt", `{"sendAt":""}`: "sendAt"} {
+		if r := f.want(400, "PATCH", "/push/"+id, body); r.json(t)["part"] != part {
+			t.Errorf("%s: %s", body, r.text)
+		}
+	}
+	f.want(409, "PATCH", "/push/"+done, `{"sendAt":"1h"}`)
+	f.want(404, "PATCH", "/push/none", `{"sendAt":"1h"}`)
+	f.want(401, "PATCH", "/push/"+id, `{"sendAt":"1h"}`, "Authorization", "")
+	f.want(400, "GET", "/push?state=done", "")
+	f.want(400, "GET", "/push?state=scheduled&before=3", "")
+	f.want(200, "PATCH", "/push/"+id, `{"sendAt":"0s"}`)
+	if v := f.finished(id); v["state"] != "done" || sink.count("/a") != 2 {
+		t.Errorf("it ended as %v, after %d messages", v, sink.count("/a"))
+	}
+	f.want(409, "PATCH", "/push/"+id, `{"sendAt":"1h"}`)
+	f.want(200, "DELETE", "/push/"+other, "")
+	if got := list(); len(got) != 0 || !counted(`webpush_jobs{state="scheduled"} 0`) {
+		t.Errorf("scheduled are %v", got)
 	}
 }

@@ -173,6 +173,12 @@ type Store interface {
 	// Unfinished returns the jobs that are due and not over, the oldest first,
 	// at most limit.
 	Unfinished(ctx context.Context, limit int) ([]Job, error)
+	// Scheduled returns the jobs that are not due yet, those that are due
+	// first, at most limit.
+	Scheduled(ctx context.Context, limit int) ([]Job, error)
+	// Reschedule sets when a scheduled job is due. It is due now if that is in
+	// the past. The error is ErrFinished if the job is in another state.
+	Reschedule(ctx context.Context, id string, due time.Time) error
 	// SetState moves a job that is not over to Canceled or Failed, and returns
 	// ErrFinished if it is over. Problem is kept with it. The store itself
 	// sets the other states.

@@ -177,6 +177,26 @@ func (s *store) Unfinished(ctx context.Context, limit int) ([]appserver.Job, err
 	return s.jobs(ctx, "j.state IN ('queued', 'running', 'scheduled') AND (j.due IS NULL OR j.due <= clock_timestamp()) ORDER BY j.seq LIMIT $1", limit)
 }
 
+func (s *store) Scheduled(ctx context.Context, limit int) ([]appserver.Job, error) {
+	return s.jobs(ctx, "j.state = 'scheduled' AND j.due > clock_timestamp() ORDER BY j.due, j.seq LIMIT $1", limit)
+}
+
+func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error {
+	return s.update(ctx, func(t tx) error {
+		seq, state, err := t.job(ctx, id)
+		if err != nil {
+			return err
+		}
+		if state != appserver.Scheduled {
+			return appserver.ErrFinished
+		}
+		if err := t.exec(ctx, "UPDATE {s}.job SET due = greatest($1, clock_timestamp()) WHERE seq = $2", due.Truncate(time.Millisecond), seq); err != nil {
+			return err
+		}
+		return t.notify(ctx, id)
+	})
+}
+
 // job locks a job and returns its number and state.
 func (t tx) job(ctx context.Context, id string) (seq int64, state appserver.State, err error) {
 	err = t.row(ctx, "SELECT seq, state FROM {s}.job WHERE id = $1 FOR UPDATE", []any{id}, &seq, &state)

@@ -712,6 +712,23 @@ func (s *store) Unfinished(ctx context.Context, limit int) ([]appserver.Job, err
 	return s.jobs(ctx, "j.state IN ('queued', 'running', 'scheduled') AND j.due <= ? ORDER BY j.seq LIMIT ?", millis(time.Now()), limit)
 }
 
+func (s *store) Scheduled(ctx context.Context, limit int) ([]appserver.Job, error) {
+	return s.jobs(ctx, "j.state = 'scheduled' AND j.due > ? ORDER BY j.due, j.seq LIMIT ?", millis(time.Now()), limit)
+}
+
+func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error {
+	return s.update(ctx, func(t tx) error {
+		seq, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state != appserver.Scheduled {
+			return appserver.ErrFinished
+		}
+		return t.exec("UPDATE job SET due = ? WHERE seq = ?", max(millis(due), millis(time.Now())), seq)
+	})
+}
+
 // jobState returns a job's number and state.
 func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)

@@ -372,3 +372,58 @@ func testOnce(t *testing.T, s appserver.Store) {
 		t.Errorf("there are %d jobs, want 4", n)
 	}
 }
+
+// A scheduled job can be moved until it starts.
+func testReschedule(t *testing.T, s appserver.Store) {
+	put(t, s, record("a"))
+	at := func(d time.Duration) time.Time { return time.Now().Add(d).UTC().Truncate(time.Millisecond) }
+	for i, d := range []time.Duration{3 * time.Hour, time.Hour, 2 * time.Hour} {
+		create(t, s, appserver.Job{ID: fmt.Sprint(i), Due: at(d)})
+	}
+	create(t, s, appserver.Job{ID: "now"})
+	ids := func(list []appserver.Job, err error) (out []string) {
+		t.Helper()
+		for _, j := range must[[]appserver.Job](t)(list, err) {
+			out = append(out, j.ID)
+		}
+		return out
+	}
+	if got := ids(s.Scheduled(t.Context(), 10)); !reflect.DeepEqual(got, []string{"1", "2", "0"}) {
+		t.Errorf("scheduled are %v", got)
+	}
+	if got := ids(s.Scheduled(t.Context(), 2)); !reflect.DeepEqual(got, []string{"1", "2"}) {
+		t.Errorf("the first two are %v", got)
+	}
+	due := at(90 * time.Minute)
+	if err := s.Reschedule(t.Context(), "0", due); err != nil {
+		t.Fatal(err)
+	}
+	if j := findJob(t, s, "0"); !j.Due.Equal(due) || j.State != appserver.Scheduled {
+		t.Errorf("the job is %+v", j)
+	}
+	if got := ids(s.Scheduled(t.Context(), 10)); !reflect.DeepEqual(got, []string{"1", "0", "2"}) {
+		t.Errorf("scheduled are %v", got)
+	}
+	noPart(t, s, "0", appserver.ErrNoPart)
+	if err := s.Reschedule(t.Context(), "0", time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(s.Unfinished(t.Context(), 10)); !reflect.DeepEqual(got, []string{"0", "now"}) {
+		t.Errorf("due are %v", got)
+	}
+	if j := findJob(t, s, "0"); time.Since(j.Due) > time.Minute || j.Due.IsZero() {
+		t.Errorf("a job that was moved to the past is due at %v", j.Due)
+	}
+	claim(t, s, "0")
+	for id, want := range map[string]error{"0": appserver.ErrFinished, "now": appserver.ErrFinished, "none": appserver.ErrNotFound} {
+		if err := s.Reschedule(t.Context(), id, due); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", id, err, want)
+		}
+	}
+	if err := s.SetState(t.Context(), "1", appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reschedule(t.Context(), "1", due); !errors.Is(err, appserver.ErrFinished) {
+		t.Errorf("a canceled job was moved: %v", err)
+	}
+}
