@@ -1,6 +1,6 @@
 // The form for a new message: its size, preview, and recipients.
 
-import {$, busy, copies, count, h, mark, notice, number, show} from './dom.js';
+import {$, busy, copies, count, h, mark, notice, number, setTime, show, time, wrongTime} from './dom.js';
 import {Problem} from './api.js';
 
 /** The largest payload for a body of 4096 bytes, encrypted as aes128gcm (RFC 8188, RFC 8291). */
@@ -9,6 +9,7 @@ const maxPayload = 3993;
 const form = $('compose');
 const kind = () => form.elements.kind.value;
 const to = () => form.elements.to.value;
+const later = () => form.elements.when.value === 'later';
 
 let admin;
 
@@ -80,6 +81,11 @@ function render() {
   const label = {user: 'User', tag: 'Tag'}[to()];
   show($('to-field'), Boolean(label));
   if (label) $('to-label').textContent = label;
+  show($('at-field'), later());
+  if (later() && $('at').value === '') { // the next full hour but one
+    setTime($('at'), new Date(Math.ceil(Date.now() / 3600e3 + 1) * 3600e3));
+  }
+  $('send').textContent = later() ? 'Schedule…' : 'Send…';
   const topic = $('topic').value.trim();
   $('delivery-summary').textContent = `kept for ${$('ttl').selectedOptions[0].text}, ${$('urgency').selectedOptions[0].text} urgency${topic ? `, topic ${topic}` : ''}`;
 }
@@ -130,6 +136,7 @@ function invalid() {
     check($(kind() === 'text' ? 'payload' : 'n-body'), empty ? 'Write something, or choose “Nothing”.' : tooLong(bytesOf(payload())));
   }
   check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Enter a ${to()}.`);
+  if (later()) check($('at'), wrongTime($('at')));
   check($('topic'), /^[A-Za-z0-9_-]{0,32}$/.test($('topic').value.trim()) ? '' : 'Only A–Z a–z 0–9 - and _, at most 32 of them.');
   for (const field of wrong) {
     const around = field.closest('details');
@@ -148,6 +155,7 @@ function message() {
   if (kind() === 'notification') body.notification = notification();
   if (kind() === 'text') body.payload = $('payload').value;
   if ($('topic').value.trim()) body.topic = $('topic').value.trim();
+  if (later()) body.sendAt = new Date($('at').value).toISOString();
   return body;
 }
 
@@ -194,13 +202,16 @@ async function onSubmit(event) {
   await busy($('send'), '', async () => {
     try {
       const body = message();
-      const n = await recipients(body);
+      const n = later() ? '' : await recipients(body);
       const who = {all: '', user: ` of the user “${body.to.user}”`, tag: ` with the tag “${body.to.tag}”`}[to()];
-      if (!n) {
+      if (!later() && !n) {
         throw new Problem('No recipients', {detail: to() === 'all' ? 'There are no subscriptions yet.' : `There are no subscriptions${who}.`, hint: 'Choose other recipients.'});
       }
       const what = {notification: `“${body.notification?.title}”`, text: 'The text', none: 'A message without payload'}[kind()];
-      if (!await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. Sent messages cannot be withdrawn.`, 'Send')) return;
+      const sure = later()
+        ? await confirm('Schedule this message?', `${what} goes to all subscriptions${who} that exist on ${time(body.sendAt).textContent}. Until then, you can change the time or cancel it.`, 'Schedule')
+        : await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. Sent messages cannot be withdrawn.`, 'Send');
+      if (!sure) return;
       await admin.onSent(await admin.asAdmin('push', {method: 'POST', body}));
     } catch (e) {
       notice($('compose-problem'), e);

@@ -102,6 +102,19 @@ export const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
 const stamp = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit'});
 const thisYear = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'});
 
+/** The problem with a time to send at that a field has, or ''. */
+export function wrongTime(field) {
+  const at = new Date(field.value).getTime();
+  if (Number.isNaN(at)) return 'Enter a date and a time.';
+  if (at <= Date.now()) return 'This time has passed.';
+  return at - Date.now() > 366 * 86400e3 ? 'This is more than a year ahead.' : '';
+}
+
+/** Sets the value of a field for a date and time, in this browser's time zone. */
+export function setTime(field, date) {
+  field.value = new Date(date.getTime() - date.getTimezoneOffset() * 60e3).toISOString().slice(0, 16);
+}
+
 /** A time for people, as a time element. */
 export function time(text) {
   const t = new Date(text);

@@ -1,7 +1,7 @@
 // A running push: its live progress, the outcomes of its messages, and earlier
 // pushes.
 
-import {$, busy, count, h, notice, number, show, time} from './dom.js';
+import {$, busy, count, h, mark, notice, number, setTime, show, time, wrongTime} from './dom.js';
 import {events} from './api.js';
 import {draw, thin} from './chart.js';
 
@@ -18,7 +18,7 @@ const classes = [
 
 const states = {
   scheduled: ['wait', 'Scheduled'], queued: ['wait', 'Waiting'], running: ['run', 'Sending'], done: ['on', 'Done'],
-  canceled: ['warn', 'Canceled'], canceled: ['warn', 'Canceled'], failed: ['bad', 'Failed'],
+  canceled: ['warn', 'Canceled'], failed: ['bad', 'Failed'],
 };
 
 /** The state in words: "Done" only if every message was delivered. */
@@ -51,6 +51,15 @@ function render(job) {
   $('job-state').dataset.state = kind;
   $('job-state').textContent = label;
 
+  const waits = job.state === 'scheduled';
+  for (const part of ['job-figure', 'job-table']) show($(part), !waits);
+  show($('job-schedule'), waits);
+  if (waits && watched.due !== job.sendAt) {
+    watched.due = job.sendAt;
+    setTime($('job-at'), new Date(job.sendAt));
+    mark($('job-at'));
+  }
+
   // Time goes by this clock while it is watched, which may differ from the
   // server's, and by the server's when it is over.
   const begun = Date.parse(job.started ?? job.created);
@@ -71,7 +80,8 @@ function render(job) {
   if (done > 1 && at >= 1) parts.push(`${number(Math.round(rate))} per second`);
   if (over) parts.push(`in ${duration(at)}`);
   else if (rate > 0 && done < total) parts.push(`${duration((total - done) / rate)} left`);
-  $('job-line').textContent = parts.join(' · ');
+  if (waits) $('job-line').replaceChildren('It is sent on ', time(job.sendAt), ', to the subscriptions that exist then.');
+  else $('job-line').textContent = parts.join(' · ');
 
   const bar = $('job-bar');
   const share = total > 0 ? Math.floor(100 * done / total) : over ? 100 : 0;
@@ -167,7 +177,8 @@ export async function open(job) {
 
 /** Reads the pushes there are. */
 async function list() {
-  const {jobs} = await admin.asAdmin('push');
+  const [{jobs: last}, {jobs: scheduled}] = await Promise.all([admin.asAdmin('push'), admin.asAdmin('push?state=scheduled&limit=100')]);
+  const jobs = [...scheduled, ...last.filter(job => !scheduled.some(s => s.id === job.id))];
   show($('jobs'), jobs.length > 0);
   $('jobs-rows').replaceChildren(...jobs.map(job => {
     const look = h('button', {type: 'button', className: 'small', 'aria-label': `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString('en-GB')}`}, 'Show');
@@ -176,7 +187,7 @@ async function list() {
     const badge = h('span', {className: 'badge'}, label);
     badge.dataset.state = kind;
     return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, badge),
-      h('td', {}, `${number(job.counts.delivered ?? 0)} of ${number(job.total)}`), h('td', {}, audience(job.to)), h('td', {}, look));
+      job.state === 'scheduled' ? h('td', {}, 'at ', time(job.sendAt)) : h('td', {}, `${number(job.counts.delivered ?? 0)} of ${number(job.total)}`), h('td', {}, audience(job.to)), h('td', {}, look));
   }));
   return jobs;
 }
@@ -185,7 +196,7 @@ async function list() {
 export async function enter(a) {
   admin = a;
   try {
-    const running = (await list()).find(job => !isOver(job.state));
+    const running = (await list()).find(job => !isOver(job.state) && job.state !== 'scheduled');
     if (running) {
       show($('job'));
       watch(running.id);
@@ -212,6 +223,30 @@ $('job-cancel').addEventListener('click', () => busy($('job-cancel'), 'Canceling
     notice($('job-problem'), e);
   }
 }));
+
+/** Moves the scheduled push to another time. */
+async function move(sendAt) {
+  try {
+    render(await admin.asAdmin(`push/${encodeURIComponent(watched.id)}`, {method: 'PATCH', body: {sendAt}}));
+    notice($('job-problem'), null);
+    $('job-title').focus();
+    $('job-says').textContent = $('job-line').textContent;
+    await list();
+  } catch (e) {
+    notice($('job-problem'), e);
+  }
+}
+
+$('job-schedule').addEventListener('submit', event => {
+  event.preventDefault();
+  if (!mark($('job-at'), wrongTime($('job-at')))) {
+    $('job-at').focus();
+    return;
+  }
+  busy($('job-move'), '', () => move(new Date($('job-at').value).toISOString()));
+});
+$('job-at').addEventListener('input', () => mark($('job-at')));
+$('job-now').addEventListener('click', () => busy($('job-now'), '', () => move('0s')));
 
 $('job-retry').addEventListener('click', () => busy($('job-retry'), '', async () => {
   try {

@@ -431,6 +431,55 @@ await step('size and preview follow what is typed, and the size is that of the m
   assert.match(await textOf(page, '#compose-problem'), /No recipients[\s\S]*“weather”/);
 });
 
+await step('a push is scheduled, moved, and canceled', async () => {
+  await page.check('[name=kind][value=notification]');
+  await page.check('[name=to][value=all]');
+  await page.check('[name=when][value=later]');
+  assert.equal(await textOf(page, '#send'), 'Schedule…');
+  assert.ok(new Date(await page.inputValue('#at')) > new Date());
+  await page.fill('#at', '2001-01-01T00:00');
+  await page.click('#send');
+  assert.match(await textOf(page, '#at-problem'), /has passed/);
+  assert.equal(await focused(page), 'at');
+  await accessible(page, 'schedule form');
+  const local = (days, hour) => page.evaluate(([days, hour]) => {
+    const t = new Date(Date.now() + days * 86400e3);
+    return `${t.getFullYear()}-${String(t.getMonth() + 1).padStart(2, '0')}-${String(t.getDate()).padStart(2, '0')}T${hour}:30`;
+  }, [days, hour]);
+  await page.fill('#at', await local(3, '09'));
+  await page.click('#send');
+  await page.waitForSelector('#confirm[open]');
+  assert.match(await textOf(page, '#confirm-text'), /exist on .*09:30.*change the time or cancel/);
+  await accessible(page, 'schedule dialog');
+  await page.click('#confirm-yes');
+  await page.locator('#job-state', {hasText: 'Scheduled'}).waitFor();
+  assert.match(await textOf(page, '#job-line'), /^It is sent on .*09:30/);
+  assert.equal(await visible(page, '#job-bar'), false);
+  await page.fill('#job-at', await local(4, '10'));
+  await page.click('#job-move');
+  await page.locator('#job-line', {hasText: '10:30'}).waitFor();
+  await page.locator('#jobs-rows tr', {hasText: '10:30'}).waitFor();
+  await page.fill('#job-at', '2001-01-01T00:00');
+  await page.click('#job-move');
+  assert.match(await textOf(page, '#job-at-problem'), /has passed/);
+  await page.fill('#job-at', await local(4, '10'));
+  await accessible(page, 'scheduled');
+  await shot(page, 'scheduled-light');
+  await page.click('#job-cancel');
+  await page.locator('#job-state', {hasText: 'Canceled'}).waitFor();
+  assert.equal(await visible(page, '#job-schedule'), false);
+  // Another one is sent at once after all.
+  await page.check('[name=to][value=tag]');
+  await page.fill('#to-value', 'news');
+  await page.click('#send');
+  await page.click('#confirm-yes');
+  await page.locator('#job-state', {hasText: 'Scheduled'}).waitFor();
+  await page.click('#job-now');
+  await page.locator('#job-state', {hasText: 'Done'}).waitFor();
+  assert.match(await textOf(page, '#job-line'), /^3 of 3 messages/);
+  await page.check('[name=when][value=now]');
+});
+
 await step('a push is followed as it runs, and canceled', async () => {
   await page.check('[name=kind][value=notification]');
   await page.check('[name=to][value=all]');
@@ -480,7 +529,7 @@ await step('a push to its end tells what became of it', async () => {
   assert.equal((await readFile(await list.path(), 'utf8')).trim().split('\n').map(line => JSON.parse(line).status).join(), '400,400,400,400,400,400');
   // The gone ones are removed.
   await page.locator('#list-total', {hasText: '294 subscriptions'}).waitFor();
-  assert.equal(await page.locator('#jobs-rows tr').count(), 5);
+  assert.equal(await page.locator('#jobs-rows tr').count(), 7);
   await page.locator('#jobs-rows button').last().click();
   await page.locator('#job-title', {hasText: 'news'}).waitFor();
   await page.locator('#jobs-rows button').first().click();
@@ -496,8 +545,8 @@ await step('what can go on is offered to go on, and nothing else', async () => {
     id: `made-${i}`, state, counts, services: {}, to: {tag: `case ${i}`}, total: 4, done: 4, created: now, started: now, finished: now,
     message: {payloadBytes: 1, ttl: 60}, problem: state === 'failed' ? 'the server failed; its log says why' : undefined,
   }));
-  const made = /\/push(\/made-\d)?$/;
-  await page.route(made, route => route.fulfill({json: jobs.find(job => route.request().url().endsWith(job.id)) ?? {jobs}}));
+  const made = /\/push(\/made-\d|\?state=scheduled.*)?$/;
+  await page.route(made, route => route.fulfill({json: jobs.find(job => route.request().url().endsWith(job.id)) ?? {jobs: route.request().url().includes('?') ? [] : jobs}}));
   const reopen = async () => {
     await page.click('#lock');
     await page.fill('#token', config.token);
