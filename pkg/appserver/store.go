@@ -98,8 +98,24 @@ type Job struct {
 	// empty in jobs that a store returns.
 	Once Once
 	// Due is when a scheduled job is to be sent; zero means at once.
-	Due                        time.Time
+	Due time.Time
+	// Retried is the time of the last [Store].Retry; zero means never.
+	Retried                    time.Time
 	Created, Started, Finished time.Time // zero before they happen
+}
+
+// Expires returns when the job's messages lose their value: their TTL counts
+// from the request, the time that it set, or the last retry, not from when the
+// server gets to send them.
+func (j Job) Expires() time.Time {
+	from := j.Created
+	if !j.Due.IsZero() {
+		from = j.Due
+	}
+	if j.Retried.After(from) {
+		from = j.Retried
+	}
+	return from.Add(j.Message.TTL)
 }
 
 // Outcome is what became of a job's message to one record.
@@ -207,9 +223,9 @@ type Store interface {
 	// send to once more, in order of Seq, at most limit.
 	Again(ctx context.Context, id string, after int64, limit int) ([]Record, error)
 	// Retry makes a job that is Done or Failed Queued again: its temporary
-	// failures are to be sent once more and count no more. It returns their
-	// number; a job that is done and has none stays as it is. The error is
-	// ErrFinished in other states.
+	// failures and the messages that expired are to be sent once more and count
+	// no more, and Retried is set. It returns their number; a job that is done
+	// and has none stays as it is. The error is ErrFinished in other states.
 	Retry(ctx context.Context, id string) (int64, error)
 	// Failures returns a job's failures of a class, or of all when it is
 	// empty, with a Seq larger than after, in order, at most limit. Messages

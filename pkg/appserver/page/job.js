@@ -111,8 +111,9 @@ function render(job) {
   }));
   show($('job-cancel'), !over);
   const stopped = job.state === 'failed';
-  show($('job-retry'), stopped || job.state === 'done' && counts.temporary > 0);
-  $('job-retry').textContent = stopped ? 'Continue' : `Retry ${count(counts.temporary ?? 0, 'message')}`;
+  const again = (counts.temporary ?? 0) + (counts.expired ?? 0);
+  show($('job-retry'), stopped || job.state === 'done' && again > 0);
+  $('job-retry').textContent = stopped ? 'Continue' : `Retry ${count(again, 'message')}`;
   show($('failures'), (counts.rejected ?? 0) + (counts.temporary ?? 0) + (counts.invalid ?? 0) + (counts.expired ?? 0) > 0);
   if (job.state === 'failed') notice($('job-problem'), {title: 'The push stopped', detail: job.problem});
 
@@ -280,7 +281,7 @@ async function failures() {
       const download = h('button', {type: 'button', className: 'small'}, 'Download these');
       download.addEventListener('click', () => save(`push-${id}-${r.class}.ndjson`, group.map(one => JSON.stringify(one)).join('\n') + '\n'));
       const actions = h('div', {className: 'actions'}, download);
-      if (r.class === 'temporary' && !$('job-retry').hidden) {
+      if (['temporary', 'expired'].includes(r.class) && !$('job-retry').hidden) {
         const retry = h('button', {type: 'button', className: 'small'}, 'Retry these');
         retry.addEventListener('click', () => $('job-retry').click());
         actions.prepend(retry);

@@ -17,16 +17,17 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried"
 
 func scanJob(row pgx.CollectableRow) (j appserver.Job, err error) {
 	var message []byte
-	var due, started, finished *time.Time
-	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished)
+	var due, started, finished, retried *time.Time
+	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried)
 	if err == nil {
 		err = json.Unmarshal(message, &j.Message)
 	}
 	j.Due, j.Created, j.Started, j.Finished = utc(due), j.Created.UTC(), utc(started), utc(finished)
+	j.Retried = utc(retried)
 	return j, err
 }
 
@@ -428,7 +429,7 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 		r := o.Record
 		if o.Class == webpush.ClassGone {
 			gone, goneVersions = append(gone, r.Seq), append(goneVersions, r.Version)
-		} else if o.Status != r.LastStatus {
+		} else if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
 			status, statusVersions, statuses = append(status, r.Seq), append(statusVersions, r.Version), append(statuses, int32(o.Status))
 		}
 	}
@@ -532,6 +533,9 @@ func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([
 		WHERE a.job = (SELECT seq FROM {s}.job WHERE id = $1) AND a.seq > $2 ORDER BY a.seq LIMIT $3`, id, after, limit)
 }
 
+// retriable is the condition of messages that a retry sends.
+const retriable = "class IN ('temporary', 'expired')"
+
 func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 	err = s.update(ctx, func(t tx) error {
 		job, state, err := t.job(ctx, id)
@@ -541,17 +545,12 @@ func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 		if state != appserver.Done && state != appserver.Failed {
 			return appserver.ErrFinished
 		}
-		class := string(webpush.ClassTemporary)
-		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE job = $1 AND class = $2 ON CONFLICT DO NOTHING", job, class)
+		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE job = $1 AND "+retriable+" ON CONFLICT DO NOTHING", job)
 		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
-		for _, query := range []string{"DELETE FROM {s}.job_failure WHERE job = $1 AND class = $2", "DELETE FROM {s}.job_count WHERE job = $1 AND class = $2"} {
-			if err := t.exec(ctx, query, job, class); err != nil {
-				return err
-			}
-		}
-		for _, query := range []string{"UPDATE {s}.job SET state = 'queued', problem = '', finished = NULL WHERE seq = $1", "UPDATE {s}.job_part SET until = '-infinity' WHERE job = $1 AND NOT done"} {
+		for _, query := range []string{"DELETE FROM {s}.job_failure WHERE job = $1 AND " + retriable, "DELETE FROM {s}.job_count WHERE job = $1 AND " + retriable,
+			"UPDATE {s}.job SET state = 'queued', problem = '', finished = NULL, retried = clock_timestamp() WHERE seq = $1", "UPDATE {s}.job_part SET until = '-infinity' WHERE job = $1 AND NOT done"} {
 			if err := t.exec(ctx, query, job); err != nil {
 				return err
 			}

@@ -575,16 +575,17 @@ func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, erro
 	return collect(rows, err, scanRecord)
 }
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried"
 
 func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	var message string
-	var due, created, started, finished int64
-	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished)
+	var due, created, started, finished, retried int64
+	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried)
 	if err == nil {
 		err = json.Unmarshal([]byte(message), &j.Message)
 	}
 	j.Due, j.Created, j.Started, j.Finished = fromMillis(due), fromMillis(created), fromMillis(started), fromMillis(finished)
+	j.Retried = fromMillis(retried)
 	return j, err
 }
 
@@ -754,7 +755,7 @@ func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error
 		}
 		gone = n > 0
 	} else {
-		if o.Status != r.LastStatus {
+		if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
 			if err := t.exec("UPDATE subscription SET last_status = ? WHERE seq = ? AND version = ?", o.Status, r.Seq, r.Version); err != nil {
 				return false, false, err
 			}
@@ -775,6 +776,9 @@ func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([
 	return collect(rows, err, scanRecord)
 }
 
+// retriable is the condition of messages that a retry sends.
+const retriable = "class IN ('temporary', 'expired')"
+
 func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 	err = s.update(ctx, func(t tx) error {
 		job, state, err := t.jobState(id)
@@ -784,15 +788,14 @@ func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 		if state != appserver.Done && state != appserver.Failed {
 			return appserver.ErrFinished
 		}
-		class := string(webpush.ClassTemporary)
-		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND class = ?", job, class)
+		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND "+retriable, job)
 		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
 		return errors.Join(
-			t.exec("DELETE FROM job_failure WHERE job = ? AND class = ?", job, class),
-			t.exec("DELETE FROM job_count WHERE job = ? AND class = ?", job, class),
-			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0 WHERE seq = ?", job),
+			t.exec("DELETE FROM job_failure WHERE job = ? AND "+retriable, job),
+			t.exec("DELETE FROM job_count WHERE job = ? AND "+retriable, job),
+			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0, retried = ? WHERE seq = ?", millis(time.Now()), job),
 			t.exec("UPDATE job_part SET until = 0 WHERE job = ?", job))
 	})
 	return n, err

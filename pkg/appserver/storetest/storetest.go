@@ -437,10 +437,18 @@ func testVersions(t *testing.T, s appserver.Store) {
 }
 
 func testRetry(t *testing.T, s appserver.Store) {
-	a, b, c := put(t, s, record("a")), put(t, s, record("b")), put(t, s, record("c"))
-	create(t, s, appserver.Job{ID: "j"})
-	commit(t, s, "j", appserver.Batch{Cursor: 3, Outcomes: []appserver.Outcome{
-		{Record: a, Class: webpush.ClassTemporary, Status: 503}, {Record: b, Class: webpush.ClassTemporary}, {Record: c, Class: webpush.ClassRejected, Status: 400}}})
+	a, b, c, d := put(t, s, record("a")), put(t, s, record("b")), put(t, s, record("c")), record("d")
+	d.ID, d.LastStatus = "expired", 201
+	d = must[[]appserver.Record](t)(first(s.PutAll(t.Context(), []appserver.Record{d})))[0]
+	if j := create(t, s, appserver.Job{ID: "j", Message: appserver.Message{TTL: time.Hour}}); !j.Retried.IsZero() || !j.Expires().Equal(j.Created.Add(time.Hour)) {
+		t.Errorf("created %+v, which expires at %v", j, j.Expires())
+	}
+	commit(t, s, "j", appserver.Batch{Cursor: 4, Outcomes: []appserver.Outcome{
+		{Record: a, Class: webpush.ClassTemporary, Status: 503}, {Record: b, Class: webpush.ClassTemporary}, {Record: c, Class: webpush.ClassRejected, Status: 400},
+		{Record: d, Class: webpush.ClassExpired}}})
+	if got := find(t, s, d.Endpoint); got.LastStatus != 201 {
+		t.Errorf("a message that was not sent changed the last status to %d", got.LastStatus)
+	}
 	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
@@ -448,15 +456,18 @@ func testRetry(t *testing.T, s appserver.Store) {
 	if _, err := s.Delete(t.Context(), b.Endpoint); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Retry(t.Context(), "j"); n != 2 || err != nil {
-		t.Errorf("%d, %v; want 2", n, err)
+	if n, err := s.Retry(t.Context(), "j"); n != 3 || err != nil {
+		t.Errorf("%d, %v; want 3", n, err)
 	}
 	got := findJob(t, s, "j")
-	if got.State != appserver.Queued || !got.Finished.IsZero() || got.Counts["mozilla"]["temporary"] != 0 || got.Counts["mozilla"]["rejected"] != 1 {
+	if got.State != appserver.Queued || !got.Finished.IsZero() || got.Counts["mozilla"]["temporary"] != 0 || got.Counts["mozilla"]["expired"] != 0 || got.Counts["mozilla"]["rejected"] != 1 {
 		t.Errorf("the job is %+v", got)
 	}
-	if again := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(again) != 1 || again[0].Seq != a.Seq {
+	if again := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(again) != 2 || again[0].Seq != a.Seq || again[1].Seq != d.Seq {
 		t.Errorf("again: %+v", again)
+	}
+	if got.Retried.Before(got.Created) || !got.Expires().Equal(got.Retried.Add(time.Hour)) {
+		t.Errorf("retried at %v, expires at %v", got.Retried, got.Expires())
 	}
 	if left := must[[]appserver.Failure](t)(s.Failures(t.Context(), "j", "", 0, 10)); len(left) != 1 {
 		t.Errorf("failures: %+v", left)
@@ -466,7 +477,7 @@ func testRetry(t *testing.T, s appserver.Store) {
 		t.Errorf("the part of the retry is %+v", p)
 	}
 	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: p.Step + 1, Done: true,
-		Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}}})); c.State != appserver.Done {
+		Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}, {Record: d, Class: webpush.ClassDelivered, Status: 201}}})); c.State != appserver.Done {
 		t.Errorf("after the retry the job is %s", c.State)
 	}
 	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != appserver.Done {
@@ -480,6 +491,9 @@ func testRetry(t *testing.T, s appserver.Store) {
 		t.Errorf("a failed job does not go on: %v", err)
 	}
 }
+
+// first returns the first of two values and the error.
+func first[A, B any](a A, _ B, err error) (A, error) { return a, err }
 
 func testFailures(t *testing.T, s appserver.Store) {
 	var out []appserver.Outcome

@@ -539,7 +539,7 @@ await step('a push to its end tells what became of it', async () => {
 });
 
 await step('what can go on is offered to go on, and nothing else', async () => {
-  const cases = [['canceled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Continue'], ['done', {temporary: 2}, 'Retry 2 messages'], ['done', {delivered: 4}, null]];
+  const cases = [['canceled', {temporary: 3}, null], ['failed', {delivered: 1}, 'Continue'], ['done', {temporary: 2, expired: 1}, 'Retry 3 messages'], ['done', {delivered: 4}, null]];
   const now = new Date().toISOString();
   const jobs = cases.map(([state, counts], i) => ({
     id: `made-${i}`, state, counts, services: {}, to: {tag: `case ${i}`}, total: 4, done: 4, created: now, started: now, finished: now,
