@@ -245,9 +245,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 // checkMany warns of what push services would refuse of every message, and
 // refuses what cannot be sent to anybody.
 func (o *sendOptions) checkMany(s *streams, d *delivery) error {
-	claims := d.client.Claims
-	o.claims.complete(&claims, anyOrigin)
-	found := d.findings(&webpush.Client{Key: d.client.Key, Claims: claims, SignUnchecked: d.client.SignUnchecked})
+	found := d.findings(d.client)
 	for _, f := range found {
 		if f.Err != nil {
 			return f.Err

@@ -42,7 +42,7 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 
 // load returns the claims from file and options. Where file is empty,
 // claims.json in the current folder counts if no subject was given. aud and
-// exp are filled by complete.
+// exp are filled by the signer.
 func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 	var c vapid.Claims
 	name := file
@@ -76,44 +76,27 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 	return c, nil
 }
 
-// complete fills aud with the endpoint's origin, and exp. An aud that was
-// written into a file for another push service does not count.
-func (o *claimsFlags) complete(c *vapid.Claims, origin string) {
-	if o.audience != "" {
-		c.Audience = o.audience
-	} else if origin != "" {
-		c.Audience = origin
-	}
-	if c.Expires.IsZero() {
-		c.Expires = time.Now().Add(o.expiresIn.value)
-	}
+// signer returns the signer of the claims. It fills aud with the endpoint's
+// origin, and exp.
+func (o *claimsFlags) signer(key *vapid.Key, c vapid.Claims) *vapid.Signer {
+	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: vapid.Scheme(o.scheme.String()), Lenient: o.noStrict}
 }
 
-// check tells of problems with the claims: as warnings, or as an error.
-func (o *claimsFlags) check(s *streams, c vapid.Claims) error {
-	if err := o.refused(c); err != nil {
-		return err
+// refused returns the first reason why a signer refuses the claims, with a hint in
+// the words of the command line, or nil.
+func refused(signer *vapid.Signer, c vapid.Claims) error {
+	var no *vapid.ClaimsError
+	if !errors.As(signer.Refused(c), &no) {
+		return nil
 	}
-	for _, p := range c.Check() {
-		s.warn(p.Message, commandHint(p.Advice))
+	switch p := no.Problems[0]; {
+	case p.Part == "aud" && c.Audience == "":
+		return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
+	case p.Severity == vapid.Lenient:
+		return withHint(p, joinHints(commandHint(p.Advice), "use --no-strict to sign it anyway"))
+	default:
+		return p
 	}
-	return nil
-}
-
-// refused says why the claims are not signed, or returns nil.
-func (o *claimsFlags) refused(c vapid.Claims) error {
-	for _, p := range c.Check() {
-		switch {
-		case p.Severity == vapid.Advice, p.Severity == vapid.Lenient && o.noStrict:
-		case p.Part == "aud" && c.Audience == "":
-			return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
-		case p.Severity == vapid.Lenient:
-			return withHint(p, joinHints(commandHint(p.Advice), "--no-strict signs it all the same"))
-		default:
-			return p
-		}
-	}
-	return nil
 }
 
 // misplacedClaims says which option takes what was given as claims.
@@ -198,17 +181,20 @@ func runSign(s *streams, o signOptions, file string) error {
 		s.warn(fmt.Sprintf("aud of the claims is %q; the endpoint's origin %q is used instead", aud, origin), "leave aud out of the claims file")
 	}
 	if o.claims.audience != "" && origin != "" && o.claims.audience != origin {
-		s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.claims.audience, origin), "leave --audience away to have it filled")
+		s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.claims.audience, origin), "omit --audience to use the endpoint's origin")
 	}
-	o.claims.complete(&claims, origin)
-	if err := o.claims.check(s, claims); err != nil {
+	signer := o.claims.signer(nil, claims)
+	filled := signer.Filled(origin)
+	if err := refused(signer, filled); err != nil {
 		return err
 	}
-	key, err := o.key.load(s)
-	if err != nil {
+	for _, p := range filled.Check() {
+		s.warn(p.Message, commandHint(p.Advice))
+	}
+	if signer.Key, err = o.key.load(s); err != nil {
 		return err
 	}
-	token, err := key.SignUnchecked(claims) // checked above, where warnings are told
+	token, err := signer.Sign(origin)
 	if err != nil {
 		return err
 	}

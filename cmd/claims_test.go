@@ -46,7 +46,7 @@ func TestSignExpires(t *testing.T) {
 		"string, replaced":      {exp: fmt.Sprintf(`"%d"`, soon), args: []string{"--expires-in", "1h"}, quiet: true},
 		"fraction":              {exp: fmt.Sprintf("%d.5", soon), code: 1, talk: fmt.Sprintf("error: exp is %d.5, some push services want whole seconds", soon)},
 		"fraction, lenient":     {exp: fmt.Sprintf("%d.5", soon), args: []string{"--no-strict"}, talk: "warning: exp is"},
-		"fraction, hint":        {exp: fmt.Sprintf("%d.0", soon), code: 1, talk: "hint: write it without a fraction or an exponent; --no-strict signs it all the same"},
+		"fraction, hint":        {exp: fmt.Sprintf("%d.0", soon), code: 1, talk: "hint: write it without a fraction or an exponent; use --no-strict to sign it anyway"},
 		"exponent":              {exp: fmt.Sprintf("%de0", soon), code: 1, talk: "want whole seconds"},
 		"null":                  {exp: "null", quiet: true},
 		"25 hours":              {exp: soon + 24*3600, code: 1, talk: " ahead; push services allow 24 h at most"},

@@ -253,19 +253,9 @@ func (o *sendOptions) sign(s *streams, d *delivery) error {
 	case d.sub != nil:
 		origin = d.sub.Origin()
 	}
-	stated := claims
-	o.claims.complete(&claims, origin)
-	for _, p := range claims.Check() { // the rest is among the findings
-		if p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.claims.noStrict {
-			d.flawed(o.claims.refused(claims))
-			break
-		}
-	}
-	client.Claims = claims
-	if d.source != nil { // the client completes them for each origin, and renews them
-		stated.Audience = o.claims.audience
-		client.Claims, client.Lifetime = stated, o.claims.expiresIn.value
-	}
+	client.Claims, client.Audience, client.Lifetime = claims, o.claims.audience, o.claims.expiresIn.value
+	signer := o.claims.signer(client.Key, claims)
+	d.flawed(refused(signer, signer.Filled(origin))) // the rest is among the findings
 	return nil
 }
 

@@ -57,7 +57,8 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 			from = defaultPrivateKey
 		}
 		s.note("key: %s, from %s", client.Key.PublicKey(), from)
-		s.note("claims: aud %s, exp %s, sub %s", client.Claims.Audience, showExpires(client.Claims.Expires), orDash(client.Claims.Subject))
+		claims := client.Signer().Filled(sub.Origin())
+		s.note("claims: aud %s, exp %s, sub %s", claims.Audience, showExpires(claims.Expires), orDash(claims.Subject))
 	}
 	if m.Payload == nil {
 		s.note("payload: none")

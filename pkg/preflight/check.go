@@ -141,24 +141,14 @@ func (k *check) signature() {
 	if c.Scheme == vapid.SchemeWebPush {
 		k.say(SeverityNote, "scheme", nil, "the scheme WebPush is that of a draft; RFC 8292 has vapid", "RFC 8292 section 3", "use the scheme vapid unless the receiver is old")
 	}
-	claims := c.Claims
-	if c.Subject != "" {
-		claims.Subject = c.Subject
-	}
-	claims.Subject = vapid.NormalizeSubject(claims.Subject)
-	origin := ""
+	origin := "https://push.example.net" // for any
 	if k.sub != nil {
 		origin = k.sub.Origin()
-	} else if claims.Audience == "" {
-		claims.Audience = "https://push.example.net" // it will be filled in
 	}
-	if claims.Audience == "" {
-		claims.Audience = origin
-	} else if origin != "" && claims.Audience != origin {
+	signer := c.Signer()
+	claims := signer.Filled(origin)
+	if k.sub != nil && claims.Audience != origin {
 		k.say(SeverityError, "aud", nil, fmt.Sprintf("aud is %q, but the push service is %s", claims.Audience, origin), sourceClaims, webpush.CodeVAPIDAudience.Hint())
-	}
-	if claims.Expires.IsZero() {
-		claims.Expires = time.Now().Add(cmp.Or(c.Lifetime, vapid.DefaultLifetime))
 	}
 	for _, p := range claims.Check() {
 		f := Finding{Severity: SeverityError, Rule: p.Part, Message: p.Message, Source: sourceClaims, Fix: p.Advice}
@@ -167,10 +157,9 @@ func (k *check) signature() {
 		}
 		switch {
 		case p.Severity != vapid.Advice:
-			if c.SignUnchecked && p.Severity == vapid.Lenient {
+			if signer.Lenient && p.Severity == vapid.Lenient {
 				f.Severity = SeverityWarning
-			}
-			if !c.SignUnchecked || p.Severity == vapid.Fatal {
+			} else {
 				f.Err = p
 			}
 		case p.Part == "sub":

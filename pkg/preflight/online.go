@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,11 +70,11 @@ func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	}
 	f.Severity, f.Fix = SeverityWarning, "set the clock of this machine"
 	// Where the token starts to be rejected: exp is past, or too far ahead.
-	lifetime := cmp.Or(c.Lifetime, vapid.DefaultLifetime)
-	if !c.Claims.Expires.IsZero() {
-		lifetime = time.Until(c.Claims.Expires)
+	signer := c.Signer()
+	if signer == nil {
+		return f
 	}
-	if left := lifetime + skew; c.Key != nil && (left <= 0 || left > vapid.MaxLifetime) {
+	if left := time.Until(signer.Filled("").Expires) + skew; left <= 0 || left > vapid.MaxLifetime {
 		f.Severity = SeverityError
 		f.Message += ", so that a push service rejects the token because of its exp"
 	}

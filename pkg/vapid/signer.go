@@ -1,116 +1,198 @@
 package vapid
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/asn1"
-	"errors"
+	"context"
 	"fmt"
-	"math/big"
-
-	"github.com/golang-jwt/jwt/v5"
+	"log/slog"
+	"sync"
+	"time"
 )
 
-// SignerError is a failure of the [crypto.Signer] behind a key of [NewKey]: it
-// could not be reached, refused to sign, or returned no valid signature. It
-// says nothing about the claims or the subscription: try again.
-type SignerError struct {
-	// Err is the signer's own error, or what was wrong with its signature.
-	Err error
-}
-
-// Error returns the signer's error with what failed.
-func (e *SignerError) Error() string { return "the signer of the VAPID key failed: " + e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *SignerError) Unwrap() error { return e.Err }
-
-// Hint returns the next step.
-func (e *SignerError) Hint() string {
-	return "check that the service or device that holds the key can be reached and permits signing, then try again"
-}
-
-// Temporary reports true: the same claims may be signed later.
-func (e *SignerError) Temporary() bool { return true }
-
-// NewKey returns a key whose private half stays with signer: in a key
-// management service, a hardware security module, or an agent. Its public key
-// must be an [*ecdsa.PublicKey] on P-256 (RFC 8292 section 2), else the error is
-// an [*Error].
+// Signer makes the tokens of an application server: one for each push service,
+// of the same claims, used again until shortly before it expires, as RFC 8292,
+// section 5, asks for. Which claims that are, and which of them are signed, is
+// decided here for everything that sends.
 //
-// [Key.Sign] calls signer with the SHA-256 digest, expects an ASN.1 signature,
-// and checks it against the public key; it returns a [*SignerError] if that
-// fails. signer must be safe for concurrent use and should limit its own time:
-// [crypto.Signer] takes no context. [Key.Marshal] cannot write such a key.
-func NewKey(signer crypto.Signer) (*Key, error) {
-	if signer == nil {
-		return nil, &Error{Part: "key", Problem: "the signer is nil", hint: "pass a crypto.Signer that holds a P-256 key"}
-	}
-	public, ok := signer.Public().(*ecdsa.PublicKey)
-	if !ok || public == nil {
-		return nil, &Error{Part: "key", Problem: fmt.Sprintf("the signer's public key is of type %T, expected *ecdsa.PublicKey", signer.Public()), hint: "VAPID needs an ECDSA key on P-256"}
-	}
-	if public.Curve != elliptic.P256() {
-		name := "an unknown curve"
-		if public.Curve != nil {
-			name = public.Curve.Params().Name
-		}
-		return nil, &Error{Part: "key", Problem: "the signer's key is on " + name + ", expected P-256", hint: "VAPID needs an ECDSA key on P-256"}
-	}
-	p, err := newPublicKey(public)
-	if err != nil {
-		return nil, &Error{Part: "key", Problem: err.Error(), hint: "VAPID needs an ECDSA key on P-256"}
-	}
-	return &Key{signer: signer, public: p, found: "signer"}, nil
+// A Signer is safe for concurrent use and must not be copied; its fields must not
+// change once it is used. It never changes the claims that it is given.
+type Signer struct {
+	// Key signs.
+	Key *Key
+	// Subject is the contact (sub). If it is empty, that of Claims counts. A bare
+	// mail address gets its "mailto:".
+	Subject string
+	// Claims are the other claims. An aud in them is replaced by the push
+	// service's origin: it may have been written for another one. An exp in them is
+	// kept, and the tokens are not renewed after it.
+	Claims Claims
+	// Audience, if it is not empty, is the aud of every token, whatever push
+	// service it is for. It is for those who test push services.
+	Audience string
+	// Lifetime is how far exp is ahead when a token is made; zero means
+	// [DefaultLifetime]. It is at most [MaxLifetime].
+	Lifetime time.Duration
+	// Scheme is the form of the headers; zero means [SchemeVAPID].
+	Scheme Scheme
+	// Lenient also signs claims with problems that are [Lenient]: some push
+	// services overlook them. Claims with [Fatal] problems are never signed.
+	Lenient bool
+
+	mu     sync.Mutex
+	tokens *secretTokens
 }
 
-// signature returns r and s of ES256 over signing, 32 bytes each (RFC 7518
-// section 3.4).
-func (k *Key) signature(signing string) ([]byte, error) {
-	if k.signer == nil {
-		signature, err := jwt.SigningMethodES256.Sign(signing, k.private)
-		if err != nil {
-			return nil, fmt.Errorf("signing the claims: %w", err)
-		}
-		return signature, nil
-	}
-	digest := sha256.Sum256([]byte(signing))
-	der, err := k.signer.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, &SignerError{err}
-	}
-	raw, err := rawSignature(der)
-	if err != nil {
-		return nil, &SignerError{err}
-	}
-	public, err := k.public.ecdsa()
-	if err != nil {
-		return nil, &SignerError{err}
-	}
-	if !ecdsa.VerifyASN1(public, digest[:], der) {
-		return nil, &SignerError{errors.New("its signature does not match its public key")}
-	}
-	return raw, nil
+// secretTokens lie two pointers away from the Signer, where no verb of fmt prints
+// them.
+type secretTokens struct{ byOrigin map[string]*signing }
+
+// signing is a token, or one that is being made.
+type signing struct {
+	done                     chan struct{} // closed when the rest is there
+	authorization, cryptoKey string
+	renew                    time.Time
+	err                      error
 }
 
-// rawSignature converts an ASN.1 signature (RFC 3279 section 2.2.3) to r and s.
-func rawSignature(der []byte) ([]byte, error) {
-	var v struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &v)
-	if err != nil || len(rest) > 0 {
-		return nil, fmt.Errorf("its signature of %d bytes is not an ASN.1 sequence of two integers", len(der))
+// Filled returns the claims of a token for the push service of that origin (see
+// [Origin]): aud is [Signer].Audience, else the origin, else that of Claims; exp
+// is that of Claims, else Lifetime from now.
+func (s *Signer) Filled(origin string) Claims {
+	c := s.Claims
+	switch {
+	case s.Audience != "":
+		c.Audience = s.Audience
+	case origin != "":
+		c.Audience = origin
 	}
-	n := elliptic.P256().Params().N
-	for _, i := range []*big.Int{v.R, v.S} {
-		if i.Sign() <= 0 || i.Cmp(n) >= 0 {
-			return nil, errors.New("its signature has a number that is out of range for P-256")
+	if s.Subject != "" {
+		c.Subject = s.Subject
+	}
+	c.Subject = NormalizeSubject(c.Subject)
+	if c.Expires.IsZero() {
+		c.Expires = time.Now().Add(s.lifetime())
+	}
+	return c
+}
+
+func (s *Signer) lifetime() time.Duration {
+	if s.Lifetime == 0 {
+		return DefaultLifetime
+	}
+	return s.Lifetime
+}
+
+// Refused returns why a token of these claims is not signed, a [*ClaimsError], or
+// nil.
+func (s *Signer) Refused(c Claims) error {
+	err := claimsError(c.Check())
+	if err == nil || !s.Lenient {
+		return err
+	}
+	var fatal []Problem
+	for _, p := range err.(*ClaimsError).Problems {
+		if p.Severity == Fatal {
+			fatal = append(fatal, p)
 		}
 	}
-	raw := make([]byte, 64)
-	v.R.FillBytes(raw[:32])
-	v.S.FillBytes(raw[32:])
-	return raw, nil
+	if fatal == nil {
+		return nil
+	}
+	return &ClaimsError{fatal}
 }
+
+// Sign makes a new token for the push service of that origin. The error is a
+// [*ClaimsError], or a [*SignerError] of a key of [NewKey].
+func (s *Signer) Sign(origin string) (*Token, error) {
+	c := s.Filled(origin)
+	if err := s.Refused(c); err != nil {
+		return nil, err
+	}
+	return s.Key.SignUnchecked(c)
+}
+
+// maxTokens bounds how many tokens are kept: endpoints come from strangers.
+const maxTokens = 4096
+
+// renewMargin is how long before its end a token of that lifetime is not used
+// any longer: the request may wait, and the service's clock may be ahead.
+func renewMargin(lifetime time.Duration) time.Duration { return min(lifetime/4, time.Hour) }
+
+// Headers returns the values of the headers Authorization and, in
+// [SchemeWebPush], Crypto-Key for a message to the push service of that origin.
+// Both are secrets. Several callers wait for one signature, and a slow one for
+// one origin does not delay the others. The error is one of [Signer.Sign], or the
+// context's.
+func (s *Signer) Headers(ctx context.Context, origin string) (authorization, cryptoKey string, err error) {
+	now := time.Now()
+	s.mu.Lock()
+	if s.tokens == nil {
+		s.tokens = &secretTokens{make(map[string]*signing)}
+	}
+	t := s.tokens.byOrigin[origin]
+	if t != nil && t.isDone() && !now.Before(t.renew) {
+		t = nil
+	}
+	if t == nil {
+		t = &signing{done: make(chan struct{})}
+		s.tokens.keep(origin, t, now)
+		go s.make(origin, t)
+	}
+	s.mu.Unlock()
+	if !t.isDone() {
+		select {
+		case <-t.done:
+		case <-ctx.Done():
+			return "", "", ctx.Err()
+		}
+	}
+	return t.authorization, t.cryptoKey, t.err
+}
+
+func (t *signing) isDone() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// make signs a token. A failure is forgotten, so that the next caller tries again.
+func (s *Signer) make(origin string, t *signing) {
+	defer close(t.done)
+	signed, err := s.Sign(origin)
+	if err != nil {
+		t.err = err
+		s.mu.Lock()
+		if s.tokens.byOrigin[origin] == t {
+			delete(s.tokens.byOrigin, origin)
+		}
+		s.mu.Unlock()
+		return
+	}
+	h := signed.Headers(s.Scheme)
+	t.authorization, t.cryptoKey = h["Authorization"], h["Crypto-Key"]
+	if t.renew = s.Claims.Expires; t.renew.IsZero() {
+		t.renew = time.Now().Add(s.lifetime() - renewMargin(s.lifetime()))
+	}
+}
+
+// keep adds a token. It drops those that are to be renewed, and any if there are
+// too many.
+func (k *secretTokens) keep(origin string, t *signing, now time.Time) {
+	for o, old := range k.byOrigin {
+		if len(k.byOrigin) < maxTokens/4 {
+			break
+		}
+		if old.isDone() && !now.Before(old.renew) || len(k.byOrigin) >= maxTokens {
+			delete(k.byOrigin, o)
+		}
+	}
+	k.byOrigin[origin] = t
+}
+
+// String names the key.
+func (s *Signer) String() string { return "VAPID signer with " + fmt.Sprint(s.Key) }
+
+// LogValue is String, so that log/slog writes no token.
+func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }

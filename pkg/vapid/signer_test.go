@@ -1,113 +1,203 @@
-package vapid
+package vapid_test
 
 import (
-	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/asn1"
 	"errors"
+	"fmt"
 	"io"
-	"math/big"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// remote is a signer that holds its key elsewhere, and may fail.
-type remote struct {
-	public crypto.PublicKey
-	sign   func(digest []byte) ([]byte, error)
-}
-
-func (r remote) Public() crypto.PublicKey { return r.public }
-func (r remote) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-	if o.HashFunc() != crypto.SHA256 || len(digest) != 32 {
-		return nil, errors.New("expected SHA-256")
+func newTestKey(t *testing.T) *vapid.Key {
+	t.Helper()
+	k, err := vapid.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r.sign(digest)
+	return k
 }
 
-func TestNewKey(t *testing.T) {
+// slowSigner is a key in a service that takes its time, and fails at first.
+type slowSigner struct {
+	*ecdsa.PrivateKey
+	takes    time.Duration
+	failures atomic.Int32
+	signed   atomic.Int32
+}
+
+var errBusy = errors.New("the key service is busy")
+
+func (s *slowSigner) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	time.Sleep(s.takes)
+	if s.failures.Add(-1) >= 0 {
+		return nil, errBusy
+	}
+	s.signed.Add(1)
+	return s.PrivateKey.Sign(r, digest, o)
+}
+
+func newSlowSigner(t *testing.T, takes time.Duration) (*slowSigner, *vapid.Signer) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	slow := &slowSigner{PrivateKey: private, takes: takes}
+	key, err := vapid.NewKey(slow)
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims := Claims{Audience: "https://push.example.net", Expires: time.Now().Add(time.Hour), Subject: "mailto:ops@example.com"}
-	key, err := NewKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 64 { // some r or s are shorter than 32 bytes only now and then
-		token, err := key.Sign(claims)
-		if err != nil {
-			t.Fatal(err)
-		}
-		received, err := ParseToken(token.Authorization(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if problems := received.Check(claims.Audience); len(problems) > 0 {
-			t.Fatalf("the token has problems: %v", problems)
-		}
-	}
-	if _, err := key.Marshal(FormatPEM); err == nil {
-		t.Error("a private half that is elsewhere was written")
-	}
+	return slow, &vapid.Signer{Key: key, Subject: "mailto:ops@push.dev"}
+}
 
-	cause := errors.New("unreachable")
-	numbers := func(r, s *big.Int) []byte {
-		b, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	n, one := elliptic.P256().Params().N, big.NewInt(1)
-	for name, sign := range map[string]func([]byte) ([]byte, error){
-		"failing":      func([]byte) ([]byte, error) { return nil, cause },
-		"empty":        func([]byte) ([]byte, error) { return nil, nil },
-		"raw":          func([]byte) ([]byte, error) { return bytes.Repeat([]byte{1}, 64), nil },
-		"another key":  func(d []byte) ([]byte, error) { return ecdsa.SignASN1(rand.Reader, other, d) },
-		"r is 0":       func([]byte) ([]byte, error) { return numbers(new(big.Int), one), nil },
-		"s is n":       func([]byte) ([]byte, error) { return numbers(one, n), nil },
-		"r is below 0": func([]byte) ([]byte, error) { return numbers(big.NewInt(-1), one), nil },
-		"trailing byte": func(d []byte) ([]byte, error) {
-			b, err := ecdsa.SignASN1(rand.Reader, private, d)
-			return append(b, 0), err
-		},
+// What a signer fills in, from the most to the least important.
+func TestSignerFilled(t *testing.T) {
+	const origin = "https://fcm.googleapis.com"
+	for name, tt := range map[string]struct {
+		signer   *vapid.Signer
+		aud, sub string
+	}{
+		"the origin":            {&vapid.Signer{Subject: "ops@push.dev"}, origin, "mailto:ops@push.dev"},
+		"another service's aud": {&vapid.Signer{Claims: vapid.Claims{Audience: "https://updates.push.services.mozilla.com", Subject: "mailto:a@push.dev"}}, origin, "mailto:a@push.dev"},
+		"an aud for all":        {&vapid.Signer{Audience: "https://push.dev", Claims: vapid.Claims{Audience: "https://x.dev"}}, "https://push.dev", ""},
+		"two subjects":          {&vapid.Signer{Subject: "https://push.dev", Claims: vapid.Claims{Subject: "mailto:a@push.dev"}}, origin, "https://push.dev"},
 	} {
-		key, err := NewKey(remote{&private.PublicKey, sign})
-		if err != nil {
-			t.Fatal(err)
+		c := tt.signer.Filled(origin)
+		if left := time.Until(c.Expires); c.Audience != tt.aud || c.Subject != tt.sub || left < 11*time.Hour || left > 12*time.Hour {
+			t.Errorf("%s: %+v", name, c)
 		}
-		var failed *SignerError
-		if _, err := key.Sign(claims); !errors.As(err, &failed) || !failed.Temporary() {
-			t.Errorf("%s: the error is %v, expected a temporary *SignerError", name, err)
-		} else if name == "failing" && !errors.Is(err, cause) {
-			t.Errorf("%s: the error %v hides its cause", name, err)
+	}
+	fixed := time.Now().Add(time.Hour)
+	if c := (&vapid.Signer{Claims: vapid.Claims{Expires: fixed, Audience: origin}}).Filled(""); !c.Expires.Equal(fixed) || c.Audience != origin {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Lenient signs what some services overlook, and never what all refuse.
+func TestSignerRefused(t *testing.T) {
+	key := newTestKey(t)
+	for _, tt := range []struct {
+		name            string
+		claims          vapid.Claims
+		strict, lenient bool // is signed
+	}{
+		{"good", vapid.Claims{Subject: "mailto:ops@push.dev"}, true, true},
+		{"sub of another kind", vapid.Claims{Subject: "push.dev"}, false, true},
+		{"past", vapid.Claims{Expires: time.Now().Add(-time.Hour)}, false, false},
+		{"too far ahead", vapid.Claims{Expires: time.Now().Add(25 * time.Hour)}, false, false},
+	} {
+		for lenient, want := range map[bool]bool{false: tt.strict, true: tt.lenient} {
+			s := &vapid.Signer{Key: key, Claims: tt.claims, Lenient: lenient}
+			_, err := s.Sign("https://push.dev")
+			var refused *vapid.ClaimsError
+			if want != (err == nil) || err != nil && !errors.As(err, &refused) {
+				t.Errorf("%s, lenient %t: %v", tt.name, lenient, err)
+			}
+			if _, _, headers := s.Headers(t.Context(), "https://push.dev"); (headers == nil) != want {
+				t.Errorf("%s, lenient %t: Headers %v", tt.name, lenient, headers)
+			}
 		}
 	}
 }
 
-func TestNewKeyOfAnotherKind(t *testing.T) {
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+// Many senders wait for one signature, a slow one for an origin delays no other,
+// and a sender that gives up does not wait.
+func TestSlowSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, signer := newSlowSigner(t, 100*time.Millisecond)
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				if _, _, err := signer.Headers(t.Context(), fmt.Sprintf("https://h%d.push.dev", i%4)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if _, _, err := signer.Headers(ctx, "https://h0.push.dev"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Millisecond {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		all.Wait()
+		if took, n := time.Since(start), slow.signed.Load(); took != 100*time.Millisecond || n != 4 {
+			t.Errorf("%d signatures in %v, expected 4 in 100ms", n, took)
+		}
+	})
+}
+
+// A failure is told to all that wait for it, and the next one tries again.
+func TestSignerTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, signer := newSlowSigner(t, 10*time.Millisecond)
+		slow.failures.Store(1)
+		var failed atomic.Int32
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				var no *vapid.SignerError
+				if _, _, err := signer.Headers(t.Context(), "https://push.dev"); errors.As(err, &no) && errors.Is(err, errBusy) {
+					failed.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if failed.Load() != 5 {
+			t.Errorf("%d failed, expected 5", failed.Load())
+		}
+		a, _, err := signer.Headers(t.Context(), "https://push.dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, _, _ := signer.Headers(t.Context(), "https://push.dev"); b != a || slow.signed.Load() != 1 {
+			t.Errorf("%d signatures", slow.signed.Load())
+		}
+	})
+}
+
+// Endpoints come from strangers, so that the number of origins has no limit.
+func TestSignerIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signer := &vapid.Signer{Key: newTestKey(t), Subject: "mailto:ops@push.dev", Lifetime: time.Minute}
+		for i := range 4200 {
+			if _, _, err := signer.Headers(t.Context(), fmt.Sprintf("https://h%d.push.dev", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := vapid.Kept(signer); n > 4096 {
+			t.Errorf("%d tokens are kept", n)
+		}
+		time.Sleep(time.Minute)
+		if _, _, err := signer.Headers(t.Context(), "https://push.dev"); err != nil {
+			t.Fatal(err)
+		}
+		if n := vapid.Kept(signer); n > 1024 {
+			t.Errorf("%d tokens are kept that have expired", n)
+		}
+	})
+}
+
+// No verb of fmt prints a token.
+func TestSignerPrintsNoToken(t *testing.T) {
+	signer := &vapid.Signer{Key: newTestKey(t), Subject: "mailto:ops@push.dev"}
+	a, _, err := signer.Headers(t.Context(), "https://push.dev")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, ed, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, signer := range map[string]crypto.Signer{"nil": nil, "P-384": p384, "Ed25519": ed, "no public key": remote{}, "no curve": remote{public: &ecdsa.PublicKey{}}} {
-		var e *Error
-		if _, err := NewKey(signer); !errors.As(err, &e) || e.Part != "key" || e.Hint() == "" {
-			t.Errorf("%s: the error is %v, expected an *Error about the key with a hint", name, err)
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, signer); strings.Contains(text, a[10:40]) {
+			t.Errorf("%s prints the token", format)
 		}
 	}
 }

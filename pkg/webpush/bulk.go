@@ -326,7 +326,7 @@ func (b *bulk) prepare(t *task) (r Result, send bool) {
 			return t.result(ClassExpired, nil, err), false
 		}
 	}
-	req, err := b.client.newRequest(t.job.Subscription, message, key)
+	req, err := b.client.newRequest(b.ctx, t.job.Subscription, message, key)
 	if err != nil {
 		return t.result(Classify(err), nil, err), false
 	}

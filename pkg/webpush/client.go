@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,10 +50,12 @@ type Client struct {
 	Key *vapid.Key
 	// Subject is the contact that the token names: a mailto: or https: URI.
 	Subject string
-	// Claims are further claims. Audience and Expires are filled when they are
-	// empty: with the endpoint's origin, and with the time after Lifetime. A
-	// Subject here counts when the field above is empty.
+	// Claims are further claims, see [vapid.Signer]: an aud in them is replaced by
+	// the endpoint's origin, and a Subject counts if the field above is empty.
 	Claims vapid.Claims
+	// Audience, if it is not empty, is the aud of every token, whatever the
+	// endpoint is. It is for those who test push services.
+	Audience string
 	// Lifetime of the tokens; zero means 12 hours.
 	Lifetime time.Duration
 	// Scheme of the header; zero means that of RFC 8292.
@@ -83,9 +86,9 @@ type Client struct {
 	// OnRetry, when set, is told of each refusal before the wait.
 	OnRetry func(e *Error, wait time.Duration)
 
-	tokens tokens
-	once   sync.Once
-	doer   Doer
+	signers signers
+	once    sync.Once
+	doer    Doer
 }
 
 // NewRequest makes the HTTP request that carries the message (RFC 8030 section
@@ -94,16 +97,16 @@ type Client struct {
 // [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
 // [*Error] for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
-	req, err := c.newRequest(sub, &msg, c.Key)
+	req, err := c.newRequest(ctx, sub, &msg, c.Key)
 	if err != nil {
 		return nil, err
 	}
 	return req.WithContext(ctx), nil
 }
 
-// newRequest is NewRequest with the key that signs, or nil, and without a
-// context.
-func (c *Client) newRequest(sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
+// newRequest is NewRequest with the key that signs, or nil. The request has no
+// context; ctx bounds the wait for a token.
+func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
 	if err := sub.allowed(c.AllowHTTP); err != nil {
 		return nil, err
 	}
@@ -157,16 +160,16 @@ func (c *Client) newRequest(sub *Subscription, msg *Message, key *vapid.Key) (*h
 		cryptoKey = m.CryptoKey()
 	}
 	if key != nil && msg.GCM == nil { // its key takes the token's place
-		t, err := c.token(sub, key)
+		authorization, p256ecdsa, err := c.signers.of(c, key).Headers(ctx, sub.origin)
 		if err != nil {
 			return nil, err
 		}
-		h["Authorization"] = []string{t.authorization}
+		h["Authorization"] = []string{authorization}
 		// One entry, with a semicolon: a comma was misread by push services.
-		if cryptoKey != "" && t.cryptoKey != "" {
+		if cryptoKey != "" && p256ecdsa != "" {
 			cryptoKey += ";"
 		}
-		cryptoKey += t.cryptoKey
+		cryptoKey += p256ecdsa
 	}
 	if cryptoKey != "" {
 		h["Crypto-Key"] = []string{cryptoKey}
@@ -230,25 +233,37 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 	return nil
 }
 
-// token returns the Authorization for a subscription.
-func (c *Client) token(sub *Subscription, key *vapid.Key) (*token, error) {
-	claims := c.Claims
-	if claims.Audience == "" {
-		claims.Audience = sub.origin
+// Signer returns the signer of the client's tokens, or nil without a Key.
+func (c *Client) Signer() *vapid.Signer {
+	if c.Key == nil {
+		return nil
 	}
-	if c.Subject != "" {
-		claims.Subject = c.Subject
+	return c.signers.of(c, c.Key)
+}
+
+// signers are those of a client: one for each key.
+type signers struct {
+	last  atomic.Pointer[vapid.Signer] // most clients have one key
+	mu    sync.Mutex
+	byKey map[vapid.PublicKey]*vapid.Signer
+}
+
+func (s *signers) of(c *Client, key *vapid.Key) *vapid.Signer {
+	if last := s.last.Load(); last != nil && last.Key == key {
+		return last
 	}
-	claims.Subject = vapid.NormalizeSubject(claims.Subject)
-	lifetime := c.Lifetime
-	if lifetime == 0 {
-		lifetime = vapid.DefaultLifetime
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.byKey[key.PublicKey()]; found != nil {
+		return found
 	}
-	scheme := c.Scheme
-	if scheme == "" {
-		scheme = vapid.SchemeVAPID
+	made := &vapid.Signer{Key: key, Subject: c.Subject, Claims: c.Claims, Audience: c.Audience, Lifetime: c.Lifetime, Scheme: c.Scheme, Lenient: c.SignUnchecked}
+	if s.byKey == nil {
+		s.byKey = make(map[vapid.PublicKey]*vapid.Signer)
 	}
-	return c.tokens.get(key, claims, lifetime, scheme, c.SignUnchecked)
+	s.byKey[key.PublicKey()] = made
+	s.last.Store(made)
+	return made
 }
 
 // http returns what sends, without redirects.
