@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
@@ -75,31 +74,11 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	if err := o.fillMessage(s, d); err != nil {
 		return nil, err
 	}
-	d.transport = webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
-	if o.caFile != "" {
-		pem, err := readFile(o.caFile)
-		if err != nil {
-			return nil, err
-		}
-		d.transport.CAs = pem
+	var err error
+	if d.client, d.transport, err = o.connection.client(o.cmd, s); err != nil {
+		return nil, err
 	}
-	if o.timeout.value <= 0 {
-		return nil, usage("", "--timeout is %s, expected more than 0", o.timeout.String())
-	}
-	if o.retries < 0 || o.retries > 100 {
-		return nil, usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries)
-	}
-	hc, err := webpush.NewHTTPClient(d.transport)
-	var input *webpush.InputError
-	switch {
-	case errors.As(err, &input) && o.cmd.Flags().Lookup(input.Part) != nil:
-		return nil, wrongFlag(input.Part, err)
-	case err != nil:
-		return nil, &usageError{err: err}
-	}
-	if o.insecure {
-		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
-	}
+	d.client.Scheme, d.client.SignUnchecked = vapid.Scheme(o.claims.scheme.String()), o.claims.noStrict
 	var alone []byte
 	if o.inputs != nil {
 		if alone, err = o.openInputs(s, d); err != nil {
@@ -121,11 +100,6 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 			return nil, err
 		}
 	}
-	d.client = &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
-		Scheme: vapid.Scheme(o.claims.scheme.String()), SignUnchecked: o.claims.noStrict,
-		OnRetry: func(e *webpush.Error, wait time.Duration) {
-			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
-		}}
 	if err := o.sign(s, d); err != nil {
 		return nil, err
 	}

@@ -29,14 +29,7 @@ type sendOptions struct {
 	gcmKey    string
 	gcmRegID  string
 
-	timeout     durationFlag
-	retries     int
-	proxy       string
-	caFile      string
-	insecure    bool
-	connectTo   []string
-	allowHTTP   bool
-	denyPrivate bool
+	connection
 
 	dryRun      bool
 	showSecrets bool
@@ -194,17 +187,8 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: the registration `ID` (default: the end of the endpoint)")
 	inGroup(f, "Message")
 
-	o.timeout.value = webpush.DefaultTimeout
-	f.Var(&o.timeout, "timeout", "of one attempt")
-	f.IntVar(&o.retries, "retries", webpush.DefaultAttempts-1, "retry `N` times after 429, 5xx, and network failures")
-	f.StringVar(&o.proxy, "proxy", "", "a proxy's `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
-	f.StringVar(&o.caFile, "ca-file", "", "also trust the authorities in this PEM `FILE`")
-	f.BoolVar(&o.insecure, "insecure", false, "do not check the service's certificate")
-	f.StringArrayVar(&o.connectTo, "connect-to", nil, "connect to `HOST:PORT` instead, as with curl (also HOST1:PORT1:HOST2:PORT2); repeatable")
-	f.BoolVar(&o.allowHTTP, "allow-http", false, "allow plain http for an endpoint that is not on this machine")
-	f.BoolVar(&o.denyPrivate, "deny-private", false, "refuse endpoints whose address is loopback, private, or link-local")
-	inGroup(f, "Connection")
-	asSetting(f, "claims", "ttl", "urgency", "timeout", "retries", "proxy", "ca-file", "allow-http", "deny-private", "gcm-key", "wns-type")
+	o.connection.addFlags(c)
+	asSetting(f, "claims", "ttl", "urgency", "gcm-key", "wns-type")
 	completeEnum(c, "urgency", &o.urgency)
 }
 
