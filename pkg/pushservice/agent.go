@@ -27,10 +27,10 @@ func newAgent(id string) *agent { return &agent{id: id, subs: make(map[string]*s
 // attachment is a connection of a user agent, whatever channel it came by.
 type attachment struct {
 	agent *agent
-	// wake has a token when there may be something to take with next.
-	wake chan struct{}
-	// ended is closed, after cause is set, when the store ends the attachment.
-	ended chan struct{}
+	// notify is called, with the store's lock held, when there may be something to
+	// take with next, or the store has ended the attachment.
+	notify func()
+	// cause is why the store has ended the attachment; see store.causeOf.
 	cause error
 	// now holds messages with a TTL of zero, which exist here only.
 	now []delivery
@@ -74,30 +74,36 @@ func newAgentID() string {
 // attach connects the user agent with the given id, or, if that is unknown, a
 // new one, which is stored with its first subscription. An older connection of
 // the user agent ends.
-func (st *store) attach(id string) *attachment {
+func (st *store) attach(id string, notify func()) *attachment {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	a := st.agents[id]
 	if a == nil {
 		a = newAgent(newAgentID())
 	}
-	return st.connect(a)
+	return st.connect(a, notify)
 }
 
 // connect makes a connection of a user agent, instead of the one it had.
-func (st *store) connect(a *agent) *attachment {
+func (st *store) connect(a *agent, notify func()) *attachment {
 	if a.on != nil {
 		a.on.end(errReplaced)
 	}
 	a.on = &attachment{
-		agent: a,
-		wake:  make(chan struct{}, 1),
-		ended: make(chan struct{}),
-		sent:  make(map[string]bool),
-		acked: make(map[string]bool),
+		agent:  a,
+		notify: notify,
+		sent:   make(map[string]bool),
+		acked:  make(map[string]bool),
 	}
-	a.on.poke()
+	notify()
 	return a.on
+}
+
+// causeOf returns why the store has ended an attachment, or nil.
+func (st *store) causeOf(at *attachment) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return at.cause
 }
 
 // detach ends a connection. A user agent without subscriptions is forgotten.
@@ -139,14 +145,7 @@ func (st *store) disconnect() {
 func (at *attachment) end(cause error) {
 	if at.cause == nil {
 		at.cause = cause
-		close(at.ended)
-	}
-}
-
-func (at *attachment) poke() {
-	select {
-	case at.wake <- struct{}{}:
-	default:
+		at.notify()
 	}
 }
 
@@ -155,7 +154,7 @@ func (at *attachment) offer(sub *subscription, m Message) {
 	if m.TTL == 0 && len(at.now) < maxNow {
 		at.now = append(at.now, delivery{m, sub.Channel})
 	}
-	at.poke()
+	at.notify()
 }
 
 // register makes a subscription for the user agent, or returns the one that it

@@ -218,7 +218,7 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 
 // attachDevice connects the device with the given id. The store remembers one
 // without subscriptions while it is connected.
-func (st *store) attachDevice(id string) *attachment {
+func (st *store) attachDevice(id string, notify func()) *attachment {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	a := st.agents[id]
@@ -226,7 +226,7 @@ func (st *store) attachDevice(id string) *attachment {
 		a = newAgent(id)
 		st.agents[id] = a
 	}
-	return st.connect(a)
+	return st.connect(a, notify)
 }
 
 func (st *store) registerDevice(id string, s Subscription) (Subscription, error) {

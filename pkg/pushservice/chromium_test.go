@@ -23,7 +23,7 @@ const chromiumEndpointOrigin = "https://fcm.googleapis.com"
 
 // chromium plays the device of a Chromium.
 type chromium struct {
-	t         *testing.T
+	t         testing.TB
 	service   *pushservice.Service
 	id, token string
 	key       *vapid.Key
@@ -34,7 +34,7 @@ type chromium struct {
 	ended    chan error
 }
 
-func newChromium(t *testing.T, s *pushservice.Service) *chromium {
+func newChromium(t testing.TB, s *pushservice.Service) *chromium {
 	w := do(s, newRequest(http.MethodPost, "/checkin", bytes.NewReader(mcs.CheckinRequest{ChromeVersion: "156.0.0.0"}.Append(nil))))
 	answer, err := mcs.ParseCheckinResponse(w.Body.Bytes())
 	if err != nil || w.Code != http.StatusOK || answer.AndroidID == 0 || answer.SecurityToken == 0 {

@@ -36,13 +36,17 @@ func TestMain(m *testing.M) {
 	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		panic(err)
 	}
-	storage, err := sqlite.Open(o.Dir)
-	if err != nil {
-		panic(err)
-	}
-	server, err := pushservice.Start(pushservice.ServerOptions{Storage: storage, Addr: o.Addr, TLS: len(o.Authority) > 0, AuthorityPEM: o.Authority, Options: pushservice.Options{
+	so := pushservice.ServerOptions{Addr: o.Addr, TLS: len(o.Authority) > 0, AuthorityPEM: o.Authority, Chromium: o.Chromium, Options: pushservice.Options{
 		Origin: o.Origin, MaxMessages: 100_000, MaxSubscriptions: 100_000,
-	}})
+	}}
+	if o.Dir != "" {
+		storage, err := sqlite.Open(o.Dir)
+		if err != nil {
+			panic(err)
+		}
+		so.Storage = storage
+	}
+	server, err := pushservice.Start(so)
 	if err != nil {
 		panic(err)
 	}
@@ -55,8 +59,9 @@ func TestMain(m *testing.M) {
 }
 
 type childOptions struct {
-	Dir, Addr, Origin string
+	Dir, Addr, Origin string // without Dir everything is in memory
 	Authority         []byte // for TLS
+	Chromium          *pushservice.ChromiumOptions
 }
 
 // child is a push service in a process of its own.

@@ -3,10 +3,13 @@ package pushservice
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
@@ -22,12 +25,19 @@ const maxPending = 1000
 
 // device is a connection of a device that speaks MCS.
 type device struct {
+	line     line
 	service  *Service
 	conn     net.Conn
 	at       *attachment
 	received uint32 // frames from the device
 	sent     uint32 // frames to the device
 	pending  []pendingMessage
+
+	// Of the reader: a byte that was read while it waited, if first is true, and a
+	// buffer while there is something to read.
+	one   [1]byte
+	first bool
+	r     *bufio.Reader
 }
 
 // pendingMessage is a message that was sent and not acknowledged.
@@ -41,66 +51,142 @@ type frame struct {
 	body []byte
 }
 
+// frameReaders are buffers for connections that are being read.
+var frameReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2048) }}
+
 // ServeMCS speaks MCS, the protocol by which Chromium receives messages, on a
 // connection whose TLS the caller has set up, until either side ends it, and
 // closes it. The errors are those of the connection, or name what the device did
 // wrong.
 func (s *Service) ServeMCS(conn net.Conn) error {
 	defer conn.Close()
-	stop, leave, err := s.sockets.enter(context.Background())
-	if err != nil {
+	d := &device{service: s, conn: conn}
+	d.line.wake, d.line.hangUp = d.wake, d.hangUp
+	if err := s.sockets.enter(&d.line); err != nil {
 		return err
 	}
-	defer leave()
-	unblock := context.AfterFunc(stop, func() { _ = conn.SetDeadline(time.Now()) })
-	defer unblock()
+	defer s.sockets.leave(&d.line)
 	_ = conn.SetDeadline(time.Now().Add(mcsFrameTimeout))
-	r := bufio.NewReaderSize(conn, 1024)
-	login, err := readLogin(r)
-	if err != nil {
-		return err
+	user := ""
+	f, err := d.read(true)
+	if err == nil {
+		err = d.line.do(func() (err error) {
+			user, err = d.login(f)
+			return err
+		})
 	}
-	d := &device{service: s, conn: conn, received: 1}
+	if err == nil {
+		d.line.every(pingInterval, func() error {
+			return d.line.work(func() error {
+				return d.write(mcs.TagHeartbeatPing, mcs.Heartbeat{LastStreamIDReceived: d.received}.Append(nil))
+			})
+		})
+	}
+	for err == nil {
+		if f, err = d.read(false); err == nil {
+			err = d.line.do(func() error { return d.handle(f) })
+		}
+	}
+	d.line.end(err)
+	d.line.close()
+	if d.r != nil {
+		d.release()
+	}
+	err = d.line.ended()
+	if d.at != nil {
+		s.store.detach(d.at)
+		s.logger.Info("mcs closed", "device", short(user), "reason", clip(err.Error()))
+	}
+	return err
+}
+
+// Read reads the byte that was read while waiting, and then from the
+// connection.
+func (d *device) Read(b []byte) (int, error) {
+	if d.first && len(b) > 0 {
+		d.first = false
+		return copy(b, d.one[:]), nil
+	}
+	return d.conn.Read(b)
+}
+
+// read waits for a frame, without a buffer. The first one comes after the
+// version, and within the deadline that is set.
+func (d *device) read(first bool) (f frame, err error) {
+	if d.r == nil {
+		if !first { // the pings of this side come in between
+			_ = d.conn.SetReadDeadline(time.Now().Add(pingInterval + time.Minute))
+			if err := d.line.ended(); err != nil {
+				return f, err
+			}
+		}
+		if _, err := io.ReadFull(d.conn, d.one[:]); err != nil {
+			return f, err
+		}
+		d.first = true
+		d.r = frameReaders.Get().(*bufio.Reader)
+		d.r.Reset(d)
+	}
+	if first {
+		err = mcs.ReadVersion(d.r)
+	} else {
+		_ = d.conn.SetReadDeadline(time.Now().Add(mcsFrameTimeout))
+	}
+	if err == nil {
+		f.tag, f.body, err = mcs.ReadFrame(d.r)
+	}
+	if err == nil && d.r.Buffered() == 0 {
+		d.release()
+	}
+	return f, err
+}
+
+func (d *device) release() {
+	d.r.Reset(nil)
+	frameReaders.Put(d.r)
+	d.r = nil
+}
+
+// login answers the first frame and returns the device's id.
+func (d *device) login(f frame) (user string, err error) {
+	d.received = 1
+	if f.tag != mcs.TagLoginRequest {
+		return "", fmt.Errorf("the first frame has the tag %d, expected a login", f.tag)
+	}
+	login, err := mcs.ParseLoginRequest(f.body)
+	if err != nil {
+		return "", err
+	}
+	s := d.service
 	id := deviceID(login.User, login.AuthToken)
 	if id == "" {
 		_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: 1, ErrorMessage: "invalid id or token"}.Append(nil), mcs.Version)
-		return fmt.Errorf("a login without id and token")
+		return "", fmt.Errorf("a login without id and token")
 	}
-	if f := s.misbehave(stop, OnLogin); f != nil {
+	if f := s.misbehave(context.Background(), OnLogin); f != nil {
 		if !f.Reset {
 			code := max(1, f.loginError())
 			_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: code, ErrorMessage: "fault: this answer was asked for"}.Append(nil), mcs.Version)
 		}
-		return errFault
+		return "", errFault
 	}
-	d.at = s.store.attachDevice(id)
-	defer s.store.detach(d.at)
+	d.at = s.store.attachDevice(id, d.line.poke)
 	s.store.acknowledgeListed(d.at, login.ReceivedPersistentIDs)
 	if err := s.store.settled(); err != nil {
-		return err
+		return login.User, err
 	}
 	answer := mcs.LoginResponse{LastStreamIDReceived: 1, ServerTimestamp: uint64(time.Now().UnixMilli())}
-	if err := d.write(mcs.TagLoginResponse, answer.Append(nil), mcs.Version); err != nil {
-		return err
-	}
 	s.logger.Info("mcs login", "device", short(login.User), "received", len(login.ReceivedPersistentIDs))
-	err = d.run(stop, r)
-	s.logger.Info("mcs closed", "device", short(login.User), "reason", clip(err.Error()))
-	return err
+	return login.User, d.write(mcs.TagLoginResponse, answer.Append(nil), mcs.Version)
 }
 
-func readLogin(r *bufio.Reader) (mcs.LoginRequest, error) {
-	if err := mcs.ReadVersion(r); err != nil {
-		return mcs.LoginRequest{}, err
+// hangUp takes leave if this side ends the connection, and closes it.
+func (d *device) hangUp(cause error) {
+	_ = d.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	if errors.Is(cause, errStops) || errors.Is(cause, errReplaced) || errors.Is(cause, errReset) {
+		_, _ = d.conn.Write(mcs.AppendFrame(nil, mcs.TagClose, nil))
 	}
-	tag, body, err := mcs.ReadFrame(r)
-	if err != nil {
-		return mcs.LoginRequest{}, err
-	}
-	if tag != mcs.TagLoginRequest {
-		return mcs.LoginRequest{}, fmt.Errorf("the first frame has the tag %d, expected a login", tag)
-	}
-	return mcs.ParseLoginRequest(body)
+	_ = d.conn.Close()
 }
 
 // write sends a frame, after a prefix.
@@ -111,64 +197,12 @@ func (d *device) write(tag mcs.Tag, message []byte, prefix ...byte) error {
 	return err
 }
 
-// run returns why the connection ends.
-func (d *device) run(stop context.Context, r *bufio.Reader) error {
-	frames, failed, done := make(chan frame), make(chan error, 1), make(chan struct{})
-	ended := make(chan struct{})
-	defer func() {
-		close(done)
-		_ = d.conn.Close()
-		<-ended
-	}()
-	go func() {
-		defer close(ended)
-		for {
-			// The pings of this side come in between.
-			_ = d.conn.SetReadDeadline(time.Now().Add(pingInterval + time.Minute))
-			if stop.Err() != nil {
-				failed <- stop.Err()
-				return
-			}
-			_, err := r.Peek(1)
-			if err == nil {
-				_ = d.conn.SetReadDeadline(time.Now().Add(mcsFrameTimeout))
-				var f frame
-				if f.tag, f.body, err = mcs.ReadFrame(r); err == nil {
-					select {
-					case frames <- f:
-						continue
-					case <-done:
-						return
-					}
-				}
-			}
-			failed <- err
-			return
-		}
-	}()
-	ping := time.NewTicker(pingInterval)
-	defer ping.Stop()
-	for {
-		var err error
-		select {
-		case err = <-failed:
-		case <-stop.Done():
-			_ = d.write(mcs.TagClose, nil)
-			err = stop.Err()
-		case <-d.at.ended:
-			_ = d.write(mcs.TagClose, nil)
-			err = d.at.cause
-		case f := <-frames:
-			err = d.handle(f)
-		case <-d.at.wake:
-			err = d.deliver()
-		case <-ping.C:
-			err = d.write(mcs.TagHeartbeatPing, mcs.Heartbeat{LastStreamIDReceived: d.received}.Append(nil))
-		}
-		if err != nil {
-			return err
-		}
+// wake sends what waits, if the store has not ended the connection.
+func (d *device) wake() error {
+	if err := d.service.store.causeOf(d.at); err != nil {
+		return err
 	}
+	return d.deliver()
 }
 
 func (d *device) handle(f frame) error {

@@ -80,6 +80,7 @@ package pushservice
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -144,8 +145,8 @@ type Options struct {
 	// MaxRequests is how many of the last message requests [Service.Requests]
 	// lists.
 	MaxRequests int
-	// MaxConnections is how many user agents can be connected by WebSocket. The
-	// next is refused with 503.
+	// MaxConnections is how many user agents can be connected by WebSocket or MCS.
+	// The next is refused, by WebSocket with 503.
 	MaxConnections int
 	// Log is told of each message, of refusals and of user agents, without
 	// secrets: ids are cut short, and endpoints left out. nil tells nobody.
@@ -210,7 +211,7 @@ func New(o Options) *Service {
 		store:   newStore(o.MaxSubscriptions, o.MaxMessages),
 		log:     requestLog{max: o.MaxRequests},
 		logger:  o.Log,
-		sockets: sockets{max: o.MaxConnections},
+		sockets: sockets{max: o.MaxConnections, open: make(map[*line]struct{})},
 	}
 	s.as, s.testing = as, testing()
 	s.store.path, s.store.forgetsBatches = as.path, as.forgetsBatches
@@ -228,12 +229,11 @@ func New(o Options) *Service {
 		}
 		s.allowOrigins = append(s.allowOrigins, allowed)
 	}
-	s.sockets.ctx, s.sockets.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// Close ends the connections of user agents by WebSocket and waits for them,
-// and refuses new ones. After [Open] it also ends what the service does, as
+// Close ends the connections of user agents and waits for them, and refuses new
+// ones. After [Open] it also ends what the service does, as
 // nothing is stored any more; the error is that something could not be stored.
 // After [New] there is no error, and what else the service does goes on. More
 // calls do nothing but return the same.
@@ -245,53 +245,51 @@ func (s *Service) Close() error {
 	return s.store.journal.close()
 }
 
-// Disconnect ends the connections of user agents by WebSocket, as a network
-// would that fails. They may connect again.
+// Disconnect ends the connections of user agents, as a network would that
+// fails. They may connect again.
 func (s *Service) Disconnect() { s.store.disconnect() }
 
-// sockets counts the connections that have no end of their own.
+// sockets are the connections that have no end of their own.
 type sockets struct {
 	max  int
 	mu   sync.Mutex
-	n    int
+	open map[*line]struct{}
 	done bool
 	all  sync.WaitGroup
-	// ctx ends with close.
-	ctx    context.Context
-	cancel context.CancelFunc
 }
 
-// enter counts a connection until leave is called. Its context ends with Close.
-func (k *sockets) enter(ctx context.Context) (stop context.Context, leave func(), err error) {
+// errStops is why connections end when the service is closed.
+var errStops = errors.New("the push service stops")
+
+// enter counts a connection, which close ends, until leave.
+func (k *sockets) enter(l *line) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.done || k.n >= k.max {
-		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the most that this service has", k.n)
+	if k.done || len(k.open) >= k.max {
+		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the most that this service has", len(k.open))
 		e.header = map[string]string{"Retry-After": "60"}
 		if k.done {
 			e.Message = "Unavailable: the push service stops"
 		}
-		return nil, nil, e
+		return e
 	}
-	k.n++
+	k.open[l] = struct{}{}
 	k.all.Add(1)
-	stop, cancel := context.WithCancel(ctx)
-	forget := context.AfterFunc(k.ctx, cancel)
-	return stop, func() {
-		forget()
-		cancel()
-		k.mu.Lock()
-		k.n--
-		k.mu.Unlock()
-		k.all.Done()
-	}, nil
+	return nil
+}
+
+func (k *sockets) leave(l *line) {
+	k.mu.Lock()
+	delete(k.open, l)
+	k.mu.Unlock()
+	k.all.Done()
 }
 
 func (k *sockets) close() {
 	k.mu.Lock()
-	if !k.done {
-		k.done = true
-		k.cancel()
+	k.done = true
+	for l := range k.open {
+		go l.end(errStops)
 	}
 	k.mu.Unlock()
 	k.all.Wait()

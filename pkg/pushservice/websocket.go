@@ -1,16 +1,20 @@
 package pushservice
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -42,12 +46,14 @@ const (
 
 // socket is a connection of a user agent that speaks autopush's protocol.
 type socket struct {
+	line     line
 	service  *Service
 	ws       *websocket.Conn
 	origin   string
 	at       *attachment // nil before hello
 	backlog  bool        // messages are sent in batches: there were many
 	lastPing time.Time
+	name     atomic.Value // the string by which the log calls the user agent
 }
 
 // ending is why a connection ends, as its close frame tells.
@@ -79,120 +85,124 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, leave, err := s.sockets.enter(r.Context())
-	if err != nil {
+	c := &socket{service: s, origin: origin}
+	c.line.wake = c.wake
+	connected := make(chan struct{})
+	c.line.hangUp = func(cause error) {
+		<-connected
+		c.hangUp(cause)
+	}
+	if err := s.sockets.enter(&c.line); err != nil {
 		return err
 	}
-	defer leave()
 	// checkOrigin has looked at Origin.
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	c.ws, err = websocket.Accept(smallBuffers{w}, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	close(connected)
 	if err != nil {
+		s.sockets.leave(&c.line)
 		return nil // Accept has answered
 	}
-	ws.SetReadLimit(maxFrame)
-	c := &socket{service: s, ws: ws, origin: origin}
-	c.run(ctx)
+	c.ws.SetReadLimit(maxFrame)
+	// Not here: the server's buffers and stack are for a request.
+	go func() {
+		defer s.sockets.leave(&c.line)
+		c.run()
+	}()
 	return nil
 }
 
-func (c *socket) log(message string, a ...any) {
-	agent := ""
-	if c.at != nil {
-		agent = short(c.at.agent.id)
+// smallBuffers is a ResponseWriter whose connection, when it is taken over, has
+// buffers for what a user agent says while it waits for messages.
+type smallBuffers struct{ http.ResponseWriter }
+
+// Hijack takes over the connection.
+func (w smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	const size = 512 // bytes
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
 	}
+	early := make([]byte, rw.Reader.Buffered())
+	if _, err := io.ReadFull(rw.Reader, early); err != nil {
+		return nil, nil, err
+	}
+	if len(early) > 0 {
+		conn = &prefixed{conn, early}
+	}
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, size), bufio.NewWriterSize(conn, size)), nil
+}
+
+func (c *socket) log(message string, a ...any) {
+	agent, _ := c.name.Load().(string)
 	c.service.logger.Info("websocket "+message, append([]any{"agent", agent}, a...)...)
 }
 
-// run reads in a goroutine of its own, so that pings are answered, and does all
-// else here: what a user agent asks for is answered before it is read on.
-func (c *socket) run(stop context.Context) {
-	// Not that of stop: a context that ends while it is read with breaks the
-	// connection, without a word.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(stop))
-	incoming := make(chan []byte)
-	failed := make(chan error, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for {
-			kind, b, err := c.ws.Read(ctx)
-			if err == nil && kind != websocket.MessageText {
-				err = ending{websocket.StatusUnsupportedData, "messages are JSON in text frames"}
-			}
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case incoming <- b:
-			case <-ctx.Done():
-				return
-			}
+// run reads what the user agent says: each message is answered before the next is
+// read.
+func (c *socket) run() {
+	// A context that can end would break the connection without a word.
+	ctx := context.Background()
+	c.line.after(helloTimeout, func() error {
+		if c.at == nil {
+			return protocol("no hello within %v", helloTimeout)
 		}
-	}()
-	err := c.loop(ctx, stop, incoming, failed)
+		return nil
+	})
+	c.line.every(pingInterval, func() error {
+		ctx, cancel := context.WithTimeout(ctx, pongTimeout)
+		defer cancel()
+		return c.ws.Ping(ctx)
+	})
+	var err error
+	for err == nil {
+		var kind websocket.MessageType
+		var b []byte
+		if kind, b, err = c.ws.Read(ctx); err == nil && kind != websocket.MessageText {
+			err = ending{websocket.StatusUnsupportedData, "messages are JSON in text frames"}
+		}
+		if err == nil {
+			err = c.line.do(func() error { return c.handle(ctx, b) })
+		}
+	}
+	c.line.end(err)
+	c.line.close()
 	if c.at != nil {
 		c.service.store.detach(c.at)
 	}
+}
+
+// hangUp ends the connection, with a close frame if this side has a reason.
+func (c *socket) hangUp(cause error) {
+	if c.ws == nil { // Accept has refused it
+		return
+	}
+	if errors.Is(cause, errStops) {
+		cause = ending{websocket.StatusGoingAway, errStops.Error()}
+	}
 	var end ending
-	if errors.As(err, &end) {
+	if errors.As(cause, &end) {
 		c.log("closed", "code", int(end.code), "reason", end.reason)
 		// The error is that the user agent does not answer.
 		_ = c.ws.Close(end.code, end.reason)
-	} else {
-		reason := "the connection broke"
-		if code := websocket.CloseStatus(err); code != -1 {
-			reason = fmt.Sprintf("the user agent closed it with %d", code)
-		}
-		c.log("closed", "reason", reason)
-		_ = c.ws.CloseNow()
+		return
 	}
-	cancel()
-	<-read
+	reason := "the connection broke"
+	if code := websocket.CloseStatus(cause); code != -1 {
+		reason = fmt.Sprintf("the user agent closed it with %d", code)
+	}
+	c.log("closed", "reason", reason)
+	_ = c.ws.CloseNow()
 }
 
-// loop returns why the connection ends.
-func (c *socket) loop(ctx, stop context.Context, incoming <-chan []byte, failed <-chan error) error {
-	hello := time.NewTimer(helloTimeout)
-	defer hello.Stop()
-	ping := time.NewTicker(pingInterval)
-	defer ping.Stop()
-	pong := make(chan error, 1)
-	for {
-		var wake, ended <-chan struct{}
-		if c.at != nil {
-			wake, ended = c.at.wake, c.at.ended
-		}
-		var err error
-		select {
-		case err := <-failed:
-			return err
-		case <-stop.Done():
-			return ending{websocket.StatusGoingAway, "the push service stops"}
-		case b := <-incoming:
-			err = c.handle(ctx, b)
-		case <-hello.C:
-			if c.at == nil {
-				err = protocol("no hello within %v", helloTimeout)
-			}
-		case <-wake:
-			err = c.deliver(ctx)
-		case <-ended:
-			if err = protocol("%v", c.at.cause); errors.Is(c.at.cause, errReset) {
-				err = ending{websocket.StatusNormalClosure, errReset.Error()}
-			}
-		case <-ping.C:
-			go func() {
-				ctx, cancel := context.WithTimeout(ctx, pongTimeout)
-				defer cancel()
-				pong <- c.ws.Ping(ctx)
-			}()
-		case err = <-pong:
-		}
-		if err != nil {
-			return err
-		}
+// wake sends what waits, if the store has not ended the connection.
+func (c *socket) wake() error {
+	switch cause := c.service.store.causeOf(c.at); {
+	case errors.Is(cause, errReset):
+		return ending{websocket.StatusNormalClosure, errReset.Error()}
+	case cause != nil:
+		return protocol("%v", cause)
 	}
+	return c.deliver(context.Background())
 }
 
 // fromAgent is any message of a user agent; members that are not known are
@@ -272,7 +282,8 @@ func (c *socket) hello(ctx context.Context, m fromAgent) error {
 		}
 		return protocol("%v", errFault)
 	}
-	c.at = c.service.store.attach(m.UAID)
+	c.at = c.service.store.attach(m.UAID, c.line.poke)
+	c.name.Store(short(c.at.agent.id))
 	c.backlog = true
 	c.log("hello", "known", c.at.agent.id == m.UAID)
 	return c.write(ctx, map[string]any{

@@ -1,0 +1,143 @@
+package pushservice_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
+)
+
+// BenchmarkMCS is 1,000 devices connected by MCS to a service in the same process,
+// which keeps messages in memory or also in a directory. Each operation is one
+// message to each of them, acknowledged by the device, and the benchmark fails if
+// one is lost or comes twice.
+func BenchmarkMCS(b *testing.B) {
+	b.Run("memory", func(b *testing.B) { benchmarkMCS(b, pushservice.ServerOptions{}) })
+	b.Run("data", func(b *testing.B) { benchmarkMCS(b, pushservice.ServerOptions{Storage: openSQLite(b)}) })
+}
+
+func benchmarkMCS(b *testing.B, o pushservice.ServerOptions) {
+	const devices, senders = 1000, 32
+	o.Options.MaxMessages = 1 << 20
+	server := startChromiumServer(b, o)
+	roots := trusted(server.Chromium, "mtalk.google.com")
+	body := aes128gcmBody(b, 4096, point(b), 200)
+	claims := goodClaims()
+	claims["aud"] = server.URL
+	list := make([]*chromium, devices)
+	paths, tokens := make([]string, devices), make([]string, devices)
+	for i := range list {
+		c := newChromium(b, server.Service)
+		list[i], paths[i] = c, c.register("wp:https://app.example/#1")
+		tokens[i] = sign(b, c.key, claims).Authorization()
+		conn, err := tls.Dial("tcp", server.Chromium.Addr, roots)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write(c.loginRequest()); err != nil {
+			b.Fatal(err)
+		}
+		c.conn, c.r = conn, bufio.NewReaderSize(conn, 1024)
+		if err := mcs.ReadVersion(c.r); err != nil {
+			b.Fatal(err)
+		}
+		c.read(mcs.TagLoginResponse)
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
+	defer client.CloseIdleConnections()
+	b.ResetTimer()
+	began := time.Now()
+	var delivered atomic.Int64
+	var wg sync.WaitGroup
+	for i, c := range list {
+		wg.Go(func() {
+			seen := make(map[string]bool, b.N)
+			for range b.N {
+				_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
+				tag, frame, err := mcs.ReadFrame(c.r)
+				if err != nil || tag != mcs.TagDataMessage {
+					b.Errorf("device %d: tag %d, %v", i, tag, err)
+					return
+				}
+				c.received++
+				m, err := mcs.ParseDataMessage(frame)
+				if err != nil || len(m.RawData) != len(body) || seen[m.PersistentID] {
+					b.Errorf("device %d: %d bytes, seen before: %v, %v", i, len(m.RawData), seen[m.PersistentID], err)
+				}
+				seen[m.PersistentID] = true
+				delivered.Add(1)
+				ack := mcs.Iq{Extension: mcs.StreamAck, LastStreamIDReceived: c.received}
+				if _, err := c.conn.Write(mcs.AppendFrame(nil, mcs.TagIq, ack.Append(nil))); err != nil {
+					b.Errorf("device %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	for worker := range senders {
+		wg.Go(func() {
+			for range b.N {
+				for i := worker; i < devices; i += senders {
+					if err := sendTo(client, server.URL+paths[i], tokens[i], body); err != nil {
+						b.Errorf("sending to device %d: %v", i, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(delivered.Load())/time.Since(began).Seconds(), "deliveries/s")
+	b.ReportMetric(0, "ns/op")
+	// Each was acknowledged, so none is left.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		left := 0
+		for _, sub := range server.Service.Subscriptions() {
+			left += sub.Messages
+		}
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%d messages are left", left)
+		}
+	}
+}
+
+func sendTo(client *http.Client, url, authorization string, body []byte) error {
+	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader(string(body)))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("TTL", "600")
+	r.Header.Set("Content-Encoding", "aes128gcm")
+	r.Header.Set("Authorization", authorization)
+	answer, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusCreated {
+		return fmt.Errorf("status %d", answer.StatusCode)
+	}
+	return nil
+}
+
+func openSQLite(b *testing.B) pushservice.Storage {
+	storage, err := sqlite.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return storage
+}
