@@ -36,6 +36,7 @@ func TestImports(t *testing.T) {
 		{"pkg/preflight", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/bulk", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush"}},
 		{"pkg/inspect", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/preflight", "pkg/bulk"}},
+		{"pkg/queue", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk"}},
 		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/b64", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid"}},
 		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid", "pkg/pushservice"}},
 		{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/b64", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/text", "pkg/vapid", "pkg/ece"}},
@@ -44,9 +45,10 @@ func TestImports(t *testing.T) {
 		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 	}
-	drivers := map[string][]string{ // and the packages that may use them
-		"modernc.org/sqlite":      {"pkg/appserver/sqlite", "pkg/pushservice/sqlite"},
-		"github.com/jackc/pgx/v5": {"pkg/appserver/postgres"},
+	drivers := map[string][]string{ // and clients of other engines, and the packages that may use them
+		"modernc.org/sqlite":         {"pkg/appserver/sqlite", "pkg/pushservice/sqlite"},
+		"github.com/jackc/pgx/v5":    {"pkg/appserver/postgres"},
+		"github.com/nats-io/nats.go": {"pkg/queue"},
 	}
 	known := make(map[string]bool)
 	for _, r := range rules {
@@ -65,7 +67,7 @@ func TestImports(t *testing.T) {
 				}
 			}
 			if may := drivers[dep]; may != nil && !contains(may, r.pkg) {
-				t.Errorf("%s depends on the database driver %s", r.pkg, dep)
+				t.Errorf("%s depends on %s, the client of an engine", r.pkg, dep)
 			}
 			if dep == "github.com/golang-jwt/jwt/v5" && (r.pkg == "pkg/ece" || r.pkg == "pkg/internal/b64") {
 				t.Errorf("%s depends on %s", r.pkg, dep)
@@ -83,7 +85,15 @@ func TestImports(t *testing.T) {
 			t.Errorf("%s imports golang-jwt, which pkg/vapid alone may", pkg)
 		}
 	}
+	for _, dep := range list(t, "-deps", module) {
+		if strings.HasPrefix(dep, "github.com/nats-io/nats-server") {
+			t.Errorf("the command has %s linked in, which is for tests", dep)
+		}
+	}
 	for _, imported := range imports(t, module+"/cmd") {
+		if strings.HasPrefix(imported, "github.com/nats-io") {
+			t.Errorf("cmd imports %s, which pkg/queue alone may", imported)
+		}
 		if strings.HasPrefix(imported, "crypto") || strings.HasPrefix(imported, "github.com/golang-jwt") {
 			t.Errorf("cmd imports %s: cryptography belongs to pkg/", imported)
 		}

@@ -1,0 +1,165 @@
+package queue
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// DialOptions say how to reach a server or cluster, as in nats.go. The zero value
+// connects without credentials.
+type DialOptions struct {
+	// Creds names a file with a JWT and a key, as nsc writes it; NKey one with the
+	// seed of an nkey.
+	Creds, NKey string
+	// User and Password, or Token, are credentials that the address may have, too.
+	User, Password, Token string
+	// CAFile names a PEM file of authorities for the server's certificate, and
+	// CertFile and KeyFile a client's certificate and its key.
+	CAFile, CertFile, KeyFile string
+	// TLS requires an encrypted connection. It is implied by tls:// and by files of
+	// certificates.
+	TLS bool
+	// Name is shown to the server's operator.
+	Name string
+	// Log, if set, is called when the connection is lost and when it is restored.
+	Log func(message string)
+}
+
+// Dial connects to the servers of address, a URL such as nats://host:4222 or
+// several with commas between, and returns their queue, as [Open] does. The error is
+// an [*Error], without the secrets of the address.
+func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue, error) {
+	var servers []string
+	for server := range strings.SplitSeq(address, ",") {
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		u, err := url.Parse(server)
+		if err != nil || u.Host == "" {
+			return nil, &Error{Problem: "the address of the NATS server is not a URL", hint: "write it as nats://HOST:4222; escape characters of a password as %40 for @"}
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return nil, &Error{Problem: fmt.Sprintf("the address of the NATS server is of the kind %q, expected nats, tls, ws, or wss", u.Scheme), hint: "write it as nats://HOST:4222"}
+		}
+		servers = append(servers, server)
+	}
+	log := o.Log
+	if log == nil {
+		log = func(string) {}
+	}
+	options := []nats.Option{nats.Name(o.Name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(500 * time.Millisecond), nats.Timeout(5 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log("the connection to the NATS server is lost; reconnecting")
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log("connected again to " + nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+	if o.Creds != "" {
+		options = append(options, nats.UserCredentials(o.Creds))
+	}
+	if o.NKey != "" {
+		option, err := nats.NkeyOptionFromSeed(o.NKey)
+		if err != nil {
+			return nil, &Error{Problem: fmt.Sprintf("the file %q does not hold the seed of an nkey", o.NKey), Err: fileCause(err)}
+		}
+		options = append(options, option)
+	}
+	if o.User != "" || o.Password != "" {
+		options = append(options, nats.UserInfo(o.User, o.Password))
+	}
+	if o.Token != "" {
+		options = append(options, nats.Token(o.Token))
+	}
+	if o.TLS {
+		options = append(options, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
+	}
+	if o.CAFile != "" {
+		options = append(options, nats.RootCAs(o.CAFile))
+	}
+	if o.CertFile != "" || o.KeyFile != "" {
+		options = append(options, nats.ClientCert(o.CertFile, o.KeyFile))
+	}
+	nc, err := nats.Connect(strings.Join(servers, ","), options...)
+	if err != nil {
+		return nil, dialError(servers, err)
+	}
+	q, err := Open(ctx, nc, c)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	q.own = true
+	return q, nil
+}
+
+// fileCause keeps what says nothing of a file's content.
+func fileCause(err error) error {
+	if strings.Contains(err.Error(), "no such file") {
+		return errors.New("no such file or directory")
+	}
+	return nil
+}
+
+// dialError words why there is no connection.
+func dialError(servers []string, err error) *Error {
+	hosts := make([]string, len(servers))
+	for i, server := range servers {
+		hosts[i] = Redact(server)
+	}
+	e := &Error{Problem: "no connection to " + strings.Join(hosts, ", "), Err: err}
+	var op *net.OpError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), strings.Contains(strings.ToLower(err.Error()), "authorization"):
+		e.hint = "check the user and password, the token, the nkey, or the creds file"
+	case errors.Is(err, nats.ErrSecureConnRequired):
+		e.hint = "use tls:// in place of nats://"
+	case strings.Contains(err.Error(), "x509:"):
+		e.hint = "name the CA of the server's certificate"
+	case errors.Is(err, nats.ErrNoServers), errors.As(err, &op):
+		e.hint = "check that nats-server runs there, and with -js"
+	}
+	var parse *url.Error
+	if errors.As(err, &parse) {
+		e.Err = parse.Err // without the address, which may have a password
+	}
+	return e
+}
+
+// Redact returns the address of servers without user, password, and token.
+func Redact(address string) string {
+	list := strings.Split(address, ",")
+	for i, server := range list {
+		scheme, rest, found := strings.Cut(strings.TrimSpace(server), "://")
+		if !found {
+			scheme, rest = "nats", scheme
+		}
+		if at := strings.LastIndex(rest, "@"); at >= 0 {
+			rest = rest[at+1:]
+		}
+		rest, _, _ = strings.Cut(rest, "?")
+		list[i] = scheme + "://" + rest
+	}
+	return strings.Join(list, ",")
+}
+
+// HasPassword reports whether an address of servers has a password or token.
+func HasPassword(address string) bool {
+	for server := range strings.SplitSeq(address, ",") {
+		if strings.Contains(server, "@") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,278 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// EnqueueOptions configures [Queue.Enqueue].
+type EnqueueOptions struct {
+	// Run names the run; see [CheckRun]. Repeating a run enqueues a record only once
+	// within the duplicate window of the stream, also one that occurs several times.
+	Run string
+	// Message is sent to every record; the members of a record take precedence. Its
+	// payload must be UTF-8; Encoding, Pad, Header, and GCM are the worker's to set
+	// and must be zero.
+	Message webpush.Message
+	// Empty also enqueues messages without payload to database rows (see
+	// [bulk.CheckEmpty]).
+	Empty bool
+	// Journal, if set, skips the records that it has, and gets those that were
+	// enqueued, as delivered. Its caller closes it.
+	Journal *bulk.Journal
+	// Refused, if set, is called with each record that was not enqueued, and why.
+	Refused func(*bulk.Record, error)
+	// Progress, if set, shows other goroutines how far it is.
+	Progress *EnqueueProgress
+	// Stop, when it is closed, ends the run in order: what was published is
+	// confirmed, and the rest is left.
+	Stop <-chan struct{}
+}
+
+// EnqueueProgress counts records. The zero value is ready to use.
+type EnqueueProgress struct {
+	// Enqueued are in the stream, Duplicates of them were there before, Skipped were
+	// in the journal, and Refused are not in the stream.
+	Enqueued, Duplicates, Skipped, Refused atomic.Int64
+}
+
+// Enqueue publishes records and returns when the stream has all of them. Records
+// that no worker could send are published too, so that the results have them, except
+// those that could not be read or are larger than the server allows. The error is an
+// [*Error], a [*CanceledError], one of the journal, or the context's.
+func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, error], o EnqueueOptions) error {
+	if err := CheckRun(o.Run); err != nil {
+		return err
+	}
+	m := &o.Message
+	if m.Encoding != "" || m.Pad != 0 || len(m.Header) > 0 || m.GCM != nil {
+		return &Error{Problem: "the encoding, padding, and headers of a message are not kept in a record", hint: "set them where the records are sent"}
+	}
+	if !utf8.Valid(m.Payload) {
+		return &Error{Problem: "the payload is not UTF-8, and a record is JSON", hint: "send it directly, or encode it as text"}
+	}
+	if o.Progress == nil {
+		o.Progress = new(EnqueueProgress)
+	}
+	if o.Refused == nil {
+		o.Refused = func(*bulk.Record, error) {}
+	}
+	err := q.changeRun(ctx, o.Run, func(r *Run) error {
+		if r.Canceled {
+			return &CanceledError{o.Run}
+		}
+		if r.Started.IsZero() {
+			r.Started = time.Now().UTC()
+		}
+		r.Complete = false
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e := &enqueuing{q: q, o: &o, distinct: make(map[uint64]uint64)}
+	whole, err := e.run(ctx, records)
+	if err != nil {
+		return err
+	}
+	return q.changeRun(context.WithoutCancel(ctx), o.Run, func(r *Run) error {
+		r.Records = e.records + o.Progress.Skipped.Load()
+		r.Complete = whole
+		return nil
+	})
+}
+
+// enqueuing is a call of Enqueue.
+type enqueuing struct {
+	q        *Queue
+	o        *EnqueueOptions
+	waiting  []published
+	distinct map[uint64]uint64 // a bit for each sequence in the stream, of 64 by their quotient
+	records  int64             // of distinct
+	max      int64
+}
+
+// published is a message without its confirmation.
+type published struct {
+	future jetstream.PubAckFuture
+	msg    *nats.Msg
+	raw    []byte
+}
+
+// confirmEvery is the number of messages after which confirmations are collected,
+// so that a journal has them together.
+const confirmEvery = 1000
+
+func (e *enqueuing) run(ctx context.Context, records iter.Seq2[*bulk.Record, error]) (whole bool, err error) {
+	e.max = e.q.nc.MaxPayload()
+	whole = true
+	for rec, err := range records {
+		select {
+		case <-e.o.Stop: // of a nil channel, never
+			whole = false
+		default:
+		}
+		if !whole || ctx.Err() != nil {
+			break
+		}
+		if e.o.Journal != nil && rec.Raw != nil && e.o.Journal.Done(rec.Raw) {
+			e.o.Progress.Skipped.Add(1)
+			continue
+		}
+		msg, err := e.message(rec, err)
+		if err != nil {
+			e.o.Progress.Refused.Add(1)
+			e.o.Refused(rec, err)
+			continue
+		}
+		future, err := e.publish(ctx, msg)
+		if err != nil {
+			return false, err
+		}
+		e.waiting = append(e.waiting, published{future, msg, rec.Raw})
+		if len(e.waiting) >= 2*confirmEvery {
+			if err := e.confirm(ctx, confirmEvery); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := e.confirm(context.WithoutCancel(ctx), len(e.waiting)); err != nil {
+		return false, err
+	}
+	return whole, ctx.Err()
+}
+
+// message makes the message of a record.
+func (e *enqueuing) message(rec *bulk.Record, err error) (*nats.Msg, error) {
+	if err != nil && (rec.Raw == nil || errors.As(err, new(*bulk.Error))) {
+		return nil, err
+	}
+	if rec.Raw == nil {
+		return nil, errors.New("the record could not be read")
+	}
+	job, jobErr := rec.Job(e.o.Message, new(bulk.Keys)) // the worker says what is wrong with it
+	if jobErr == nil && !e.o.Empty {
+		if err := bulk.CheckEmpty(job); err != nil {
+			return nil, err
+		}
+	}
+	body, err := complete(rec.Raw, rec.ID, &e.o.Message)
+	if err != nil {
+		return nil, err
+	}
+	lane := "other"
+	if job.Subscription != nil {
+		lane = Lane(job.Subscription.Service())
+	}
+	origin, err := json.Marshal(source{&rec.Index, rec.File, rec.Line, rec.Element})
+	if err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: sendPrefix + lane, Data: body, Header: nats.Header{HeaderMsgID: {MessageID(e.o.Run, body)}, HeaderRun: {e.o.Run}, HeaderSource: {string(origin)}}}
+	if ttl := job.Message.TTL; jobErr == nil && ttl != nil && *ttl > 0 {
+		msg.Header[HeaderExpires] = []string{time.Now().Add(*ttl).UTC().Format(time.RFC3339)}
+	}
+	if int64(msg.Size()) > e.max {
+		return nil, fmt.Errorf("the record takes %d bytes as a message, and the server allows %d", msg.Size(), e.max)
+	}
+	return msg, nil
+}
+
+// publish publishes a message and does not wait for its confirmation. It waits
+// while the connection is lost.
+func (e *enqueuing) publish(ctx context.Context, msg *nats.Msg) (jetstream.PubAckFuture, error) {
+	for {
+		future, err := e.q.js.PublishMsgAsync(msg, jetstream.WithStallWait(10*time.Second), jetstream.WithRetryAttempts(10))
+		if err == nil {
+			return future, nil
+		}
+		if !isTemporary(err) && !errors.Is(err, jetstream.ErrTooManyStalledMsgs) {
+			return nil, serverError("a record cannot be enqueued", err)
+		}
+		if err := e.pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pause waits a moment for the server.
+func (e *enqueuing) pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.o.Stop:
+		return context.Canceled
+	case <-time.After(250 * time.Millisecond):
+		return nil
+	}
+}
+
+// confirm waits for the confirmations of the first n messages. What the server did
+// not confirm is published again, which its ID makes safe.
+func (e *enqueuing) confirm(ctx context.Context, n int) error {
+	for _, p := range e.waiting[:n] {
+		ack, err := e.confirmed(ctx, p)
+		if err != nil {
+			return err
+		}
+		e.o.Progress.Enqueued.Add(1)
+		if ack.Duplicate {
+			e.o.Progress.Duplicates.Add(1)
+		}
+		if bit := uint64(1) << (ack.Sequence % 64); e.distinct[ack.Sequence/64]&bit == 0 {
+			e.distinct[ack.Sequence/64] |= bit
+			e.records++
+		}
+		if e.o.Journal != nil {
+			e.o.Journal.Record(p.raw, webpush.ClassDelivered)
+		}
+	}
+	e.waiting = append(e.waiting[:0], e.waiting[n:]...)
+	if e.o.Journal != nil && n > 0 {
+		return e.o.Journal.Commit()
+	}
+	return nil
+}
+
+func (e *enqueuing) confirmed(ctx context.Context, p published) (*jetstream.PubAck, error) {
+	for begun := time.Now(); ; {
+		select {
+		case ack := <-p.future.Ok():
+			return ack, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-p.future.Err():
+			var api *jetstream.APIError
+			full := errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047) // the stream or the server's storage is full
+			if full && time.Since(begun) > fullWait {
+				e := serverError("the stream "+SendStream+" is full", nil)
+				e.hint = "start more workers, or allow it to be larger; then repeat the run"
+				return nil, e
+			}
+			if !full && !isTemporary(err) {
+				return nil, serverError("a record cannot be enqueued", err)
+			}
+			if err := e.pause(ctx); err != nil {
+				return nil, err
+			}
+			if p.future, err = e.publish(ctx, p.msg); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// fullWait is the time for which workers can make room in a full stream.
+const fullWait = 30 * time.Second

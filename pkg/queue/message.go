@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// The headers of a message; see the package.
+const (
+	HeaderMsgID   = "Nats-Msg-Id"
+	HeaderRun     = "Webpush-Run"
+	HeaderExpires = "Webpush-Expires"
+	HeaderSource  = "Webpush-Source"
+)
+
+// Unnamed is the run of messages that name none.
+const Unnamed = "unnamed"
+
+// Lanes returns the names of the lanes: the push services whose messages never wait
+// for those of another, and "other" for all others.
+func Lanes() []string { return []string{"fcm", "mozilla", "apple", "wns", "other"} }
+
+// Lane returns the lane of a push service.
+func Lane(s webpush.Service) string {
+	if slices.Contains(Lanes(), string(s)) {
+		return string(s)
+	}
+	return "other"
+}
+
+// MessageID returns the ID of a record in a run, in hex: the first half of the
+// SHA-256 of the run's name, a line feed, and the record.
+func MessageID(run string, record []byte) string {
+	h := sha256.New()
+	h.Write([]byte(run + "\n"))
+	h.Write(record)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// CheckRun returns an [*Error] if a run cannot have this name: 1 to 64 of A-Z a-z
+// 0-9 - _.
+func CheckRun(name string) error {
+	ok := name != "" && len(name) <= 64
+	for _, c := range []byte(name) {
+		ok = ok && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
+	}
+	if !ok {
+		return &Error{Problem: fmt.Sprintf("the name of the run is %q, expected 1 to 64 of A-Z a-z 0-9 - _", name)}
+	}
+	return nil
+}
+
+// source is where a record was read, as its result repeats it.
+type source struct {
+	Index   *int64 `json:"index,omitempty"`
+	File    string `json:"file,omitempty"`
+	Line    int64  `json:"line,omitempty"`
+	Element int64  `json:"element,omitempty"`
+}
+
+// overrides are the members of a record that say what is sent.
+var overrides = []string{"payload", "ttl", "urgency", "topic"}
+
+// complete returns the text of a record with the parts of the message that the
+// record does not have. id is the record's.
+func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
+		return raw, nil // the result says what is wrong with it
+	}
+	if members["subscription"] == nil || members["endpoint"] != nil {
+		members = map[string]json.RawMessage{"subscription": raw}
+		if id != nil {
+			members["id"] = id
+		}
+	}
+	set := func(name string, value any) error {
+		if have := members[name]; have != nil && string(have) != "null" {
+			return nil
+		}
+		b, err := json.Marshal(value)
+		members[name] = b
+		return err
+	}
+	if m.Payload != nil {
+		if err := set("payload", string(m.Payload)); err != nil {
+			return nil, err
+		}
+	}
+	if m.TTL != nil {
+		if err := set("ttl", int64((*m.TTL+time.Second-1)/time.Second)); err != nil {
+			return nil, err
+		}
+	}
+	if m.Urgency != "" {
+		if err := set("urgency", m.Urgency); err != nil {
+			return nil, err
+		}
+	}
+	if m.Topic != "" {
+		if err := set("topic", m.Topic); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(members)
+}
+
+// bare returns the record without what was sent, to be deleted from a database.
+func bare(raw []byte) json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil || members["subscription"] == nil {
+		return raw
+	}
+	for _, name := range overrides {
+		delete(members, name)
+	}
+	if len(members) == 1 {
+		return members["subscription"]
+	}
+	b, err := json.Marshal(members)
+	if err != nil {
+		return raw
+	}
+	return b
+}
+
+// received is a message, understood.
+type received struct {
+	record *bulk.Record
+	job    webpush.Job
+	err    error // why it cannot be sent
+	run    string
+}
+
+// understand reads a message. at is when it was published, and seq its sequence in
+// the stream.
+func understand(data []byte, header nats.Header, at time.Time, seq uint64, message webpush.Message, keys *bulk.Keys) (r received) {
+	r.record = bulk.NewRecord("", data)
+	r.record.Index = int64(seq)
+	r.run = header.Get(HeaderRun)
+	defer func() {
+		if p := recover(); p != nil { // never a loop of messages that end the process
+			r.err = fmt.Errorf("the record cannot be read: %v", p)
+		}
+	}()
+	if text := header.Get(HeaderSource); text != "" {
+		var s source
+		if json.Unmarshal([]byte(text), &s) == nil {
+			r.record.File, r.record.Line, r.record.Element = s.File, s.Line, s.Element
+			if s.Index != nil {
+				r.record.Index = *s.Index
+			}
+		}
+	}
+	r.job, r.err = r.record.Job(message, keys)
+	if r.run == "" {
+		r.run = Unnamed
+	} else if err := CheckRun(r.run); err != nil {
+		r.run = Unnamed
+		r.err = fmt.Errorf("%s: %w", HeaderRun, err)
+	}
+	if r.err != nil {
+		return r
+	}
+	ttl := webpush.DefaultTTL
+	if r.job.Message.TTL != nil {
+		ttl = *r.job.Message.TTL
+	}
+	r.job.Expires = at.Add(ttl)
+	if text := header.Get(HeaderExpires); text != "" {
+		expires, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			r.err = fmt.Errorf("%s is %q, expected a time such as 2026-01-02T15:04:05Z", HeaderExpires, text)
+			return r
+		}
+		r.job.Expires = expires
+	}
+	return r
+}

@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Run is the state of a run that [Queue.Enqueue] has begun or [Queue.Cancel] has
+// canceled.
+type Run struct {
+	Name string `json:"name"`
+	// Records is the number of records in the stream that are of this run, once
+	// Complete reports that all were enqueued.
+	Records  int64     `json:"records"`
+	Complete bool      `json:"complete"`
+	Canceled bool      `json:"canceled"`
+	Started  time.Time `json:"started"`
+}
+
+// ErrCanceled is why a message of a canceled run was not sent. Its class is
+// [webpush.ClassSkipped].
+var ErrCanceled = errors.New("the run was canceled before this message was sent")
+
+// CanceledError reports that records cannot be added to a run that was canceled.
+type CanceledError struct{ Run string }
+
+// Error names the run.
+func (e *CanceledError) Error() string { return fmt.Sprintf("the run %q was canceled", e.Run) }
+
+// Hint returns the next step to take.
+func (e *CanceledError) Hint() string { return "use another name for the run" }
+
+// Run returns the state of a run; ok is false if it is not known.
+func (q *Queue) Run(ctx context.Context, name string) (run Run, ok bool, err error) {
+	run, _, err = q.getRun(ctx, name)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return run, false, nil
+	}
+	return run, err == nil, err
+}
+
+func (q *Queue) getRun(ctx context.Context, name string) (Run, uint64, error) {
+	run := Run{Name: name}
+	entry, err := retry(ctx, func() (jetstream.KeyValueEntry, error) { return q.opened.Load().runs.Get(ctx, name) })
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return run, 0, err
+	}
+	if err != nil {
+		return run, 0, serverError(fmt.Sprintf("the state of the run %q cannot be read", name), err)
+	}
+	if err := json.Unmarshal(entry.Value(), &run); err != nil {
+		return run, 0, &Error{Problem: fmt.Sprintf("the state of the run %q is not JSON", name), Err: err}
+	}
+	return run, entry.Revision(), nil
+}
+
+// changeRun changes the state of a run, which may be new.
+func (q *Queue) changeRun(ctx context.Context, name string, change func(*Run) error) error {
+	for {
+		run, revision, err := q.getRun(ctx, name)
+		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return err
+		}
+		if err := change(&run); err != nil {
+			return err
+		}
+		value, err := json.Marshal(run)
+		if err != nil {
+			return err
+		}
+		if revision == 0 {
+			_, err = q.opened.Load().runs.Create(ctx, name, value)
+		} else {
+			_, err = q.opened.Load().runs.Update(ctx, name, value, revision)
+		}
+		var api *jetstream.APIError
+		if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+			continue // changed at this moment
+		}
+		if err != nil {
+			return serverError(fmt.Sprintf("the state of the run %q cannot be written", name), err)
+		}
+		return nil
+	}
+}
+
+// Cancel withdraws the messages of a run that have not been sent: workers take
+// them from the stream with a result of [webpush.ClassSkipped]. Messages that a
+// worker has already taken can still be sent. A canceled run stays canceled.
+func (q *Queue) Cancel(ctx context.Context, name string) error {
+	if err := CheckRun(name); err != nil {
+		return err
+	}
+	return q.changeRun(ctx, name, func(r *Run) error {
+		if r.Started.IsZero() {
+			r.Started = time.Now().UTC()
+		}
+		r.Canceled = true
+		return nil
+	})
+}
+
+// canceled knows the runs that were canceled.
+type canceled struct {
+	mu   sync.RWMutex
+	runs map[string]bool
+}
+
+func (c *canceled) has(run string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.runs[run]
+}
+
+// watch follows the runs until ctx is done. It returns once it knows those that
+// were canceled before.
+func (c *canceled) watch(ctx context.Context, q *Queue) error {
+	w, err := q.opened.Load().runs.WatchAll(ctx)
+	if err != nil {
+		return serverError("the runs cannot be watched", err)
+	}
+	known := make(chan struct{})
+	go func() {
+		defer w.Stop()
+		first := true
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case entry, ok := <-w.Updates():
+				switch {
+				case !ok:
+					return
+				case entry == nil: // all that there was
+					if first {
+						close(known)
+						first = false
+					}
+					continue
+				}
+				var run Run
+				c.mu.Lock()
+				if json.Unmarshal(entry.Value(), &run) == nil && run.Canceled {
+					c.runs[entry.Key()] = true
+				} else {
+					delete(c.runs, entry.Key())
+				}
+				c.mu.Unlock()
+			}
+		}
+	}()
+	select {
+	case <-known:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(requestTimeout):
+		return &Error{Problem: "the runs cannot be watched", Err: context.DeadlineExceeded}
+	}
+}
