@@ -145,10 +145,12 @@ type Server struct {
 	page    fs.FS
 	news    news
 	wake    chan struct{}
-	closed  chan struct{}
-	once    sync.Once
-	streams chan struct{} // one for each stream of events
-	times   times
+	// canceled says that messages may have to be withdrawn.
+	canceled chan struct{}
+	closed   chan struct{}
+	once     sync.Once
+	streams  chan struct{} // one for each stream of events
+	times    times
 
 	certificate *tls.Certificate // nil without https
 
@@ -235,20 +237,21 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, store: o.Store, log: o.Log, page: page, token: sha256.Sum256([]byte(o.Token)),
-		client:  &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
-		tester:  o.tester(o.HTTP),
-		wake:    make(chan struct{}, 1),
-		closed:  make(chan struct{}),
-		streams: make(chan struct{}, maxStreams),
-		times:   defaultTimes,
-		health:  health{keep: healthFor},
-		running: make(map[string]*run),
-		broken:  make(map[string]bool),
-		idle:    make(map[string]time.Time),
-		clients: newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
-		tests:   newLimiter(rate.Every(5*time.Second), 5, 10_000),
-		guesses: newLimiter(rate.Every(10*time.Second), 10, 10_000),
-		total:   rate.NewLimiter(perSecond(o.TotalRate, DefaultTotalRate), DefaultTotalRate),
+		client:   &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
+		tester:   o.tester(o.HTTP),
+		wake:     make(chan struct{}, 1),
+		canceled: make(chan struct{}, 1),
+		closed:   make(chan struct{}),
+		streams:  make(chan struct{}, maxStreams),
+		times:    defaultTimes,
+		health:   health{keep: healthFor},
+		running:  make(map[string]*run),
+		broken:   make(map[string]bool),
+		idle:     make(map[string]time.Time),
+		clients:  newLimiter(perSecond(o.ClientRate, DefaultClientRate), 10*DefaultClientRate, 10_000),
+		tests:    newLimiter(rate.Every(5*time.Second), 5, 10_000),
+		guesses:  newLimiter(rate.Every(10*time.Second), 10, 10_000),
+		total:    rate.NewLimiter(perSecond(o.TotalRate, DefaultTotalRate), DefaultTotalRate),
 	}
 	if o.ClientRate > 0 {
 		s.clients.burst = max(1, int(min(10*o.ClientRate, 1e9)))

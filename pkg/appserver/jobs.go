@@ -32,6 +32,7 @@ func (s *Server) Run(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { s.watch(watching) })
+	watcher.Go(func() { s.withdraw(watching) })
 	defer watcher.Wait()
 	defer stopWatching()
 	poll := time.NewTicker(pollEvery)
@@ -155,10 +156,14 @@ func (s *Server) halt(id string) {
 }
 
 // outcome makes what is recorded of a result.
-func (s *Server) outcome(record Record, r webpush.Result) Outcome {
+func (x *sending) outcome(record Record, r webpush.Result) Outcome {
+	s := x.s
 	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts}
 	if r.Receipt != nil {
 		o.Status = r.Receipt.Status
+		if x.job.Message.Cancelable && x.job.Message.TTL > 0 && r.Receipt.Cancelable() {
+			o.Location, o.LocationUntil = r.Receipt.Location, x.job.Expires()
+		}
 	}
 	if r.Err != nil {
 		o.Problem = r.Err.Error()

@@ -30,6 +30,7 @@ type pushRequest struct {
 	Topic        string            `json:"topic"`
 	To           *recipients       `json:"to"`
 	SendAt       string            `json:"sendAt"` // RFC 3339, or a duration
+	Cancelable   bool              `json:"cancelable"`
 }
 
 // recipients says whom a push is for: exactly one of the three.
@@ -49,7 +50,7 @@ type pushNotification struct {
 
 // message returns what is to be sent.
 func (p *pushRequest) message() (Message, error) {
-	m := Message{TTL: webpush.DefaultTTL, Topic: p.Topic}
+	m := Message{TTL: webpush.DefaultTTL, Topic: p.Topic, Cancelable: p.Cancelable}
 	bad := func(part, format string, a ...any) (Message, error) {
 		return m, refuse(http.StatusBadRequest, "invalid-input", format, a...).in(part)
 	}
@@ -194,6 +195,7 @@ type shownJob struct {
 	Counts   map[webpush.Class]int64 `json:"counts"`
 	Services Counts                  `json:"services"`
 	Problem  string                  `json:"problem,omitempty"`
+	Withdraw *shownWithdrawal        `json:"withdrawn,omitempty"`
 	SendAt   *time.Time              `json:"sendAt,omitempty"`
 	Created  time.Time               `json:"created"`
 	Started  *time.Time              `json:"started"`
@@ -213,6 +215,14 @@ type shownMessage struct {
 	TTL          int64           `json:"ttl"`          // seconds
 	Urgency      webpush.Urgency `json:"urgency,omitempty"`
 	Topic        string          `json:"topic,omitempty"`
+	Cancelable   bool            `json:"cancelable,omitempty"`
+}
+
+// shownWithdrawal is what the API shows of the messages of a cancelable push.
+type shownWithdrawal struct {
+	Possible int64 `json:"possible"` // that push services may still hold
+	Done     int64 `json:"done"`
+	Failed   int64 `json:"failed"`
 }
 
 type shownFailure struct {
@@ -229,10 +239,13 @@ type shownFailure struct {
 
 func showJob(j Job) shownJob {
 	out := shownJob{ID: j.ID, State: j.State, To: shownFilter{All: j.To == Filter{}, User: j.To.User, Tag: j.To.Tag},
-		Message: shownMessage{TTL: int64(j.Message.TTL / time.Second), Urgency: j.Message.Urgency, Topic: j.Message.Topic},
+		Message: shownMessage{TTL: int64(j.Message.TTL / time.Second), Urgency: j.Message.Urgency, Topic: j.Message.Topic, Cancelable: j.Message.Cancelable},
 		Total:   j.Total, Counts: make(map[webpush.Class]int64), Services: j.Counts, Problem: j.Problem, Created: j.Created}
 	if j.Message.Payload != nil {
 		out.Message.PayloadBytes = new(len(j.Message.Payload))
+	}
+	if j.Message.Cancelable {
+		out.Withdraw = &shownWithdrawal{j.Kept, j.Withdrawn, j.NotWithdrawn}
 	}
 	if !j.Due.IsZero() {
 		out.SendAt = &j.Due
@@ -349,12 +362,20 @@ func (s *Server) cancelPush(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = s.store.SetState(r.Context(), j.ID, Canceled, "")
 	if errors.Is(err, ErrFinished) {
-		return refuse(http.StatusConflict, "push-over", "the push is over: it is %s", j.State).in("id")
+		p := refuse(http.StatusConflict, "push-over", "the push has already finished: it is %s", j.State).in("id")
+		if j.State == Done && !j.Message.Cancelable {
+			_ = p.hint("only a push that was sent with cancelable can be withdrawn from push services")
+		}
+		return p
 	}
 	if err != nil {
 		return err
 	}
 	s.halt(j.ID)
+	select {
+	case s.canceled <- struct{}{}:
+	default:
+	}
 	s.news.tell(j.ID)
 	if j, err = s.findJob(r); err != nil {
 		return err

@@ -285,7 +285,7 @@ func (x *sending) commit(results []webpush.Result) error {
 			parts = append(parts, t.part)
 			outcomes[t.part] = make([]Outcome, 0, len(results))
 		}
-		outcomes[t.part] = append(outcomes[t.part], x.s.outcome(t.record, r))
+		outcomes[t.part] = append(outcomes[t.part], x.outcome(t.record, r))
 	}
 	for _, p := range parts {
 		if err := x.record(p, outcomes[p]); err != nil {

@@ -75,6 +75,8 @@ type Message struct {
 	TTL     time.Duration   `json:"ttl"`
 	Urgency webpush.Urgency `json:"urgency,omitempty"`
 	Topic   string          `json:"topic,omitempty"`
+	// Cancelable keeps where each message can be withdrawn until it expires.
+	Cancelable bool `json:"cancelable,omitempty"`
 }
 
 // Counts are numbers of messages by push service and by what became of them.
@@ -93,6 +95,10 @@ type Job struct {
 	Total   int64 // recipients when they were fixed
 	Counts  Counts
 	Problem string // why it failed
+
+	// Kept is the number of messages that can be withdrawn, now. Withdrawn and
+	// NotWithdrawn count what became of them after the job was canceled.
+	Kept, Withdrawn, NotWithdrawn int64
 
 	// Once is how [Store].CreateJob treats a request that is repeated. It is
 	// empty in jobs that a store returns.
@@ -126,6 +132,10 @@ type Outcome struct {
 	Problem  string
 	Hint     string
 	Attempts int
+	// Location is where the message can be withdrawn until LocationUntil; empty
+	// if it cannot be. It is a secret.
+	Location      string
+	LocationUntil time.Time
 }
 
 // Failure is a message of a job that did not reach its push service.
@@ -196,7 +206,8 @@ type Store interface {
 	// the past. The error is ErrFinished if the job is in another state.
 	Reschedule(ctx context.Context, id string, due time.Time) error
 	// SetState moves a job that is not over to Canceled or Failed, and returns
-	// ErrFinished if it is over. Problem is kept with it. The store itself
+	// ErrFinished if it is over, except that a job that is Done or Failed and
+	// has messages to withdraw can be Canceled. Problem is kept with it. The store itself
 	// sets the other states.
 	SetState(ctx context.Context, id string, s State, problem string) error
 	// Claim leases a part of a job to the caller: one whose lease has ended,
@@ -215,6 +226,12 @@ type Store interface {
 	// recorded for a job that is over, too. The error is ErrLost if another
 	// server has claimed the part.
 	CommitPart(ctx context.Context, p Part, b Batch) (Committed, error)
+	// ClaimLocations returns at most limit messages of jobs that are Canceled
+	// to withdraw. Until the lease ends, no other call returns them, unless
+	// the store has been opened again.
+	ClaimLocations(ctx context.Context, limit int, lease time.Duration) ([]Location, error)
+	// Withdrawn forgets locations that were claimed, and counts each once.
+	Withdrawn(ctx context.Context, list []Withdrawal) error
 	// Watch calls changed, soon after each change, with the ID of a job that
 	// another process has changed, or with "" if anything may have changed.
 	// It returns when ctx ends.
@@ -232,7 +249,7 @@ type Store interface {
 	// to subscriptions that were gone are only counted.
 	Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]Failure, error)
 	// Prune forgets the jobs that were over before t, and the keys of
-	// CreateJob that are no longer needed.
+	// CreateJob and the locations that are no longer needed.
 	Prune(ctx context.Context, t time.Time) error
 
 	// Probe writes something and commits it, which fails as everything else

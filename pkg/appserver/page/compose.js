@@ -155,6 +155,7 @@ function message() {
   if (kind() === 'notification') body.notification = notification();
   if (kind() === 'text') body.payload = $('payload').value;
   if ($('topic').value.trim()) body.topic = $('topic').value.trim();
+  if ($('cancelable').checked) body.cancelable = true;
   if (later()) body.sendAt = new Date($('at').value).toISOString();
   return body;
 }
@@ -210,7 +211,7 @@ async function onSubmit(event) {
       const what = {notification: `“${body.notification?.title}”`, text: 'The text', none: 'A message without payload'}[kind()];
       const sure = later()
         ? await confirm('Schedule this message?', `${what} goes to all subscriptions${who} that exist on ${time(body.sendAt).textContent}. Until then, you can change the time or cancel it.`, 'Schedule')
-        : await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. Sent messages cannot be withdrawn.`, 'Send');
+        : await confirm(`Send to ${n}?`, `${what} goes to all subscriptions${who}. ${body.cancelable ? 'It can be withdrawn from some push services only.' : 'Sent messages cannot be withdrawn.'}`, 'Send');
       if (!sure) return;
       await admin.onSent(await admin.asAdmin('push', {method: 'POST', body}));
     } catch (e) {

@@ -109,7 +109,13 @@ function render(job) {
     row.dataset.class = name;
     return row;
   }));
-  show($('job-cancel'), !over);
+  const kept = job.withdrawn?.possible ?? 0;
+  show($('job-cancel'), !over || job.state !== 'canceled' && kept > 0);
+  $('job-cancel').textContent = over ? `Withdraw ${count(kept, 'message')}` : 'Cancel the push';
+  if (job.state === 'canceled' && job.withdrawn) {
+    const {done: withdrawn, failed, possible} = job.withdrawn;
+    $('job-line').append(` · ${number(withdrawn)} withdrawn${failed ? `, ${number(failed)} could not be` : ''}${possible ? `, ${number(possible)} in progress` : ''}`);
+  }
   const stopped = job.state === 'failed';
   const again = (counts.temporary ?? 0) + (counts.expired ?? 0);
   show($('job-retry'), stopped || job.state === 'done' && again > 0);
@@ -218,8 +224,18 @@ export function leave() {
 
 $('job-cancel').addEventListener('click', () => busy($('job-cancel'), 'Canceling…', async () => {
   try {
-    await admin.asAdmin(`push/${encodeURIComponent(watched.id)}`, {method: 'DELETE'});
+    const {id} = watched;
+    let job = await admin.asAdmin(`push/${encodeURIComponent(id)}`, {method: 'DELETE'});
     $('job-title').focus();
+    // The stream of events ends with the push; its messages are withdrawn after that.
+    for (let pause = 250; job.withdrawn && watched?.id === id; pause = Math.min(2 * pause, 5000)) {
+      render(job);
+      if (!job.withdrawn.possible && !job.withdrawn.done && !job.withdrawn.failed && pause > 2000) break;
+      if (!job.withdrawn.possible && job.withdrawn.done + job.withdrawn.failed > 0) break;
+      await wait(pause);
+      job = await admin.asAdmin(`push/${encodeURIComponent(id)}`);
+    }
+    await list();
   } catch (e) {
     notice($('job-problem'), e);
   }

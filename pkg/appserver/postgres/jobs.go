@@ -17,12 +17,12 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn"
 
 func scanJob(row pgx.CollectableRow) (j appserver.Job, err error) {
 	var message []byte
 	var due, started, finished, retried *time.Time
-	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried)
+	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn)
 	if err == nil {
 		err = json.Unmarshal(message, &j.Message)
 	}
@@ -74,6 +74,26 @@ func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]apps
 	var class webpush.Class
 	_, err = pgx.ForEachRow(rows, []any{&job, &service, &class, &n}, func() error {
 		list[at[job]].Counts.Add(service, class, n)
+		return nil
+	})
+	if err != nil {
+		return nil, failure(err)
+	}
+	var cancelable []int64
+	for _, j := range list {
+		if j.Message.Cancelable {
+			cancelable = append(cancelable, j.Seq)
+		}
+	}
+	if len(cancelable) == 0 {
+		return list, nil
+	}
+	rows, err = s.pool.Query(ctx, s.sql("SELECT job, count(*) FROM {s}.location WHERE job = ANY($1) AND until > clock_timestamp() GROUP BY job"), cancelable)
+	if err != nil {
+		return nil, failure(err)
+	}
+	_, err = pgx.ForEachRow(rows, []any{&job, &n}, func() error {
+		list[at[job]].Kept = n
 		return nil
 	})
 	return list, failure(err)
@@ -213,10 +233,16 @@ func (s *store) SetState(ctx context.Context, id string, to appserver.State, pro
 		if err != nil {
 			return err
 		}
-		if state.Over() {
+		kept := false
+		if to == appserver.Canceled {
+			if kept, err = t.kept(ctx, seq); err != nil {
+				return err
+			}
+		}
+		if state == appserver.Canceled || state.Over() && !kept {
 			return appserver.ErrFinished
 		}
-		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp() WHERE seq = $3", string(to), problem, seq); err != nil {
+		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp(), withdrawing = $4 WHERE seq = $3", string(to), problem, seq, kept); err != nil {
 			return err
 		}
 		return t.notify(ctx, id)
@@ -484,6 +510,9 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 			return 0, err
 		}
 	}
+	if err := t.keep(ctx, job, list); err != nil {
+		return 0, err
+	}
 	if pending {
 		if err := t.exec(ctx, "DELETE FROM {s}.job_again WHERE job = $1 AND seq = ANY($2)", job, settled); err != nil {
 			return 0, err
@@ -587,6 +616,9 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 	}
 	return s.update(ctx, func(t tx) error {
 		if err := t.exec(ctx, "DELETE FROM {s}.job WHERE "+old, before); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, "DELETE FROM {s}.location WHERE until <= clock_timestamp()"); err != nil {
 			return err
 		}
 		return t.exec(ctx, "DELETE FROM {s}.idempotency WHERE until <= clock_timestamp()")

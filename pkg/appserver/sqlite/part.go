@@ -20,10 +20,16 @@ func (s *store) SetState(ctx context.Context, id string, to appserver.State, pro
 		if err != nil {
 			return err
 		}
-		if state.Over() {
+		kept := false
+		if to == appserver.Canceled {
+			if kept, err = t.kept(ctx, seq); err != nil {
+				return err
+			}
+		}
+		if state == appserver.Canceled || state.Over() && !kept {
 			return appserver.ErrFinished
 		}
-		return t.exec("UPDATE job SET state = ?, problem = ?, finished = ? WHERE seq = ?", string(to), problem, millis(time.Now()), seq)
+		return t.exec("UPDATE job SET state = ?, problem = ?, finished = ?, withdrawing = ? WHERE seq = ?", string(to), problem, millis(time.Now()), kept, seq)
 	})
 }
 
@@ -242,6 +248,9 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	counts := make(appserver.Counts)
 	for _, o := range list {
 		again, gone, err := t.outcome(job, o)
+		if err == nil {
+			err = t.keep(job, o)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -130,7 +130,7 @@ func open(name string) (_ *store, err error) {
 		return nil, err
 	}
 	// Leases of a process that has ended.
-	if _, err = s.conn.ExecContext(ctx, "UPDATE job_part SET until = 0 WHERE until > 0"); err != nil {
+	if _, err = s.conn.ExecContext(ctx, "UPDATE job_part SET until = 0 WHERE until > 0; UPDATE location SET claimed = 0 WHERE claimed > 0"); err != nil {
 		return nil, err
 	}
 	if s.read, err = openDB(path, busy, "query_only(1)"); err != nil {
@@ -575,12 +575,12 @@ func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, erro
 	return collect(rows, err, scanRecord)
 }
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn"
 
 func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	var message string
 	var due, created, started, finished, retried int64
-	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried)
+	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn)
 	if err == nil {
 		err = json.Unmarshal([]byte(message), &j.Message)
 	}
@@ -611,6 +611,12 @@ func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]apps
 			return nil, err
 		}
 		list[i].Counts = counts
+		if list[i].Message.Cancelable {
+			rows, err := s.query(ctx, "SELECT count(*) FROM location WHERE job = ? AND until > ?", list[i].Seq, millis(time.Now()))
+			if list[i].Kept, err = one(rows, err, number); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return list, nil
 }
@@ -826,6 +832,7 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 	return s.update(ctx, func(t tx) error {
 		return errors.Join(
 			t.exec("DELETE FROM job WHERE "+old, millis(before)),
+			t.exec("DELETE FROM location WHERE until <= ?", millis(time.Now())),
 			t.exec("DELETE FROM idempotency WHERE until <= ?", millis(time.Now())))
 	})
 }

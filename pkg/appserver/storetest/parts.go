@@ -427,3 +427,93 @@ func testReschedule(t *testing.T, s appserver.Store) {
 		t.Errorf("a canceled job was moved: %v", err)
 	}
 }
+
+// The messages of a cancelable job can be withdrawn after it is canceled, each
+// by one server, and only until they expire.
+func testWithdraw(t *testing.T, s appserver.Store) {
+	var all []appserver.Record
+	for i := range 5 {
+		all = append(all, put(t, s, record(fmt.Sprint(i))))
+	}
+	location := func(r appserver.Record) string { return r.Origin + "/m/" + r.ID }
+	outcomes := func(until time.Time) (out []appserver.Outcome) {
+		for i, r := range all {
+			o := appserver.Outcome{Record: r, Class: webpush.ClassDelivered, Status: 201}
+			if i < 4 {
+				o.Location, o.LocationUntil = location(r), until
+			}
+			out = append(out, o)
+		}
+		return out
+	}
+	withdraw := func(limit int) []appserver.Location {
+		t.Helper()
+		return must[[]appserver.Location](t)(s.ClaimLocations(t.Context(), limit, time.Hour))
+	}
+	message := appserver.Message{TTL: time.Hour, Cancelable: true}
+	create(t, s, appserver.Job{ID: "j", Message: message})
+	commit(t, s, "j", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(time.Hour))})
+	finish(t, s, "j")
+	if j := findJob(t, s, "j"); j.Kept != 4 || !j.Message.Cancelable || j.Withdrawn != 0 || j.NotWithdrawn != 0 {
+		t.Errorf("the job is %+v", j)
+	}
+	if list := withdraw(10); len(list) != 0 {
+		t.Errorf("a job that is not canceled has messages to withdraw: %+v", list)
+	}
+	if err := s.SetState(t.Context(), "j", appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
+	}
+	if j := findJob(t, s, "j"); j.State != appserver.Canceled {
+		t.Errorf("the job is %s", j.State)
+	}
+	if err := s.SetState(t.Context(), "j", appserver.Canceled, ""); !errors.Is(err, appserver.ErrFinished) {
+		t.Errorf("canceled twice: %v", err)
+	}
+	found := make(map[string]appserver.Location)
+	for _, l := range append(withdraw(3), withdraw(3)...) {
+		found[l.URL] = l
+	}
+	if list := withdraw(3); len(found) != 4 || len(list) != 0 {
+		t.Fatalf("found %+v, then %+v", found, list)
+	}
+	var done []appserver.Withdrawal
+	for _, r := range all[:4] {
+		l := found[location(r)]
+		if l.JobID != "j" || l.Seq != r.Seq || l.Service != r.Service || l.Origin != r.Origin {
+			t.Errorf("the location is %+v", l)
+		}
+		done = append(done, appserver.Withdrawal{JobID: "j", Seq: l.Seq, OK: l.Seq != 2})
+	}
+	for range 2 { // the second time, nothing is there
+		if err := s.Withdrawn(t.Context(), done); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if j := findJob(t, s, "j"); j.Kept != 0 || j.Withdrawn != 3 || j.NotWithdrawn != 1 {
+		t.Errorf("the job is %+v", j)
+	}
+	withdraw(3) // which notices that nothing is left
+
+	// Results that come after a job was canceled.
+	create(t, s, appserver.Job{ID: "late", Message: message})
+	p := claim(t, s, "late")
+	if err := s.SetState(t.Context(), "late", appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
+	}
+	must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 1, Cursor: 5, Outcomes: outcomes(time.Now().Add(time.Hour))}))
+	if list := withdraw(10); len(list) != 4 {
+		t.Errorf("found %+v", list)
+	}
+
+	// What has expired cannot be withdrawn, and is forgotten.
+	create(t, s, appserver.Job{ID: "old", Message: message})
+	commit(t, s, "old", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(-time.Second))})
+	finish(t, s, "old")
+	if err := s.SetState(t.Context(), "old", appserver.Canceled, ""); !errors.Is(err, appserver.ErrFinished) || findJob(t, s, "old").Kept != 0 {
+		t.Errorf("canceled after its messages have expired: %v", err)
+	}
+	if err := s.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	findJob(t, s, "old")
+}

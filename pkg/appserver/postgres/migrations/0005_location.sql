@@ -1,0 +1,17 @@
+-- Messages that were accepted and can be withdrawn.
+CREATE TABLE {s}.location (
+	job     bigint NOT NULL REFERENCES {s}.job ON DELETE CASCADE,
+	seq     bigint NOT NULL, -- of the subscription
+	service text NOT NULL,
+	origin  text NOT NULL,
+	url     text NOT NULL,
+	until   timestamptz NOT NULL, -- when the message expires
+	claimed timestamptz NOT NULL DEFAULT '-infinity', -- until when a server is withdrawing it
+	PRIMARY KEY (job, seq)
+);
+CREATE INDEX location_until ON {s}.location (until);
+
+ALTER TABLE {s}.job ADD COLUMN withdrawing boolean NOT NULL DEFAULT false; -- its messages are being withdrawn
+ALTER TABLE {s}.job ADD COLUMN withdrawn bigint NOT NULL DEFAULT 0;
+ALTER TABLE {s}.job ADD COLUMN not_withdrawn bigint NOT NULL DEFAULT 0;
+CREATE INDEX job_withdrawing ON {s}.job (seq) WHERE withdrawing;
