@@ -14,30 +14,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-const (
-	// downAfter is how many requests to a push service fail in a row, without
-	// an answer or with a fault of the service, before it is given up when one of
-	// them has no attempt left. One that asks to wait is given up after so many,
-	// and as many waits as a message has attempts.
-	downAfter = 16
-	// maxOrigins is how many push services are remembered for no more than their
-	// waits.
-	maxOrigins = 1 << 14
-	// The time for which it is given up, doubled each time.
-	minDown, maxDown = 5 * time.Second, time.Minute
-)
-
-// bulk is one run of SendAll: it decides which job is sent when. Each job is
-// queued at its push service's origin until that may be asked; then it is in
-// flight, first with a maker, then with the launcher, and ends as one of
-// results. Jobs that wait for another attempt are in delays.
+// bulk is one run of SendAll: it carries out which job is sent when, as the
+// functions of decide.go decide. Each job is queued at its push service's origin
+// until that may be asked; then it is in flight, first with a maker, then with the
+// launcher, and ends as one of results. Jobs that wait for another attempt are in
+// delays.
+//
+// These hold whenever mu is free:
+//
+//   - A job that was accepted is in exactly one place: in a queue of its origin, in
+//     delays, in flight, or in results. So each has exactly one result.
+//   - queued counts the jobs in queues of origins and in delays, active those in
+//     flight, and busy those in flight and the results that are not settled.
+//   - busy never passes Concurrency by what was sent: dispatch starts a job only while
+//     it is below. So no more than Concurrency messages are sent and not committed, and
+//     work, which has room for as many, never blocks.
+//   - An origin is in the ring (listed) or in delays (asleep), and never in both. One
+//     with jobs that wait is in one of them, or has requests in flight whose end lists
+//     it again, or it is at the end of the run.
+//   - An origin that is listed has jobs that wait, and runnable counts the jobs of all
+//     that are listed.
+//   - The timer is set for the first of delays, or earlier.
+//   - After stopped, no queue and no delays have a job, and nothing is dispatched.
+//   - Only an idle origin is forgotten: tasks point to theirs.
 type bulk struct {
 	ctx      context.Context
 	client   *Client
 	o        BulkOptions
 	launcher launcher
-	attempts int
-	maxWait  time.Duration
+	rules    rules
 	limiter  *rate.Limiter // nil without a limit
 
 	workers  sync.WaitGroup // the run's own goroutines
@@ -82,18 +87,7 @@ type origin struct {
 	listed   bool // in the ring
 	asleep   bool // in delays
 	limiter  *rate.Limiter
-	// limit is how many requests it gets at once; it falls when the service
-	// asks to wait, and rises with each success.
-	limit     float64
-	heldUntil time.Time
-	// failed counts the requests that failed in a row.
-	failed    int
-	down      time.Duration
-	downUntil time.Time
-	downError *Error
-	// refused counts the requests in a row that were asked to wait, and holds
-	// the times that the origin was held for them.
-	refused, holds int
+	health
 }
 
 func (o *origin) waiting() int { return o.retries.len() + o.queue.len() }
@@ -103,11 +97,10 @@ func (o *origin) idle() bool {
 	return o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep
 }
 
-// quiet reports whether the origin can be forgotten: a new one in its place
-// would be asked no sooner.
-func (o *origin) quiet(now time.Time) bool {
-	return o.idle() && !now.Before(o.downUntil) && !now.Before(o.heldUntil) &&
-		(o.limiter == nil || o.limiter.TokensAt(now) >= float64(o.limiter.Burst()))
+// free reports whether the origin's rate allows a message as soon as that of a new
+// origin would.
+func (o *origin) free(now time.Time) bool {
+	return o.limiter == nil || o.limiter.TokensAt(now) >= float64(o.limiter.Burst())
 }
 
 func (o *origin) pop() *task {
@@ -153,7 +146,9 @@ func (q *queue[T]) pop() T {
 func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
 	b := &bulk{ctx: ctx, client: c, o: o, launcher: l, limiter: newLimiter(o.Rate),
 		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
-	b.attempts, b.maxWait = c.patience()
+	b.rules = rules{concurrency: o.Concurrency, perOrigin: o.ConcurrencyPerOrigin}
+	b.rules.attempts, b.rules.maxWait = c.patience()
+	b.rules.deadline, _ = ctx.Deadline()
 	b.consumer.L, b.reader.L = &b.mu, &b.mu
 	return b
 }
@@ -220,7 +215,7 @@ func (b *bulk) close() {
 func (b *bulk) accept(job Job, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.stopped && (b.enough(b.ahead()) || b.queued >= maxParked || len(b.results) >= b.o.Concurrency) {
+	for !b.stopped && !mayRead(b.rules, b.supply(), false) {
 		b.readerWaits = true
 		b.reader.Wait()
 	}
@@ -245,18 +240,13 @@ func (b *bulk) accept(job Job, err error) bool {
 	return !b.stopped
 }
 
-// ahead is how many jobs are read ahead of what can be sent.
-func (b *bulk) ahead() int { return max(16, b.o.Concurrency) }
-
-// enough reports whether n jobs or more are at hand for the next free places:
-// those of services that make the others wait do not count.
-func (b *bulk) enough(n int) bool {
-	return b.runnable >= n || b.busy >= b.o.Concurrency && b.queued >= n
+func (b *bulk) supply() supply {
+	return supply{runnable: b.runnable, queued: b.queued, busy: b.busy, results: len(b.results)}
 }
 
 // wakeReader lets the reader go on when there is room for many jobs.
 func (b *bulk) wakeReader() {
-	if b.readerWaits && (b.stopped || !b.enough(b.ahead()/2) && b.queued <= maxParked*3/4 && len(b.results) <= b.o.Concurrency/2) {
+	if b.readerWaits && (b.stopped || mayRead(b.rules, b.supply(), true)) {
 		b.readerWaits = false
 		b.reader.Signal()
 	}
@@ -273,27 +263,20 @@ func (b *bulk) origin(sub *Subscription) *origin {
 	if len(b.origins) >= max(b.forgetAt, 1024) { // endpoints come from strangers: forget what is quiet
 		now := time.Now()
 		for name, o := range b.origins {
-			if o.quiet(now) || len(b.origins) > maxOrigins && o.idle() {
+			if o.idle() && mayForget(now, o.health, o.free(now), len(b.origins)) {
 				delete(b.origins, name)
 			}
 		}
 		b.forgetAt = 2 * len(b.origins)
 	}
-	o := &origin{name: name, limit: math.Inf(1), limiter: newLimiter(b.o.RatePerOrigin)}
+	o := &origin{name: name, health: well(), limiter: newLimiter(b.o.RatePerOrigin)}
 	b.origins[name] = o
 	return o
 }
 
-// perOrigin is how many requests an origin gets at once.
-func (b *bulk) perOrigin(o *origin) int {
-	n := b.o.ConcurrencyPerOrigin
-	if n <= 0 {
-		n = b.o.Concurrency
-		if len(b.origins) > 1 {
-			n = max(1, n-(n+7)/8)
-		}
-	}
-	return int(min(float64(n), max(1, o.limit)))
+// turn is what an origin may do now.
+func (b *bulk) turn(o *origin, now time.Time) turn {
+	return nextTurn(now, o.health, o.inFlight, places(b.rules, o.health, len(b.origins)))
 }
 
 // enqueue puts a task that is counted in queued into a queue of its origin.
@@ -309,11 +292,13 @@ func (b *bulk) enqueue(t *task, q *queue[*task], now time.Time) {
 // list takes an origin into the ring if its jobs may be sent, or puts it to
 // sleep until they may.
 func (b *bulk) list(o *origin, now time.Time) {
-	switch {
-	case o.listed || o.asleep || o.waiting() == 0:
-	case now.Before(o.heldUntil) && !now.Before(o.downUntil):
+	if o.listed || o.asleep || o.waiting() == 0 {
+		return
+	}
+	switch b.turn(o, now) {
+	case turnHold:
 		b.sleep(o, o.heldUntil)
-	case o.inFlight < b.perOrigin(o) || now.Before(o.downUntil):
+	case turnSend, turnFail:
 		o.listed = true
 		b.ring.push(o)
 		b.runnable += o.waiting()
@@ -337,15 +322,15 @@ func (b *bulk) sleep(o *origin, until time.Time) {
 func (b *bulk) next(now time.Time) *task {
 	for !b.stopped && b.busy < b.o.Concurrency && b.ring.len() > 0 {
 		o := b.ring.peek()
-		switch {
-		case now.Before(o.downUntil):
+		switch b.turn(o, now) {
+		case turnFail:
 			b.unlist()
 			b.giveUp(o)
 			continue
-		case now.Before(o.heldUntil):
+		case turnHold:
 			b.sleep(b.unlist(), o.heldUntil)
 			continue
-		case o.inFlight >= b.perOrigin(o):
+		case turnFull:
 			b.unlist() // listed again when one has ended
 			continue
 		}
@@ -475,17 +460,12 @@ func (b *bulk) wake() {
 
 // success notes that an origin is well.
 func (b *bulk) success(o *origin, r *Result) {
-	if r.Attempts == 0 {
-		return // nothing was sent
-	}
-	o.failed, o.down = 0, 0
-	o.refused, o.holds = 0, 0
-	if o.limit < float64(b.o.Concurrency) {
-		o.limit += 0.25
+	if r.Attempts > 0 { // something was sent
+		o.health = onSuccess(b.rules, o.health)
 	}
 }
 
-// failure decides what becomes of a task that the push service did not accept:
+// failure carries out what follows for a task that the push service did not accept:
 // it reports whether it is tried again, and after what wait.
 func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, again bool) {
 	o := t.origin
@@ -495,59 +475,22 @@ func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, ag
 		b.stopLocked()
 		return 0, false
 	}
-	unreachable := e.Code == CodeNetwork || e.Code == CodeUnavailable && e.RetryAfter == 0
-	if unreachable {
-		o.failed++
-	} else {
-		o.failed, o.down = 0, 0
-	}
-	wait = min(backoff(t.attempts, e.RetryAfter), b.maxWait)
-	again = e.retryable() && t.attempts < b.attempts && b.maxWait >= 0 && e.RetryAfter <= b.maxWait && !b.stopped
-	if deadline, ok := b.ctx.Deadline(); ok && now.Add(wait).After(deadline) {
-		again = false
-	}
-	asked := e.RetryAfter > 0 && e.Temporary()
-	if asked {
-		o.refused++
-	} else if !unreachable {
-		o.refused, o.holds = 0, 0
-	}
-	if asked {
-		if !now.Before(o.heldUntil) { // the first to hear of it
-			o.limit = max(1, min(o.limit, float64(o.inFlight+1))/2)
-			o.holds++
-		}
-		if until := now.Add(wait); e.RetryAfter <= b.maxWait && until.After(o.heldUntil) {
-			o.heldUntil = until
-		} else if until := now.Add(e.RetryAfter); e.RetryAfter > b.maxWait && until.After(o.downUntil) {
-			o.downUntil, o.downError = until, e
-		}
-	}
-	if unreachable && o.failed >= downAfter && (!again || o.down > 0) { // or down still
-		o.down = min(max(2*o.down, minDown), maxDown)
-		o.downUntil, o.downError = now.Add(o.down), e
-		o.limit = 1
-	}
-	// Else each message would wait in vain as often as it may, one after another.
-	if asked && o.refused >= downAfter && o.holds >= max(b.attempts, DefaultAttempts) {
-		again = false
-		if until := now.Add(e.RetryAfter); until.After(o.downUntil) {
-			o.downUntil, o.downError = until, e
-		}
-	}
-	if !again {
+	var v verdict
+	o.health, v = onFailure(now, b.rules, o.health, failure{err: e, attempts: t.attempts, backoff: backoff(t.attempts, e.RetryAfter),
+		inFlight: o.inFlight, stopped: b.stopped})
+	if !v.again {
 		b.finished(t.result(Classify(e), nil, e))
 		return 0, false
 	}
 	b.busy--
 	b.queued++
-	if e.RetryAfter > 0 {
+	if v.held {
 		b.enqueue(t, &o.retries, now)
 	} else {
 		o.delayed++
-		heap.Push(&b.delays, delay{at: now.Add(wait), task: t})
+		heap.Push(&b.delays, delay{at: now.Add(v.wait), task: t})
 	}
-	return wait, true
+	return v.wait, true
 }
 
 // giveUp ends all that waits for an origin which is down.
