@@ -34,6 +34,7 @@ type serveOptions struct {
 	behindProxy bool
 	userHeader  string
 	siteName    string
+	track       bool
 
 	services     enumFlag
 	allowPrivate bool
@@ -79,8 +80,19 @@ visitor may say to be any user and gets that user's messages, unless
 is; the proxy must take that header away from what visitors send.
 
 Endpoints come from strangers: they must be https, at port 443 or one given with
---allow-port, and at a public address. --allow-private allows all for tries with webpush push-service. It runs until it is
-interrupted, and then finishes what is in flight. To send from a terminal:
+--allow-port, and at a public address. --allow-private allows all, to test with
+webpush push-service.
+
+With --track, each notification that is sent with POST /push carries an ID, and the
+page's service worker reports when it is shown, clicked, or closed. The ID is the
+same for all recipients of a push, and nothing else is stored: there are three
+numbers for each push, and no record of who was reached. A payload of your own is
+not tracked. Without --track, no report is made and none is accepted. The README
+has what a site's own service worker needs; whether you need consent depends on
+the law that applies to you.
+
+It runs until it is interrupted, and then finishes what is in flight. To send from
+a terminal:
 
     curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
       -d "backup done" http://localhost:8080/push
@@ -121,6 +133,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.behindProxy, "behind-proxy", false, "take the client's address from X-Forwarded-For, which a proxy of yours writes")
 	f.StringVar(&o.userHeader, "user-header", "", "take the user from this header, a `NAME`, which a proxy of yours writes, and not from the body")
 	f.StringVar(&o.siteName, "site-name", "", "title of notifications that are sent without one, a `TEXT` (default: the host of the request)")
+	f.BoolVar(&o.track, "track", false, "count how many notifications are shown, clicked, and closed, as service workers report")
 	f.Float64Var(&o.clientRate, "client-rate", appserver.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
 	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "the most subscriptions to keep, a `NUMBER`; 0 for no limit")
 	inGroup(f, "Visitors")
@@ -183,6 +196,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		Subject:          vapid.NormalizeSubject(o.subject),
 		Origins:          o.origins,
 		SiteName:         o.siteName,
+		Track:            o.track,
 		BehindProxy:      o.behindProxy,
 		AllowPrivate:     o.allowPrivate,
 		Ports:            o.ports.list,

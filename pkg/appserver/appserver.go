@@ -8,8 +8,8 @@
 //	http.Handle("/", server)
 //
 // Its routes are described in OpenAPI at /openapi.json. Those under
-// /subscription are for browsers; who knows an endpoint may end or change its
-// subscription. All others need the token.
+// /subscription, and /report, are for browsers; who knows an endpoint may end or
+// change its subscription. All others need the token.
 //
 // A push is a job that survives the process: who has got the message is
 // recorded in the [Store], many at once, so that after a crash the job goes on
@@ -117,6 +117,10 @@ type Options struct {
 	Bulk webpush.BulkOptions
 	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
 	KeepJobs time.Duration
+	// Track lets service workers report that a notification was shown, clicked,
+	// or closed. Each notification gets an ID that is the same for all its
+	// recipients, so only numbers are known. It is also what /report accepts.
+	Track bool
 	// ClientRate is how many requests a second one address (of IPv6, a /64) may
 	// make under /subscription, after a burst of ten times as many; a whole
 	// IPv6 /48 may make 16 times as many. TotalRate is how many all together
@@ -157,6 +161,7 @@ type Server struct {
 	clients, sites, tests, guesses *limiter
 	total                          *rate.Limiter
 	health                         health
+	reports                        reports
 
 	mu      sync.Mutex
 	running map[string]*run
@@ -245,6 +250,7 @@ func New(o Options) (*Server, error) {
 		streams:  make(chan struct{}, maxStreams),
 		times:    defaultTimes,
 		health:   health{keep: healthFor},
+		reports:  reports{rate: rate.NewLimiter(reportRate, reportRate)},
 		running:  make(map[string]*run),
 		broken:   make(map[string]bool),
 		idle:     make(map[string]time.Time),

@@ -39,3 +39,13 @@ func (s *Server) SetHealthFor(d time.Duration) { s.health.keep = d }
 
 // SetUnavailable sets how long to wait while the store is unavailable.
 func (s *Server) SetUnavailable(d time.Duration) { s.times.unavailable = d }
+
+// AddReport adds a report; it reports whether there was room.
+func (s *Server) AddReport(id string) bool { return s.reports.add(id, Reports{Shown: 1}) }
+
+// WaitingReports returns for how many IDs reports wait.
+func (s *Server) WaitingReports() int {
+	s.reports.mu.Lock()
+	defer s.reports.mu.Unlock()
+	return len(s.reports.waiting)
+}

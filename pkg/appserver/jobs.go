@@ -33,6 +33,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var watcher sync.WaitGroup
 	watcher.Go(func() { s.watch(watching) })
 	watcher.Go(func() { s.withdraw(watching) })
+	if s.o.Track {
+		watcher.Go(func() { s.recordReports(watching) })
+	}
 	defer watcher.Wait()
 	defer stopWatching()
 	poll := time.NewTicker(pollEvery)

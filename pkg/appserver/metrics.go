@@ -18,6 +18,7 @@ type metrics struct {
 	messages *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	removed  prometheus.Counter
+	reports  *prometheus.CounterVec
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 }
@@ -29,11 +30,12 @@ func newMetrics(s *Server) *metrics {
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "How long push services took to answer.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
 		removed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "webpush_subscriptions_removed_total", Help: "Subscriptions removed because their push service said they are gone."}),
+		reports:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_reports_total", Help: "Reports of service workers about notifications, by event."}, []string{"event"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_http_requests_total", Help: "Requests to this server."}, []string{"route", "method", "status"}),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_http_request_duration_seconds", Help: "How long this server took to answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}}, []string{"route"}),
 	}
-	m.registry.MustRegister(m.messages, m.latency, m.removed, m.requests, m.took, &storeMetrics{s},
+	m.registry.MustRegister(m.messages, m.latency, m.removed, m.reports, m.requests, m.took, &storeMetrics{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -160,6 +160,17 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	once, err := onceOf(r, p, message, to)
+	if err != nil {
+		return err
+	}
+	track := ""
+	if id := rand.Text(); s.o.Track && p.track(id) {
+		track = id
+		if message, err = p.message(); err != nil {
+			return err
+		}
+	}
 	part := "payload"
 	if p.Notification != nil {
 		part = "notification"
@@ -167,11 +178,7 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.probe(webpush.Message{Payload: message.Payload, TTL: &message.TTL, Urgency: message.Urgency, Topic: message.Topic}); err != nil {
 		return tooLong(err, part)
 	}
-	once, err := onceOf(r, p, message, to)
-	if err != nil {
-		return err
-	}
-	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due, Once: once})
+	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due, Once: once, Track: track})
 	if errors.Is(err, ErrOtherRequest) {
 		return refuse(http.StatusUnprocessableEntity, "idempotency-key-used", "another push was sent with this Idempotency-Key").
 			in("Idempotency-Key").hint("use a new key for each push, and the same one only to repeat a request")
@@ -196,6 +203,7 @@ type shownJob struct {
 	Services Counts                  `json:"services"`
 	Problem  string                  `json:"problem,omitempty"`
 	Withdraw *shownWithdrawal        `json:"withdrawn,omitempty"`
+	Reports  *Reports                `json:"reports,omitempty"`
 	SendAt   *time.Time              `json:"sendAt,omitempty"`
 	Created  time.Time               `json:"created"`
 	Started  *time.Time              `json:"started"`
@@ -246,6 +254,9 @@ func showJob(j Job) shownJob {
 	}
 	if j.Message.Cancelable {
 		out.Withdraw = &shownWithdrawal{j.Kept, j.Withdrawn, j.NotWithdrawn}
+	}
+	if j.Track != "" {
+		out.Reports = &j.Reports
 	}
 	if !j.Due.IsZero() {
 		out.SendAt = &j.Due

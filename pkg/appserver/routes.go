@@ -41,7 +41,7 @@ type route struct {
 }
 
 func (s *Server) table() []route {
-	return []route{
+	table := []route{
 		{"/subscription", visitor, map[string]handler{"GET": s.getKey, "POST": s.postSubscription, "DELETE": s.deleteSubscription}},
 		{"/subscription/change", visitor, map[string]handler{"POST": s.changeSubscription}},
 		{"/subscription/test", visitor, map[string]handler{"POST": s.testSubscription}},
@@ -55,6 +55,10 @@ func (s *Server) table() []route {
 		{"/openapi.json", open, map[string]handler{"GET": s.getOpenAPI}},
 		{"/", open, map[string]handler{"GET": s.getPage}},
 	}
+	if s.o.Track {
+		table = append(table, route{"/report", visitor, map[string]handler{"POST": s.postReport}})
+	}
+	return table
 }
 
 func (s *Server) routes() {
@@ -102,6 +106,9 @@ func (s *Server) seen(r *http.Request, route string, status int, took time.Durat
 		return
 	}
 	s.metrics.request(route, r.Method, status, took)
+	if route == "/report" { // who was reached is not written down
+		return
+	}
 	s.log.Info("request", "method", clip(r.Method), "route", route, "status", status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
 }
 

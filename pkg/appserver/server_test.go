@@ -381,7 +381,7 @@ func (f *fixture) push(body string) string {
 
 // TestOpenAPI compares the document with the routes, both ways.
 func TestOpenAPI(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t, func(o *appserver.Options) { o.Track = true })
 	got := make(map[string][]string)
 	for path, v := range f.api["paths"].(map[string]any) {
 		for method, op := range v.(map[string]any) {

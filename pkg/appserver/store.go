@@ -96,6 +96,11 @@ type Job struct {
 	Counts  Counts
 	Problem string // why it failed
 
+	// Track is the ID by which service workers report; empty means that they
+	// do not. Reports counts what they reported.
+	Track   string
+	Reports Reports
+
 	// Kept is the number of messages that can be withdrawn, now. Withdrawn and
 	// NotWithdrawn count what became of them after the job was canceled.
 	Kept, Withdrawn, NotWithdrawn int64
@@ -184,7 +189,7 @@ type Store interface {
 	// Get returns the records of these Seqs that are there, in order of Seq.
 	Get(ctx context.Context, seqs []int64) ([]Record, error)
 
-	// CreateJob stores a job with ID, Message, To, and Due of j: Scheduled if
+	// CreateJob stores a job with ID, Message, To, Track, and Due of j: Scheduled if
 	// Due is in the future, otherwise Queued. It fixes the recipients of a
 	// job that is Queued. If a job was created with the same Once.Key less
 	// than Once.For ago and still exists, it returns that job instead, also
@@ -232,6 +237,10 @@ type Store interface {
 	ClaimLocations(ctx context.Context, limit int, lease time.Duration) ([]Location, error)
 	// Withdrawn forgets locations that were claimed, and counts each once.
 	Withdrawn(ctx context.Context, list []Withdrawal) error
+	// Report adds to the Reports of the jobs with these values of Track, each
+	// number up to the job's Total, and returns what was added. Values that no
+	// job has are ignored.
+	Report(ctx context.Context, reports map[string]Reports) (Reports, error)
 	// Watch calls changed, soon after each change, with the ID of a job that
 	// another process has changed, or with "" if anything may have changed.
 	// It returns when ctx ends.

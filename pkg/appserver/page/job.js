@@ -109,6 +109,10 @@ function render(job) {
     row.dataset.class = name;
     return row;
   }));
+  if (job.reports) {
+    const {shown, clicked, closed} = job.reports;
+    $('job-line').append(` · reported: ${number(shown)} shown, ${number(clicked)} clicked, ${number(closed)} closed`);
+  }
   const kept = job.withdrawn?.possible ?? 0;
   show($('job-cancel'), !over || job.state !== 'canceled' && kept > 0);
   $('job-cancel').textContent = over ? `Withdraw ${count(kept, 'message')}` : 'Cancel the push';

@@ -27,6 +27,7 @@ async function received(data) {
         : 'It was received, but this site may not show notifications.';
     }
   }
+  if (shown) await count(message.options, 'shown');
   await report({type: 'shown', id, arrived: at, at: Date.now(), shown, problem});
 }
 
@@ -71,10 +72,24 @@ async function report(message) {
 
 self.addEventListener('notificationclick', event => {
   event.notification.close();
+  event.waitUntil(count(event.notification, 'clicked'));
   event.waitUntil(open(event.notification.data?.url, event.action, idOf(event.notification)));
 });
 
-self.addEventListener('notificationclose', event => event.waitUntil(report({type: 'closed', id: idOf(event.notification), at: Date.now()})));
+self.addEventListener('notificationclose', event => event.waitUntil(Promise.all([
+  count(event.notification, 'closed'),
+  report({type: 'closed', id: idOf(event.notification), at: Date.now()}),
+])));
+
+// Reports an event to the server if the message asks for that, as those of a
+// server with --track do.
+async function count(notification, event) {
+  const id = notification.data?.webpush?.track;
+  if (!id) return;
+  await fetch(new URL('report', self.registration.scope), {
+    method: 'POST', keepalive: true, headers: {'Content-Type': 'application/json'}, body: JSON.stringify({id, event}),
+  }).catch(() => {});
+}
 
 // A click leads to the notification's URL, else to the page that is open.
 async function open(target, action, id) {

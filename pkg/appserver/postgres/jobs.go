@@ -17,12 +17,13 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed"
 
 func scanJob(row pgx.CollectableRow) (j appserver.Job, err error) {
 	var message []byte
 	var due, started, finished, retried *time.Time
-	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn)
+	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn,
+		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed)
 	if err == nil {
 		err = json.Unmarshal(message, &j.Message)
 	}
@@ -139,8 +140,8 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		if earlier, err = t.earlier(ctx, once); err != nil || earlier != "" {
 			return err
 		}
-		if err := t.row(ctx, `INSERT INTO {s}.job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq`,
-			[]any{j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, j.Created, timeOrNull(j.Due)}, &j.Seq); err != nil {
+		if err := t.row(ctx, `INSERT INTO {s}.job (id, state, message, to_user, to_tag, max_seq, total, created, due, track) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING seq`,
+			[]any{j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, j.Created, timeOrNull(j.Due), j.Track}, &j.Seq); err != nil {
 			return err
 		}
 		if once.Key != "" {

@@ -575,12 +575,13 @@ func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, erro
 	return collect(rows, err, scanRecord)
 }
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn"
+const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed"
 
 func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	var message string
 	var due, created, started, finished, retried int64
-	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn)
+	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn,
+		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed)
 	if err == nil {
 		err = json.Unmarshal([]byte(message), &j.Message)
 	}
@@ -642,8 +643,8 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
 			return err
 		}
-		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created), dueMillis(j.Due))
+		j.Seq, err = t.insert("INSERT INTO job (id, state, message, to_user, to_tag, max_seq, total, created, due, track) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			j.ID, string(j.State), string(message), j.To.User, j.To.Tag, j.MaxSeq, j.Total, millis(j.Created), dueMillis(j.Due), j.Track)
 		if err != nil || once.Key == "" {
 			return err
 		}

@@ -517,3 +517,41 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 	}
 	findJob(t, s, "old")
 }
+
+// Reports change the numbers of the job that they are for, up to its total.
+func testReport(t *testing.T, s appserver.Store) {
+	for i := range 3 {
+		put(t, s, record(fmt.Sprint(i)))
+	}
+	if j := create(t, s, appserver.Job{ID: "a", Track: "ta"}); j.Track != "ta" || findJob(t, s, "a").Track != "ta" {
+		t.Errorf("created %+v", j)
+	}
+	create(t, s, appserver.Job{ID: "b", Track: "tb"})
+	create(t, s, appserver.Job{ID: "untracked"})
+	create(t, s, appserver.Job{ID: "untracked too"})
+	report := func(reports map[string]appserver.Reports, want appserver.Reports) {
+		t.Helper()
+		if got := must[appserver.Reports](t)(s.Report(t.Context(), reports)); got != want {
+			t.Errorf("added %+v, want %+v", got, want)
+		}
+	}
+	report(map[string]appserver.Reports{"ta": {Shown: 2, Clicked: 1}, "none": {Shown: 5}, "": {Shown: 5}}, appserver.Reports{Shown: 2, Clicked: 1})
+	report(map[string]appserver.Reports{"ta": {Shown: 5, Closed: 1}, "tb": {Closed: 1}}, appserver.Reports{Shown: 1, Closed: 2})
+	for id, want := range map[string]appserver.Reports{"a": {Shown: 3, Clicked: 1, Closed: 1}, "b": {Closed: 1}, "untracked": {}} {
+		if got := findJob(t, s, id).Reports; got != want {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
+		}
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := s.Report(t.Context(), map[string]appserver.Reports{"ta": {Clicked: 1}, "tb": {Clicked: 1}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if a, b := findJob(t, s, "a").Reports, findJob(t, s, "b").Reports; a.Clicked != 3 || b.Clicked != 3 {
+		t.Errorf("the reports are %+v and %+v", a, b)
+	}
+}
