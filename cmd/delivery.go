@@ -156,7 +156,7 @@ func (o *sendOptions) noInput(s *streams, err error) error {
 // applyRecord gives a single message what its record has beside the subscription.
 func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	record := bulk.NewRecord(inputName(o.inputs[0]), text)
-	job, err := record.Job(d.message, &bulk.Keys{Own: d.client.Key})
+	job, err := record.Job(d.message, &bulk.Keys{Own: d.client.Ring()})
 	if err != nil && d.sub != nil { // else it is told already
 		return within(record.File, err)
 	}
@@ -165,15 +165,12 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 		return within(record.File, withHint(err, "give a payload with -p, or --empty if you mean an empty push"))
 	}
 	d.message = job.Message
-	if job.Key != nil {
-		d.client.Key = job.Key
-	}
 	return nil
 }
 
 // files are those that the options name, apart from the subscriptions.
 func (o *sendOptions) files() []string {
-	names := []string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}
+	names := append([]string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}, o.key.replaced...)
 	if o.claimsFile == "" {
 		names = append(names, defaultClaims)
 	}
@@ -211,10 +208,12 @@ func (o *sendOptions) sign(s *streams, d *delivery) error {
 		}
 		return nil // the findings tell of it
 	}
-	var err error
-	client.Key, err = o.key.load(s)
+	ring, err := o.key.loadRing(s)
 	if err = d.excuse("vapid-key", "RFC 8292 section 3.2", err); err != nil {
 		return err
+	}
+	if client.Key = ring.Current(); client.Key != nil {
+		client.OldKeys = ring[1:]
 	}
 	claims, err := o.claims.load(s, o.claimsFile)
 	if err = d.excuse("claims", "RFC 8292 section 2", err); err != nil {

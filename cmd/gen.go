@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ type genOptions struct {
 	publicSet        bool
 	format           enumFlag
 	force            bool
+	next             bool
 	receiver         string
 	subscriptionFile string
 	endpoint         string
@@ -41,6 +43,11 @@ With --json it prints the pair as base64url, as web-push generate-vapid-keys
 --json does, and writes the two files only if --private-key or --public-key is
 given.
 
+With --next it makes the pair that will replace the present one, in files of its
+own: private_key.next.pem and public_key.next.pem. Sign with both until every
+user agent has subscribed with the new key: -k private_key.next.pem -k
+private_key.pem.
+
 With --receiver it makes what a browser makes instead: a receiver file with the
 private key for webpush decrypt, and the subscription that belongs to it.`,
 		Example: `  webpush gen
@@ -58,6 +65,9 @@ private key for webpush decrypt, and the subscription that belongs to it.`,
 			if c.Flags().Changed("receiver") {
 				return runGenReceiver(s, o)
 			}
+			if o.next && o.force {
+				return usage("move the files away", "--next never replaces a key, so it cannot be combined with --force")
+			}
 			for _, name := range []string{"subscription", "endpoint"} {
 				if c.Flags().Changed(name) {
 					return usage("add --receiver", "--%s goes with --receiver", name)
@@ -71,6 +81,7 @@ private key for webpush decrypt, and the subscription that belongs to it.`,
 	f.StringVar(&o.pair.public, "public-key", "", "write the public key to `FILE` (default public_key.pem)")
 	f.Var(&o.format, "format", "of the files: pem, der, raw (bare bytes), base64url, jwk")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
+	f.BoolVar(&o.next, "next", false, "make the pair that replaces the present one, in private_key.next.pem and public_key.next.pem")
 	f.StringVar(&o.receiver, "receiver", "", "make the keys of a test receiver in `FILE` (receiver.json)")
 	f.Lookup("receiver").NoOptDefVal = "receiver.json"
 	f.StringVar(&o.subscriptionFile, "subscription", "subscription.json", "with --receiver: write its subscription to `FILE`")
@@ -91,11 +102,14 @@ func runGen(s *streams, o genOptions) error {
 	if !o.publicSet {
 		o.pair.public = "public_key." + extension
 	}
+	if o.next {
+		o.pair.private, o.pair.public = nextName(o.pair.private), nextName(o.pair.public)
+	}
 	key, err := vapid.GenerateKey()
 	if err != nil {
 		return err
 	}
-	write := !s.json || o.privateSet || o.publicSet
+	write := !s.json || o.next || o.privateSet || o.publicSet
 	if !write && (o.format.changed || o.force) {
 		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force do not go with it")
 	}
@@ -115,10 +129,21 @@ func runGen(s *streams, o genOptions) error {
 	s.note("wrote the public key to %s", absolute(o.pair.public))
 	s.note("the application server key, for pushManager.subscribe:")
 	fmt.Fprintln(s.out, key.PublicKey())
+	if o.next {
+		present := strings.Replace(o.pair.private, ".next", "", 1)
+		s.hint(fmt.Sprintf("sign with both, the new one first: -k %s -k %s", shellWord(o.pair.private), shellWord(present)))
+		return nil
+	}
 	if !o.privateSet && format != vapid.FormatPEM {
 		s.hint("other commands look for " + defaultPrivateKey + ": give them -k " + o.pair.private)
 	}
 	return nil
+}
+
+// nextName puts .next before the ending of a file's name.
+func nextName(name string) string {
+	ext := filepath.Ext(name)
+	return strings.TrimSuffix(name, ext) + ".next" + ext
 }
 
 // runGenReceiver makes what a user agent has: a key pair and an auth secret.

@@ -27,16 +27,15 @@ const privateKeyUsage = "the VAPID private key: a `FILE` in any format, - for st
 
 // keyFlag is the option -k of the commands that sign.
 type keyFlag struct {
-	value string
-	cmd   *cobra.Command
-	flag  string // the option, where it is not private-key
-	from  string // what messages call it, where it is no option
+	value    string
+	replaced []string // further keys, where -k may be repeated
+	cmd      *cobra.Command
+	flag     string // the option, where it is not private-key
+	from     string // what messages call it, where it is no option
 }
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
-	k.cmd = c
-	c.Flags().StringVarP(&k.value, "private-key", "k", defaultPrivateKey, privateKeyUsage)
-	asSetting(c.Flags(), "private-key")
+	k.addFlag(c, &keyList{k: k, single: true}, privateKeyUsage)
 }
 
 // load reads the key. A missing file is an error, or on a terminal the offer

@@ -169,7 +169,7 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: the subscription's p256dh, a `KEY` in base64")
 	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: its auth, a `SECRET` in base64, or env:NAME")
 	inGroup(f, "Flags")
-	o.key.addFlags(c)
+	o.key.addRingFlags(c)
 	o.claims.addFlags(c)
 	f.StringVar(&o.claimsFile, "claims", "", "the claims' `FILE`; - for standard input")
 	inGroup(f, "Key and claims")
@@ -227,7 +227,7 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	if err != nil {
 		return err
 	}
-	return printReceipt(s, receipt)
+	return printReceipt(s, receipt, client.Key)
 }
 
 // printCurl prints the command and writes its body.

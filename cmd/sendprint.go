@@ -12,14 +12,21 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-func printReceipt(s *streams, r *webpush.Receipt) error {
+// printReceipt prints a receipt, with the key that signed if that is not the
+// current one.
+func printReceipt(s *streams, r *webpush.Receipt, current *vapid.Key) error {
+	old := ""
+	if current != nil && !r.Key.IsZero() && r.Key != current.PublicKey() {
+		old = r.Key.String()
+	}
 	if s.json {
 		out := map[string]any{"status": r.Status, "service": r.Service, "origin": r.Origin, "attempts": r.Attempts,
 			"latencyMs": r.Latency.Milliseconds()}
-		for name, v := range map[string]string{"location": r.Location, "receiptSubscription": r.ReceiptSubscription, "note": r.Note} {
+		for name, v := range map[string]string{"location": r.Location, "receiptSubscription": r.ReceiptSubscription, "note": r.Note, "vapidKey": old} {
 			if v != "" {
 				out[name] = v
 			}
@@ -42,6 +49,9 @@ func printReceipt(s *streams, r *webpush.Receipt) error {
 	}
 	if r.ReceiptSubscription != "" {
 		fmt.Fprintf(s.out, "receipts: %s\n", r.ReceiptSubscription)
+	}
+	if old != "" {
+		fmt.Fprintf(s.out, "key: %s, which the current one has replaced\n", old)
 	}
 	if r.Note != "" {
 		s.warn(r.Note, "")

@@ -125,7 +125,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	inGroup(f, "Flags")
 	o.database.addFlags(f)
 	inGroup(f, "Database")
-	o.key.addFlags(c)
+	o.key.addRingFlags(c)
 	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI` (default: that of claims.json)")
 	inGroup(f, "Key and claims")
 	f.StringArrayVar(&o.origins, "origin", nil, "let pages of this `ORIGIN` subscribe, https://host; can be given again")

@@ -174,6 +174,9 @@ func (s *streams) lookup(name string) (value, source string, ok bool) {
 	}
 	for _, f := range s.settings {
 		if f.InConfig(name) {
+			if _, list := f.Get(name).([]any); list {
+				return strings.Join(f.GetStringSlice(name), string(os.PathListSeparator)), f.name, true
+			}
 			return f.GetString(name), f.name, true
 		}
 	}
@@ -199,13 +202,31 @@ func (s *streams) applySettings(c *cobra.Command) error {
 		if !ok {
 			return
 		}
-		if err := f.Value.Set(value); err != nil {
+		if err := s.set(f, value, source); err != nil {
 			problem = usage(hintOf(err), "%s: the setting %s: %s", source, f.Name, flagProblem(err))
 			return
 		}
 		f.Annotations[settingAnnotation] = []string{source}
 	})
 	return problem
+}
+
+// set gives a flag the value of a setting: a list in a file for each value that
+// may be repeated, and of keys also one in the environment.
+func (s *streams) set(f *pflag.Flag, value, source string) error {
+	list, ok := f.Value.(pflag.SliceValue)
+	if !ok {
+		return f.Value.Set(value)
+	}
+	for _, file := range s.settings {
+		if _, isList := file.Get(f.Name).([]any); isList && file.name == source {
+			return list.Replace(file.GetStringSlice(f.Name))
+		}
+	}
+	if _, ok := f.Value.(*keyList); ok && source == envName(f.Name) {
+		return list.Replace(splitKeys(value))
+	}
+	return f.Value.Set(value)
 }
 
 // source says where the value of a flag came from: "default", "--name", the

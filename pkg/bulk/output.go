@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -22,6 +23,7 @@ type outputs struct {
 	all              []*output
 	stdout, results  *output
 	gone, retryLater *output
+	current          *vapid.Key // of a run with several keys
 	showEndpoints    bool
 }
 
@@ -113,6 +115,9 @@ func (t target) ours() bool {
 // to those of its earlier runs; the records to retry later are this run's.
 func (o *outputs) open(opts *Options, resumed bool) error {
 	o.showEndpoints = opts.Endpoints
+	if len(opts.Client.OldKeys) > 0 {
+		o.current = opts.Client.Key
+	}
 	if opts.Output != nil {
 		o.stdout = &output{name: opts.OutputName, part: PartOutput, w: bufio.NewWriterSize(opts.Output, 1<<16)}
 		o.all = append(o.all, o.stdout)
@@ -212,18 +217,24 @@ func (o *output) problem(err error) error {
 	return fileError(o.part, o.name, err)
 }
 
-func resultLine(r *webpush.Result, rec *Record, endpoint bool) ([]byte, error) {
+// resultLine writes a result as a line. current is the key of a run that has
+// several, or nil.
+func resultLine(r *webpush.Result, rec *Record, endpoint bool, current *vapid.Key) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	err := e.Encode(NewResult(r, rec, endpoint))
+	line := NewResult(r, rec, endpoint)
+	if current != nil && r.Receipt != nil && !r.Receipt.Key.IsZero() && r.Receipt.Key != current.PublicKey() {
+		line.VAPIDKey = r.Receipt.Key.String()
+	}
+	err := e.Encode(line)
 	return b.Bytes(), err
 }
 
 // write writes the result of a record, to the other files too if one fails.
 func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	if o.stdout != nil || o.results != nil {
-		b, err := resultLine(r, rec, o.showEndpoints)
+		b, err := resultLine(r, rec, o.showEndpoints, o.current)
 		if err != nil {
 			return err
 		}

@@ -83,10 +83,11 @@ var (
 // Keys parses the keys that records bring along, each once. The zero value is
 // ready to use. It is for one goroutine at a time.
 type Keys struct {
-	// Own is the key that signs for records without one, or nil.
-	Own *vapid.Key
+	// Own are the keys of the run: the first signs for records without one. The
+	// record of any of them may name it by its public key.
+	Own vapid.Ring
 
-	parsed map[string]*vapid.Key // by their text; nil for Own
+	parsed map[string]*vapid.Key // by their text
 }
 
 // Job makes the job of the record: its subscription, and the message with the
@@ -229,7 +230,7 @@ func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) 
 		m.Topic = text
 		return webpush.CheckTopic(text)
 	case "vapidKey":
-		job.Key, err = keys.parse(value, text, isText)
+		m.Key, err = keys.parse(value, text, isText)
 		return err
 	}
 	return nil
@@ -257,7 +258,7 @@ func shorten(value string) string {
 // maxKeys is how many keys of records are kept.
 const maxKeys = 10000
 
-// parse returns the key of a record; nil is the run's own. A public key is what
+// parse returns the key of a record. A public key is what
 // the subscription was made with: then only its private half can sign.
 func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Key, error) {
 	if !isText {
@@ -272,9 +273,10 @@ func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Ke
 		switch {
 		case notPublic != nil:
 			return nil, fmt.Errorf("vapidKey: %w", err)
-		case k.Own == nil || k.Own.PublicKey() != public:
+		case k.Own.Find(public) == nil:
 			return nil, &keyError{}
 		}
+		key = k.Own.Find(public)
 	}
 	if k.parsed == nil || len(k.parsed) >= maxKeys {
 		k.parsed = make(map[string]*vapid.Key)
@@ -288,7 +290,7 @@ func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Ke
 type keyError struct{}
 
 func (*keyError) Error() string {
-	return "vapidKey is a public key, and not that of the key that signs"
+	return "vapidKey is a public key, and not that of a key that signs"
 }
 func (*keyError) Hint() string {
 	return "write the private key of it into the record, or sign with it"

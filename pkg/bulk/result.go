@@ -31,7 +31,11 @@ type Result struct {
 	TTL          *int64        `json:"ttl,omitempty"` // that the service granted, in seconds
 	Location     string        `json:"location,omitempty"`
 	Note         string        `json:"note,omitempty"`
-	LatencyMs    float64       `json:"latencyMs,omitempty"`
+	// VAPIDKey is the application server key that the subscription was made with,
+	// if the run had several and it was not the current one: use it as the record's
+	// vapidKey.
+	VAPIDKey  string  `json:"vapidKey,omitempty"`
+	LatencyMs float64 `json:"latencyMs,omitempty"`
 }
 
 // NewResult describes the result of a record, with its endpoint if that is asked

@@ -101,7 +101,7 @@ func Run(ctx context.Context, source *Reader, o Options) (*Summary, error) {
 	if o.Committing == nil {
 		o.Committing = new(sync.Mutex)
 	}
-	r := &run{o: &o, source: source, keys: Keys{Own: o.Client.Key}, tally: newTally(o.Progress, o.Send.DryRun), final: make(map[webpush.Class]int64)}
+	r := &run{o: &o, source: source, keys: Keys{Own: o.Client.Ring()}, tally: newTally(o.Progress, o.Send.DryRun), final: make(map[webpush.Class]int64)}
 	o.Progress.size.Store(source.Size())
 	end, err := r.open()
 	if err != nil {

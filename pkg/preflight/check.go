@@ -105,7 +105,7 @@ func (k *check) subscription() {
 	switch {
 	case err != nil:
 		k.say(SeverityNote, "recorded-key", nil, "the application server key that the subscription records is not readable: "+text.OneLine(err.Error(), 200), sourceRestricted, "")
-	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && recorded != k.client.Key.PublicKey():
+	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
 		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was made with the application server key %s, the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
 	}
 }

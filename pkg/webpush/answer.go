@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // Receipt is what a push service says of a message that it accepted (RFC 8030
@@ -31,6 +32,9 @@ type Receipt struct {
 	ReceiptSubscription string
 	// Note says what is unusual about the acceptance, or is empty.
 	Note string
+	// Key is the public half of the key that signed, or zero. With
+	// [Client].OldKeys, it is the one that the subscription was made with.
+	Key vapid.PublicKey
 	// Attempts counts the requests, 1 when the first was accepted.
 	Attempts int
 	// Latency is how long the last request took.
@@ -133,6 +137,11 @@ func (e *Error) aboutTime(least time.Duration) bool {
 	}
 	return false
 }
+
+// otherKey reports whether the push service says in its own words that the
+// subscription was made with another application server key. WNS has only a
+// status for it, which may mean other things.
+func (e *Error) otherKey() bool { return e.Code == CodeKeyMismatch && e.Service != WNS }
 
 // Gone reports whether the subscription has ended and may be deleted: for the
 // responses 404 and 410, other 4xx in which a known service says so in words, and

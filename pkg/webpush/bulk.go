@@ -18,8 +18,6 @@ import (
 type Job struct {
 	Subscription *Subscription
 	Message      Message
-	// Key signs instead of the client's; nil means the client's.
-	Key *vapid.Key
 	// Expires, if not zero, is when the message loses its value. The TTL of each
 	// request is what is left until then, at most the message's own; once nothing
 	// is left, the message becomes [ClassExpired] and is not sent. It has no effect
@@ -305,7 +303,9 @@ type task struct {
 	started  time.Time
 	attempts int
 	latency  time.Duration
-	err      error // of the last attempt
+	err      error      // of the last attempt
+	key      *vapid.Key // that signs, or nil
+	others   vapid.Ring // to try if the push service says that the key is another one
 }
 
 func (t *task) result(class Class, r *Receipt, err error) Result {
@@ -315,9 +315,11 @@ func (t *task) result(class Class, r *Receipt, err error) Result {
 // prepare makes the request of a task. It reports whether that is to be sent;
 // else the result is final.
 func (b *bulk) prepare(t *task) (r Result, send bool) {
-	key := t.job.Key
-	if key == nil {
-		key = b.client.Key
+	if t.key == nil {
+		var sure bool
+		if t.key, sure = b.client.keyFor(t.job.Subscription, &t.job.Message); !sure {
+			t.others = b.client.Ring().Others(t.key)
+		}
 	}
 	message := &t.job.Message
 	if !t.job.Expires.IsZero() {
@@ -326,7 +328,7 @@ func (b *bulk) prepare(t *task) (r Result, send bool) {
 			return t.result(ClassExpired, nil, err), false
 		}
 	}
-	req, err := b.client.newRequest(b.ctx, t.job.Subscription, message, key)
+	req, err := b.client.newRequest(b.ctx, t.job.Subscription, message, t.key)
 	if err != nil {
 		return t.result(Classify(err), nil, err), false
 	}
@@ -335,6 +337,16 @@ func (b *bulk) prepare(t *task) (r Result, send bool) {
 	}
 	t.request = req
 	return Result{}, true
+}
+
+// nextKey takes the next key of the ring for a task that was rejected because its
+// subscription was made with another one.
+func (t *task) nextKey(e *Error) bool {
+	if len(t.others) == 0 || !e.otherKey() {
+		return false
+	}
+	t.key, t.others = t.others[0], t.others[1:]
+	return true
 }
 
 // launch sends the request of a task once.
@@ -360,6 +372,9 @@ func (b *bulk) answered(t *task, resp *http.Response, err error) {
 	t.request, t.ctx = nil, nil
 	if failed == nil {
 		r.Attempts, r.Latency = t.attempts, t.latency
+		if t.key != nil && t.job.Message.GCM == nil {
+			r.Key = t.key.PublicKey()
+		}
 		b.landed(t, t.result(ClassDelivered, r, nil), nil)
 		return
 	}

@@ -632,7 +632,7 @@ func TestSendAllKeys(t *testing.T) {
 			i := 0
 			for job := range bulkJobs(t, 10, "a.example") {
 				if i++; i > 7 {
-					job.Key = theirs
+					job.Message.Key = theirs
 				}
 				if !yield(job, nil) {
 					return

@@ -48,6 +48,11 @@ type Doer interface {
 type Client struct {
 	// Key signs (RFC 8292); nil sends without Authorization.
 	Key *vapid.Key
+	// OldKeys are keys that Key has replaced. They sign for subscriptions that were
+	// made with them: those that say so (see [Subscription.ApplicationServerKey]),
+	// and those for which the push service rejects the current key by saying that
+	// the subscription has another one. Each key is tried once then.
+	OldKeys []*vapid.Key
 	// Subject is the contact that the token names: a mailto: or https: URI.
 	Subject string
 	// Claims are further claims, see [vapid.Signer]: an aud in them is replaced by
@@ -97,7 +102,8 @@ type Client struct {
 // [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
 // [*Error] for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
-	req, err := c.newRequest(ctx, sub, &msg, c.Key)
+	key, _ := c.keyFor(sub, &msg)
+	req, err := c.newRequest(ctx, sub, &msg, key)
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +239,32 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 	return nil
 }
 
+// Ring returns the client's keys, the current one first. It is empty without a
+// Key.
+func (c *Client) Ring() vapid.Ring {
+	if c.Key == nil {
+		return nil
+	}
+	return append(vapid.Ring{c.Key}, c.OldKeys...)
+}
+
+// keyFor returns the key that signs a message, or nil, and whether that is known
+// to be the one that the subscription was made with, or the caller's choice.
+func (c *Client) keyFor(sub *Subscription, msg *Message) (key *vapid.Key, sure bool) {
+	if msg.Key != nil {
+		return msg.Key, true
+	}
+	if len(c.OldKeys) == 0 || sub == nil {
+		return c.Key, true
+	}
+	if recorded, err := sub.ApplicationServerKey(); err == nil && !recorded.IsZero() {
+		if key := c.Ring().Find(recorded); key != nil {
+			return key, true
+		}
+	}
+	return c.Key, false
+}
+
 // Signer returns the signer of the client's tokens, or nil without a Key.
 func (c *Client) Signer() *vapid.Signer {
 	if c.Key == nil {
@@ -295,22 +327,43 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 // is an [*Error] for what the service or the network said, the context's when
 // that ended, else one of [Client.NewRequest].
 func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Receipt, error) {
-	req, err := c.NewRequest(ctx, sub, msg)
+	key, sure := c.keyFor(sub, &msg)
+	var others vapid.Ring
+	if !sure {
+		others = c.Ring().Others(key)
+	}
+	for sent := 0; ; {
+		r, err := c.sendWith(ctx, sub, &msg, key, &sent)
+		if e := (*Error)(nil); len(others) == 0 || !errors.As(err, &e) || !e.otherKey() {
+			return r, err
+		}
+		key, others = others[0], others[1:]
+	}
+}
+
+// sendWith is Send with one key. It adds the number of requests to sent.
+func (c *Client) sendWith(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key, sent *int) (*Receipt, error) {
+	req, err := c.newRequest(ctx, sub, msg, key)
 	if err != nil {
 		return nil, err
 	}
 	attempts, maxWait := c.patience()
+	before := *sent
 	for n := 1; ; n++ {
 		start := time.Now()
-		r, failed := c.try(ctx, c.http(), req, sub, &msg)
+		r, failed := c.try(ctx, c.http(), req, sub, msg)
+		*sent = before + n
 		if failed == nil {
-			r.Attempts, r.Latency = n, time.Since(start)
+			r.Attempts, r.Latency = *sent, time.Since(start)
+			if key != nil && msg.GCM == nil {
+				r.Key = key.PublicKey()
+			}
 			return r, nil
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("sending to %s was interrupted: %w", sub.origin, err)
 		}
-		failed.Attempts = n
+		failed.Attempts = *sent
 		if n >= attempts || !failed.retryable() || failed.RetryAfter > maxWait || maxWait < 0 {
 			return nil, failed
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // DefaultTTL is how long a push service is asked to keep a message that says
@@ -95,6 +96,8 @@ type Message struct {
 	// Header are further headers, such as Prefer. Those that this package
 	// writes itself are refused.
 	Header http.Header
+	// Key signs instead of the client's key when it is not nil.
+	Key *vapid.Key
 	// GCM, when it is not nil, makes the request that Google's legacy service
 	// took until 2024.
 	GCM *GCM

@@ -428,6 +428,10 @@ func (b *bulk) landed(t *task, r Result, failed *Error) (wait time.Duration, aga
 	if failed == nil {
 		b.success(t.origin, &r)
 		b.finished(r)
+	} else if t.nextKey(failed) { // the service is well, and wants another key
+		b.busy--
+		b.queued++
+		b.enqueue(t, &t.origin.retries, now)
 	} else {
 		wait, again = b.failure(t, failed, now)
 	}

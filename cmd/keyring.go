@@ -1,0 +1,119 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+)
+
+// keyRingUsage is the help of -k where it may be repeated.
+const keyRingUsage = privateKeyUsage + "; repeat it for the keys that it has replaced"
+
+// addRingFlags adds -k, which may be repeated: the first key is the current one,
+// the others sign for subscriptions that were made with them.
+func (k *keyFlag) addRingFlags(c *cobra.Command) {
+	k.addFlag(c, &keyList{k: k}, keyRingUsage)
+}
+
+func (k *keyFlag) addFlag(c *cobra.Command, v *keyList, use string) {
+	k.cmd, k.value = c, defaultPrivateKey
+	c.Flags().VarP(v, "private-key", "k", use)
+	asSetting(c.Flags(), "private-key")
+}
+
+// keyList is the value of a -k that may be repeated. It is a pflag.SliceValue, so
+// that a settings file may have a list.
+type keyList struct {
+	k       *keyFlag
+	single  bool // the command takes one key: of a list, the first
+	changed bool
+}
+
+// Set takes the key of one -k.
+func (l *keyList) Set(v string) error {
+	if !l.changed || l.single {
+		l.k.value, l.k.replaced, l.changed = v, nil, true
+		return nil
+	}
+	l.k.replaced = append(l.k.replaced, v)
+	return nil
+}
+
+// String joins the keys as the environment has them. A value that may be a key
+// itself is not shown.
+func (l *keyList) String() string {
+	if l.k == nil {
+		return ""
+	}
+	var list []string
+	for _, v := range l.GetSlice() {
+		list = append(list, shown(v))
+	}
+	return strings.Join(list, string(os.PathListSeparator))
+}
+
+// Type is the type of one value.
+func (*keyList) Type() string { return "string" }
+
+// Append takes one more key.
+func (l *keyList) Append(v string) error { return l.Set(v) }
+
+// Replace takes a list of keys.
+func (l *keyList) Replace(list []string) error {
+	l.changed = false
+	if l.single {
+		list = list[:min(len(list), 1)]
+	}
+	for _, v := range list {
+		if err := l.Set(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GetSlice returns all keys, as they were given.
+func (l *keyList) GetSlice() []string { return append([]string{l.k.value}, l.k.replaced...) }
+
+// splitKeys splits a list of keys as the environment has it, separated as in
+// PATH. The colon of env:NAME separates nothing, and a key itself is not split.
+func splitKeys(v string) []string {
+	if keyText(v) {
+		return []string{v}
+	}
+	var list []string
+	for _, part := range filepath.SplitList(v) {
+		if n := len(list); n > 0 && list[n-1] == "env" {
+			list[n-1] = "env:" + part
+			continue
+		}
+		list = append(list, part)
+	}
+	return list
+}
+
+// loadRing reads the current key as load does, and those that it has replaced.
+func (k *keyFlag) loadRing(s *streams) (vapid.Ring, error) {
+	current, err := k.load(s)
+	if err != nil {
+		return nil, err
+	}
+	keys := []*vapid.Key{current}
+	for _, v := range k.replaced {
+		one := *k
+		one.value = v
+		key, name, err := one.existing(s)
+		if err != nil {
+			return nil, err
+		}
+		if vapid.Ring(keys).Find(key.PublicKey()) != nil {
+			return nil, usage("give each key once, the current one first", "%s holds the same key as another -k", name)
+		}
+		keys = append(keys, key)
+	}
+	return vapid.NewRing(keys...)
+}
