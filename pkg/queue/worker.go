@@ -87,7 +87,7 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 	w := &worker{q: q, o: &o, taken: make(map[place]*message), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
 	w.changed.L = &w.mu
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(o.Lanes))) {
-		l := &lane{name: name, origins: make(map[string]*origin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Key}}
+		l := &lane{name: name, origins: make(map[string]*origin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
 		var err error
 		if l.consumer, err = q.consumer(ctx, name); err != nil {
 			return err
