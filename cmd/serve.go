@@ -44,6 +44,7 @@ type serveOptions struct {
 	perOrigin    float64
 	jobs         int
 	maxSubs      int64
+	goneAfter    durationFlag
 	clientRate   float64
 
 	tlsCert, tlsKey string
@@ -144,6 +145,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
 	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
 	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages of a push a second to one push service at most, a `NUMBER` (default no limit)")
+	f.Var(&o.goneAfter, "gone-after", "delete a subscription only after two responses that it is gone, this far apart (default: after the first one)")
 	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
 	inGroup(f, "Sending")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
@@ -202,6 +204,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		Ports:            o.ports.list,
 		KnownServices:    o.services.String() == "known",
 		MaxSubscriptions: o.maxSubs,
+		GoneAfter:        o.goneAfter.value,
 		Jobs:             o.jobs,
 		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, RatePerOrigin: o.perOrigin},
 		ClientRate:       o.clientRate,

@@ -103,6 +103,10 @@ type Options struct {
 	Ports []int
 	// KnownServices takes only subscriptions of Apple, Google, Microsoft and Mozilla.
 	KnownServices bool
+	// GoneAfter keeps a subscription that is gone, as its push service says,
+	// until the service says so again at least this long after. Zero removes
+	// it at once.
+	GoneAfter time.Duration
 	// MaxSubscriptions is how many are stored at most; zero means no limit.
 	MaxSubscriptions int64
 	// HTTP, when it is set, sends instead of a client made of Transport.

@@ -161,7 +161,7 @@ func (s *Server) halt(id string) {
 // outcome makes what is recorded of a result.
 func (x *sending) outcome(record Record, r webpush.Result) Outcome {
 	s := x.s
-	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts}
+	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts, GoneAfter: s.o.GoneAfter}
 	if r.Receipt != nil {
 		o.Status = r.Receipt.Status
 		if x.job.Message.Cancelable && x.job.Message.TTL > 0 && r.Receipt.Cancelable() {

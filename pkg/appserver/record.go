@@ -20,6 +20,7 @@ func Merge(old, r Record) (now Record, changed bool) {
 	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
 	if now.Endpoint != old.Endpoint || now.P256DH != old.P256DH || now.Auth != old.Auth {
 		now.Version++
+		now.GoneSince = time.Time{}
 	}
 	if r.User != "" {
 		now.User = r.User
@@ -36,7 +37,7 @@ func Merge(old, r Record) (now Record, changed bool) {
 // NewRecord returns what a [Store] keeps of r if its endpoint is new, except for
 // Seq. keep keeps the ID, Created, and LastStatus that r has.
 func NewRecord(r Record, keep bool) Record {
-	r.Version, r.Tags = 1, SortTags(r.Tags)
+	r.Version, r.Tags, r.GoneSince = 1, SortTags(r.Tags), time.Time{}
 	if !keep || r.ID == "" {
 		r.ID = rand.Text()
 	}

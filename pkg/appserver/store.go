@@ -44,6 +44,9 @@ type Record struct {
 	// LastStatus is the HTTP status of the last answer of the push service, 0
 	// when there was none.
 	LastStatus int
+	// GoneSince is the time of the first response that the subscription is
+	// gone after which it was kept; zero after a message was accepted.
+	GoneSince time.Time
 }
 
 // Filter says to whom a message goes: to all when it is zero, else to those of
@@ -137,6 +140,10 @@ type Outcome struct {
 	Problem  string
 	Hint     string
 	Attempts int
+	// GoneAfter keeps a subscription of class gone until another such response
+	// comes at least this long after the first one; zero means that it is
+	// removed at once.
+	GoneAfter time.Duration
 	// Location is where the message can be withdrawn until LocationUntil; empty
 	// if it cannot be. It is a secret.
 	Location      string
@@ -241,6 +248,9 @@ type Store interface {
 	// number up to the job's Total, and returns what was added. Values that no
 	// job has are ignored.
 	Report(ctx context.Context, reports map[string]Reports) (Reports, error)
+	// Gone removes a record as CommitPart does for an outcome of class gone, or
+	// keeps it as goneAfter says. It reports whether it was removed.
+	Gone(ctx context.Context, r Record, goneAfter time.Duration) (bool, error)
 	// Watch calls changed, soon after each change, with the ID of a job that
 	// another process has changed, or with "" if anything may have changed.
 	// It returns when ctx ends.

@@ -316,14 +316,12 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 	switch {
 	case e.Gone():
 		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
-		if now, err := s.store.Find(r.Context(), rec.Endpoint); err == nil && now.Version == rec.Version {
-			removed, err := s.store.Delete(r.Context(), rec.Endpoint)
-			if err != nil {
-				return err
-			}
-			if removed {
-				s.metrics.removed.Inc()
-			}
+		removed, err := s.store.Gone(r.Context(), rec, s.o.GoneAfter)
+		if err != nil {
+			return err
+		}
+		if removed {
+			s.metrics.removed.Inc()
 		}
 	case e.Temporary():
 		p = refuse(http.StatusServiceUnavailable, "push-service-unavailable", "%v", e).hint(e.Hint())

@@ -450,24 +450,27 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	if err := t.row(ctx, "SELECT EXISTS (SELECT 1 FROM {s}.job_again WHERE job = $1)", []any{job}, &pending); err != nil {
 		return 0, err
 	}
-	var gone, goneVersions, status, statusVersions []int64
+	var gone, goneVersions, goneAfter, status, statusVersions, back, backVersions []int64
 	var statuses []int32
 	for _, o := range list {
 		r := o.Record
 		if o.Class == webpush.ClassGone {
-			gone, goneVersions = append(gone, r.Seq), append(goneVersions, r.Version)
+			gone, goneVersions, goneAfter = append(gone, r.Seq), append(goneVersions, r.Version), append(goneAfter, o.GoneAfter.Milliseconds())
 		} else if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
 			status, statusVersions, statuses = append(status, r.Seq), append(statusVersions, r.Version), append(statuses, int32(o.Status))
+		}
+		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
+			back, backVersions = append(back, r.Seq), append(backVersions, r.Version)
 		}
 	}
 	again := make(map[int64]bool)
 	if len(gone) > 0 {
-		left, err := t.numbers(ctx, `WITH d AS (DELETE FROM {s}.subscription s USING unnest($1::bigint[], $2::bigint[]) g(seq, version)
-			WHERE s.seq = g.seq AND s.version = g.version RETURNING s.seq) SELECT seq FROM d`, gone, goneVersions)
+		left, kept, err := t.gone(ctx, gone, goneVersions, goneAfter)
 		if err != nil {
 			return 0, err
 		}
 		removed = len(left)
+		gone = slices.DeleteFunc(gone, func(seq int64) bool { return slices.Contains(kept, seq) })
 		// Those that have changed are sent to once more.
 		once, err := t.numbers(ctx, `INSERT INTO {s}.job_again AS a SELECT $1, s.seq, 1 FROM {s}.subscription s WHERE s.seq = ANY($2) ORDER BY s.seq
 			ON CONFLICT (job, seq) DO UPDATE SET tries = a.tries + 1 WHERE a.tries < $3 RETURNING seq`, job, gone, appserver.MaxTries)
@@ -476,6 +479,12 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 		}
 		for _, seq := range once {
 			again[seq] = true
+		}
+	}
+	if len(back) > 0 {
+		if err := t.exec(ctx, `UPDATE {s}.subscription s SET gone_since = NULL FROM unnest($1::bigint[], $2::bigint[]) x(seq, version)
+			WHERE s.seq = x.seq AND s.version = x.version`, back, backVersions); err != nil {
+			return 0, err
 		}
 	}
 	if len(status) > 0 {
@@ -533,6 +542,29 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 		}
 	}
 	return removed, nil
+}
+
+// gone removes records, or keeps those that are not gone for long enough
+// (milliseconds). It does neither with records that have changed.
+func (t tx) gone(ctx context.Context, seqs, versions, after []int64) (removed, kept []int64, err error) {
+	removed, err = t.numbers(ctx, `WITH d AS (DELETE FROM {s}.subscription s USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) g(seq, version, after)
+		WHERE s.seq = g.seq AND s.version = g.version AND (g.after <= 0 OR s.gone_since <= clock_timestamp() - g.after * interval '1 millisecond') RETURNING s.seq) SELECT seq FROM d`,
+		seqs, versions, after)
+	if err != nil || !slices.ContainsFunc(after, func(ms int64) bool { return ms > 0 }) {
+		return removed, nil, err
+	}
+	kept, err = t.numbers(ctx, `WITH u AS (UPDATE {s}.subscription s SET gone_since = coalesce(s.gone_since, clock_timestamp())
+		FROM unnest($1::bigint[], $2::bigint[]) g(seq, version) WHERE s.seq = g.seq AND s.version = g.version RETURNING s.seq) SELECT seq FROM u`, seqs, versions)
+	return removed, kept, err
+}
+
+func (s *store) Gone(ctx context.Context, r appserver.Record, after time.Duration) (removed bool, err error) {
+	err = s.update(ctx, func(t tx) error {
+		list, _, err := t.gone(ctx, []int64{r.Seq}, []int64{r.Version}, []int64{after.Milliseconds()})
+		removed = len(list) > 0
+		return err
+	})
+	return removed, err
 }
 
 // failures are the columns of job_failure.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,14 +14,15 @@ import (
 )
 
 const recordColumns = `s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user_name, s.tags, s.created,
-	coalesce((SELECT t.status FROM {s}.status t WHERE t.seq = s.seq), 0), s.public_key`
+	coalesce((SELECT t.status FROM {s}.status t WHERE t.seq = s.seq), 0), s.public_key, s.gone_since`
 
 func scanRecord(row pgx.CollectableRow) (r appserver.Record, err error) {
-	err = row.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &r.Tags, &r.Created, &r.LastStatus, &r.Key)
+	var gone *time.Time
+	err = row.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &r.Tags, &r.Created, &r.LastStatus, &r.Key, &gone)
 	if len(r.Tags) == 0 {
 		r.Tags = nil
 	}
-	r.Created = r.Created.UTC()
+	r.Created, r.GoneSince = r.Created.UTC(), utc(gone)
 	return r, err
 }
 
@@ -115,7 +117,7 @@ func (t tx) replace(ctx context.Context, old, r appserver.Record) (appserver.Rec
 		return now, nil
 	}
 	err := t.exec(ctx, `UPDATE {s}.subscription SET version = $1, endpoint = $2, p256dh = $3, auth = $4, service = $5, origin = $6, user_name = $7, tags = $8,
-		public_key = $9 WHERE seq = $10`, now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, array(now.Tags), now.Key, now.Seq)
+		public_key = $9, gone_since = $11 WHERE seq = $10`, now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, array(now.Tags), now.Key, now.Seq, timeOrNull(now.GoneSince))
 	if err != nil || slices.Equal(now.Tags, old.Tags) {
 		return now, err
 	}

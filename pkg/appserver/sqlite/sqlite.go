@@ -381,16 +381,16 @@ func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, 
 
 func number(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
 
-const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status, s.public_key"
+const recordColumns = "s.seq, s.id, s.version, s.endpoint, s.p256dh, s.auth, s.service, s.origin, s.user, s.tags, s.created, s.last_status, s.public_key, s.gone_since"
 
 func scanRecord(rows *sql.Rows) (r appserver.Record, err error) {
 	var tags string
-	var created int64
-	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus, &r.Key)
+	var created, gone int64
+	err = rows.Scan(&r.Seq, &r.ID, &r.Version, &r.Endpoint, &r.P256DH, &r.Auth, &r.Service, &r.Origin, &r.User, &tags, &created, &r.LastStatus, &r.Key, &gone)
 	if err == nil && tags != "" {
 		err = json.Unmarshal([]byte(tags), &r.Tags)
 	}
-	r.Created = fromMillis(created)
+	r.Created, r.GoneSince = fromMillis(created), fromMillis(gone)
 	return r, err
 }
 
@@ -475,8 +475,8 @@ func (t tx) replace(old, r appserver.Record) (appserver.Record, error) {
 	if !changed {
 		return now, nil
 	}
-	err := t.exec("UPDATE subscription SET version = ?, endpoint = ?, p256dh = ?, auth = ?, service = ?, origin = ?, user = ?, tags = ?, public_key = ? WHERE seq = ?",
-		now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, tagsText(now.Tags), now.Key, now.Seq)
+	err := t.exec("UPDATE subscription SET version = ?, endpoint = ?, p256dh = ?, auth = ?, service = ?, origin = ?, user = ?, tags = ?, public_key = ?, gone_since = ? WHERE seq = ?",
+		now.Version, now.Endpoint, now.P256DH, now.Auth, string(now.Service), now.Origin, now.User, tagsText(now.Tags), now.Key, dueMillis(now.GoneSince), now.Seq)
 	if err != nil || slices.Equal(now.Tags, old.Tags) {
 		return now, err
 	}
@@ -749,11 +749,14 @@ func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
 	r := o.Record
 	if o.Class == webpush.ClassGone {
-		n, err := t.affected("DELETE FROM subscription WHERE seq = ? AND version = ?", r.Seq, r.Version)
-		if err != nil {
+		removed, kept, err := t.gone(r, o.GoneAfter)
+		if err != nil || kept {
 			return false, false, err
 		}
-		if n == 0 {
+		n := int64(0)
+		if removed {
+			n = 1
+		} else {
 			n, err = t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
 				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, appserver.MaxTries)
 			if err != nil || n > 0 {
@@ -767,6 +770,11 @@ func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error
 				return false, false, err
 			}
 		}
+		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
+			if err := t.exec("UPDATE subscription SET gone_since = 0 WHERE seq = ? AND version = ?", r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
 		if o.Class != webpush.ClassDelivered {
 			if err := t.exec("INSERT OR REPLACE INTO job_failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", job, r.Seq, r.ID, string(r.Service), r.Origin,
 				string(o.Class), o.Status, o.Problem, o.Hint, o.Attempts, millis(time.Now())); err != nil {
@@ -775,6 +783,26 @@ func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error
 		}
 	}
 	return false, gone, nil
+}
+
+// gone removes a record, or keeps it until it is gone for long enough. It does
+// neither if the record has changed.
+func (t tx) gone(r appserver.Record, after time.Duration) (removed, kept bool, err error) {
+	now := millis(time.Now())
+	n, err := t.affected("DELETE FROM subscription WHERE seq = ? AND version = ? AND (? OR gone_since > 0 AND gone_since <= ?)", r.Seq, r.Version, after <= 0, now-after.Milliseconds())
+	if err != nil || n > 0 {
+		return n > 0, false, err
+	}
+	n, err = t.affected("UPDATE subscription SET gone_since = CASE gone_since WHEN 0 THEN ? ELSE gone_since END WHERE seq = ? AND version = ?", now, r.Seq, r.Version)
+	return false, n > 0, err
+}
+
+func (s *store) Gone(ctx context.Context, r appserver.Record, after time.Duration) (removed bool, err error) {
+	err = s.update(ctx, func(t tx) error {
+		removed, _, err = t.gone(r, after)
+		return err
+	})
+	return removed, err
 }
 
 func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([]appserver.Record, error) {

@@ -555,3 +555,76 @@ func testReport(t *testing.T, s appserver.Store) {
 		t.Errorf("the reports are %+v and %+v", a, b)
 	}
 }
+
+// With GoneAfter, one response that a subscription is gone does not end it.
+func testGoneAfter(t *testing.T, s appserver.Store) {
+	names := []string{"once", "again", "back", "changed", "now"}
+	for _, name := range names {
+		put(t, s, record(name))
+	}
+	job := 0
+	send := func(classes map[string]webpush.Class, after time.Duration) int {
+		t.Helper()
+		job++
+		id := fmt.Sprint(job)
+		create(t, s, appserver.Job{ID: id})
+		var out []appserver.Outcome
+		for _, name := range names {
+			if class := classes[name]; class != "" {
+				out = append(out, appserver.Outcome{Record: find(t, s, record(name).Endpoint), Class: class, GoneAfter: after})
+			}
+		}
+		removed := commit(t, s, id, appserver.Batch{Cursor: 10, Outcomes: out})
+		finish(t, s, id)
+		if n := findJob(t, s, id).Counts[webpush.Mozilla][webpush.ClassGone]; classes["once"] == webpush.ClassGone && n == 0 {
+			t.Error("the messages are not counted as gone")
+		}
+		return removed
+	}
+	all := map[string]webpush.Class{"once": webpush.ClassGone, "again": webpush.ClassGone, "back": webpush.ClassGone, "changed": webpush.ClassGone}
+	if n := send(all, time.Hour); n != 0 {
+		t.Errorf("%d were removed after one response", n)
+	}
+	first := find(t, s, record("again").Endpoint)
+	if time.Since(first.GoneSince) > time.Minute || first.GoneSince.IsZero() {
+		t.Errorf("the record is %+v", first)
+	}
+	if n := send(all, time.Hour); n != 0 {
+		t.Errorf("%d were removed after two responses at once", n)
+	}
+	if again := find(t, s, record("again").Endpoint); !again.GoneSince.Equal(first.GoneSince) {
+		t.Errorf("the time moved from %v to %v", first.GoneSince, again.GoneSince)
+	}
+	send(map[string]webpush.Class{"back": webpush.ClassDelivered, "once": webpush.ClassTemporary}, time.Hour)
+	r := record("changed")
+	r.Auth = "new"
+	put(t, s, r)
+	for name, want := range map[string]bool{"once": false, "again": false, "back": true, "changed": true, "now": true} {
+		if got := find(t, s, record(name).Endpoint).GoneSince.IsZero(); got != want {
+			t.Errorf("%s: it is known as gone: %v", name, !got)
+		}
+	}
+	time.Sleep(30 * time.Millisecond)
+	if n := send(map[string]webpush.Class{"again": webpush.ClassGone, "back": webpush.ClassGone, "changed": webpush.ClassGone}, 20*time.Millisecond); n != 1 {
+		t.Errorf("%d were removed, want 1", n)
+	}
+	absent(t, s, record("again").Endpoint)
+	if n := send(map[string]webpush.Class{"now": webpush.ClassGone}, 0); n != 1 {
+		t.Errorf("%d were removed, want 1", n)
+	}
+	absent(t, s, record("now").Endpoint)
+	back := find(t, s, record("back").Endpoint)
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{time.Hour, false}, {0, true}, {0, false}} {
+		if removed, err := s.Gone(t.Context(), back, c.after); err != nil || removed != c.want {
+			t.Errorf("Gone after %v: %v, %v", c.after, removed, err)
+		}
+	}
+	old := find(t, s, record("changed").Endpoint)
+	old.Version--
+	if removed, err := s.Gone(t.Context(), old, 0); err != nil || removed {
+		t.Errorf("a record that has changed was removed: %v, %v", removed, err)
+	}
+}
