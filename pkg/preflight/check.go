@@ -347,9 +347,6 @@ func (k *check) body() {
 		if list := k.among(webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.Other); len(list) > 0 {
 			k.say(SeverityNote, "encoding-old", list, "aesgcm is the coding of an old draft: a message that the browser cannot read is accepted anyway", sourceEncryption, "use aes128gcm unless the receiver is old")
 		}
-		if len(m.Payload) == 0 {
-			k.say(SeverityWarning, "payload-empty", nil, "an encrypted payload of no bytes is handed on as null by some browsers", "seen: Chromium", "send without a payload")
-		}
 	}
 	size, err := k.bodySize()
 	var long *ece.TooLongError

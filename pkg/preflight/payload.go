@@ -81,7 +81,7 @@ type notice struct {
 func (k *check) payload() {
 	if p := k.msg.Payload; p != nil && k.msg.GCM == nil {
 		if k.asks(webpush.FCM) && len(p) == 0 && encodingOf(k.msg) == ece.AES128GCM {
-			k.say(SeverityWarning, "payload-empty", []webpush.Service{webpush.FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm", "seen: Chromium 156", "send no payload at all, or at least one byte")
+			k.say(SeverityWarning, "payload-empty", []webpush.Service{webpush.FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm, except with padding: it arrives from here, and not from other senders", "seen: Chromium 156", "send no payload at all, or at least one byte")
 		}
 		if k.asks(webpush.FCM) && !utf8.Valid(p) {
 			k.say(SeverityWarning, "payload-utf8", []webpush.Service{webpush.FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "seen: Chromium 156", "send text as UTF-8, and bytes in base64")

@@ -46,6 +46,9 @@ func (e *AuthorityError) Unwrap() error { return e.Err }
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
+	// server is the key of the servers' certificates, or nil if each has a key of
+	// its own that is kept nowhere.
+	server *ecdsa.PrivateKey
 }
 
 // makeAuthority makes one for the names of a template.
@@ -86,13 +89,14 @@ func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 	}
 	// Parsed again for its key id, which CreateCertificate has computed.
 	certificate, err := x509.ParseCertificate(der)
-	return &authority{certificate, key}, err
+	return &authority{certificate: certificate, key: key}, err
 }
 
 // parseAuthority reads an authority of that name as encode writes it. The errors
 // are of type [*AuthorityError].
 func parseAuthority(text []byte, name string) (*authority, error) {
 	var a authority
+	var keys []*ecdsa.PrivateKey
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		var err error
 		switch block.Type {
@@ -101,10 +105,19 @@ func parseAuthority(text []byte, name string) (*authority, error) {
 		case "PRIVATE KEY":
 			var key any
 			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-			a.key, _ = key.(*ecdsa.PrivateKey)
+			if key, ok := key.(*ecdsa.PrivateKey); ok {
+				keys = append(keys, key)
+			}
 		}
 		if err != nil {
 			return nil, &AuthorityError{Err: fmt.Errorf("the authority cannot be read: %w", err)}
+		}
+	}
+	for _, key := range keys {
+		if a.certificate != nil && key.PublicKey.Equal(a.certificate.PublicKey) {
+			a.key = key
+		} else {
+			a.server = key
 		}
 	}
 	now := time.Now()
@@ -114,9 +127,9 @@ func parseAuthority(text []byte, name string) (*authority, error) {
 		problem = "has no certificate"
 	case c.Subject.CommonName != name || !c.IsCA:
 		problem = fmt.Sprintf("is not one that a push service has made: its certificate is that of %q", c.Subject.String())
-	case a.key == nil:
+	case len(keys) == 0:
 		problem = "has no private key"
-	case !a.key.PublicKey.Equal(c.PublicKey):
+	case a.key == nil:
 		problem = "has a certificate and a private key that do not belong together"
 	case now.After(c.NotAfter):
 		problem = "has expired, on " + c.NotAfter.Format(time.DateOnly)
@@ -132,25 +145,25 @@ func (a *authority) certificatePEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-func (a *authority) keyPEM() ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
-	if err != nil {
-		return nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-}
-
-// encode returns the private key and the certificate in PEM, or nil without an
-// authority.
+// encode returns the private key, the certificate, and the key of the servers if
+// it is kept, in PEM, or nil without an authority.
 func (a *authority) encode() []byte {
 	if a == nil {
 		return nil
 	}
-	key, err := a.keyPEM()
+	b := append(encodeKey(a.key), a.certificatePEM()...)
+	if a.server != nil {
+		b = append(b, encodeKey(a.server)...)
+	}
+	return b
+}
+
+func encodeKey(key *ecdsa.PrivateKey) []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil { // no key of this package cannot be marshaled
 		return nil
 	}
-	return append(key, a.certificatePEM()...)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // loadAuthority reads an authority, or makes one if text is empty.
@@ -162,11 +175,14 @@ func loadAuthority(text []byte, name string, names *x509.Certificate) (*authorit
 }
 
 // sign makes a server's certificate for the names of a template, which host is
-// one of, with a key of its own that is kept nowhere.
+// one of.
 func (a *authority) sign(leaf *x509.Certificate, host string) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
+	key := a.server
+	if key == nil {
+		var err error
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return tls.Certificate{}, err
+		}
 	}
 	leaf.Subject = pkix.Name{CommonName: "local push service"}
 	leaf.NotBefore = time.Now().Add(-time.Hour)

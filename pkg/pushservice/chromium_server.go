@@ -2,6 +2,9 @@ package pushservice
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -89,6 +92,10 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	names := func() *x509.Certificate { return &x509.Certificate{DNSNames: googleHosts} }
 	var certificate tls.Certificate
 	signer, err := loadAuthority(o.AuthorityPEM, chromiumAuthorityName, names())
+	// A browser knows the listener by its key, so the key stays.
+	if err == nil && signer.server == nil {
+		signer.server, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	if err == nil {
 		certificate, err = signer.sign(names(), checkinHost)
 	}
@@ -139,7 +146,7 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 func (c *ChromiumServer) CA() []byte { return c.signer.certificatePEM() }
 
 // AuthorityPEM returns the private key of the listener's own authority in PEM,
-// and after it its certificate. Keep it secret.
+// and after it its certificate and the listener's private key. Keep it secret.
 func (c *ChromiumServer) AuthorityPEM() []byte { return c.signer.encode() }
 
 // Hosts returns the hosts that clients are made to connect to this listener for.

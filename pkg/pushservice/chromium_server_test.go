@@ -223,7 +223,9 @@ func TestChromiumAuthority(t *testing.T) {
 		} else {
 			var k any
 			k, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-			key = k.(*ecdsa.PrivateKey)
+			if key == nil { // the other one is the listener's
+				key = k.(*ecdsa.PrivateKey)
+			}
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -280,9 +282,13 @@ func TestChromiumAuthority(t *testing.T) {
 			_ = s.Close()
 		}
 	}
-	// The same one is used again.
-	if again := startChromiumServer(t, pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{AuthorityPEM: c.AuthorityPEM()}}); !bytes.Equal(again.Chromium.CA(), c.CA()) {
-		t.Error("another authority was made")
+	// The same one is used again, with the same key for the listener, which
+	// browsers know.
+	if again := startChromiumServer(t, pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{AuthorityPEM: c.AuthorityPEM()}}).Chromium; !bytes.Equal(again.CA(), c.CA()) || again.PublicKeyHash != c.PublicKeyHash {
+		t.Error("another authority or key was made")
+	}
+	if other := startChromiumServer(t, pushservice.ServerOptions{}).Chromium; other.PublicKeyHash == c.PublicKeyHash {
+		t.Error("two listeners have one key")
 	}
 }
 
