@@ -173,6 +173,9 @@ func (o *serveOptions) check() error {
 	if o.jobs < 1 || o.jobs > 100 {
 		return usage("", "--jobs is %d, expected 1 to 100", o.jobs)
 	}
+	if o.goneAfter.value < 0 {
+		return usage("", "--gone-after is %s, expected 0 or more", o.goneAfter.String())
+	}
 	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
 			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)

@@ -14,12 +14,20 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
+// textHeaders are the header fields that complete a text body.
+var textHeaders = []string{"Title", "TTL", "Urgency", "Topic", "Click", "Tag", "To-User", "To-Tag"}
+
 // readPush reads the body of POST /push. JSON has all the fields; text becomes
 // the body of a notification, and header fields say the rest, so that
 // curl -d "backup done" is a whole message.
 func (s *Server) readPush(w http.ResponseWriter, r *http.Request) (*pushRequest, error) {
 	kind := contentType(r)
 	if isJSON(kind) {
+		for _, name := range textHeaders {
+			if r.Header.Get(name) != "" {
+				return nil, refuse(http.StatusBadRequest, "invalid-input", "the header field %s is for a text body, and this one is JSON", name).in(name).hint("put it into the JSON")
+			}
+		}
 		b, err := readBody(w, r, maxPush)
 		if err != nil {
 			return nil, err
@@ -62,7 +70,7 @@ func looksLikePush(b []byte) bool {
 // textPush makes a push of a text and the request's header.
 func (s *Server) textPush(r *http.Request, body string) (*pushRequest, error) {
 	text := make(map[string]string)
-	for _, name := range []string{"Title", "TTL", "Urgency", "Topic", "Click", "Tag", "To-User", "To-Tag"} {
+	for _, name := range textHeaders {
 		v, err := headerText(r, name)
 		if err != nil {
 			return nil, err

@@ -96,7 +96,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // turnAway answers a request that belongs to no route.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *problem) {
 	start := time.Now()
-	p.write(w)
+	if p.Status == http.StatusMisdirectedRequest && wantsPage(r) {
+		writeWrongHost(w, r)
+	} else {
+		p.write(w)
+	}
 	s.seen(r, "none", p.Status, time.Since(start))
 }
 
@@ -232,8 +236,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow 
 		}
 	case admin:
 		if !s.authorized(r) {
-			if wait, ok := s.guesses.take(addressKey(s.clientAddr(r)), time.Now()); !ok {
-				return tooMany(wait)
+			if r.Header.Get("Authorization") != "" { // a guess
+				if wait, ok := s.guesses.take(addressKey(s.clientAddr(r)), time.Now()); !ok {
+					return tooMany(wait)
+				}
 			}
 			return refuse(http.StatusUnauthorized, "unauthorized", "this route needs the administrator's token").
 				in("Authorization").hint("send the header Authorization: Bearer TOKEN").with("WWW-Authenticate", `Bearer realm="webpush"`)

@@ -255,6 +255,10 @@ func endpointOf(b []byte, path string) (string, error) {
 		part := strings.TrimPrefix(path+".endpoint", ".")
 		return "", refuse(http.StatusBadRequest, "invalid-input", "%s is missing", part).in(part)
 	}
+	if len(*v.Endpoint) > maxEndpoint {
+		part := strings.TrimPrefix(path+".endpoint", ".")
+		return "", refuse(http.StatusBadRequest, "invalid-input", "%s is %d bytes long, expected at most %d", part, len(*v.Endpoint), maxEndpoint).in(part)
+	}
 	return *v.Endpoint, nil
 }
 
@@ -411,13 +415,21 @@ func newQuery(r *http.Request, known ...string) (*query, error) {
 		return nil, refuse(http.StatusBadRequest, "invalid-query", "the query is no valid list of parameters").in("query")
 	}
 	q := &query{values: values}
-	for name := range values {
+	for name, list := range values {
 		found := false
 		for _, k := range known {
 			found = found || k == name
 		}
 		if !found {
 			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %q is not known, expected %s", clip(name), strings.Join(known, ", ")).in(clip(name))
+		}
+		// An empty value is mostly a variable that was not set.
+		if len(list) > 1 || list[0] == "" {
+			problem := "is empty"
+			if len(list) > 1 {
+				problem = "is given more than once"
+			}
+			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %s %s", name, problem).in(name).hint("omit it for its default")
 		}
 	}
 	return q, nil
