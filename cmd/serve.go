@@ -238,9 +238,11 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 			return err
 		}
 	}
-	if bo.Key, err = o.key.load(s); err != nil {
+	ring, err := o.key.loadRing(s)
+	if err != nil {
 		return err
 	}
+	bo.Key, bo.OldKeys = ring.Current(), ring[1:]
 	if bo.Subject == "" {
 		if bo.Subject, err = claimsSubject(s); err != nil {
 			return err

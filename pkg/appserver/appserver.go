@@ -66,6 +66,9 @@ type Options struct {
 	Store Store
 	// Key signs (RFC 8292); its public half is what browsers subscribe with.
 	Key *vapid.Key
+	// OldKeys are keys that Key has replaced. They sign for subscriptions that
+	// were made with them, until those are renewed.
+	OldKeys []*vapid.Key
 	// Subject is the contact that push services get: a mailto: or https: URI.
 	Subject string
 	// Token is what administrators give as Authorization: Bearer; at least 16
@@ -151,6 +154,7 @@ type Server struct {
 	token   [sha256.Size]byte
 	metrics *metrics
 	page    fs.FS
+	keys    *keys
 	news    news
 	wake    chan struct{}
 	// canceled says that messages may have to be withdrawn.
@@ -245,8 +249,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, store: o.Store, log: o.Log, page: page, token: sha256.Sum256([]byte(o.Token)),
-		client:   &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: o.HTTP},
+	keys, err := newKeys(o.Key, o.OldKeys)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, store: o.Store, log: o.Log, page: page, keys: keys, token: sha256.Sum256([]byte(o.Token)),
+		client:   &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: o.HTTP},
 		tester:   o.tester(o.HTTP),
 		wake:     make(chan struct{}, 1),
 		canceled: make(chan struct{}, 1),

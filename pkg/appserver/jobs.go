@@ -33,6 +33,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var watcher sync.WaitGroup
 	watcher.Go(func() { s.watch(watching) })
 	watcher.Go(func() { s.withdraw(watching) })
+	watcher.Go(func() { s.warnMissing(watching) })
 	if s.o.Track {
 		watcher.Go(func() { s.recordReports(watching) })
 	}
@@ -163,7 +164,7 @@ func (x *sending) outcome(record Record, r webpush.Result) Outcome {
 	s := x.s
 	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts, GoneAfter: s.o.GoneAfter}
 	if r.Receipt != nil {
-		o.Status = r.Receipt.Status
+		o.Status, o.Key = r.Receipt.Status, s.keys.found(record, r.Receipt)
 		if x.job.Message.Cancelable && x.job.Message.TTL > 0 && r.Receipt.Cancelable() {
 			o.Location, o.LocationUntil = r.Receipt.Location, x.job.Expires()
 		}

@@ -77,6 +77,7 @@ type storeMetrics struct{ s *Server }
 
 var (
 	descSubscriptions = prometheus.NewDesc("webpush_subscriptions", "Subscriptions by push service.", []string{"service"}, nil)
+	descKeys          = prometheus.NewDesc("webpush_subscriptions_by_key", "Subscriptions by the fingerprint of the application server key that they were made with, and its use: current, old, missing, unknown.", []string{"key", "use"}, nil)
 	descJobs          = prometheus.NewDesc("webpush_jobs", "Pushes that are not over, by state.", []string{"state"}, nil)
 	descQueue         = prometheus.NewDesc("webpush_queue_messages", "Messages of pushes that are not over, yet to be sent.", nil, nil)
 )
@@ -86,6 +87,7 @@ const maxQueue = 1000
 
 func (c *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descSubscriptions
+	ch <- descKeys
 	ch <- descJobs
 	ch <- descQueue
 }
@@ -99,6 +101,14 @@ func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for service, n := range counts {
 		ch <- prometheus.MustNewConstMetric(descSubscriptions, prometheus.GaugeValue, float64(n), string(service))
+	}
+	byKey, err := c.s.keys.count(ctx, c.s.store)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descKeys, err)
+	} else {
+		for _, k := range c.s.keys.list(byKey) {
+			ch <- prometheus.MustNewConstMetric(descKeys, prometheus.GaugeValue, float64(k.Subscriptions), k.Fingerprint, k.Use)
+		}
 	}
 	jobs, err := c.s.store.Unfinished(ctx, maxQueue)
 	if err != nil {

@@ -187,7 +187,7 @@ func (x *sending) source(p *heldPart) iter.Seq2[webpush.Job, error] {
 			on := true
 			err := x.records(p, func(r Record) bool {
 				sub, err := webpush.NewSubscription(r.Endpoint, r.P256DH, r.Auth)
-				on = yield(webpush.Job{Subscription: sub, Message: x.msg, Expires: x.job.Expires(), Value: &task{r, p}}, err)
+				on = yield(webpush.Job{Subscription: x.s.keys.recorded(sub, r), Message: x.msg, Expires: x.job.Expires(), Value: &task{r, p}}, err)
 				return on
 			})
 			if err == nil && on {

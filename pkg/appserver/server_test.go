@@ -475,7 +475,7 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("again: %v, want %v", again, first)
 	}
 	list := f.want(200, "GET", "/subscriptions", "")
-	want := `{"total":1,"services":{"fcm":1},"subscriptions":[{"id":"` + first["id"].(string) + `","service":"fcm","origin":"https://fcm.googleapis.com","user":"u1","tags":["a","b"],"created":"`
+	want := `{"total":1,"services":{"fcm":1},"keys":[{"publicKey":"` + f.key.PublicKey().String() + `","fingerprint":"` + f.key.PublicKey().Fingerprint() + `","use":"current","subscriptions":1}],"subscriptions":[{"id":"` + first["id"].(string) + `","service":"fcm","origin":"https://fcm.googleapis.com","user":"u1","tags":["a","b"],"created":"`
 	if !strings.HasPrefix(string(list.text), want) || bytes.Contains(list.text, []byte("secret")) {
 		t.Errorf("listed %s\nwant %s", list.text, want)
 	}

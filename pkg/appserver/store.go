@@ -144,6 +144,9 @@ type Outcome struct {
 	// comes at least this long after the first one; zero means that it is
 	// removed at once.
 	GoneAfter time.Duration
+	// Key is the application server key that the push service accepted, if the
+	// record has another one or none; otherwise empty.
+	Key string
 	// Location is where the message can be withdrawn until LocationUntil; empty
 	// if it cannot be. It is a secret.
 	Location      string
@@ -190,6 +193,9 @@ type Store interface {
 	// Count returns the number of subscriptions of each service. It is cheap
 	// however many there are.
 	Count(ctx context.Context) (map[webpush.Service]int64, error)
+	// CountKeys returns the number of subscriptions of each application server
+	// key. It may read all subscriptions.
+	CountKeys(ctx context.Context) (map[string]int64, error)
 	// List returns the records of a filter whose Seq is larger than after and
 	// not larger than upTo (0 is without end), in order of Seq, at most limit.
 	List(ctx context.Context, f Filter, after, upTo int64, limit int) ([]Record, error)
@@ -230,7 +236,7 @@ type Store interface {
 	// the job is over.
 	Claim(ctx context.Context, id string, lease time.Duration) (Part, error)
 	// CommitPart records a step of a part: it adds the outcomes to the job's
-	// counts and failures, keeps their status in the records, removes those
+	// counts and failures, keeps their status and key in the records, removes those
 	// that are gone, moves the part on, and extends the lease. A record that
 	// has another Version by now is not removed but sent to again, at most
 	// [MaxTries] times, and not counted before that. When all parts are done

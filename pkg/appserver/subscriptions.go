@@ -17,7 +17,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -87,7 +86,7 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 	if err := s.acceptable(sub); err != nil {
 		return Record{}, err
 	}
-	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin(), Key: s.o.Key.PublicKey().String()}
+	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin()}
 	if k := sub.Recipient(); k != nil {
 		rec.P256DH, rec.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
 	} else {
@@ -120,18 +119,8 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 			return Record{}, err
 		}
 	}
-	return rec, s.madeForUs(sub)
-}
-
-// madeForUs refuses a subscription that records another application server's
-// key: the push service would refuse every message.
-func (s *Server) madeForUs(sub *webpush.Subscription) error {
-	key, err := sub.ApplicationServerKey()
-	if err != nil || key == (vapid.PublicKey{}) || key == s.o.Key.PublicKey() {
-		return nil
-	}
-	return refuse(http.StatusBadRequest, "wrong-key", "the subscription was made with another application server key").
-		in("applicationServerKey").hint("unsubscribe, and subscribe with the publicKey of GET /subscription")
+	rec.Key, err = s.keys.madeWith(sub)
+	return rec, err
 }
 
 func checkName(part, name string) error {
@@ -372,12 +361,17 @@ func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	list, more := pageOf(list, limit)
+	byKey, err := s.keys.count(r.Context(), s.store)
+	if err != nil {
+		return err
+	}
 	out := struct {
 		Total         int64                     `json:"total"`
 		Services      map[webpush.Service]int64 `json:"services"`
+		Keys          []KeyCount                `json:"keys"`
 		Subscriptions []entry                   `json:"subscriptions"`
 		Next          string                    `json:"next,omitempty"`
-	}{Services: counts, Subscriptions: []entry{}}
+	}{Services: counts, Keys: s.keys.list(byKey), Subscriptions: []entry{}}
 	for _, n := range counts {
 		out.Total += n
 	}

@@ -87,9 +87,14 @@ type ImportSummary struct{ Created, Updated, Invalid int64 }
 // called for every record in order; its error ends the import.
 //
 // AllowPrivate and Ports of o decide which endpoints are accepted, as for a
-// [Server].
+// [Server], and with a Key, only subscriptions of that key and of OldKeys are.
 func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each func(ImportResult) error) (sum ImportSummary, err error) {
 	s := &Server{o: Options{AllowPrivate: o.AllowPrivate, Ports: o.Ports}}
+	if o.Key != nil {
+		if s.keys, err = newKeys(o.Key, o.OldKeys); err != nil {
+			return sum, err
+		}
+	}
 	var results []ImportResult
 	var records []Record
 	var at []int // of a record in results
@@ -175,6 +180,11 @@ func (s *Server) imported(rec *bulk.Record) (Record, error) {
 	}
 	_ = json.Unmarshal(about.Created, &r.Created)
 	var key string
+	if s.keys != nil {
+		if _, err := s.keys.madeWith(sub); err != nil {
+			return Record{}, err
+		}
+	}
 	if own, err := sub.ApplicationServerKey(); err == nil && own != (vapid.PublicKey{}) {
 		r.Key = own.String()
 	} else if json.Unmarshal(about.Key, &key) == nil {

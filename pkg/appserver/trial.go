@@ -168,7 +168,7 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 
 // tester is a client for test messages: somebody waits for the response.
 func (o *Options) tester(h webpush.Doer) *webpush.Client {
-	return &webpush.Client{Key: o.Key, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: testTimeout}
+	return &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: testTimeout}
 }
 
 // sendLater sends a test message after a delay, unless the server stops first.

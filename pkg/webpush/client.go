@@ -248,8 +248,8 @@ func (c *Client) Ring() vapid.Ring {
 	return append(vapid.Ring{c.Key}, c.OldKeys...)
 }
 
-// keyFor returns the key that signs a message, or nil, and whether that is known
-// to be the one that the subscription was made with, or the caller's choice.
+// keyFor returns the key that signs a message first, or nil, and whether there is
+// no other to try: it is the caller's choice, or the only one.
 func (c *Client) keyFor(sub *Subscription, msg *Message) (key *vapid.Key, sure bool) {
 	if msg.Key != nil {
 		return msg.Key, true
@@ -259,7 +259,7 @@ func (c *Client) keyFor(sub *Subscription, msg *Message) (key *vapid.Key, sure b
 	}
 	if recorded, err := sub.ApplicationServerKey(); err == nil && !recorded.IsZero() {
 		if key := c.Ring().Find(recorded); key != nil {
-			return key, true
+			return key, false // what was recorded may be wrong
 		}
 	}
 	return c.Key, false

@@ -501,6 +501,15 @@ func (s *Subscription) ApplicationServerKey() (vapid.PublicKey, error) {
 // uint8Number is a byte that stands in JSON as a number; a []byte would be base64.
 type uint8Number uint8
 
+// MadeWith returns the subscription with key recorded as the application server
+// key that it was made with; see [Subscription.ApplicationServerKey].
+func (s *Subscription) MadeWith(key vapid.PublicKey) *Subscription {
+	changed, secret := *s, *s.secrets()
+	secret.recorded = json.RawMessage(`"` + key.String() + `"`)
+	changed.secret = &hidden{&secret}
+	return &changed
+}
+
 // PermanentlyRemoved reports whether the endpoint is the one that Chrome puts
 // in place of a subscription that was removed for good.
 func (s *Subscription) PermanentlyRemoved() bool {

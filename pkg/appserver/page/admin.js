@@ -90,10 +90,16 @@ async function load() {
     share.style.width = `${100 * n / services[0][1]}%`;
     return h('tr', {}, h('th', {scope: 'row'}, service === 'other' && others.length ? others.join(', ') : names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
   }));
+  // Only while keys are replaced, or if something is wrong.
+  const keys = list.keys.filter(k => k.subscriptions > 0 || k.use === 'old');
+  $('keys').textContent = 'By key: ' + keys.map(k => `${uses[k.use]}${k.fingerprint ? ` (${k.fingerprint.slice(0, 15)}…)` : ''}: ${number(k.subscriptions)}`).join('; ');
+  show($('keys'), list.total > 0 && keys.some(k => k.use !== 'current'));
   show($('entries'), list.total > 0);
   $('entries').querySelector('tbody').replaceChildren();
   append(list);
 }
+
+const uses = {current: 'current key', old: 'old key', missing: 'key that this server does not have', unknown: 'key not known'};
 
 const names = {
   mozilla: 'Mozilla (Firefox)', fcm: 'Google (Chrome and others)', apple: 'Apple (Safari)', wns: 'Microsoft (Edge)',

@@ -3,7 +3,7 @@
 
 import {$, busy, copies, h, notice, show} from './dom.js';
 import {Problem, request} from './api.js';
-import {current, encodeKey, madeWith, obstacle, subscribe} from './push.js';
+import {current, encodeKey, madeWith, obstacle, subscribe, withKey} from './push.js';
 import * as timeline from './timeline.js';
 
 const stateURL = new URL('state', document.baseURI).href;
@@ -78,7 +78,7 @@ function render() {
 /** Gives the subscription to the server; the server takes the same one again. */
 async function store() {
   const about = {user: $('user').value.trim(), tags: $('tags').value.split(',').map(t => t.trim()).filter(Boolean)};
-  const body = {...subscription.toJSON()};
+  const body = withKey(subscription);
   if (about.user) body.user = about.user;
   if (about.tags.length) body.tags = about.tags;
   await request('subscription', {method: 'POST', body});
@@ -231,6 +231,22 @@ function capabilities() {
   $('capabilities-list').replaceChildren(...list);
 }
 
+/**
+ * Replaces a subscription that was made with another key than the server uses now.
+ * Only where the visitor has allowed notifications, so that nothing is asked.
+ */
+async function renew() {
+  const old = subscription.toJSON();
+  state('wait', 'Renewing', 'The server has a new key. This browser subscribes again.');
+  try {
+    subscription = await subscribe(config.publicKey);
+    await request('subscription/change', {method: 'POST', body: {old, new: withKey(subscription)}});
+  } catch (e) {
+    notice($('problem'), {title: 'The subscription was not renewed', detail: e.message, hint: e.hint ?? 'Choose “Subscribe again”.'});
+  }
+  await refresh();
+}
+
 async function refresh() {
   try {
     subscription = await current();
@@ -262,6 +278,7 @@ export async function start(c) {
   addEventListener('visibilitychange', () => document.visibilityState === 'visible' && !saved && refresh());
   navigator.permissions?.query({name: 'notifications'}).then(p => p.addEventListener('change', () => !saved && refresh()), () => {});
   // The server may have lost it, so the page posts it again at each visit.
+  if (!config.file && subscription && !madeWith(subscription, config.publicKey) && Notification.permission === 'granted') await renew();
   if (!config.file && subscription && madeWith(subscription, config.publicKey)) {
     await store().catch(e => notice($('problem'), {title: 'The server does not accept this browser\'s subscription', detail: e.message, hint: e.hint}));
   }

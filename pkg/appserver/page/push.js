@@ -87,6 +87,12 @@ export function madeWith(subscription, publicKey) {
   return !key || encodeKey(key) === publicKey;
 }
 
+/** The JSON of a subscription, with the key that it was made with if the browser says it. */
+export function withKey(subscription) {
+  const key = subscription.options?.applicationServerKey;
+  return {...subscription.toJSON(), ...(key && {applicationServerKey: encodeKey(key)})};
+}
+
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 
 /**

@@ -121,7 +121,9 @@ async function changed(event) {
   const old = event.oldSubscription?.toJSON() ?? kept?.subscription;
   let fresh = event.newSubscription ?? await self.registration.pushManager.getSubscription();
   if (!fresh) {
-    const key = event.oldSubscription?.options?.applicationServerKey ?? kept?.publicKey;
+    // The server may have replaced its key since.
+    const now = await fetch(new URL('subscription', self.registration.scope)).then(r => r.ok ? r.json() : null).catch(() => null);
+    const key = now?.publicKey ?? event.oldSubscription?.options?.applicationServerKey ?? kept?.publicKey;
     if (!key) return;
     fresh = await self.registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: key});
   }

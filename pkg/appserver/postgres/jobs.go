@@ -452,6 +452,8 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	}
 	var gone, goneVersions, goneAfter, status, statusVersions, back, backVersions []int64
 	var statuses []int32
+	var keyed, keyedVersions []int64
+	var keys []string
 	for _, o := range list {
 		r := o.Record
 		if o.Class == webpush.ClassGone {
@@ -461,6 +463,9 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 		}
 		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
 			back, backVersions = append(back, r.Seq), append(backVersions, r.Version)
+		}
+		if o.Key != "" {
+			keyed, keyedVersions, keys = append(keyed, r.Seq), append(keyedVersions, r.Version), append(keys, o.Key)
 		}
 	}
 	again := make(map[int64]bool)
@@ -484,6 +489,12 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	if len(back) > 0 {
 		if err := t.exec(ctx, `UPDATE {s}.subscription s SET gone_since = NULL FROM unnest($1::bigint[], $2::bigint[]) x(seq, version)
 			WHERE s.seq = x.seq AND s.version = x.version`, back, backVersions); err != nil {
+			return 0, err
+		}
+	}
+	if len(keyed) > 0 {
+		if err := t.exec(ctx, `UPDATE {s}.subscription s SET public_key = x.key FROM unnest($1::bigint[], $2::bigint[], $3::text[]) x(seq, version, key)
+			WHERE s.seq = x.seq AND s.version = x.version`, keyed, keyedVersions, keys); err != nil {
 			return 0, err
 		}
 	}

@@ -186,6 +186,21 @@ func (s *store) Count(ctx context.Context) (map[webpush.Service]int64, error) {
 	return counts, failure(err)
 }
 
+func (s *store) CountKeys(ctx context.Context) (map[string]int64, error) {
+	rows, err := s.pool.Query(ctx, s.sql("SELECT public_key, count(*) FROM {s}.subscription GROUP BY public_key"))
+	if err != nil {
+		return nil, failure(err)
+	}
+	counts := make(map[string]int64)
+	var key string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &n}, func() error {
+		counts[key] = n
+		return nil
+	})
+	return counts, failure(err)
+}
+
 // where returns the tables and condition of a filter, for records above $1 and
 // up to $2, and its argument $3.
 func where(f appserver.Filter) (string, []any) {

@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -542,6 +542,19 @@ func (s *store) Count(ctx context.Context) (map[webpush.Service]int64, error) {
 	return counts, err
 }
 
+func (s *store) CountKeys(ctx context.Context) (map[string]int64, error) {
+	rows, err := s.query(ctx, "SELECT public_key, count(*) FROM subscription GROUP BY public_key")
+	counts := make(map[string]int64)
+	_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
+		var key string
+		var n int64
+		err := rows.Scan(&key, &n)
+		counts[key] = n
+		return struct{}{}, err
+	})
+	return counts, err
+}
+
 // where returns the table and condition of a filter, for records up to a Seq.
 func where(f appserver.Filter) (string, []any) {
 	switch {
@@ -772,6 +785,11 @@ func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error
 		}
 		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
 			if err := t.exec("UPDATE subscription SET gone_since = 0 WHERE seq = ? AND version = ?", r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
+		if o.Key != "" {
+			if err := t.exec("UPDATE subscription SET public_key = ? WHERE seq = ? AND version = ?", o.Key, r.Seq, r.Version); err != nil {
 				return false, false, err
 			}
 		}

@@ -345,7 +345,7 @@ func testCommit(t *testing.T, s appserver.Store) {
 	}
 	j := create(t, s, appserver.Job{ID: "j"})
 	removed := commit(t, s, "j", appserver.Batch{Cursor: 4, Open: []int64{2}, Outcomes: []appserver.Outcome{
-		{Record: list[0], Class: webpush.ClassDelivered, Status: 201, Attempts: 1},
+		{Record: list[0], Class: webpush.ClassDelivered, Status: 201, Attempts: 1, Key: "found"},
 		{Record: list[2], Class: webpush.ClassGone, Status: 410, Attempts: 1},
 		{Record: list[3], Class: webpush.ClassRejected, Status: 403, Problem: "p", Hint: "h", Attempts: 2},
 	}})
@@ -353,6 +353,10 @@ func testCommit(t *testing.T, s appserver.Store) {
 		t.Errorf("removed %d, want 1", removed)
 	}
 	absent(t, s, list[2].Endpoint)
+	counts := must[map[string]int64](t)(s.CountKeys(t.Context()))
+	if want := (map[string]int64{"found": 1, list[1].Key: 2}); !reflect.DeepEqual(counts, want) {
+		t.Errorf("subscriptions by key: %v, want %v", counts, want)
+	}
 	for i, want := range map[int]int{0: 201, 1: 0, 3: 403} {
 		if got := find(t, s, list[i].Endpoint); got.LastStatus != want {
 			t.Errorf("record %d has the status %d, want %d", i, got.LastStatus, want)

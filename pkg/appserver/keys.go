@@ -1,0 +1,161 @@
+package appserver
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// keys are the application server keys of a server: the current one and those
+// that it has replaced, which sign for the subscriptions made with them.
+type keys struct {
+	ring    vapid.Ring
+	current string
+	byText  map[string]vapid.PublicKey
+
+	mu      sync.Mutex
+	counted time.Time
+	counts  map[string]int64
+}
+
+func newKeys(current *vapid.Key, old []*vapid.Key) (*keys, error) {
+	ring, err := vapid.NewRing(append([]*vapid.Key{current}, old...)...)
+	if err != nil {
+		return nil, err
+	}
+	k := &keys{ring: ring, current: current.PublicKey().String(), byText: make(map[string]vapid.PublicKey)}
+	for _, key := range ring {
+		k.byText[key.PublicKey().String()] = key.PublicKey()
+	}
+	return k, nil
+}
+
+// one reports whether there is only the current key.
+func (k *keys) one() bool { return len(k.ring) == 1 }
+
+// madeWith returns the key that a new subscription was made with, or "" if it does
+// not say and there are several. The key of another application server is refused:
+// the push service would reject every message.
+func (k *keys) madeWith(sub *webpush.Subscription) (string, error) {
+	key, err := sub.ApplicationServerKey()
+	switch {
+	case err != nil, key.IsZero():
+		if k.one() {
+			return k.current, nil
+		}
+		return "", nil
+	case k.ring.Find(key) == nil:
+		return "", refuse(400, "wrong-key", "the subscription was made with another application server key").
+			in("applicationServerKey").hint("unsubscribe, and subscribe with the publicKey of GET /subscription")
+	}
+	return key.String(), nil
+}
+
+// recorded returns a subscription that says which key it was made with, if the
+// record knows and it is not the current one.
+func (k *keys) recorded(sub *webpush.Subscription, r Record) *webpush.Subscription {
+	if k.one() || sub == nil || r.Key == k.current {
+		return sub
+	}
+	key, ok := k.byText[r.Key]
+	if !ok {
+		return sub
+	}
+	return sub.MadeWith(key)
+}
+
+// found returns the key that a message was signed with, if the record should be
+// changed to it, or "".
+func (k *keys) found(r Record, receipt *webpush.Receipt) string {
+	if k.one() || receipt == nil || receipt.Key.IsZero() {
+		return ""
+	}
+	if key := receipt.Key.String(); key != r.Key {
+		return key
+	}
+	return ""
+}
+
+// countKeysFor is how long the numbers of subscriptions per key are kept: counting
+// reads all subscriptions.
+const countKeysFor = time.Minute
+
+// count returns the number of subscriptions made with each key, at most a minute
+// old. The key "" stands for those that do not say.
+func (k *keys) count(ctx context.Context, store Store) (map[string]int64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.counts != nil && time.Since(k.counted) < countKeysFor {
+		return k.counts, nil
+	}
+	counts, err := store.CountKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.counts, k.counted = counts, time.Now()
+	return counts, nil
+}
+
+// KeyCount is the number of subscriptions that were made with a key.
+type KeyCount struct {
+	// PublicKey is empty for subscriptions that do not say which key it was.
+	PublicKey string `json:"publicKey"`
+	// Fingerprint is that of the key, as the command line shows it.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Use is "current", "old" for a key that the server can still sign with,
+	// "missing" for one that it cannot, and "unknown".
+	Use           string `json:"use"`
+	Subscriptions int64  `json:"subscriptions"`
+}
+
+// list returns the counts for people, the current key first.
+func (k *keys) list(counts map[string]int64) []KeyCount {
+	var list []KeyCount
+	add := func(key, use string, n int64) {
+		c := KeyCount{PublicKey: key, Use: use, Subscriptions: n}
+		if p, err := vapid.ParsePublicKey([]byte(key)); err == nil {
+			c.Fingerprint = p.Fingerprint()
+		}
+		list = append(list, c)
+	}
+	for i, key := range k.ring {
+		use, text := "old", key.PublicKey().String()
+		if i == 0 {
+			use = "current"
+		}
+		add(text, use, counts[text])
+	}
+	var others []string
+	for key := range counts {
+		if _, ours := k.byText[key]; !ours {
+			others = append(others, key)
+		}
+	}
+	slices.Sort(others)
+	for _, key := range others {
+		use := "missing"
+		if key == "" {
+			use = "unknown"
+		}
+		add(key, use, counts[key])
+	}
+	return list
+}
+
+// warnMissing logs subscriptions that no key of this server can sign for: another
+// server on the same database has other keys, or a key was dropped too early.
+func (s *Server) warnMissing(ctx context.Context) {
+	counts, err := s.keys.count(ctx, s.store)
+	if err != nil {
+		return // the store's troubles are reported elsewhere
+	}
+	for _, c := range s.keys.list(counts) {
+		if c.Use == "missing" && c.Subscriptions > 0 {
+			s.log.Warn("subscriptions of a key that this server does not have", "fingerprint", c.Fingerprint, "subscriptions", c.Subscriptions)
+		}
+	}
+}
