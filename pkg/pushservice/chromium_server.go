@@ -105,7 +105,7 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	if err != nil {
 		return nil, certificateProblem(err)
 	}
-	l, err := net.Listen("tcp", o.Addr)
+	l, err := listen(o.Addr, s.sockets.max+maxOther)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for Chromium: %w", err)
 	}

@@ -33,7 +33,7 @@ const maxIdleMemory = 25
 // more than maxIdleMemory.
 func BenchmarkIdle(b *testing.B) {
 	const agents = 5000
-	for name, connect := range map[string]func(*testing.B, *idleService) io.Closer{"websocket": idleWebSocket, "mcs": idleMCS} {
+	for name, connect := range map[string]func(testing.TB, *idleService) io.Closer{"websocket": idleWebSocket, "mcs": idleMCS} {
 		b.Run(name, func(b *testing.B) {
 			s := startIdleService(b)
 			// What the first connections need, all others need not.
@@ -64,7 +64,7 @@ type idleService struct {
 	n        int
 }
 
-func startIdleService(b *testing.B) *idleService {
+func startIdleService(b testing.TB) *idleService {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		b.Skip("SKIPPED: this system does not show the memory of processes")
 	}
@@ -82,7 +82,7 @@ func startIdleService(b *testing.B) *idleService {
 }
 
 // resident returns the memory of the service's process, in KiB.
-func (s *idleService) resident(b *testing.B) int {
+func (s *idleService) resident(b testing.TB) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.child.c.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
@@ -95,7 +95,7 @@ func (s *idleService) resident(b *testing.B) int {
 	return n
 }
 
-func idleWebSocket(b *testing.B, s *idleService) io.Closer {
+func idleWebSocket(b testing.TB, s *idleService) io.Closer {
 	ws, _, err := websocket.Dial(b.Context(), strings.Replace(s.child.url, "http", "ws", 1), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -119,7 +119,7 @@ type closer func()
 
 func (c closer) Close() error { c(); return nil }
 
-func idleMCS(b *testing.B, s *idleService) io.Closer {
+func idleMCS(b testing.TB, s *idleService) io.Closer {
 	s.n++
 	id := strconv.Itoa(s.n)
 	form := url.Values{"app": {"org.chromium.linux"}, "X-subtype": {"wp:https://app.example/#1"}, "sender": {generateKey(b).PublicKey().String()}}

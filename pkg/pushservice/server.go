@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -108,7 +109,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	l, err := net.Listen("tcp", o.Addr)
+	l, err := listen(o.Addr, service.sockets.max+maxOther)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot listen: %w", err), service.Close())
 	}
@@ -157,6 +158,55 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		}
 	}()
 	return s, nil
+}
+
+// maxOther is the maximum number of connections to one port that are not those of
+// user agents.
+const maxOther = 1000
+
+// limited is a listener that closes connections above a maximum at once.
+type limited struct {
+	net.Listener
+	room chan struct{} // a token for each connection
+}
+
+func listen(addr string, most int) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &limited{l, make(chan struct{}, most)}, nil
+}
+
+// Accept returns the next connection for which there is room.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.room <- struct{}{}:
+			return &counted{Conn: conn, l: l}, nil
+		default:
+			_ = conn.Close()
+		}
+	}
+}
+
+// counted is a connection of a limited listener.
+type counted struct {
+	net.Conn
+	l    *limited
+	left atomic.Bool
+}
+
+// Close closes the connection and makes room for another.
+func (c *counted) Close() error {
+	if !c.left.Swap(true) {
+		<-c.l.room
+	}
+	return c.Conn.Close()
 }
 
 // reachable returns the host by which this machine reaches a listener at addr.
