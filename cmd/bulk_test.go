@@ -42,12 +42,23 @@ func TestProgressLines(t *testing.T) {
 		time.Sleep(progressEvery)
 		set(func() { now.Phase = bulk.Finishing })
 		time.Sleep(progressEvery)
-		set(func() { now.Phase, now.Recorded = bulk.Recording, 7000 })
+		set(func() { now.Phase = bulk.Recording; now.Done, now.Expected = 356, 195716 })
+		time.Sleep(progressEvery)
+		set(func() { now.Recorded, now.Expected = 7000, 195000 })
 		time.Sleep(progressEvery)
 		p.stop()
 		if got, want := out.String(), "webpush: 100 of about 400, 20/s, 15s left: 90 delivered, 6 gone, 4 failed\n"+
 			"webpush: 100 of about 400, 10/s, https://push.example asks to wait, 55s more: 90 delivered, 6 gone, 4 failed\n"+
-			"webpush: recording what was not sent: 7000 records so far\n"; got != want {
+			"webpush: recording about 195360 records that were not sent\n"+
+			"webpush: recording what was not sent: 7000 records of about 195360\n"; got != want {
+			t.Errorf("printed %q, want %q", got, want)
+		}
+		out.Reset()
+		set(func() { now = bulk.Snapshot{Phase: bulk.Recording, Recorded: 7000} }) // of a pipe
+		p = startProgress(s, o, from)
+		time.Sleep(2 * progressEvery)
+		p.stop()
+		if got, want := out.String(), "webpush: recording what was not sent: 7000 records\n"; got != want {
 			t.Errorf("printed %q, want %q", got, want)
 		}
 		out.Reset()

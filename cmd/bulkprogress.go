@@ -17,6 +17,8 @@ type progress struct {
 	quiet, dryRun bool
 	bar           *pb.ProgressBar
 	done          int64 // records, when it was shown last
+	recorded      bool  // whether it was shown that the rest is recorded
+	unsent        int64 // records, at about the beginning of recording them; 0 if unknown
 	quit          chan struct{}
 	over          chan struct{}
 }
@@ -78,9 +80,8 @@ func (p *progress) interrupted(o *sendOptions) {
 func (p *progress) show() {
 	now := p.from()
 	if now.Phase != bulk.Sending { // no rate and no end: it does not send any more
-		if now.Phase == bulk.Recording && now.Recorded > 0 && now.Recorded != p.done {
-			p.done = now.Recorded
-			p.s.note("recording what was not sent: %s so far", records(now.Recorded))
+		if now.Phase == bulk.Recording {
+			p.recording(now)
 		}
 		return
 	}
@@ -121,6 +122,27 @@ func (p *progress) show() {
 		left = fmt.Sprintf(", %s left", roughly(time.Duration(float64(now.Expected-done)/rate*float64(time.Second))))
 	}
 	p.s.note("%d%s, %.0f/s%s: %s", done, of, rate, left, counts)
+}
+
+// recording reports how many records are written that were not sent: of how many in
+// advance, and then how many so far.
+func (p *progress) recording(now bulk.Snapshot) {
+	if !p.recorded {
+		p.recorded, p.done = true, 0
+		if now.Expected > 0 {
+			p.unsent = max(0, now.Expected-now.Done-now.FinishedBefore)
+			p.s.note("recording about %s that were not sent", records(p.unsent))
+			return
+		}
+	}
+	of := ""
+	if p.unsent > 0 {
+		of = fmt.Sprintf(" of about %d", p.unsent)
+	}
+	if now.Recorded > 0 && now.Recorded != p.done {
+		p.s.note("recording what was not sent: %s%s", records(now.Recorded), of)
+	}
+	p.done = now.Recorded
 }
 
 func roughly(d time.Duration) string {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -118,30 +117,9 @@ func runConvert(s *streams, o convertOptions) error {
 	if private {
 		what, mode = "private", 0o600
 	}
-	if err := s.mayReplace(o.output, true); err != nil {
-		return err
-	}
-	if err := o.write(b, mode); err != nil {
+	if err := s.save(o.output, b, mode, o.force, "--force replaces it; if it is the only copy of a key, every subscription that was made with that key is lost"); err != nil {
 		return err
 	}
 	s.note("wrote the %s key to %s: %s, from %s", what, absolute(o.output), format, found.Form)
-	return nil
-}
-
-// write makes the file, or replaces it with --force.
-func (o *convertOptions) write(b []byte, mode os.FileMode) error {
-	info, err := os.Stat(o.output)
-	switch {
-	case err == nil && info.IsDir():
-		return fmt.Errorf("%s is a folder, expected a file", o.output)
-	case o.force, err == nil && !info.Mode().IsRegular(): // a device or pipe has nothing to lose
-		return replaceFile(o.output, b, mode)
-	}
-	if err := createFile(o.output, b, mode); err != nil {
-		if exists(o.output) {
-			return withHint(err, "--force replaces it; if it is the only copy of a key, every subscription that was made with that key is lost")
-		}
-		return err
-	}
 	return nil
 }

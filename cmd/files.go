@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
 )
 
@@ -110,6 +111,8 @@ func fileProblem(name string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EISDIR):
 		return &reworded{name + " is a folder, expected a file", err}
+	case bulk.DiskFull(err):
+		return withHint(&reworded{name + ": the disk is full", err}, "make room, or write to another disk")
 	case errors.Is(err, syscall.ENOTDIR):
 		return &reworded{name + ": a part of the path is no folder", err}
 	}

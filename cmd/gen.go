@@ -105,15 +105,25 @@ func runGen(s *streams, o genOptions) error {
 	if o.next {
 		o.pair.private, o.pair.public = nextName(o.pair.private), nextName(o.pair.public)
 	}
-	key, err := vapid.GenerateKey()
-	if err != nil {
-		return err
-	}
 	write := !s.json || o.next || o.privateSet || o.publicSet
 	if !write && (o.format.changed || o.force) {
 		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force do not go with it")
 	}
+	if !write {
+		if err := s.needsReader("the key pair", "without --json it is written to two files"); err != nil {
+			return err
+		}
+	}
+	key, err := vapid.GenerateKey()
+	if err != nil {
+		return err
+	}
 	if write {
+		for _, name := range []string{o.pair.private, o.pair.public} {
+			if err := s.mayReplace(name, true); err != nil {
+				return err
+			}
+		}
 		if err := o.pair.create(key, format, o.force); err != nil {
 			return err
 		}
@@ -151,6 +161,11 @@ func runGenReceiver(s *streams, o genOptions) error {
 	if o.privateSet || o.publicSet || o.format.changed {
 		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format do not go with --receiver")
 	}
+	if s.json {
+		if err := s.needsReader("the receiver's keys", "without --json they are written to files"); err != nil {
+			return err
+		}
+	}
 	id, err := ece.GenerateIdentity()
 	if err != nil {
 		return err
@@ -184,6 +199,11 @@ func runGenReceiver(s *streams, o genOptions) error {
 		secret:  newFile{name: o.receiver, flag: "receiver", mode: 0o600, data: receiver},
 		derived: newFile{name: o.subscriptionFile, flag: "subscription", mode: 0o600, data: subscription},
 		replace: "--force replaces both; messages for the old receiver can then no longer be decrypted",
+	}
+	for _, name := range []string{o.receiver, o.subscriptionFile} {
+		if err := s.mayReplace(name, true); err != nil {
+			return err
+		}
 	}
 	if err := inTurn(pair.steps(o.force)); err != nil {
 		return err

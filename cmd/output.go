@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -41,6 +42,45 @@ func (s *streams) mayReplace(name string, force bool) error {
 	}
 	if what := precious(name); what != "" && !force {
 		return withHint(fmt.Errorf("%s has %s, and is not replaced", name, what), "give the output another name, or replace the file with --force")
+	}
+	return nil
+}
+
+// save writes the file of an option: a new one, or in place of the one that has the
+// name with force, or if it is a device or a pipe, which have nothing to lose. hint
+// is the next step if the file exists.
+func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, hint string) error {
+	if err := s.mayReplace(name, true); err != nil {
+		return err
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a folder, expected a file", name)
+	case force, err == nil && !info.Mode().IsRegular():
+		return replaceFile(name, data, mode)
+	}
+	err = createFile(name, data, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return withHint(err, hint)
+	}
+	return err
+}
+
+// needsReader refuses a standard output that nobody reads, for a result that cannot
+// be made again. Go opens the null device for a closed standard output, so that
+// writing to it does not fail.
+func (s *streams) needsReader(what, hint string) error {
+	out, ok := s.out.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return nil
+	}
+	null, err := os.Stat(os.DevNull)
+	if err != nil {
+		return nil
+	}
+	if info, err := out.Stat(); err == nil && os.SameFile(info, null) {
+		return withHint(fmt.Errorf("standard output is closed or %s, so %s would be lost", os.DevNull, what), hint)
 	}
 	return nil
 }

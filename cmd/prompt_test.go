@@ -156,7 +156,7 @@ func TestLostOutput(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"config"}, {"--help"}, {"completion", "bash"}, {"gen", "--json"}} {
 		var talk bytes.Buffer
 		code := run(context.Background(), &streams{in: strings.NewReader(""), out: fullDisk{}, err: &talk}, args)
-		if code != exitFailure || !strings.Contains(talk.String(), "no space") {
+		if code != exitFailure || !strings.Contains(talk.String(), "standard output: the disk is full") {
 			t.Errorf("%v: exit code %d, %q", args, code, &talk)
 		}
 	}
@@ -164,4 +164,4 @@ func TestLostOutput(t *testing.T) {
 
 type fullDisk struct{}
 
-func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }

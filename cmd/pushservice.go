@@ -202,12 +202,12 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		}
 	}
 	if ownCA && len(so.AuthorityPEM) == 0 {
-		if err := everyday.save(server.AuthorityPEM(), server.CA()); err != nil {
+		if err := everyday.save(s, server.AuthorityPEM(), server.CA()); err != nil {
 			return err
 		}
 	}
 	if o.chromium && len(so.Chromium.AuthorityPEM) == 0 {
-		if err := google.save(server.Chromium.AuthorityPEM(), server.Chromium.CA()); err != nil {
+		if err := google.save(s, server.Chromium.AuthorityPEM(), server.Chromium.CA()); err != nil {
 			return err
 		}
 	}

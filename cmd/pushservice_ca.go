@@ -59,12 +59,12 @@ func (a authorityFiles) load(s *streams) ([]byte, error) {
 }
 
 // save writes a new authority, whose certificate is also at the end of secret.
-func (a authorityFiles) save(secret, certificate []byte) error {
+func (a authorityFiles) save(s *streams, secret, certificate []byte) error {
 	// The key first: a certificate without one would be in the way.
-	if err := createFile(a.key(), secret, 0o600); err != nil {
+	if err := s.save(a.key(), secret, 0o600, false, a.other()); err != nil {
 		return err
 	}
-	return createFile(a.certificate, certificate, 0o644)
+	return s.save(a.certificate, certificate, 0o644, false, a.other())
 }
 
 // problem names the files of an authority that cannot be used.

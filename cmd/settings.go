@@ -127,6 +127,7 @@ func (s *streams) readDirectoryConfig() ([]byte, error) {
 // readSettingsFile reads one settings file; data is its content if it was read
 // already.
 func (s *streams) readSettingsFile(name string, data []byte, known []string) error {
+	s.reads(name)
 	v := viper.New()
 	v.SetConfigFile(name)
 	if filepath.Ext(name) == "" {

@@ -39,18 +39,20 @@ type streams struct {
 	committing sync.Mutex             // held while what belongs together is written, which no interrupt cuts
 }
 
-// latch remembers the first error of a stream, so that lost output is no success.
+// latch remembers the first error of a stream, so that lost output does not count as
+// success, and writes nothing after it.
 type latch struct {
 	io.Writer
 	err error
 }
 
 func (l *latch) Write(b []byte) (int, error) {
-	n, err := l.Writer.Write(b)
-	if err != nil && l.err == nil {
-		l.err = err
+	if l.err != nil {
+		return 0, l.err
 	}
-	return n, err
+	var n int
+	n, l.err = l.Writer.Write(b)
+	return n, l.err
 }
 
 // Stat describes the file behind the stream, if it has one.
@@ -142,7 +144,10 @@ func marshal(v any, indent string) ([]byte, error) {
 // finish prints the error that a command ended with and returns its exit code.
 func (s *streams) finish(ctx context.Context, err error) int {
 	if out, ok := s.out.(*latch); ok && out.err != nil && err == nil {
-		err = fmt.Errorf("standard output: %w", out.err)
+		err = out.err
+	}
+	if out, ok := s.out.(*latch); ok && out.err != nil && errors.Is(err, out.err) {
+		err = fileProblem("standard output", err)
 	}
 	if err == nil {
 		return exitOK

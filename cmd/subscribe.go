@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -218,14 +217,7 @@ func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
 		_, err = s.out.Write(b)
 		return err
 	}
-	if info, err := os.Stat(o.output); o.force || err == nil && !info.Mode().IsRegular() {
-		return replaceFile(o.output, b, 0o600)
-	}
-	err = createFile(o.output, b, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		err = withHint(err, "-o FILE writes to another file, --force replaces it")
-	}
-	return err
+	return s.save(o.output, b, 0o600, o.force, "-o FILE writes to another file, --force replaces it")
 }
 
 // openBrowser starts the browser that the system has for web pages.

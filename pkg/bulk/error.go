@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
 )
 
 // Part names what of a run an [Error] is about.
@@ -60,14 +62,18 @@ func fileError(part Part, path string, err error) *Error {
 		e.Problem = "the file already exists"
 	case errors.Is(err, syscall.EISDIR):
 		e.Problem = "this is a directory, expected a file"
-	case errors.Is(err, errNoSpace):
-		e.Problem = "the disk is full"
+	case diskfull.Is(err):
+		e.Problem = diskfull.Error.Error()
 	}
 	if folder := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && part != PartInput && !exists(folder) {
 		e.Problem, e.hint = fmt.Sprintf("there is no directory %q", folder), "create the directory first"
 	}
 	return e
 }
+
+// DiskFull reports whether err is that of a file which could not be written because
+// its disk is full. The text of an [Error] says so, too.
+func DiskFull(err error) bool { return diskfull.Is(err) }
 
 // recordError is what is wrong with the text of a record. The same text is never
 // right, so it is final.

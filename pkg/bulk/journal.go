@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -82,7 +83,7 @@ func OpenJournal(path, run string) (*Journal, error) {
 
 func journalProblem(path string, err error) error {
 	problem := fileError(PartJournal, path, err)
-	if errors.Is(err, errNoSpace) {
+	if diskfull.Is(err) {
 		problem.hint = "make room, or keep the journal on another disk"
 	}
 	return problem

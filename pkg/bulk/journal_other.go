@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// No error of this system is told from others.
-var errLocked, errNoSpace = errors.New("locked"), errors.New("no space")
+// errLocked is not an error of this system.
+var errLocked = errors.New("locked")
 
 // lockJournal does nothing: this system has no lock that ends with its process.
 func lockJournal(*os.File) error { return nil }

@@ -10,9 +10,6 @@ import (
 // errLocked is that of a file which another process has locked.
 const errLocked = syscall.EWOULDBLOCK
 
-// errNoSpace is that of a full disk.
-const errNoSpace = syscall.ENOSPC
-
 // lockJournal locks the file against other processes until it is closed, or
 // its process ends.
 func lockJournal(f *os.File) error {

@@ -10,9 +10,6 @@ import (
 // errLocked is that of a file which another process has locked.
 const errLocked = windows.ERROR_LOCK_VIOLATION
 
-// errNoSpace is that of a full disk.
-const errNoSpace = windows.ERROR_DISK_FULL
-
 // lockJournal locks the file against other processes until it is closed, or
 // its process ends. The locked byte is beyond all that is ever written.
 func lockJournal(f *os.File) error {

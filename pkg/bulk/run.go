@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -447,7 +448,7 @@ func (r *run) unwritten(err error) error {
 		return err
 	}
 	var steps []string
-	if errors.Is(err, errNoSpace) {
+	if diskfull.Is(err) {
 		steps = append(steps, "make room")
 	}
 	if r.journal != nil {

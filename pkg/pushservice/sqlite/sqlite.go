@@ -23,6 +23,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
@@ -89,6 +90,10 @@ func (s *Storage) Commit(changes []pushservice.Change) error {
 	if err != nil {
 		// The error is that SQLite has done so already.
 		_ = s.exec("ROLLBACK")
+	}
+	var cause *sqlite.Error
+	if errors.As(err, &cause) && cause.Code()&0xff == sqlite3.SQLITE_FULL {
+		return diskfull.Error
 	}
 	return err
 }
@@ -263,7 +268,9 @@ func explain(path string, err error) error {
 			e = &Error{Err: errors.New("another push service uses it"), hint: "stop that one, or use another directory"}
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			e = damaged(err)
-		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+		case sqlite3.SQLITE_FULL:
+			e = &Error{Err: diskfull.Error, hint: "make room, or use a directory on another disk"}
+		case sqlite3.SQLITE_IOERR:
 			e = &Error{Err: err, hint: "check that the disk has free space and no faults"}
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 			e = &Error{Err: err, hint: "use a directory that you can write to"}

@@ -70,7 +70,7 @@ func TestFull(t *testing.T) {
 	}
 	full := func(w *httptest.ResponseRecorder) {
 		t.Helper()
-		if w.Code != 503 || !strings.Contains(w.Body.String(), `"errno":201`) || !strings.Contains(w.Body.String(), "Storage failed: database or disk is full (13)") || w.Header().Get("Retry-After") != "120" {
+		if w.Code != 503 || !strings.Contains(w.Body.String(), `"errno":201`) || !strings.Contains(w.Body.String(), "the disk is full") || w.Header().Get("Retry-After") != "120" {
 			t.Errorf("response is %d %v %s", w.Code, w.Header(), w.Body)
 		}
 	}
