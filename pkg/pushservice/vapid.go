@@ -64,6 +64,8 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 			case time.Until(c.Expires) <= 0:
 				return unauthorized(kindExpired, invalid, "%s", problem.Message)
 			}
+		case "authorization":
+			return unauthorized(kindHeader, invalid, "%s", problem.Message)
 		case "sub":
 			return unauthorized(kindSubject, invalid, "%s", problem.Message)
 		}
@@ -75,7 +77,10 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 // checkForm finds what is missing for package vapid to read the token, in the
 // words of autopush.
 func checkForm(authorization, cryptoKey string) error {
-	scheme, rest, _ := strings.Cut(authorization, " ")
+	scheme, rest := authorization, ""
+	if i := strings.IndexAny(authorization, " \t"); i >= 0 {
+		scheme, rest = authorization[:i], authorization[i+1:]
+	}
 	switch strings.ToLower(scheme) {
 	case "vapid":
 		list, err := parseList(rest)

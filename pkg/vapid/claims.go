@@ -79,7 +79,9 @@ func (s Severity) String() string {
 
 // Problem is something about a token that a push service may refuse.
 type Problem struct {
-	// Part is the claim: "aud", "exp", "sub", or "signature".
+	// Part is the claim: "aud", "exp", "sub", or "nbf"; or "signature"; "token",
+	// "header", or "claims" for how the token is written (RFC 7515); or
+	// "authorization" for the header that carries it.
 	Part string
 	// Severity tells how sure a refusal is.
 	Severity Severity
@@ -362,6 +364,7 @@ func (c Claims) Check() []Problem {
 	checkAudience(c.Audience, add)
 	checkExpires(c.Expires, time.Now(), add)
 	checkSubject(c.Subject, add)
+	checkNotBefore(c.Extra, time.Now(), add)
 	slices.SortStableFunc(problems, func(a, b Problem) int { return int(b.Severity) - int(a.Severity) })
 	return problems
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -35,6 +36,7 @@ type Token struct {
 	jwt     string
 	key     PublicKey
 	payload []byte
+	form    []Problem // of the token and the header as they were written
 }
 
 // ClaimsError is why Sign refused: every problem that is worse than [Advice].
@@ -149,16 +151,22 @@ func badHeader(format string, a ...any) error {
 // cryptoKey is the value of the Crypto-Key header. It checks the form, not the
 // signature and not the claims: see [Token.Check]. The error is an [*Error].
 func ParseToken(authorization, cryptoKey string) (*Token, error) {
-	scheme, rest, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	scheme, rest, form := strings.TrimSpace(authorization), "", []Problem(nil)
+	if i := strings.IndexAny(scheme, " \t"); i >= 0 {
+		scheme, rest = scheme[:i], scheme[i:]
+	}
 	var signed, k string
 	var err error
 	switch strings.ToLower(scheme) {
 	case "":
 		return nil, badHeader("found no Authorization header")
 	case "vapid":
-		if signed, k, err = vapidParameters(rest); err != nil {
+		var params []parameter
+		if signed, k, params, err = vapidParameters(rest); err != nil {
 			return nil, err
 		}
+		gap, _, _ := strings.Cut(rest, params[0].name)
+		form = headerProblems(gap, params)
 	case "webpush", "bearer":
 		signed = strings.TrimSpace(rest)
 		params, err := parameters(cryptoKey)
@@ -166,11 +174,11 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 			return nil, badHeader("Crypto-Key: %v", err)
 		}
 		for _, p := range params {
-			if strings.EqualFold(p[0], "p256ecdsa") {
-				if k != "" && k != p[1] {
+			if strings.EqualFold(p.name, "p256ecdsa") {
+				if k != "" && k != p.value {
 					return nil, badHeader("Crypto-Key has p256ecdsa twice")
 				}
-				k = p[1]
+				k = p.value
 			}
 		}
 		if k == "" {
@@ -186,7 +194,7 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 		}
 		return nil, badHeader("found the scheme %q, expected vapid or WebPush", scheme)
 	}
-	t := &Token{jwt: signed}
+	t := &Token{jwt: signed, form: form}
 	point, err := b64.Decode(k)
 	if err != nil {
 		return nil, badHeader("the application server key is damaged: %v", err)
@@ -210,15 +218,16 @@ func ParseJWT(jwt string) (*Token, error) {
 	return t, t.split()
 }
 
-// vapidParameters returns t and k of RFC 8292 section 3.
-func vapidParameters(s string) (t, k string, err error) {
-	params, err := parameters(s)
+// vapidParameters returns all parameters, and of them t and k of RFC 8292 section
+// 3.
+func vapidParameters(s string) (t, k string, params []parameter, err error) {
+	params, err = parameters(s)
 	if err != nil {
-		return "", "", badHeader("%v", err)
+		return "", "", nil, badHeader("%v", err)
 	}
 	for _, p := range params {
 		var to *string
-		switch strings.ToLower(p[0]) {
+		switch strings.ToLower(p.name) {
 		case "t":
 			to = &t
 		case "k":
@@ -227,24 +236,35 @@ func vapidParameters(s string) (t, k string, err error) {
 			continue
 		}
 		if *to != "" {
-			return "", "", badHeader("found the parameter %s twice", p[0])
+			return "", "", nil, badHeader("found the parameter %s twice", p.name)
 		}
-		*to = p[1]
+		*to = p.value
 	}
 	switch {
 	case t == "":
-		return "", "", badHeader("found no parameter t, the token")
+		return "", "", nil, badHeader("found no parameter t, the token")
 	case k == "":
-		return "", "", badHeader("found no parameter k, the application server key")
+		return "", "", nil, badHeader("found no parameter k, the application server key")
 	}
-	return t, k, nil
+	return t, k, params, nil
+}
+
+// parameter is a parameter of a header, and how it was written.
+type parameter struct {
+	name, value string
+	quoted      bool
+	after       byte // the separator before it, or 0 for the first
 }
 
 // parameters splits name=value pairs at commas and semicolons; values may be
 // quoted (RFC 9110 section 5.6.6).
-func parameters(s string) ([][2]string, error) {
-	var out [][2]string
+func parameters(s string) ([]parameter, error) {
+	var out []parameter
 	for {
+		var p parameter
+		if rest := strings.TrimLeft(s, " \t"); len(out) > 0 && rest != "" {
+			p.after = rest[0]
+		}
 		s = strings.TrimLeft(s, " \t,;")
 		if s == "" {
 			return out, nil
@@ -268,7 +288,7 @@ func parameters(s string) ([][2]string, error) {
 			if i >= len(s) {
 				return nil, errors.New("found a quoted value without its end")
 			}
-			value, s = b.String(), s[i+1:]
+			value, s, p.quoted = b.String(), s[i+1:], true
 		} else {
 			end := strings.IndexAny(s, ",;")
 			if end < 0 {
@@ -276,7 +296,8 @@ func parameters(s string) ([][2]string, error) {
 			}
 			value, s = strings.TrimSpace(s[:end]), s[end:]
 		}
-		out = append(out, [2]string{name, value})
+		p.name, p.value = name, value
+		out = append(out, p)
 	}
 }
 
@@ -296,9 +317,9 @@ func (t *Token) split() error {
 		}
 		raw[i] = b
 	}
-	var header struct{ Alg string }
+	var header struct{ Alg string } // in any case, which jwtProblems reports
 	if err := json.Unmarshal(raw[0], &header); err != nil {
-		return badHeader("the token's header is no JSON object")
+		return badHeader("the token's header is not a JSON object")
 	}
 	if header.Alg != jwt.SigningMethodES256.Alg() {
 		return badHeader("the token is signed with %q, expected ES256", shorten(header.Alg))
@@ -311,6 +332,7 @@ func (t *Token) split() error {
 		return badHeader("the token's signature has %d bytes%s, expected 64: r and s of 32 each", n, note)
 	}
 	t.payload = bytes.Clone(raw[1])
+	t.form = append(t.form, jwtProblems(parts, raw[0], raw[1])...)
 	return nil
 }
 
@@ -331,6 +353,7 @@ func (t *Token) Check(audience string) []Problem {
 		problems = append(problems, Problem{"signature", Fatal, "the signature was not made by the key that stands beside it",
 			"the token was altered, or the public key is not the other half of the signing key"})
 	}
+	problems = append(problems, t.form...)
 	c, err := t.Claims()
 	if err != nil {
 		return append(problems, Problem{"claims", Fatal, err.Error(), ""})
@@ -339,7 +362,9 @@ func (t *Token) Check(audience string) []Problem {
 		problems = append(problems, Problem{"aud", Fatal, fmt.Sprintf("aud is %q, the push service is %q", c.Audience, audience),
 			"sign a token for each push service; aud is the origin of the endpoint"})
 	}
-	return append(problems, c.Check()...)
+	problems = append(problems, c.Check()...)
+	slices.SortStableFunc(problems, func(a, b Problem) int { return int(b.Severity) - int(a.Severity) })
+	return problems
 }
 
 // Verify returns a [*ClaimsError] with what [Token.Check] finds to be worse

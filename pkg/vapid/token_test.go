@@ -202,7 +202,7 @@ func TestParseTokenForms(t *testing.T) {
 		"alg HS256":   {"vapid t=" + b64.Encode([]byte(`{"alg":"HS256"}`)) + tk[strings.IndexByte(tk, '.'):] + ", k=" + k, "", "HS256"},
 		"k twice":     {"WebPush " + tk, "p256ecdsa=" + k + ",p256ecdsa=AA", "twice"},
 		"bad base64":  {"vapid t=a!.b.c, k=" + k, "", "damaged"},
-		"header text": {"vapid t=" + b64.Encode([]byte(`hi`)) + tk[strings.IndexByte(tk, '.'):] + ", k=" + k, "", "no JSON"},
+		"header text": {"vapid t=" + b64.Encode([]byte(`hi`)) + tk[strings.IndexByte(tk, '.'):] + ", k=" + k, "", "not a JSON"},
 	} {
 		_, err := ParseToken(c[0], c[1])
 		if err == nil {

@@ -1,0 +1,145 @@
+package vapid
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+)
+
+// jwtProblems returns the problems of a token's outer form (RFC 7515): raw holds
+// the decoded header and claims of the parts.
+func jwtProblems(parts []string, header, claims []byte) []Problem {
+	var problems []Problem
+	add := func(part string, s Severity, advice, format string, a ...any) {
+		problems = append(problems, Problem{part, s, fmt.Sprintf(format, a...), advice})
+	}
+	for i, name := range []string{"header", "claims", "signature"} {
+		switch {
+		case strings.Contains(parts[i], "="):
+			add("token", Fatal, "remove every = from the token", "the token's %s is padded with =, which RFC 7515 does not allow", name)
+		case strings.ContainsAny(parts[i], "+/"):
+			add("token", Fatal, "replace + with - and / with _", "the token's %s is in standard base64, which has + and /; tokens are base64url", name)
+		}
+	}
+	const sign = `sign with the header {"typ":"JWT","alg":"ES256"}`
+	var members map[string]json.RawMessage
+	if json.Unmarshal(header, &members) == nil {
+		if _, ok := members["alg"]; !ok {
+			add("header", Fatal, sign, "the token's header has no alg; names are case-sensitive")
+		}
+		if list, ok := members["crit"]; ok {
+			add("header", Fatal, sign, "the token's header demands extensions with crit, %s, which push services do not know", text.Clip(string(list), 40))
+		}
+		if v, ok := members["b64"]; ok && string(v) != "true" {
+			add("header", Fatal, sign, "the token's header has b64, %s, which says that its claims are not encoded (RFC 7797)", text.Clip(string(v), 20))
+		}
+	}
+	const once = "write each name once; some push services read the first value and others the last"
+	if name, twice := duplicateName(header); twice {
+		add("header", Lenient, once, "the token's header has the name %q twice", text.Clip(name, 40))
+	}
+	if name, twice := duplicateName(claims); twice {
+		add("claims", Lenient, once, "the claims have the name %q twice", text.Clip(name, 40))
+	}
+	return problems
+}
+
+// duplicateName returns a name that an object in the JSON text has twice (RFC 8259,
+// section 4).
+func duplicateName(data []byte) (name string, twice bool) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	type level struct {
+		names map[string]bool // nil in an array
+		value bool            // whether a value is next, not a name
+	}
+	var open []level
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return "", false
+		}
+		if delim, ok := token.(json.Delim); ok {
+			switch delim {
+			case '{':
+				open = append(open, level{names: make(map[string]bool)})
+				continue
+			case '[':
+				open = append(open, level{})
+				continue
+			}
+			open = open[:len(open)-1]
+		}
+		if len(open) == 0 {
+			return "", false
+		}
+		at := &open[len(open)-1]
+		switch {
+		case at.names == nil:
+		case at.value:
+			at.value = false
+		default:
+			name, _ := token.(string)
+			if at.names[name] {
+				return name, true
+			}
+			at.names[name], at.value = true, true
+		}
+	}
+}
+
+// headerProblems returns the problems in the form of an Authorization header with
+// the vapid scheme, as far as the token can be read nevertheless. gap is what is
+// between the scheme and the parameters.
+func headerProblems(gap string, params []parameter) []Problem {
+	const advice = "write it as: vapid t=…, k=…"
+	var problems []Problem
+	add := func(s Severity, format string, a ...any) {
+		problems = append(problems, Problem{"authorization", s, fmt.Sprintf(format, a...), advice})
+	}
+	if strings.Contains(gap, "\t") {
+		add(Lenient, "the scheme is followed by a tab, expected a space (RFC 9110, section 11.4); Mozilla rejects it")
+	}
+	for i, p := range params {
+		if i > 0 && p.after == ';' {
+			add(Lenient, "the parameters are separated by a semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it")
+			break
+		}
+	}
+	for _, p := range params {
+		lower := strings.ToLower(p.name)
+		if lower != "t" && lower != "k" {
+			continue
+		}
+		if p.name != lower {
+			add(Advice, "the parameter %s is in upper case, which RFC 9110 allows and Mozilla rejects", p.name)
+		}
+		if p.quoted {
+			add(Advice, "the value of %s is quoted, which RFC 9110 allows and Mozilla rejects", lower)
+		}
+	}
+	return problems
+}
+
+// checkNotBefore reports an nbf in the future (RFC 7519, section 4.1.5).
+func checkNotBefore(extra map[string]any, now time.Time, add addProblem) {
+	v, ok := extra["nbf"]
+	if !ok {
+		return
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return
+	}
+	t, _, ok := seconds(json.Number(b))
+	switch {
+	case !ok:
+		add("nbf", Advice, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "leave nbf out; push services do not need it")
+	case t.After(now):
+		add("nbf", Advice, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "leave nbf out; if the token is new, the clock of this machine is wrong")
+	}
+}

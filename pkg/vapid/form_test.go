@@ -1,0 +1,142 @@
+package vapid
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+)
+
+// signed returns a token of a header and claims as they are written, and its key.
+func signed(t *testing.T, header, claims string) (token, k string) {
+	t.Helper()
+	key, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := b64.Encode([]byte(header)) + "." + b64.Encode([]byte(claims))
+	signature, err := key.signature(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + b64.Encode(signature), key.PublicKey().String()
+}
+
+// TestForm: what RFC 7515 and RFC 9110 forbid about a token that is signed well is
+// found, and so is what they allow and a push service rejects.
+func TestForm(t *testing.T) {
+	const good = `{"typ":"JWT","alg":"ES256"}`
+	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	claims := fmt.Sprintf(`{"aud":"https://push.example.net","exp":%d,"sub":"mailto:a@example.com"}`, in(time.Hour))
+	with := func(more string) string { return strings.TrimSuffix(claims, "}") + "," + more + "}" }
+	pad := func(part int) func(string) string {
+		return func(token string) string {
+			parts := strings.Split(token, ".")
+			parts[part] += strings.Repeat("=", -len(parts[part])&3)
+			return strings.Join(parts, ".")
+		}
+	}
+	for _, c := range []struct {
+		name, header, claims string
+		format               string // of the Authorization header
+		change               func(token string) string
+		part                 string
+		severity             Severity
+		message              string // or "" if all is well
+	}{
+		{"good", good, claims, "vapid t=%s, k=%s", nil, "", 0, ""},
+		{"other members", `{"typ":"JWT","alg":"ES256","kid":"1","b64":true}`, with(`"iat":1,"a":{"b":1},"c":{"b":2},"d":["b","b"]`), "vapid t=%s,k=%s", nil, "", 0, ""},
+		{"upper-case alg", `{"typ":"JWT","ALG":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, "no alg; names are case-sensitive"},
+		{"crit", `{"alg":"ES256","crit":["exp"],"exp":1}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, `crit, ["exp"]`},
+		{"b64", `{"alg":"ES256","b64":false}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, "b64, false"},
+		{"alg twice", `{"alg":"none","alg":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", Lenient, `the name "alg" twice`},
+		{"aud twice", good, with(`"aud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the claims have the name "aud" twice`},
+		{"twice, deep", good, with(`"x":[{"y":1,"y":2}]`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the name "y" twice`},
+		{"twice, escaped", good, with(`"\u0061ud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the name "aud" twice`},
+		{"padded header", `{"typ":"JWT","alg":"ES256" }`, claims, "vapid t=%s, k=%s", pad(0), "token", Fatal, "the token's header is padded"},
+		{"padded signature", good, claims, "vapid t=%s, k=%s", pad(2), "token", Fatal, "the token's signature is padded"},
+		{"semicolon", good, claims, "vapid t=%s; k=%s", nil, "authorization", Lenient, "semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it"},
+		{"tab", good, claims, "vapid\tt=%s, k=%s", nil, "authorization", Lenient, "tab, expected a space"},
+		{"quoted", good, claims, `vapid t="%s", k=%s`, nil, "authorization", Advice, "the value of t is quoted, which RFC 9110 allows and Mozilla rejects"},
+		{"upper case", good, claims, "vapid t=%s, K=%s", nil, "authorization", Advice, "the parameter K is in upper case"},
+		{"other parameters", good, claims, `vapid X="1", t=%s, k=%s`, nil, "", 0, ""},
+		{"nbf later", good, with(fmt.Sprintf(`"nbf":%d`, in(time.Hour))), "vapid t=%s, k=%s", nil, "nbf", Advice, "ahead; push services that check it"},
+		{"nbf text", good, with(`"nbf":"soon"`), "vapid t=%s, k=%s", nil, "nbf", Advice, "expected seconds since 1970"},
+		{"nbf now", good, with(fmt.Sprintf(`"nbf":%d`, in(-time.Second))), "vapid t=%s, k=%s", nil, "", 0, ""},
+	} {
+		token, k := signed(t, c.header, c.claims)
+		if c.change != nil {
+			token = c.change(token)
+		}
+		parsed, err := ParseToken(fmt.Sprintf(c.format, token, k), "")
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		problems := parsed.Check("")
+		if c.change != nil { // which the signature covers
+			problems = append(problems[:0:0], problems...)
+			for i, p := range problems {
+				if p.Part == "signature" {
+					problems = append(problems[:i], problems[i+1:]...)
+					break
+				}
+			}
+		}
+		switch {
+		case c.message == "" && len(problems) > 0:
+			t.Errorf("%s: %v", c.name, problems)
+		case c.message == "":
+		case len(problems) != 1 || problems[0].Part != c.part || problems[0].Severity != c.severity || !strings.Contains(problems[0].Message, c.message) || problems[0].Advice == "":
+			t.Errorf("%s: %+v, want %s %q", c.name, problems, c.severity, c.message)
+		}
+	}
+}
+
+// FuzzDuplicateName: a decoder into maps loses a member exactly where a name is
+// found twice.
+func FuzzDuplicateName(f *testing.F) {
+	for _, s := range []string{`{"a":1,"a":2}`, `{"a":{"b":[{"c":1,"c":2}]}}`, `{"a":"a:","b":"a"}`, `["a","a"]`, `{"":1,"":2}`, "{}", `{"a":[],"b":{}}`, `"\":"`, `{"\u0061":1,"a":2}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v any
+		if !utf8.Valid(data) || json.Unmarshal(data, &v) != nil {
+			t.Skip()
+		}
+		colons, quoted := 0, false
+		for i := 0; i < len(data); i++ {
+			switch {
+			case quoted && data[i] == '\\':
+				i++
+			case data[i] == '"':
+				quoted = !quoted
+			case data[i] == ':' && !quoted:
+				colons++
+			}
+		}
+		if _, twice := duplicateName(data); twice != (colons != members(v)) {
+			t.Errorf("%q: twice is %v; %d members written, %d read", data, twice, colons, members(v))
+		}
+	})
+}
+
+func members(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		n = len(v)
+		for _, v := range v {
+			n += members(v)
+		}
+	case []any:
+		for _, v := range v {
+			n += members(v)
+		}
+	}
+	return n
+}
