@@ -932,11 +932,19 @@ func TestMalformed(t *testing.T) {
 
 // TestConnectionFaults has what ends a connection.
 func TestConnectionFaults(t *testing.T) {
-	type answer = func(p *peer, id uint32)
-	tests := map[string]struct {
+	type fault struct {
 		code http2.ErrCode
-		do   answer
-	}{
+		do   func(p *peer, id uint32)
+	}
+	// More frames that bring no answer forward than any server needs to send.
+	flood := func(send func(p *peer, id uint32)) fault {
+		return fault{http2.ErrCodeEnhanceYourCalm, func(p *peer, id uint32) {
+			for range 2 * maxIdle {
+				send(p, id)
+			}
+		}}
+	}
+	tests := map[string]fault{
 		"DATA on a stream that never was":   {http2.ErrCodeProtocol, func(p *peer, id uint32) { p.WriteData(id+2, true, nil) }},
 		"HEADERS on a stream of the server": {http2.ErrCodeProtocol, func(p *peer, id uint32) { p.fields(2, true, ":status", "200") }},
 		"RST_STREAM on one that never was":  {http2.ErrCodeProtocol, func(p *peer, id uint32) { p.WriteRSTStream(id+2, 0) }},
@@ -972,6 +980,13 @@ func TestConnectionFaults(t *testing.T) {
 			for p.WriteContinuation(id, false, nil) == nil {
 			}
 		}},
+		"SETTINGS without end":      flood(func(p *peer, id uint32) { p.WriteSettings() }),
+		"SETTINGS ACK without end":  flood(func(p *peer, id uint32) { p.WriteSettingsAck() }),
+		"PING without end":          flood(func(p *peer, id uint32) { p.WritePing(false, [8]byte{}) }),
+		"PING ACK without end":      flood(func(p *peer, id uint32) { p.WritePing(true, [8]byte{}) }),
+		"WINDOW_UPDATE without end": flood(func(p *peer, id uint32) { p.WriteWindowUpdate(id, 1) }),
+		"PRIORITY without end":      flood(func(p *peer, id uint32) { p.WritePriority(id, http2.PriorityParam{Weight: 1}) }),
+		"unknown frames":            flood(func(p *peer, id uint32) { p.WriteRawFrame(0xbe, 0, 0, nil) }),
 		"padding longer than the frame": {http2.ErrCodeProtocol, func(p *peer, id uint32) {
 			p.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersPadded|http2.FlagHeadersEndHeaders, id, []byte{9, 1})
 		}},
@@ -1026,6 +1041,33 @@ func TestConnectionFaults(t *testing.T) {
 				t.Error(a)
 			}
 		})
+	})
+	t.Run("DATA without data", func(t *testing.T) {
+		script(t, nil, func(p *peer) {
+			p.WriteSettings()
+			r := p.request()
+			go p.rest()
+			p.fields(r.id, false, ":status", "201")
+			for range 2 * maxIdle {
+				p.WriteData(r.id, false, nil)
+			}
+		}, func(t *testing.T, tr *Transport) {
+			if a := post(t.Context(), tr, 0, 10); !errors.Is(a.bodyErr, errFlood) {
+				t.Error(a)
+			}
+		})
+	})
+	t.Run("pings over hours", func(t *testing.T) {
+		script(t, nil, func(p *peer) {
+			p.WriteSettings()
+			r := p.request()
+			go p.rest()
+			for range 2 * maxIdle {
+				p.WritePing(false, [8]byte{})
+				time.Sleep(2 * idleFor / maxIdle)
+			}
+			p.created(r)
+		}, func(t *testing.T, tr *Transport) { wantAll(t, postAll(t.Context(), tr, 1, 10)) })
 	})
 	t.Run("window of the connection is not kept", func(t *testing.T) {
 		// Streams that are over count for the connection alone, which takes all.

@@ -32,6 +32,12 @@ const (
 	// maxControl is how many bytes of answers to PING, SETTINGS and the like may
 	// wait for a server that does not read.
 	maxControl = 256 << 10
+	// maxIdle is how many frames a server may send within idleFor of which none
+	// brings an answer forward: PING, SETTINGS, WINDOW_UPDATE, empty DATA, and what
+	// is unknown. It is the bound of net/http, and more than a server needs that
+	// opens the windows of all streams.
+	maxIdle = 10000
+	idleFor = time.Minute
 
 	frameSize     = 16 << 10 // of the frames that are taken
 	streamCredit  = 16 << 10 // bytes of an answer's body that lie here unread at most

@@ -29,6 +29,8 @@ type readState struct {
 	names map[string]string // from lower case to the canonical form
 	ready []*stream         // whose callers are to be woken
 
+	idle     int       // frames that brought no answer forward, since idleFrom
+	idleFrom time.Time // the first of them
 	// The header block that is being read.
 	blockID   uint32
 	blockEnds bool // the stream
@@ -152,10 +154,13 @@ func (c *conn) readFrame(first bool) error {
 
 	c.o.mu.Lock()
 	defer c.o.mu.Unlock()
+	progress := false
 	switch f := f.(type) {
 	case *http2.HeadersFrame, *http2.ContinuationFrame:
+		progress = true // each request has a limit
 		err = c.onBlock()
 	case *http2.DataFrame:
+		progress = len(f.Data()) > 0 || f.StreamEnded()
 		err = c.onData(f)
 	case *http2.SettingsFrame:
 		err = c.onSettings(f, first)
@@ -164,6 +169,7 @@ func (c *conn) readFrame(first bool) error {
 	case *http2.RSTStreamFrame:
 		var st *stream
 		if st, err = c.stream(f.StreamID); st != nil {
+			progress = true
 			st.err = http2.StreamError{StreamID: f.StreamID, Code: f.ErrCode, Cause: errFromServer}
 			st.retry = f.ErrCode == http2.ErrCodeRefusedStream && st.status == 0
 			c.forgetStream(st)
@@ -181,10 +187,24 @@ func (c *conn) readFrame(first bool) error {
 	case *http2.PushPromiseFrame:
 		err = errProtocol // it was told not to
 	}
-	if err == nil && c.control.Len() > maxControl {
+	if err == nil && (c.control.Len() > maxControl || c.idles(progress)) {
 		err = errFlood
 	}
 	return err
+}
+
+// idles counts the frames that bring no answer forward, and reports whether they
+// are too many.
+func (c *conn) idles(progress bool) bool {
+	if progress {
+		c.idle = 0
+		return false
+	}
+	if c.idle == 0 || time.Since(c.idleFrom) > idleFor {
+		c.idle, c.idleFrom = 0, time.Now()
+	}
+	c.idle++
+	return c.idle > maxIdle
 }
 
 // frameError tells the server's faults from those of the network.
