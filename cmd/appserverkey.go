@@ -12,20 +12,26 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 	var key keyFlag
 	format := newEnum("base64url", "base64url", "hex", "uint8array", "raw", "jwk", "pem")
 	c := &cobra.Command{
-		Use:     "app-server-key",
+		Use:     "app-server-key [file]",
 		Aliases: []string{"applicationServerKey"},
 		Short:   "Print the application server key for pushManager.subscribe",
 		Long: `app-server-key prints the public half of a key as the page needs it:
 
   registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: '…'})
 
-It takes a private or a public key. uint8array is a JavaScript expression, raw
+It takes a private or a public key: the file, or the one of -k. uint8array is a JavaScript expression, raw
 the 65 bytes themselves, pem the content of public_key.pem.`,
 		Example: `  webpush app-server-key
-  webpush app-server-key -k public_key.pem --format uint8array
+  webpush app-server-key public_key.pem --format uint8array
   webpush app-server-key --format pem > public_key.pem`,
-		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if c.Flags().Changed("private-key") {
+					return usage("give one of them", "the key is given twice: as %q and with -k", shown(args[0]))
+				}
+				key.value = args[0]
+			}
 			if s.json && format.changed && format.String() != string(vapid.FormatBase64URL) {
 				return usage("", "--json prints the key as base64url and does not go with --format %s", format.String())
 			}

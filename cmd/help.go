@@ -30,6 +30,17 @@ func inGroup(fs *pflag.FlagSet, heading string) {
 	})
 }
 
+// plainUsage removes the quotes around the names of values, which are for the help,
+// from the descriptions of flags, which shells show as they are.
+func plainUsage(c *cobra.Command) {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	c.Flags().VisitAll(plain)
+	c.PersistentFlags().VisitAll(plain)
+	for _, sub := range c.Commands() {
+		plainUsage(sub)
+	}
+}
+
 // writeUsage is the short help of a command: how it is called, examples, and
 // its flags under headings.
 func writeUsage(c *cobra.Command) error {

@@ -44,6 +44,9 @@ func run(ctx context.Context, s *streams, args []string) int {
 	s.in = bulk.UntilDone(ctx, s.in)
 	s.out = &latch{Writer: s.out}
 	root := newRootCmd(s)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		plainUsage(root)
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return s.finish(ctx, err)
@@ -101,6 +104,9 @@ failure, also after the retries; 130 interrupted.`,
 			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
 		}
 		hint := "see: " + c.CommandPath() + " --help"
+		if m := badShorthand.FindStringSubmatch(err.Error()); m != nil && !c.HasParent() {
+			hint = similarCommand(c, m[1])
+		}
 		if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
 			hint = similarFlag(c, flag)
 		}
@@ -197,6 +203,9 @@ func newHelpCmd() *cobra.Command {
 // badFlag matches pflag's errors that repeat a word, which may be a key.
 var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
 
+// badShorthand finds the letter in pflag's error for one that is unknown.
+var badShorthand = regexp.MustCompile(`^unknown shorthand flag: .* in (-\w)$`)
+
 var goParse = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
 
 // flagProblem words pflag's errors like all others.
@@ -220,7 +229,7 @@ func flagProblem(err error) string {
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("see: "+c.CommandPath()+" --help", "%s takes no argument, found %q", c.CommandPath(), shown(args[0]))
+		return usage(similarCommand(c, args[0]), "%s takes no argument, found %q", c.CommandPath(), shown(args[0]))
 	}
 	return nil
 }
@@ -291,7 +300,7 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 		failures = append(failures, err)
 	case key != nil && stored.PublicKey != key.PublicKey():
 		public.State, public.Note = "mismatch", "it is not the other half of "+name
-		failures = append(failures, withHint(fmt.Errorf("%s is not the other half of %s", pair.public, name),
+		failures = append(failures, withHint(fmt.Errorf("%s (%s) is not the other half of %s (%s)", pair.public, stored.PublicKey.Fingerprint(), name, key.PublicKey().Fingerprint()),
 			"find out with which of the two your subscriptions were made; the other half of the private key is printed by: "+flag.command("app-server-key --format pem")))
 	case key != nil:
 		public.Note += ", belongs to " + name
@@ -321,7 +330,17 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	if failures != nil {
 		return join(failures)
 	}
-	fmt.Fprintf(s.out, "\n%s", c.UsageString())
+	first := "webpush gen                                    make a key pair"
+	if key != nil {
+		first = `webpush send -f subscription.json -p "hi"      send a message`
+	}
+	fmt.Fprintf(s.out, `
+  %s
+  webpush subscribe                              get a subscription of your browser
+  webpush demo                                   see a message go all the way, on this machine
+  webpush inspect FILE                           find out what something is
+  webpush --help                                 list all commands
+`, first)
 	return nil
 }
 

@@ -16,6 +16,7 @@ var otherTools = map[string]string{
 	"--version1": "webpush sign --scheme webpush", "--version2": "webpush sign", "--json-only": "webpush sign --json",
 	// pywebpush
 	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims", "--wns": "--wns-type",
+	"--gcm-api-key": "--gcm-key", "--key-file": "-k", "--subscription-info": "-f",
 	// web-push of npm
 	"generate-vapid-keys": "webpush gen", "send-notification": "webpush send", "--vapid-subject": "--subject",
 	"--vapid-pubkey": "-k with the private key, which has the public one", "--vapid-pvtkey": "-k", "--payload": "-p",
@@ -24,17 +25,24 @@ var otherTools = map[string]string{
 	"generate": "webpush gen", "keygen": "webpush gen", "keys": "webpush gen", "push": "webpush send", "notify": "webpush send",
 	"server": "webpush serve", "publickey": "webpush app-server-key", "public-key": "webpush app-server-key",
 	"applicationServerKey": "webpush app-server-key", "mock": "webpush push-service", "doctor": "webpush check",
+	"receive": "webpush listen", "decode": "webpush decrypt", "encode": "webpush encrypt", "validate": "webpush check",
+	"lint": "webpush check", "identify": "webpush inspect", "env": "webpush config", "backend": "webpush serve",
+	"-V": "webpush version", "-v": "webpush version",
 }
 
-// similarCommand returns the hint for an unknown command.
+// similarCommand returns the hint for a word that is not a command below c.
 func similarCommand(c *cobra.Command, word string) string {
-	if same, ok := otherTools[word]; ok {
+	if same, ok := otherTools[word]; ok && !c.HasParent() {
 		return "did you mean: " + same
 	}
-	if similar := c.SuggestionsFor(word); len(similar) > 0 {
-		return "did you mean: webpush " + strings.Join(similar, ", webpush ")
+	if c.SuggestionsMinimumDistance == 0 {
+		c.SuggestionsMinimumDistance = 2
 	}
-	return "see: webpush --help"
+	path := c.CommandPath() + " "
+	if similar := c.SuggestionsFor(word); len(similar) > 0 {
+		return "did you mean: " + path + strings.Join(similar, ", "+path)
+	}
+	return "see: " + path + "--help"
 }
 
 // similarFlag returns the hint for an unknown flag, given with its dashes: the

@@ -46,7 +46,7 @@ func (f found) key() (*Key, error) {
 		return nil, err
 	}
 	if f.public != nil && *f.public != k.public {
-		return nil, refuse("the public key that stands beside the private key in this "+f.form+" is not its other half",
+		return nil, refuse(fmt.Sprintf("the public key next to the private key in this %s (%s) is not its other half (%s)", f.form, f.public.Fingerprint(), k.public.Fingerprint()),
 			"one of the two belongs to another pair; give the private key alone if it is the right one")
 	}
 	k.found, k.note = f.form, f.note
