@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -22,14 +23,15 @@ type explainOptions struct {
 }
 
 func newExplainCmd(s *streams) *cobra.Command {
-	o := explainOptions{service: newEnum("", append(serviceNames(), string(webpush.Other))...)}
+	o := explainOptions{service: newEnum("", append(serviceNames(), string(webpush.KaiOS), string(webpush.Other))...)}
 	c := &cobra.Command{
-		Use:   "explain STATUS [BODY]",
+		Use:   "explain {STATUS [BODY] | WORDS}",
 		Short: "Say what a push service's answer means, and what to do",
 		Long: `explain says what an answer means, in the words that send has for it, without
 sending anything. STATUS is its number, BODY the text that came with it, or -
-for standard input. With - for STATUS it reads a whole answer from standard
-input, as curl -i or curl -v prints it.
+for standard input. WORDS are those of a push service without the status, such as
+BadJwtToken, or a whole answer, as curl -i or curl -v prints it or a library logs
+it; - reads it from standard input.
 
 Whose answer it is says --service, or --endpoint by its host. Without them
 explain tells it by the words of the answer, or else gives the meaning for each
@@ -38,6 +40,7 @@ not delivered, and there is a list of what keeps a message from being shown.
 
 "exit code" is the one with which send would end.`,
 		Example: `  webpush explain 403 '{"reason":"BadJwtToken"}'
+  webpush explain BadJwtToken
   webpush explain 410 --service fcm
   webpush explain 400 --service wns --header 'X-WNS-Error-Description: Ttl value conflicts with X-WNS-Cache-Policy.'
   curl -i … | webpush explain -
@@ -73,6 +76,17 @@ not delivered, and there is a list of what keeps a message from being shown.
 	return c
 }
 
+// statusLine is a status with its phrase.
+var statusLine = regexp.MustCompile(`^\s*([1-9]\d\d) [A-Z][A-Za-z' -]{1,40}$`)
+
+// clip shortens text of an answer for a message.
+func clip(s string) string {
+	if r := []rune(strings.TrimSpace(s)); len(r) > 60 {
+		return string(r[:60]) + "…"
+	}
+	return strings.TrimSpace(s)
+}
+
 func needsAnswer() error {
 	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
 }
@@ -80,7 +94,7 @@ func needsAnswer() error {
 // explanation is what explain prints of one service.
 type explanation struct {
 	Service    webpush.Service `json:"service"`
-	Status     int             `json:"status"`
+	Status     int             `json:"status,omitempty"`
 	Code       webpush.Code    `json:"code,omitempty"`
 	Errno      int             `json:"errno,omitempty"`
 	Reason     string          `json:"reason,omitempty"`
@@ -98,6 +112,9 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	status, h, body, err := o.answer(s, args)
 	if err != nil {
 		return err
+	}
+	if status == 0 {
+		return o.words(s, body)
 	}
 	for _, line := range o.headers {
 		name, value, ok := strings.Cut(line, ":")
@@ -119,13 +136,39 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		r := webpush.ExplainAccepted(service, status, h)
 		list = append(list, explanation{Service: service, Status: status, Meaning: r.Meaning(), Note: r.Note, Exit: exitOK, Checklist: r.Checklist(),
 			Hint: "accepted is not delivered: no push service tells the sender whether it was"})
-	case service == webpush.Other && !o.service.changed:
+	case service == webpush.Other && !o.service.changed && o.endpoint == "":
 		for _, e := range webpush.ExplainAll(status, h, body) {
 			list = append(list, explained(e))
 		}
 	default:
 		list = append(list, explained(e))
 	}
+	return printExplanations(s, list)
+}
+
+// words explains an answer without a status by its words.
+func (o *explainOptions) words(s *streams, text []byte) error {
+	service, err := o.whose(nil)
+	if err != nil {
+		return err
+	}
+	var list []explanation
+	for _, e := range webpush.ExplainReason(string(text)) {
+		if service == webpush.Other || service == e.Service {
+			x := explained(e)
+			if x.Exit == exitFailure {
+				x.Exit = exitRejected
+			}
+			list = append(list, x)
+		}
+	}
+	if list == nil {
+		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %q", clip(string(text)))
+	}
+	return printExplanations(s, list)
+}
+
+func printExplanations(s *streams, list []explanation) error {
 	if s.json {
 		return s.printJSON(list)
 	}
@@ -138,7 +181,8 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	return nil
 }
 
-// answer reads the answer from the arguments or standard input.
+// answer reads the answer from the arguments or standard input. The status is 0 if
+// there are only words.
 func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []byte, error) {
 	fail := func(err error) (int, http.Header, []byte, error) { return 0, nil, nil, err }
 	if args[0] == "-" {
@@ -150,14 +194,26 @@ func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []
 			return fail(err)
 		}
 		r, ok := inspect.ParseResponse(string(b))
+		if !ok && len(bytes.TrimSpace(b)) > 0 {
+			return 0, nil, b, nil
+		}
 		if !ok {
-			return fail(withHint(fmt.Errorf("standard input: found no answer, which begins with a line such as HTTP/1.1 403 Forbidden"), "paste what curl -i prints, or give the status: webpush explain 403 -"))
+			return fail(needsAnswer())
 		}
 		return r.Status, r.Header, r.Body, nil
 	}
 	status, err := strconv.Atoi(args[0])
+	if m := statusLine.FindStringSubmatch(args[0]); m != nil { // 410 Gone
+		status, err = strconv.Atoi(m[1])
+	}
+	if err != nil && len(args) == 1 {
+		if r, ok := inspect.ParseResponse(args[0]); ok {
+			return r.Status, r.Header, r.Body, nil
+		}
+		return 0, nil, []byte(args[0]), nil
+	}
 	if err != nil || status < 200 || status > 999 {
-		return fail(usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", args[0]))
+		return fail(usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(args[0])))
 	}
 	h := make(http.Header)
 	switch {
@@ -196,9 +252,9 @@ func (x *explanation) print(s *streams, several bool) {
 	if several && x.Service == webpush.Other {
 		name = "other services"
 	}
-	phrase := strconv.Itoa(x.Status)
-	if text := http.StatusText(x.Status); text != "" {
-		phrase += " " + text
+	phrase := ""
+	if x.Status != 0 {
+		phrase = strings.TrimSpace(fmt.Sprintf(", %d %s", x.Status, http.StatusText(x.Status)))
 	}
 	outcome, attribute := "refused", color.FgRed
 	switch {
@@ -209,7 +265,7 @@ func (x *explanation) print(s *streams, several bool) {
 	case x.Temporary:
 		outcome, attribute = "temporary", color.FgYellow
 	}
-	fmt.Fprintf(s.out, "%s, %s: %s\n", name, phrase, s.paint(s.outTTY, outcome, attribute))
+	fmt.Fprintf(s.out, "%s%s: %s\n", name, phrase, s.paint(s.outTTY, outcome, attribute))
 	line := func(label, text string) {
 		if text != "" {
 			fmt.Fprintf(s.out, "%-10s %s\n", label, text)

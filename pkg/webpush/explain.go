@@ -1,10 +1,12 @@
 package webpush
 
 import (
+	"cmp"
 	"encoding/json"
 	"html"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +64,8 @@ const (
 	adviceSign        = "sign the push with an application server key"
 	adviceK           = "send k as the key of 65 bytes in base64url without padding"
 	adviceHeader      = "send Authorization: vapid t=TOKEN, k=KEY"
+	adviceMozilla     = "check aud first: it must be the endpoint's origin, with its port if that is not the default; then exp, a whole number at most 24 h ahead of the real time; then that k is the public half of the key that signed; sub does not matter here"
+	adviceThrottled   = "wait for an hour to a day, and then send this channel less"
 	adviceVerify      = "verify the token: its form, signature, aud, exp, and sub"
 	adviceShrink      = "send a shorter payload, or a link to it"
 	adviceEncoding    = "encrypt with aes128gcm, and send the headers that belong to the body"
@@ -77,13 +81,19 @@ var dictionary = []rule{
 	{Mozilla, 401, 0, "invalid vapid audience", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
 	{Mozilla, 401, 0, "expiration is too long", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
 	{Mozilla, 401, 0, "expiredsignature", CodeVAPIDExpired, "exp of the token is past", adviceClock},
-	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the subscription is bound to an application server key, and the push names none", adviceSign},
-	{Mozilla, 401, 0, "missing vapid token", CodeVAPIDMissing, "the subscription is bound to an application server key, and the push is not signed", adviceSign},
+	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the push is not signed, or its Authorization header has no k that the service finds: it separates parameters by commas alone", adviceSign + ": Authorization: vapid t=TOKEN, k=KEY"},
+	{Mozilla, 401, 0, "missing vapid token", CodeVAPIDMissing, "the Authorization header has no parameter t, the token", adviceHeader},
+	{Mozilla, 401, 0, "missing required aud", CodeVAPIDAudience, "aud is missing in the token", adviceAud},
+	{Mozilla, 401, 0, "missing required exp", CodeVAPIDInvalid, "exp is missing in the token", adviceClock},
+	{Mozilla, 401, 0, "missing required sub", CodeVAPIDInvalid, "sub is missing in the token", adviceSub},
+	{Mozilla, 401, 0, "invalid vapid public key: invalid", CodeVAPIDFormat, "k in the Authorization header is not base64url", adviceK + ", without quotation marks"},
 	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is no point on P-256", adviceK},
 	{Mozilla, 401, 0, "unknown auth scheme", CodeVAPIDFormat, "the Authorization header has a scheme that is not known", "use the scheme vapid"},
 	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or of the wrong kind", "aud and sub must be strings and exp a whole number; verify the token"},
 	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing or any part of it is refused", adviceVerify},
-	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are refused", adviceVerify},
+	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are refused", adviceMozilla},
+	{Mozilla, 400, 0, "gzip header", CodeEncryption, "the body has Content-Encoding: gzip, so the service decompresses it before it reads it", adviceEncoding},
+	{Mozilla, 400, 0, "payload reached eof", CodeEncryption, "the body is compressed, or shorter than its header says: the service decompresses it before it reads it", adviceEncoding},
 	{Mozilla, 400, 101, "", CodeEncryption, "the encryption headers are missing", adviceEncoding},
 	{Mozilla, 400, 110, "content-encoding", CodeEncryption, "Content-Encoding is missing or not aes128gcm or aesgcm", adviceEncoding},
 	{Mozilla, 400, 110, "'dh'", CodeEncryption, "an aes128gcm body came with the aesgcm header Crypto-Key: dh=", adviceEncoding},
@@ -101,6 +111,7 @@ var dictionary = []rule{
 	{Mozilla, 410, 103, "", CodeGone, "the user agent is not known any more", adviceDelete},
 	{Mozilla, 410, 105, "", CodeGone, "the user agent went away while the message was taken", adviceDelete},
 	{Mozilla, 410, 106, "", CodeGone, "the subscription was ended", adviceDelete},
+	{Mozilla, 413, 104, "reached size limit", CodeTooLarge, "the body is longer than the service accepts for any user agent", adviceShrink},
 	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android takes bodies of some 2744 to 3070 bytes only", "send a shorter payload without padding, or limit the size of the body"},
 	{Mozilla, 502, 900, "", CodeUnavailable, "the bridge to Android is set up wrongly", adviceLater},
 	{Mozilla, 502, 901, "", CodeUnavailable, "the bridge to Android refused the service's own credentials", adviceLater},
@@ -166,7 +177,7 @@ var dictionary = []rule{
 	{WNS, 403, 0, "", CodeKeyMismatch, "the sender is not the one that the subscription was made for", adviceResubscribe},
 	{WNS, 404, 0, "", CodeGone, "the channel is not valid", adviceDelete},
 	{WNS, 410, 0, "", CodeGone, "the channel has expired", adviceDelete},
-	{WNS, 406, 0, "", CodeRateLimited, "the channel or the app is throttled", adviceSlow},
+	{WNS, 406, 0, "", CodeRateLimited, "the channel or the app is throttled, for an hour to a day", adviceThrottled},
 	{WNS, 413, 0, "", CodeTooLarge, "the body is longer than 5000 bytes", adviceShrink},
 
 	// ntfy as a UnifiedPush distributor: its own access rules, which know no VAPID.
@@ -242,6 +253,40 @@ func ExplainAll(status int, header http.Header, body []byte) []*Error {
 	return append(own, other)
 }
 
+// ExplainReason says what words of a push service mean where the status is not
+// known, such as "BadJwtToken", a sentence of a log, or the body of a response: once
+// for each service that uses them. Status is 0 if the words can come with more than
+// one. It returns nil if no service is known to use them.
+func ExplainReason(words string) []*Error {
+	a := readAnswer(nil, []byte(words[:min(len(words), maxAnswer)]))
+	said := strings.ToLower(strings.TrimSpace(a.all))
+	var list []*Error
+	seen := make(map[Service]bool)
+	find := func(means func(text string) bool) {
+		for i := range dictionary {
+			r := &dictionary[i]
+			service := cmp.Or(r.service, Other)
+			if r.text == "" || seen[service] || a.like != "" && r.service != a.like || r.errno != 0 && a.errno != 0 && r.errno != a.errno || !means(strings.ToLower(r.text)) {
+				continue
+			}
+			seen[service] = true
+			e := &Error{Service: service, Errno: a.errno, Code: r.code, Reason: a.short, Meaning: r.meaning, hint: r.advice}
+			if r.status > 9 {
+				e.Status = r.status
+			}
+			list = append(list, e)
+		}
+	}
+	find(func(text string) bool { return strings.Contains(said, text) })
+	if list == nil && len(said) >= 8 { // a part of the words
+		find(func(text string) bool { return strings.Contains(text, said) })
+	}
+	if len(list) > 1 { // the words of a service, not of others like it
+		list = slices.DeleteFunc(list, func(e *Error) bool { return e.Service == Other })
+	}
+	return list
+}
+
 // explain returns the rule by which it explains, too, or nil.
 func explain(service Service, status int, header http.Header, body []byte) (*Error, *rule) {
 	body = body[:min(len(body), maxAnswer)]
@@ -249,8 +294,11 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 	a := readAnswer(header, body)
 	e.Reason, e.Errno = a.short, a.errno
 	text := strings.ToLower(a.all)
-	if service == Other && a.like != "" {
+	switch {
+	case service == Other && a.like != "":
 		service = a.like
+	case service == KaiOS: // an autopush
+		service = Mozilla
 	}
 	for i := range dictionary {
 		if r := &dictionary[i]; r.matches(service, status, e.Errno, text) {

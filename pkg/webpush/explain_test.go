@@ -68,6 +68,13 @@ func TestExplain(t *testing.T) {
 		{Mozilla, 401, nil, autopush(401, 109, "Missing VAPID token"), CodeVAPIDMissing, never},
 		{Mozilla, 401, nil, autopush(401, 109, "Missing VAPID public key"), CodeVAPIDMissing, never},
 		{Mozilla, 401, nil, autopush(401, 109, "Invalid VAPID public key: not a point"), CodeVAPIDFormat, never},
+		{Mozilla, 401, nil, autopush(401, 109, "Invalid VAPID public key: Invalid symbol 34, offset 88."), CodeVAPIDFormat, never},
+		{Mozilla, 401, nil, autopush(401, 109, "Missing required aud"), CodeVAPIDAudience, never},
+		{Mozilla, 401, nil, autopush(401, 109, "Missing required exp"), CodeVAPIDInvalid, never},
+		{Mozilla, 400, nil, autopush(400, 0, "A payload reached EOF before completing: corrupt gzip stream, invalid gzip header"), CodeEncryption, never},
+		{Mozilla, 413, nil, autopush(413, 104, "This payload reached size limit."), CodeTooLarge, never},
+		{KaiOS, 410, nil, autopush(410, 103, "UAID not found"), CodeGone, gone},
+		{KaiOS, 401, nil, autopush(401, 109, "VAPID public key mismatch"), CodeKeyMismatch, never},
 		{Mozilla, 401, nil, autopush(401, 109, "Invalid VAPID audience"), CodeVAPIDAudience, never},
 		{Mozilla, 401, nil, autopush(401, 109, "VAPID public key mismatch"), CodeKeyMismatch, never},
 		{Mozilla, 401, nil, autopush(401, 109, "The VAPID token expiration is too long"), CodeVAPIDLifetime, never},
@@ -449,6 +456,79 @@ func TestExplainAccepted(t *testing.T) {
 		r := ExplainAccepted(tt.service, tt.status, tt.header)
 		if !strings.Contains(r.Meaning(), tt.meaning) || !strings.Contains(r.Note, tt.note) || tt.note == "" && r.Note != "" || !strings.Contains(strings.Join(r.Checklist(), "\n"), tt.check) {
 			t.Errorf("%s %d: %q, %q, %q", tt.service, tt.status, r.Meaning(), r.Note, r.Checklist())
+		}
+	}
+}
+
+// TestExplainMeanings: responses with the same code are not the same thing.
+func TestExplainMeanings(t *testing.T) {
+	for _, c := range []struct {
+		service Service
+		status  int
+		body    string
+		meaning string
+		hint    string
+	}{
+		{Mozilla, 413, autopush(413, 104, "This payload reached size limit."), "for any user agent", "shorter payload"},
+		{Mozilla, 413, autopush(413, 104, "This message is intended for a constrained device and is limited in size."), "Firefox for Android", "without padding"},
+		{Mozilla, 401, autopush(401, 109, "Missing VAPID token"), "no parameter t", "vapid t=TOKEN, k=KEY"},
+		{Mozilla, 401, autopush(401, 109, "Missing VAPID public key"), "not signed, or", "vapid t=TOKEN, k=KEY"},
+		{Mozilla, 401, autopush(401, 109, "Missing required exp"), "exp is missing", "sign a new token"},
+		{Mozilla, 401, autopush(401, 109, "Invalid VAPID public key: Invalid last symbol 53, offset 86."), "not base64url", "without quotation marks"},
+		{Mozilla, 401, autopush(401, 109, "Invalid VAPID public key: not a point"), "point on P-256", "base64url"},
+		{Mozilla, 401, "", "signature or claims", "check aud first"},
+		{Mozilla, 400, autopush(400, 0, "invalid gzip header"), "gzip", "aes128gcm"},
+		{WNS, 406, "", "an hour to a day", "wait for an hour to a day"},
+	} {
+		e := Explain(c.service, c.status, nil, []byte(c.body))
+		if !strings.Contains(e.Meaning, c.meaning) || !strings.Contains(e.Hint(), c.hint) {
+			t.Errorf("%s %d %s: %q, %q", c.service, c.status, c.body, e.Meaning, e.Hint())
+		}
+	}
+}
+
+// TestExplainReason reads words without a status.
+func TestExplainReason(t *testing.T) {
+	for _, c := range []struct {
+		words   string
+		service Service
+		status  int
+		code    Code
+	}{
+		{"BadJwtToken", Apple, 0, CodeVAPIDInvalid},
+		{" vapidpkhashmismatch\n", Apple, 0, CodeKeyMismatch},
+		{`{"reason":"BadWebPushTopic"}`, Apple, 0, CodeTopic},
+		{"Failed to send: NotRegistered", FCM, 0, CodeGone},
+		{"InvalidTokenFormat", FCM, 400, CodeRejected},
+		{`{"code":410,"errno":105,"error":"Gone","message":"ExpiredSignature"}`, Mozilla, 401, CodeVAPIDExpired},
+		{"correspond to the sender", FCM, 0, CodeKeyMismatch}, // a part
+		{"VAPID public key mismatch", Mozilla, 401, CodeKeyMismatch},
+	} {
+		list := ExplainReason(c.words)
+		if len(list) != 1 || list[0].Service != c.service || list[0].Status != c.status || list[0].Code != c.code || list[0].Hint() == "" {
+			t.Errorf("%q: %+v", c.words, list)
+		}
+	}
+	for _, words := range []string{"", "invalid", "gone", "nothing that anybody says", "{}", "null", "\x00"} {
+		if list := ExplainReason(words); list != nil {
+			t.Errorf("%q: %v", words, list[0])
+		}
+	}
+}
+
+// TestServiceAt names services by host, or by the form of the endpoint.
+func TestServiceAt(t *testing.T) {
+	for endpoint, want := range map[string]Service{
+		"https://cloud.example.org/index.php/apps/uppush/push/abc":    UnifiedPush,
+		"https://cloud.example.org/apps/uppush/push/abc":              UnifiedPush,
+		"https://fcm.distributor.unifiedpush.org/wpfcm?t=abc":         UnifiedPush,
+		"https://push.kaiostech.com:8443/wpush/v2/gAAAAABf4QzE":       KaiOS,
+		"https://push.kaiostech.com.example.org/wpush/v2/gAAAAABf4Q":  Other,
+		"https://updates.push.services.mozilla.com/apps/uppush/push/": Mozilla,
+	} {
+		s, err := NewSubscription(endpoint, "", "")
+		if err != nil || s.Service() != want {
+			t.Errorf("%s: %v, %v, want %s", endpoint, s, err, want)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -43,10 +42,7 @@ func targetOf(req *http.Request) *Subscription {
 	u := *req.URL
 	s := &Subscription{service: Other, secret: &hidden{&secrets{endpoint: u.String(), url: u}}}
 	s.origin, _ = vapid.Origin(u.Scheme + "://" + u.Host)
-	s.service = serviceOf(strings.ToLower(u.Hostname()))
-	if s.service == Other && isUnifiedPush(&u) {
-		s.service = UnifiedPush
-	}
+	s.service = serviceAt(&u)
 	return s
 }
 

@@ -14,7 +14,8 @@ const (
 	FCM         Service = "fcm"         // Chrome and most of its family: Firebase Cloud Messaging
 	Apple       Service = "apple"       // Safari
 	WNS         Service = "wns"         // Edge on Windows: Windows Push Notification Services
-	UnifiedPush Service = "unifiedpush" // UnifiedPush distributors, such as ntfy
+	UnifiedPush Service = "unifiedpush" // UnifiedPush distributors: ntfy, NextPush, and the gateway to FCM
+	KaiOS       Service = "kaios"       // KaiOS: an autopush of its own
 	Other       Service = "other"       // any other
 )
 
@@ -31,8 +32,20 @@ func (s Service) String() string {
 		return "WNS"
 	case UnifiedPush:
 		return "UnifiedPush"
+	case KaiOS:
+		return "KaiOS"
 	}
 	return "the push service"
+}
+
+// serviceAt identifies the push service of an endpoint: by its host, and on hosts
+// that are not known by the form of UnifiedPush's endpoints.
+func serviceAt(u *url.URL) Service {
+	s := serviceOf(strings.ToLower(u.Hostname()))
+	if s == Other && isUnifiedPush(u) {
+		return UnifiedPush
+	}
+	return s
 }
 
 // serviceOf tells by whole host names, in lower case, never by parts of a URL
@@ -49,14 +62,16 @@ func serviceOf(host string) Service {
 		return Apple
 	case under("notify.windows.com"):
 		return WNS
-	case host == "ntfy.sh":
+	case host == "ntfy.sh", host == "fcm.distributor.unifiedpush.org":
 		return UnifiedPush
+	case host == "push.kaiostech.com":
+		return KaiOS
 	}
 	return Other
 }
 
-// isUnifiedPush reports whether an endpoint has the form that ntfy's have, on
-// whatever host.
+// isUnifiedPush reports whether an endpoint has the form that those of ntfy or of
+// NextPush, an app of Nextcloud, have on whatever host.
 func isUnifiedPush(u *url.URL) bool {
-	return strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1"
+	return strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1" || strings.Contains(u.Path, "/apps/uppush/push/")
 }

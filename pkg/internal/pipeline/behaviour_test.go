@@ -1501,6 +1501,7 @@ func TestDialErrors(t *testing.T) {
 			defer unneeded.Store(false)
 			script(t, nil, func(p *peer) {
 				p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 100})
+				time.Sleep(time.Millisecond) // until all requests are there, which need two connections
 				p.serveAll()
 			}, func(t *testing.T, tr *Transport) {
 				dial, dials, ended := tr.dial, 0, false
