@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,8 @@ import (
 // bulkFlags are the options of send for many subscriptions.
 type bulkFlags struct {
 	concurrency, perOrigin int
-	rate, ratePerOrigin    rateFlag
+	rate                   rateFlag
+	rates                  ratesFlag
 	maxFailures            int
 	deadline               durationFlag
 	results                string
@@ -53,7 +53,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: 128, or 256 with --resume)")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
-	f.Var(&o.ratePerOrigin, "rate-per-origin", "send at most this many to one push service")
+	o.rates.addFlag(f)
 	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting ended subscriptions (default: never)")
 	f.Var(&o.deadline, "deadline", "stop after this time")
 	o.http = newEnum("auto", "auto", "standard")
@@ -83,25 +83,6 @@ func (o *bulkFlags) check(c *cobra.Command) error {
 	if o.force && !c.Flags().Changed("curl") && o.results == "" && o.gone == "" && o.retryLater == "" {
 		return usage("add the file to replace", "--force requires --results, --gone, or --retry-later")
 	}
-	return nil
-}
-
-// rateFlag is an option that takes a number of messages for a time.
-type rateFlag struct {
-	text      string
-	perSecond float64
-}
-
-func (r *rateFlag) String() string { return r.text }
-func (r *rateFlag) Type() string   { return "RATE" }
-func (r *rateFlag) Set(v string) error {
-	number, unit, _ := strings.Cut(v, "/")
-	seconds := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600}[unit]
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || seconds == 0 || strings.HasSuffix(v, "/") || !(n > 0 && n <= 1e9) {
-		return fmt.Errorf("%q is not a rate: write a number of messages per second, or 100/s, 5000/m, 100000/h", v)
-	}
-	r.text, r.perSecond = v, n/seconds
 	return nil
 }
 
@@ -173,7 +154,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	b := &o.bulk
 	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
 		Overwrite: b.force, Reserved: o.files(), Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing,
-		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, RatePerOrigin: b.ratePerOrigin.perSecond,
+		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, Rates: b.rates.rates,
 			MaxFailures: b.maxFailures, DryRun: o.dryRun, StandardHTTP: b.http.String() == "standard"}}
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {

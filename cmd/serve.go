@@ -41,7 +41,7 @@ type serveOptions struct {
 	ports        portsFlag
 	caFile       string
 	concurrency  int
-	perOrigin    float64
+	rates        ratesFlag
 	jobs         int
 	maxSubs      int64
 	goneAfter    durationFlag
@@ -144,7 +144,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	o.ports.addFlag(f)
 	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
 	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
-	f.Float64Var(&o.perOrigin, "rate-per-origin", 0, "messages of a push a second to one push service at most, a `NUMBER` (default no limit)")
+	o.rates.addFlag(f)
 	f.Var(&o.goneAfter, "gone-after", "delete a subscription only after two responses that it is gone, this far apart (default: after the first one)")
 	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
 	inGroup(f, "Sending")
@@ -152,7 +152,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
 	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen, as behind a proxy")
 	inGroup(f, "Connection")
-	asSetting(f, "subject", "data", "ca-file", "log-format")
+	asSetting(f, "subject", "data", "ca-file", "log-format", "rate-per-origin")
 }
 
 // check finds options that contradict each other.
@@ -176,7 +176,7 @@ func (o *serveOptions) check() error {
 	if o.goneAfter.value < 0 {
 		return usage("", "--gone-after is %s, expected 0 or more", o.goneAfter.String())
 	}
-	for name, n := range map[string]float64{"rate-per-origin": o.perOrigin, "client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
+	for name, n := range map[string]float64{"client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
 			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)
 		}
@@ -209,7 +209,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		MaxSubscriptions: o.maxSubs,
 		GoneAfter:        o.goneAfter.value,
 		Jobs:             o.jobs,
-		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, RatePerOrigin: o.perOrigin},
+		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, Rates: o.rates.rates},
 		ClientRate:       o.clientRate,
 		Log:              log,
 	}

@@ -120,7 +120,8 @@ type Options struct {
 	// Bulk bounds the sending of each. Concurrency of zero means 32 for each
 	// processor, so that visitors do not wait for a push; Stop and Commit are
 	// the server's own, and a job ends when everybody had their turn, so
-	// MaxFailures and DryRun must be zero.
+	// MaxFailures and DryRun must be zero. Without a Limiter, the jobs of this server
+	// share the Rates.
 	Bulk webpush.BulkOptions
 	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
 	KeepJobs time.Duration
@@ -226,6 +227,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Bulk.Concurrency <= 0 {
 		o.Bulk.Concurrency = 32 * runtime.GOMAXPROCS(0)
+	}
+	if o.Bulk.Limiter == nil {
+		o.Bulk.Limiter = webpush.NewLimiter()
 	}
 	if o.KeepJobs <= 0 {
 		o.KeepJobs = DefaultKeepJobs

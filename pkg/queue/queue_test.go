@@ -435,7 +435,7 @@ func TestServerRestarts(t *testing.T) {
 	}
 	enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi")}, lines...)
 	o := WorkerOptions{}
-	o.Send.Concurrency, o.Send.RatePerOrigin = 50, 1000
+	o.Send.Concurrency, o.Send.Rates.PerOrigin = 50, 1000
 	defer work(t, q, o)()
 	for range 2 {
 		reached := len(lines) / 4

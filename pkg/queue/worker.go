@@ -196,8 +196,8 @@ type origin struct {
 // rate, or what keeps the sender busy.
 func (w *worker) limit(lane string) int {
 	n := max(400, w.o.Send.Concurrency+w.o.Send.Concurrency/4)
-	if rate := w.o.Send.RatePerOrigin; rate > 0 && lane != "other" {
-		n = min(n, max(16, int(2*rate)))
+	if c, limited := w.o.Send.Rates.Cell(webpush.Service(lane), ""); limited && lane != "other" {
+		n = min(n, max(16, int(2*c.PerSecond)))
 	}
 	return n
 }
@@ -398,14 +398,14 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 	}
 	if l.name == "other" && m.data.err == nil {
 		var delay time.Duration
-		rate := w.o.Send.RatePerOrigin
+		c, limited := w.o.Send.Rates.Cell(m.data.job.Subscription.Service(), name)
 		switch {
 		case now.Before(o.held):
 			delay = o.held.Sub(now)
 		case o.stuck(l, now):
 			delay = stuckAfter
-		case rate > 0 && float64(o.taken) >= max(16, 2*rate):
-			delay = time.Duration(float64(o.taken) / rate * float64(time.Second))
+		case limited && float64(o.taken) >= max(16, 2*c.PerSecond):
+			delay = time.Duration(float64(o.taken) / c.PerSecond * float64(time.Second))
 		}
 		if delay > 0 {
 			_ = msg.NakWithDelay(jitter(min(max(delay, time.Second), maxDelay)))

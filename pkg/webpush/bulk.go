@@ -128,9 +128,17 @@ type BulkOptions struct {
 	// all of Concurrency, less an eighth once there is a second service, so that
 	// one which does not answer never stops the others.
 	ConcurrencyPerOrigin int
-	// Rate and RatePerOrigin are how many requests a second are sent at most,
-	// in all and to one push service; zero means no limit.
-	Rate, RatePerOrigin float64
+	// Rate is how many requests a second this run sends at most; zero means no limit.
+	Rate float64
+	// Rates are how many requests a second push services get at most.
+	Rates Rates
+	// Limiter shares Rates with other runs, in this process or elsewhere; nil means
+	// that this run shares them with none.
+	Limiter Limiter
+	// NoAdaptiveRate keeps up the rate to push services that refuse messages with a 429,
+	// or with a 503 that has Retry-After. Otherwise such a service gets half of what it
+	// accepted in the second before, and then 3 % more each second.
+	NoAdaptiveRate bool
 	// MaxFailures stops, as Stop does, after so many results that are rejected,
 	// temporary, invalid, or expired; zero means never.
 	MaxFailures int
@@ -174,8 +182,8 @@ const maxParked = 4096
 //
 // Attempts, MaxWait and Timeout of the client hold for each message, the last up
 // to a 64th less. A 429 or 503 with Retry-After holds its push service back and
-// no other, and the service is then approached with half as many requests at
-// once; other faults that may pass are tried again with jittered exponential
+// no other, and the service then gets half as many requests, at once and a second;
+// other faults that may pass are tried again with jittered exponential
 // back-off. A service that does not answer any more, or asks to wait again and
 // again and takes nothing, is given up for a while: its messages become
 // [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
@@ -187,6 +195,9 @@ const maxParked = 4096
 func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o BulkOptions) iter.Seq[Result] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 128 * runtime.GOMAXPROCS(0)
+	}
+	if o.Limiter == nil {
+		o.Limiter = NewLimiter()
 	}
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)

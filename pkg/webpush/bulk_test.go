@@ -363,7 +363,7 @@ func TestSendAllBoundsHolds(t *testing.T) {
 }
 
 func TestSendAllRate(t *testing.T) {
-	for _, o := range []BulkOptions{{Rate: 100}, {RatePerOrigin: 50}} {
+	for _, o := range []BulkOptions{{Rate: 100}, {Rates: Rates{PerOrigin: 50}}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newBulkService(nil)
 			start := time.Now()
@@ -678,26 +678,11 @@ func TestSendAllRemembersHolds(t *testing.T) {
 				}
 			}
 			// One attempt: nothing waits for the origin in between.
-			collect(t, (&Client{HTTP: s, Attempts: 1}).SendAll(t.Context(), jobs, BulkOptions{Concurrency: 64, RatePerOrigin: perSecond}), 4002)
+			collect(t, (&Client{HTTP: s, Attempts: 1}).SendAll(t.Context(), jobs, BulkOptions{Concurrency: 64, Rates: Rates{PerOrigin: perSecond}}), 4002)
 			if len(asked) != 2 || asked[1].Sub(asked[0]) < time.Minute {
 				t.Errorf("rate %v: asked at %v", perSecond, asked)
 			}
 		})
-	}
-}
-
-// TestSlowRates asserts that a rate of nearly nothing is none of everything.
-func TestSlowRates(t *testing.T) {
-	now := time.Now()
-	for _, perSecond := range []float64{1, 1e-5, 1e-12, 1e-300} {
-		l := newLimiter(perSecond)
-		if wait := until(l, now); wait != 0 {
-			t.Errorf("%v: the first waits %v", perSecond, wait)
-		}
-		l.AllowN(now, 1)
-		if wait := until(l, now); wait < time.Second || wait > time.Hour {
-			t.Errorf("%v: the second waits %v", perSecond, wait)
-		}
 	}
 }
 

@@ -19,6 +19,22 @@ const (
 	// recovery is how many more requests at once each success allows, after a service
 	// has asked to wait.
 	recovery = 0.25
+	// tick is the time between two looks at what the rates allow: all that has become
+	// due is sent at once, so that a message does not need a timer of its own.
+	tick = 5 * time.Millisecond
+	// reserveAhead is how far ahead the requests of a shared rate are reserved, and lapse how
+	// late they may be sent.
+	reserveAhead, lapse = 100 * time.Millisecond, 100 * time.Millisecond
+	// slack is how much of a rate of this run alone may be caught up.
+	slack = 50 * time.Millisecond
+	// limiterAgain is how long a limiter that fails is not asked again.
+	limiterAgain = time.Second
+	// A service that refuses gets half of the rate that it accepted, and with each second
+	// after that regain times as much and one request more, until that is wellAgain times
+	// what it had accepted. minRate is the lowest of those rates.
+	regain    = 1.03
+	wellAgain = 100
+	minRate   = 1.0
 	// maxOrigins is how many push services are remembered only for what they asked
 	// for, at most.
 	maxOrigins = 1 << 14
@@ -31,6 +47,7 @@ type rules struct {
 	concurrency int           // all requests at once
 	perOrigin   int           // to one push service; 0 for nearly all
 	deadline    time.Time     // of the run; zero for none
+	adaptive    bool          // slow down for services that refuse
 }
 
 // health is what a run knows about a push service from its responses.
@@ -49,6 +66,10 @@ type health struct {
 	// refused counts the requests in a row that were asked to wait, and holds
 	// the times that the service was held for them.
 	refused, holds int
+	// slowed is the rate that the service gets from slowedAt on, since it refused more,
+	// in requests a second; 0 for no limit. Without a limit it had accepted full.
+	slowed, full float64
+	slowedAt     time.Time
 }
 
 // failure is an attempt that the push service did not accept.
@@ -57,6 +78,7 @@ type failure struct {
 	attempts int           // of this message so far
 	backoff  time.Duration // see [backoff]
 	inFlight int           // other requests to the service
+	accepted float64       // requests that the service accepted in the last second
 	stopped  bool          // the run accepts no second attempts
 }
 
@@ -85,6 +107,9 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 		h.failed++
 	} else {
 		h.failed, h.down = 0, 0
+	}
+	if r.adaptive && (asked || e.Code == CodeRateLimited) {
+		h = slowDown(now, h, f.accepted)
 	}
 	switch {
 	case asked:
@@ -137,6 +162,108 @@ func onSuccess(r rules, h health) health {
 		h.limit += recovery
 	}
 	return h
+}
+
+// slowDown decides the rate of a service that refused a request: half of what it got,
+// once for all requests that were on their way.
+func slowDown(now time.Time, h health, accepted float64) health {
+	if now.Before(h.heldUntil) || now.Before(h.slowedAt.Add(time.Second)) {
+		return h
+	}
+	rate := rateOf(now, h)
+	if rate == 0 {
+		rate, h.full = accepted, accepted
+	}
+	h.slowed, h.slowedAt = 0, now
+	if rate > 0 { // otherwise nothing is known about what it accepts
+		h.slowed = max(minRate, rate/2)
+	}
+	return h
+}
+
+// rateOf returns how many requests a second a service gets now, 0 for no limit. The
+// rate of one that refused grows after the hold.
+func rateOf(now time.Time, h health) float64 {
+	if h.slowed == 0 {
+		return 0
+	}
+	seconds := max(0, now.Sub(latest(h.slowedAt, h.heldUntil)).Seconds())
+	rate := h.slowed*math.Pow(regain, seconds) + seconds
+	if rate > wellAgain*h.full {
+		return 0
+	}
+	return rate
+}
+
+// pace is a rate of this run alone.
+type pace struct {
+	next time.Time // when the next request is due
+}
+
+// wait returns how long it takes until the next request may be sent.
+func (p pace) wait(now time.Time) time.Duration { return max(0, p.next.Sub(now)) }
+
+// sent counts a request that was sent.
+func (p pace) sent(now time.Time, perSecond float64) pace {
+	return pace{next: latest(p.next, now.Add(-slack)).Add(every(perSecond))}
+}
+
+// onTick returns the first time at or after a time that is a multiple of tick after
+// another.
+func onTick(start, at time.Time) time.Time {
+	ticks := (max(0, at.Sub(start)) + tick - 1) / tick
+	return start.Add(ticks * tick)
+}
+
+// current drops the requests of grants that have lapsed.
+func current(now time.Time, grants []Grant) []Grant {
+	for len(grants) > 0 {
+		g := grants[0]
+		for g.N > 0 && g.At.Add(lapse).Before(now) {
+			skip := 1
+			if late := now.Sub(g.At) - lapse; g.Every > 0 && late > g.Every {
+				skip = int(min(late/g.Every, time.Duration(g.N)))
+			}
+			g.N -= skip
+			g.At = g.At.Add(time.Duration(skip) * g.Every)
+		}
+		if g.N > 0 {
+			grants[0] = g
+			break
+		}
+		grants = grants[1:]
+	}
+	return grants
+}
+
+// granted counts the requests of grants.
+func granted(grants []Grant) (n int) {
+	for _, g := range grants {
+		n += g.N
+	}
+	return n
+}
+
+// spend takes the first request from grants, which are current.
+func spend(grants []Grant) []Grant {
+	if grants[0].N == 1 {
+		return grants[1:]
+	}
+	grants[0].N--
+	grants[0].At = grants[0].At.Add(grants[0].Every)
+	return grants
+}
+
+// toReserve decides how many requests to reserve for a cell that has left some, when
+// waiting messages could use them and free places could send them; 0 for none. It
+// reserves ahead, before the last of what is granted is sent, and never more than can be
+// sent: what lapses is lost for the others.
+func toReserve(c Cell, left, waiting, free int) int {
+	block := int(math.Ceil(min(c.PerSecond*reserveAhead.Seconds(), 1e6)))
+	if left > block/2 {
+		return 0
+	}
+	return max(0, min(block, waiting-left, free-left))
 }
 
 // turn is what an origin that has messages waiting may do.
@@ -204,9 +331,45 @@ func mayRead(r rules, s supply, waits bool) bool {
 
 // mayForget decides whether an origin that nothing waits for can be forgotten: a new
 // one in its place would be asked no sooner, or there are too many to remember them
-// all, as endpoints come from strangers. free says that its rate allows a message.
-func mayForget(now time.Time, h health, free bool, origins int) bool {
-	return origins > maxOrigins || free && !now.Before(h.downUntil) && !now.Before(h.heldUntil)
+// all, as endpoints come from strangers.
+func mayForget(now time.Time, h health, origins int) bool {
+	return origins > maxOrigins || rateOf(now, h) == 0 && !now.Before(h.downUntil) && !now.Before(h.heldUntil)
+}
+
+// meter counts requests, so as to know how many there were in the last second.
+type meter struct {
+	start       time.Time // of a second
+	now, before int       // in that second, and in the one before it
+}
+
+// at is the meter at a later time.
+func (m meter) at(now time.Time) meter {
+	switch passed := now.Sub(m.start); {
+	case passed < time.Second:
+	case passed < 2*time.Second:
+		m = meter{start: m.start.Add(time.Second), before: m.now}
+	default:
+		m = meter{start: now}
+	}
+	return m
+}
+
+func (m meter) count(now time.Time) meter {
+	m = m.at(now)
+	m.now++
+	return m
+}
+
+// perSecond is the count of the last second, as if those of the second before it had
+// been spread evenly. Those of a first second are counted over a quarter of it at least,
+// as services allow bursts.
+func (m meter) perSecond(now time.Time) float64 {
+	m = m.at(now)
+	passed := now.Sub(m.start).Seconds()
+	if m.before == 0 {
+		return float64(m.now) / max(passed, 0.25)
+	}
+	return float64(m.now) + float64(m.before)*(1-passed)
 }
 
 // well is the health of a service that nothing is known about.

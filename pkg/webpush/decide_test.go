@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -251,21 +252,200 @@ func TestMayForget(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		h       health
-		free    bool
 		origins int
 		want    bool
 	}{
-		{"nothing is known about it", health{}, true, 1024, true},
-		{"its rate allows no message yet", health{}, false, 1024, false},
-		{"it is held", health{heldUntil: in(1)}, true, 1024, false},
-		{"the hold has ended", health{heldUntil: in(0)}, true, 1024, true},
-		{"it is given up", health{downUntil: in(1)}, true, 1024, false},
-		{"it was given up", health{downUntil: in(0)}, true, 1024, true},
-		{"as many as are remembered", health{heldUntil: in(1)}, true, maxOrigins, false},
-		{"too many are remembered", health{heldUntil: in(1), downUntil: in(1)}, false, maxOrigins + 1, true},
+		{"nothing is known about it", health{}, 1024, true},
+		{"it is slowed down", health{slowed: 10, full: 20, slowedAt: in(0)}, 1024, false},
+		{"it is held", health{heldUntil: in(1)}, 1024, false},
+		{"the hold has ended", health{heldUntil: in(0)}, 1024, true},
+		{"it is given up", health{downUntil: in(1)}, 1024, false},
+		{"it was given up", health{downUntil: in(0)}, 1024, true},
+		{"as many as are remembered", health{heldUntil: in(1)}, maxOrigins, false},
+		{"too many are remembered", health{heldUntil: in(1), downUntil: in(1), slowed: 10, full: 20, slowedAt: in(0)}, maxOrigins + 1, true},
 	} {
-		if got := mayForget(decideNow, row.h, row.free, row.origins); got != row.want {
+		if got := mayForget(decideNow, row.h, row.origins); got != row.want {
 			t.Errorf("%s: %v", row.name, got)
+		}
+	}
+}
+
+func TestSlowDown(t *testing.T) {
+	second := time.Second
+	for _, row := range []struct {
+		name     string
+		h        health
+		accepted float64
+		want     health
+	}{
+		{"half of what it accepted", health{}, 500, health{slowed: 250, full: 500, slowedAt: in(0)}},
+		{"nothing is known about one that accepted nothing", health{}, 0, health{slowedAt: in(0)}},
+		{"one a second at least", health{}, 1, health{slowed: 1, full: 1, slowedAt: in(0)}},
+		{"half of its rate, whatever it accepted lately", health{slowed: 100, full: 500, slowedAt: in(-second)}, 300, health{slowed: 52, full: 500, slowedAt: in(0)}},
+		{"half of its rate, and that is one a second at least", health{slowed: 0.5, full: 500, slowedAt: in(-second)}, 300, health{slowed: 1, full: 500, slowedAt: in(0)}},
+		{"once in a hold", health{slowed: 100, full: 500, slowedAt: in(-9 * second), heldUntil: in(1)}, 80, health{slowed: 100, full: 500, slowedAt: in(-9 * second), heldUntil: in(1)}},
+		{"again when the hold has ended", health{slowed: 100, full: 500, slowedAt: in(-9 * second), heldUntil: in(0)}, 0, health{slowed: 50, full: 500, slowedAt: in(0), heldUntil: in(0)}},
+		{"once a second without a hold", health{slowed: 100, full: 500, slowedAt: in(1 - second)}, 80, health{slowed: 100, full: 500, slowedAt: in(1 - second)}},
+	} {
+		if got := slowDown(decideNow, row.h, row.accepted); got != row.want {
+			t.Errorf("%s:\n got %+v\nwant %+v", row.name, got, row.want)
+		}
+	}
+	// Which failures mean it.
+	adaptive := decideRules
+	adaptive.adaptive = true
+	for _, row := range []struct {
+		name  string
+		rules rules
+		err   Error
+		want  float64
+	}{
+		{"429 and Retry-After", adaptive, Error{Code: CodeRateLimited, RetryAfter: second}, 250},
+		{"429", adaptive, Error{Code: CodeRateLimited}, 250},
+		{"503 and Retry-After", adaptive, Error{Code: CodeUnavailable, RetryAfter: second}, 250},
+		{"503", adaptive, Error{Code: CodeUnavailable}, 0},
+		{"400 and Retry-After", adaptive, Error{Code: CodeRejected, RetryAfter: second}, 0},
+		{"the option", decideRules, Error{Code: CodeRateLimited, RetryAfter: second}, 0},
+	} {
+		if h, _ := onFailure(decideNow, row.rules, well(), failure{err: &row.err, attempts: 1, accepted: 500}); h.slowed != row.want {
+			t.Errorf("%s: %v a second, want %v", row.name, h.slowed, row.want)
+		}
+	}
+}
+
+func TestRateOf(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		h    health
+		want float64
+	}{
+		{"it never refused", health{}, 0},
+		{"it refused now", health{slowed: 100, full: 200, slowedAt: in(0)}, 100},
+		{"a second ago", health{slowed: 100, full: 200, slowedAt: in(-time.Second)}, 104},
+		{"ten seconds ago", health{slowed: 100, full: 200, slowedAt: in(-10 * time.Second)}, 144},
+		{"and the hold lasts", health{slowed: 100, full: 200, slowedAt: in(-10 * time.Second), heldUntil: in(1)}, 100},
+		{"and the hold ended a second ago", health{slowed: 100, full: 200, slowedAt: in(-10 * time.Second), heldUntil: in(-time.Second)}, 104},
+		{"a while ago", health{slowed: 100, full: 200, slowedAt: in(-178 * time.Second)}, 19454},
+		{"long enough ago", health{slowed: 100, full: 200, slowedAt: in(-180 * time.Second)}, 0},
+	} {
+		if got := math.Round(rateOf(decideNow, row.h)); got != row.want {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+}
+
+func TestMeter(t *testing.T) {
+	var m meter
+	for i := range 400 { // 200 a second, for 2 seconds
+		m = m.count(in(time.Duration(i) * 5 * time.Millisecond))
+	}
+	for after, want := range map[time.Duration]float64{
+		1999 * time.Millisecond: 200, // all of the last second
+		2 * time.Second:         200,
+		2250 * time.Millisecond: 150,
+		2750 * time.Millisecond: 50,
+		3 * time.Second:         0,
+		3500 * time.Millisecond: 0,
+		time.Hour:               0,
+	} {
+		if got := math.Round(m.perSecond(in(after))); got != want {
+			t.Errorf("%v after the first: %v a second, want %v", after, got, want)
+		}
+	}
+	m = m.count(in(time.Hour))
+	for after, want := range map[time.Duration]float64{0: 4, 250 * time.Millisecond: 4, 500 * time.Millisecond: 2, time.Second: 1} {
+		if got := m.perSecond(in(time.Hour + after)); got != want {
+			t.Errorf("%v after the first in an hour: %v a second, want %v", after, got, want)
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	ms := time.Millisecond
+	for _, row := range []struct {
+		name      string
+		p         pace
+		perSecond float64
+		want      time.Time // of the next
+	}{
+		{"the first", pace{}, 100, in(-40 * ms)},
+		{"one that is on time", pace{in(0)}, 100, in(10 * ms)},
+		{"one that is late is caught up", pace{in(-30 * ms)}, 100, in(-20 * ms)},
+		{"as far as the slack", pace{in(-80 * ms)}, 100, in(-40 * ms)},
+		{"one an hour", pace{in(0)}, 1.0 / 3600, in(time.Hour)},
+	} {
+		if got := row.p.sent(decideNow, row.perSecond); got.next.Sub(row.want).Abs() > time.Millisecond {
+			t.Errorf("%s: the next is due at %v, want %v", row.name, got.next.Sub(decideNow), row.want.Sub(decideNow))
+		}
+	}
+	if got := (pace{in(7 * ms)}).wait(decideNow); got != 7*ms {
+		t.Errorf("waits %v", got)
+	}
+	if got := (pace{in(-7 * ms)}).wait(decideNow); got != 0 {
+		t.Errorf("waits %v for what is due", got)
+	}
+}
+
+func TestOnTick(t *testing.T) {
+	ms := time.Millisecond
+	for at, want := range map[time.Duration]time.Duration{-ms: 0, 0: 0, 1: 5 * ms, 5 * ms: 5 * ms, 5*ms + 1: 10 * ms, time.Hour: time.Hour} {
+		if got := onTick(decideNow, in(at)); !got.Equal(in(want)) {
+			t.Errorf("%v: %v, want %v", at, got.Sub(decideNow), want)
+		}
+	}
+}
+
+func TestCurrentGrants(t *testing.T) {
+	ms := time.Millisecond
+	for _, row := range []struct {
+		name         string
+		grants, want []Grant
+	}{
+		{"none", nil, nil},
+		{"to come", []Grant{{3, in(ms), 10 * ms}}, []Grant{{3, in(ms), 10 * ms}}},
+		{"late, and not too late", []Grant{{3, in(-100 * ms), 10 * ms}}, []Grant{{3, in(-100 * ms), 10 * ms}}},
+		{"the first is too late", []Grant{{3, in(-101 * ms), 10 * ms}}, []Grant{{2, in(-91 * ms), 10 * ms}}},
+		{"two of them are", []Grant{{3, in(-111 * ms), 10 * ms}}, []Grant{{1, in(-91 * ms), 10 * ms}}},
+		{"all are", []Grant{{3, in(-121 * ms), 10 * ms}}, nil},
+		{"a pause of the process", []Grant{{1000, in(-time.Hour), 10 * ms}, {5, in(ms), ms}}, []Grant{{5, in(ms), ms}}},
+		{"all at once", []Grant{{3, in(-100 * ms), 0}}, []Grant{{3, in(-100 * ms), 0}}},
+		{"all at once and too late", []Grant{{3, in(-101 * ms), 0}, {1, in(0), 0}}, []Grant{{1, in(0), 0}}},
+	} {
+		if got := current(decideNow, slices.Clone(row.grants)); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+	grants := []Grant{{2, in(0), ms}, {1, in(9), ms}}
+	if got := granted(grants); got != 3 {
+		t.Errorf("%d are granted, want 3", got)
+	}
+	for _, want := range [][]Grant{{{1, in(ms), ms}, {1, in(9), ms}}, {{1, in(9), ms}}, {}} {
+		if grants = spend(grants); !slices.Equal(grants, want) {
+			t.Errorf("%v are left, want %v", grants, want)
+		}
+	}
+}
+
+func TestToReserve(t *testing.T) {
+	for _, row := range []struct {
+		name                string
+		perSecond           float64
+		left, waiting, free int
+		want                int
+	}{
+		{"100 ms of the rate", 200, 0, 100, 100, 20},
+		{"ahead, when half is left", 200, 10, 100, 100, 20},
+		{"not sooner", 200, 11, 100, 100, 0},
+		{"no more than waits", 200, 3, 8, 100, 5},
+		{"no more than can be sent", 200, 3, 100, 8, 5},
+		{"nothing is free", 200, 3, 100, 2, 0},
+		{"one of a slow rate", 0.1, 0, 100, 100, 1},
+		{"not before that is used", 0.1, 1, 100, 100, 0},
+		{"more than one, rounded up", 11, 0, 100, 100, 2},
+		{"a rate without end", 1e300, 0, 1e9, 1e9, 1e6},
+	} {
+		if got := toReserve(Cell{"x", row.perSecond}, row.left, row.waiting, row.free); got != row.want {
+			t.Errorf("%s: %d, want %d", row.name, got, row.want)
 		}
 	}
 }

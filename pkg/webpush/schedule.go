@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // bulk is one run of SendAll: it carries out which job is sent when, as the
@@ -29,11 +27,13 @@ import (
 //   - busy never passes Concurrency by what was sent: dispatch starts a job only while
 //     it is below. So no more than Concurrency messages are sent and not committed, and
 //     work, which has room for as many, never blocks.
-//   - An origin is in the ring (listed) or in delays (asleep), and never in both. One
-//     with jobs that wait is in one of them, or has requests in flight whose end lists
+//   - An origin is in the ring (listed) or asleep, and never both. One
+//     with jobs that wait is one of them, or has requests in flight whose end lists
 //     it again, or it is at the end of the run.
 //   - An origin that is listed has jobs that wait, and runnable counts the jobs of all
 //     that are listed.
+//   - An origin that is asleep and not in delays is parked at its cell, whose limiter
+//     is being asked.
 //   - The timer is set for the first of delays, or earlier.
 //   - After stopped, no queue and no delays have a job, and nothing is dispatched.
 //   - Only an idle origin is forgotten: tasks point to theirs.
@@ -43,7 +43,7 @@ type bulk struct {
 	o        BulkOptions
 	launcher launcher
 	rules    rules
-	limiter  *rate.Limiter // nil without a limit
+	began    time.Time
 
 	workers  sync.WaitGroup // the run's own goroutines
 	launched sync.WaitGroup // requests that were, and have no answer yet
@@ -67,7 +67,9 @@ type bulk struct {
 	delays        delays
 	timer         *time.Timer
 	timerAt       time.Time // when it fires
-	paced         bool      // delays has the limiter's
+	paced         bool      // delays has that of pace
+	pace          pace      // of all requests
+	cells         map[Service]*cell
 	results       []Result
 	spare         []Result
 	failures      int
@@ -83,24 +85,30 @@ type origin struct {
 	retries  queue[*task] // go first
 	queue    queue[*task]
 	inFlight int
-	delayed  int  // tasks in delays
-	listed   bool // in the ring
-	asleep   bool // in delays
-	limiter  *rate.Limiter
+	delayed  int   // tasks in delays
+	listed   bool  // in the ring
+	asleep   bool  // in delays
+	cell     *cell // nil if its rate is not limited
+	pace     pace  // while its service is slowed down
+	accepted meter
 	health
+}
+
+// cell is the rate of an origin, or of all origins of a service.
+type cell struct {
+	Cell
+	grants []Grant
+	asking bool      // the limiter
+	askAt  time.Time // not before
+	parked []*origin // wait for a grant: they are asleep and not in delays
 }
 
 func (o *origin) waiting() int { return o.retries.len() + o.queue.len() }
 
 // idle reports whether no task is left for the origin.
 func (o *origin) idle() bool {
-	return o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep
-}
-
-// free reports whether the origin's rate allows a message as soon as that of a new
-// origin would.
-func (o *origin) free(now time.Time) bool {
-	return o.limiter == nil || o.limiter.TokensAt(now) >= float64(o.limiter.Burst())
+	return o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep &&
+		(o.cell == nil || !o.cell.asking)
 }
 
 func (o *origin) pop() *task {
@@ -144,21 +152,13 @@ func (q *queue[T]) pop() T {
 }
 
 func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
-	b := &bulk{ctx: ctx, client: c, o: o, launcher: l, limiter: newLimiter(o.Rate),
+	b := &bulk{ctx: ctx, client: c, o: o, launcher: l, began: time.Now(), cells: make(map[Service]*cell),
 		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
-	b.rules = rules{concurrency: o.Concurrency, perOrigin: o.ConcurrencyPerOrigin}
+	b.rules = rules{concurrency: o.Concurrency, perOrigin: o.ConcurrencyPerOrigin, adaptive: !o.NoAdaptiveRate}
 	b.rules.attempts, b.rules.maxWait = c.patience()
 	b.rules.deadline, _ = ctx.Deadline()
 	b.consumer.L, b.reader.L = &b.mu, &b.mu
 	return b
-}
-
-// newLimiter allows bursts of a twentieth of a second.
-func newLimiter(perSecond float64) *rate.Limiter {
-	if perSecond <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/20)))
 }
 
 // start reads the jobs, until they or the run end.
@@ -263,15 +263,32 @@ func (b *bulk) origin(sub *Subscription) *origin {
 	if len(b.origins) >= max(b.forgetAt, 1024) { // endpoints come from strangers: forget what is quiet
 		now := time.Now()
 		for name, o := range b.origins {
-			if o.idle() && mayForget(now, o.health, o.free(now), len(b.origins)) {
+			if o.idle() && mayForget(now, o.health, len(b.origins)) {
 				delete(b.origins, name)
 			}
 		}
 		b.forgetAt = 2 * len(b.origins)
 	}
-	o := &origin{name: name, health: well(), limiter: newLimiter(b.o.RatePerOrigin)}
+	o := &origin{name: name, health: well()}
+	if sub != nil {
+		o.cell = b.cell(sub)
+	}
 	b.origins[name] = o
 	return o
+}
+
+// cell returns the cell of a subscription's origin, or nil.
+func (b *bulk) cell(sub *Subscription) *cell {
+	c, limited := b.o.Rates.Cell(sub.service, sub.origin)
+	switch {
+	case !limited:
+		return nil
+	case c.Name == sub.origin:
+		return &cell{Cell: c}
+	case b.cells[sub.service] == nil:
+		b.cells[sub.service] = &cell{Cell: c}
+	}
+	return b.cells[sub.service]
 }
 
 // turn is what an origin may do now.
@@ -334,21 +351,30 @@ func (b *bulk) next(now time.Time) *task {
 			b.unlist() // listed again when one has ended
 			continue
 		}
-		if wait := until(o.limiter, now); wait > 0 {
-			b.sleep(b.unlist(), now.Add(wait))
+		perSecond := rateOf(now, o.health)
+		if perSecond > 0 {
+			if wait := o.pace.wait(now); wait > 0 {
+				b.sleep(b.unlist(), onTick(b.began, now.Add(wait)))
+				continue
+			}
+		}
+		if b.o.Rate > 0 {
+			if wait := b.pace.wait(now); wait > 0 {
+				if !b.paced {
+					b.paced = true
+					heap.Push(&b.delays, delay{at: onTick(b.began, now.Add(wait))})
+				}
+				return nil
+			}
+		}
+		if o.cell != nil && !b.spend(o, now) {
 			continue
 		}
-		if wait := until(b.limiter, now); wait > 0 {
-			if !b.paced {
-				b.paced = true
-				heap.Push(&b.delays, delay{at: now.Add(wait)})
-			}
-			return nil
+		if b.o.Rate > 0 {
+			b.pace = b.pace.sent(now, b.o.Rate)
 		}
-		for _, l := range []*rate.Limiter{o.limiter, b.limiter} {
-			if l != nil {
-				l.AllowN(now, 1)
-			}
+		if perSecond > 0 {
+			o.pace = o.pace.sent(now, perSecond)
 		}
 		b.unlist()
 		t := o.pop()
@@ -362,18 +388,63 @@ func (b *bulk) next(now time.Time) *task {
 	return nil
 }
 
-// until returns how long to wait until a limiter allows one more.
-func until(l *rate.Limiter, now time.Time) time.Duration {
-	if l == nil {
-		return 0
+// spend takes a request from the grants of the first origin of the ring. Without one
+// that is due, it lets the origin sleep until there is.
+func (b *bulk) spend(o *origin, now time.Time) bool {
+	c := o.cell
+	c.grants = current(now, c.grants)
+	due := len(c.grants) > 0 && !c.grants[0].At.After(now)
+	waiting, free := o.waiting(), b.o.Concurrency-b.busy
+	if due {
+		c.grants = spend(c.grants)
+		waiting, free = waiting-1, free-1
 	}
-	missing := 1 - l.TokensAt(now)
-	if missing <= 1e-9 {
-		return 0
+	for _, other := range c.parked {
+		waiting += other.waiting()
 	}
-	// At most an hour, after which it is asked again: the time may be longer than
-	// a Duration is.
-	return time.Duration(min(math.Ceil(missing/float64(l.Limit())*float64(time.Second)), float64(time.Hour)))
+	if !c.asking && !now.Before(c.askAt) {
+		if n := toReserve(c.Cell, granted(c.grants), waiting, free); n > 0 {
+			b.reserve(c, n)
+		}
+	}
+	switch {
+	case due:
+	case len(c.grants) > 0:
+		b.sleep(b.unlist(), onTick(b.began, c.grants[0].At))
+	case c.asking:
+		b.unlist().asleep = true
+		c.parked = append(c.parked, o)
+	default:
+		b.sleep(b.unlist(), onTick(b.began, latest(c.askAt, now.Add(1))))
+	}
+	return due
+}
+
+// reserve asks the limiter for requests of a cell.
+func (b *bulk) reserve(c *cell, n int) {
+	c.asking = true
+	b.workers.Go(func() {
+		g, err := b.o.Limiter.Reserve(b.ctx, c.Cell, n)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		now := time.Now()
+		c.asking, c.askAt = false, now.Add(2*tick)
+		switch {
+		case err != nil:
+			c.askAt = now.Add(limiterAgain)
+		case g.N > 0:
+			c.grants = append(c.grants, g)
+		case g.At.After(c.askAt):
+			c.askAt = g.At
+		}
+		parked := c.parked
+		c.parked = nil
+		for _, o := range parked {
+			o.asleep = false
+			b.list(o, now)
+		}
+		b.dispatch(now)
+	})
 }
 
 // dispatch gives the makers what may be sent.
@@ -426,7 +497,7 @@ func (b *bulk) landed(t *task, r Result, failed *Error) (wait time.Duration, aga
 	b.active--
 	t.origin.inFlight--
 	if failed == nil {
-		b.success(t.origin, &r)
+		b.success(t.origin, &r, now)
 		b.finished(r)
 	} else if t.nextKey(failed) { // the service is well, and wants another key
 		b.busy--
@@ -463,8 +534,9 @@ func (b *bulk) wake() {
 }
 
 // success notes that an origin is well.
-func (b *bulk) success(o *origin, r *Result) {
+func (b *bulk) success(o *origin, r *Result, now time.Time) {
 	if r.Attempts > 0 { // something was sent
+		o.accepted = o.accepted.count(now)
 		o.health = onSuccess(b.rules, o.health)
 	}
 }
@@ -481,7 +553,11 @@ func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, ag
 	}
 	var v verdict
 	o.health, v = onFailure(now, b.rules, o.health, failure{err: e, attempts: t.attempts, backoff: backoff(t.attempts, e.RetryAfter),
-		inFlight: o.inFlight, stopped: b.stopped})
+		inFlight: o.inFlight, accepted: o.accepted.perSecond(now), stopped: b.stopped})
+	if c := o.cell; c != nil && v.held && e.Temporary() {
+		c.grants = nil
+		b.o.Limiter.Hold(c.Cell, max(0, v.wait))
+	}
 	if !v.again {
 		b.finished(t.result(Classify(e), nil, e))
 		return 0, false
