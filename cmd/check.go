@@ -55,23 +55,26 @@ func newCheckCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Say what push services would refuse, before anything is sent",
-		Long: `check takes the options of send and tells everything about the message that a
-push service is known to refuse, and what of its payload browsers do not read:
-the subscription and the key that it records, the VAPID claims, topic, TTL,
-urgency and headers, the size after encryption and padding, and the fields of
-notifications and declarative pushes in JSON. Each finding has its rule, where
-that is from, and the fix. The rules are those of the endpoint's push service,
-with a warning for what Apple alone refuses; --for chooses others.
+		Long: `check takes the options of send and prints everything about the message that a
+push service is known to reject, and every part of the payload that browsers
+ignore. It works offline. Each finding has its rule, the source of the rule, and
+the fix.
 
-It works offline. --ask-time URL compares the clock with that server's Date
-header, by a HEAD request without redirects. --online asks the push service in
-a way that shows no notification, where there is one: Mozilla gets a signed
-request without TTL and body, which it looks at and then must refuse (RFC 8030
-section 5.2), so that its answer tells whether it knows the subscription and
-takes the key; a UnifiedPush server is asked whether it is one. FCM, Apple, WNS
-and all others have no such way: nothing is sent to them, and check says so.
+It looks at the subscription and the key that it records, the VAPID claims,
+topic, TTL, urgency, and headers, the size after encryption and padding, and the
+fields of notifications and declarative pushes in JSON. The rules are those of
+the endpoint's push service, with a warning for what Apple alone rejects; --for
+chooses others.
 
-It exits with 0 when there is no error and no warning, else with 1.`,
+--ask-time URL compares the clock with that server's Date header, by a HEAD
+request without redirects. --online asks the push service in a way that shows no
+notification, if there is one: autopush, Mozilla's or another, gets a signed
+request without TTL and body, which it examines and then must reject (RFC 8030,
+section 5.2), so that its response shows whether it knows the subscription and
+accepts the key; a UnifiedPush server is asked whether it is one. FCM, Apple, WNS,
+and all others have no such request: nothing is sent to them, and check says so.
+
+The exit code is 0 if there is no error and no warning, otherwise 1.`,
 		Example: `  webpush check -f subscription.json -p "hi"
   webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
   webpush check --for all --payload-file notification.json

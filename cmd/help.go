@@ -41,8 +41,40 @@ func plainUsage(c *cobra.Command) {
 	}
 }
 
-// writeUsage is the short help of a command: how it is called, examples, and
-// its flags under headings.
+// flagGroup are the flags of a command under one heading.
+type flagGroup struct {
+	heading string
+	flags   *pflag.FlagSet
+}
+
+// groupedFlags returns the flags of a command in the order of the help.
+func groupedFlags(c *cobra.Command) []flagGroup {
+	sets := make(map[string]*pflag.FlagSet)
+	add := func(heading string) func(*pflag.Flag) {
+		return func(f *pflag.Flag) {
+			h := heading
+			if a := f.Annotations[groupAnnotation]; a != nil {
+				h = a[0]
+			}
+			if sets[h] == nil {
+				sets[h] = pflag.NewFlagSet(h, pflag.ContinueOnError)
+			}
+			sets[h].AddFlag(f)
+		}
+	}
+	c.InheritedFlags().VisitAll(add("Everywhere"))
+	c.LocalFlags().VisitAll(add("Flags"))
+	var groups []flagGroup
+	for _, heading := range flagGroups {
+		if set := sets[heading]; set != nil && set.HasAvailableFlags() {
+			groups = append(groups, flagGroup{heading, set})
+		}
+	}
+	return groups
+}
+
+// writeUsage prints how a command is called, examples, and its flags under
+// headings.
 func writeUsage(c *cobra.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Usage:\n  %s\n", c.UseLine())
@@ -63,25 +95,8 @@ func writeUsage(c *cobra.Command) error {
 			}
 		}
 	}
-	sets := make(map[string]*pflag.FlagSet)
-	add := func(heading string) func(*pflag.Flag) {
-		return func(f *pflag.Flag) {
-			h := heading
-			if a := f.Annotations[groupAnnotation]; a != nil {
-				h = a[0]
-			}
-			if sets[h] == nil {
-				sets[h] = pflag.NewFlagSet(h, pflag.ContinueOnError)
-			}
-			sets[h].AddFlag(f)
-		}
-	}
-	c.InheritedFlags().VisitAll(add("Everywhere"))
-	c.LocalFlags().VisitAll(add("Flags"))
-	for _, heading := range flagGroups {
-		if set := sets[heading]; set != nil && set.HasAvailableFlags() {
-			fmt.Fprintf(&b, "\n%s:\n%s", heading, set.FlagUsagesWrapped(100))
-		}
+	for _, g := range groupedFlags(c) {
+		fmt.Fprintf(&b, "\n%s:\n%s", g.heading, g.flags.FlagUsagesWrapped(100))
 	}
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\nMore about a command: %s COMMAND --help\n", c.CommandPath())
@@ -90,14 +105,88 @@ func writeUsage(c *cobra.Command) error {
 	return err
 }
 
-// writeHelp is the long help: what the command does, then its usage.
-func writeHelp(c *cobra.Command, _ []string) {
-	text := c.Long
+// brief returns what --help says about a command: the first paragraph of its
+// text. more reports whether there is more, which webpush help and the manual
+// page have.
+func brief(c *cobra.Command) (text string, more bool) {
+	text, rest, _ := strings.Cut(c.Long, "\n\n")
 	if text == "" {
 		text = c.Short
 	}
+	return text, rest != ""
+}
+
+// writeHelp is what --help prints: what the command does in a few lines, then its
+// usage.
+func writeHelp(c *cobra.Command, _ []string) {
+	text, more := brief(c)
 	fmt.Fprintf(c.OutOrStdout(), "%s\n\n", text)
+	if more && c.HasParent() {
+		fmt.Fprintf(c.OutOrStdout(), "More: webpush help %s\n\n", helpTopic(c))
+	}
 	if c.Runnable() || c.HasSubCommands() {
 		_ = writeUsage(c)
+	}
+}
+
+// writeFullHelp is what webpush help prints: the whole text, then the usage.
+func writeFullHelp(c *cobra.Command) error {
+	c.InitDefaultHelpFlag()
+	if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\n\n", c.Long); err != nil {
+		return err
+	}
+	if !c.Runnable() && !c.HasSubCommands() { // a topic
+		return nil
+	}
+	return writeUsage(c)
+}
+
+// helpTopic is the command's path without the program's name.
+func helpTopic(c *cobra.Command) string {
+	_, path, _ := strings.Cut(c.CommandPath(), " ")
+	return path
+}
+
+// newHelpCmd is cobra's help command, but for unknown commands and for the whole
+// texts.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND…]",
+		Short: "Explain a command in full",
+		Long: `help prints all that there is to say about a command, as its manual page does;
+COMMAND --help prints the first lines of it, the examples, and the flags.`,
+		Example: `  webpush help send
+  webpush help serve import`,
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			parent, _, err := c.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range parent.Commands() {
+				if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			found := c.Root()
+			if len(args) == 0 {
+				return found.Help()
+			}
+			for i, word := range args {
+				at := slices.IndexFunc(found.Commands(), func(sub *cobra.Command) bool { return sub.Name() == word || sub.HasAlias(word) })
+				switch {
+				case at >= 0:
+					found = found.Commands()[at]
+				case i == 0:
+					return found.Args(found, args)
+				default:
+					return usage("see: "+found.CommandPath()+" --help", "%s has no command %q", found.CommandPath(), shown(word))
+				}
+			}
+			return writeFullHelp(found)
+		},
 	}
 }

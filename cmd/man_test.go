@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 var update = flag.Bool("update", false, "write the generated files instead of comparing with them")
@@ -71,13 +69,8 @@ func manPages(t *testing.T) map[string]string {
 			return
 		}
 		c.InitDefaultHelpFlag()
-		var b bytes.Buffer
-		header := &doc.GenManHeader{Section: "1", Date: &manDate, Source: "webpush", Manual: "Web Push"}
-		if err := doc.GenMan(c, header, &b); err != nil {
-			t.Fatal(err)
-		}
-		name := strings.ReplaceAll(c.CommandPath(), " ", "-") + ".1"
-		pages[name] = strings.TrimRight(b.String(), "\n") + "\n" + manTail
+		section := manSection(c)
+		pages[strings.ReplaceAll(c.CommandPath(), " ", "-")+"."+section] = manPage(c, section)
 		for _, sub := range c.Commands() {
 			visit(sub)
 		}
@@ -134,8 +127,14 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		if c.Name() == "help" {
 			return
 		}
+		if c.IsAdditionalHelpTopicCommand() {
+			return
+		}
 		if c.Short == "" || c.Long == "" || c.Example == "" {
 			t.Errorf("%s lacks a summary, a text or an example", c.CommandPath())
+		}
+		if text, _ := brief(c); strings.Count(text, "\n")+1 > 6 {
+			t.Errorf("%s: --help says %d lines about the command, at most 6 fit: begin a new paragraph, which webpush help and the manual page have\n%s", c.CommandPath(), strings.Count(text, "\n")+1, text)
 		}
 		if strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: the summary ends with a full stop", c.CommandPath())

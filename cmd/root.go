@@ -167,39 +167,6 @@ func refuseEmpty(c *cobra.Command) error {
 	return empty
 }
 
-// newHelpCmd is cobra's help command, but for unknown commands.
-func newHelpCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "help [command]",
-		Short:   "Help about any command",
-		Long:    `help prints what webpush COMMAND --help prints.`,
-		Example: `  webpush help send`,
-		Args:    atMostOne,
-		ValidArgsFunction: func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, sub := range c.Root().Commands() {
-				if sub.IsAvailableCommand() {
-					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(c *cobra.Command, args []string) error {
-			root := c.Root()
-			if len(args) == 0 {
-				return root.Help()
-			}
-			for _, sub := range root.Commands() {
-				if sub.Name() == args[0] || sub.HasAlias(args[0]) {
-					sub.InitDefaultHelpFlag()
-					return sub.Help()
-				}
-			}
-			return root.Args(root, args)
-		},
-	}
-}
-
 // badFlag matches pflag's errors that repeat a word, which may be a key.
 var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
 
