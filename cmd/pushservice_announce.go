@@ -54,6 +54,21 @@ func (v *chromiumSettings) note(s *streams) {
 	s.note("  never install %s in a system or a browser: its key can sign for hosts of Google", v.CAFile)
 }
 
+// noteBrowser prints how a browser is started that uses the push service.
+func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server) {
+	name, flag := "firefox", ""
+	if server.Chromium != nil {
+		name = "firefox|chromium"
+	}
+	if strings.HasPrefix(server.URL, "https:") {
+		return // which a new profile does not trust
+	}
+	if server.URL != defaultPushService {
+		flag = " --push-service " + server.URL
+	}
+	s.note("a browser with a throwaway profile: webpush browser %s%s http://localhost:…", name, flag)
+}
+
 // announce says where the push service is and how it is used.
 func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) error {
 	socket := "ws" + strings.TrimPrefix(server.URL, "http")
@@ -89,6 +104,7 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 			s.note("  and, in its settings, %s among the certificates' authorities", o.caOut)
 			s.note("trust it for sending with: webpush send --ca-file %s", shellWord(o.caOut))
 		}
+		o.noteBrowser(s, server)
 		if chromium != nil {
 			chromium.note(s)
 		}

@@ -83,6 +83,10 @@ func (s *Service) serveChromiumEndpoint(w http.ResponseWriter, r *http.Request, 
 // endpoints Chromium replaces it with what its channel and features say.
 const chromiumPath = "/fcm/send/"
 
+// chromiumTokenSize is the number of random bytes in a token, which is then as long
+// as a token of FCM, 152 characters.
+const chromiumTokenSize = 100
+
 // serveCheckin gives a device its id and token, or confirms those that it has.
 // Nothing of them is stored before the first registration: the store knows a
 // device by both together, so an id with another token is another device.
@@ -193,7 +197,7 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 		s.logger.Info("unregister", "device", short(id))
 		return answer("token=" + instance)
 	}
-	path := chromiumPath + instance + ":APA91b" + random(tokenSize)
+	path := chromiumPath + instance + ":APA91b" + random(chromiumTokenSize)
 	if subtype == "" { // Chromium's own, which never gets a message
 		return answer("token=" + strings.TrimPrefix(path, chromiumPath))
 	}

@@ -24,7 +24,7 @@ func TestHostileConnections(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("SKIPPED: this system does not show the memory of processes")
 	}
-	s := startIdleService(t)
+	s := startIdleService(t, "")
 	everyday := strings.TrimPrefix(s.child.url, "http://")
 	login := mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, mcs.LoginRequest{User: "1", AuthToken: "1"}.Append(nil))
 	secure := func(conn net.Conn) net.Conn {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // maxIdleMemory is the memory that a connection may cost on which nothing
@@ -35,7 +35,7 @@ func BenchmarkIdle(b *testing.B) {
 	const agents = 5000
 	for name, connect := range map[string]func(testing.TB, *idleService) io.Closer{"websocket": idleWebSocket, "mcs": idleMCS} {
 		b.Run(name, func(b *testing.B) {
-			s := startIdleService(b)
+			s := startIdleService(b, "")
 			// What the first connections need, all others need not.
 			for range 50 {
 				defer connect(b, s).Close()
@@ -57,6 +57,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
+// idleService is a push service in a process of its own.
 type idleService struct {
 	child    *child
 	chromium struct{ Address, CA string }
@@ -64,11 +65,12 @@ type idleService struct {
 	n        int
 }
 
-func startIdleService(b testing.TB) *idleService {
+// startIdleService starts a service that keeps its data in dir, or in memory.
+func startIdleService(b testing.TB, dir string) *idleService {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		b.Skip("SKIPPED: this system does not show the memory of processes")
 	}
-	s := &idleService{child: startChild(b, childOptions{Chromium: &pushservice.ChromiumOptions{}}), roots: x509.NewCertPool()}
+	s := &idleService{child: startChild(b, childOptions{Dir: dir, Chromium: &pushservice.ChromiumOptions{}}), roots: x509.NewCertPool()}
 	r, err := http.Get(s.child.url + "/api/chromium")
 	if err != nil {
 		b.Fatal(err)
@@ -119,10 +121,23 @@ type closer func()
 
 func (c closer) Close() error { c(); return nil }
 
-func idleMCS(b testing.TB, s *idleService) io.Closer {
+func idleMCS(b testing.TB, s *idleService) io.Closer { return s.device(b).conn }
+
+// mcsDevice is a device with a subscription, connected by MCS.
+type mcsDevice struct {
+	conn     *tls.Conn
+	r        *bufio.Reader
+	key      *vapid.Key
+	path     string
+	received uint32
+}
+
+// device registers a device and connects it.
+func (s *idleService) device(b testing.TB) *mcsDevice {
 	s.n++
 	id := strconv.Itoa(s.n)
-	form := url.Values{"app": {"org.chromium.linux"}, "X-subtype": {"wp:https://app.example/#1"}, "sender": {generateKey(b).PublicKey().String()}}
+	d := &mcsDevice{key: generateKey(b)}
+	form := url.Values{"app": {"org.chromium.linux"}, "X-subtype": {"wp:https://app.example/#1"}, "sender": {d.key.PublicKey().String()}}
 	r, err := http.NewRequest(http.MethodPost, s.child.url+"/c2dm/register3", strings.NewReader(form.Encode()))
 	if err != nil {
 		b.Fatal(err)
@@ -132,23 +147,44 @@ func idleMCS(b testing.TB, s *idleService) io.Closer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if text := readAll(b, answer); !strings.HasPrefix(text, "token=") {
-		b.Fatal(text)
+	token, ok := strings.CutPrefix(readAll(b, answer), "token=")
+	if !ok {
+		b.Fatal("the registration was refused")
 	}
-	conn, err := tls.DialWithDialer(&net.Dialer{}, "tcp", s.chromium.Address, &tls.Config{RootCAs: s.roots, ServerName: "mtalk.google.com"})
-	if err != nil {
+	d.path = "/fcm/send/" + token
+	if d.conn, err = tls.Dial("tcp", s.chromium.Address, &tls.Config{RootCAs: s.roots, ServerName: "mtalk.google.com"}); err != nil {
 		b.Fatal(err)
 	}
 	login := mcs.LoginRequest{User: id, Resource: id, AuthToken: "1"}
-	if _, err := conn.Write(mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, login.Append(nil))); err != nil {
+	if _, err := d.conn.Write(mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, login.Append(nil))); err != nil {
 		b.Fatal(err)
 	}
-	reader := bufio.NewReaderSize(conn, 16)
-	if err := mcs.ReadVersion(reader); err != nil {
+	d.r = bufio.NewReaderSize(d.conn, 512)
+	if err := mcs.ReadVersion(d.r); err != nil {
 		b.Fatal(err)
 	}
-	if tag, _, err := mcs.ReadFrame(reader); err != nil || tag != mcs.TagLoginResponse {
+	if tag, _, err := mcs.ReadFrame(d.r); err != nil || tag != mcs.TagLoginResponse {
 		b.Fatalf("tag %d, %v", tag, err)
 	}
-	return conn
+	d.received = 1
+	return d
+}
+
+// cpu returns the time of processors that the service's process has used.
+func (s *idleService) cpu(b testing.TB) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.child.c.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := bytes.Cut(text, []byte(") "))
+	fields := strings.Fields(string(after))
+	var ticks time.Duration
+	for _, f := range fields[11:13] { // in user mode, and in the kernel
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
 }
