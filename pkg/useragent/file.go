@@ -77,12 +77,23 @@ func OpenFile(name string) (*File, error) {
 }
 
 // State returns the state in the file, and whether there is one.
-func (f *File) State() (state State, found bool) { return f.state, f.found }
+func (f *File) State() (state State, found bool) { return f.state, f.state.identity != nil }
 
 // Subscribe is [Subscribe] for a new subscription, whose state takes the place
 // of an earlier one. If the state cannot be written, the subscription is ended.
+// In Chromium it is one of the device in the file, if there is one for this server;
+// a new device is kept even if the registration fails.
 func (f *File) Subscribe(ctx context.Context, server string, o Options) (*Subscription, error) {
-	s, err := Subscribe(ctx, server, o)
+	var d device
+	if f.state.server == server {
+		d = f.state.registration.device
+	}
+	s, err := subscribe(ctx, server, d, func(d device) error {
+		if f.state.identity != nil { // the earlier subscription stays until there is another
+			return nil
+		}
+		return f.save(State{server: server, registration: registration{device: d}})
+	}, o)
 	if err != nil {
 		return nil, err
 	}

@@ -25,10 +25,10 @@ type Message struct {
 	// does not tell, when it arrived.
 	Time time.Time
 	// TTL is how long the push service keeps it, in whole seconds; zero over a
-	// WebSocket, which does not tell.
+	// WebSocket, which does not say.
 	TTL time.Duration
 	// Urgency is "very-low", "low", "normal" or "high", or empty over a
-	// WebSocket, which does not tell (RFC 8030 section 5.3).
+	// WebSocket and MCS, which do not say (RFC 8030 section 5.3).
 	Urgency string
 	// Topic is up to 32 characters, or empty; over a WebSocket it is always
 	// empty (RFC 8030 section 5.4).
@@ -57,6 +57,9 @@ type DecryptError struct {
 
 // Error tells the message's id and what is wrong with it.
 func (e *DecryptError) Error() string {
+	if e.Message.ID == "" {
+		return fmt.Sprintf("a message without an id cannot be decrypted: %v", e.Err)
+	}
 	return fmt.Sprintf("message %s cannot be decrypted: %v", e.Message.ID, e.Err)
 }
 

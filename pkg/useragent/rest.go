@@ -142,7 +142,7 @@ func (r *rest) poll(ctx context.Context) error {
 // remember does nothing: the service does not repeat what it has confirmed.
 func (r *rest) remember(string, int) bool { return false }
 
-func (r *rest) acknowledged() []string { return nil }
+func (r *rest) progress() progress { return progress{} }
 
 func (r *rest) ack(ctx context.Context, id string, _ int) error {
 	const op = "acknowledging"

@@ -37,6 +37,48 @@ func (b *backoff) succeeded(lasted time.Duration) {
 	}
 }
 
+const (
+	// firstPatience is the longest wait before Chromium's second attempt to connect;
+	// each further one doubles, up to lastPatience.
+	firstPatience = 30 * time.Second
+	lastPatience  = 10 * time.Minute
+	// earlyLoss is how soon after the login a connection is lost for the waits to
+	// continue where they were.
+	earlyLoss = 10 * time.Second
+)
+
+// patience is the backoff of Chromium, which Google's servers expect. The zero
+// value is that of a first connection.
+type patience struct {
+	failures int
+	before   int // failures before the last connection
+}
+
+// failed returns how long to wait after an attempt that failed: up to a third
+// less than a time that doubles, so that user agents do not come back at one
+// moment.
+func (p *patience) failed() time.Duration {
+	d := lastPatience
+	if p.failures < 10 {
+		d = min(d, firstPatience<<p.failures)
+	}
+	p.failures++
+	return d - rand.N(d/3)
+}
+
+// connected notes a login.
+func (p *patience) connected() { p.before, p.failures = p.failures, 0 }
+
+// lost returns how long to wait after a connection was lost: nothing, unless that
+// was soon after its login.
+func (p *patience) lost(lasted time.Duration) time.Duration {
+	if lasted >= earlyLoss {
+		return 0
+	}
+	p.failures = p.before
+	return p.failed()
+}
+
 // pause waits, and returns the cause of ctx when that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {

@@ -259,7 +259,7 @@ func (c *socket) register(s *session, uaid string) error {
 	}
 	c.mu.Lock()
 	before := c.known
-	c.known = registration{uaid, id, f.PushEndpoint}
+	c.known = registration{uaid: uaid, id: id, endpoint: f.PushEndpoint}
 	c.mu.Unlock()
 	if before.endpoint != "" {
 		c.put(s, &item{err: &ChangedError{c.origin}})
@@ -546,10 +546,10 @@ func (c *socket) remember(id string, code int) bool {
 	return true
 }
 
-func (c *socket) acknowledged() []string {
+func (c *socket) progress() progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen.kept()
+	return progress{acknowledged: c.seen.kept()}
 }
 
 func (c *socket) ack(ctx context.Context, id string, code int) error {

@@ -9,10 +9,11 @@
 //	err = sub.Ack(ctx, m)
 //	err = sub.Close()
 //
-// The scheme of the push service's address chooses how it is spoken to: wss, or
-// ws on a loopback host, is the WebSocket protocol that Firefox and Mozilla's
-// autopush speak; https, or http on a loopback host, is the REST channel of
-// package pushservice.
+// The scheme of the push service's address selects the protocol: wss, or ws on a
+// loopback host, is the WebSocket protocol that Firefox and Mozilla's autopush
+// speak; https, or http on a loopback host, is the REST channel of package
+// pushservice; and chromium is the channel of Chromium, at the listener of package
+// pushservice, or for [FCM] at Google.
 package useragent
 
 import (
@@ -22,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -38,6 +40,19 @@ import (
 // Firefox uses.
 const Mozilla = "wss://push.services.mozilla.com/"
 
+// FCM is the address of Google's public push service, which Chromium uses. It is
+// experimental: Google documents no protocol for it, and nothing here was tested
+// against Google's servers.
+const FCM = "fcm"
+
+// ErrKeyRequired is the error of [Subscribe] at a push service of Chromium without
+// an application server key.
+var ErrKeyRequired = errors.New("push services of Chromium require an application server key")
+
+// chromiumScheme is the scheme of a push service, chromium://HOST:PORT, that
+// stands in for Google.
+const chromiumScheme = "chromium"
+
 // ErrClosed is the error of a subscription after [Subscription.Close].
 var ErrClosed = errors.New("the subscription is closed")
 
@@ -50,14 +65,21 @@ type Options struct {
 	// HTTP sends the requests and the handshake of the WebSocket, an
 	// *[http.Client] for example. It should not follow redirects, and have no
 	// timeout under a minute: the context of each request has one. If it is nil
-	// it is a client of this package.
+	// it is a client of this package. The channel of Chromium does not use it: its
+	// requests go where its other connections go.
 	HTTP interface {
 		Do(*http.Request) (*http.Response, error)
 	}
+	// CAs are certificates in PEM that the channel of Chromium trusts in addition to
+	// those of the system.
+	CAs []byte
 	// Notify is told when the connection is lost, each time that it cannot be
 	// made again, and when it is back. It is called by one goroutine at a time
 	// and must neither wait nor call the subscription. It may be nil.
 	Notify func(Event)
+
+	// dial makes the connections of Chromium's channel if it is not nil.
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Event is news of the connection.
@@ -93,9 +115,8 @@ type channel interface {
 	// remember notes that a message is about to be acknowledged with that code,
 	// and reports whether the state has changed: the push service could repeat it.
 	remember(id string, code int) (changed bool)
-	// acknowledged returns the IDs of the last messages that it remembers, oldest
-	// first, at most maxKept.
-	acknowledged() []string
+	// progress returns the messages that it remembers.
+	progress() progress
 	// ack acknowledges a message with a code of autopush's.
 	ack(ctx context.Context, id string, code int) error
 	unsubscribe(ctx context.Context) error
@@ -105,8 +126,18 @@ type channel interface {
 // registration is what the push service knows a subscription by.
 type registration struct {
 	uaid     string // of the user agent, on the WebSocket only
-	id       string // the channel's
+	id       string // the channel's, or in Chromium the subtype
 	endpoint string
+
+	// In Chromium only.
+	instance string
+	device   device
+}
+
+// progress is the messages that a channel remembers, by their IDs, oldest first.
+type progress struct {
+	acknowledged []string // at most maxKept
+	unconfirmed  []string // in Chromium only, at most maxUnconfirmed
 }
 
 // wireMessage is a message as it arrives.
@@ -124,10 +155,18 @@ type wireMessage struct {
 }
 
 // Subscribe makes an identity and registers it with the push service at server,
-// a URL with wss or https, or with ws or http on a loopback host. The context is
-// that of the registration only; the subscription lasts until Close. The errors
-// are that of the URL, of ctx, or an [*Error].
+// a URL with wss, https, or chromium, or with ws or http on a loopback host, or
+// [FCM]. The context is that of the registration only; the subscription lasts
+// until Close. The errors are that of the URL, of ctx, [ErrKeyRequired], or an
+// [*Error], which wraps a [*RegistrationError] for a code of Chromium's push
+// service.
 func Subscribe(ctx context.Context, server string, o Options) (*Subscription, error) {
+	return subscribe(ctx, server, device{}, func(device) error { return nil }, o)
+}
+
+// subscribe is Subscribe, in Chromium for a device, or a new one. keep is called
+// with it before the registration.
+func subscribe(ctx context.Context, server string, d device, keep func(device) error, o Options) (*Subscription, error) {
 	s, base, err := newSubscription(server)
 	if err != nil {
 		return nil, err
@@ -136,9 +175,12 @@ func Subscribe(ctx context.Context, server string, o Options) (*Subscription, er
 		return nil, fmt.Errorf("making keys: %w", err)
 	}
 	s.key = o.ApplicationServerKey
-	if isSocket(base) {
+	switch {
+	case isChromium(base):
+		s.channel, err = subscribeChromium(ctx, base, d, s.key, keep, o)
+	case isSocket(base):
 		s.channel, err = openSocket(ctx, base, registration{}, nil, s.key, o)
-	} else {
+	default:
 		s.channel, err = subscribeREST(ctx, base, s.key, o)
 	}
 	if err != nil {
@@ -148,8 +190,8 @@ func Subscribe(ctx context.Context, server string, o Options) (*Subscription, er
 }
 
 // Open goes on with a subscription: messages that the push service kept
-// meanwhile arrive first. Over a WebSocket it connects before it returns; the
-// context is that of the first connection only. If the push service has
+// meanwhile arrive first. Over a WebSocket and MCS it connects before it returns;
+// the context is that of the first connection only. If the push service has
 // forgotten the user agent, the first Receive returns a [*ChangedError]. The
 // errors are that of ctx or an [*Error].
 func Open(ctx context.Context, state State, o Options) (*Subscription, error) {
@@ -161,9 +203,12 @@ func Open(ctx context.Context, state State, o Options) (*Subscription, error) {
 		return nil, err
 	}
 	s.identity, s.key = state.identity, state.key
-	if isSocket(base) {
+	switch {
+	case isChromium(base):
+		s.channel, err = openChromium(ctx, base, state, o)
+	case isSocket(base):
 		s.channel, err = openSocket(ctx, base, state.registration, state.acknowledged, s.key, o)
-	} else {
+	default:
 		s.channel = newREST(base, state.registration, o)
 	}
 	if err != nil {
@@ -172,12 +217,61 @@ func Open(ctx context.Context, state State, o Options) (*Subscription, error) {
 	return s, nil
 }
 
+// Unsubscribe ends the subscription of a state that no [Subscription] uses:
+// messages are refused from now on. It is not an error if it has ended before. In
+// Chromium it works while another subscription of the same device is connected.
+func Unsubscribe(ctx context.Context, state State, o Options) (err error) {
+	if base, err := parseServer(state.server); err == nil && isChromium(base) && state.identity != nil {
+		g, err := newGoogle(base, o)
+		if err != nil {
+			return err
+		}
+		return g.unregister(ctx, state.registration.device, state.registration)
+	}
+	s, err := Open(ctx, state, o)
+	if err != nil {
+		return unlessGone(err)
+	}
+	defer func() {
+		if e := s.Close(); err == nil {
+			err = e
+		}
+	}()
+	return s.Unsubscribe(ctx)
+}
+
 func newSubscription(server string) (*Subscription, *url.URL, error) {
-	base, err := parseURL(server, "https", "wss")
+	base, err := parseServer(server)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the push service's address %w", err)
 	}
-	return &Subscription{server: server, origin: base.Scheme + "://" + base.Host}, base, nil
+	return &Subscription{server: server, origin: serverOrigin(base)}, base, nil
+}
+
+// parseServer parses the address of a push service. The error continues a
+// sentence that names it.
+func parseServer(s string) (*url.URL, error) {
+	if s == FCM {
+		return &url.URL{Scheme: FCM}, nil
+	}
+	if u, err := url.Parse(s); err == nil && u.Scheme == chromiumScheme {
+		switch {
+		case u.Hostname() == "" || u.Port() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+			return nil, fmt.Errorf("is %q, expected chromium://HOST:PORT", s)
+		}
+		return u, nil
+	}
+	return parseURL(s, "https", "wss")
+}
+
+func isChromium(u *url.URL) bool { return u.Scheme == FCM || u.Scheme == chromiumScheme }
+
+// serverOrigin is the origin of a push service's address.
+func serverOrigin(u *url.URL) string {
+	if u.Scheme == FCM {
+		return "https://fcm.googleapis.com"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // Endpoint returns the URL that messages are sent to (RFC 8030 section 5), as
@@ -190,7 +284,8 @@ func (s *Subscription) Identity() *ece.Identity { return s.identity }
 
 // State returns what Open needs to go on with the subscription, as it is now.
 func (s *Subscription) State() State {
-	return State{server: s.server, key: s.key, identity: s.identity, registration: s.channel.registration(), acknowledged: s.channel.acknowledged()}
+	p := s.channel.progress()
+	return State{server: s.server, key: s.key, identity: s.identity, registration: s.channel.registration(), acknowledged: p.acknowledged, unconfirmed: p.unconfirmed}
 }
 
 // MarshalJSON writes what PushSubscription.toJSON of the Push API does, for the
@@ -238,6 +333,7 @@ type State struct {
 	identity     *ece.Identity
 	registration registration
 	acknowledged []string // IDs of messages, oldest first
+	unconfirmed  []string
 }
 
 // stateJSON is the form of a state file.
@@ -245,10 +341,21 @@ type stateJSON struct {
 	Server    string        `json:"server"`
 	Endpoint  string        `json:"endpoint"`
 	UAID      string        `json:"uaid,omitempty"`
-	ChannelID string        `json:"channelID"`
+	ChannelID string        `json:"channelID,omitempty"`
+	Device    *deviceJSON   `json:"device,omitempty"`
+	Subtype   string        `json:"subtype,omitempty"`
+	Instance  string        `json:"instanceID,omitempty"`
 	Key       *string       `json:"applicationServerKey"`
-	Keys      *ece.Identity `json:"keys"`
+	Keys      *ece.Identity `json:"keys,omitempty"`
 	Acked     []string      `json:"acknowledged,omitempty"`
+	Unsure    []string      `json:"unconfirmed,omitempty"`
+}
+
+// deviceJSON is a device of Chromium. The numbers are decimal.
+type deviceJSON struct {
+	ID      uint64    `json:"androidID,string"`
+	Token   uint64    `json:"securityToken,string"`
+	Checkin time.Time `json:"checkin"`
 }
 
 // Server returns the address of the push service, as it was given to Subscribe.
@@ -281,12 +388,22 @@ func (s State) Subscription() ([]byte, error) {
 // hexadecimal digits; over WebSocket only), channelID, applicationServerKey
 // (base64url, or null), in keys, privateKey, p256dh, and auth (base64url), and, in
 // acknowledged, the IDs of the last few hundred messages that were acknowledged
-// over a WebSocket, because autopush can send them again.
+// over a WebSocket or MCS, because the push service can send them again. A state of
+// Chromium has, instead of uaid and channelID: device with androidID,
+// securityToken, and checkin (RFC 3339); subtype; instanceID; and unconfirmed, the
+// IDs of acknowledged messages that the next login lists.
 func (s State) MarshalJSON() ([]byte, error) {
-	if s.identity == nil {
+	r := s.registration
+	if s.identity == nil && !r.device.known() {
 		return nil, errors.New("the state is empty: there is nothing to keep")
 	}
-	v := stateJSON{Server: s.server, Endpoint: s.registration.endpoint, UAID: s.registration.uaid, ChannelID: s.registration.id, Keys: s.identity, Acked: s.acknowledged}
+	v := stateJSON{Server: s.server, Endpoint: r.endpoint, Keys: s.identity, Acked: s.acknowledged, Unsure: s.unconfirmed}
+	if r.device.known() {
+		d := deviceJSON(r.device)
+		v.Device, v.Subtype, v.Instance = &d, r.id, r.instance
+	} else {
+		v.UAID, v.ChannelID = r.uaid, r.id
+	}
 	if !s.key.IsZero() {
 		v.Key = new(s.key.String())
 	}
@@ -301,18 +418,40 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("the state is damaged: %w", err)
 	}
-	base, err := parseURL(v.Server, "https", "wss")
+	base, err := parseServer(v.Server)
 	if err != nil {
 		return fmt.Errorf("the state's server %w", err)
+	}
+	var d device
+	if isChromium(base) {
+		if v.Device != nil {
+			d = device(*v.Device)
+		}
+		switch {
+		case !d.known():
+			return errors.New("the state has no valid device")
+		case v.Keys == nil && v.Endpoint == "": // its registration was refused
+			*s = State{server: v.Server, registration: registration{device: d}}
+			return nil
+		case !isSubtype(v.Subtype):
+			return errors.New("the state has no valid subtype")
+		case !isID(v.Instance):
+			return errors.New("the state has no valid instanceID")
+		case v.Key == nil:
+			return errors.New("the state has no applicationServerKey")
+		}
+		v.UAID, v.ChannelID = "", v.Subtype
+	} else {
+		v.Instance, v.Unsure = "", nil
 	}
 	if _, err := parseURL(v.Endpoint, "https"); err != nil {
 		return fmt.Errorf("the state's endpoint %w", err)
 	}
-	parsed := State{server: v.Server, identity: v.Keys, registration: registration{v.UAID, v.ChannelID, v.Endpoint}, acknowledged: v.Acked}
+	parsed := State{server: v.Server, identity: v.Keys, registration: registration{v.UAID, v.ChannelID, v.Endpoint, v.Instance, d}, acknowledged: v.Acked, unconfirmed: v.Unsure}
 	switch {
 	case v.Keys == nil:
 		return errors.New("the state has no keys")
-	case !isID(v.ChannelID):
+	case !isChromium(base) && !isID(v.ChannelID):
 		return errors.New("the state has no valid channelID")
 	case isSocket(base) && !isUAID(v.UAID):
 		return errors.New("the state has no valid uaid")
@@ -331,8 +470,8 @@ func (s State) String() string {
 	if s.identity == nil {
 		return "no subscription"
 	}
-	if base, err := parseURL(s.server, "https", "wss"); err == nil {
-		return "subscription at " + base.Scheme + "://" + base.Host
+	if base, err := parseServer(s.server); err == nil {
+		return "subscription at " + serverOrigin(base)
 	}
 	return "subscription"
 }
