@@ -78,7 +78,7 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	if d.client, d.transport, err = o.connection.client(o.cmd, s); err != nil {
 		return nil, err
 	}
-	d.client.Scheme, d.client.SignUnchecked = vapid.Scheme(o.claims.scheme.String()), o.claims.noStrict
+	d.client.Scheme, d.client.Lenient = vapid.Scheme(o.claims.scheme.String()), o.claims.noStrict
 	var alone []byte
 	if o.inputs != nil {
 		if alone, err = o.openInputs(s, d); err != nil {

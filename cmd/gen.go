@@ -124,7 +124,11 @@ func runGen(s *streams, o genOptions) error {
 				return err
 			}
 		}
-		if err := o.pair.create(key, format, o.force); err != nil {
+		err := o.pair.create(key, format, o.force)
+		if o.next && err != nil && exists(o.pair.private) {
+			return withHint(err, "the next pair is there already: sign with it, or move its files away to make another one")
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,10 @@ type keyList struct {
 
 // Set takes the key of one -k.
 func (l *keyList) Set(v string) error {
-	if !l.changed || l.single {
+	if l.changed && l.single {
+		return errors.New("the command signs with one key, found a second one")
+	}
+	if !l.changed {
 		l.k.value, l.k.replaced, l.changed = v, nil, true
 		return nil
 	}

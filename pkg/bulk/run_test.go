@@ -54,7 +54,7 @@ func TestFixableIsNotFinal(t *testing.T) {
 	}
 	journal := filepath.Join(t.TempDir(), "journal")
 	claims := func(exp time.Time) *webpush.Client {
-		return &webpush.Client{Key: key, Claims: vapid.Claims{Subject: "mailto:ops@example.com", Expires: exp}, SignUnchecked: true}
+		return &webpush.Client{Key: key, Claims: vapid.Claims{Subject: "mailto:ops@example.com", Expires: exp}, Lenient: true}
 	}
 	for _, exp := range []time.Time{time.Now().Add(-time.Minute), time.Now().Add(30 * time.Hour)} {
 		s, err := runFile(t, file, Options{Client: claims(exp), Journal: journal})

@@ -152,11 +152,11 @@ func TestCheck(t *testing.T) {
 		{"localhost at FCM", with(func(c *webpush.Client) { c.Subject = "https://localhost" }), at(fcmEndpoint), webpush.Message{Payload: hi}, nil, []string{"warning sub"}, "localhost"},
 		{"angle brackets at Apple", with(func(c *webpush.Client) { c.Subject = "mailto: <ops@push.dev>" }), at(fcmEndpoint), webpush.Message{Payload: hi}, []webpush.Service{webpush.FCM, webpush.Apple}, []string{"error sub [apple]"}, "angle brackets"},
 		{"subject without scheme", with(func(c *webpush.Client) { c.Subject = "push.dev" }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error sub"}, "expected a mailto: or https: URI"},
-		{"the same, signed all the same", with(func(c *webpush.Client) { c.Subject, c.SignUnchecked = "push.dev", true }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"warning sub"}, "expected a mailto: or https: URI"},
+		{"the same, signed all the same", with(func(c *webpush.Client) { c.Subject, c.Lenient = "push.dev", true }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"warning sub"}, "expected a mailto: or https: URI"},
 		{"other audience", with(func(c *webpush.Client) { c.Audience = "https://other.dev" }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error aud"}, "but the push service is https://updates"},
 		{"audience with a slash", with(func(c *webpush.Client) { c.Audience = "https://push.dev/" }), at(otherEndpoint), webpush.Message{Payload: hi}, nil, []string{"error aud", "error aud"}, "aud is"},
 		{"past", with(func(c *webpush.Client) { c.Claims.Expires = time.Unix(1e9, 0) }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error exp"}, "ago"},
-		{"past, signed all the same", with(func(c *webpush.Client) { c.Claims.Expires, c.SignUnchecked = time.Unix(1e9, 0), true }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error exp"}, "ago"},
+		{"past, signed all the same", with(func(c *webpush.Client) { c.Claims.Expires, c.Lenient = time.Unix(1e9, 0), true }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error exp"}, "ago"},
 		{"too far", with(func(c *webpush.Client) { c.Lifetime = 25 * time.Hour }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error exp"}, "24 h at most"},
 		{"all of 24 hours", with(func(c *webpush.Client) { c.Lifetime = 24 * time.Hour }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"warning exp"}, "more than 24 h"},
 

@@ -43,7 +43,10 @@ type Signer struct {
 
 // secretTokens lie two pointers away from the Signer, where no verb of fmt prints
 // them.
-type secretTokens struct{ byOrigin map[string]*signing }
+type secretTokens struct {
+	byOrigin map[string]*signing
+	sweep    time.Time // when tokens that are to be renewed are dropped
+}
 
 // signing is a token, or one that is being made.
 type signing struct {
@@ -101,8 +104,12 @@ func (s *Signer) Refused(c Claims) error {
 }
 
 // Sign makes a new token for the push service of that origin. The error is a
-// [*ClaimsError], or a [*SignerError] of a key of [NewKey].
+// [*ClaimsError], a [*SignerError] of a key of [NewKey], or an [*Error] without a
+// key.
 func (s *Signer) Sign(origin string) (*Token, error) {
+	if s.Key == nil {
+		return nil, &Error{Part: "key", Problem: "there is no key to sign with", hint: "give a P-256 private key"}
+	}
 	c := s.Filled(origin)
 	if err := s.Refused(c); err != nil {
 		return nil, err
@@ -126,7 +133,7 @@ func (s *Signer) Headers(ctx context.Context, origin string) (authorization, cry
 	now := time.Now()
 	s.mu.Lock()
 	if s.tokens == nil {
-		s.tokens = &secretTokens{make(map[string]*signing)}
+		s.tokens = &secretTokens{byOrigin: make(map[string]*signing)}
 	}
 	t := s.tokens.byOrigin[origin]
 	if t != nil && t.isDone() && !now.Before(t.renew) {
@@ -160,7 +167,7 @@ func (t *signing) isDone() bool {
 // make signs a token. A failure is forgotten, so that the next caller tries again.
 func (s *Signer) make(origin string, t *signing) {
 	defer close(t.done)
-	signed, err := s.Sign(origin)
+	signed, err := s.signSafely(origin)
 	if err != nil {
 		t.err = err
 		s.mu.Lock()
@@ -177,15 +184,27 @@ func (s *Signer) make(origin string, t *signing) {
 	}
 }
 
-// keep adds a token. It drops those that are to be renewed, and any if there are
-// too many.
-func (k *secretTokens) keep(origin string, t *signing, now time.Time) {
-	for o, old := range k.byOrigin {
-		if len(k.byOrigin) < maxTokens/4 {
-			break
+// signSafely is Sign, with an error for the panic of a [crypto.Signer]: it runs in
+// a goroutine of its own, where nobody could recover.
+func (s *Signer) signSafely(origin string) (t *Token, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &SignerError{fmt.Errorf("it panicked: %v", r)}
 		}
-		if old.isDone() && !now.Before(old.renew) || len(k.byOrigin) >= maxTokens {
-			delete(k.byOrigin, o)
+	}()
+	return s.Sign(origin)
+}
+
+// keep adds a token. It drops those that are to be renewed, at most once a minute,
+// and any if there are too many.
+func (k *secretTokens) keep(origin string, t *signing, now time.Time) {
+	full := len(k.byOrigin) >= maxTokens
+	if full || len(k.byOrigin) >= maxTokens/4 && !now.Before(k.sweep) {
+		k.sweep = now.Add(time.Minute)
+		for o, old := range k.byOrigin {
+			if old.isDone() && !now.Before(old.renew) || full && len(k.byOrigin) >= maxTokens*3/4 {
+				delete(k.byOrigin, o)
+			}
 		}
 	}
 	k.byOrigin[origin] = t

@@ -201,3 +201,30 @@ func TestSignerPrintsNoToken(t *testing.T) {
 		}
 	}
 }
+
+// panickingSigner is broken.
+type panickingSigner struct{ *ecdsa.PrivateKey }
+
+func (panickingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	panic("out of order")
+}
+
+// What goes wrong in the goroutine that signs is an error of the callers.
+func TestSignerOutOfOrder(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := vapid.NewKey(panickingSigner{private})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken *vapid.SignerError
+	if _, _, err := (&vapid.Signer{Key: key}).Headers(t.Context(), "https://push.dev"); !errors.As(err, &broken) || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("a signer that panics: %v", err)
+	}
+	var none *vapid.Error
+	if _, _, err := new(vapid.Signer).Headers(t.Context(), "https://push.dev"); !errors.As(err, &none) {
+		t.Errorf("no key: %v", err)
+	}
+}

@@ -80,8 +80,10 @@ func (k *Key) Sign(c Claims) (*Token, error) {
 	return k.SignUnchecked(c)
 }
 
-// SignUnchecked makes a token of any claims, also of those that push services
-// refuse. It is for those who test push services.
+// SignUnchecked returns a token of any claims, even of those that every push
+// service rejects. It is for tests of push services; [Signer] is for everything
+// else. The error is a [*SignerError] of a key of [NewKey], or says that the claims
+// cannot be written as JSON.
 func (k *Key) SignUnchecked(c Claims) (*Token, error) {
 	payload, err := c.MarshalJSON()
 	if err != nil {

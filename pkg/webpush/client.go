@@ -65,10 +65,10 @@ type Client struct {
 	Lifetime time.Duration
 	// Scheme of the header; zero means that of RFC 8292.
 	Scheme vapid.Scheme
-	// SignUnchecked also signs claims that some push services refuse. Claims that
-	// every service refuses, such as an exp in the past or more than 24 hours ahead,
-	// are never signed.
-	SignUnchecked bool
+	// Lenient also signs claims that some push services overlook; see
+	// [vapid.Signer]. Claims that every push service rejects, such as an exp in the
+	// past or more than 24 hours ahead, are never signed.
+	Lenient bool
 
 	// HTTP sends the requests; nil means a client of its own, as
 	// [NewHTTPClient] makes it. The redirects of an [http.Client] are not
@@ -273,6 +273,9 @@ func (c *Client) Signer() *vapid.Signer {
 	return c.signers.of(c, c.Key)
 }
 
+// maxSigners bounds how many keys a client remembers the tokens of.
+const maxSigners = 1024
+
 // signers are those of a client: one for each key.
 type signers struct {
 	last  atomic.Pointer[vapid.Signer] // most clients have one key
@@ -289,8 +292,8 @@ func (s *signers) of(c *Client, key *vapid.Key) *vapid.Signer {
 	if found := s.byKey[key.PublicKey()]; found != nil {
 		return found
 	}
-	made := &vapid.Signer{Key: key, Subject: c.Subject, Claims: c.Claims, Audience: c.Audience, Lifetime: c.Lifetime, Scheme: c.Scheme, Lenient: c.SignUnchecked}
-	if s.byKey == nil {
+	made := &vapid.Signer{Key: key, Subject: c.Subject, Claims: c.Claims, Audience: c.Audience, Lifetime: c.Lifetime, Scheme: c.Scheme, Lenient: c.Lenient}
+	if s.byKey == nil || len(s.byKey) >= maxSigners { // the keys may come from records
 		s.byKey = make(map[vapid.PublicKey]*vapid.Signer)
 	}
 	s.byKey[key.PublicKey()] = made

@@ -91,3 +91,14 @@ func TestOldKeys(t *testing.T) {
 		}
 	}
 }
+
+// The keys of records have no limit, what is remembered of them has.
+func TestSignersAreBounded(t *testing.T) {
+	c := &Client{Subject: "mailto:ops@push.dev"}
+	for range maxSigners + 10 {
+		c.signers.of(c, testKey(t))
+	}
+	if n := len(c.signers.byKey); n > maxSigners {
+		t.Errorf("%d signers are kept", n)
+	}
+}

@@ -115,6 +115,9 @@ self.addEventListener('pushsubscriptionchange', event => event.waitUntil(changed
 
 const stateURL = new URL('state', self.registration.scope).href;
 
+// Encodes bytes in base64url, as the server encodes keys.
+const encodeKey = buffer => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
 async function changed(event) {
   const cache = await caches.open('webpush');
   const kept = await cache.match(stateURL).then(r => r?.json()).catch(() => null);
@@ -128,7 +131,8 @@ async function changed(event) {
     fresh = await self.registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: key});
   }
   await cache.put(stateURL, new Response(JSON.stringify({...kept, subscription: fresh.toJSON()})));
-  const body = JSON.stringify({old: old ?? null, new: fresh.toJSON()});
+  const made = fresh.options?.applicationServerKey;
+  const body = JSON.stringify({old: old ?? null, new: {...fresh.toJSON(), ...(made && {applicationServerKey: encodeKey(made)})}});
   // The server may be busy or unreachable for a moment, and nobody else informs it.
   for (const pause of [0, 2000, 8000]) {
     await new Promise(resolve => setTimeout(resolve, pause));
