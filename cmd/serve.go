@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/postgres"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -261,6 +262,9 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bo.Store.Close()) }()
+	if bo.Bulk.Limiter, err = postgres.Limiter(bo.Store, log); err != nil {
+		return err
+	}
 	server, err := appserver.New(bo)
 	if err != nil {
 		return err

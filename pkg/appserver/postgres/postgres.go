@@ -62,6 +62,7 @@ type store struct {
 	mu       sync.Mutex
 	queries  map[string]string
 	notified map[string]time.Time
+	limiter  *limiter // nil if there is none
 }
 
 // hinted is an error with the next step to take.
@@ -317,6 +318,12 @@ func (s *store) Watch(ctx context.Context, changed func(id string)) error {
 }
 
 func (s *store) Close() error {
+	s.mu.Lock()
+	l := s.limiter
+	s.mu.Unlock()
+	if l != nil {
+		l.end()
+	}
 	s.pool.Close()
 	return nil
 }

@@ -68,15 +68,7 @@ func TestPostgresReplicasKilled(t *testing.T) {
 	}
 	fill.Wait()
 	dir := t.TempDir()
-	run := func(name string, args ...string) {
-		c := exec.Command(name, args...)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, out)
-		}
-	}
-	program := filepath.Join(dir, "webpush")
-	run("go", "build", "-o", program, "github.com/seed81da77dd/webpush")
-	run(program, "gen", "-k", filepath.Join(dir, "key.pem"), "--public-key", filepath.Join(dir, "public.pem"))
+	program := buildProgram(t, dir)
 	var replicas []*replica
 	for range 3 {
 		replicas = append(replicas, startReplica(t, dir, program, db.URL(), concurrency))
@@ -119,6 +111,21 @@ func TestPostgresReplicasKilled(t *testing.T) {
 	if skipped > 0 || most > 3 || twice > 2*(concurrency+1024) || job.State != appserver.Done || job.Counts[webpush.Other][webpush.ClassDelivered] != all || !ended {
 		t.Errorf("the job ended as %+v, %v; %d skipped, %d sent twice, %d to one at most\n%s", job, ended, skipped, twice, most, replicas[2].log.String())
 	}
+}
+
+// buildProgram builds webpush in a directory, with a key for startReplica.
+func buildProgram(t *testing.T, dir string) string {
+	t.Helper()
+	run := func(name string, args ...string) {
+		c := exec.Command(name, args...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	program := filepath.Join(dir, "webpush")
+	run("go", "build", "-o", program, "github.com/seed81da77dd/webpush")
+	run(program, "gen", "-k", filepath.Join(dir, "key.pem"), "--public-key", filepath.Join(dir, "public.pem"))
+	return program
 }
 
 type replica struct {
