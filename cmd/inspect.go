@@ -1,7 +1,10 @@
 package cmd
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -108,6 +111,10 @@ func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 		if info, err := os.Stat(arg); err == nil {
 			o.readable = runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0
 		}
+		if b := firstLines(arg); b != nil {
+			s.warn(fmt.Sprintf("%s is large: only its first lines are inspected, %d bytes", arg, len(b)), "")
+			return o, b, nil
+		}
 		b, err := readBytes(arg)
 		return o, b, err
 	}
@@ -119,6 +126,29 @@ func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 		return input{name: arg}, nil, withHint(fmt.Errorf("file %s not found, and as text it is not recognized", arg), "")
 	}
 	return o, []byte(arg), nil
+}
+
+// firstLines returns the first complete lines of a file that is too large to be read
+// whole, if it consists of lines of JSON or is a journal, or nil.
+func firstLines(name string) []byte {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() <= maxInput {
+		return nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b := make([]byte, maxInput)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil
+	}
+	first, _, _ := bytes.Cut(b, []byte("\n"))
+	if !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) {
+		return nil
+	}
+	return b[:bytes.LastIndexByte(b, '\n')+1]
 }
 
 // looksLikeFile reports whether a text is the name of a file that is not there.

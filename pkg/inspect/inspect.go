@@ -40,6 +40,8 @@ const (
 	KindReceipt       = "receipt"
 	KindVerdict       = "verdict"
 	KindStatus        = "status"
+	KindResults       = "results"
+	KindJournal       = "journal"
 	KindTalk          = "talk"
 	KindJSON          = "json"
 	KindText          = "text"

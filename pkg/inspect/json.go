@@ -38,7 +38,13 @@ func (in inspector) json(s string) *Thing {
 	case 0:
 		return nil
 	case 1:
+		if t := in.results(values); t != nil {
+			return t
+		}
 		return in.value(values[0])
+	}
+	if t := in.results(values); t != nil {
+		return t
 	}
 	return in.list(values, "JSON lines")
 }

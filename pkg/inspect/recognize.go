@@ -43,6 +43,8 @@ func (in inspector) recognize(data []byte) *Thing {
 		return unknown(KindText, "something wrapped in too many layers")
 	case trimmed == "":
 		return unknown(KindEmpty, "nothing: it is empty")
+	case bytes.HasPrefix(data, []byte("webpush journal ")) && in.journal(trimmed) != nil: // zeros may be at its end
+		return in.journal(trimmed)
 	case !utf8.Valid(data) || strings.ContainsFunc(trimmed, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n\f\x1b", r) }):
 		return in.binary(data)
 	}
