@@ -34,7 +34,10 @@ func sniffCSV(p *splitter, b []byte) *csvRows {
 	if len(b) == 0 || b[0] == '{' || b[0] == '[' {
 		return nil
 	}
-	line, _, ended := bytes.Cut(b, []byte("\n"))
+	line, rest, ended := bytes.Cut(b, []byte("\n"))
+	if ended && b[0] == '+' && rules.Match(bytes.TrimSpace(line)) { // above the header
+		line, _, ended = bytes.Cut(rest, []byte("\n"))
+	}
 	if !ended && !p.eof || len(line) > 1<<14 {
 		return nil
 	}
@@ -46,7 +49,7 @@ func sniffCSV(p *splitter, b []byte) *csvRows {
 			continue
 		}
 		for _, name := range header {
-			if webpush.IsEndpointName(name) || name == p.column && name != "" {
+			if webpush.IsEndpointName(name) || strings.TrimSpace(name) == p.column && p.column != "" {
 				return newCSV(p, separator)
 			}
 		}
@@ -59,6 +62,9 @@ func newCSV(p *splitter, separator rune) *csvRows {
 	c.r = csv.NewReader(c)
 	c.r.Comma, c.r.LazyQuotes, c.r.FieldsPerRecord, c.r.ReuseRecord = separator, true, -1, true
 	header, err := c.r.Read()
+	for err == nil && separator == '|' && isRule(header) {
+		header, err = c.r.Read()
+	}
 	if err != nil {
 		return nil
 	}
@@ -110,25 +116,39 @@ func (c *csvRows) next(r *Record) ([]byte, error) {
 		if len(fields) == 1 && fields[0] == "" {
 			continue
 		}
-		return c.object(fields)
+		if c.r.Comma == '|' { // a table as a terminal shows it
+			if isRule(fields) {
+				continue
+			}
+			for i, value := range fields {
+				fields[i] = strings.TrimSpace(value)
+			}
+		}
+		return rowObject(c.header, fields)
 	}
 }
 
-// object writes a row as JSON, its columns in their order. Empty fields, and NULL as
-// databases write it, are left out.
-func (c *csvRows) object(fields []string) ([]byte, error) {
+// rules are the lines of a table that are not rows: those that are drawn, and the
+// count at its end.
+var rules = regexp.MustCompile(`^(?:[-+=| ]+|\(\d+ rows?\)|\d+ rows? in set .*)$`)
+
+func isRule(fields []string) bool { return rules.MatchString(strings.Join(fields, "|")) }
+
+// rowObject writes a row as JSON, its columns in their order. Empty fields, and NULL
+// as databases write it, are omitted.
+func rowObject(header, fields []string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	b.WriteByte('{')
 	for i, value := range fields {
-		if i >= len(c.header) || value == "" || value == "NULL" || value == `\N` {
+		if i >= len(header) || header[i] == "" || value == "" || value == "NULL" || value == `\N` {
 			continue
 		}
 		if b.Len() > 1 {
 			b.WriteByte(',')
 		}
-		for j, text := range []string{c.header[i], value} {
+		for j, text := range []string{header[i], value} {
 			if j > 0 {
 				b.WriteByte(':')
 			}

@@ -11,7 +11,10 @@ import (
 
 // listNames are the members in which an object has a list of records, as an API or
 // the export of a database has it.
-var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs"}
+var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs", "hits", "edges", "nodes", "documents", "pushsubscriptions", "webpush_subscriptions", "webpushsubscriptions", "push_devices", "tokens"}
+
+// envelopeNames are the members whose object can have such a list.
+var envelopeNames = []string{"data", "hits", "result", "results", "response", "body", "payload", "pushsubscriptions", "push_subscriptions", "subscriptions"}
 
 // container is what an object of an input has instead of a subscription.
 type container int
@@ -23,8 +26,11 @@ const (
 )
 
 // enter tells whether b, which begins with an object, is one that has records, and
-// how many bytes there are before the first of them.
-func enter(b []byte) (container, int) {
+// how many bytes there are before the first of them, and how many
+// objects around a list.
+func enter(b []byte) (kind container, n, depth int) { return enterAt(b, 1) }
+
+func enterAt(b []byte, depth int) (container, int, int) {
 	at := 1
 	skip := func() {
 		for at < len(b) && strings.IndexByte(" \t\r\n,", b[at]) >= 0 {
@@ -34,30 +40,34 @@ func enter(b []byte) (container, int) {
 	for n := 0; ; n++ {
 		skip()
 		if at >= len(b) || b[at] != '"' {
-			return noContainer, 0
+			return noContainer, 0, 0
 		}
 		begin := at
 		name, ok := memberName(b, &at)
 		if !ok || webpush.IsEndpointName(name) || name == "fields" || name == "sub" {
-			return noContainer, 0
+			return noContainer, 0, 0
 		}
 		skip()
 		if at >= len(b) {
-			return noContainer, 0
+			return noContainer, 0, 0
 		}
 		switch {
 		case b[at] == '[' && slices.Contains(listNames, strings.ToLower(name)):
 			inner := bytes.TrimLeft(b[at+1:], " \t\r\n")
 			if len(inner) > 0 && (inner[0] == '{' || inner[0] == ']') {
-				return listOf, at + 1
+				return listOf, at + 1, depth
 			}
 		case b[at] == '{' && n == 0 && isRegistration(b[at:]):
-			return mapOf, begin
+			return mapOf, begin, depth
+		case b[at] == '{' && depth < 5 && slices.Contains(envelopeNames, strings.ToLower(name)):
+			if kind, inner, depth := enterAt(b[at:], depth+1); kind == listOf {
+				return kind, at + inner, depth
+			}
 		}
 		var s valueScanner
 		end := s.scan(b[at:])
 		if end == 0 {
-			return noContainer, 0
+			return noContainer, 0, 0
 		}
 		at += end
 	}

@@ -39,10 +39,19 @@ func TestForms(t *testing.T) {
 		text string
 		ids  string
 	}{
-		"rows":               {row(1) + "\n" + row(2) + "\n" + row(3), "1 2 3"},
-		"array of rows":      {"[" + list(row) + "]", "1 2 3"},
-		"envelope":           {`{"data":[` + list(row) + `],"total":3,"more":{"a":[]}}`, "1 2 3"},
-		"envelope, later":    {"{\n \"meta\": {\"n\": 3},\n \"ok\": true,\n \"Subscriptions\": [\n" + list(row) + "\n]}\n", "1 2 3"},
+		"rows":            {row(1) + "\n" + row(2) + "\n" + row(3), "1 2 3"},
+		"array of rows":   {"[" + list(row) + "]", "1 2 3"},
+		"envelope":        {`{"data":[` + list(row) + `],"total":3,"more":{"a":[]}}`, "1 2 3"},
+		"envelope, later": {"{\n \"meta\": {\"n\": 3},\n \"ok\": true,\n \"Subscriptions\": [\n" + list(row) + "\n]}\n", "1 2 3"},
+		"Hasura":          {`{"data":{"push_subscriptions":[` + list(row) + `]},"more":1}`, "1 2 3"},
+		"GraphQL":         {`{"data":{"pushSubscriptions":{"edges":[` + list(func(n int) string { return `{"node":` + row(n) + `}` }) + `]}}}`, "1 2 3"},
+		"Elasticsearch":   {`{"took":1,"hits":{"total":{"value":3},"hits":[` + list(func(n int) string { return `{"_id":"x","_source":` + row(n) + `}` }) + `]}}`, ""},
+		"DynamoDB": {`{"Items":[` + list(func(n int) string {
+			return fmt.Sprintf(`{"endpoint":{"S":"https://push.example/%d"},"keys":{"M":{"p256dh":{"S":"%s"},"auth":{"S":"%s"}}}}`, n, testP256DH, testAuth)
+		}) + `],"Count":3}`, ""},
+		"Firestore": {`{"documents":[` + list(func(n int) string {
+			return fmt.Sprintf(`{"name":"x","fields":{"endpoint":{"stringValue":"https://push.example/%d"},"keys":{"mapValue":{"fields":{"p256dh":{"stringValue":"%s"},"auth":{"stringValue":"%s"}}}}}}`, n, testP256DH, testAuth)
+		}) + `]}`, ""},
 		"map":                {"{\n \"chrome-a\": {\"subscription\": " + browser(1) + ", \"browser\": \"chrome\"},\n \"b\" : {\"subscription\": " + browser(2) + "}, \"c\":" + browser(3) + "}", `"chrome-a" "b" "c"`},
 		"map on one line":    {`{"a":{"subscription":` + browser(1) + `},"b":{"subscription":` + browser(2) + `},"c":{"subscription":` + browser(3) + "}}", `"a" "b" "c"`},
 		"phpMyAdmin":         {"[\n{\"type\":\"header\",\"version\":\"5.2\"},\n{\"type\":\"database\",\"name\":\"shop\"},\n{\"type\":\"table\",\"name\":\"subs\",\"database\":\"shop\",\"data\":\n[\n" + list(row) + "\n]\n}\n]\n", "1 2 3"},

@@ -33,6 +33,7 @@ type splitter struct {
 	key     []byte  // the name of the next record there, as JSON
 	mixed   bool    // objects of the input may be containers
 	csv     *csvRows
+	sql     *sqlRows
 	column  string // that has the endpoint, if it has a name of its own
 	read    int64  // bytes, of the decoded text
 }
@@ -40,6 +41,7 @@ type splitter struct {
 // frame is what a container was found in.
 type frame struct {
 	kind    container
+	depth   int // of the objects around a list
 	array   bool
 	inMap   bool
 	element int64
@@ -125,10 +127,13 @@ func (p *splitter) sniff() amount {
 			continue
 		}
 		if len(b) > 0 && b[0] == '{' {
-			if kind, _ := enter(b); kind != noContainer {
+			if kind, _, _ := enter(b); kind != noContainer {
 				p.lines, p.mixed = false, true
 				return many
 			}
+		}
+		if p.sql = sniffSQL(p, b); p.sql != nil {
+			return many
 		}
 		if p.csv = sniffCSV(p, b); p.csv != nil {
 			return many
@@ -278,6 +283,8 @@ func (p *splitter) next(r *Record) ([]byte, error) {
 	switch {
 	case p.csv != nil:
 		return p.csv.next(r)
+	case p.sql != nil:
+		return p.sql.next(r)
 	case p.lines:
 		return p.nextLine(r)
 	}
@@ -384,11 +391,11 @@ func (p *splitter) nextValue(r *Record) ([]byte, error) {
 func (p *splitter) enter() bool {
 	for p.end-p.start < 1<<12 && p.more() {
 	}
-	kind, n := enter(p.buf[p.start:p.end])
+	kind, n, depth := enter(p.buf[p.start:p.end])
 	if kind == noContainer {
 		return false
 	}
-	p.outer = append(p.outer, frame{kind, p.array, p.inMap, p.element})
+	p.outer = append(p.outer, frame{kind, depth, p.array, p.inMap, p.element})
 	p.skip(n)
 	p.array, p.inMap, p.element = kind == listOf, kind == mapOf, 0
 	return true
@@ -407,7 +414,7 @@ func (p *splitter) leave() {
 	if f.kind != listOf {
 		return
 	}
-	s := valueScanner{depth: 1}
+	s := valueScanner{depth: f.depth}
 	for {
 		b := p.buf[p.start:p.end]
 		if end := s.scan(b); end > 0 {

@@ -28,6 +28,11 @@ const maxLayers = 6
 func (in inspector) inspect(data []byte) *Thing {
 	plain := UTF8(data)
 	t := in.recognize(plain)
+	if t.Broken() && (!t.Recognized() || t.Kind == KindOtherKey || t.Kind == KindSubscription || t.Kind == KindSubscriptions) {
+		if rows := in.rows(plain); rows != nil {
+			t = rows
+		}
+	}
 	if len(plain) != len(data) && bytes.IndexByte(data, 0) >= 0 {
 		t.add("written as", "UTF-16", "UTF-16, as Windows' shells do; read as UTF-8")
 	}

@@ -15,13 +15,15 @@ import (
 // The names under which databases and libraries keep the parts of a subscription,
 // in lower case and without what is not a letter or digit, the best first.
 var (
-	endpointNames = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "url"}
-	p256dhNames   = []string{"p256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
-	authNames     = []string{"auth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
+	endpointNames = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "endpointuri", "pushurl", "identifier", "url"}
+	p256dhNames   = []string{"p256dh", "webp256", "webp256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
+	authNames     = []string{"auth", "webauth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
 	// keysNames are those of an object with the two keys, subscriptionNames those
 	// of one that is the subscription, object or text.
 	keysNames         = []string{"keys", "pubkeyset", "subscriptionkeys"}
 	subscriptionNames = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
+	// wrapperNames are those of objects that APIs and databases put around a row.
+	wrapperNames = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
 )
 
 // canonicalName is a member's name as the lists above have it.
@@ -42,7 +44,7 @@ func canonicalName(name string) string {
 // a whole.
 func IsEndpointName(name string) bool {
 	c := canonicalName(name)
-	return c != "url" && (slices.Contains(endpointNames, c) || slices.Contains(subscriptionNames[:len(subscriptionNames)-2], c))
+	return c != "url" && c != "identifier" && (slices.Contains(endpointNames, c) || slices.Contains(subscriptionNames[:len(subscriptionNames)-2], c))
 }
 
 // member returns the first of the names that an object has with a value, and the
@@ -76,6 +78,12 @@ func objectOf(value json.RawMessage) map[string]json.RawMessage {
 	if json.Unmarshal(value, &members) != nil {
 		return nil
 	}
+	if inner := members["mapValue"]; len(members) == 1 && inner != nil { // Firestore
+		return objectOf(first(member(objectOf(inner), []string{"fields"})))
+	}
+	if inner := members["M"]; len(members) == 1 && inner != nil { // DynamoDB
+		return objectOf(inner)
+	}
 	return members
 }
 
@@ -95,6 +103,7 @@ func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err
 	}
 	r.members, r.recorded = members, recordedKey(members)
 	value, name := member(members, endpointNames)
+	value = typed(value)
 	if value != nil && (json.Unmarshal(value, &r.endpoint) != nil || name != "endpoint" && !strings.Contains(r.endpoint, "://")) {
 		if name == "endpoint" {
 			return r, false, nil
@@ -107,6 +116,13 @@ func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err
 				wrapped.recorded = r.recorded
 			}
 			return wrapped, ok, err
+		}
+	}
+	if r.endpoint == "" && name != "endpoint" {
+		if inner := objectOf(first(member(members, wrapperNames))); inner != nil {
+			if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
+				return wrapped, ok, err
+			}
 		}
 	}
 	if r.endpoint == "" {
@@ -132,12 +148,28 @@ func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err
 	return r, true, nil
 }
 
+// typed returns the text of a value that a database writes with its type: {"S": …} of
+// DynamoDB, {"stringValue": …} of Firestore. Other values it returns as they are.
+func typed(value json.RawMessage) json.RawMessage {
+	var members map[string]json.RawMessage
+	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &members) != nil || len(members) != 1 {
+		return value
+	}
+	for _, name := range []string{"S", "stringValue"} {
+		if inner := members[name]; len(inner) > 0 && inner[0] == '"' {
+			return inner
+		}
+	}
+	return value
+}
+
 func first(value json.RawMessage, _ string) json.RawMessage { return value }
 
 // keyText returns the text of a key, and says what a page has made of it if it has
 // none.
 func keyText(part string, value json.RawMessage) (string, error) {
 	var text string
+	value = typed(value)
 	if value == nil || json.Unmarshal(value, &text) == nil {
 		return text, nil
 	}

@@ -1,0 +1,458 @@
+package bulk
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// sqlHead is how the dump of a database begins: a comment or a statement.
+var sqlHead = regexp.MustCompile(`(?i)^(?:--[ \t\r\n]|/\*|(?:INSERT|REPLACE|COPY|CREATE|PRAGMA|BEGIN|START|SET|DROP|LOCK|USE|ALTER|DELETE|TRUNCATE)[\s;])`)
+
+// sqlRows reads the rows that a dump in SQL inserts, as JSON objects: those of
+// INSERT and REPLACE, and of COPY … FROM stdin. It reads rows of tables that have a
+// column for the endpoint or the subscription, and skips all others.
+type sqlRows struct {
+	p       *splitter
+	in      *bufio.Reader
+	budget  int // bytes that the current row may still have
+	line    int64
+	tables  map[string][]string // columns, of CREATE TABLE
+	header  []string            // of the rows that are read, nil for a table to skip
+	state   sqlState
+	escapes bool // a backslash is one in every string, as MySQL has it
+	found   bool // a table with subscriptions
+	seen    []string
+}
+
+type sqlState int
+
+const (
+	sqlOutside sqlState = iota
+	sqlValues           // in the list after VALUES
+	sqlCopying          // in the lines after COPY
+)
+
+// sniffSQL returns a reader of the rows if b begins like a dump, or nil.
+func sniffSQL(p *splitter, b []byte) *sqlRows {
+	if !sqlHead.Match(b) {
+		return nil
+	}
+	s := &sqlRows{p: p, line: p.line, budget: maxRecord, tables: make(map[string][]string)}
+	s.in = bufio.NewReader(s)
+	return s
+}
+
+// Read gives the lexer what the splitter has and reads on.
+func (s *sqlRows) Read(b []byte) (int, error) {
+	p := s.p
+	if p.start == p.end && !p.more() {
+		if p.err != nil {
+			return 0, p.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(b, p.buf[p.start:p.end])
+	p.start += n
+	return n, nil
+}
+
+// next returns the next row as a JSON object.
+func (s *sqlRows) next(r *Record) ([]byte, error) {
+	r.Line, r.Element = 0, 0
+	row, err := s.row(r)
+	switch {
+	case err == nil:
+		return row, nil
+	case err == io.EOF && s.p.err == nil && !s.found:
+		s.found = true // which is told once
+		names := "it creates and fills no table"
+		if len(s.seen) > 0 {
+			names = "the tables are " + strings.Join(s.seen[:min(len(s.seen), 12)], ", ")
+		}
+		return nil, &recordError{problem: "no table in the SQL has a column for the endpoint; " + names, hint: "export the table with the subscriptions, with the names of its columns"}
+	case err == errTooLong:
+		return nil, &inputEnd{errTooLong}
+	}
+	return nil, s.p.ended()
+}
+
+func (s *sqlRows) row(r *Record) ([]byte, error) {
+	for {
+		s.budget = maxRecord
+		switch s.state {
+		case sqlCopying:
+			line, err := s.copyLine()
+			if err != nil {
+				return nil, err
+			}
+			if line == `\.` {
+				s.state = sqlOutside
+				continue
+			}
+			if s.header == nil || line == "" {
+				continue
+			}
+			r.Line = s.line - 1
+			return s.copied(line)
+		case sqlValues:
+			t, err := s.lex()
+			if err != nil {
+				return nil, err
+			}
+			switch t.text {
+			case ",":
+				continue
+			case "(":
+				r.Line = s.line
+				values, err := s.tuple()
+				if err != nil {
+					return nil, err
+				}
+				if s.header != nil {
+					return rowObject(s.header, values)
+				}
+				continue
+			}
+			if s.state = sqlOutside; t.text != ";" { // ON CONFLICT …
+				if err := s.skipStatement(); err != nil {
+					return nil, err
+				}
+			}
+		default:
+			if err := s.statement(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// statement reads the beginning of a statement, or skips one that inserts nothing.
+func (s *sqlRows) statement() error {
+	t, err := s.lex()
+	if err != nil {
+		return err
+	}
+	switch verb := strings.ToUpper(t.text); {
+	case t.text == ";":
+		return nil
+	case t.quoted, verb != "INSERT" && verb != "REPLACE" && verb != "COPY" && verb != "CREATE":
+		return s.skipStatement()
+	default:
+		return s.intoTable(verb)
+	}
+}
+
+// intoTable reads what follows INSERT, REPLACE, COPY, or CREATE.
+func (s *sqlRows) intoTable(verb string) error {
+	table, columns := "", []string(nil)
+	for {
+		t, err := s.lex()
+		if err != nil {
+			return err
+		}
+		word := strings.ToUpper(t.text)
+		switch {
+		case t.text == ";":
+			return nil
+		case t.text == "(":
+			if verb == "CREATE" {
+				if columns, err = s.definitions(); err != nil {
+					return err
+				}
+				if table != "" {
+					s.tables[strings.ToLower(table)] = columns
+				}
+				return s.skipStatement()
+			}
+			if columns, err = s.tuple(); err != nil {
+				return err
+			}
+		case !t.quoted && verb == "CREATE" && table == "" && slices.Contains([]string{"INDEX", "VIEW", "FUNCTION", "TRIGGER", "TYPE", "SEQUENCE", "EXTENSION", "SCHEMA", "DATABASE"}, word):
+			return s.skipStatement()
+		case !t.quoted && slices.Contains([]string{"INTO", "IGNORE", "OR", "REPLACE", "TABLE", "IF", "NOT", "EXISTS", "ONLY", "TEMPORARY", "UNLOGGED", "LOW_PRIORITY", "DELAYED", "OVERRIDING", "SYSTEM", "USER", "VALUE"}, word):
+		case !t.quoted && (word == "VALUES" || word == "FROM"):
+			s.use(table, columns)
+			if word == "VALUES" {
+				s.state = sqlValues
+				return nil
+			}
+			if verb != "COPY" { // INSERT … SELECT … FROM
+				return s.skipStatement()
+			}
+			if err := s.skipStatement(); err != nil {
+				return err
+			}
+			if _, err := s.copyLine(); err != nil { // the rest of its line
+				return err
+			}
+			s.state = sqlCopying
+			return nil
+		case t.text == ".":
+			table = ""
+		case table == "":
+			table = t.text
+			if i := strings.LastIndexByte(table, '.'); !t.quoted && i >= 0 {
+				table = table[i+1:]
+			}
+		}
+	}
+}
+
+// use decides whether the rows of a table are read.
+func (s *sqlRows) use(table string, columns []string) {
+	if columns == nil {
+		columns = s.tables[strings.ToLower(table)]
+	}
+	s.header = nil
+	for _, name := range columns {
+		if webpush.IsEndpointName(name) || name == s.p.column && name != "" {
+			s.header, s.found = columns, true
+			return
+		}
+	}
+	if len(s.seen) < 100 {
+		name := fmt.Sprintf("%q", text.OneLine(table, 40))
+		if columns == nil {
+			name += " without names of columns"
+		}
+		if !slices.Contains(s.seen, name) {
+			s.seen = append(s.seen, name)
+		}
+	}
+}
+
+// tuple reads values up to the closing parenthesis. NULL, and what a function
+// computes, are empty.
+func (s *sqlRows) tuple() (values []string, err error) {
+	value, whole := "", false // a value is its first part, without casts
+	for depth := 1; ; {
+		if s.header == nil { // which is skipped, however long it is
+			s.budget = maxRecord
+		}
+		t, err := s.lex()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case t.quoted:
+			if !whole && depth == 1 {
+				value, whole = t.text, true
+			}
+		case t.text == "(":
+			if depth++; depth == 2 {
+				value, whole = "", true
+			}
+		case t.text == ")":
+			if depth--; depth == 0 {
+				return append(values, value), nil
+			}
+		case t.text == "," && depth == 1:
+			values = append(values, value)
+			value, whole = "", false
+		case !whole && depth == 1:
+			if whole = true; !strings.EqualFold(t.text, "NULL") {
+				value = t.text
+			}
+		}
+	}
+}
+
+// definitions reads the definitions of columns in CREATE TABLE, after the opening
+// parenthesis.
+func (s *sqlRows) definitions() (names []string, err error) {
+	begins := true
+	for depth := 1; ; {
+		t, err := s.lex()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !t.quoted && t.text == "(":
+			depth++
+		case !t.quoted && t.text == ")":
+			if depth--; depth == 0 {
+				return names, nil
+			}
+		case !t.quoted && t.text == "," && depth == 1:
+			begins = true
+			continue
+		case begins && depth == 1:
+			if t.quoted || !slices.Contains([]string{"PRIMARY", "KEY", "UNIQUE", "CONSTRAINT", "INDEX", "FOREIGN", "CHECK", "FULLTEXT", "SPATIAL"}, strings.ToUpper(t.text)) {
+				names = append(names, t.text)
+			}
+		}
+		begins = false
+	}
+}
+
+// skipStatement reads to the end of the statement.
+func (s *sqlRows) skipStatement() error {
+	for {
+		s.budget = maxRecord
+		t, err := s.lex()
+		if err != nil || !t.quoted && t.text == ";" {
+			return err
+		}
+	}
+}
+
+// copyLine reads a line of COPY's data.
+func (s *sqlRows) copyLine() (string, error) {
+	var b strings.Builder
+	for {
+		c, err := s.get()
+		switch {
+		case err == io.EOF && b.Len() > 0:
+			return b.String(), nil
+		case err != nil:
+			return "", err
+		case c == '\n':
+			return strings.TrimSuffix(b.String(), "\r"), nil
+		}
+		b.WriteByte(c)
+	}
+}
+
+// copied makes an object of such a line.
+func (s *sqlRows) copied(line string) ([]byte, error) {
+	values := strings.Split(line, "\t")
+	for i, v := range values {
+		if v == `\N` {
+			values[i] = ""
+		} else if strings.Contains(v, `\`) {
+			values[i] = unescapeCopy.Replace(v)
+		}
+	}
+	return rowObject(s.header, values)
+}
+
+var unescapeCopy = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r", `\b`, "\b", `\f`, "\f", `\v`, "\v")
+
+// sqlToken is a word, a number, a string, a name, or a character.
+type sqlToken struct {
+	text   string
+	quoted bool
+}
+
+// get reads a byte.
+func (s *sqlRows) get() (byte, error) {
+	if s.budget--; s.budget < 0 {
+		return 0, errTooLong
+	}
+	c, err := s.in.ReadByte()
+	if c == '\n' {
+		s.line++
+	}
+	return c, err
+}
+
+// peek returns the next byte, or 0 at the end.
+func (s *sqlRows) peek() byte {
+	b, err := s.in.Peek(1)
+	if err != nil {
+		return 0
+	}
+	return b[0]
+}
+
+// lex reads a token, without the space and comments before it.
+func (s *sqlRows) lex() (sqlToken, error) {
+	for {
+		c, err := s.get()
+		if err != nil {
+			return sqlToken{}, err
+		}
+		next := s.peek()
+		switch {
+		case c == ' ', c == '\t', c == '\r', c == '\n':
+			continue
+		case c == '-' && next == '-', c == '#':
+			err = s.until(func(b byte) bool { return b == '\n' })
+		case c == '/' && next == '*':
+			last := byte(0)
+			err = s.until(func(b byte) bool { done := last == '*' && b == '/'; last = b; return done })
+		case c == '\'', c == '"', c == '`':
+			s.escapes = s.escapes || c == '`'
+			return s.text(c, s.escapes && c != '`')
+		case c == '[' && isWord(next):
+			return s.text(']', false)
+		case isWord(c):
+			word := []byte{c}
+			for isWord(s.peek()) {
+				if c, err = s.get(); err != nil {
+					return sqlToken{}, err
+				}
+				word = append(word, c)
+			}
+			if s.peek() == '\'' && len(word) == 1 && strings.IndexByte("EeNnXxBbUu", word[0]) >= 0 { // E'…', N'…', X'…'
+				if _, err = s.get(); err != nil {
+					return sqlToken{}, err
+				}
+				t, err := s.text('\'', s.escapes || word[0]|0x20 == 'e')
+				if b, bad := hex.DecodeString(t.text); bad == nil && word[0]|0x20 == 'x' {
+					t.text = string(b)
+				}
+				return t, err
+			}
+			return sqlToken{text: string(word)}, nil
+		default:
+			return sqlToken{text: string(c)}, nil
+		}
+		if err != nil {
+			return sqlToken{}, err
+		}
+	}
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '$' || c == '.' || c >= 0x80
+}
+
+// until skips bytes up to the one that ends, however long that is.
+func (s *sqlRows) until(ends func(byte) bool) error {
+	for {
+		s.budget = maxRecord
+		if c, err := s.get(); err != nil || ends(c) {
+			return err
+		}
+	}
+}
+
+// text reads to the quote that ends a string or a name; the quote twice is one.
+func (s *sqlRows) text(quote byte, escapes bool) (sqlToken, error) {
+	var b []byte
+	for {
+		c, err := s.get()
+		if err != nil {
+			return sqlToken{}, err
+		}
+		switch {
+		case c == '\\' && escapes:
+			if c, err = s.get(); err != nil {
+				return sqlToken{}, err
+			}
+			if i := strings.IndexByte("ntr0", c); i >= 0 {
+				c = "\n\t\r\x00"[i]
+			}
+		case c == quote && s.peek() == quote:
+			if _, err = s.get(); err != nil {
+				return sqlToken{}, err
+			}
+		case c == quote:
+			return sqlToken{text: string(b), quoted: true}, nil
+		}
+		if s.state == sqlValues && s.header == nil {
+			s.budget = maxRecord
+			continue
+		}
+		b = append(b, c)
+	}
+}

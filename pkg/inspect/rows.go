@@ -1,0 +1,93 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// rows recognizes subscriptions in the forms of databases, as they can be sent to:
+// rows with other names, CSV, dumps in SQL. It returns nil if it finds none.
+func (in inspector) rows(data []byte) *Thing {
+	r, err := bulk.Open(bulk.Source{Name: "line", Stream: bytes.NewReader(data)})
+	if err != nil {
+		return nil
+	}
+	alone, err := r.Alone()
+	if err != nil {
+		return nil
+	}
+	if alone != nil {
+		sub, err := webpush.ParseSubscription(alone)
+		if err != nil {
+			return nil
+		}
+		return in.row(sub)
+	}
+	services := make(map[webpush.Service]int)
+	n, bad, without, first := 0, 0, 0, ""
+	for rec, err := range r.Records(context.Background()) {
+		n++
+		var job webpush.Job
+		if err == nil {
+			job, err = rec.Job(webpush.Message{}, new(bulk.Keys))
+		}
+		if err != nil {
+			if bad++; bad == 1 {
+				first = fmt.Sprintf("%s: %v", position(rec), err)
+			}
+			continue
+		}
+		if job.Subscription.Recipient() == nil {
+			without++
+		}
+		services[job.Subscription.Service()]++
+	}
+	if n == bad {
+		return nil
+	}
+	t := &Thing{Kind: KindSubscriptions, Title: plural(n-bad, "subscription") + " as rows of a database"}
+	names := make([]webpush.Service, 0, len(services))
+	for s := range services {
+		names = append(names, s)
+	}
+	slices.Sort(names)
+	for _, s := range names {
+		t.add(string(s), services[s])
+	}
+	if without > 0 {
+		t.warn(plural(without, "subscription")+" without keys", "they receive only messages without a payload")
+	}
+	if bad > 0 {
+		t.fail(fmt.Sprintf("%d of %d are broken or not recognized, the first is %s", bad, n, first), "")
+	}
+	return t
+}
+
+// position says where a record is, without a file's name.
+func position(rec *bulk.Record) string {
+	if rec.Element > 0 {
+		return fmt.Sprintf("element %d", rec.Element)
+	}
+	return fmt.Sprintf("line %d", rec.Line)
+}
+
+// row shows one subscription that is written as a row.
+func (in inspector) row(sub *webpush.Subscription) *Thing {
+	b, err := json.Marshal(sub)
+	if err != nil {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(b, &members) != nil {
+		return nil
+	}
+	t := in.subscription(members, "")
+	t.add("written as", "a row", "a row of a database: its fields have other names")
+	return t
+}
