@@ -58,7 +58,7 @@ func (v *chromiumSettings) note(s *streams) {
 func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server) {
 	name, flag := "firefox", ""
 	if server.Chromium != nil {
-		name = "firefox|chromium"
+		name = "chromium"
 	}
 	if strings.HasPrefix(server.URL, "https:") {
 		return // which a new profile does not trust

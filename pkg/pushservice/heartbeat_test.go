@@ -1,0 +1,180 @@
+package pushservice_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
+)
+
+// TestMCSHeartbeat: the service pings a device every 5 minutes, for as long as it
+// answers, and ends the connection of one that does not, or that stops in the middle
+// of a frame or before its login.
+func TestMCSHeartbeat(t *testing.T) {
+	login := mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, mcs.LoginRequest{User: "1", AuthToken: "1"}.Append(nil))
+	start := func(t *testing.T) (*bufio.Reader, net.Conn, chan error) {
+		s := pushservice.New(pushservice.Options{})
+		ours, theirs := net.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- s.ServeMCS(theirs) }()
+		return bufio.NewReader(ours), ours, ended
+	}
+	enter := func(t *testing.T, r *bufio.Reader, conn net.Conn) {
+		t.Helper()
+		if _, err := conn.Write(login); err != nil {
+			t.Fatal(err)
+		}
+		if err := mcs.ReadVersion(r); err != nil {
+			t.Fatal(err)
+		}
+		if tag, _, err := mcs.ReadFrame(r); err != nil || tag != mcs.TagLoginResponse {
+			t.Fatalf("tag %d, %v", tag, err)
+		}
+	}
+	t.Run("pings", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, conn, ended := start(t)
+			enter(t, r, conn)
+			began := time.Now()
+			for i := range 5 {
+				tag, body, err := mcs.ReadFrame(r)
+				if err != nil || tag != mcs.TagHeartbeatPing {
+					t.Fatalf("tag %d, %v", tag, err)
+				}
+				// The login and the answers before were received.
+				if m, err := mcs.ParseHeartbeat(body); err != nil || m.LastStreamIDReceived != uint32(i+1) {
+					t.Errorf("ping %d: %+v, %v", i, m, err)
+				}
+				if passed := time.Since(began); passed != time.Duration(i+1)*5*time.Minute {
+					t.Errorf("ping %d came after %v", i, passed)
+				}
+				if _, err := conn.Write(mcs.AppendFrame(nil, mcs.TagHeartbeatAck, mcs.Heartbeat{LastStreamIDReceived: uint32(i + 2)}.Append(nil))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = conn.Close()
+			<-ended
+		})
+	})
+	for name, test := range map[string]struct {
+		before, after []byte // the login
+		want          time.Duration
+	}{
+		"no answer":      {login, nil, 6 * time.Minute},
+		"half a frame":   {login, []byte{7}, 30 * time.Second},
+		"no login":       {nil, nil, 30 * time.Second},
+		"half a login":   {login[:10], nil, 30 * time.Second},
+		"a slow version": {login[:1], nil, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, conn, ended := start(t)
+				began := time.Now()
+				if len(test.before) == len(login) {
+					enter(t, r, conn)
+				} else if _, err := conn.Write(test.before); err != nil {
+					t.Fatal(err)
+				}
+				go func() { _, _ = io.Copy(io.Discard, r) }() // reads, and says nothing
+				if _, err := conn.Write(test.after); err != nil {
+					t.Fatal(err)
+				}
+				err := <-ended
+				if passed := time.Since(began); err == nil || passed != test.want {
+					t.Errorf("ended after %v, want %v: %v", passed, test.want, err)
+				}
+				_ = conn.Close()
+			})
+		})
+	}
+	// A device that does not read is given up when a write takes 10 s.
+	t.Run("does not read", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, conn, ended := start(t)
+			enter(t, r, conn)
+			began := time.Now()
+			if err := <-ended; err == nil || time.Since(began) != 5*time.Minute+10*time.Second {
+				t.Errorf("ended after %v: %v", time.Since(began), err)
+			}
+			_ = conn.Close()
+		})
+	})
+}
+
+// TestWebSocketHeartbeat: the service pings a user agent every 5 minutes, and ends
+// the connection of one that does not answer, or does not say hello.
+func TestWebSocketHeartbeat(t *testing.T) {
+	for name, test := range map[string]struct {
+		hello, reads bool
+		want         time.Duration
+	}{
+		"no answer": {hello: true, want: 5*time.Minute + 10*time.Second},
+		"answers":   {hello: true, reads: true, want: time.Hour},
+		"no hello":  {reads: true, want: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := pushservice.New(pushservice.Options{})
+				ours, theirs := net.Pipe()
+				l := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+				l.conns <- theirs
+				server := &http.Server{Handler: s}
+				go func() { _ = server.Serve(l) }()
+				client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ours, nil }}}
+				ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				if test.hello {
+					if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"messageType":"hello","use_webpush":true}`)); err != nil {
+						t.Fatal(err)
+					}
+					if _, _, err := ws.Read(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stop := time.AfterFunc(time.Hour, func() { _ = s.Close() })
+				if test.reads {
+					_, _, err = ws.Read(t.Context())
+				} else { // takes everything, and answers nothing
+					_, err = io.Copy(io.Discard, ours)
+				}
+				if passed := time.Since(began); passed != test.want {
+					t.Errorf("ended after %v, want %v: %v", passed, test.want, err)
+				}
+				stop.Stop()
+				_ = ws.CloseNow()
+				_ = s.Close()
+				close(l.closed)
+				_ = server.Close()
+			})
+		})
+	}
+}
+
+// pipeListener hands out connections.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
