@@ -50,22 +50,29 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with 3 for ended subscriptions also if --gone collects them")
 	f.BoolVar(&o.force, "force", false, "replace these files if they exist")
 	f.StringVar(&o.resume, "resume", "", "record finished records in `JOURNAL`, and skip them when the command is repeated")
-	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: 128, or 256 with --resume)")
+	o.addSendingFlags(c, "128, or 256 with --resume")
+	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting ended subscriptions (default: never)")
+	f.Var(&o.deadline, "deadline", "stop after this time")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
+	inGroup(f, "Many subscriptions")
+	asSetting(f, "max-failures")
+}
+
+// addSendingFlags adds the options for how many messages are sent at a time.
+func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
+	f := c.Flags()
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: "+concurrency+")")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
 	o.rates.addFlag(f)
-	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting ended subscriptions (default: never)")
-	f.Var(&o.deadline, "deadline", "stop after this time")
 	o.http = newEnum("auto", "auto", "standard")
 	f.Var(&o.http, "http", "auto, or standard to use only the HTTP client of Go")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
-	inGroup(f, "Many subscriptions")
-	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "http")
+	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "http")
 	completeEnum(c, "http", &o.http)
 }
 
-// check rejects values that are out of range.
-func (o *bulkFlags) check(c *cobra.Command) error {
+// checkSending rejects values of addSendingFlags that are out of range.
+func (o *bulkFlags) checkSending(c *cobra.Command) error {
 	for _, n := range []struct {
 		name  string
 		value int
@@ -73,6 +80,14 @@ func (o *bulkFlags) check(c *cobra.Command) error {
 		if n.value < 0 || n.value > 1e6 || n.value == 0 && c.Flags().Changed(n.name) {
 			return usage("omit it to use the default", "--%s is %d, expected 1 to 1000000", n.name, n.value)
 		}
+	}
+	return nil
+}
+
+// check rejects values that are out of range.
+func (o *bulkFlags) check(c *cobra.Command) error {
+	if err := o.checkSending(c); err != nil {
+		return err
 	}
 	if o.maxFailures < 0 || o.maxFailures == 0 && c.Flags().Changed("max-failures") {
 		return usage("omit it to continue regardless of failures", "--max-failures is %d, expected 1 or more", o.maxFailures)

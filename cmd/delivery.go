@@ -221,7 +221,7 @@ func (o *sendOptions) sign(s *streams, d *delivery) error {
 	}
 	origin := ""
 	switch {
-	case d.source != nil:
+	case d.source != nil, o.many:
 		origin = anyOrigin
 	case d.sub != nil:
 		origin = d.sub.Origin()

@@ -13,7 +13,7 @@ import (
 const groupAnnotation = "webpush_group"
 
 // The headings of flags, in the order of the help.
-var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "Key and claims", "Database", "Visitors", "Sending", "Connection", "Faults and limits", "curl", "Everywhere"}
+var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "NATS", "Streams, when they are created", "Key and claims", "Database", "Visitors", "Sending", "Connection", "Faults and limits", "curl", "Everywhere"}
 
 // inGroup puts all flags of a command that have no heading yet under one.
 func inGroup(fs *pflag.FlagSet, heading string) {

@@ -31,13 +31,10 @@ var notificationFlags = []string{"title", "body", "icon", "image", "badge", "url
 
 func (o *payloadFlags) addFlags(c *cobra.Command) {
 	o.cmd = c
-	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
 	f := c.Flags()
 	f.StringVarP(&o.text, "payload", "p", "", "the payload, a `TEXT`; - for standard input")
 	f.StringVar(&o.file, "payload-file", "", "the payload from a `FILE`")
-	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
-	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
-	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse to make a body of more than `BYTES`")
+	o.addEncodingFlags(c)
 	inGroup(f, "Payload")
 	f.StringVar(&o.title, "title", "", "its title, a `TEXT`")
 	f.StringVar(&o.body, "body", "", "its text, a `TEXT`")
@@ -52,6 +49,15 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.require, "require-interaction", false, "stays until it is dealt with")
 	f.BoolVar(&o.declarative, "declarative", false, "make a declarative push, which needs --title and --url")
 	inGroup(f, "Notification, instead of a payload")
+}
+
+// addEncodingFlags adds the options for how a payload is encrypted.
+func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
+	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
+	f := c.Flags()
+	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
+	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
+	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse to make a body of more than `BYTES`")
 	asSetting(f, "encoding", "pad", "max-body")
 	completeEnum(c, "encoding", &o.encoding)
 	complete(c, "pad", func() []string { return []string{"auto"} })

@@ -140,7 +140,7 @@ failure, also after the retries; 130 interrupted.`,
 		commands []*cobra.Command
 	}{
 		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newConvertCmd(s), newSignCmd(s), newVerifyCmd(s)}},
-		{groupMessages, []*cobra.Command{newSendCmd(s), newCancelCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newPushServiceCmd(s), newBrowserCmd(s), newListenCmd(s), newServeCmd(s), newSubscribeCmd(s), newInspectCmd(s), newDemoCmd(s)}},
+		{groupMessages, []*cobra.Command{newSendCmd(s), newCancelCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newPushServiceCmd(s), newBrowserCmd(s), newListenCmd(s), newServeCmd(s), newWorkerCmd(s), newResultsCmd(s), newSubscribeCmd(s), newInspectCmd(s), newDemoCmd(s)}},
 		{groupOther, []*cobra.Command{newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s)}},
 	} {
 		for _, sub := range g.commands {

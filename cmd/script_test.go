@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
@@ -123,6 +124,27 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	},
 	// subscribe FILE [KEYFILE]: subscribes a user agent, with the application
 	// server key in KEYFILE if there is one, and writes its subscription.
+	// nats [USER PASSWORD] starts a NATS server with JetStream, at $NATS.
+	"nats": func(ts *testscript.TestScript, neg bool, args []string) {
+		dir := ts.MkAbs("nats-data")
+		o := &natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true}
+		if len(args) == 2 {
+			o.Username, o.Password = args[0], args[1]
+		}
+		s, err := natsserver.NewServer(o)
+		ts.Check(err)
+		go s.Start()
+		ts.Defer(func() {
+			s.Shutdown()
+			s.WaitForShutdown()
+		})
+		if !s.ReadyForConnections(20 * time.Second) {
+			ts.Fatalf("the NATS server does not start")
+		}
+		ts.Setenv("NATS", s.ClientURL())
+		ts.Setenv("NATSHOST", strings.TrimPrefix(s.ClientURL(), "nats://"))
+	},
+
 	"subscribe": func(ts *testscript.TestScript, neg bool, args []string) {
 		r := scriptReceivers(ts)
 		agent, b := r.subscribe(ts, args[1:])

@@ -15,6 +15,8 @@ type sendOptions struct {
 	parts        subscriptionParts
 	inputs       []string // of send, which takes several
 	bulk         bulkFlags
+	enqueue      enqueueOptions
+	many         bool // that are not read from inputs
 	key          keyFlag
 	claims       claimsFlags
 	claimsFile   string
@@ -89,12 +91,19 @@ another record. --results and --gone are then appended to, so the last line of a
 record counts, and --retry-later is that of the last run. Ctrl-C finishes the
 requests in flight; press it again to stop now.
 
+With --to, send does not send, but puts the records into a NATS server for any
+number of webpush worker; webpush results prints what became of them. Repeating a
+run, which --run names, enqueues each record once within --duplicate-window. For
+longer pauses, use --resume with --run. WEBPUSH_NATS has the address if it is a
+secret; write --to nats: then.
+
 The exit code of many is 0 if all were delivered, apart from ended subscriptions
 that --gone collects, 3 if some were not, and 6 if nothing could be delivered for
 now.`,
 		Example: `  webpush send -f subscription.json -p "hi"
   webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
   webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
+  webpush send -f subs.ndjson -p "hi" --to nats://localhost:4222 --run newsletter-7
   webpush send -f subscription.json --title Hello --body "You have mail" --url https://example.com/mail --ttl 1h --urgency high
   webpush send -f subscription.json -p "hi" --check
   webpush send -f subscription.json -p "hi" --dry-run
@@ -112,6 +121,9 @@ now.`,
 					}
 				}
 			}
+			if o.enqueue.asked(c) {
+				return runEnqueue(c.Context(), s, &o)
+			}
 			return runSend(c.Context(), s, o)
 		},
 		ValidArgsFunction: completeJSON,
@@ -120,6 +132,7 @@ now.`,
 	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or directory of subscriptions; - for standard input; repeatable")
 	o.addFlags(c)
 	o.bulk.addFlags(c)
+	o.enqueue.addFlags(c)
 	f.BoolVar(&o.check, "check", false, "check first, as webpush check does, and send nothing if it finds an error")
 	f.BoolVar(&o.empty, "empty", false, "also send a push without payload to the row of a database")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request without its secrets, and send nothing")
@@ -169,26 +182,38 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: the subscription's p256dh, a `KEY` in base64")
 	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: its auth, a `SECRET` in base64, or env:NAME")
 	inGroup(f, "Flags")
-	o.key.addRingFlags(c)
-	o.claims.addFlags(c)
-	f.StringVar(&o.claimsFile, "claims", "", "the claims' `FILE`; - for standard input")
-	inGroup(f, "Key and claims")
+	o.addKeyFlags(c)
 	o.payload.addFlags(c)
-
-	o.ttl.value = webpush.DefaultTTL
-	f.Var(&o.ttl, "ttl", "how long the service keeps the message; 0 means now or never")
-	o.urgency = newEnum("", urgencyWords()...)
-	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
+	o.addMessageFlags(c)
 	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
 	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, with a topic made from any `TEXT`")
-	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
-	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
 	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with this GCM server key: a `FILE`, env:NAME or the key")
 	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: the registration `ID` (default: the end of the endpoint)")
 	inGroup(f, "Message")
 
 	o.connection.addFlags(c)
-	asSetting(f, "claims", "ttl", "urgency", "gcm-key", "wns-type")
+	asSetting(f, "gcm-key")
+}
+
+// addKeyFlags adds the options that sign.
+func (o *sendOptions) addKeyFlags(c *cobra.Command) {
+	o.key.addRingFlags(c)
+	o.claims.addFlags(c)
+	c.Flags().StringVar(&o.claimsFile, "claims", "", "the claims' `FILE`; - for standard input")
+	inGroup(c.Flags(), "Key and claims")
+	asSetting(c.Flags(), "claims")
+}
+
+// addMessageFlags adds the options of messages that a worker has, too.
+func (o *sendOptions) addMessageFlags(c *cobra.Command) {
+	f := c.Flags()
+	o.ttl.value = webpush.DefaultTTL
+	f.Var(&o.ttl, "ttl", "how long the service keeps the message; 0 means now or never")
+	o.urgency = newEnum("", urgencyWords()...)
+	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
+	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
+	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
+	asSetting(f, "ttl", "urgency", "wns-type")
 	completeEnum(c, "urgency", &o.urgency)
 }
 

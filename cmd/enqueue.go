@@ -1,0 +1,308 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/queue"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// enqueueOptions are those of send that put records into a queue instead.
+type enqueueOptions struct {
+	to, run, cancelRun string
+	nats               natsOptions
+}
+
+func (o *enqueueOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.to, "to", "", "do not send, but put the records into the NATS server at `URL`, for webpush worker")
+	f.StringVar(&o.run, "run", "", "with --to: the `NAME` of the run; repeat the command with it to continue")
+	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw what has not been sent of the run `NAME`")
+	inGroup(f, "NATS")
+	o.nats.addFlags(f)
+}
+
+// asked reports whether records are to be enqueued.
+func (o *enqueueOptions) asked(c *cobra.Command) bool {
+	return slices.ContainsFunc(append([]string{"to", "run", "cancel-run"}, natsFlags...), c.Flags().Changed)
+}
+
+// enqueueing are the options of send that mean something with --to.
+var enqueueing = append([]string{"to", "run", "cancel-run", "subscription", "payload", "payload-file", "ttl", "urgency", "topic", "topic-hash", "map", "empty", "resume", "quiet",
+	"json", "config", "no-color"}, append(natsFlags, notificationFlags...)...)
+
+// ofWorker are those that the worker has instead.
+var ofWorker = []string{"private-key", "claims", "subject", "audience", "expires-in", "scheme", "timeout", "retries", "proxy", "ca-file", "insecure", "connect-to", "allow-http", "deny-private",
+	"rate", "rate-per-origin", "concurrency", "concurrency-per-origin", "http", "encoding", "pad", "max-body", "header", "wns-type"}
+
+// runEnqueue puts the records into the stream, or cancels a run.
+func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
+	var wrong error
+	o.cmd.Flags().Visit(func(f *pflag.Flag) {
+		if wrong != nil || slices.Contains(enqueueing, f.Name) || source(o.cmd, f.Name) != "--"+f.Name {
+			return
+		}
+		hint := "omit it"
+		switch {
+		case slices.Contains(ofWorker, f.Name):
+			hint = "give it to webpush worker, which sends"
+		case slices.Contains([]string{"results", "gone", "show-endpoints"}, f.Name):
+			hint = "webpush results prints the results of a run, and --gone there collects ended subscriptions"
+		case slices.Contains([]string{"endpoint", "key", "auth"}, f.Name):
+			hint = "give a file with -f"
+		}
+		wrong = usage(hint, "--%s has no effect with --to", f.Name)
+	})
+	if wrong != nil {
+		return wrong
+	}
+	e := &o.enqueue
+	if err := e.nats.check(); err != nil {
+		return err
+	}
+	if e.run != "" {
+		if err := queue.CheckRun(e.run); err != nil {
+			return wrongFlag("run", err)
+		}
+	}
+	if e.cancelRun != "" {
+		return o.cancelRun(ctx, s)
+	}
+	if len(o.inputs) == 0 {
+		return usage("-f subs.ndjson", "send needs subscriptions")
+	}
+	m, err := o.enqueuedMessage(s)
+	if err != nil {
+		return err
+	}
+	if o.bulk.resume != "" && e.run == "" {
+		return usage("add --run NAME, the same each time", "--resume continues a run, and needs its name with --to")
+	}
+	if o.bulk.resume == "-" {
+		return usage("give the name of a file", "--resume cannot be -")
+	}
+	sources, err := inputs(s, o.inputs)
+	if err != nil {
+		return err
+	}
+	columns, err := o.bulk.readColumns()
+	if err != nil {
+		return err
+	}
+	reader, err := bulk.Open(sources...)
+	if err != nil {
+		return o.noInput(s, err)
+	}
+	defer reader.Close()
+	if columns != nil {
+		reader.SetColumns(*columns)
+	}
+	address, err := natsAddress(s, "to", e.to)
+	if err != nil {
+		return err
+	}
+	named := e.run != ""
+	if !named {
+		e.run = time.Now().UTC().Format("20060102-150405-") + fmt.Sprintf("%04x", rand.N(1<<16))
+	}
+	eo := queue.EnqueueOptions{Run: e.run, Message: m, Empty: o.empty, Progress: new(queue.EnqueueProgress), Stop: ctx.Done()}
+	if name := o.bulk.resume; name != "" {
+		if eo.Journal, err = o.openJournal(name, m); err != nil {
+			return wrongFile(err)
+		}
+		defer eo.Journal.Close()
+	}
+	q, err := e.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	var misplaced, unknown []string
+	refused := 0
+	eo.Refused = func(r *bulk.Record, err error) {
+		if refused++; refused <= 10 {
+			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
+		}
+	}
+	entries := func(yield func(*bulk.Record, error) bool) {
+		for r, err := range reader.Records(ctx) {
+			more := yield(r, err)
+			misplaced, unknown = noteMembers(misplaced, r.Misplaced), noteMembers(unknown, r.Unknown)
+			if !more {
+				return
+			}
+		}
+	}
+	begun := time.Now()
+	if !named && !o.bulk.quiet {
+		s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", e.run, e.run)
+	}
+	done := o.showEnqueued(s, eo.Progress, begun)
+	err = q.Enqueue(context.WithoutCancel(ctx), entries, eo)
+	done()
+	if refused > 10 {
+		s.warn(fmt.Sprintf("not enqueued: %s more", records(int64(refused-10))), "")
+	}
+	o.warnMembers(s, misplaced, unknown)
+	switch {
+	case ctx.Err() != nil:
+		s.note("%s enqueued into the run %s; repeat the command with --run %s to continue", were(eo.Progress.Enqueued.Load()+eo.Progress.Skipped.Load()), e.run, e.run)
+		return ctx.Err()
+	case err != nil && eo.Journal != nil && errors.As(err, new(*bulk.Error)):
+		return wrongFile(err)
+	case err != nil:
+		if p := eo.Progress.Enqueued.Load(); p > 0 {
+			err = withHint(err, joinHints(hintOf(err), fmt.Sprintf("%s enqueued; repeat the command with --run %s to continue", were(p), e.run)))
+		}
+		return natsError(err)
+	}
+	if err := o.printEnqueued(s, q, eo.Progress, time.Since(begun)); err != nil {
+		return err
+	}
+	if n := eo.Progress.Refused.Load(); n > 0 {
+		return &exitError{fmt.Errorf("%s not enqueued", were(n)), exitPartial}
+	}
+	return nil
+}
+
+// were counts records as the subject of a sentence in the past.
+func were(n int64) string {
+	if n == 1 {
+		return "1 record was"
+	}
+	return fmt.Sprintf("%d records were", n)
+}
+
+// noteMembers adds names that are new, up to a number of them.
+func noteMembers(list, names []string) []string {
+	for _, name := range names {
+		if len(list) < 100 && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// enqueuedMessage is what the records get that do not say otherwise.
+func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
+	if err := exclusive(o.cmd, "topic", "topic-hash"); err != nil {
+		return webpush.Message{}, err
+	}
+	d := new(delivery)
+	if err := o.fillMessage(s, d); err != nil {
+		return webpush.Message{}, err
+	}
+	if err := d.firstFlaw(); err != nil {
+		return webpush.Message{}, err
+	}
+	m := webpush.Message{Payload: d.message.Payload, Urgency: d.message.Urgency, Topic: d.message.Topic}
+	if given(o.cmd, "ttl") {
+		m.TTL = d.message.TTL
+	}
+	if most := ece.AES128GCM.MaxPayload(ece.MaxBody); len(m.Payload) > most {
+		return m, usage("shorten it", "the payload has %d bytes, and push services take at most %d", len(m.Payload), most)
+	}
+	return m, nil
+}
+
+// openJournal opens the journal of a run of enqueueing.
+func (o *sendOptions) openJournal(name string, m webpush.Message) (*bulk.Journal, error) {
+	text, err := json.Marshal(struct {
+		To         string
+		HasPayload bool
+		Payload    []byte
+		TTL        *time.Duration
+		Urgency    webpush.Urgency
+		Topic      string
+	}{o.enqueue.run, m.Payload != nil, m.Payload, m.TTL, m.Urgency, m.Topic})
+	if err != nil {
+		return nil, err
+	}
+	return bulk.OpenJournal(name, "enqueue "+string(text))
+}
+
+// showEnqueued shows the progress until the function that it returns is called.
+func (o *sendOptions) showEnqueued(s *streams, p *queue.EnqueueProgress, begun time.Time) (end func()) {
+	if o.bulk.quiet {
+		return func() {}
+	}
+	quit, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				n := p.Enqueued.Load()
+				s.note("%s enqueued so far, %s", records(n), perSecond(float64(n)/time.Since(begun).Seconds()))
+			}
+		}
+	}()
+	return func() { close(quit); <-over }
+}
+
+// printEnqueued prints the name of the run, and says what to do next.
+func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.EnqueueProgress, took time.Duration) error {
+	n, run := p.Enqueued.Load(), o.enqueue.run
+	if s.json {
+		return s.printJSON(map[string]any{"run": run, "enqueued": n, "duplicates": p.Duplicates.Load(), "finishedBefore": p.Skipped.Load(), "refused": p.Refused.Load(), "seconds": float64(took.Milliseconds()) / 1e3})
+	}
+	if !o.bulk.quiet {
+		s.note("enqueued %s in %s, %s", records(n), roughly(took), perSecond(float64(n)/max(took.Seconds(), 1e-3)))
+		if again := p.Duplicates.Load(); again > 0 {
+			s.note("%d of them were in the run already, and are not sent again", again)
+		}
+		if before := p.Skipped.Load(); before > 0 {
+			s.note("%s enqueued before, says %s", were(before), o.bulk.resume)
+		}
+		s.hint(fmt.Sprintf("webpush worker --nats %s sends them; webpush results --nats %s --run %s --follow prints the results", q.Server(), q.Server(), run))
+	}
+	_, err := fmt.Fprintln(s.out, run)
+	return err
+}
+
+// cancelRun withdraws a run.
+func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
+	e := &o.enqueue
+	if len(o.inputs) > 0 || e.run != "" {
+		return usage("give --cancel-run alone", "--cancel-run withdraws a run, and takes neither -f nor --run")
+	}
+	if err := queue.CheckRun(e.cancelRun); err != nil {
+		return wrongFlag("cancel-run", err)
+	}
+	address, err := natsAddress(s, "to", e.to)
+	if err != nil {
+		return err
+	}
+	q, err := e.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	_, known, err := q.Run(ctx, e.cancelRun)
+	if err != nil {
+		return natsError(err)
+	}
+	if err := q.Cancel(ctx, e.cancelRun); err != nil {
+		return natsError(err)
+	}
+	if !known {
+		s.warn(fmt.Sprintf("no run %q was enqueued by webpush here; records of this name by other programs are withdrawn", e.cancelRun), "check the name")
+	}
+	s.note("the run %s is canceled: workers withdraw what has not been sent", e.cancelRun)
+	return nil
+}

@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/pkg/queue"
+)
+
+// natsEnv holds the address of NATS servers, and natsPasswordEnv a password, for
+// secrets that must not be arguments.
+const (
+	natsEnv         = "WEBPUSH_NATS"
+	natsPasswordEnv = "WEBPUSH_NATS_PASSWORD"
+)
+
+// natsOptions say how to reach NATS and how to create the streams.
+type natsOptions struct {
+	dial                             queue.DialOptions
+	config                           queue.Config
+	maxAge, resultsMaxAge, duplicate durationFlag
+}
+
+func (o *natsOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.dial.Creds, "nats-creds", "", "credentials `FILE` of nsc, with a JWT and a key")
+	f.StringVar(&o.dial.NKey, "nats-nkey", "", "`FILE` with the seed of an nkey")
+	f.StringVar(&o.dial.User, "nats-user", "", "user `NAME`; the password comes from "+natsPasswordEnv)
+	f.StringVar(&o.dial.CAFile, "nats-ca-file", "", "trust the CAs in this PEM `FILE` for the server's certificate")
+	f.StringVar(&o.dial.CertFile, "nats-cert", "", "client certificate, a PEM `FILE`")
+	f.StringVar(&o.dial.KeyFile, "nats-key", "", "its private key, a PEM `FILE`")
+	inGroup(f, "NATS")
+	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default 1)")
+	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default no limit)")
+	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has taken after this time (default 7d)")
+	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default 7d)")
+	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default 1h)")
+	inGroup(f, "Streams, when they are created")
+}
+
+// natsFlags are the options of addFlags and the address.
+var natsFlags = []string{"nats-creds", "nats-nkey", "nats-user", "nats-ca-file", "nats-cert", "nats-key", "stream-replicas", "stream-max-bytes", "stream-max-age", "results-max-age", "duplicate-window"}
+
+// check rejects values that are out of range.
+func (o *natsOptions) check() error {
+	c := &o.config
+	if c.Replicas < 0 || c.Replicas > 5 {
+		return usage("", "--stream-replicas is %d, expected 1 to 5", c.Replicas)
+	}
+	if c.MaxBytes < 0 {
+		return usage("omit it for no limit", "--stream-max-bytes is %d, expected 1 or more", c.MaxBytes)
+	}
+	for name, d := range map[string]*durationFlag{"stream-max-age": &o.maxAge, "results-max-age": &o.resultsMaxAge, "duplicate-window": &o.duplicate} {
+		if d.set && d.value <= 0 {
+			return usage("omit it to use the default", "--%s is %s, expected more than 0", name, d.String())
+		}
+	}
+	c.MaxAge, c.ResultsMaxAge, c.DuplicateWindow = o.maxAge.value, o.resultsMaxAge.value, o.duplicate.value
+	if (o.dial.CertFile == "") != (o.dial.KeyFile == "") {
+		return usage("give both", "--nats-cert and --nats-key go together")
+	}
+	for name, file := range map[string]string{"nats-creds": o.dial.Creds, "nats-nkey": o.dial.NKey, "nats-ca-file": o.dial.CAFile, "nats-cert": o.dial.CertFile, "nats-key": o.dial.KeyFile} {
+		if file != "" {
+			if _, err := readFile(file); err != nil {
+				return within("--"+name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// natsAddress returns the address of an option, or that of the environment.
+func natsAddress(s *streams, flag, address string) (string, error) {
+	if address != "" && address != "nats:" {
+		if queue.HasPassword(address) {
+			s.warn("--"+flag+": other users of this machine can see the password in the list of processes", "set "+natsEnv+" to the address, or use --nats-creds, or --nats-user and "+natsPasswordEnv)
+		}
+		return address, nil
+	}
+	if address = strings.TrimSpace(os.Getenv(natsEnv)); address == "" {
+		return "", usage("--"+flag+" nats://localhost:4222, or set "+natsEnv, "the address of the NATS server is missing")
+	}
+	return address, nil
+}
+
+// open connects and creates the streams that do not exist.
+func (o *natsOptions) open(ctx context.Context, s *streams, address string, log func(string)) (*queue.Queue, error) {
+	dial := o.dial
+	dial.Name, dial.Log = "webpush", log
+	if dial.User != "" {
+		if dial.Password = os.Getenv(natsPasswordEnv); dial.Password == "" {
+			return nil, usage("set it to the password", "--nats-user needs the password in %s", natsPasswordEnv)
+		}
+	}
+	q, err := queue.Dial(ctx, address, dial, o.config)
+	if err != nil {
+		return nil, natsError(err)
+	}
+	if !q.Encrypted() {
+		for server := range strings.SplitSeq(queue.Redact(address), ",") {
+			if u, err := url.Parse(server); err == nil && !loopback(u.Hostname()) {
+				s.warn("the connection to "+server+" is not encrypted: endpoints and payloads can be read on the way", "use tls://")
+				break
+			}
+		}
+	}
+	return q, nil
+}
+
+// natsError gives an error of the queue its hint and exit code.
+func natsError(err error) error {
+	var e *queue.Error
+	if errors.As(err, &e) && e.Temporary() {
+		return &exitError{err, exitTemporary}
+	}
+	return err
+}

@@ -1,0 +1,198 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/queue"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+type workerOptions struct {
+	send      sendOptions // key, message, and connection
+	address   string
+	nats      natsOptions
+	lanes     []string
+	retryFor  durationFlag
+	metrics   string
+	logFormat enumFlag
+}
+
+func newWorkerCmd(s *streams) *cobra.Command {
+	o := workerOptions{logFormat: newEnum("text", "text", "json")}
+	c := &cobra.Command{
+		Use:   "worker",
+		Short: "Send the records that send --to or other programs put into NATS",
+		Long: `worker sends the records in the JetStream streams of a NATS server or cluster, until
+it is interrupted. Run any number of equal workers on any machines: they share the
+records. The first one creates the streams and consumers. The key, the claims, and
+the options for connections are those of send.
+
+The result of a record is stored before its message is acknowledged. When a worker
+is killed, the others get its messages within 15 seconds; only those that were in
+flight can arrive twice, and each record has one result. Ctrl-C finishes the
+requests in flight, and gives the rest back; press it again to stop now. When the
+server restarts or cannot be reached, workers wait and continue.
+
+Each push service has a lane (fcm, mozilla, apple, wns, other), so that a slow one
+keeps no other waiting. Temporary failures are tried again with increasing pauses
+for --retry-for, or for as long as the push service asks, and do not keep other
+records waiting. A TTL counts from the time of publishing: a record whose TTL is used
+up becomes expired and is not sent. TTL 0 means now or never at the push service and
+is sent as 0. A record that cannot be read or sent becomes invalid.
+
+Like send, a worker sends to private addresses; set --deny-private if the endpoints
+come from strangers. The streams hold endpoints and payloads, which are secrets:
+use TLS and credentials, and limit who may read webpush.>.
+
+MESSAGE FORMAT. Any program can publish records. A message is one record, as send -f
+reads it:
+
+    subject          webpush.send. and the lane of the push service
+    Nats-Msg-Id      optional: the stream drops a repeated ID within 1 hour
+    Webpush-Run      optional: the run, 1 to 64 of A-Z a-z 0-9 - _
+    Webpush-Expires  optional: when the message loses its value, in RFC 3339;
+                     by default the ttl of the record after it was published
+    Webpush-Source   optional: {"index": 7, "file": "x", "line": 8} for the result
+    body             {"id": …, "subscription": {…}, "payload": …, "ttl": 3600,
+                      "urgency": "normal", "topic": "…"}
+
+The lane follows from the host of the endpoint: fcm.googleapis.com is fcm, hosts
+under push.services.mozilla.com are mozilla, under push.apple.com apple, under
+notify.windows.com wns, and all others other. In Node, with the package nats:
+
+    import { connect, headers } from 'nats'
+    const nc = await connect({ servers: process.env.WEBPUSH_NATS })
+    const h = headers()
+    h.set('Webpush-Run', 'welcome')
+    h.set('Nats-Msg-Id', 'welcome-' + user.id)
+    await nc.jetstream().publish('webpush.send.' + lane, JSON.stringify({
+      id: user.id, subscription: user.subscription, payload: 'Welcome', ttl: 3600,
+    }), { headers: h })
+
+In Python, with the package nats-py:
+
+    nc = await nats.connect(os.environ["WEBPUSH_NATS"])
+    await nc.jetstream().publish("webpush.send." + lane, json.dumps({
+        "id": user.id, "subscription": user.subscription, "payload": "Welcome",
+        "ttl": 3600,
+    }).encode(), headers={"Webpush-Run": "welcome",
+                          "Nats-Msg-Id": f"welcome-{user.id}"})
+
+--metrics serves /healthz and /metrics, for Prometheus: results by push service and
+class, the depth and age of each lane, and push services that ask to wait.`,
+		Example: `  webpush worker --nats nats://localhost:4222 -k private_key.pem --subject mailto:ops@example.com
+  webpush worker --nats tls://nats1:4222,tls://nats2:4222 --nats-creds worker.creds --deny-private
+  webpush worker --nats nats://localhost:4222 --lane fcm,mozilla --metrics 127.0.0.1:9090`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), s, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.address, "nats", "", "the `URL` of the NATS server, or several with commas between (also: "+natsEnv+")")
+	f.StringSliceVar(&o.lanes, "lane", nil, "send these lanes only: `NAMES` of fcm, mozilla, apple, wns, other, with commas between")
+	o.retryFor.value = queue.DefaultRetryFor
+	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
+	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics at this `ADDRESS`, host:port")
+	f.Var(&o.logFormat, "log-format", "text or json")
+	completeEnum(c, "log-format", &o.logFormat)
+	complete(c, "lane", queue.Lanes)
+	asSetting(f, "log-format")
+	inGroup(f, "Flags")
+	o.send.cmd, o.send.payload.cmd = c, c
+	o.send.addKeyFlags(c)
+	o.send.payload.addEncodingFlags(c)
+	o.send.addMessageFlags(c)
+	inGroup(f, "Message")
+	o.send.bulk.addSendingFlags(c, "256")
+	inGroup(f, "Sending")
+	o.send.connection.addFlags(c)
+	o.nats.addFlags(f)
+	return c
+}
+
+func runWorker(ctx context.Context, s *streams, o workerOptions) error {
+	if err := o.nats.check(); err != nil {
+		return err
+	}
+	for _, lane := range o.lanes {
+		if !slices.Contains(queue.Lanes(), lane) {
+			return usage("", "--lane: %q is none of %s", lane, strings.Join(queue.Lanes(), ", "))
+		}
+	}
+	if o.retryFor.value <= 0 {
+		return usage("", "--retry-for is %s, expected more than 0", o.retryFor.String())
+	}
+	if err := o.send.bulk.checkSending(o.send.cmd); err != nil {
+		return err
+	}
+	d, err := o.send.prepareWorker(s)
+	if err != nil {
+		return err
+	}
+	address, err := natsAddress(s, "nats", o.address)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	if o.logFormat.String() == "json" || s.json {
+		log = slog.New(slog.NewJSONHandler(s.err, nil))
+	}
+	q, err := o.nats.open(ctx, s, address, func(message string) { log.Warn(message) })
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	w := newWorkerMetrics(q)
+	if o.metrics != "" {
+		listener, err := net.Listen("tcp", o.metrics)
+		if err != nil {
+			return usage("write it as 127.0.0.1:9090", "--metrics: %w", err)
+		}
+		server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second}
+		go func() { _ = server.Serve(listener) }()
+		defer server.Close()
+		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")
+	}
+	b := &o.send.bulk
+	d.client.OnRetry = nil
+	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: w.result, OnHold: w.hold,
+		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, Rates: b.rates.rates, StandardHTTP: b.http.String() == "standard"}}
+	lanes := "all"
+	if len(o.lanes) > 0 {
+		lanes = strings.Join(o.lanes, ",")
+	}
+	log.Info("worker started", "nats", q.Server(), "lanes", lanes)
+	stopLog := w.logEvery(log, 10*time.Second)
+	defer context.AfterFunc(ctx, func() { log.Info("finishing the requests in flight; interrupt again to stop now") })()
+	err = q.Work(ctx, work)
+	stopLog()
+	if err != nil {
+		return natsError(err)
+	}
+	log.Info("worker stopped", w.totals()...)
+	return nil
+}
+
+// prepareWorker makes the client and the message of a worker.
+func (o *sendOptions) prepareWorker(s *streams) (*delivery, error) {
+	o.many = true
+	d, err := o.prepare(s, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.firstFlaw(); err != nil {
+		return nil, err
+	}
+	if d.client.Key == nil {
+		return nil, withHint(fmt.Errorf("there is no private key to sign with: %s is missing", defaultPrivateKey), "give one with -k, or make a key pair with webpush gen")
+	}
+	return d, o.checkMany(s, d)
+}
