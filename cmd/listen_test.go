@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
@@ -21,9 +26,9 @@ func TestListenShows(t *testing.T) {
 		"empty":       {"", "\n", "\n"},
 		"line":        {"hello\n", "hello\n", "hello\n"},
 		"escape":      {"a\x1b[31m\x07\u009b\rb\u202ec", `a\x1b[31m\a\u009b\rb\u202ec` + "\n", `a\x1b[31m\a\u009b\rb\u202ec` + "\n"},
-		"binary":      {"\xff\x00", "(2 bytes that are no text) _wA\n", "(2 bytes that are no text) _wA\n"},
+		"binary":      {"\xff\x00", "(binary, 2 bytes) _wA\n", "(binary, 2 bytes) _wA\n"},
 		"classic":     {`{"title":"T\u001b[1m","body":"a\nb","data":{"url":"https://x/"},"actions":[{"action":"a","title":"Open"},7]}`, "T\\x1b[1m\n         a\n         b\n         https://x/\n         [Open]\n", ""},
-		"declarative": {`{"web_push":8030,"notification":{"title":"T","navigate":"https://x/\u009d"}}`, "T\n         https://x/\\u009d\n", ""},
+		"declarative": {`{"web_push":8030,"notification":{"title":"T","navigate":"https://x/\u009d"}}`, "T (declarative)\n         https://x/\\u009d\n", ""},
 		"url":         {`{"title":"T","url":"https://x/"}`, "T\n         https://x/\n", ""},
 		"no title":    {`{"title":7}`, "{\"title\":7}\n", "{\"title\":7}\n"},
 		"damaged":     {`{"title":"T"`, "{\"title\":\"T\"\n", "{\"title\":\"T\"\n"},
@@ -73,20 +78,55 @@ func TestListenEnvironment(t *testing.T) {
 // TestLockState: one at a time has the state file, and the error says which.
 func TestLockState(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "listen.json")
-	file, err := openState(name)
+	file, err := (&listener{streams: &streams{}, o: listenOptions{state: name}}).openState()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openState(name); err == nil || !strings.Contains(err.Error(), "another webpush listen is running with "+name) || hintOf(err) == "" {
+	if _, err := (&listener{streams: &streams{}, o: listenOptions{state: name}}).openState(); err == nil || !strings.Contains(err.Error(), "another webpush listen is running with "+name) || hintOf(err) == "" {
 		t.Errorf("a second lock: %v", err)
 	}
 	file.Close()
 	if _, err := os.Stat(name + ".lock"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the lock's file is there: %v", err)
 	}
-	if file, err := openState(filepath.Join(t.TempDir(), "none", "x.json")); err != nil {
+	if file, err := (&listener{streams: &streams{}, o: listenOptions{state: filepath.Join(t.TempDir(), "none", "x.json")}}).openState(); err != nil {
 		t.Errorf("no directory: %v", err)
 	} else {
 		file.Close()
+	}
+}
+
+// TestListenCloseReason: the reason with which a push service closes the
+// connection does not act on the terminal.
+func TestListenCloseReason(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := websocket.Accept(w, r, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.CloseNow()
+			answer := func(format string) {
+				var v struct{ ChannelID string }
+				if err := wsjson.Read(r.Context(), conn, &v); err != nil {
+					t.Error(err)
+				}
+				_ = conn.Write(r.Context(), websocket.MessageText, []byte(strings.ReplaceAll(format, "ID", v.ChannelID)))
+			}
+			if !first {
+				answer(`{"messageType":"hello","uaid":"5d1ed1b5fb8d4d1c8d0d6ec9a1b5bd1f","status":200,"use_webpush":true}`)
+				answer(`{"messageType":"register","channelID":"ID","status":200,"pushEndpoint":"https://push.example.net/x"}`)
+			}
+			_ = conn.Close(4774, hostile)
+		}))
+		t.Chdir(t.TempDir())
+		for _, more := range [][]string{nil, {"--json", "--new"}} {
+			code, out, talk := command(t, "", append([]string{"listen", "--server", "ws" + strings.TrimPrefix(server.URL, "http")}, more...)...)
+			if text := out + talk; code != exitTemporary || !strings.Contains(text, "4774") || !strings.Contains(text, "31m") || strings.ContainsFunc(text, harmful) {
+				t.Errorf("before hello: %v, %q: exit code %d: %q", first, more, code, text)
+			}
+		}
+		server.Close()
 	}
 }

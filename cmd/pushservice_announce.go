@@ -48,6 +48,7 @@ func (v *chromiumSettings) sendFlags() string {
 
 // note prints what senders need.
 func (v *chromiumSettings) note(s *streams) {
+	s.note("a user agent of this kind in a terminal: webpush listen --server chromium://%s --ca-file %s", v.Address, shellWord(v.CAFile))
 	s.note("sending to Chromium: webpush send %s", v.sendFlags())
 	s.note("  and for other senders: HTTPS_PROXY=%s", v.Proxy)
 	s.note("  with NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", shellWord(v.CAFile), shellWord(v.CAFile))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -102,12 +103,16 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 			ts.Fatalf("exit code %d, want %s", got, args[0])
 		}
 	},
-	// push-service [plain]: starts a push service over HTTPS, or plain HTTP,
-	// and sets PUSH to its URL, PUSH_HOST to its host and port, WS to that of its WebSocket and CA to the file of
+	// push-service [plain] [chromium]: starts a push service over HTTPS, or plain
+	// HTTP, and with a listener for Chromium at CHROMIUM, with CHROMIUM_CA, and sets PUSH to its URL, PUSH_HOST to its host and port, WS to that of its WebSocket and CA to the file of
 	// its authority.
 	"push-service": func(ts *testscript.TestScript, neg bool, args []string) {
-		plain := len(args) == 1 && args[0] == "plain"
-		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain, Options: pushservice.Options{
+		plain := slices.Contains(args, "plain")
+		var chromium *pushservice.ChromiumOptions
+		if slices.Contains(args, "chromium") {
+			chromium = &pushservice.ChromiumOptions{}
+		}
+		server, err := pushservice.Start(pushservice.ServerOptions{TLS: !plain, Chromium: chromium, Options: pushservice.Options{
 			// Scripts send to these names with --connect-to.
 			Hosts: []string{"updates.push.services.mozilla.com", "fcm.googleapis.com", "web.push.apple.com", "push.dev"},
 		}})
@@ -119,6 +124,11 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 		if !plain {
 			ts.Setenv("CA", ts.MkAbs("ca.pem"))
 			ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), server.CA(), 0o644))
+		}
+		if chromium != nil {
+			ts.Setenv("CHROMIUM", server.Chromium.Addr)
+			ts.Setenv("CHROMIUM_CA", ts.MkAbs("chromium-ca.pem"))
+			ts.Check(os.WriteFile(ts.MkAbs("chromium-ca.pem"), server.Chromium.CA(), 0o644))
 		}
 		scriptReceivers(ts).server = server
 	},

@@ -51,7 +51,11 @@ func ReadFile(name string) (State, error) {
 	case len(b) > maxStateFile:
 		return state, fmt.Errorf("the state has more than %d bytes", maxStateFile)
 	}
-	return state, json.Unmarshal(b, &state)
+	err = json.Unmarshal(b, &state)
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		err = fmt.Errorf("the state is not JSON: %w", err)
+	}
+	return state, err
 }
 
 // OpenFile locks and reads a state file, which need not exist. Where no lock can
@@ -160,7 +164,8 @@ func (f *File) Close() {
 // Messages returns the messages as [Subscription.Receive] does, in a loop. A
 // message is acknowledged when the loop continues after it; before a break, call
 // [Subscription.Ack] if it is to be acknowledged. A [*DecryptError] comes with
-// its message, which is acknowledged as well, and a [*ChangedError] with none.
+// its message, which is acknowledged as well, and a [*ChangedError] or [*LostError]
+// with none.
 // Any other error is the last.
 func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
@@ -169,11 +174,12 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] 
 			var (
 				damaged *DecryptError
 				changed *ChangedError
+				lost    *LostError
 			)
 			switch {
 			case errors.As(err, &damaged):
 				m = damaged.Message
-			case errors.As(err, &changed):
+			case errors.As(err, &changed), errors.As(err, &lost):
 			case err != nil:
 				yield(nil, err)
 				return

@@ -49,6 +49,13 @@ const FCM = "fcm"
 // an application server key.
 var ErrKeyRequired = errors.New("push services of Chromium require an application server key")
 
+// RequiresKey reports whether the push service at this address accepts only
+// subscriptions with an application server key, see [ErrKeyRequired].
+func RequiresKey(server string) bool {
+	base, err := parseServer(server)
+	return err == nil && isChromium(base)
+}
+
 // chromiumScheme is the scheme of a push service, chromium://HOST:PORT, that
 // stands in for Google.
 const chromiumScheme = "chromium"

@@ -1,0 +1,78 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/useragent"
+)
+
+// hand prints a message, or has the program deal with it.
+func (l *listener) hand(ctx context.Context, m *useragent.Message) error {
+	switch {
+	case l.json:
+		if err := l.printLine(m); err != nil {
+			return err
+		}
+	case l.o.program == "":
+		return l.printText(m)
+	}
+	if l.o.program == "" {
+		return nil
+	}
+	err := l.run(ctx, m)
+	if err != nil && ctx.Err() != nil {
+		l.warn("the program was interrupted: its message will come again", "")
+		return context.Canceled
+	}
+	if err != nil {
+		l.failed++
+		l.warn(fmt.Sprintf("message %s: %s: %v", visible(m.ID), visible(l.o.program), err), "")
+	}
+	return nil
+}
+
+// run has the program deal with a message.
+func (l *listener) run(ctx context.Context, m *useragent.Message) error {
+	c := exec.CommandContext(ctx, l.o.program, l.o.arguments...)
+	c.Stdin = bytes.NewReader(m.Payload)
+	c.Stdout, c.Stderr = l.out, l.err
+	if l.json {
+		c.Stdout = l.err
+	}
+	c.Env = append(os.Environ(), messageEnvironment(m)...)
+	c.Cancel = func() error {
+		if c.Process.Signal(os.Interrupt) == nil {
+			return nil
+		}
+		return c.Process.Kill()
+	}
+	c.WaitDelay = 5 * time.Second
+	return c.Run()
+}
+
+// messageEnvironment are the variables for a program. A value that cannot stand
+// in the environment, with a zero byte in it, is left out.
+func messageEnvironment(m *useragent.Message) []string {
+	n, _ := parseNotification(m.Payload)
+	ttl := ""
+	if m.Urgency != "" || m.TTL > 0 {
+		ttl = strconv.FormatInt(int64(m.TTL/time.Second), 10)
+	}
+	var list []string
+	for _, v := range [][2]string{
+		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
+		{"TITLE", n.title}, {"BODY", n.body}, {"URL", n.url},
+	} {
+		if !strings.ContainsRune(v[1], 0) {
+			list = append(list, "WEBPUSH_MESSAGE_"+v[0]+"="+v[1])
+		}
+	}
+	return list
+}
