@@ -78,17 +78,18 @@ cross: ## compile for every platform that is released
 	done
 
 install: build completions ## install to DESTDIR and PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 0755 webpush $(DESTDIR)$(PREFIX)/bin/webpush
 	install -m 0644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 0644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m 0644 completions/webpush.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/webpush
 	install -m 0644 completions/webpush.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush
 	install -m 0644 completions/webpush.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
 
 uninstall: ## remove what install wrote
-	rm -f $(DESTDIR)$(PREFIX)/bin/webpush $(DESTDIR)$(PREFIX)/share/man/man1/webpush.1 $(DESTDIR)$(PREFIX)/share/man/man1/webpush-*.1 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/webpush $(DESTDIR)$(PREFIX)/share/man/man1/webpush.1 $(DESTDIR)$(PREFIX)/share/man/man1/webpush-*.1 $(DESTDIR)$(PREFIX)/share/man/man7/webpush-*.7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/webpush $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
 

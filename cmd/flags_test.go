@@ -25,7 +25,7 @@ func TestFlagsAgree(t *testing.T) {
 	n := 0
 	var visit func(c *cobra.Command, path []string)
 	visit = func(c *cobra.Command, path []string) {
-		if c.Hidden || c.Name() == "help" || c.Name() == cobra.ShellCompRequestCmd {
+		if c.Hidden || c.Name() == "help" || c.Name() == cobra.ShellCompRequestCmd || c.IsAdditionalHelpTopicCommand() {
 			return
 		}
 		name := strings.Join(append([]string{"webpush"}, path...), "-")

@@ -130,6 +130,7 @@ failure, also after the retries; 130 interrupted.`,
 		return s.applySettings(c)
 	}
 	c.SetHelpCommand(newHelpCmd())
+	c.AddCommand(newScalingTopic())
 
 	c.AddGroup(&cobra.Group{ID: groupKeys, Title: "Keys and claims:"},
 		&cobra.Group{ID: groupMessages, Title: "Messages:"},
