@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -46,7 +47,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended and can be deleted to `FILE`")
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records that are worth another run to `FILE`, for -f")
-	f.StringSliceVar(&o.columns, "map", nil, "read the parts from columns of other names: `PART=COLUMN` for endpoint, p256dh, auth, id; with commas between")
+	o.addColumns(f)
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with 3 for ended subscriptions also if --gone collects them")
 	f.BoolVar(&o.force, "force", false, "replace these files if they exist")
 	f.StringVar(&o.resume, "resume", "", "record finished records in `JOURNAL`, and skip them when the command is repeated")
@@ -69,6 +70,11 @@ func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
 	f.Var(&o.http, "http", "auto, or standard to use only the HTTP client of Go")
 	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "http")
 	completeEnum(c, "http", &o.http)
+}
+
+// addColumns adds the option that names columns.
+func (o *bulkFlags) addColumns(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.columns, "map", nil, "read the parts from columns of other names: `PART=COLUMN` for endpoint, p256dh, auth, id; with commas between")
 }
 
 // checkSending rejects values of addSendingFlags that are out of range.

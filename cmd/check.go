@@ -66,6 +66,9 @@ fields of notifications and declarative pushes in JSON. The rules are those of
 the endpoint's push service, with a warning for what Apple alone rejects; --for
 chooses others.
 
+With -f, it reads everything that send reads. For many subscriptions, each finding
+is printed once, with the number of records and the position of the first.
+
 --ask-time URL compares the clock with that server's Date header, by a HEAD
 request without redirects. --online asks the push service in a way that shows no
 notification, if there is one: autopush, Mozilla's or another, gets a signed
@@ -77,6 +80,7 @@ and all others have no such request: nothing is sent to them, and check says so.
 The exit code is 0 if there is no error and no warning, otherwise 1.`,
 		Example: `  webpush check -f subscription.json -p "hi"
   webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
+  webpush check -f subscriptions.csv -p "hi"
   webpush check --for all --payload-file notification.json
   webpush check -f subscription.json --ask-time https://www.example.com --online`,
 		Args: noArgs,
@@ -86,6 +90,7 @@ The exit code is 0 if there is no error and no warning, otherwise 1.`,
 	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")
 	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
 	f.BoolVar(&o.online, "online", false, "ask the push service, where that shows no notification")
+	o.send.bulk.addColumns(f)
 	o.send.addFlags(c)
 	complete(c, "for", func() []string { return append(serviceNames(), "all") })
 	return c
@@ -95,9 +100,19 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	if o.online && o.send.subscription == "" {
 		return usage("add -f subscription.json", "--online needs a subscription")
 	}
+	if o.send.subscription != "" { // one or many
+		o.send.inputs, o.send.subscription, o.send.empty = []string{o.send.subscription}, "", true
+	}
 	d, err := o.send.prepare(s, o.forList.list != nil)
 	if err != nil {
 		return err
+	}
+	if d.source != nil {
+		defer d.source.Close()
+		if o.online || o.askTime != "" {
+			return usage("give a file with one subscription", "--online and --ask-time need a single subscription, but there are many")
+		}
+		return o.checkMany(ctx, s, d)
 	}
 	client, sub := d.client, d.sub
 	found := d.findings(client, o.forList.list...)

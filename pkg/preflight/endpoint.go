@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	takeAgain = "take the subscription from the browser again, and store it whole"
+	takeAgain = "get the subscription from the browser once more, and store its endpoint whole"
 
 	// minAutopushToken is the least number of characters of a Fernet token of
 	// autopush: 41 bytes, 48 of content, and 16 more of authentication code, in

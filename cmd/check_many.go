@@ -1,0 +1,113 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/fatih/color"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// manyFinding is a finding about one record or several.
+type manyFinding struct {
+	preflight.Finding
+	Records int    `json:"records"`
+	First   string `json:"first"` // the position of the first
+}
+
+// checkMany checks the message for each of many subscriptions, and prints what is
+// found once, with the number of records.
+func (o *checkOptions) checkMany(ctx context.Context, s *streams, d *delivery) error {
+	type key struct {
+		rule, message, fix string
+		severity           preflight.Severity
+	}
+	var order []*manyFinding
+	byKey := make(map[key]*manyFinding)
+	n := 0
+	add := func(rec *bulk.Record, f preflight.Finding) {
+		k := key{f.Rule, f.Message, f.Fix, f.Severity}
+		m := byKey[k]
+		if m == nil {
+			m = &manyFinding{Finding: f, First: rec.Position()}
+			byKey[k] = m
+			order = append(order, m)
+		}
+		m.Records++
+	}
+	keys := bulk.Keys{Own: d.client.Ring()}
+	for rec, err := range d.source.Records(ctx) {
+		n++
+		var job webpush.Job
+		if err == nil {
+			job, err = rec.Job(d.message, &keys)
+		}
+		if err != nil {
+			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Fix: hintOf(err)})
+			continue
+		}
+		for _, f := range preflight.Check(d.client, job.Subscription, job.Message, o.forList.list...) {
+			add(rec, f)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if n == 0 {
+		return withHint(fmt.Errorf("%s has no records", inputName(o.send.inputs[0])), "give a file of subscriptions")
+	}
+	for _, f := range d.found() {
+		order = append(order, &manyFinding{Finding: f, Records: n})
+	}
+	return printMany(s, order, n)
+}
+
+func printMany(s *streams, found []*manyFinding, n int) error {
+	count := make(map[preflight.Severity]int)
+	var failed error
+	for _, f := range found {
+		f.Fix = commandHint(f.Fix)
+		if count[f.Severity]++; f.Severity != preflight.SeverityNote {
+			failed = &silentError{}
+		}
+	}
+	if s.json {
+		if found == nil {
+			found = []*manyFinding{}
+		}
+		if err := s.printJSON(found); err != nil {
+			return err
+		}
+		return failed
+	}
+	for _, severity := range []preflight.Severity{preflight.SeverityError, preflight.SeverityWarning, preflight.SeverityNote} {
+		for _, f := range found {
+			if f.Severity != severity {
+				continue
+			}
+			where := fmt.Sprintf("%d of %s, the first is %s", f.Records, records(int64(n)), f.First)
+			switch {
+			case f.Records == n && n > 1:
+				where = fmt.Sprintf("all %s", records(int64(n)))
+			case f.Records == 1:
+				where = f.First
+			}
+			label := s.paint(s.outTTY, severity.String()+":", color.Bold, severityColor[severity])
+			fmt.Fprintf(s.out, "%s %s [%s]\n  in: %s\n", label, safe(f.Message), f.Rule, safe(where))
+			if f.Fix != "" {
+				fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Fix))
+			}
+			fmt.Fprintf(s.out, "  source: %s\n", f.Source)
+		}
+	}
+	if failed != nil {
+		fmt.Fprintln(s.out, s.paint(s.outTTY, strings.TrimSpace(counted(count)+", in "+records(int64(n))), color.FgRed))
+		return failed
+	}
+	fmt.Fprintf(s.out, "%s: nothing that the push services are known to refuse, in %s\n", s.paint(s.outTTY, "good", color.FgGreen), records(int64(n)))
+	return nil
+}
