@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,7 +24,11 @@ func loggedResponse(s string) (status int, h http.Header, body string) {
 			return status, h, body
 		}
 	}
-	for _, form := range logged {
+	forms := logged
+	if s != "" && strings.IndexByte("{[\"", s[0]) < 0 && len(s) < 1<<14 {
+		forms = append(slices.Clip(forms), prose...)
+	}
+	for _, form := range forms {
 		m := form.status.FindStringSubmatch(s)
 		if m == nil {
 			continue
@@ -47,11 +52,17 @@ var (
 	pythonToJSON = strings.NewReplacer(`'`, `"`, `None`, `null`, `True`, `true`, `False`, `false`)
 )
 
-// logged are the forms of text in which a status and a body stand.
-var logged = []struct {
+// nothing is the expression of a form without a body.
+var nothing = regexp.MustCompile(`$^`)
+
+// loggedForm is a form of text in which a status and a body stand.
+type loggedForm struct {
 	status, body *regexp.Regexp
 	quoted       bool
-}{
+}
+
+// logged are the forms of libraries for Web Push.
+var logged = []loggedForm{
 	// pywebpush: WebPushException: Push failed: 410 Gone, with the response's body in the next line
 	{regexp.MustCompile(`Push failed: ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false},
 	// Guzzle: Client error: `POST https://…` resulted in a `410 Gone` response:
@@ -62,6 +73,32 @@ var logged = []struct {
 	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
 	// npm's web-push, printed: WebPushError { statusCode: 410, body: '…' }
 	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true},
+	// Tesla of Elixir, which is not named a response
+	{regexp.MustCompile(`(?s)%Tesla\.Env\{.*?\bstatus: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
+	// .NET: WebPush.WebPushException: …, StatusCode: 410
+	{regexp.MustCompile(`(?s)WebPushException\b.*?\bStatusCode: ([1-5]\d\d)\b`), nothing, false},
+	// Rust's web-push: ErrorInfo { code: 410, errno: 103, …, message: "…" }
+	{regexp.MustCompile(`\bErrorInfo \{ code: ([1-5]\d\d)\b`), regexp.MustCompile(`\bmessage: "((?:[^"\\]|\\.)*)"`), true},
+}
+
+// prose are the forms of HTTP clients and logs, which are not looked for in JSON: a
+// notification may say that something failed.
+var prose = []loggedForm{
+	// HTTP clients: axios, requests, httpx, aiohttp, reqwest, Apache's, OkHttp, fetch,
+	// Go's %v of a response, Faraday, and lines of access logs
+	{regexp.MustCompile(`\b(?:status code:?|failed with status) ([1-5]\d\d)\b`), nothing, false},
+	{regexp.MustCompile(`\b([45]\d\d) (?:Client|Server) Error: `), nothing, false},
+	{regexp.MustCompile(`(?:Client|Server|Redirect) error '([1-5]\d\d) `), nothing, false},
+	{regexp.MustCompile(`\bClientResponseError: ([1-5]\d\d), message=`), nothing, false},
+	{regexp.MustCompile(`\bHTTP status (?:client|server) error \(([45]\d\d) `), nothing, false},
+	{regexp.MustCompile(`\{HTTP/[\d.]+ ([1-5]\d\d) `), nothing, false},
+	{regexp.MustCompile(`\bResponse\{protocol=\S+ code=([1-5]\d\d),`), nothing, false},
+	{regexp.MustCompile(`(?s)\bResponse \{[^}]*?\bstatus: ([1-5]\d\d),`), nothing, false},
+	{regexp.MustCompile(`&\{([1-5]\d\d) [A-Z][^{}]* \d{3} HTTP/`), nothing, false},
+	{regexp.MustCompile(`#<Faraday::.*?@status=([1-5]\d\d)\b`), nothing, false},
+	{regexp.MustCompile(`"(?:POST|DELETE|GET) \S+ HTTP/[\d.]+" ([1-5]\d\d)\b`), nothing, false},
+	// Somebody's own words: push failed: 410 the body
+	{regexp.MustCompile(`(?i)\b(?:failed|failure|error)\b[^\n:]{0,60}: ([45]\d\d)\b`), regexp.MustCompile(`(?is)\b(?:failed|failure|error)\b[^\n:]{0,60}: [45]\d\d\b[\s:,-]*(.*)$`), false},
 }
 
 // loggedJSON reads the error of npm's web-push, or the body of autopush, which

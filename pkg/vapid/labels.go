@@ -23,13 +23,16 @@ func (e entry) forVAPID() bool {
 }
 
 // keyName matches the names of keys in settings: VAPID_PRIVATE_KEY,
-// vapid.private.key, vapid_prv_key, privateKey, "Private Key".
-const keyName = `[A-Za-z0-9_.-]*(?:private|priv|prv|public|pub)[ _.-]?key[A-Za-z0-9_]*`
+// vapid.private.key, vapid_prv_key, privateKey, "Private Key", privateVapidKey,
+// VAPID_PRIVATE.
+const keyName = `[A-Za-z0-9_.-]*(?:(?:private|priv|prv|public|pub)[ _.-]?(?:vapid[ _.-]?)?key|vapid[ _.-]?(?:private|public))[A-Za-z0-9_]*`
 
 var (
 	isKeyName    = regexp.MustCompile(`(?i)^` + keyName + `$`)
-	isPrivate    = regexp.MustCompile(`(?i)(?:private|priv|prv)[ _.-]?key`)
-	assignment   = regexp.MustCompile(`(?is)(` + keyName + `)["']?\s*(?:=>|[:=])\s*["']?(-----BEGIN .*?-----END [A-Z ]+-----|[A-Za-z0-9+/_=-]{40,})`)
+	isPrivate    = regexp.MustCompile(`(?i)(?:private|priv|prv)[ _.-]?(?:vapid[ _.-]?)?key|vapid[ _.-]?private`)
+	assignment   = regexp.MustCompile(`(?is)(` + keyName + `)["']?(?:\s*(?:=>|[:=>])\s*|\s+value\s*=\s*|\s+)["']?(-----BEGIN .*?-----END [A-Z ]+-----|[A-Za-z0-9+/_=-]{40,})`)
+	section      = regexp.MustCompile(`(?i)\[vapid\]|\bvapid["']?\s*[:=]`)
+	inSection    = regexp.MustCompile(`(?im)^[ \t]*["']?(private|public)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{40,})`)
 	commentLine  = regexp.MustCompile(`(?m)^[ \t]*(?:#|//|;|--[ \t]).*$`)
 	opensslText  = regexp.MustCompile(`(?is)\bpriv:\s*((?:[0-9a-f]{2}:?\s*)+)\s*pub:\s*((?:[0-9a-f]{2}:?\s*)+)`)
 	javaScalar   = regexp.MustCompile(`(?im)^\s*S:\s*([0-9a-f]{62,66})\s*$`)
@@ -53,6 +56,11 @@ func fromLabels(text string, depth int) (f found, ok bool, err error) {
 	for _, m := range assignment.FindAllStringSubmatch(commentLine.ReplaceAllString(text, ""), -1) {
 		entries = append(entries, entry{m[1], isPrivate.MatchString(m[1]), m[2]})
 	}
+	if plain := commentLine.ReplaceAllString(text, ""); entries == nil && section.MatchString(plain) { // [vapid], and private = … below it
+		for _, m := range inSection.FindAllStringSubmatch(plain, -1) {
+			entries = append(entries, entry{"vapid." + m[1], strings.EqualFold(m[1], "private"), m[2]})
+		}
+	}
 	if len(entries) == 0 {
 		return f, false, nil
 	}
@@ -71,6 +79,9 @@ func fromNested(text string, depth int) (f found, ok bool, err error) {
 	visit = func(path string, v any) {
 		switch v := v.(type) {
 		case map[string]any:
+			if name, value := pair(v); value != "" {
+				entries = append(entries, entry{name, isPrivate.MatchString(name), value})
+			}
 			for _, name := range slices.Sorted(maps.Keys(v)) {
 				full := strings.TrimPrefix(path+"."+name, ".")
 				if text, isText := v[name].(string); isText && isKeyName.MatchString(name) && text != "" {
@@ -90,6 +101,26 @@ func fromNested(text string, depth int) (f found, ok bool, err error) {
 	}
 	f, err = fromEntries(entries, "JSON", depth)
 	return f, true, err
+}
+
+// pair returns the name and the value of an object that has them as members, such as
+// a variable in the definition of a container or a parameter of AWS, if the name is
+// that of a key.
+func pair(v map[string]any) (name, value string) {
+	get := func(names ...string) string {
+		for _, n := range names {
+			if text, ok := v[n].(string); ok {
+				return text
+			}
+		}
+		return ""
+	}
+	name = get("name", "Name", "key", "Key")
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if !isKeyName.MatchString(name) {
+		return "", ""
+	}
+	return name, get("value", "Value")
 }
 
 // fromEntries chooses among the keys of a configuration: those whose names

@@ -51,6 +51,15 @@ func TestConfigurationFiles(t *testing.T) {
 	}
 	rsa := "-----BEGIN RSA PRIVATE KEY-----\\nMIIBTEST\\n-----END RSA PRIVATE KEY-----"
 	for name, text := range map[string]string{
+		"names without key":     "export VAPID_PRIVATE='" + private + "' # prod\nexport VAPID_PUBLIC='" + public + "'\n",
+		"fish":                  "set -x VAPID_PRIVATE_KEY " + private + "\n",
+		"JavaScript":            "module.exports = { publicVapidKey: '" + public + "', privateVapidKey: '" + private + "' };\n",
+		".NET's XML":            `<appSettings><add key="VapidPublicKey" value="` + public + `"/><add key="VapidPrivateKey" value="` + private + `"/></appSettings>`,
+		"XML":                   "<vapid><privateKey>" + private + "</privateKey></vapid>",
+		"INI":                   "[vapid]\npublic=" + public + "\nprivate=" + private + "\n",
+		"YAML without key":      "vapid:\n  public: " + public + "\n  private: " + private + "\n",
+		"AWS":                   `{"Parameter":{"Name":"/prod/VAPID_PRIVATE_KEY","Type":"SecureString","Value":"` + private + `"}}`,
+		"a container":           `{"environment":[{"name":"JWT_PRIVATE_KEY","value":"` + otherPrivate + `"},{"name":"VAPID_PRIVATE_KEY","value":"` + private + `"}]}`,
 		"properties":            "vapid.public.key=" + public + "\nvapid.private.key=" + private + "\n",
 		"nested JSON":           `{"Push":{"Subject":"mailto:a@b.example","PublicKey":"` + public + `","PrivateKey":"` + private + `"}}`,
 		"JSON in a list":        `[{"name":"x"},{"vapid_private_key":"` + private + `"}]`,

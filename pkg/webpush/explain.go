@@ -266,7 +266,7 @@ func ExplainReason(words string) []*Error {
 		for i := range dictionary {
 			r := &dictionary[i]
 			service := cmp.Or(r.service, Other)
-			if r.text == "" || seen[service] || a.like != "" && r.service != a.like || r.errno != 0 && a.errno != 0 && r.errno != a.errno || !means(strings.ToLower(r.text)) {
+			if r.text == "" || r.text == "Forbidden" || seen[service] || a.like != "" && r.service != a.like || r.errno != 0 && a.errno != 0 && r.errno != a.errno || !means(strings.ToLower(r.text)) {
 				continue
 			}
 			seen[service] = true
