@@ -31,6 +31,7 @@ type subscribeOptions struct {
 	listen  string
 	timeout durationFlag
 	open    bool
+	noOpen  bool
 }
 
 func newSubscribeCmd(s *streams) *cobra.Command {
@@ -38,8 +39,8 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "subscribe",
 		Short: "Get a subscription of your browser into a file",
-		Long: `subscribe prints the address of a page on this machine, waits until a browser
-has opened it and subscribed there, writes the subscription to a file, readable
+		Long: `subscribe prints the address of a page on this machine, opens it in your browser
+if it runs in a terminal on your desktop, waits until a browser has subscribed there, writes the subscription to a file, readable
 by you alone, and ends. The subscription stays: webpush send reaches the browser
 with it, whose service worker then shows the message as a notification.
 
@@ -53,7 +54,7 @@ On a machine without a browser, forward the port: ssh -L 8091:localhost:8091 HOS
 
 The exit code is 6 when --timeout is over before a browser has subscribed.`,
 		Example: `  webpush subscribe
-  webpush subscribe -o firefox.json --open
+  webpush subscribe -o firefox.json --no-open
   webpush subscribe -o - -k public_key.pem --timeout 5m`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -70,7 +71,8 @@ The exit code is 6 when --timeout is over before a browser has subscribed.`,
 	f.BoolVar(&o.force, "force", false, "replace the file")
 	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with this `KEY`: a public or private key's file, the key itself, - or env:NAME")
 	f.Var(&o.timeout, "timeout", "wait at most this time")
-	f.BoolVar(&o.open, "open", false, "open the page in your browser")
+	f.BoolVar(&o.open, "open", false, "open the page in your browser even if this is not a terminal on your desktop")
+	f.BoolVar(&o.noOpen, "no-open", false, "only print the address of the page")
 	inGroup(f, "Flags")
 	f.StringVar(&o.listen, "listen", "localhost:8091", "the `ADDRESS` of the page, host:port on this machine; port 0 is any that is free")
 	inGroup(f, "Connection")
@@ -79,6 +81,9 @@ The exit code is 6 when --timeout is over before a browser has subscribed.`,
 
 // check refuses what can be known from the command line alone.
 func (o *subscribeOptions) check() error {
+	if err := exclusive(o.cmd, "open", "no-open"); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
 		return usage("write it as localhost:8091", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
@@ -122,6 +127,11 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.output != "-" {
+		if err := s.mayReplace(o.output, o.force); err != nil {
+			return err
+		}
+	}
 	saved := make(chan *webpush.Subscription, 1)
 	page, err := appserver.SubscribePage(key, o.output, func(sub *webpush.Subscription) error {
 		if err := o.save(s, sub); err != nil {
@@ -159,7 +169,7 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	if err := o.announce(s, url); err != nil {
 		return err
 	}
-	if o.open {
+	if o.open || !o.noOpen && s.onDesktop(runtime.GOOS, os.Getenv, exec.LookPath) {
 		if err := openBrowser(url); err != nil {
 			s.warn("no browser was opened: "+err.Error(), "open "+url+" yourself")
 		}
@@ -220,15 +230,35 @@ func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
 	return s.save(o.output, b, 0o600, o.force, "-o FILE writes to another file, --force replaces it")
 }
 
-// openBrowser starts the browser that the system has for web pages.
-func openBrowser(url string) error {
-	name, args := "xdg-open", []string{url}
-	switch runtime.GOOS {
+// browserCommand is the command that opens a web page in the browser that the
+// system has for it.
+func browserCommand(goos, url string) (name string, args []string) {
+	switch goos {
 	case "darwin":
-		name = "open"
+		return "open", []string{url}
 	case "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+		return "rundll32", []string{"url.dll,FileProtocolHandler", url}
 	}
+	return "xdg-open", []string{url}
+}
+
+// onDesktop reports whether a person sees both this terminal and what a browser
+// that is opened here shows: not for programs, over SSH, or without a display.
+func (s *streams) onDesktop(goos string, env func(string) string, look func(string) (string, error)) bool {
+	if !s.errTTY || s.json || env("SSH_CONNECTION") != "" || env("SSH_TTY") != "" {
+		return false
+	}
+	if goos != "darwin" && goos != "windows" && env("DISPLAY") == "" && env("WAYLAND_DISPLAY") == "" {
+		return false
+	}
+	name, _ := browserCommand(goos, "")
+	_, err := look(name)
+	return err == nil
+}
+
+// openBrowser starts the browser.
+func openBrowser(url string) error {
+	name, args := browserCommand(runtime.GOOS, url)
 	c := exec.Command(name, args...)
 	if err := c.Start(); err != nil {
 		return err

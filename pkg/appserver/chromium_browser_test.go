@@ -99,6 +99,8 @@ func TestChromiumPage(t *testing.T) {
 			subscribe(fmt.Sprintf("gone-%d", i), "")
 		case i%50 == 9:
 			subscribe(fmt.Sprintf("refused-%d", i), "")
+		case i == 3:
+			subscribe("good-3", strings.Repeat("long-name-", 20), strings.Repeat("w", 200), "b", "c")
 		case i < 3:
 			subscribe(fmt.Sprintf("news-%d", i), "<b>ann</b>", "news")
 		default:

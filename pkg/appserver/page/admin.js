@@ -84,11 +84,12 @@ async function load() {
     : `${count(list.total, 'subscription')} with ${count(services.length, 'push service')}`;
   show($('services'), list.total > 0);
   // Services without a name are their origins, if this page has all of them.
-  const others = list.next ? [] : [...new Set(list.subscriptions.filter(s => s.service === 'other').map(s => s.origin))];
+  const others = [...new Set(list.subscriptions.filter(s => s.service === 'other').map(s => s.origin))];
+  const other = others.length === 0 ? names.other : list.next ? `${names.other}, such as ${others[0]}` : others.join(', ');
   $('services').tBodies[0].replaceChildren(...services.map(([service, n]) => {
     const share = h('span', {className: 'share', role: 'img', 'aria-label': percent(n / list.total)});
     share.style.width = `${100 * n / services[0][1]}%`;
-    return h('tr', {}, h('th', {scope: 'row'}, service === 'other' && others.length ? others.join(', ') : names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
+    return h('tr', {}, h('th', {scope: 'row'}, service === 'other' ? other : names[service] ?? service), h('td', {className: 'number'}, number(n)), h('td', {}, share));
   }));
   // Only while keys are replaced, or if something is wrong.
   const keys = list.keys.filter(k => k.subscriptions > 0 || k.use === 'old');

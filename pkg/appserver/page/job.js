@@ -197,8 +197,8 @@ async function list() {
     const [kind, label] = stateOf(job);
     const badge = h('span', {className: 'badge'}, label);
     badge.dataset.state = kind;
-    return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, badge),
-      job.state === 'scheduled' ? h('td', {}, 'at ', time(job.sendAt)) : h('td', {}, `${number(job.counts.delivered ?? 0)} of ${number(job.total)}`), h('td', {}, audience(job.to)), h('td', {}, look));
+    return h('tr', {}, h('td', {}, time(job.created)), h('td', {}, badge, job.state === 'scheduled' ? h('span', {className: 'when'}, time(job.sendAt)) : null),
+      job.state === 'scheduled' ? h('td', {}, '–') : h('td', {}, `${number(job.counts.delivered ?? 0)} of ${number(job.total)}`), h('td', {}, audience(job.to)), h('td', {}, look));
   }));
   return jobs;
 }
