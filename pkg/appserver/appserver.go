@@ -183,7 +183,7 @@ type Server struct {
 const testTimeout = 10 * time.Second
 
 // maxStreams is how many streams of events there are at most.
-const maxStreams = 100
+const maxStreams = 1000
 
 // New makes a server. Nothing is sent before [Server.Run].
 func New(o Options) (*Server, error) {

@@ -12,11 +12,30 @@ type news struct {
 type notice struct {
 	changed chan struct{}
 	readers int
+
+	mu    sync.Mutex
+	event []byte // the job before that change, for all readers; nil before it is made
+	last  bool
 }
 
-// next returns a channel that is closed with the next change of the job.
-// forget is called when nobody looks at it any more.
-func (n *news) next(id string) (changed <-chan struct{}, forget func()) {
+// read returns the event that says what the job is before the next change. It is
+// made once for all that wait for the change.
+func (c *notice) read(load func() (event []byte, last bool, err error)) ([]byte, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.event == nil {
+		event, last, err := load()
+		if err != nil {
+			return nil, false, err
+		}
+		c.event, c.last = event, last
+	}
+	return c.event, c.last, nil
+}
+
+// next returns the notice of the next change of the job, whose channel is closed
+// then. forget is called when nobody looks at it any more.
+func (n *news) next(id string) (next *notice, forget func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c := n.waiting[id]
@@ -28,7 +47,7 @@ func (n *news) next(id string) (changed <-chan struct{}, forget func()) {
 		n.waiting[id] = c
 	}
 	c.readers++
-	return c.changed, func() {
+	return c, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if c.readers--; c.readers == 0 && n.waiting[id] == c {

@@ -428,9 +428,9 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{}) // at the server's own, the request would end
-	send := func(format string, a ...any) bool {
+	send := func(b []byte) bool {
 		_ = c.SetWriteDeadline(time.Now().Add(s.times.heartbeat)) // instead of the server's own
-		_, err := fmt.Fprintf(w, format, a...)
+		_, err := w.Write(b)
 		if err != nil || c.Flush() != nil {
 			return false
 		}
@@ -442,14 +442,14 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
 	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead || !send("retry: 2000\n\n") {
+	if r.Method == http.MethodHead || !send([]byte("retry: 2000\n\n")) {
 		return nil
 	}
 	beat := time.NewTicker(s.times.heartbeat)
 	defer beat.Stop()
 	for {
-		changed, forget := s.news.next(j.ID)
-		on, err := s.event(r, send, j.ID, changed, beat.C)
+		next, forget := s.news.next(j.ID)
+		on, err := s.event(r, send, j.ID, next, beat.C)
 		forget()
 		if err != nil || !on {
 			return err
@@ -459,32 +459,35 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 
 // event sends a job's state and waits for its next change, with signs of life;
 // on is whether there is more to come.
-func (s *Server) event(r *http.Request, send func(format string, a ...any) bool, id string, changed <-chan struct{}, beat <-chan time.Time) (on bool, err error) {
-	j, err := s.store.FindJob(r.Context(), id)
+func (s *Server) event(r *http.Request, send func(b []byte) bool, id string, next *notice, beat <-chan time.Time) (on bool, err error) {
+	event, last, err := next.read(func() ([]byte, bool, error) {
+		j, err := s.store.FindJob(r.Context(), id)
+		if err != nil {
+			return nil, false, err
+		}
+		b, err := marshal(showJob(j))
+		name := "progress"
+		if j.State.Over() {
+			name = "end"
+		}
+		return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, b), j.State.Over(), err
+	})
 	if err != nil {
 		if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
 		return false, err
 	}
-	b, err := marshal(showJob(j))
-	if err != nil {
-		return false, err
-	}
-	name := "progress"
-	if j.State.Over() {
-		name = "end"
-	}
-	if !send("event: %s\ndata: %s\n\n", name, b) || j.State.Over() {
+	if !send(event) || last {
 		return false, nil
 	}
 	pause := time.After(eventEvery)
 	for waiting := true; waiting; {
 		select {
-		case <-changed:
+		case <-next.changed:
 			waiting = false
 		case <-beat:
-			if !send(": still here\n\n") {
+			if !send([]byte(": still here\n\n")) {
 				return false, nil
 			}
 		case <-s.closed:
