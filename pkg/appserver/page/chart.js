@@ -13,6 +13,21 @@ function ceiling(n) {
 const seconds = s => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 /**
+ * The rates between points, each over at least that many seconds: news of what was
+ * sent may be late, and then comes twice in one moment, which is not a rate.
+ */
+export function ratesOf(points, least) {
+  const rates = [];
+  let from = points[0];
+  for (const p of points.slice(1)) {
+    if (p.at - from.at < least) continue;
+    rates.push({at: p.at, rate: (p.done - from.done) / (p.at - from.at)});
+    from = p;
+  }
+  return rates;
+}
+
+/**
  * Draws points of {at, done}, at in seconds since the start and done in all,
  * as a rate over time. The counts say the same as text, so the picture is
  * hidden from screen readers.
@@ -21,12 +36,8 @@ export function draw(into, points) {
   drawn.set(into, points);
   sizes.observe(into);
   const width = Math.max(into.clientWidth, 240);
-  const rates = [];
-  for (let i = 1; i < points.length; i++) {
-    const span = points[i].at - points[i - 1].at;
-    if (span > 0) rates.push({at: points[i].at, rate: (points[i].done - points[i - 1].done) / span});
-  }
   const end = Math.max(points.at(-1)?.at ?? 0, 1);
+  const rates = ratesOf(points, Math.max(1, end / 60));
   const most = ceiling(Math.max(...rates.map(r => r.rate), 1));
   const x = at => left + (width - left - right) * at / end;
   const y = rate => height - bottom - (height - top - bottom) * rate / most;

@@ -39,7 +39,7 @@ const wait = (ms, signal) => new Promise(resolve => {
   signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()), {once: true});
 });
 
-const duration = s => (s < 10 ? `${s.toFixed(1)} s` : s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+const duration = s => (s < .1 ? 'under 0.1 s' : s < 10 ? `${s.toFixed(1)} s` : s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 /** Shows a push as the server reports it. */
 function render(job) {

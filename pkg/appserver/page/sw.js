@@ -81,8 +81,8 @@ self.addEventListener('notificationclose', event => event.waitUntil(Promise.all(
   report({type: 'closed', id: idOf(event.notification), at: Date.now()}),
 ])));
 
-// Reports an event to the server if the message asks for that, as those of a
-// server with --track do.
+// Reports an event to the server if the message asks for that, as those of a server
+// that tracks notifications do.
 async function count(notification, event) {
   const id = notification.data?.webpush?.track;
   if (!id) return;

@@ -288,6 +288,12 @@ await step('a subscription is shown, copied and downloaded, and a test message i
   await page.waitForFunction(() => document.querySelectorAll('#arrived > li [data-step=accepted]').length === 2);
   await accessible(page, 'subscribed');
   await shot(page, 'subscribed-light');
+  await page.emulateMedia({colorScheme: 'dark'});
+  await page.setViewportSize({width: 390, height: 760});
+  await page.locator('#test-form').evaluate(e => e.closest('section').scrollIntoView({behavior: 'instant'}));
+  await settled(page);
+  await page.screenshot({path: join(config.shots, 'readme-phone.png')});
+  await page.emulateMedia({colorScheme: 'light'});
   await page.click('#unsubscribe');
   await state(page, 'Not subscribed');
   // The server has forgotten it.
@@ -529,6 +535,8 @@ await step('a push to its end tells what became of it', async () => {
   await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
   await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 25);
   assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left$/);
+  await settled(page);
+  await page.locator('#job').screenshot({path: join(config.shots, 'readme-desktop.png')});
   await shot(page, 'running-light');
   await page.emulateMedia({colorScheme: 'dark'});
   await shot(page, 'running-dark');
@@ -589,12 +597,20 @@ await step('what can go on is offered to go on, and nothing else', async () => {
   await page.waitForSelector('#job-chart svg');
 });
 
+await step('the chart shows no rate that there was not', async () => {
+  const rates = await page.evaluate(async () => {
+    const {ratesOf} = await import('./chart.js');
+    return ratesOf([[0, 0], [1, 20], [2, 40], [5, 40], [5.001, 95], [5.002, 100], [6.1, 120]].map(([at, done]) => ({at, done})), 1);
+  });
+  assert.deepEqual(rates.map(r => Math.round(r.rate)), [20, 20, 0, 73]);
+});
+
 await step('light and dark, wide and narrow', async () => {
   for (const colorScheme of ['light', 'dark']) {
     for (const [name, width] of [['wide', 1280], ['tablet', 768], ['phone', 390], ['narrow', 320]]) {
       await page.emulateMedia({colorScheme});
       await page.setViewportSize({width, height: 800});
-      if (width <= 390) {
+      if (width === 390) {
         // The columns that say to whom, and lead to a push, stay on a phone.
         for (const cell of await page.locator('#jobs-rows tr:first-child td:nth-child(n+4)').all()) {
           const box = await cell.boundingBox();
