@@ -146,16 +146,36 @@ func (k *keys) list(counts map[string]int64) []KeyCount {
 	return list
 }
 
-// warnMissing logs subscriptions that no key of this server can sign for: another
-// server on the same database has other keys, or a key was dropped too early.
-func (s *Server) warnMissing(ctx context.Context) {
+// missing returns the keys of subscriptions that no key of this server can sign
+// for: another server on the same database has other keys, or a key was dropped
+// too early.
+func (s *Server) missing(ctx context.Context) ([]KeyCount, error) {
 	counts, err := s.keys.count(ctx, s.store)
 	if err != nil {
-		return // the store's troubles are reported elsewhere
+		return nil, err
 	}
-	for _, c := range s.keys.list(counts) {
-		if c.Use == "missing" && c.Subscriptions > 0 {
-			s.log.Warn("subscriptions of a key that this server does not have", "fingerprint", c.Fingerprint, "subscriptions", c.Subscriptions)
+	return slices.DeleteFunc(s.keys.list(counts), func(c KeyCount) bool { return c.Use != "missing" || c.Subscriptions == 0 }), nil
+}
+
+// missingEvery is how often the log is told of keys that are missing, if there
+// are others than before.
+const missingEvery = time.Minute
+
+// warnMissing logs keys that are missing until ctx ends, each once.
+func (s *Server) warnMissing(ctx context.Context) {
+	known := make(map[string]bool)
+	for {
+		list, err := s.missing(ctx) // the store's troubles are reported elsewhere
+		for _, c := range list {
+			if err == nil && !known[c.PublicKey] {
+				known[c.PublicKey] = true
+				s.log.Warn("subscriptions of a key that this server does not have", "fingerprint", c.Fingerprint, "subscriptions", c.Subscriptions)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(missingEvery):
 		}
 	}
 }

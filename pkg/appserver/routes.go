@@ -324,7 +324,11 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 		p.cause = err
 		return p
 	}
-	return writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	out := map[string]string{"status": "ok"}
+	if list, err := s.missing(r.Context()); err == nil && len(list) > 0 {
+		out["warning"] = "there are subscriptions of a key that this server does not have; the servers on a database need the same keys"
+	}
+	return writeJSON(w, http.StatusOK, out)
 }
 
 func (s *Server) getOpenAPI(w http.ResponseWriter, r *http.Request) error {
