@@ -49,6 +49,11 @@ records waiting. A TTL counts from the time of publishing: a record whose TTL is
 up becomes expired and is not sent. TTL 0 means now or never at the push service and
 is sent as 0. A record that cannot be read or sent becomes invalid.
 
+--rate-per-origin holds for all workers together, up to some 20 of them: they share
+it on the server, and a push service with a rate that asks one of them to wait is
+held for all. If their rates differ, the lowest holds, with a warning. --rate is for
+this worker alone.
+
 Like send, a worker sends to private addresses; set --deny-private if the endpoints
 come from strangers. The streams hold endpoints and payloads, which are secrets:
 use TLS and credentials, and limit who may read webpush.>.

@@ -11,11 +11,11 @@ import (
 // four times as much as there is live memory at most.
 const spareMemory = 16 << 20
 
-// collectLess lets garbage gather up to spareMemory, until the function that it
+// CollectLess lets garbage gather up to 16 MiB, until the function that it
 // returns is called. By its own rule Go collects when there is as much garbage
 // as live memory, and of that a sender has so little that it would come to some
 // 20 times a second. Whoever sets GOGC or GOMEMLIMIT decides.
-func collectLess() (end func()) {
+func CollectLess() (end func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}

@@ -160,7 +160,7 @@ func openJournal(name string, reserved []string, inputs []usedFile, digest strin
 // send does it, when all files are open.
 func (r *run) send(parent context.Context) (*Summary, error) {
 	o, t := r.o, r.tally
-	defer collectLess()()
+	defer CollectLess()()
 	ctx := parent
 	if o.Deadline > 0 {
 		var cancel context.CancelFunc

@@ -36,7 +36,10 @@ type WorkerOptions struct {
 	Message webpush.Message
 	// Lanes are those to send; nil means all. See [Lanes].
 	Lanes []string
-	// Send configures SendAll. Its Commit, Stop, and DryRun are the worker's own.
+	// Send configures SendAll. Its Commit, Stop, and DryRun are the worker's own. Its
+	// Rates hold for all workers together, unless it has a Limiter: they share cells on
+	// the server, for up to some 20 workers, and a push service that asks one of them
+	// to wait is held for all. If their rates differ, the lowest holds.
 	// Concurrency zero means 256 for each processor that Go may use, as a part of the
 	// messages waits for their results to be stored.
 	Send webpush.BulkOptions
@@ -96,9 +99,16 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWatch()
+	if r := o.Send.Rates; o.Send.Limiter == nil && (r.PerOrigin > 0 || len(r.Services) > 0) {
+		var err error
+		if w.o.Send.Limiter, err = newLimiter(watching, q, func(message string) { o.Log.Warn(message) }); err != nil {
+			return err
+		}
+	}
 	if err := w.canceled.watch(watching, q); err != nil {
 		return err
 	}
+	defer bulk.CollectLess()()
 	tell := o.Client.OnRetry
 	o.Client.OnRetry = func(e *webpush.Error, wait time.Duration) {
 		w.hold(e)
