@@ -106,9 +106,14 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		job.Subscription, err = webpush.ParseSubscription(r.Raw)
 		return job, err
 	}
-	if id, subscription, ok := plainRecord(r.Raw); ok {
-		r.setID(id)
-		job.Subscription, err = webpush.ParseSubscription(subscription)
+	if p, ok := plainRecord(r.Raw); ok {
+		r.setID(p.id)
+		if job.Subscription, err = webpush.ParseSubscription(p.subscription); err == nil && p.payload != nil {
+			job.Message.Payload = p.payload
+		}
+		if err == nil && p.ttl >= 0 {
+			job.Message.TTL = new(p.ttl)
+		}
 		return job, err
 	}
 	var members map[string]json.RawMessage
@@ -172,10 +177,19 @@ func NewRecord(file string, raw []byte) *Record {
 	return r
 }
 
-// plainRecord takes a record apart that has an id and a subscription, in this
-// order, and nothing else, as most have that are wrapped. ok is false for all
-// others, valid or not, which encoding/json reads in three times the time.
-func plainRecord(raw []byte) (id, subscription []byte, ok bool) {
+// plain is a record of the most frequent form.
+type plain struct {
+	id, subscription []byte
+	payload          []byte        // nil for none
+	ttl              time.Duration // negative for none
+}
+
+// plainRecord takes a record apart that has an id, a subscription, a payload that is
+// a string, and a TTL that is a number, in this order, and nothing else; all but the
+// subscription may be missing. Most are like that which are wrapped, and those of a
+// queue. ok is false for all others, valid or not, which encoding/json reads in three
+// times the time.
+func plainRecord(raw []byte) (p plain, ok bool) {
 	after := func(b []byte, text string) []byte { // and a space, which some writers put there
 		rest, found := bytes.CutPrefix(b, []byte(text))
 		if !found {
@@ -187,12 +201,39 @@ func plainRecord(raw []byte) (id, subscription []byte, ok bool) {
 		var s valueScanner
 		return b[:s.scan(b)]
 	}
+	p.ttl = -1
 	rest := after(raw, `{"id":`)
-	id = value(rest)
-	rest = after(after(rest[len(id):], ","), `"subscription":`)
-	subscription = value(rest)
-	ok = len(subscription) > 1 && subscription[0] == '{' && string(rest[len(subscription):]) == "}" && json.Valid(id)
-	return id, subscription, ok
+	if rest != nil {
+		p.id = value(rest)
+		if !json.Valid(p.id) {
+			return p, false
+		}
+		rest = after(after(rest[len(p.id):], ","), `"subscription":`)
+	} else {
+		rest = after(raw, `{"subscription":`)
+	}
+	p.subscription = value(rest)
+	if len(p.subscription) < 2 || p.subscription[0] != '{' {
+		return p, false
+	}
+	rest = rest[len(p.subscription):]
+	if next := after(after(rest, ","), `"payload":`); next != nil {
+		text := value(next)
+		var payload string
+		if len(text) < 2 || text[0] != '"' || json.Unmarshal(text, &payload) != nil {
+			return p, false
+		}
+		p.payload, rest = []byte(payload), next[len(text):]
+	}
+	if next := after(after(rest, ","), `"ttl":`); next != nil {
+		digits := len(next) - len(bytes.TrimLeft(next, "0123456789"))
+		seconds, err := strconv.ParseInt(string(next[:digits]), 10, 64)
+		if err != nil || seconds > int64(webpush.MaxTTL/time.Second) || digits > 1 && next[0] == '0' {
+			return p, false
+		}
+		p.ttl, rest = time.Duration(seconds)*time.Second, next[digits:]
+	}
+	return p, string(rest) == "}"
 }
 
 // override applies a member of a record to its job.

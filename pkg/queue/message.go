@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -111,7 +113,29 @@ func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return json.Marshal(members)
+	var b bytes.Buffer // in the order that is read fastest
+	b.WriteByte('{')
+	write := func(name string) {
+		value := members[name]
+		if value == nil {
+			return
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		text, _ := json.Marshal(name) // of a string, which cannot fail
+		b.Write(append(text, ':'))
+		b.Write(value)
+		delete(members, name)
+	}
+	for _, name := range []string{"id", "subscription", "payload", "ttl"} {
+		write(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		write(name)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
 }
 
 // bare returns the record without what was sent, to be deleted from a database.

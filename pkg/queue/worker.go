@@ -88,9 +88,9 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 	}
 	o.RetryFor, o.retryWait = cmp.Or(o.RetryFor, DefaultRetryFor), cmp.Or(o.retryWait, 5*time.Second)
 	w := &worker{q: q, o: &o, taken: make(map[place]*message), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
-	w.changed.L = &w.mu
+	w.arrived.L = &w.mu
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(o.Lanes))) {
-		l := &lane{name: name, origins: make(map[string]*origin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
+		l := &lane{name: name, room: sync.Cond{L: &w.mu}, origins: make(map[string]*origin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
 		var err error
 		if l.consumer, err = q.consumer(ctx, name); err != nil {
 			return err
@@ -150,7 +150,7 @@ type worker struct {
 	lanes    []*lane
 
 	mu      sync.Mutex
-	changed sync.Cond // of mu
+	arrived sync.Cond // of mu: there is a message for the sender
 	taken   map[place]*message
 	stopped bool  // of the session
 	lost    bool  // messages of the session may have been delivered to others
@@ -188,6 +188,7 @@ type lane struct {
 	consumer jetstream.Consumer
 	keys     bulk.Keys
 	limit    int
+	room     sync.Cond // of the worker's mu: there is room for messages
 	taken    int
 	waiting  []*message // that were not given to the sender yet
 	origins  map[string]*origin
@@ -224,7 +225,7 @@ func (w *worker) session(ctx context.Context) error {
 		once.Do(func() {
 			w.mu.Lock()
 			w.stopped, w.failed = true, err
-			w.changed.Broadcast()
+			w.wake()
 			w.mu.Unlock()
 			close(stop)
 		})
@@ -356,9 +357,17 @@ func (w *worker) room(l *lane) int {
 		if n >= max(1, l.limit/4) {
 			return n
 		}
-		w.changed.Wait()
+		l.room.Wait()
 	}
 	return 0
+}
+
+// wake lets all that wait look again.
+func (w *worker) wake() {
+	w.arrived.Broadcast()
+	for _, l := range w.lanes {
+		l.room.Broadcast()
+	}
 }
 
 // stuck reports whether a push service has many messages and no results.
@@ -430,7 +439,7 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 	m.origin = o
 	w.taken[m.place] = m
 	l.waiting = append(l.waiting, m)
-	w.changed.Broadcast()
+	w.arrived.Signal()
 	return true
 }
 
@@ -470,7 +479,7 @@ func (w *worker) nextMessage() *message {
 				return m
 			}
 		}
-		w.changed.Wait()
+		w.arrived.Wait()
 	}
 	return nil
 }
@@ -496,7 +505,7 @@ func (w *worker) keep(ctx context.Context, lost func()) {
 			lost()
 		}
 		w.mu.Lock()
-		w.changed.Broadcast() // a push service may be stuck, or its hold over
+		w.wake() // a push service may be stuck, or its hold over
 		var list []jetstream.Msg
 		if now.Sub(renewed) >= wait/5 {
 			renewed = now
@@ -601,14 +610,13 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 			return err
 		}
 	}
+	w.mu.Lock()
 	for _, m := range final {
-		w.mu.Lock()
 		w.remember(m.place)
-		msg := m.msg
-		w.mu.Unlock()
-		_ = msg.Ack() // lost, it is delivered again, and acknowledged then
-		w.done(m)
+		_ = m.msg.Ack() // lost, it is delivered again, and acknowledged then
+		w.release(m)
 	}
+	w.mu.Unlock()
 	for i := range results {
 		if r := &results[i]; w.o.OnResult != nil && r.Class != webpush.ClassTemporary && (r.Class != webpush.ClassSkipped || r.Err == ErrCanceled) {
 			w.o.OnResult(r, true)
@@ -685,6 +693,10 @@ func (w *worker) back(m *message, delay time.Duration) {
 func (w *worker) done(m *message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.release(m)
+}
+
+func (w *worker) release(m *message) {
 	delete(w.taken, m.place)
 	m.lane.taken--
 	m.origin.taken--
@@ -692,7 +704,9 @@ func (w *worker) done(m *message) {
 	if m.origin.taken == 0 && m.lane.origins[m.origin.name] == m.origin && m.origin.moved.After(m.origin.held) {
 		delete(m.lane.origins, m.origin.name)
 	}
-	w.changed.Broadcast()
+	if m.lane.limit-m.lane.taken >= m.lane.limit/4 {
+		m.lane.room.Signal()
+	}
 }
 
 // delay returns how long a message waits for its next attempt: what the push
