@@ -15,6 +15,7 @@ import (
 	"sort"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
+	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -100,7 +101,7 @@ func (j *Journal) open(run string) error {
 	if !info.Mode().IsRegular() {
 		return bad("it is not a regular file, so it cannot hold a journal", "give the name of a file")
 	}
-	if err := lockJournal(j.f); errors.Is(err, errLocked) {
+	if err := filelock.File(j.f); errors.Is(err, filelock.ErrLocked) {
 		return &Error{Part: PartJournal, Path: j.name, Problem: "another process is using this journal", Err: err,
 			hint: "wait until that process ends, or give this run its own journal"}
 	} else if err != nil {

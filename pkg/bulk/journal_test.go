@@ -133,6 +133,18 @@ func TestJournalRefused(t *testing.T) {
 	if _, err := OpenJournal(path, "a message"); err == nil || !strings.Contains(err.Error(), "another process is using this journal") {
 		t.Errorf("a locked journal: %v", err)
 	}
+	for name, link := range map[string]func(old, new string) error{"symbolic": os.Symlink, "hard": os.Link} {
+		other := filepath.Join(dir, name)
+		if link(path, other) != nil {
+			continue // not on this system
+		}
+		if _, err := OpenJournal(other, "a message"); err == nil || !strings.Contains(err.Error(), "another process is using this journal") {
+			t.Errorf("a locked journal by a %s link: %v", name, err)
+		}
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+	}
 	j.Record([]byte("x"), webpush.ClassDelivered)
 	j.Record([]byte("y"), webpush.ClassDelivered)
 	if err := j.Commit(); err != nil {

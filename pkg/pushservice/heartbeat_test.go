@@ -161,6 +161,44 @@ func TestWebSocketHeartbeat(t *testing.T) {
 	}
 }
 
+// TestWebSocketFragments: a message whose fragments never end does.
+func TestWebSocketFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pushservice.New(pushservice.Options{})
+		ours, theirs := net.Pipe()
+		l := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+		l.conns <- theirs
+		server := &http.Server{Handler: s}
+		go func() { _ = server.Serve(l) }()
+		client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ours, nil }}}
+		ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"messageType":"hello","use_webpush":true}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := ws.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		go func() { _, _ = io.Copy(io.Discard, ours) }()
+		fragment := []byte{1, 0x80, 0, 0, 0, 0} // text, not the last, empty, masked
+		for err == nil && time.Since(began) < time.Hour {
+			_, err = ours.Write(fragment)
+			fragment[0] = 0
+			time.Sleep(100 * time.Millisecond)
+		}
+		if passed := time.Since(began); err == nil || passed < 30*time.Second || passed > 40*time.Second {
+			t.Errorf("ended after %v: %v", passed, err)
+		}
+		_ = ws.CloseNow()
+		_ = s.Close()
+		close(l.closed)
+		_ = server.Close()
+	})
+}
+
 // pipeListener hands out connections.
 type pipeListener struct {
 	conns  chan net.Conn

@@ -26,6 +26,9 @@ import (
 const (
 	// helloTimeout is how long a user agent may take to say hello.
 	helloTimeout = 5 * time.Second
+	// messageTimeout is how long a user agent may take from the beginning of a message
+	// to its end.
+	messageTimeout = 30 * time.Second
 	// writeTimeout is how long a user agent may take to read a message.
 	writeTimeout = 10 * time.Second
 	// pingInterval is that of the service's pings, and pongTimeout how long the
@@ -157,7 +160,7 @@ func (c *socket) run() {
 	for err == nil {
 		var kind websocket.MessageType
 		var b []byte
-		if kind, b, err = c.ws.Read(ctx); err == nil && kind != websocket.MessageText {
+		if kind, b, err = c.read(ctx); err == nil && kind != websocket.MessageText {
 			err = ending{websocket.StatusUnsupportedData, "messages are JSON in text frames"}
 		}
 		if err == nil {
@@ -169,6 +172,19 @@ func (c *socket) run() {
 	if c.at != nil {
 		c.service.store.detach(c.at)
 	}
+}
+
+// read reads a message, which has to be complete soon after its beginning: empty
+// fragments would otherwise go on without end, below any limit of size.
+func (c *socket) read(ctx context.Context) (websocket.MessageType, []byte, error) {
+	kind, r, err := c.ws.Reader(ctx)
+	if err != nil {
+		return kind, nil, err
+	}
+	late := time.AfterFunc(messageTimeout, func() { c.line.end(protocol("a message is not complete within %v", messageTimeout)) })
+	defer late.Stop()
+	b, err := io.ReadAll(r)
+	return kind, b, err
 }
 
 // hangUp ends the connection, with a close frame if this side has a reason.

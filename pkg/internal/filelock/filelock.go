@@ -1,4 +1,6 @@
-// Package filelock locks a file for one process at a time.
+// Package filelock locks a file for one process at a time: [Acquire] by its name,
+// before it exists and while it is replaced, and [File] an open file, which is
+// never replaced, whatever its names are.
 package filelock
 
 import (
@@ -23,16 +25,36 @@ type Lock struct {
 // so that a file has one lock whatever it is called; for hard links, see
 // [Links]. The error is [ErrLocked], or that no lock can be made there.
 func Acquire(name string) (*Lock, error) {
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
-	}
-	name += ".lock"
+	name = resolve(name) + ".lock"
 	f, err := lock(name)
 	if err != nil {
 		return nil, err
 	}
 	return &Lock{name, f}, nil
 }
+
+// resolve follows symbolic links, also to a file that does not exist yet.
+func resolve(name string) string {
+	for range 40 { // more is a circle
+		target, err := os.Readlink(name)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(name), target)
+		}
+		name = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
+		name = filepath.Join(dir, filepath.Base(name))
+	}
+	return name
+}
+
+// File locks an open file until it is closed or the process ends, against other
+// calls of File, also of this process, with any name of the same file. The error is
+// [ErrLocked], or that of the system; one without such locks locks nothing.
+func File(f *os.File) error { return lockFile(f) }
 
 // Held reports whether the lock is still good: false means that somebody has
 // removed its file, so that others can lock again.

@@ -88,3 +88,62 @@ func TestLockRace(t *testing.T) {
 		t.Error("nobody had the lock")
 	}
 }
+
+// TestDanglingLink: a file that does not exist yet has one lock, also through
+// symbolic links to it, and one through a linked directory.
+func TestDanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.Mkdir(at("sub"), 0o700), os.Symlink("b.json", at("a.json")), os.Symlink(filepath.Join("sub", "c.json"), at("b.json")),
+		os.Symlink("sub", at("linked")), os.Symlink("circle", at("circle"))); err != nil {
+		t.Skip(err)
+	}
+	l, err := filelock.Acquire(at("a.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.json", "b.json", "sub/c.json", "linked/c.json"} {
+		if other, err := filelock.Acquire(at(name)); !errors.Is(err, filelock.ErrLocked) {
+			t.Errorf("%s: %v, %v", name, other, err)
+		}
+	}
+	l.Release()
+	if l, err = filelock.Acquire(at("circle")); err == nil {
+		l.Release()
+	}
+}
+
+// TestFile: an open file has one lock, by any name, until it is closed.
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a")
+	open := func(name string) *os.File {
+		t.Helper()
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	f := open(name)
+	if err := filelock.File(f); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{name}
+	if os.Symlink(name, filepath.Join(dir, "symbolic")) == nil {
+		names = append(names, filepath.Join(dir, "symbolic"))
+	}
+	if os.Link(name, filepath.Join(dir, "hard")) == nil {
+		names = append(names, filepath.Join(dir, "hard"))
+	}
+	for _, name := range names {
+		if err := filelock.File(open(name)); !errors.Is(err, filelock.ErrLocked) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f.Close()
+	if err := filelock.File(open(name)); err != nil {
+		t.Errorf("after it was closed: %v", err)
+	}
+}

@@ -1,4 +1,4 @@
-//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd || windows)
 
 package filelock
 
@@ -10,6 +10,8 @@ import (
 
 // lock cannot lock files here.
 func lock(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func lockFile(*os.File) error { return nil }
 
 func unlock(string, *os.File) {}
 

@@ -3,8 +3,11 @@ package filelock
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/windows"
 )
 
 const (
@@ -27,6 +30,16 @@ func lock(name string) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(h), name), nil
+}
+
+// lockFile locks a byte that is beyond all that is ever written.
+func lockFile(f *os.File) error {
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+		0, 1, 0, &windows.Overlapped{OffsetHigh: math.MaxInt32})
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return ErrLocked
+	}
+	return err
 }
 
 func unlock(_ string, f *os.File) { _ = f.Close() }
