@@ -45,7 +45,8 @@ internet. Your profile is not touched; the new one is removed when the browser
 exits.
 
 NAME is firefox (Firefox or Firefox ESR), chromium (Chromium, Google Chrome,
-Microsoft Edge, or Brave), or one of firefox-esr, chrome, edge, and brave. If no
+Microsoft Edge, or Brave), or one of firefox-esr, chrome, edge, and brave. On
+Windows, Edge receives through Windows' own push service and cannot be used. If no
 push service runs at ` + defaultPushService + `, one is started for as long as the
 browser runs.`,
 		Example: `  webpush browser firefox http://localhost:3000

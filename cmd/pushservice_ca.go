@@ -32,7 +32,7 @@ func (a authorityFiles) load(s *streams) ([]byte, error) {
 	var pem []byte
 	for _, name := range []string{a.certificate, a.key()} {
 		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-			return nil, withHint(fmt.Errorf("%s is no file that could keep an authority", name), "--"+a.flag+" names another")
+			return nil, withHint(fmt.Errorf("%s is not a file that could keep an authority", name), "--"+a.flag+" names another")
 		}
 	}
 	certificate, err := readFile(a.certificate)

@@ -32,7 +32,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	}
 	host, port, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return usage("write it as 127.0.0.1:8090", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+		return usage("write it as 127.0.0.1:8090", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return usage("write it as 127.0.0.1:8090", "--listen: %q has the port %q, expected 0 to 65535", o.listen, port)
@@ -58,7 +58,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	}
 	if o.origin != "" {
 		if origin, err := vapid.Origin(o.origin); err != nil || origin != o.origin {
-			return usage("write it as https://push.example.net, without a path", "--origin: %q is no origin", o.origin)
+			return usage("write it as https://push.example.net, without a path", "--origin: %q is not an origin", o.origin)
 		}
 	}
 	for _, name := range o.hosts {

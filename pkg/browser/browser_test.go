@@ -64,14 +64,15 @@ func TestFind(t *testing.T) {
 	if b, err := find("firefox", "", "darwin", func(name string) string { return map[string]string{"HOME": filepath.Join(dir, "home")}[name] }); err != nil || b.Path != home {
 		t.Errorf("darwin: %+v, %v", b, err)
 	}
-	edge := program(t, dir+`/pf\Microsoft\Edge\Application\msedge.exe`, "")
+	program(t, dir+`/pf\Microsoft\Edge\Application\msedge.exe`, "")
+	brave := program(t, dir+`/pf\BraveSoftware\Brave-Browser\Application\brave.exe`, "")
 	windows := func(name string) string { return map[string]string{"ProgramFiles(x86)": dir + "/pf"}[name] }
-	if b, err := find("edge", "", "windows", windows); err != nil || b.Path != edge {
+	if b, err := find("chromium", "", "windows", windows); err != nil || b.Path != brave {
 		t.Errorf("windows: %+v, %v", b, err)
 	}
 	// Edge on Windows does not receive by this protocol.
-	if b, err := find("chromium", "", "windows", windows); !errors.As(err, &missing) {
-		t.Errorf("windows, chromium: %+v, %v", b, err)
+	if b, err := find("edge", "", "windows", windows); err == nil || errors.As(err, &missing) {
+		t.Errorf("windows, edge: %+v, %v", b, err)
 	}
 }
 

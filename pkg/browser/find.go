@@ -5,6 +5,7 @@ package browser
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,7 +86,8 @@ func (e *NotFoundError) Error() string {
 
 // Find returns the installed browser with one of the [Names]. With binary, that
 // program is it instead. The error is a [*NotFoundError], or that the name is
-// unknown or the program does not exist.
+// unknown, the program does not exist, or the browser cannot be made to use another
+// push service on this system.
 func Find(name, binary string) (*Browser, error) {
 	return find(name, binary, runtime.GOOS, os.Getenv)
 }
@@ -109,8 +111,10 @@ func find(name, binary, system string, getenv func(string) string) (*Browser, er
 	}
 	missing := &NotFoundError{}
 	for _, p := range choice {
-		// Edge on Windows receives by Windows' own push service.
-		if p.name == "edge" && system == "windows" && name != "edge" {
+		if p.name == "edge" && system == "windows" {
+			if name == p.name {
+				return nil, errors.New("Microsoft Edge on Windows receives through Windows' own push service")
+			}
 			continue
 		}
 		if path := p.locate(system, getenv); path != "" {

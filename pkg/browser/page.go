@@ -225,7 +225,7 @@ func (g *Page) Click(ctx context.Context, id string) error {
 	if !g.chromium {
 		e, err := g.evaluate(ctx, g.context, find+" return e;")
 		if err == nil && e.SharedID == "" {
-			err = fmt.Errorf("there is no element %q", id)
+			err = fmt.Errorf("element not found: %q", id)
 		}
 		if err != nil {
 			return err
@@ -238,7 +238,7 @@ func (g *Page) Click(ctx context.Context, id string) error {
 	}
 	text, err := g.Run(ctx, find+" if (!e) return ''; const b = e.getBoundingClientRect(); return JSON.stringify({x: b.x + b.width / 2, y: b.y + b.height / 2});")
 	if err == nil && text == "" {
-		err = fmt.Errorf("there is no element %q", id)
+		err = fmt.Errorf("element not found: %q", id)
 	}
 	if err != nil {
 		return err

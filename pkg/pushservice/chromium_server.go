@@ -49,8 +49,8 @@ type ChromiumOptions struct {
 //
 // It accepts TLS: HTTP requests to the hosts of the endpoints, and check-in and
 // registration; and MCS, which it recognizes by the first byte, its version. Plain
-// HTTP is accepted for CONNECT only, to these hosts, so that the port is also a
-// proxy for HTTPS. Everything else is refused.
+// HTTP is accepted for CONNECT only, to these hosts: the port is also a proxy for
+// HTTPS. Everything else is refused.
 //
 // Its certificate is that of the hosts of Google, signed by a certificate
 // authority that is constrained to these names. Give it to processes that test,
@@ -220,9 +220,10 @@ func (c *ChromiumServer) open(conn net.Conn, proxy bool) {
 	})
 }
 
-// The first bytes of a TLS connection and of an HTTP method.
+// tlsHandshake is the first byte of a TLS connection.
 const tlsHandshake = 22
 
+// isMethod reports whether an HTTP method can begin with b.
 func isMethod(b byte) bool { return 'A' <= b && b <= 'Z' }
 
 // recognize reads the beginning of a connection and returns what serves it.

@@ -8,8 +8,8 @@ import (
 
 // line does the work of one connection of a user agent: one piece at a time, each
 // in a goroutine that exists as long as its work. A connection on which nothing
-// happens has no goroutine but its reader, which only waits, so that its stack
-// stays small.
+// happens has no goroutine but its reader, which only waits, and whose stack
+// therefore stays small.
 type line struct {
 	// wake does what is to be done when the store has called poke.
 	wake func() error
