@@ -4,12 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
-	"sync"
 )
 
 // parsePoint returns the public key in b. Its errors are of the given kind and
@@ -44,30 +40,23 @@ func checkAuth(auth []byte) error {
 
 // contentKey is what the records of one message are encrypted with.
 type contentKey struct {
-	cek   []byte // AES-128 key
-	nonce []byte // of the first record
+	cek   [cekSize]byte   // AES-128 key
+	nonce [nonceSize]byte // of the first record
 }
 
 // webPushKey derives the key of a message from the ECDH secret and the
 // authentication secret (RFC 8291 section 3.4; draft-ietf-webpush-encryption-04
 // section 3). receiver and sender are points of 65 bytes.
 func webPushKey(enc Encoding, secret, auth, salt, receiver, sender []byte) (contentKey, error) {
-	h := newHashes()
-	defer h.release()
+	prk := extract(auth, secret)
 	switch enc {
 	case AES128GCM:
-		ikm, err := hkdf.Key(h.again(), secret, auth, keyInfo(receiver, sender), sha256.Size)
-		if err != nil {
-			return contentKey{}, err
-		}
-		return deriveKey(ikm, salt, cekInfoAES128GCM, nonceInfo)
+		ikm := expand(prk, keyInfo(receiver, sender))
+		return deriveKey(ikm[:], salt, cekInfoAES128GCM, nonceInfo), nil
 	case AESGCM:
-		ikm, err := hkdf.Key(h.again(), secret, auth, authInfoAESGCM, sha256.Size)
-		if err != nil {
-			return contentKey{}, err
-		}
+		ikm := expand(prk, authInfoAESGCM)
 		context := contextAESGCM(receiver, sender)
-		return deriveKey(ikm, salt, cekInfoAESGCM+context, nonceInfo+context)
+		return deriveKey(ikm[:], salt, cekInfoAESGCM+context, nonceInfo+context), nil
 	}
 	return contentKey{}, errEncoding(string(enc))
 }
@@ -77,63 +66,14 @@ const nonceInfo = "Content-Encoding: nonce\x00"
 
 // deriveKey is the second half of the key schedule, which starts from the input
 // keying material (RFC 8188 sections 2.2 and 2.3).
-func deriveKey(ikm, salt []byte, cekInfo, nonceInfo string) (contentKey, error) {
-	h := newHashes()
-	defer h.release()
-	prk, err := hkdf.Extract(h.again(), ikm, salt)
-	if err != nil {
-		return contentKey{}, err
-	}
-	cek, err := hkdf.Expand(h.again(), prk, cekInfo, cekSize)
-	if err != nil {
-		return contentKey{}, err
-	}
-	nonce, err := hkdf.Expand(h.again(), prk, nonceInfo, nonceSize)
-	if err != nil {
-		return contentKey{}, err
-	}
-	return contentKey{cek, nonce}, nil
-}
-
-// hashes makes SHA-256 hashes for crypto/hkdf, which needs up to five for each
-// call and keeps none: those of one call serve the next.
-type hashes struct {
-	all  []hash.Hash
-	used int
-	next func() hash.Hash
-}
-
-var hashPool = sync.Pool{New: func() any {
-	h := new(hashes)
-	h.next = func() hash.Hash {
-		if h.used == len(h.all) {
-			h.all = append(h.all, sha256.New())
-		}
-		h.used++
-		return h.all[h.used-1]
-	}
-	return h
-}}
-
-func newHashes() *hashes { return hashPool.Get().(*hashes) }
-
-func (h *hashes) release() {
-	h.again()
-	hashPool.Put(h)
-}
-
-// again returns what makes hashes, for a call of crypto/hkdf that follows when
-// the last has returned.
-func (h *hashes) again() func() hash.Hash {
-	for _, used := range h.all[:h.used] {
-		used.Reset()
-	}
-	h.used = 0
-	return h.next
+func deriveKey(ikm, salt []byte, cekInfo, nonceInfo string) contentKey {
+	prk := extract(salt, ikm)
+	cek, nonce := expand(prk, cekInfo), expand(prk, nonceInfo)
+	return contentKey{[cekSize]byte(cek[:]), [nonceSize]byte(nonce[:])}
 }
 
 func (k contentKey) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(k.cek)
+	block, err := aes.NewCipher(k.cek[:])
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +84,7 @@ func (k contentKey) aead() (cipher.AEAD, error) {
 // nonce XOR the number as 96 bits in network order (RFC 8188 section 2.3). The
 // upper 32 bits of it are 0, as no body has 2^64 records.
 func (k contentKey) recordNonce(dst *[nonceSize]byte, seq uint64) {
-	copy(dst[:], k.nonce)
+	*dst = k.nonce
 	low := dst[nonceSize-8:]
 	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^seq)
 }

@@ -90,12 +90,12 @@ func (r *Recipient) seal(enc Encoding, sender *ecdh.PrivateKey, salt, plaintext 
 	body := make([]byte, 0, len(plaintext)+pad+enc.Overhead())
 	if enc == AES128GCM {
 		body = appendHeader(body, salt, uint32(rs), point)
-		body = appendAES128GCM(body, aead, key.nonce, plaintext, delimiterLast, pad)
+		body = appendAES128GCM(body, aead, key.nonce[:], plaintext, delimiterLast, pad)
 		return &Message{Encoding: enc, Body: body}, nil
 	}
 	m := &Message{
 		Encoding:  enc,
-		Body:      appendAESGCM(body, aead, key.nonce, plaintext, pad),
+		Body:      appendAESGCM(body, aead, key.nonce[:], plaintext, pad),
 		Salt:      salt,
 		SenderKey: point,
 	}

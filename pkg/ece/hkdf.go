@@ -1,0 +1,36 @@
+package ece
+
+import "crypto/sha256"
+
+// The key schedule takes five HMACs of short texts for each message. crypto/hkdf needs
+// 29 allocations for them and four times as long as the hashes themselves; here they are
+// two calls of crypto/sha256 each, over buffers on the stack.
+
+// hmacSHA256 returns HMAC-SHA-256 (RFC 2104) of a text and the bytes that follow it.
+func hmacSHA256[T string | []byte](key []byte, text T, more ...byte) [sha256.Size]byte {
+	if len(key) > sha256.BlockSize {
+		sum := sha256.Sum256(key)
+		key = sum[:]
+	}
+	var buffer [384]byte // what does not fit goes to the heap
+	inner := buffer[:sha256.BlockSize]
+	copy(inner, key)
+	for i := range inner {
+		inner[i] ^= 0x36
+	}
+	sum := sha256.Sum256(append(append(inner, text...), more...))
+	var outer [sha256.BlockSize + sha256.Size]byte
+	copy(outer[:], key)
+	for i := range sha256.BlockSize {
+		outer[i] ^= 0x5c
+	}
+	copy(outer[sha256.BlockSize:], sum[:])
+	return sha256.Sum256(outer[:])
+}
+
+// extract is HKDF-Extract (RFC 5869 section 2.2).
+func extract(salt, ikm []byte) [sha256.Size]byte { return hmacSHA256(salt, ikm) }
+
+// expand is HKDF-Expand (RFC 5869 section 2.3) for outputs of up to one hash, which are
+// its first bytes.
+func expand(prk [sha256.Size]byte, info string) [sha256.Size]byte { return hmacSHA256(prk[:], info, 1) }
