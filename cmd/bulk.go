@@ -204,6 +204,22 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	return run, nil
 }
 
+// tellPipelined says how requests are sent, for -v. why is the reason of the client.
+func (o *sendOptions) tellPipelined(why string) string {
+	switch {
+	case o.dryRun:
+		return "no request is sent"
+	case o.verbose > 1:
+		why = "-vv shows each of them"
+	case o.bulk.http.String() == "standard":
+		why = "--http standard"
+	}
+	if why == "" {
+		return "requests over HTTP/2 are pipelined"
+	}
+	return "requests are not pipelined: " + why
+}
+
 // runBulk sends to all records of the source.
 func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error {
 	run, err := o.runOptions(s, d)
@@ -218,6 +234,9 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	}
 	if o.verbose > 1 {
 		d.client.HTTP = &tracer{next: d.client.HTTP, s: s, showSecrets: o.showSecrets}
+	}
+	if o.verbose > 0 {
+		s.note("%s", o.tellPipelined(d.client.NotPipelined(run.Send)))
 	}
 	progress := startProgress(s, o, run.Progress.Snapshot)
 	defer context.AfterFunc(ctx, func() { progress.interrupted(o) })()

@@ -23,7 +23,7 @@ var (
 // subscription or its endpoint, or returns "".
 func deviceToken(text string) string {
 	switch text = strings.TrimSpace(text); {
-	case len(text) > 500:
+	case len(text) > 500, strings.HasPrefix(text, "https:"):
 	case fcmToken.MatchString(text):
 		return "a registration token of Firebase Cloud Messaging, for apps"
 	case expoToken.MatchString(text):
