@@ -3,6 +3,7 @@ package pushservice_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -84,7 +85,7 @@ func TestChromiumServer(t *testing.T) {
 	for name, tr := range transports {
 		proto, way, _ := strings.Cut(name, " ")
 		if way == "direct" {
-			tr.Dial = func(network, _ string) (net.Conn, error) { return net.Dial(network, c.Addr) }
+			tr.DialContext = dialing(c.Addr)
 		}
 		defer tr.CloseIdleConnections()
 		r, err := http.NewRequest(http.MethodPost, chromiumEndpointOrigin+path, nil)
@@ -186,7 +187,7 @@ func TestChromiumServerRefuses(t *testing.T) {
 	if got, _ := io.ReadAll(conn); strings.Count(string(got), "HTTP/1.1") != 1 {
 		t.Errorf("CONNECT in CONNECT: %q", got)
 	}
-	tr := &http.Transport{TLSClientConfig: trusted(c, "fcm.googleapis.com"), Dial: func(network, _ string) (net.Conn, error) { return net.Dial(network, c.Addr) }}
+	tr := &http.Transport{TLSClientConfig: trusted(c, "fcm.googleapis.com"), DialContext: dialing(c.Addr)}
 	defer tr.CloseIdleConnections()
 	for target, want := range map[string]int{
 		"https://fcm.googleapis.com/api/subscriptions": http.StatusNotFound,
@@ -340,5 +341,12 @@ func TestChromiumServerOpenings(t *testing.T) {
 	_ = conns[0].SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := conns[0].Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("connection 1 is open after the end: %v", err)
+	}
+}
+
+// dialing connects to one address, whatever is asked for.
+func dialing(address string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
 	}
 }

@@ -21,10 +21,10 @@ func TestFull(t *testing.T) {
 	if err := st.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := st.(*store)
+	s, ctx := st.(*store), t.Context() // t is a transaction below
 	limit := func(pages int) {
 		if err := s.update(t.Context(), func(t tx) error {
-			rows, err := t.query(nil, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+			rows, err := t.query(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
 			_, err = one(rows, err, number)
 			return err
 		}); err != nil {
