@@ -30,26 +30,45 @@ func newGenCmd(s *streams) *cobra.Command {
 	o := genOptions{format: newEnum("pem", "pem", "der", "raw", "base64url", "jwk")}
 	c := &cobra.Command{
 		Use:   "gen",
-		Short: "Make a VAPID key pair, or the keys of a test receiver",
-		Long: `gen makes the key pair with which an application server identifies itself
-(RFC 8292): private_key.pem (PKCS#8, readable by you alone) and public_key.pem
-(SPKI) in the current folder. It prints the application server key, which the
-page gives to pushManager.subscribe.
+		Short: "Generate a VAPID key pair, or the keys of a test receiver",
+		Long: `Generate the key pair that identifies an application server (RFC 8292):
+private_key.pem (PKCS#8, readable only by you) and public_key.pem (SPKI) in the
+current directory. Print the application server key, which the page passes to
+pushManager.subscribe.
 
-It never replaces a key: whoever loses a key loses all subscriptions that were
-made with it. --force does.
+gen never overwrites a key without --force: if you lose a key, you lose all
+subscriptions that were created with it.
 
-With --json it prints the pair as base64url, as web-push generate-vapid-keys
---json does, and writes the two files only if --private-key or --public-key is
-given.
+With --json, gen prints the pair as base64url, like web-push generate-vapid-keys
+--json, and writes the two files only if --private-key or --public-key is given.
 
-With --next it makes the pair that will replace the present one, in files of its
-own: private_key.next.pem and public_key.next.pem. Sign with both until every
-user agent has subscribed with the new key: -k private_key.next.pem -k
-private_key.pem.
+With --receiver, gen creates what a browser creates: a receiver file with the private
+key for webpush decrypt, and the subscription that belongs to it.
 
-With --receiver it makes what a browser makes instead: a receiver file with the
-private key for webpush decrypt, and the subscription that belongs to it.`,
+FORMATS. Every command with -k accepts a file, - for standard input, or env:NAME, and
+detects the format from the content: PEM (PKCS#8 or SEC1, with text or EC PARAMETERS
+before it, or with \n for line ends), DER, the 32 bytes raw, in any base64 or in hex,
+JWK, and {"publicKey","privateKey"}. If the input is not a P-256 private key, the error
+says what was found instead. You can pass the key itself, but webpush warns that other
+users of this machine can see it.
+
+REPLACING A KEY. To replace the key without losing a subscription:
+
+  1. webpush gen --next writes private_key.next.pem and public_key.next.pem.
+  2. Start serve, worker, and send with both keys, the new one first:
+     -k private_key.next.pem -k private_key.pem. In a settings file, private-key: is a
+     list; in WEBPUSH_PRIVATE_KEY, the files are separated as in PATH.
+  3. Browsers now subscribe with the new key. The page of serve renews a subscription
+     that was created with the old key at the visitor's next visit. Your own page does
+     the same by comparing subscription.options.applicationServerKey with GET
+     /subscription.
+  4. Watch webpush_subscriptions_by_key (or the page) until few subscriptions have the
+     old key.
+  5. Start with only the new key, under its usual name.
+
+A message is signed with the key that the record or row names. If the push service
+says that the subscription has another key, each other key is tried once. The key that
+fits is stored in the row of serve, and as vapidKey in the results of send.`,
 		Example: `  webpush gen
   webpush gen --json
   webpush gen --private-key keys/vapid.jwk --public-key keys/vapid.pub.jwk --format jwk
@@ -66,11 +85,11 @@ private key for webpush decrypt, and the subscription that belongs to it.`,
 				return runGenReceiver(s, o)
 			}
 			if o.next && o.force {
-				return usage("move the files away", "--next never replaces a key, so it cannot be combined with --force")
+				return usage("move the files", "--next never overwrites a key, so it cannot be combined with --force")
 			}
 			for _, name := range []string{"subscription", "endpoint"} {
 				if c.Flags().Changed(name) {
-					return usage("add --receiver", "--%s goes with --receiver", name)
+					return usage("add --receiver", "--%s requires --receiver", name)
 				}
 			}
 			return runGen(s, o)
@@ -79,13 +98,13 @@ private key for webpush decrypt, and the subscription that belongs to it.`,
 	f := c.Flags()
 	f.StringVarP(&o.pair.private, "private-key", "k", "", "write the private key to `FILE` (default private_key.pem; .der, .jwk and so on in other formats)")
 	f.StringVar(&o.pair.public, "public-key", "", "write the public key to `FILE` (default public_key.pem)")
-	f.Var(&o.format, "format", "of the files: pem, der, raw (bare bytes), base64url, jwk")
-	f.BoolVar(&o.force, "force", false, "replace existing files")
-	f.BoolVar(&o.next, "next", false, "make the pair that replaces the present one, in private_key.next.pem and public_key.next.pem")
-	f.StringVar(&o.receiver, "receiver", "", "make the keys of a test receiver in `FILE` (receiver.json)")
+	f.Var(&o.format, "format", "format of the files: pem, der, raw (bare bytes), base64url, or jwk")
+	f.BoolVar(&o.force, "force", false, "overwrite existing files")
+	f.BoolVar(&o.next, "next", false, "generate the pair that will replace the current one, in private_key.next.pem and public_key.next.pem")
+	f.StringVar(&o.receiver, "receiver", "", "write the keys of a test receiver to `FILE` (receiver.json)")
 	f.Lookup("receiver").NoOptDefVal = "receiver.json"
 	f.StringVar(&o.subscriptionFile, "subscription", "subscription.json", "with --receiver: write its subscription to `FILE`")
-	f.StringVar(&o.endpoint, "endpoint", "https://push.example.net/test", "with --receiver: the subscription's endpoint, a `URL`")
+	f.StringVar(&o.endpoint, "endpoint", "https://push.example.net/test", "with --receiver: use `URL` as the subscription's endpoint")
 	completeEnum(c, "format", &o.format)
 	return c
 }

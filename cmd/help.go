@@ -95,6 +95,13 @@ func writeUsage(c *cobra.Command) error {
 			}
 		}
 	}
+	topics := "\nTopics (webpush help TOPIC):\n"
+	for _, sub := range c.Commands() {
+		if sub.IsAdditionalHelpTopicCommand() && sub.Name() != "help" {
+			fmt.Fprintf(&b, "%s  %-15s %s\n", topics, sub.Name(), sub.Short)
+			topics = ""
+		}
+	}
 	for _, g := range groupedFlags(c) {
 		fmt.Fprintf(&b, "\n%s:\n%s", g.heading, g.flags.FlagUsagesWrapped(100))
 	}

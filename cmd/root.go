@@ -130,7 +130,6 @@ failure, also after the retries; 130 interrupted.`,
 		return s.applySettings(c)
 	}
 	c.SetHelpCommand(newHelpCmd())
-	c.AddCommand(newScalingTopic())
 
 	c.AddGroup(&cobra.Group{ID: groupKeys, Title: "Keys and claims:"},
 		&cobra.Group{ID: groupMessages, Title: "Messages:"},
@@ -149,6 +148,7 @@ failure, also after the retries; 130 interrupted.`,
 			c.AddCommand(sub)
 		}
 	}
+	c.AddCommand(newTopics()...)
 	return c
 }
 
