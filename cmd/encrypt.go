@@ -68,7 +68,7 @@ func runEncrypt(s *streams, o encryptOptions) error {
 	}
 	if sub.Recipient() == nil {
 		return withHint(fmt.Errorf("%s: the subscription has no keys, so nothing can be encrypted for it", inputName(o.subscription)),
-			"take the subscription from the browser again, with JSON.stringify(subscription)")
+			"get the subscription from the browser again, with JSON.stringify(subscription)")
 	}
 	payload, err := o.payload.load(s)
 	if err != nil {

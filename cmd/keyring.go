@@ -115,7 +115,7 @@ func (k *keyFlag) loadRing(s *streams) (vapid.Ring, error) {
 			return nil, err
 		}
 		if vapid.Ring(keys).Find(key.PublicKey()) != nil {
-			return nil, usage("give each key once, the current one first", "%s holds the same key as another -k", name)
+			return nil, usage("pass each key once, the current one first", "%s holds the same key as another -k", name)
 		}
 		keys = append(keys, key)
 	}

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// headerSize is that of salt, rs and idlen, without the keyid (RFC 8188
-	// section 2.1).
+	// headerSize is the size of salt, rs, and idlen, without the keyid (RFC
+	// 8188 section 2.1).
 	headerSize    = saltSize + 4 + 1
 	delimiterSize = 1
 
@@ -69,7 +69,7 @@ func stripAES128GCM(plain []byte, pos recordPos) ([]byte, error) {
 	return plain[:end], nil
 }
 
-// frameAES128GCM takes a body apart.
+// frameAES128GCM splits a body.
 func frameAES128GCM(body []byte) (frame, error) {
 	if len(body) < headerSize {
 		return frame{}, fail(ErrShortHeader, "body is %s, shorter than the %d bytes of salt, record size and key id length", count(len(body), "byte"), headerSize)

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// padLenSize is that of the length of the padding, which starts a record.
+	// padLenSize is the size of the padding length, which starts a record.
 	padLenSize = 2
 
 	// The range of rs, which here counts the plaintext of a record, without
@@ -52,7 +52,7 @@ func stripAESGCM(plain []byte, pos recordPos) ([]byte, error) {
 	return rest[pad:], nil
 }
 
-// frameAESGCM takes a message apart, most of which is in m already.
+// frameAESGCM splits a message; most of its parts are already in m.
 func frameAESGCM(m *Message) (frame, error) {
 	if len(m.Salt) != saltSize {
 		return frame{}, errSalt(len(m.Salt))

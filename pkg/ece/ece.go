@@ -12,9 +12,9 @@
 // is its predecessor, still asked for by old subscriptions; it carries the salt
 // and the sender's key in the header fields Encryption and Crypto-Key.
 //
-// A sender makes a [Recipient] of a subscription's keys and calls
-// [Recipient.Encrypt]. A receiver holds an [Identity] and calls
-// [Identity.Decrypt], on a [Message] that [ParseMessage] makes of what arrived.
+// A sender creates a [Recipient] from a subscription's keys and calls
+// [Recipient.Encrypt]. A receiver holds an [Identity] and passes the [Message]
+// that [ParseMessage] returns to [Identity.Decrypt].
 //
 // Sizes are in bytes everywhere. Recipient and Identity are safe for concurrent
 // use, and print as their public half only.
@@ -95,8 +95,8 @@ func (e Encoding) Overhead() int {
 // maxBody bytes: 3993 for aes128gcm and 4078 for aesgcm when maxBody is
 // [MaxBody]. It is 0 when nothing fits, and for an unknown encoding.
 func (e Encoding) MaxPayload(maxBody int) int {
-	// The record size is an integer of bounded width, so that even without a
-	// limit on the body there is one on the payload.
+	// The record size is an integer of bounded width, which limits the payload
+	// even if the body is unlimited.
 	var limit int64
 	switch e {
 	case AES128GCM:
@@ -126,17 +126,16 @@ type Options struct {
 
 	// Pad is the size of a bucket, in bytes. Plaintext and padding together are
 	// rounded up to the next multiple of it, and to one bucket if the plaintext
-	// is empty, so that the length of the body says no more than the number of
-	// buckets. The padding never makes the body exceed MaxBody, and in aesgcm
-	// never exceeds 65535 bytes, the most that its format can express.
-	// 0 is no padding; [PadAuto] is 256; other negative values are an error.
+	// is empty. The length of the body then reveals only the number of buckets.
+	// The padding never makes the body exceed MaxBody, and in aesgcm never
+	// exceeds 65535 bytes, the most that its format can express. 0 means no
+	// padding, [PadAuto] means 256, and other negative values are an error.
 	Pad int
 
-	// MaxBody is the size that the body must not exceed, in bytes; 0 is
-	// [MaxBody], the constant. More than 4096 is for push services known to
-	// accept it: the record size in the message then grows as RFC 8291 section
-	// 4 demands. A limit in which not even one byte of payload fits is an
-	// error.
+	// MaxBody is the maximum size of the body, in bytes; 0 means the constant
+	// [MaxBody]. Use more than 4096 only for push services known to accept it:
+	// the record size in the message then grows as RFC 8291, section 4 demands.
+	// A limit without room for a single byte of payload is an error.
 	MaxBody int
 }
 
@@ -155,7 +154,7 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 	}
 	limit := enc.MaxPayload(maxBody)
 	if limit == 0 {
-		return "", 0, 0, fail(ErrOptions, "a body of at most %d bytes has no room for a payload: %s alone takes %d", maxBody, enc, enc.Overhead())
+		return "", 0, 0, fail(ErrOptions, "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
 	}
 	if size > limit {
 		return "", 0, 0, &TooLongError{Size: size, Max: limit, By: size - limit, Encoding: enc}

@@ -166,9 +166,9 @@ func TestEncryptRefuses(t *testing.T) {
 		{4079, Options{Encoding: AESGCM, Pad: PadAuto}, &TooLongError{4079, 4078, 1, AESGCM}, "payload of 4079 bytes is 1 byte too long: at most 4078 fit in aesgcm"},
 		{10, Options{MaxBody: 104}, &TooLongError{10, 1, 9, AES128GCM}, "payload of 10 bytes is 9 bytes too long: at most 1 fit in aes128gcm"},
 		{4898, Options{MaxBody: 5000}, &TooLongError{4898, 4897, 1, AES128GCM}, "payload of 4898 bytes is 1 byte too long: at most 4897 fit in aes128gcm"},
-		{0, Options{MaxBody: 103}, ErrOptions, "a body of at most 103 bytes has no room for a payload: aes128gcm alone takes 103"},
-		{0, Options{MaxBody: -1}, ErrOptions, "a body of at most -1 bytes has no room for a payload: aes128gcm alone takes 103"},
-		{0, Options{Encoding: AESGCM, MaxBody: 18}, ErrOptions, "a body of at most 18 bytes has no room for a payload: aesgcm alone takes 18"},
+		{0, Options{MaxBody: 103}, ErrOptions, "a body of at most 103 bytes has no room for a payload: aes128gcm alone needs 103"},
+		{0, Options{MaxBody: -1}, ErrOptions, "a body of at most -1 bytes has no room for a payload: aes128gcm alone needs 103"},
+		{0, Options{Encoding: AESGCM, MaxBody: 18}, ErrOptions, "a body of at most 18 bytes has no room for a payload: aesgcm alone needs 18"},
 		{0, Options{Pad: -2}, ErrOptions, "padding to a multiple of -2 bytes is not possible"},
 		{0, Options{Encoding: "aesgcm128"}, ErrEncoding, `content encoding "aesgcm128" is not supported (want aes128gcm or aesgcm)`},
 	} {

@@ -7,18 +7,18 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// What is wrong with a key, an option or a message. What the functions of this
-// package refuse matches one of these by [errors.Is], or is a [*TooLongError];
-// the text of the error adds the values found, and never a secret. Some also
-// have a method Hint() string, which gives a next step.
+// Errors of keys, options, and messages. Every error of this package matches
+// one of these by [errors.Is], or is a [*TooLongError]. Its text adds the
+// values found, but never a secret. Some errors also have a method Hint()
+// string, which returns the next step.
 var (
 	// ErrEncoding: the content encoding is neither aes128gcm nor aesgcm.
 	ErrEncoding = errors.New("unsupported content encoding")
 	// ErrOptions: a limit or a padding that no message can have.
 	ErrOptions = errors.New("invalid encryption options")
 
-	// ErrPublicKey: p256dh is not a point on P-256 in 65 bytes, or not that of
-	// the private key next to it.
+	// ErrPublicKey: p256dh is not a point on P-256 in 65 bytes, or does not
+	// match the private key next to it.
 	ErrPublicKey = errors.New("invalid public key")
 	// ErrPrivateKey: not 32 bytes, zero, or not below the order of P-256.
 	ErrPrivateKey = errors.New("invalid private key")
@@ -38,7 +38,8 @@ var (
 	// ErrRecordSize: the record size is out of range: 18 to 2^32-1 in aes128gcm
 	// (RFC 8188 section 2.1), 2 to 2^36-31 in aesgcm.
 	ErrRecordSize = errors.New("invalid record size")
-	// ErrNoRecord: the message has no record, so that nothing proves it whole.
+	// ErrNoRecord: the message has no record, so nothing proves that it is
+	// complete.
 	ErrNoRecord = errors.New("no record")
 	// ErrShortRecord: the last record is too short to hold the tag and the
 	// delimiter or the length of the padding: the body was cut.
@@ -47,10 +48,11 @@ var (
 	// a body that was cut between two records.
 	ErrTruncated = errors.New("message truncated")
 	// ErrDecrypt: a record fails authentication: the private key or the
-	// authentication secret is not the one it was made for, or it was altered.
+	// authentication secret is not the one that the message was encrypted for,
+	// or the record was altered.
 	ErrDecrypt = errors.New("decryption failed")
-	// ErrDelimiter: a decrypted aes128gcm record has no delimiter, or that of
-	// another position in the message (RFC 8188 section 2).
+	// ErrDelimiter: a decrypted aes128gcm record has no delimiter, or the
+	// delimiter of another position in the message (RFC 8188 section 2).
 	ErrDelimiter = errors.New("invalid record delimiter")
 	// ErrPadding: the padding of a decrypted aesgcm record is longer than the
 	// record, or not all zeros.
@@ -60,10 +62,10 @@ var (
 // TooLongError is the error of a payload that does not fit in the body. Sizes
 // are in bytes.
 type TooLongError struct {
-	Size     int      // of the payload
-	Max      int      // that fits, padding not counted
+	Size     int      // size of the payload
+	Max      int      // maximum size without padding
 	By       int      // Size - Max
-	Encoding Encoding // which decides what fits
+	Encoding Encoding // content encoding, on which Max depends
 }
 
 // Error says by how many bytes the payload is too long.
@@ -72,9 +74,9 @@ func (e *TooLongError) Error() string {
 		count(e.Size, "byte"), count(e.By, "byte"), e.Max, e.Encoding)
 }
 
-// Hint returns what to do about it.
+// Hint returns the next step.
 func (e *TooLongError) Hint() string {
-	return "shorten the payload, or send an identifier with which the client fetches the rest"
+	return "shorten the payload, or send an ID and let the client fetch the rest"
 }
 
 // codingError is an error with a text of its own that is one of the sentinels.
@@ -110,7 +112,7 @@ func errEncoding(name string) error {
 	return fail(ErrEncoding, format, clip(name))
 }
 
-// clip bounds what an error quotes of a text from outside.
+// clip shortens external text for quoting in an error.
 func clip(s string) string { return text.Clip(s, 40) }
 
 func count(n int, noun string) string {

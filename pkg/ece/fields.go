@@ -7,7 +7,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// parseFields sets what an aesgcm message has in its header fields.
+// parseFields sets the parts of an aesgcm message that are in its headers.
 func (m *Message) parseFields(encryption, cryptoKey string) error {
 	const encryptionName, cryptoKeyName = "Encryption", "Crypto-Key"
 
@@ -18,8 +18,8 @@ func (m *Message) parseFields(encryption, cryptoKey string) error {
 	if len(entries) == 0 {
 		return fail(ErrField, "%s is missing or empty, want salt=...", encryptionName)
 	}
-	// Further entries would be of further encodings around this one, which a
-	// message of Web Push does not have.
+	// Other entries would describe additional encodings around this one, which
+	// Web Push messages do not have.
 	params := entries[0]
 	salt, ok := params["salt"]
 	if !ok {
@@ -69,8 +69,8 @@ func (m *Message) parseFields(encryption, cryptoKey string) error {
 	return fail(ErrField, "%s has no dh", cryptoKeyName)
 }
 
-// parseRecordSize returns 0 for the default, so that there is one way only to
-// have it in a Message.
+// parseRecordSize returns 0 for the default, so a Message has only one
+// representation of it.
 func parseRecordSize(s string) (int, error) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {

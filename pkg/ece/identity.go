@@ -12,10 +12,10 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// Identity is the receiver of messages: a P-256 private key and the
-// authentication secret that goes with it, both made for one subscription
-// (RFC 8291 sections 3.1 and 3.2). It is made by [GenerateIdentity],
-// [NewIdentity] or from JSON, and is safe for concurrent use once made.
+// Identity is the receiver of messages: a P-256 private key and its
+// authentication secret, both generated for one subscription (RFC 8291 sections
+// 3.1 and 3.2). It is made by [GenerateIdentity], [NewIdentity] or from JSON,
+// and is safe for concurrent use once made.
 //
 // It prints, by any verb of fmt and in slog, as its public key: the secrets stay
 // hidden. They are written by [Identity.MarshalJSON], and so by anything that
@@ -71,11 +71,11 @@ func (id *Identity) Private() []byte { return id.key.p.Bytes() }
 // records and any padding that RFC 8188 and draft-ietf-webpush-encryption-04
 // allow, though a sender of Web Push makes one record only.
 //
-// It takes time and memory proportional to the length of the body, whatever the
-// message claims. What it refuses matches by errors.Is [ErrEncoding],
-// [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrSenderKey], [ErrNoRecord],
-// [ErrShortRecord], [ErrTruncated], [ErrDecrypt], [ErrDelimiter] or
-// [ErrPadding].
+// Its time and memory are proportional to the length of the body, regardless of
+// the sizes stated in the message. By errors.Is, its errors match
+// [ErrEncoding], [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrSenderKey],
+// [ErrNoRecord], [ErrShortRecord], [ErrTruncated], [ErrDecrypt], [ErrDelimiter]
+// or [ErrPadding].
 func (id *Identity) Decrypt(m *Message) ([]byte, error) {
 	if id.key == nil {
 		return nil, fail(ErrPrivateKey, "identity has no private key")
@@ -112,7 +112,7 @@ type identityJSON struct {
 }
 
 // MarshalJSON returns the identity, secrets included, as an object with the
-// members privateKey (32 bytes), p256dh (65 bytes) and auth (16 bytes), each in
+// fields privateKey (32 bytes), p256dh (65 bytes) and auth (16 bytes), each in
 // base64url without padding.
 func (id *Identity) MarshalJSON() ([]byte, error) {
 	if id.key == nil {
@@ -127,10 +127,10 @@ func (id *Identity) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON sets the identity to the one in data, in the form of
 // [Identity.MarshalJSON]. It accepts base64 of either alphabet, padded or not;
-// p256dh may be missing, but one that does not belong to privateKey is an
-// [ErrPublicKey], as a private key or secret that [NewIdentity] would refuse is
-// an [ErrPrivateKey] or [ErrAuth]. Other members are ignored. On error the identity stays as it
-// was.
+// p256dh may be missing. If it does not belong to privateKey, the error is an
+// [ErrPublicKey]; for a private key or secret that [NewIdentity] would refuse,
+// it is an [ErrPrivateKey] or [ErrAuth]. Other fields are ignored. On error,
+// the identity does not change.
 func (id *Identity) UnmarshalJSON(data []byte) error {
 	var v identityJSON
 	if err := json.Unmarshal(data, &v); err != nil {
@@ -157,7 +157,7 @@ func (id *Identity) UnmarshalJSON(data []byte) error {
 			return err
 		}
 		if !bytes.Equal(point, parsed.recipient.point[:]) {
-			return hinted(ErrPublicKey, "leave p256dh out to have it computed", "p256dh is not the public key of privateKey")
+			return hinted(ErrPublicKey, "omit p256dh to have it computed", "p256dh is not the public key of privateKey")
 		}
 	}
 	*id = *parsed
@@ -183,7 +183,7 @@ func (id Identity) String() string {
 // GoString returns the same as String.
 func (id Identity) GoString() string { return id.String() }
 
-// Format writes the same as String, whatever the verb.
+// Format writes String for every verb.
 func (id Identity) Format(f fmt.State, _ rune) { io.WriteString(f, id.String()) }
 
 // LogValue returns the public key, and the secrets redacted.

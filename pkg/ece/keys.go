@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// parsePoint returns the public key in b. Its errors are of the given kind and
-// start with what.
+// parsePoint returns the public key in b. Its errors have the given kind and
+// start with the text what.
 func parsePoint(kind error, what string, b []byte) (*ecdh.PublicKey, error) {
 	const convert = "export the key in uncompressed form, 0x04 and two coordinates of 32 bytes"
 	switch {
@@ -38,7 +38,7 @@ func checkAuth(auth []byte) error {
 	return nil
 }
 
-// contentKey is what the records of one message are encrypted with.
+// contentKey holds the key and nonce for the records of one message.
 type contentKey struct {
 	cek   [cekSize]byte   // AES-128 key
 	nonce [nonceSize]byte // of the first record
@@ -89,16 +89,16 @@ func (k contentKey) recordNonce(dst *[nonceSize]byte, seq uint64) {
 	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^seq)
 }
 
-// open decrypts the records of a message, each of which is chunk bytes and the
-// last at most that, in time and memory proportional to the length of records.
-// strip removes what surrounds the data in the plaintext of a record.
+// open decrypts the records of a message in time and memory proportional to the
+// length of records. Each record has chunk bytes, the last one at most chunk.
+// strip removes padding and delimiters from the plaintext of a record.
 func (k contentKey) open(chunk int64, records []byte, strip func(plain []byte, pos recordPos) ([]byte, error)) ([]byte, error) {
 	aead, err := k.aead()
 	if err != nil {
 		return nil, err
 	}
 	var nonce [nonceSize]byte
-	out := make([]byte, 0, len(records)) // never chunk, which is whatever the message says
+	out := make([]byte, 0, len(records)) // never chunk, which the message can set to any value
 	pos := recordPos{total: recordCount(chunk, records)}
 	for len(records) > 0 {
 		n := int(min(chunk, int64(len(records))))

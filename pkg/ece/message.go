@@ -49,9 +49,9 @@ func (m *Message) CryptoKey() string {
 // which it keeps without a copy. It does not look into the body.
 //
 // For aes128gcm the two other fields are ignored. For aesgcm it reads their
-// first entry, or of Crypto-Key the one that the keyid in Encryption selects,
-// or else the first that has a dh; other parameters, such as the p256ecdsa of
-// VAPID, are ignored. Values may be quoted and in either alphabet of base64,
+// first entry; in Crypto-Key, it reads the entry that the keyid in Encryption
+// selects, or the first that has a dh; other parameters, such as the p256ecdsa
+// of VAPID, are ignored. Values may be quoted and in either alphabet of base64,
 // padded or not (draft-ietf-httpbis-encryption-encoding-03 sections 3 and 4).
 //
 // Its errors are [ErrEncoding], [ErrField], [ErrSalt], [ErrRecordSize] and
@@ -70,10 +70,10 @@ func ParseMessage(encoding Encoding, encryption, cryptoKey string, body []byte) 
 	return m, nil
 }
 
-// Header is what a message shows to those who cannot decrypt it.
+// Header holds the parts of a message that are readable without decrypting it.
 type Header struct {
 	Salt       []byte // 16 bytes
-	RecordSize int64  // in bytes; counts the tag in aes128gcm, not in aesgcm
+	RecordSize int64  // size in bytes; includes the tag in aes128gcm, but not in aesgcm
 
 	// KeyID is the key id of an aes128gcm body, 0 to 255 bytes, which in Web
 	// Push is the sender's key; for aesgcm it is that key. It has not been
@@ -91,9 +91,10 @@ func (h Header) CheckSender() error {
 	return err
 }
 
-// Header returns what the message tells without any key. The error is that of
-// [Identity.Decrypt], as far as it can be told: [ErrEncoding], [ErrShortHeader],
-// [ErrSalt], [ErrRecordSize], [ErrNoRecord], [ErrShortRecord] or [ErrTruncated].
+// Header returns the parts of the message that are readable without a key. It
+// returns the errors of [Identity.Decrypt] that need no key: [ErrEncoding],
+// [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrNoRecord], [ErrShortRecord]
+// or [ErrTruncated].
 func (m *Message) Header() (Header, error) {
 	f, err := m.frame()
 	if err != nil {
@@ -109,13 +110,13 @@ func (m *Message) Header() (Header, error) {
 	}, nil
 }
 
-// frame is a message taken apart; its slices are those of the message.
+// frame is a split message; its slices share the message's memory.
 type frame struct {
 	encoding Encoding
 	salt     []byte
-	rs       int64 // as the message has it
+	rs       int64 // record size as stated in the message
 	keyID    []byte
-	chunk    int64 // bytes of records that every record but the last takes
+	chunk    int64 // bytes per record; the last can be shorter
 	framing  int   // bytes of a record that cannot be payload
 	records  []byte
 }

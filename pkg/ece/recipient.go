@@ -11,10 +11,10 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// Recipient is whom a message is encrypted for: the public key and the
-// authentication secret of a subscription (RFC 8291 section 3). It is made by
-// [NewRecipient] or [Identity.Recipient], never changes, and is safe for
-// concurrent use. The zero value is no recipient: Encrypt refuses it.
+// Recipient holds the public key and the authentication secret of a
+// subscription, for which messages are encrypted (RFC 8291, section 3). It is
+// created by [NewRecipient] or [Identity.Recipient], never changes, and is safe
+// for concurrent use. The zero value is not usable: Encrypt returns an error.
 //
 // It prints, by any verb of fmt and in slog, as its public key: the
 // authentication secret stays hidden.
@@ -26,8 +26,9 @@ type Recipient struct {
 
 // NewRecipient returns the recipient with the public key p256dh, an
 // uncompressed point on P-256 of 65 bytes, and the secret auth of 16 bytes, the
-// two members of "keys" in a subscription, decoded. It copies both. Anything
-// else is an [ErrPublicKey] or [ErrAuth] that says what was found.
+// two fields of "keys" in a subscription, decoded. It copies both. For any
+// other values, the error is an [ErrPublicKey] or [ErrAuth] that says what was
+// found.
 func NewRecipient(p256dh, auth []byte) (*Recipient, error) {
 	key, err := parsePoint(ErrPublicKey, "p256dh", p256dh)
 	if err != nil {
@@ -127,9 +128,9 @@ func (r Recipient) LogValue() slog.Value {
 
 const redacted = "REDACTED"
 
-// hidden keeps a secret two pointers away from the struct that has it. Where
-// fmt cannot call Format, which is in an unexported field of another struct, it
-// prints what it finds there, and for some verbs follows one pointer.
+// hidden keeps a secret two pointers away from the struct that has it. In an
+// unexported field of another struct, fmt cannot call Format: it prints the
+// value, and follows one pointer for some verbs.
 type hidden[T any] struct{ p *T }
 
 func hide[T any](p *T) *hidden[T] { return &hidden[T]{p} }

@@ -21,7 +21,7 @@ func (in inspector) curl(s string) *Thing {
 	t := &Thing{Kind: KindCurl, Title: "curl command that sends a push message", Secret: true}
 	words, err := shellWords(strings.TrimPrefix(s, "$ "))
 	if err != nil {
-		t.fail("the curl command is damaged: "+err.Error(), "copy it again, whole")
+		t.fail("the curl command is damaged: "+err.Error(), "copy it again completely")
 		return t
 	}
 	at := slices.Index(words, "curl")
@@ -46,7 +46,7 @@ func (in inspector) curl(s string) *Thing {
 		w, v := words[i], ""
 		if takes(w) {
 			if i++; i == len(words) {
-				t.fail("the curl command ends after "+w, "copy it again, whole")
+				t.fail("the curl command ends after "+w, "copy it again completely")
 				break
 			}
 			v = words[i]
@@ -83,7 +83,7 @@ func (in inspector) curl(s string) *Thing {
 		}
 	}
 	if target == "" {
-		t.fail("the curl command has no URL", "copy it again, whole")
+		t.fail("the curl command has no URL", "copy it again completely")
 		return t
 	}
 	in.addRequest(t, method, target, h, body, bodyFile != "")

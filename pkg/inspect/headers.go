@@ -95,7 +95,7 @@ func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bo
 		keyShown = !strings.EqualFold(scheme, "vapid")
 		in.addToken(t, authorization, cryptoKey, audience)
 	} else if complete {
-		t.warn("the request is not signed, which most push services refuse", webpush.CodeVAPIDMissing.Hint())
+		t.warn("the request is not signed, which most push services reject", webpush.CodeVAPIDMissing.Hint())
 	}
 	in.addOptions(t, h, complete)
 	if h.Get("Encryption-Key") != "" || strings.EqualFold(h.Get("Content-Encoding"), "aesgcm128") {
@@ -159,7 +159,7 @@ func (in inspector) addOptions(t *Thing, h http.Header, complete bool) {
 		if err := webpush.CheckTopic(v); err != nil {
 			t.warn(err.Error(), webpush.HintOf(err))
 		} else if len(v)%4 == 1 {
-			t.warn(fmt.Sprintf("Apple decodes the topic as base64url and refuses one of %d characters", len(v)), "use a topic with another number of characters")
+			t.warn(fmt.Sprintf("Apple decodes the topic as base64url and rejects one of %d characters", len(v)), "use a topic with another number of characters")
 		}
 	}
 	var others []string

@@ -111,13 +111,13 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 		t.fail(fmt.Sprintf("after %s the text is no JSON any more", plural(whole, "value")), "give one thing at a time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		t.Title = what + ", cut off"
-		t.fail("it is cut off: its JSON does not end", "copy it again, whole")
+		t.fail("it is cut off: its JSON does not end", "copy it again completely")
 		t.add("length", utf8.RuneCountInString(s), plural(utf8.RuneCountInString(s), "character")+" of it are here")
 		if preflight.ColumnWidth(len(s)) {
-			t.Problems[0].Hint = fmt.Sprintf("copy it again, whole; %d is a common width of database columns", len(s))
+			t.Problems[0].Hint = fmt.Sprintf("copy it again completely; %d is a common width of database columns", len(s))
 		}
 	case errors.As(err, &syntax):
-		hint := "copy it again, whole"
+		hint := "copy it again completely"
 		if strings.Contains(s, `\"`) && !strings.Contains(s, `{"`) {
 			hint = `its quotes were escaped once too often: it was encoded as JSON twice`
 		} else if strings.ContainsAny(s, "“”„‘’") {
@@ -127,7 +127,7 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 		}
 		t.fail(fmt.Sprintf("it is no valid JSON: %v at byte %d", err, syntax.Offset), hint)
 	default:
-		t.fail("it is no valid JSON", "copy it again, whole")
+		t.fail("it is no valid JSON", "copy it again completely")
 	}
 	return t
 }

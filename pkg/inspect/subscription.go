@@ -51,9 +51,9 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	endpoint := str(members["endpoint"])
 	switch {
 	case members["endpoint"] == nil:
-		t.fail("the subscription has no endpoint", "take the subscription from the browser again, with JSON.stringify(subscription)")
+		t.fail("the subscription has no endpoint", "get the subscription from the browser again, with JSON.stringify(subscription)")
 	case endpoint == "":
-		t.fail("the endpoint is empty or no string", "take the subscription from the browser again")
+		t.fail("the endpoint is empty or no string", "get the subscription from the browser again")
 	default:
 		if sub := in.addEndpoint(t, endpoint); sub != nil {
 			t.Title += ", " + serviceName(sub)
@@ -173,7 +173,7 @@ func (in inspector) addExpiration(t *Thing, raw json.RawMessage) {
 	}
 	var ms float64
 	if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
-		t.fail("expirationTime is no number of milliseconds since 1970", "take the subscription from the browser again")
+		t.fail("expirationTime is no number of milliseconds since 1970", "get the subscription from the browser again")
 		return
 	}
 	at := time.UnixMilli(int64(ms))

@@ -79,7 +79,7 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	if strings.HasPrefix(lower, "key=") {
 		t.Secret = true
 		t.add("scheme", "key", "key=…, a legacy GCM server key, not shown")
-		t.warn("Google has shut down the legacy service that the GCM key is for", "use VAPID: sign with an application server key")
+		t.warn("Google has shut down the legacy service that uses the GCM key", "use VAPID: sign with an application server key")
 		return
 	}
 	t.add("scheme", scheme)

@@ -15,14 +15,14 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Check returns what keeps push services from accepting the message or the user
-// agent from reading it, and what of its payload browsers ignore, most severe
-// first. It works offline and sends nothing.
+// Check returns every known reason for push services to reject the message or
+// for user agents not to read it, and every part of the payload that browsers
+// ignore, most severe first. It works offline and sends nothing.
 //
-// The rules are those of services. Without any they are those of the
-// subscription's own service, and what Apple alone rejects is a warning: the same
-// message usually goes to Safari, too. The subscription may be nil if services
-// are given: then nothing is said about it.
+// The rules of services apply. If no services are given, the rules of the
+// subscription's push service apply, and rules that only Apple has produce
+// warnings, because most messages are also sent to Safari. The subscription may
+// be nil if services are given; it is then not checked.
 func Check(c *webpush.Client, sub *webpush.Subscription, msg webpush.Message, services ...webpush.Service) []Finding {
 	k := &check{client: c, sub: sub, msg: &msg, services: services, chosen: len(services) > 0}
 	if sub == nil || sub.Origin() == "" {
@@ -45,7 +45,7 @@ func Check(c *webpush.Client, sub *webpush.Subscription, msg webpush.Message, se
 	return k.found
 }
 
-// check is one run of [Client.Check].
+// check is one run of [Check].
 type check struct {
 	client   *webpush.Client
 	sub      *webpush.Subscription // nil where none was given
@@ -61,7 +61,7 @@ func (k *check) say(severity Severity, rule string, services []webpush.Service, 
 	k.add(Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
 }
 
-// addErr adds what NewRequest refuses.
+// addErr adds an error of NewRequest.
 func (k *check) addErr(rule, source string, err error) {
 	f := Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Err: err}
 	if h, ok := err.(interface{ Hint() string }); ok {
@@ -70,7 +70,7 @@ func (k *check) addErr(rule, source string, err error) {
 	k.add(f)
 }
 
-// among returns those of services that are asked about.
+// among returns the given services to which the check applies.
 func (k *check) among(services ...webpush.Service) []webpush.Service {
 	return slices.DeleteFunc(services, func(s webpush.Service) bool { return !slices.Contains(k.services, s) })
 }
@@ -95,7 +95,7 @@ func (k *check) subscription() {
 		}
 	}
 	if t := s.ExpirationTime(); !t.IsZero() && t.Before(time.Now()) {
-		k.say(SeverityWarning, "subscription-expired", nil, fmt.Sprintf("the subscription says that it expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
+		k.say(SeverityWarning, "subscription-expired", nil, fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
 			"Push API, expirationTime", "have the user agent subscribe again, or delete the subscription")
 	}
 	if k.msg.Payload != nil && s.Recipient() == nil {
@@ -104,14 +104,14 @@ func (k *check) subscription() {
 	recorded, err := s.ApplicationServerKey()
 	switch {
 	case err != nil:
-		k.say(SeverityNote, "recorded-key", nil, "the application server key that the subscription records is not readable: "+text.OneLine(err.Error(), 200), sourceRestricted, "")
+		k.say(SeverityNote, "recorded-key", nil, "the application server key recorded in the subscription is not readable: "+text.OneLine(err.Error(), 200), sourceRestricted, "")
 	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
-		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was made with the application server key %s, the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
+		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was created with the application server key %s, but the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
 	}
 }
 
-// allowed adds why the client makes no request to the endpoint, and returns the
-// rule.
+// allowed adds the reason why the client refuses to send to the endpoint, and
+// returns the rule.
 func (k *check) allowed() (rule string) {
 	err := k.client.CheckSubscription(k.sub)
 	if err == nil {
@@ -119,7 +119,7 @@ func (k *check) allowed() (rule string) {
 	}
 	rule, source := "endpoint-http", sourceCapability
 	if k.sub.PermanentlyRemoved() {
-		rule, source = "subscription-removed", "seen: Chrome's endpoint of a removed subscription"
+		rule, source = "subscription-removed", "observed: Chrome's endpoint of a removed subscription"
 	}
 	k.addErr(rule, source, err)
 	if e, ok := errors.AsType[*webpush.Error](err); ok {
@@ -131,7 +131,7 @@ func (k *check) allowed() (rule string) {
 func (k *check) signature() {
 	c := k.client
 	if k.msg.GCM != nil {
-		k.say(SeverityWarning, "gcm", nil, "Google has shut down the legacy service that the GCM key is for", sourceFirebase, "use VAPID: sign with an application server key")
+		k.say(SeverityWarning, "gcm", nil, "Google has shut down the legacy service that uses the GCM key", sourceFirebase, "use VAPID: sign with an application server key")
 		return
 	}
 	if c.Key == nil {
@@ -139,9 +139,9 @@ func (k *check) signature() {
 		return
 	}
 	if c.Scheme == vapid.SchemeWebPush {
-		k.say(SeverityNote, "scheme", nil, "the scheme WebPush is that of a draft; RFC 8292 has vapid", "RFC 8292 section 3", "use the scheme vapid unless the receiver is old")
+		k.say(SeverityNote, "scheme", nil, "the scheme WebPush is from an old draft; RFC 8292 uses vapid", "RFC 8292 section 3", "use the scheme vapid unless the push service is old")
 	}
-	origin := "https://push.example.net" // for any
+	origin := "https://push.example.net" // stands for any push service
 	if k.sub != nil {
 		origin = k.sub.Origin()
 	}
@@ -181,12 +181,12 @@ func (k *check) signature() {
 	}
 }
 
-// unsigned tells who refuses a push without VAPID.
+// unsigned reports which push services reject a message without VAPID.
 func (k *check) unsigned() {
 	fix := webpush.CodeVAPIDMissing.Hint()
 	add := func(severity Severity, services []webpush.Service, refuse, source string) {
 		if len(services) > 0 {
-			k.say(severity, "unsigned", services, "the push is not signed, which "+refuse, source, fix)
+			k.say(severity, "unsigned", services, "the message is not signed, which "+refuse, source, fix)
 		}
 	}
 	refusing := k.among(webpush.Apple, webpush.FCM)
@@ -195,17 +195,17 @@ func (k *check) unsigned() {
 		case strings.HasPrefix(path, "/wpush/v2/"):
 			refusing = append(refusing, webpush.Mozilla)
 		case strings.HasPrefix(path, "/wpush/"):
-			add(SeverityNote, []webpush.Service{webpush.Mozilla}, "Mozilla takes for this subscription: it was made without an application server key", sourceAutopush)
+			add(SeverityNote, []webpush.Service{webpush.Mozilla}, "Mozilla accepts for this subscription, because it was created without an application server key", sourceAutopush)
 		default:
-			add(SeverityWarning, []webpush.Service{webpush.Mozilla}, "Mozilla refuses for subscriptions made with an application server key", sourceAutopush)
+			add(SeverityWarning, []webpush.Service{webpush.Mozilla}, "Mozilla rejects for subscriptions created with an application server key", sourceAutopush)
 		}
 	}
 	add(SeverityError, refusing, refusal(refusing), sourceRestricted)
-	add(SeverityWarning, k.among(webpush.WNS, webpush.Other), "most push services refuse", sourceRestricted)
-	add(SeverityNote, k.among(webpush.UnifiedPush), "UnifiedPush refuses only for apps that asked for VAPID", sourceUnifiedPush)
+	add(SeverityWarning, k.among(webpush.WNS, webpush.Other), "most push services reject", sourceRestricted)
+	add(SeverityNote, k.among(webpush.UnifiedPush), "UnifiedPush rejects only for apps that asked for VAPID", sourceUnifiedPush)
 }
 
-// mozillaPath returns the path of an endpoint of Mozilla's, else "".
+// mozillaPath returns the path of a Mozilla endpoint, or "".
 func (k *check) mozillaPath() string {
 	if k.sub == nil || k.sub.Service() != webpush.Mozilla {
 		return ""
@@ -242,7 +242,7 @@ func (k *check) headers() {
 		if _, err := webpush.ParseUrgency(string(m.Urgency)); err != nil {
 			k.addErr("urgency", sourceUrgency, err)
 		} else if list := k.among(webpush.Mozilla, webpush.UnifiedPush); len(list) > 0 {
-			k.say(SeverityNote, "urgency-ignored", list, "the urgency does nothing at "+names(list), sourceAutopush+"; ntfy's source", "")
+			k.say(SeverityNote, "urgency-ignored", list, "the urgency is ignored by "+names(list), sourceAutopush+"; ntfy's source", "")
 		}
 	}
 	k.topic()
@@ -274,15 +274,15 @@ func (k *check) topic() {
 		return
 	}
 	if severity, say := k.apple(); say && len(topic)%4 == 1 {
-		message, fix := fmt.Sprintf("Apple decodes the topic as base64url and refuses one of %d characters with 400 BadWebPushTopic", len(topic)), "use a topic with another number of characters"
+		message, fix := fmt.Sprintf("Apple decodes the topic as base64url and rejects one of %d characters with 400 BadWebPushTopic", len(topic)), "use a topic with another number of characters"
 		if severity != SeverityError {
-			message = fmt.Sprintf("Apple's service would refuse the topic: it decodes it as base64url, and none has %d characters", len(topic))
+			message = fmt.Sprintf("Apple would reject the topic: it must be base64url, which never has %d characters", len(topic))
 			fix = "use a topic with another number of characters if the message also goes to Safari"
 		}
 		k.say(severity, "topic-apple", k.among(webpush.Apple), message, sourceAppleTopic, fix)
 	}
 	if k.asks(webpush.UnifiedPush) {
-		k.say(SeverityNote, "topic-ignored", []webpush.Service{webpush.UnifiedPush}, "the topic does nothing at UnifiedPush: no message is replaced", "ntfy's source", "")
+		k.say(SeverityNote, "topic-ignored", []webpush.Service{webpush.UnifiedPush}, "the topic is ignored by UnifiedPush: no message is replaced", "ntfy's source", "")
 	}
 }
 
@@ -295,18 +295,18 @@ func (k *check) ttl() {
 	ttl := time.Duration(seconds) * time.Second
 	if seconds == 0 {
 		if k.asks(webpush.Apple) {
-			k.say(SeverityWarning, "ttl-zero-apple", []webpush.Service{webpush.Apple}, "Apple is said to refuse a TTL of 0", "Apple's documentation, as others read it; its answer is 400 BadTtl", "use a TTL of some seconds")
+			k.say(SeverityWarning, "ttl-zero-apple", []webpush.Service{webpush.Apple}, "Apple reportedly rejects a TTL of 0", "Apple's documentation, as others read it; the response is 400 BadTtl", "use a TTL of a few seconds")
 		}
-		k.say(SeverityNote, "ttl-zero", nil, "a TTL of 0 means now or never: a device that is away does not get the message", sourceTTL, "")
+		k.say(SeverityNote, "ttl-zero", nil, "with a TTL of 0, the message is delivered immediately or not at all: an offline device does not get it", sourceTTL, "")
 	}
 	if k.asks(webpush.FCM) && ttl > webpush.DefaultTTL {
 		k.say(SeverityWarning, "ttl-fcm", []webpush.Service{webpush.FCM}, fmt.Sprintf("the TTL is %s, FCM allows 28 days (2419200 seconds)", days(ttl)), sourceFirebase, "use a TTL of 28d or less")
 	}
 	if k.asks(webpush.Mozilla) && ttl > mozillaTTL {
-		k.say(SeverityNote, "ttl-mozilla", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the TTL is %s, Mozilla keeps a message for 30 days at most", days(ttl)), sourceAutopush, "")
+		k.say(SeverityNote, "ttl-mozilla", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the TTL is %s, Mozilla keeps a message for at most 30 days", days(ttl)), sourceAutopush, "")
 	}
 	if k.asks(webpush.Apple) && ttl > mozillaTTL {
-		k.say(SeverityNote, "ttl-apple", []webpush.Service{webpush.Apple}, fmt.Sprintf("the TTL is %s, Apple is said to keep a message for 30 days at most", days(ttl)), "Apple's documentation, as others read it", "")
+		k.say(SeverityNote, "ttl-apple", []webpush.Service{webpush.Apple}, fmt.Sprintf("the TTL is %s, Apple reportedly keeps a message for at most 30 days", days(ttl)), "Apple's documentation, as others read it", "")
 	}
 	policy := k.msg.Header.Get("X-WNS-Cache-Policy")
 	if !k.asks(webpush.WNS) || policy == "" { // filled in by NewRequest
@@ -332,20 +332,20 @@ func (k *check) body() {
 	m := k.msg
 	if m.Payload == nil {
 		if k.asks(webpush.UnifiedPush) {
-			k.say(SeverityWarning, "payload-missing", []webpush.Service{webpush.UnifiedPush}, "a UnifiedPush message has 1 to 4096 bytes, and this push has no payload", sourceUnifiedPush, "add a payload")
+			k.say(SeverityWarning, "payload-missing", []webpush.Service{webpush.UnifiedPush}, "a UnifiedPush message has 1 to 4096 bytes, but this one has no payload", sourceUnifiedPush, "add a payload")
 		}
-		k.say(SeverityNote, "payload-missing", nil, "the push has no payload: event.data is null, and the service worker must know what to show", "RFC 8030 section 5", "")
+		k.say(SeverityNote, "payload-missing", nil, "the message has no payload: event.data is null, and the service worker must know what to show", "RFC 8030 section 5", "")
 		return
 	}
 	if m.Encoding == ece.AESGCM {
 		if k.asks(webpush.Apple) {
-			k.say(SeverityError, "encoding", []webpush.Service{webpush.Apple}, "Apple accepts aes128gcm only", "Apple's documentation; seen: 400 BadWebPushRequest", "use aes128gcm")
+			k.say(SeverityError, "encoding", []webpush.Service{webpush.Apple}, "Apple accepts aes128gcm only", "Apple's documentation; observed: 400 BadWebPushRequest", "use aes128gcm")
 		}
 		if k.asks(webpush.UnifiedPush) {
-			k.say(SeverityError, "encoding", []webpush.Service{webpush.UnifiedPush}, "UnifiedPush does not hand on the headers that aesgcm needs, so the message cannot be read", sourceUnifiedPush, "use aes128gcm")
+			k.say(SeverityError, "encoding", []webpush.Service{webpush.UnifiedPush}, "UnifiedPush does not forward the headers that aesgcm needs, so the message cannot be read", sourceUnifiedPush, "use aes128gcm")
 		}
 		if list := k.among(webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.Other); len(list) > 0 {
-			k.say(SeverityNote, "encoding-old", list, "aesgcm is the coding of an old draft: a message that the browser cannot read is accepted anyway", sourceEncryption, "use aes128gcm unless the receiver is old")
+			k.say(SeverityNote, "encoding-old", list, "aesgcm is the content encoding of an old draft; push services accept the message even if the browser cannot read it", sourceEncryption, "use aes128gcm unless the recipient is old")
 		}
 	}
 	size, err := k.bodySize()
@@ -360,7 +360,7 @@ func (k *check) body() {
 	}
 	over := func(severity Severity, limit int, source string, services ...webpush.Service) {
 		if list := k.among(services...); len(list) > 0 && size > limit {
-			k.say(severity, "size", list, fmt.Sprintf("the body has %d bytes encrypted and padded, %d more than the %d that %s", size, size-limit, limit, takes(list)), source, "shorten the payload, or allow no larger body and no padding")
+			k.say(severity, "size", list, fmt.Sprintf("the body has %d bytes encrypted and padded, %d more than the %d that %s", size, size-limit, limit, accepting(list)), source, "shorten the payload, or allow no larger body and no padding")
 		}
 	}
 	over(SeverityError, ece.MaxBody, sourceSize, webpush.Apple, webpush.FCM, webpush.UnifiedPush)
@@ -368,20 +368,20 @@ func (k *check) body() {
 	over(SeverityError, autopushBody, sourceAutopush, webpush.Mozilla)
 	over(SeverityWarning, ece.MaxBody, sourceSize, webpush.Other)
 	if k.asks(webpush.Mozilla) && size > androidBody && size <= autopushBody {
-		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android takes some %d to 3070 only", size, androidBody),
+		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android accepts only about %d to 3070", size, androidBody),
 			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", androidBody-encodingOf(m).Overhead(), androidBody))
 	}
 }
 
-// takes says that services take a size.
-func takes(services []webpush.Service) string {
+// accepting says that services accept a size.
+func accepting(services []webpush.Service) string {
 	if len(services) == 1 {
-		return services[0].String() + " takes"
+		return services[0].String() + " accepts"
 	}
-	return names(services) + " take"
+	return names(services) + " accept"
 }
 
-// encodingOf returns the coding, where empty is the default.
+// encodingOf returns the content encoding; empty means the default.
 func encodingOf(m *webpush.Message) ece.Encoding { return cmp.Or(m.Encoding, ece.AES128GCM) }
 
 // bodySize returns how long the body gets. Only encryption knows.

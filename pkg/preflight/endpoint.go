@@ -17,38 +17,39 @@ import (
 )
 
 const (
-	takeAgain = "get the subscription from the browser once more, and store its endpoint whole"
+	takeAgain = "get the subscription from the browser again, and store the complete endpoint"
 
 	// minAutopushToken is the least number of characters of a Fernet token of
 	// autopush: 41 bytes, 48 of content, and 16 more of authentication code, in
 	// base64.
 	minAutopushToken = 140
-	// minFCMToken is far below the some 150 characters of FCM's tokens.
+	// minFCMToken is far below the length of FCM's tokens, about 150
+	// characters.
 	minFCMToken = 100
 )
 
-// columnWidths are the lengths at which databases and forms cut text off.
+// columnWidths are the lengths to which databases and forms truncate text.
 var columnWidths = []int{191, 255, 256, 500, 512}
 
 // ColumnWidth reports whether n is a common width of database columns: a text of
 // that length may have been cut off.
 func ColumnWidth(n int) bool { return slices.Contains(columnWidths, n) }
 
-// Endpoint returns what is wrong, or worth knowing, about the endpoint of a
-// subscription, most severe first. No finding shows the endpoint below its
-// origin, which is a secret (RFC 8030, section 8.3). The subscription must not be
-// nil or the zero value.
+// Endpoint returns findings about the endpoint of a subscription, most severe
+// first. They never show more of the endpoint than its origin, because the rest
+// is a secret (RFC 8030, section 8.3). The subscription must not be nil or the
+// zero value.
 func Endpoint(sub *webpush.Subscription) []Finding {
 	e := &endpoint{sub: sub, path: pathOf(sub)}
 	if u, err := url.Parse(sub.Origin()); err == nil {
 		e.host = strings.ToLower(u.Hostname())
 	}
 	if sub.PermanentlyRemoved() {
-		e.say(SeverityError, "subscription-removed", "Chrome put this endpoint in place of a subscription that was removed for good", "seen: Chrome's endpoint of a removed subscription", webpush.CodeGone.Hint())
+		e.say(SeverityError, "subscription-removed", "Chrome uses this endpoint for a subscription that was permanently removed", "observed: Chrome's endpoint of a removed subscription", webpush.CodeGone.Hint())
 		return e.found
 	}
 	if strings.HasPrefix(sub.Origin(), "http:") && !sub.Loopback() {
-		e.say(SeverityWarning, "endpoint-http", "the endpoint is plain http: anyone who reads the request can send to it as well", sourceCapability, "use https")
+		e.say(SeverityWarning, "endpoint-http", "the endpoint uses plain http: anyone who sees the request can send to it too", sourceCapability, "use https")
 	}
 	e.address()
 	e.form()
@@ -66,7 +67,7 @@ func (e *endpoint) say(severity Severity, rule, message, source, fix string, ser
 	e.found = append(e.found, Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
 }
 
-// pathOf returns what follows the host of an endpoint, as it was written.
+// pathOf returns the path and query of an endpoint, unchanged.
 func pathOf(sub *webpush.Subscription) string {
 	_, after, _ := strings.Cut(sub.Endpoint(), "://")
 	if i := strings.IndexAny(after, "/?"); i >= 0 {
@@ -77,13 +78,13 @@ func pathOf(sub *webpush.Subscription) string {
 
 // address looks at the host.
 func (e *endpoint) address() {
-	const strangers = "refuse private addresses if the subscription is a stranger's"
+	const strangers = "refuse private addresses if the subscription is untrusted"
 	address, err := netip.ParseAddr(e.host)
 	switch {
 	case e.sub.Loopback():
 		e.say(SeverityNote, "endpoint-private", "the endpoint is on this machine: a push service for tests", sourceCapability, "")
 	case err == nil && !netaddr.Public(address):
-		e.say(SeverityWarning, "endpoint-private", fmt.Sprintf("the endpoint's address %s is not public; endpoints of strangers can point into your network", address), sourceCapability, strangers)
+		e.say(SeverityWarning, "endpoint-private", fmt.Sprintf("the endpoint's address %s is not public; untrusted endpoints can point into your network", address), sourceCapability, strangers)
 	case err == nil:
 	case !strings.Contains(e.host, "."), slices.Contains([]string{".local", ".internal", ".lan", ".home", ".corp", ".test"}, e.host[strings.LastIndexByte(e.host, '.'):]):
 		e.say(SeverityNote, "endpoint-private", fmt.Sprintf("the endpoint's host %s is not public", text.OneLine(e.host, 80)), sourceCapability, strangers)
@@ -96,14 +97,14 @@ func (e *endpoint) form() {
 	service := e.sub.Service()
 	switch {
 	case strings.Trim(e.path, "/") == "":
-		e.say(SeverityError, "endpoint-dead", "the endpoint has no path: it is the origin of a push service", sourceCapability, "an endpoint is what subscription.endpoint gives in the browser")
+		e.say(SeverityError, "endpoint-dead", "the endpoint has no path: it is the origin of a push service", sourceCapability, "the endpoint is the value of subscription.endpoint in the browser")
 		return
 	case strings.Contains(e.path, "..."):
 		e.say(SeverityWarning, "endpoint-shortened", "the endpoint has ... in it: it may have been shortened for display", sourceCapability, takeAgain)
 	case strings.HasSuffix(e.path, `"`), strings.HasSuffix(e.path, "'"), strings.HasSuffix(e.path, ","):
-		e.say(SeverityWarning, "endpoint-quote", "the endpoint ends with a quote or comma, which is not part of it", sourceCapability, "give the URL alone")
+		e.say(SeverityWarning, "endpoint-quote", "the endpoint ends with a quote or comma, which is not part of it", sourceCapability, "remove everything except the URL")
 	case ColumnWidth(size) && service != webpush.Mozilla: // whose lengths are known
-		e.say(SeverityWarning, "endpoint-cut", fmt.Sprintf("the endpoint has %d characters, a common width of database columns: it may be cut off", size), sourceCapability, "compare it with the browser's; endpoints may have more than 500 characters")
+		e.say(SeverityWarning, "endpoint-cut", fmt.Sprintf("the endpoint has %d characters, a common width of database columns: it may be truncated", size), sourceCapability, "compare it with subscription.endpoint in the browser; endpoints can have more than 500 characters")
 	}
 	switch {
 	case service == webpush.FCM:
@@ -111,7 +112,7 @@ func (e *endpoint) form() {
 	case service == webpush.Mozilla, strings.HasPrefix(e.path, "/wpush/v"):
 		e.autopush()
 	case service == webpush.UnifiedPush && size > unifiedPushEndpoint:
-		e.say(SeverityWarning, "endpoint-length", fmt.Sprintf("the endpoint has %d characters, UnifiedPush allows %d", size, unifiedPushEndpoint), sourceUnifiedPush, "take the subscription from the app again", webpush.UnifiedPush)
+		e.say(SeverityWarning, "endpoint-length", fmt.Sprintf("the endpoint has %d characters, UnifiedPush allows %d", size, unifiedPushEndpoint), sourceUnifiedPush, "get the subscription from the app again", webpush.UnifiedPush)
 	}
 }
 
@@ -125,16 +126,17 @@ func (e *endpoint) fcm() {
 	case !strings.Contains(e.path, "/wp/") && !strings.Contains(e.path, "/fcm/send/"):
 		e.say(SeverityWarning, "endpoint-token", "the path is not one of FCM's: /fcm/send/ or /wp/", sourceFirebase, takeAgain, webpush.FCM)
 	case len(token) < minFCMToken:
-		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, real ones have about 150: it is cut off or made up", len(token)), sourceFirebase, takeAgain, webpush.FCM)
+		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, real tokens have about 150: it is truncated or made up", len(token)), sourceFirebase, takeAgain, webpush.FCM)
 	}
 }
 
 var wpush = regexp.MustCompile(`^/wpush/(?:(v[0-9]+)/)?([A-Za-z0-9_=-]+)`)
 
-// autopush looks into the token of an endpoint of autopush, which is Fernet: its
-// length tells the version. Other servers than Mozilla's may use other tokens.
+// autopush checks the token of an autopush endpoint. It is a Fernet token,
+// whose length depends on the version. Servers other than Mozilla's may use
+// other tokens.
 func (e *endpoint) autopush() {
-	const cut = "the token at the end of the endpoint is cut off"
+	const cut = "the token at the end of the endpoint is truncated"
 	mozilla := e.sub.Service() == webpush.Mozilla
 	m := wpush.FindStringSubmatch(e.path)
 	last := e.path[strings.LastIndexByte(e.path, '/')+1:]
@@ -161,9 +163,9 @@ func (e *endpoint) autopush() {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	switch {
 	case err != nil, len(b) != want:
-		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, those of %s have %d: it is cut off, damaged, or made up", len(token), version, base64.RawURLEncoding.EncodedLen(want)), sourceAutopush, takeAgain, webpush.Mozilla)
+		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, tokens of version %s have %d: it is truncated, damaged, or made up", len(token), version, base64.RawURLEncoding.EncodedLen(want)), sourceAutopush, takeAgain, webpush.Mozilla)
 	case b[0] != 0x80:
-		e.say(SeverityWarning, "endpoint-token", "the token is not one that Mozilla's push service makes", sourceAutopush, takeAgain, webpush.Mozilla)
+		e.say(SeverityWarning, "endpoint-token", "the token does not have the form of tokens from Mozilla's push service", sourceAutopush, takeAgain, webpush.Mozilla)
 	}
 }
 

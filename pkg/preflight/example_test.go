@@ -27,8 +27,8 @@ func ExampleCheck() {
 		}
 	}
 	// Output:
-	// error: sub is "mailto:ops@localhost", at localhost; Apple answers 403 BadJwtToken to that [sub]
+	// error: sub is "mailto:ops@localhost", at localhost; Apple responds to that with 403 BadJwtToken [sub]
 	//   use a mailto: or https: address at a public domain of yours
-	// error: Apple decodes the topic as base64url and refuses one of 9 characters with 400 BadWebPushTopic [topic-apple]
+	// error: Apple decodes the topic as base64url and rejects one of 9 characters with 400 BadWebPushTopic [topic-apple]
 	//   use a topic with another number of characters
 }

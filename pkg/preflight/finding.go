@@ -1,7 +1,7 @@
-// Package preflight finds what push services would reject, before anything is
-// sent: [Check] looks at a message offline, [Online] asks the push service
-// without delivering anything, and [Clock] compares this machine's clock with a
-// server's.
+// Package preflight finds problems that push services would reject, before
+// anything is sent: [Check] checks a message offline, [Online] asks the push
+// service without delivering anything, and [Clock] compares this machine's
+// clock with a server's.
 package preflight
 
 import (
@@ -42,15 +42,15 @@ type Finding struct {
 	Rule string `json:"rule"`
 	// Services are the push services that the finding applies to; none means any.
 	Services []webpush.Service `json:"services,omitempty"`
-	// Message says what is wrong, with the value unless that is a secret.
+	// Message describes the problem, with the value unless it is a secret.
 	Message string `json:"message"`
-	// Source is the origin of the rule: the section of an RFC, or how the service
-	// is documented or was seen to behave.
+	// Source is the source of the rule: the section of an RFC, the service's
+	// documentation, or its observed behavior.
 	Source string `json:"source"`
 	// Fix is the next step, or "".
 	Fix string `json:"fix,omitempty"`
-	// Err is the error with which [webpush.Client.NewRequest] refuses to make the
-	// request; nil if it makes it.
+	// Err is the error that [webpush.Client.NewRequest] returns for the
+	// message, or nil.
 	Err error `json:"-"`
 }
 
@@ -77,19 +77,19 @@ const (
 	sourceClaims       = "RFC 8292 section 2"
 	sourceSubject      = "RFC 8292 section 2.1"
 	sourceRestricted   = "RFC 8292 section 4"
-	sourceAppleSubject = "RFC 8292 section 2.1; seen: Apple answers 403 BadJwtToken"
-	sourceAppleTopic   = "seen: Apple answers 400 BadWebPushTopic"
+	sourceAppleSubject = "RFC 8292 section 2.1; observed: Apple responds with 403 BadJwtToken"
+	sourceAppleTopic   = "observed: Apple responds with 400 BadWebPushTopic"
 	sourceUnifiedPush  = "UnifiedPush specification"
 	sourceAutopush     = "autopush, documentation and source"
 	sourceFirebase     = "Firebase documentation"
-	sourceWNSPolicy    = "seen: WNS answers 400, Ttl value conflicts with X-WNS-Cache-Policy"
+	sourceWNSPolicy    = "observed: WNS responds with 400, Ttl value conflicts with X-WNS-Cache-Policy"
 	sourceNotification = "Notifications API, showNotification"
 	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
 )
 
 // Limits of services.
 const (
-	androidBody         = 2744 // of Firefox for Android, for sure
+	androidBody         = 2744 // safe for every Firefox for Android
 	autopushBody        = 5630
 	wnsBody             = 5000
 	mozillaTTL          = 30 * 24 * time.Hour

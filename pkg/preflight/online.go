@@ -17,12 +17,12 @@ import (
 )
 
 // Clock compares this machine's clock with the Date header of the server at the
-// URL, which it asks with HEAD by the client's HTTP; no redirect is followed, and
-// any status will do. A difference of a minute or more is a warning: push
-// services compare exp with their own clocks (RFC 8292, section 2). If a token of
-// the client would be rejected, it is an error. The returned error is a
-// [*webpush.InputError] for what is not a URL, a [*webpush.Error] if there was no
-// response, or says that the response has no Date.
+// URL, which it requests with HEAD through the client's HTTP; redirects are not
+// followed, and any status is accepted. A difference of a minute or more is a
+// warning: push services compare exp with their own clocks (RFC 8292, section
+// 2). If a token of the client would be rejected, it is an error. The error is
+// a [*webpush.InputError] if the URL is invalid, a [*webpush.Error] if no
+// response arrived, or another error if the response has no Date.
 func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) {
 	notURL := &webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80)), Fix: "give a web server, such as https://www.example.com"}
 	origin, err := vapid.Origin(url)
@@ -44,26 +44,26 @@ func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) 
 	if err != nil {
 		return Finding{}, fmt.Errorf("%s does not say the time: its response %d has no Date header", origin, resp.StatusCode)
 	}
-	// What comes from a cache is as old as it says (RFC 9111 section 5.1).
+	// A response from a cache states its age (RFC 9111, section 5.1).
 	if age, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31); err == nil {
 		date = date.Add(time.Duration(age) * time.Second)
 	}
-	date = date.Add(time.Second / 2) // it has no fraction
+	date = date.Add(time.Second / 2) // Date has no fraction
 	return skewed(c, origin, now.Sub(date).Round(time.Second)), nil
 }
 
-// skewed says what a difference of the clocks means, positive if this machine is
-// ahead.
+// skewed returns the finding for a difference of the clocks, positive if this
+// machine is ahead.
 func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	f := Finding{Rule: "clock", Source: "RFC 8292 section 2; the Date of " + origin}
 	how := "ahead of"
 	if skew < 0 {
 		how = "behind"
 	}
-	f.Message = fmt.Sprintf("the clock of this machine is %v %s that of %s", skew.Abs(), how, origin)
+	f.Message = fmt.Sprintf("the clock of this machine is %v %s the clock of %s", skew.Abs(), how, origin)
 	switch {
 	case skew.Abs() <= time.Second:
-		f.Message = "the clock of this machine agrees with that of " + origin
+		f.Message = "the clock of this machine agrees with the clock of " + origin
 		return f
 	case skew.Abs() < time.Minute:
 		return f
@@ -76,23 +76,23 @@ func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	}
 	if left := time.Until(signer.Filled("").Expires) + skew; left <= 0 || left > vapid.MaxLifetime {
 		f.Severity = SeverityError
-		f.Message += ", so that a push service rejects the token because of its exp"
+		f.Message += ", so push services reject the token because of its exp"
 	}
 	return f
 }
 
 // Online asks the push service whether it would accept a message for the
-// subscription, in a way that delivers none, if the push service has one:
+// subscription, if the push service allows this without delivering one:
 //
-//   - Autopush, Mozilla's and others': a signed POST without TTL and body. RFC 8030
-//     section 5.2 has it rejected with 400; autopush first looks at the endpoint,
-//     the key, the user agent, and the token, so that another response shows what
-//     is wrong with those.
-//   - UnifiedPush: a GET, by which a server says that it speaks the protocol.
-//     It does not say whether the app is still subscribed.
+//   - Autopush, Mozilla's and others': a signed POST without TTL and body. RFC
+//     8030 section 5.2 has it rejected with 400; autopush first checks the
+//     endpoint, the key, the user agent, and the token, so any other response
+//     reports a problem with those.
+//   - UnifiedPush: a GET, which a server bodys by saying that it speaks the
+//     protocol. It does not say whether the app is still subscribed.
 //
-// For all others nothing is sent, and the finding says so. The error is one of
-// [webpush.Client.NewRequest], or the context's.
+// Nothing is sent to other push services, and the finding says so. The error is
+// one of [webpush.Client.NewRequest], or the context's.
 func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (Finding, error) {
 	if err := c.CheckSubscription(sub); err != nil {
 		return Finding{}, err
@@ -108,8 +108,8 @@ func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (
 		err = f.unifiedPush(ctx, c, sub)
 	default:
 		f.Source = "RFC 8030 has no such request"
-		f.Message = fmt.Sprintf("%s was not asked: no request to it is known that shows the state of a subscription and delivers nothing", name)
-		f.Fix = "send with a TTL of 0: only the response shows it"
+		f.Message = fmt.Sprintf("%s was not asked: it offers no way to check a subscription without delivering a message", name)
+		f.Fix = "send a message with a TTL of 0: only its response shows the state"
 	}
 	if ctx.Err() != nil {
 		return Finding{}, ctx.Err()
@@ -129,13 +129,13 @@ func (f *Finding) autopush(ctx context.Context, c *webpush.Client, sub *webpush.
 	e := (*webpush.Error)(nil)
 	switch errors.As(err, &e); {
 	case err == nil:
-		f.Severity, f.Message = SeverityWarning, name+" accepted a push without TTL, against RFC 8030: the user agent gets a push without payload"
+		f.Severity, f.Message = SeverityWarning, name+" accepted a push without TTL, against RFC 8030: the user agent receives a message without payload"
 	case e == nil:
 		return err
 	case e.Status == http.StatusBadRequest && e.Code == webpush.CodeTTL:
 		f.Message = name + " knows the subscription and accepts the key and the token"
 		if c.Key == nil {
-			f.Message = name + " knows the subscription and accepts an unsigned push for it"
+			f.Message = name + " knows the subscription and accepts an unsigned message for it"
 		}
 	default:
 		f.failed(e)
@@ -184,15 +184,15 @@ func (f *Finding) unifiedPush(ctx context.Context, c *webpush.Client, sub *webpu
 		}
 		return nil
 	}
-	var answer struct {
+	var body struct {
 		UnifiedPush struct {
 			Version int `json:"version"`
 		} `json:"unifiedpush"`
 	}
-	if json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&answer) == nil && answer.UnifiedPush.Version > 0 {
+	if json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&body) == nil && body.UnifiedPush.Version > 0 {
 		f.Message = "the server speaks UnifiedPush; it does not say whether the app is still subscribed"
 		return nil
 	}
-	f.Severity, f.Message, f.Fix = SeverityWarning, "the server does not say that it speaks UnifiedPush", "take the endpoint from the app again"
+	f.Severity, f.Message, f.Fix = SeverityWarning, "the server does not say that it speaks UnifiedPush", "get the endpoint from the app again"
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// The members of a notification in a payload: of the Notifications API, of
+// The fields of a notification in a payload: of the Notifications API, of
 // Declarative Web Push, and of both.
 var (
 	notificationFields = []string{"title", "body", "lang", "dir", "icon", "image", "badge", "tag", "renotify", "requireInteraction", "silent", "actions", "data", "timestamp", "vibrate", "navigate"}
@@ -24,13 +24,13 @@ var (
 	envelopeFields     = []string{"web_push", "notification", "app_badge", "mutable"}
 )
 
-// otherNames are names of other systems for the same, which are too far off to
-// be found by their letters.
+// otherNames maps the names that other systems use to known names, where
+// spelling alone would not find them.
 var otherNames = map[string]string{"url": "navigate", "link": "navigate", "href": "navigate", "click_action": "navigate", "clickaction": "navigate",
 	"message": "body", "text": "body", "content": "body", "image_url": "image", "imageurl": "image", "picture": "image", "icon_url": "icon", "iconurl": "icon",
 	"sticky": "requireInteraction", "buttons": "actions", "subject": "title", "heading": "title"}
 
-// kind is what a JSON value is.
+// kind is the type of a JSON value.
 type kind string
 
 const (
@@ -72,42 +72,42 @@ func stringOf(raw json.RawMessage) (s string) {
 type notice struct {
 	*check
 	declarative bool
-	members     map[string]json.RawMessage
-	path        string // before the name of a member
+	fields      map[string]json.RawMessage
+	path        string // prefix of a field's name
 }
 
-// payload looks at what the payload says, if it is a notification in JSON.
-// Anything else is the service worker's own business.
+// payload checks the payload if it is a notification in JSON. Only the service
+// worker knows the meaning of anything else.
 func (k *check) payload() {
 	if p := k.msg.Payload; p != nil && k.msg.GCM == nil {
 		if k.asks(webpush.FCM) && len(p) == 0 && encodingOf(k.msg) == ece.AES128GCM {
-			k.say(SeverityWarning, "payload-empty", []webpush.Service{webpush.FCM}, "Chromium drops an encrypted payload of no bytes in aes128gcm, except with padding: it arrives from here, and not from other senders", "seen: Chromium 156", "send no payload at all, or at least one byte")
+			k.say(SeverityWarning, "payload-empty", []webpush.Service{webpush.FCM}, "Chromium drops an empty encrypted payload in aes128gcm unless it is padded: it arrives from here, but not from other senders", "observed: Chromium 156", "send no payload, or at least one byte")
 		}
 		if k.asks(webpush.FCM) && !utf8.Valid(p) {
-			k.say(SeverityWarning, "payload-utf8", []webpush.Service{webpush.FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "seen: Chromium 156", "send text as UTF-8, and bytes in base64")
+			k.say(SeverityWarning, "payload-utf8", []webpush.Service{webpush.FCM}, "the payload is not UTF-8: in Chromium, event.data is null", "observed: Chromium 156", "send text as UTF-8, and bytes in base64")
 		}
 	}
 	trimmed := bytes.TrimSpace(k.msg.Payload)
 	if len(trimmed) == 0 || trimmed[0] != '{' {
 		return
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(trimmed, &members); err != nil {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(trimmed, &fields); err != nil {
 		if len(trimmed) > 1 && trimmed[1] == '"' {
-			k.say(SeverityNote, "payload-json", nil, "the payload begins like JSON and is none: "+text.OneLine(err.Error(), 80), "RFC 8259", "")
+			k.say(SeverityNote, "payload-json", nil, "the payload looks like JSON but is not valid: "+text.OneLine(err.Error(), 80), "RFC 8259", "")
 		}
 		return
 	}
 	inner := map[string]json.RawMessage{}
-	nested := json.Unmarshal(members["notification"], &inner) == nil && kindOf(members["notification"]) == kindObject
-	if _, ok := members["web_push"]; ok {
-		k.declarative(members, inner, nested)
+	nested := json.Unmarshal(fields["notification"], &inner) == nil && kindOf(fields["notification"]) == kindObject
+	if _, ok := fields["web_push"]; ok {
+		k.declarative(fields, inner, nested)
 		return
 	}
 	if nested {
-		for _, name := range slices.Sorted(maps.Keys(members)) {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if squash(name) == "webpush" {
-				k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the payload has the member %q, which makes no declarative push", text.OneLine(name, 40)), sourceDeclarative, "the nearest known name is web_push")
+				k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the field %q does not make the payload a declarative push", text.OneLine(name, 40)), sourceDeclarative, "the nearest known name is web_push")
 			}
 		}
 		notice{k, false, inner, "notification."}.look()
@@ -115,20 +115,20 @@ func (k *check) payload() {
 	}
 	known := 0
 	likeTitle := false
-	for name := range members {
+	for name := range fields {
 		if slices.Contains(notificationFields, name) {
 			known++
 		} else if nearest(name, []string{"title"}, 2) != "" {
 			likeTitle = true
 		}
 	}
-	if kindOf(members["title"]) != kindMissing || known > 1 || known == 1 && likeTitle {
-		notice{k, false, members, ""}.look()
+	if kindOf(fields["title"]) != kindMissing || known > 1 || known == 1 && likeTitle {
+		notice{k, false, fields, ""}.look()
 	}
 }
 
-// strict returns how grave it is what WebKit's parser refuses: elsewhere the
-// service worker gets the payload whatever it is.
+// strict returns the severity of a payload that WebKit's parser refuses. In
+// other browsers, the service worker gets any payload.
 func (k *check) strict() Severity {
 	if k.asks(webpush.Apple) {
 		return SeverityError
@@ -136,27 +136,27 @@ func (k *check) strict() Severity {
 	return SeverityWarning
 }
 
-// declarative looks at a payload with the member web_push.
-func (k *check) declarative(members, inner map[string]json.RawMessage, nested bool) {
+// declarative checks a payload with the field web_push.
+func (k *check) declarative(fields, inner map[string]json.RawMessage, nested bool) {
 	apple := k.among(webpush.Apple)
-	raw := members["web_push"]
+	raw := fields["web_push"]
 	var number float64
 	if kindOf(raw) != kindNumber || json.Unmarshal(raw, &number) != nil || number != 8030 {
-		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is no declarative push", text.OneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
+		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is not a declarative push", text.OneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
 	}
 	if !nested {
-		k.say(k.strict(), "declarative-notification", apple, fmt.Sprintf("notification is %s, expected an object with title and navigate", kindOf(members["notification"])), sourceDeclarative, `write {"web_push": 8030, "notification": {"title": …, "navigate": …}}`)
+		k.say(k.strict(), "declarative-notification", apple, fmt.Sprintf("notification is %s, expected an object with title and navigate", kindOf(fields["notification"])), sourceDeclarative, `write {"web_push": 8030, "notification": {"title": …, "navigate": …}}`)
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch {
 		case slices.Contains(envelopeFields, name):
 		case slices.Contains(declarativeFields, name):
-			k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the member %s stands beside notification, where it does nothing", name), sourceDeclarative, "put it into notification")
+			k.say(SeverityWarning, "payload-field", nil, fmt.Sprintf("the field %s is outside of notification, where it has no effect", name), sourceDeclarative, "move it into notification")
 		default:
 			k.unknown(name, name, envelopeFields, 2, SeverityWarning)
 		}
 	}
-	for _, at := range []map[string]json.RawMessage{members, inner} {
+	for _, at := range []map[string]json.RawMessage{fields, inner} {
 		n := notice{k, true, at, ""}
 		n.want("mutable", kindBool)
 		n.appBadge()
@@ -166,7 +166,8 @@ func (k *check) declarative(members, inner map[string]json.RawMessage, nested bo
 	}
 }
 
-// unknown tells of a member that nobody reads, at least far from any known name.
+// unknown reports a field that no browser reads, at least far from any known
+// name.
 func (k *check) unknown(path, name string, known []string, distance int, far Severity) {
 	near := nearest(name, known, distance)
 	severity, fix := SeverityWarning, "the nearest known name is "+near
@@ -176,10 +177,10 @@ func (k *check) unknown(path, name string, known []string, distance int, far Sev
 			fix = "the nearest known name is " + other
 		}
 	}
-	k.say(severity, "payload-field", nil, fmt.Sprintf("%q is no field of a notification: browsers do nothing with it", text.OneLine(path, 80)), sourceNotification, fix)
+	k.say(severity, "payload-field", nil, fmt.Sprintf("%q is not a field of a notification: browsers ignore it", text.OneLine(path, 80)), sourceNotification, fix)
 }
 
-// bad tells of a member that a parser refuses.
+// bad reports a field that a parser refuses.
 func (n notice) bad(rule, message, fix string) {
 	if n.declarative {
 		n.say(n.strict(), rule, n.among(webpush.Apple), message, sourceDeclarative, fix)
@@ -188,9 +189,9 @@ func (n notice) bad(rule, message, fix string) {
 	n.say(SeverityWarning, rule, nil, message, sourceNotification, fix)
 }
 
-// want looks at the type of a member, if it is there.
+// want checks the type of a field, if it is present.
 func (n notice) want(name string, kinds ...kind) bool {
-	found := kindOf(n.members[name])
+	found := kindOf(n.fields[name])
 	if found == kindMissing {
 		return false
 	}
@@ -207,30 +208,30 @@ func (n notice) look() {
 	if n.declarative {
 		known, distance, far = declarativeFields, 2, SeverityWarning
 	}
-	for _, name := range slices.Sorted(maps.Keys(n.members)) {
+	for _, name := range slices.Sorted(maps.Keys(n.fields)) {
 		if !slices.Contains(known, name) {
 			n.unknown(n.path+name, name, known, distance, far)
 		}
 	}
-	switch found := kindOf(n.members["title"]); {
+	switch found := kindOf(n.fields["title"]); {
 	case found == kindMissing:
 		n.bad("payload-title", "the notification has no title", "add title")
 	case found != kindString:
 		n.bad("payload-type", fmt.Sprintf("%stitle is %s, expected a string", n.path, found), "")
-	case stringOf(n.members["title"]) == "":
+	case stringOf(n.fields["title"]) == "":
 		n.bad("payload-title", "the notification's title is empty", "add title")
 	}
 	n.navigate()
 	for _, name := range []string{"body", "lang", "tag", "dir"} {
 		n.want(name, kindString)
 	}
-	if dir := n.members["dir"]; kindOf(dir) == kindString && !slices.Contains([]string{"auto", "ltr", "rtl"}, stringOf(dir)) {
+	if dir := n.fields["dir"]; kindOf(dir) == kindString && !slices.Contains([]string{"auto", "ltr", "rtl"}, stringOf(dir)) {
 		n.bad("payload-type", fmt.Sprintf("%sdir is %q, expected auto, ltr or rtl", n.path, text.OneLine(stringOf(dir), 40)), "")
 	}
 	for _, name := range []string{"icon", "image", "badge"} {
 		if n.want(name, kindString) {
-			if _, err := url.Parse(stringOf(n.members[name])); err != nil {
-				n.bad("payload-url", fmt.Sprintf("%s%s is no URL", n.path, name), "")
+			if _, err := url.Parse(stringOf(n.fields[name])); err != nil {
+				n.bad("payload-url", fmt.Sprintf("%s%s is not a URL", n.path, name), "")
 			}
 		}
 	}
@@ -245,19 +246,19 @@ func (n notice) look() {
 	n.want("timestamp", kindNumber)
 	n.want("vibrate", kindArray, kindNumber)
 	n.actions()
-	if n.isTrue("silent") && kindOf(n.members["vibrate"]) != kindMissing {
-		n.say(SeverityWarning, "payload-silent", nil, "silent goes not with vibrate: showNotification throws a TypeError", sourceNotification, "leave one of the two away")
+	if n.isTrue("silent") && kindOf(n.fields["vibrate"]) != kindMissing {
+		n.say(SeverityWarning, "payload-silent", nil, "silent and vibrate cannot be combined: showNotification throws a TypeError", sourceNotification, "omit one of them")
 	}
-	if n.isTrue("renotify") && stringOf(n.members["tag"]) == "" {
-		n.say(SeverityWarning, "payload-renotify", nil, "renotify needs a tag: showNotification throws a TypeError", sourceNotification, "add a tag, or leave renotify away")
+	if n.isTrue("renotify") && stringOf(n.fields["tag"]) == "" {
+		n.say(SeverityWarning, "payload-renotify", nil, "renotify needs a tag: showNotification throws a TypeError", sourceNotification, "add a tag, or omit renotify")
 	}
 }
 
-func (n notice) isTrue(name string) bool { return string(bytes.TrimSpace(n.members[name])) == "true" }
+func (n notice) isTrue(name string) bool { return string(bytes.TrimSpace(n.fields[name])) == "true" }
 
 // navigate must be an absolute URL; a declarative push needs one.
 func (n notice) navigate() {
-	raw := n.members["navigate"]
+	raw := n.fields["navigate"]
 	switch found := kindOf(raw); {
 	case found == kindMissing && !n.declarative:
 	case found == kindMissing:
@@ -265,7 +266,7 @@ func (n notice) navigate() {
 	case found != kindString:
 		n.bad("payload-type", fmt.Sprintf("%snavigate is %s, expected a string", n.path, found), "")
 	case !absoluteURL(stringOf(raw)):
-		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is no absolute URL", n.path, text.OneLine(stringOf(raw), 80)), "write it with https:// and the host")
+		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is not an absolute URL", n.path, text.OneLine(stringOf(raw), 80)), "write it with https:// and the host")
 	}
 }
 
@@ -275,7 +276,7 @@ func absoluteURL(s string) bool {
 }
 
 func (n notice) appBadge() {
-	raw := bytes.TrimSpace(n.members["app_badge"])
+	raw := bytes.TrimSpace(n.fields["app_badge"])
 	if len(raw) == 0 {
 		return
 	}
@@ -293,7 +294,7 @@ func (n notice) actions() {
 		return
 	}
 	var list []json.RawMessage
-	_ = json.Unmarshal(n.members["actions"], &list)
+	_ = json.Unmarshal(n.fields["actions"], &list)
 	for i, raw := range list {
 		var action map[string]json.RawMessage
 		path := fmt.Sprintf("%sactions[%d]", n.path, i)
@@ -307,7 +308,7 @@ func (n notice) actions() {
 			}
 		}
 		if u := action["navigate"]; kindOf(u) != kindMissing && !absoluteURL(stringOf(u)) {
-			n.say(SeverityWarning, "payload-navigate", nil, fmt.Sprintf("%s: navigate is no absolute URL", path), sourceNotification, "write it with https:// and the host")
+			n.say(SeverityWarning, "payload-navigate", nil, fmt.Sprintf("%s: navigate is not an absolute URL", path), sourceNotification, "write it with https:// and the host")
 		}
 		for _, name := range slices.Sorted(maps.Keys(action)) {
 			if fields := []string{"action", "title", "icon", "navigate", "type", "placeholder"}; !slices.Contains(fields, name) {
@@ -316,7 +317,7 @@ func (n notice) actions() {
 		}
 	}
 	if len(list) > 2 {
-		n.say(SeverityNote, "payload-actions", nil, fmt.Sprintf("the notification has %d actions; browsers show some two, and the rest is left out", len(list)), sourceNotification, "")
+		n.say(SeverityNote, "payload-actions", nil, fmt.Sprintf("the notification has %d actions; browsers show about two and omit the rest", len(list)), sourceNotification, "")
 	}
 }
 
@@ -325,8 +326,8 @@ func squash(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
 }
 
-// nearest returns the known name that is like another but for its spelling or
-// at most that many letters, or "". Short names must be nearer.
+// nearest returns the known name that differs from another only in spelling or
+// in at most that many letters, or "". Short names must be nearer.
 func nearest(name string, known []string, distance int) string {
 	best, least := "", 3
 	for _, k := range known {

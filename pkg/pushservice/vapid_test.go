@@ -61,7 +61,7 @@ func TestVAPID(t *testing.T) {
 		{"t twice", "vapid t=a,t=b,k=" + k, "", "Invalid VAPID token: found the parameter t twice", 109, false},
 		{"cut t", "vapid t=" + good.JWT()[:60] + ", k=" + k, "", "Invalid VAPID token: the token has 2 parts, expected 3 with dots between; is it cut off?", 109, false},
 		{"not signed", unsigned, "", `Invalid VAPID token: the token is signed with "none", expected ES256`, 109, false},
-		{"signed by another", altered, "", "Invalid VAPID token: the signature was not made by the key that stands beside it", 109, false},
+		{"signed by another", altered, "", "Invalid VAPID token: the signature does not match the public key sent with the token", 109, false},
 		{"no aud", with("aud", nil), "", "Invalid VAPID audience: aud is missing", 109, false},
 		{"other aud", with("aud", "https://example.com"), "", `Invalid VAPID audience: aud is "https://example.com", the push service is "http://localhost"`, 109, false},
 		{"endpoint as aud", with("aud", origin+"/"), "", `Invalid VAPID audience: aud is "http://localhost/", the push service is "http://localhost"`, 109, false},

@@ -17,15 +17,15 @@ import (
 
 // Limits of exp (RFC 8292 section 2).
 const (
-	// MaxLifetime is the furthest that exp may be in the future: 24 hours.
+	// MaxLifetime is the maximum time that exp can be in the future: 24 hours.
 	MaxLifetime = 24 * time.Hour
-	// DefaultLifetime is what tokens should be made for, 12 hours: a token for
-	// all of 24 hours is refused by every service whose clock is behind.
+	// DefaultLifetime is the recommended lifetime of tokens, 12 hours: a push
+	// service whose clock is behind rejects a token for the full 24 hours.
 	DefaultLifetime = 12 * time.Hour
 )
 
-// Claims is what a token asserts (RFC 8292 section 2). Nothing in this package
-// changes the Claims that it is given.
+// Claims are the claims of a token (RFC 8292, section 2). This package never
+// modifies the Claims passed to it.
 type Claims struct {
 	// Audience is aud: the origin of the push service, "https://host" or
 	// "https://host:port" where the port is not the default. See [Origin].
@@ -35,34 +35,34 @@ type Claims struct {
 	// Subject is sub: a contact for the push service's operators, as a mailto:
 	// or https: URI. Empty is absent.
 	Subject string
-	// Extra are further claims, kept as they are. Members named aud, exp or
-	// sub are ignored.
+	// Extra holds other claims, unchanged. The names aud, exp, and sub are
+	// ignored.
 	Extra map[string]any
 
 	written []written // what [ParseClaims] saw in the text and the fields cannot show
 }
 
-// written is a problem with how a claim was written. It is none any more when
-// the claim has got another value since.
+// written is a problem with how a claim was written. It no longer applies once
+// the claim has another value.
 type written struct {
 	Problem
 	audience string
 	expires  time.Time
 }
 
-func (w written) stands(c Claims) bool {
+func (w written) applies(c Claims) bool {
 	return w.audience == c.Audience && w.Part == "aud" || w.expires.Equal(c.Expires) && w.Part == "exp"
 }
 
-// Severity tells how sure it is that a push service refuses a token.
+// Severity is the likelihood that a push service rejects a token.
 type Severity int
 
 const (
-	// Advice is a problem that some known service refuses, or will later.
+	// Advice means that a known push service rejects the token, or will later.
 	Advice Severity = iota
-	// Lenient is a breach of RFC 8292 that some services overlook.
+	// Lenient means a violation of RFC 8292 that some push services overlook.
 	Lenient
-	// Fatal is what every service refuses that looks at tokens at all.
+	// Fatal means that every push service that checks tokens rejects it.
 	Fatal
 )
 
@@ -77,15 +77,15 @@ func (s Severity) String() string {
 	return "fatal"
 }
 
-// Problem is something about a token that a push service may refuse.
+// Problem describes something about a token that a push service may reject.
 type Problem struct {
 	// Part is the claim: "aud", "exp", "sub", or "nbf"; or "signature"; "token",
 	// "header", or "claims" for how the token is written (RFC 7515); or
 	// "authorization" for the header that carries it.
 	Part string
-	// Severity tells how sure a refusal is.
+	// Severity is the likelihood of a rejection.
 	Severity Severity
-	// Message says what is wrong, with the value.
+	// Message describes the problem, with the value.
 	Message string
 	// Advice is the next step, or "".
 	Advice string
@@ -134,10 +134,10 @@ func misplaced(members map[string]any) (kind, what string) {
 }
 
 // ParseClaims reads claims from JSON, such as a claims file or the middle part
-// of a token. Every member is kept; numbers keep all their digits. The error
-// says that data is no JSON object or that aud, exp or sub is of a kind that
-// cannot stand for it at all. What can be understood but should not be so, an
-// exp in a string for example, is understood, and told by [Claims.Check].
+// of a token. Every field is kept; numbers keep all their digits. It returns an
+// [*Error] if data is not a JSON object or if aud, exp, or sub has an unusable
+// type. A usable value of the wrong type, such as exp as a string, is accepted
+// and reported by [Claims.Check].
 func ParseClaims(data []byte) (Claims, error) {
 	var c Claims
 	bad := func(format string, a ...any) (Claims, error) {
@@ -151,7 +151,7 @@ func ParseClaims(data []byte) (Claims, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if len(bytes.TrimSpace(data)) == 0 {
-		return bad("found no claims: the text is empty")
+		return bad("the claims are empty")
 	}
 	if bytes.Contains(data, []byte("-----BEGIN ")) {
 		return mistaken("key", "a key in PEM")
@@ -175,9 +175,9 @@ func ParseClaims(data []byte) (Claims, error) {
 		}
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return bad("the claims are no valid JSON: %v at byte %d", err, syntax.Offset)
+			return bad("the claims are not valid JSON: %v at byte %d", err, syntax.Offset)
 		}
-		return bad("the claims are no valid JSON: they are cut off")
+		return bad("the claims are not valid JSON: they are cut off")
 	}
 	if kind, what := misplaced(members); kind != "" {
 		return mistaken(kind, what)
@@ -254,8 +254,8 @@ func describe(v any) string {
 	return "null"
 }
 
-// seconds reads a NumericDate (RFC 7519 section 2). whole tells whether it was
-// written as an integer.
+// seconds reads a NumericDate (RFC 7519 section 2). whole reports whether it
+// was written as an integer.
 func seconds(n json.Number) (t time.Time, whole, ok bool) {
 	if i, err := n.Int64(); err == nil && i > -1<<53 && i < 1<<53 {
 		return time.Unix(i, 0), true, true
@@ -274,8 +274,8 @@ func seconds(n json.Number) (t time.Time, whole, ok bool) {
 	return time.Unix(i, 0), false, true
 }
 
-// MarshalJSON writes the claims as the token carries them: aud as a string,
-// exp in whole seconds, all members sorted by name.
+// MarshalJSON writes the claims as the token carries them: aud as a string, exp
+// in whole seconds, and all fields sorted by name.
 func (c Claims) MarshalJSON() ([]byte, error) {
 	members := make(map[string]any, len(c.Extra)+3)
 	for name, v := range c.Extra {
@@ -304,8 +304,9 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 
 // Origin returns the origin of an endpoint as aud must have it (RFC 8292
 // section 2, RFC 6454 section 6): scheme and host in lower case, the port only
-// when it is not the scheme's own, no path and no slash. The error says that
-// endpoint is no absolute http or https URL; it does not repeat the endpoint.
+// if it is not the default port, no path, and no slash. It returns an error if
+// endpoint is not an absolute http or https URL; the error does not repeat the
+// endpoint.
 func Origin(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -313,11 +314,11 @@ func Origin(endpoint string) (string, error) {
 		if errors.As(err, &e) {
 			err = e.Err
 		}
-		return "", fmt.Errorf("the endpoint is no valid URL: %w", err)
+		return "", fmt.Errorf("the endpoint is not a valid URL: %w", err)
 	}
 	scheme := strings.ToLower(u.Scheme)
 	if scheme == "" {
-		return "", errors.New("the endpoint is no absolute URL, expected https://…")
+		return "", errors.New("the endpoint is not an absolute URL, expected https://…")
 	}
 	if scheme != "https" && scheme != "http" {
 		return "", fmt.Errorf("the endpoint's scheme is %q, expected https", u.Scheme)
@@ -348,13 +349,13 @@ func NormalizeSubject(s string) string {
 	return "mailto:" + s
 }
 
-// Check tells what about the claims a push service would refuse if they were
-// sent now, gravest first. A token should be sent when nothing is worse than
-// [Advice].
+// Check returns the problems for which a push service would reject the claims
+// if they were sent now, most severe first. A token is fit to send if no
+// problem is more severe than [Advice].
 func (c Claims) Check() []Problem {
 	var problems []Problem
 	for _, w := range c.written {
-		if w.stands(c) {
+		if w.applies(c) {
 			problems = append(problems, w.Problem)
 		}
 	}
@@ -379,9 +380,9 @@ func checkAudience(aud string, add addProblem) {
 	origin, err := Origin(aud)
 	switch {
 	case err != nil:
-		add("aud", Lenient, fmt.Sprintf("aud is %q, which is no origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
+		add("aud", Lenient, fmt.Sprintf("aud is %q, which is not an origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
 	case origin != aud:
-		add("aud", Lenient, fmt.Sprintf("aud is %q, which is no bare origin", aud), fmt.Sprintf("write it as %q", origin))
+		add("aud", Lenient, fmt.Sprintf("aud is %q, which is not a bare origin", aud), fmt.Sprintf("write it as %q", origin))
 	}
 }
 
@@ -389,13 +390,13 @@ func checkExpires(exp, now time.Time, add addProblem) {
 	left := exp.Sub(now)
 	switch {
 	case exp.IsZero():
-		add("exp", Fatal, "exp is missing", "exp is when the token ends, in seconds since 1970, at most 24 h ahead")
+		add("exp", Fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
 	case left <= 0:
 		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
 	case left > MaxLifetime:
-		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow 24 h at most", stamp(exp), unix(exp), span(left)), "leave exp out to have it filled with 12 h from now")
+		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", stamp(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
 	case left > MaxLifetime-10*time.Minute:
-		add("exp", Advice, fmt.Sprintf("exp is %s ahead, which a push service whose clock is behind refuses as more than 24 h", span(left)), "leave exp out to have it filled with 12 h from now")
+		add("exp", Advice, fmt.Sprintf("exp is %s ahead; a push service whose clock is behind sees more than 24 hours and rejects it", span(left)), "omit exp to use 12 hours from now")
 	case left < time.Minute:
 		add("exp", Advice, fmt.Sprintf("exp is only %s ahead", span(left)), "")
 	}
@@ -454,17 +455,17 @@ func checkSubject(sub string, add addProblem) {
 		}
 		host = strings.TrimRight(address[at+1:], "> ")
 		if strings.ContainsAny(rest, " \t<>") {
-			add("sub", Advice, fmt.Sprintf("sub is %q; Apple answers 403 BadJwtToken to spaces and angle brackets", sub), "write it as mailto:"+strings.Trim(address, " \t<>"))
+			add("sub", Advice, fmt.Sprintf("sub is %q; Apple responds to spaces and angle brackets with 403 BadJwtToken", sub), "write it as mailto:"+strings.Trim(address, " \t<>"))
 		}
 	case web:
 		u, err := url.Parse(strings.TrimSpace(sub))
 		if err != nil || u.Hostname() == "" {
-			add("sub", Lenient, fmt.Sprintf("sub is %q, which is no https URL", sub), "write it as https://your.domain/contact")
+			add("sub", Lenient, fmt.Sprintf("sub is %q, which is not an https URL", sub), "write it as https://your.domain/contact")
 			return
 		}
 		host = u.Hostname()
 		if strings.ContainsAny(sub, " \t") {
-			add("sub", Advice, fmt.Sprintf("sub is %q; Apple answers 403 BadJwtToken to spaces", sub), "write it without spaces")
+			add("sub", Advice, fmt.Sprintf("sub is %q; Apple responds to spaces with 403 BadJwtToken", sub), "write it without spaces")
 		}
 	default:
 		advice := "write it as mailto:you@your.domain or https://your.domain/contact"
@@ -488,7 +489,7 @@ func checkSubject(sub string, add addProblem) {
 		why = "the reserved domain ." + host[i+1:]
 	}
 	if why != "" {
-		add("sub", Advice, fmt.Sprintf("sub is %q, at %s; Apple answers 403 BadJwtToken to that", sub, why), apple)
+		add("sub", Advice, fmt.Sprintf("sub is %q, at %s; Apple responds to that with 403 BadJwtToken", sub, why), apple)
 	}
 }
 

@@ -18,11 +18,11 @@ import (
 // could not be reached, refused to sign, or returned no valid signature. It
 // says nothing about the claims or the subscription: try again.
 type SignerError struct {
-	// Err is the signer's own error, or what was wrong with its signature.
+	// Err is the signer's own error, or the problem with its signature.
 	Err error
 }
 
-// Error returns the signer's error with what failed.
+// Error returns the signer's error, with the operation that failed.
 func (e *SignerError) Error() string { return "the signer of the VAPID key failed: " + e.Err.Error() }
 
 // Unwrap returns Err.
@@ -36,15 +36,16 @@ func (e *SignerError) Hint() string {
 // Temporary reports true: the same claims may be signed later.
 func (e *SignerError) Temporary() bool { return true }
 
-// NewKey returns a key whose private half stays with signer: in a key
+// NewKey returns a key whose private key never leaves signer: in a key
 // management service, a hardware security module, or an agent. Its public key
-// must be an [*ecdsa.PublicKey] on P-256 (RFC 8292 section 2), else the error is
-// an [*Error].
+// must be an [*ecdsa.PublicKey] on P-256 (RFC 8292, section 2); otherwise, the
+// error is an [*Error].
 //
 // [Key.Sign] calls signer with the SHA-256 digest, expects an ASN.1 signature,
 // and checks it against the public key; it returns a [*SignerError] if that
-// fails. signer must be safe for concurrent use and should limit its own time:
-// [crypto.Signer] takes no context. [Key.Marshal] cannot write such a key.
+// fails. signer must be safe for concurrent use and should limit its own time,
+// because [crypto.Signer] has no context parameter. [Key.Marshal] cannot write
+// such a key.
 func NewKey(signer crypto.Signer) (*Key, error) {
 	if signer == nil {
 		return nil, &Error{Part: "key", Problem: "the signer is nil", hint: "pass a crypto.Signer that holds a P-256 key"}

@@ -48,8 +48,8 @@ func jwtProblems(parts []string, header, claims []byte) []Problem {
 	return problems
 }
 
-// duplicateName returns a name that an object in the JSON text has twice (RFC 8259,
-// section 4).
+// duplicateName returns a name that occurs twice in an object of the JSON text
+// (RFC 8259, section 4).
 func duplicateName(data []byte) (name string, twice bool) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -92,8 +92,8 @@ func duplicateName(data []byte) (name string, twice bool) {
 	}
 }
 
-// headerProblems returns the problems in the form of an Authorization header with
-// the vapid scheme, as far as the token can be read nevertheless. gap is what is
+// headerProblems returns the problems in the form of an Authorization header
+// with the vapid scheme, if the token can be read despite them. gap is the text
 // between the scheme and the parameters.
 func headerProblems(gap string, params []parameter) []Problem {
 	const advice = "write it as: vapid t=…, k=…"
@@ -138,8 +138,8 @@ func checkNotBefore(extra map[string]any, now time.Time, add addProblem) {
 	t, _, ok := seconds(json.Number(b))
 	switch {
 	case !ok:
-		add("nbf", Advice, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "leave nbf out; push services do not need it")
+		add("nbf", Advice, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "omit nbf; push services do not need it")
 	case t.After(now):
-		add("nbf", Advice, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "leave nbf out; if the token is new, the clock of this machine is wrong")
+		add("nbf", Advice, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "omit nbf; if the token is new, the clock of this machine is wrong")
 	}
 }

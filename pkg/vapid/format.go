@@ -22,7 +22,7 @@ const (
 	FormatPEM Format = "pem"
 	// FormatSEC1 is the "EC PRIVATE KEY" PEM of RFC 5915, private keys only.
 	FormatSEC1 Format = "sec1"
-	// FormatDER is the same as FormatPEM, as bare DER bytes.
+	// FormatDER is the content of FormatPEM, as DER bytes.
 	FormatDER Format = "der"
 	// FormatRaw is the bare 32 bytes of the scalar or the 65 of the point.
 	FormatRaw Format = "raw"
@@ -57,12 +57,12 @@ func (p PublicKey) jwk() jwk {
 }
 
 // Marshal writes the private key in the format f. The text formats PEM, SEC1,
-// JWK and JSON end with a newline; the others are bare. The scalar is always
-// 32 bytes wide. The error says that f cannot hold a private key, or, for a key of
-// [NewKey], that the private half is not here.
+// JWK, and JSON end with a newline; the others do not. The scalar is always 32
+// bytes long. It returns an error if f cannot hold a private key, or an
+// [*Error] if the key was created by [NewKey].
 func (k *Key) Marshal(f Format) ([]byte, error) {
 	if k.private == nil {
-		return nil, &Error{Part: "key", Problem: "the private half is with a signer and cannot be written", hint: "write the public key instead"}
+		return nil, &Error{Part: "key", Problem: "the private key is held by a signer and cannot be written", hint: "write the public key instead"}
 	}
 	scalar, err := k.private.Bytes()
 	if err != nil {
@@ -100,8 +100,8 @@ func (k *Key) Marshal(f Format) ([]byte, error) {
 	return nil, fmt.Errorf("a private key cannot be written as %q", string(f))
 }
 
-// Marshal writes the public key in the format f. The text formats PEM, JWK and
-// JSON end with a newline; the others are bare. The error says that f cannot
+// Marshal writes the public key in the format f. The text formats PEM, JWK, and
+// JSON end with a newline; the others do not. It returns an error if f cannot
 // hold a public key.
 func (p PublicKey) Marshal(f Format) ([]byte, error) {
 	switch f {

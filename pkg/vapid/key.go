@@ -20,9 +20,9 @@ const (
 	PublicKeySize = 65
 )
 
-// Key is the signing key of an application server: an ECDSA key on P-256
-// (RFC 8292 section 2). It is immutable, safe for concurrent use, and prints
-// as its public half only.
+// Key is the signing key of an application server: an ECDSA key on P-256 (RFC
+// 8292 section 2). It is immutable, safe for concurrent use, and prints only
+// its public key.
 type Key struct {
 	private *ecdsa.PrivateKey // nil if signer has it
 	signer  crypto.Signer
@@ -31,7 +31,8 @@ type Key struct {
 	note    string
 }
 
-// GenerateKey makes a new key. The error is that of the system's randomness.
+// GenerateKey generates a new key. It fails only if the system's random number
+// generator fails.
 func GenerateKey() (*Key, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,18 +49,18 @@ func newKey(private *ecdsa.PrivateKey) (*Key, error) {
 	return &Key{private: private, public: public}, nil
 }
 
-// PublicKey returns the public half: the application server key.
+// PublicKey returns the public key: the application server key.
 func (k *Key) PublicKey() PublicKey { return k.public }
 
-// Found says in which form [ParseKey] found the key, such as "PKCS#8 PEM"; it
-// is empty for a generated key.
+// Found returns the form in which [ParseKey] found the key, such as "PKCS#8
+// PEM". It returns "" for a generated key.
 func (k *Key) Found() string { return k.found }
 
-// Note says what was unusual about the form, such as a scalar of 31 bytes that
-// was padded; it is empty when nothing was.
+// Note describes anything unusual about the form, such as a scalar of 31 bytes
+// that was padded. It returns "" if nothing was unusual.
 func (k *Key) Note() string { return k.note }
 
-// String describes the key by its public half.
+// String describes the key by its public key.
 func (k *Key) String() string {
 	if k == nil {
 		return "no VAPID key"
@@ -67,18 +68,19 @@ func (k *Key) String() string {
 	return "VAPID key with public half " + k.public.String()
 }
 
-// GoString is String, so that %#v does not print the private half.
+// GoString returns String, to keep the private key out of %#v.
 func (k *Key) GoString() string { return k.String() }
 
-// Format writes String for every verb, so that none prints the private half.
+// Format writes String for every verb, to keep the private key out of all of
+// them.
 func (k *Key) Format(s fmt.State, _ rune) { fmt.Fprint(s, k.String()) }
 
-// LogValue is String, so that log/slog does not write the private half.
+// LogValue returns String, to keep the private key out of log/slog.
 func (k *Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// PublicKey is the public half of a signing key, the application server key
-// of the Push API: a point on P-256. It is comparable; the zero value is no
-// key and is only good for comparing with.
+// PublicKey is the public key of a signing key, the application server key of
+// the Push API: a point on P-256. It is comparable. The zero value is not a
+// valid key and is useful only in comparisons.
 type PublicKey struct {
 	point [PublicKeySize]byte
 }
@@ -93,7 +95,7 @@ func newPublicKey(public *ecdsa.PublicKey) (PublicKey, error) {
 	return p, nil
 }
 
-// IsZero reports whether p is the zero value, which is no key.
+// IsZero reports whether p is the zero value, which is not a valid key.
 func (p PublicKey) IsZero() bool { return p == PublicKey{} }
 
 // Bytes returns the 65 bytes of the uncompressed point.

@@ -11,7 +11,7 @@ import (
 
 // entry is a value of a configuration file whose name says that it is a key.
 type entry struct {
-	name    string // as it is written, such as VAPID_PRIVATE_KEY
+	name    string // unchanged, such as VAPID_PRIVATE_KEY
 	private bool
 	value   string
 }
@@ -40,9 +40,9 @@ var (
 	spacesColons = strings.NewReplacer(":", "", " ", "", "\n", "", "\r", "", "\t", "")
 )
 
-// fromLabels reads a key from text in which it has a name: the lines that key
-// generators print, environment and properties files, YAML, and PHP. Lines that
-// are comments do not count. ok reports whether there is any such name.
+// fromLabels reads a key from text that names it: the lines that key generators
+// print, environment and properties files, YAML, and PHP. Comment lines are
+// ignored. ok reports whether the text has any such name.
 func fromLabels(text string, depth int) (f found, ok bool, err error) {
 	if m := opensslText.FindStringSubmatch(text); m != nil {
 		f, err = fromPair(spacesColons.Replace(m[1]), spacesColons.Replace(m[2]), "openssl's text", depth)
@@ -64,7 +64,7 @@ func fromLabels(text string, depth int) (f found, ok bool, err error) {
 	if len(entries) == 0 {
 		return f, false, nil
 	}
-	f, err = fromEntries(entries, "labelled text", depth)
+	f, err = fromEntries(entries, "labeled text", depth)
 	return f, true, err
 }
 
@@ -136,7 +136,7 @@ func fromEntries(entries []entry, form string, depth int) (found, error) {
 		return found{}, err
 	}
 	if private == nil && public == nil {
-		return fromPair(entries[0].value, "", form, depth) // says what it is instead
+		return fromPair(entries[0].value, "", form, depth) // the error names what was found
 	}
 	text := func(e *entry) string {
 		if e == nil {
@@ -145,13 +145,13 @@ func fromEntries(entries []entry, form string, depth int) (found, error) {
 		return e.value
 	}
 	if private != nil && public != nil && private.forVAPID() != public.forVAPID() {
-		public = nil // of another pair
+		public = nil // belongs to another pair
 	}
 	return fromPair(text(private), text(public), form, depth)
 }
 
 // choose returns the private or the public key among the entries, or nil if
-// there is none of the kind.
+// none is of that kind.
 func choose(entries []entry, private bool, depth int) (*entry, error) {
 	var best []entry
 	var first error
@@ -186,7 +186,7 @@ func choose(entries []entry, private bool, depth int) (*entry, error) {
 		if private {
 			kind = "private"
 		}
-		return nil, refuse(fmt.Sprintf("found two different %s keys, %q and %q", kind, best[0].name, e.name), "give the one that the subscriptions were made with, alone")
+		return nil, refuse(fmt.Sprintf("found two different %s keys, %q and %q", kind, best[0].name, e.name), "pass only the key that the subscriptions were created with")
 	}
 	return &best[0], nil
 }

@@ -93,7 +93,7 @@ func TestConfigurationFiles(t *testing.T) {
 		"two keys in JSON":  {`{"a":{"privateKey":"` + private + `"},"b":{"privateKey":"` + otherPrivate + `"}}`, "found two different private keys"},
 		"damaged VAPID key": {"VAPID_PRIVATE_KEY=" + private + "AAAA\nSESSION_PRIVATE_KEY=" + otherPrivate, "VAPID_PRIVATE_KEY: "},
 		"RSA alone":         {"JWT_PRIVATE_KEY=\"" + rsa + "\"\n", "found"},
-		"another pair":      {"VAPID_PRIVATE_KEY=" + private + "\nVAPID_PUBLIC_KEY=" + otherPublic, "is not its other half"},
+		"another pair":      {"VAPID_PRIVATE_KEY=" + private + "\nVAPID_PUBLIC_KEY=" + otherPublic, "does not match it"},
 		"explicit parameters": {string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte(
 			"\x30\x1b\x02\x01\x01\x04\x04abcd\xa0\x10\x30\x0e\x02\x01\x01\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x01\x01")})), "found an EC key with explicit curve parameters"},
 	} {

@@ -20,12 +20,13 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// found is what a text or file turned out to hold: at least one half of a key.
+// found holds the content of a text or file: a private key, a public key, or
+// both.
 type found struct {
 	private *ecdsa.PrivateKey
-	public  *PublicKey // as it stands there, or nil
+	public  *PublicKey // the stored public key, or nil
 	form    string     // "PKCS#8 PEM"
-	note    string     // what was unusual
+	note    string     // anything unusual
 }
 
 func (f found) what() string {
@@ -35,19 +36,19 @@ func (f found) what() string {
 	return "a public key (" + f.form + ")"
 }
 
-// key returns what was found as a private key.
+// key returns the private key that was found.
 func (f found) key() (*Key, error) {
 	if f.private == nil {
 		return nil, refuse("found "+f.what()+", expected a private key",
-			"the private key is the other file or value of the pair; it cannot be computed from the public one")
+			"use the other file or value of the key pair; a private key cannot be derived from a public key")
 	}
 	k, err := newKey(f.private)
 	if err != nil {
 		return nil, err
 	}
 	if f.public != nil && *f.public != k.public {
-		return nil, refuse(fmt.Sprintf("the public key next to the private key in this %s (%s) is not its other half (%s)", f.form, f.public.Fingerprint(), k.public.Fingerprint()),
-			"one of the two belongs to another pair; give the private key alone if it is the right one")
+		return nil, refuse(fmt.Sprintf("the public key next to the private key in this %s (%s) does not match it (%s)", f.form, f.public.Fingerprint(), k.public.Fingerprint()),
+			"one of the two is from another key pair; if the private key is the right one, pass it alone")
 	}
 	k.found, k.note = f.form, f.note
 	return k, nil
@@ -55,16 +56,16 @@ func (f found) key() (*Key, error) {
 
 func refuse(problem, hint string) *Error { return &Error{Part: "key", Problem: problem, hint: hint} }
 
-// noKey refuses what is no key at all.
+// noKey returns the error for data that is not a key of any kind.
 func noKey(problem, hint string) *Error {
 	return &Error{Part: "key", Problem: problem, hint: hint, noKey: true}
 }
 
-// Hints about keys of the wrong kind do not suggest to make a new key: that would
-// lose every subscription made with the one that was meant.
+// Hints about keys of the wrong kind do not suggest generating a new key: that
+// would lose every subscription created with the intended one.
 const (
-	adviceForms = "give a P-256 private key: PEM, DER, a JSON Web Key, or its 32 bytes in base64 or hex"
-	adviceOther = "give the P-256 key that the subscriptions were made with"
+	adviceForms = "pass a P-256 private key: PEM, DER, a JSON Web Key, or its 32 bytes in base64 or hex"
+	adviceOther = "use the P-256 key that the subscriptions were created with"
 )
 
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
@@ -72,9 +73,9 @@ const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 
 // ParseKey recognizes a private signing key by its content, in any of the
 // forms that tools for Web Push write:
 //
-//   - PEM, PKCS#8 or SEC1 whatever the label says, with other blocks and any
-//     text around it, also with "\n" or spaces for its line ends as in
-//     environment variables;
+//   - PEM, PKCS#8 or SEC1 regardless of the label, with other blocks and any
+//     text around it, even with "\n" or spaces as line ends, as in environment
+//     variables;
 //   - DER, PKCS#8 or SEC1, as bytes or in base64;
 //   - the 32-byte scalar in base64 or hex, also 31 bytes (a leading zero was
 //     dropped) and 33 (a zero was put in front), or as 32 bytes;
@@ -82,10 +83,10 @@ const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 
 //   - JSON with privateKey and publicKey, or lines like "Private Key: …";
 //   - a list of bytes, as new Uint8Array([4, …]) or [4, …].
 //
-// Base64 may be in either alphabet, padded or not. The error is an [*Error]:
-// it says what was found when it is no P-256 private key (another curve, RSA,
-// an encrypted key, a public key, a point off the curve, a scalar out of
-// range, or two halves that do not belong together).
+// Base64 may be in either alphabet, padded or not. The error is an [*Error]: it
+// describes what was found if that is not a P-256 private key (another curve,
+// RSA, an encrypted key, a public key, a point off the curve, a scalar out of
+// range, or a public key that does not match the private key).
 func ParseKey(data []byte) (*Key, error) {
 	f, err := recognize(data, 0)
 	if err != nil {
@@ -95,10 +96,10 @@ func ParseKey(data []byte) (*Key, error) {
 }
 
 // ParsePublicKey recognizes an application server key by its content, in the
-// forms listed at [ParseKey]: the 65-byte point (also without its first byte
-// 0x04, or compressed to 33 bytes) in base64, hex or as bytes, SPKI in PEM or
-// DER, a JSON Web Key, JSON with publicKey; or any private key, of which it
-// returns the public half. The error is an [*Error].
+// forms listed at [ParseKey]: the 65-byte point (even without its first byte
+// 0x04, or compressed to 33 bytes) in base64, in hex, or as bytes, SPKI in PEM
+// or DER, a JSON Web Key, JSON with publicKey; or any private key, whose public
+// key it returns. The error is an [*Error].
 func ParsePublicKey(data []byte) (PublicKey, error) {
 	f, err := recognize(data, 0)
 	if err != nil {
@@ -117,7 +118,7 @@ func ParsePublicKey(data []byte) (PublicKey, error) {
 // recognize finds a key in data. depth counts the layers that were unwrapped.
 func recognize(data []byte, depth int) (found, error) {
 	if depth > 3 {
-		return found{}, refuse("found a key wrapped in too many layers of JSON or base64", "give the key itself")
+		return found{}, refuse("found a key wrapped in too many layers of JSON or base64", "pass the key itself")
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	text := strings.TrimSpace(string(data))
@@ -160,7 +161,7 @@ func fromPEM(text string) (found, error) {
 	text = strings.NewReplacer(`\\r\\n`, "\n", `\\n`, "\n", `\r\n`, "\n", `\n`, "\n", "\r", "\n").Replace(text)
 	blocks := pemBlock.FindAllStringSubmatch(text, -1)
 	if blocks == nil {
-		return found{}, refuse("found the begin of a PEM block without its end", "copy the whole file, up to and including its -----END line")
+		return found{}, refuse("found the beginning of a PEM block without its end", "copy the whole file, up to and including its -----END line")
 	}
 	var private, public *found
 	for _, b := range blocks {
@@ -179,7 +180,7 @@ func fromPEM(text string) (found, error) {
 		}
 		der, err := b64.Decode(strings.Join(strings.Fields(body), ""))
 		if err != nil {
-			return found{}, refuse(fmt.Sprintf("found a damaged PEM block %q: %v", label, err), "copy the file again, whole")
+			return found{}, refuse(fmt.Sprintf("found a damaged PEM block %q: %v", label, err), "copy the complete file again")
 		}
 		f, err := fromDER(der)
 		if err != nil {
@@ -230,16 +231,16 @@ func fromDER(der []byte) (found, error) {
 		return fromAny(k, nil, "PKCS#1")
 	}
 	if _, err := x509.ParseCertificate(der); err == nil {
-		return found{}, refuse("found an X.509 certificate, "+expectedPrivate, "web push needs no certificate; "+adviceOther)
+		return found{}, refuse("found an X.509 certificate, "+expectedPrivate, "Web Push does not use certificates; "+adviceOther)
 	}
 	return found{}, unreadableDER(der)
 }
 
-// unreadableDER explains DER that none of crypto/x509's parsers takes.
+// unreadableDER explains DER that all parsers of crypto/x509 reject.
 func unreadableDER(der []byte) error {
 	var seq asn1.RawValue
 	if _, err := asn1.Unmarshal(der, &seq); err != nil {
-		return refuse("found DER that is cut off or damaged", "copy the key again, whole")
+		return refuse("found truncated or damaged DER", "copy the complete key again")
 	}
 	var encrypted struct {
 		Algorithm struct {
@@ -267,12 +268,12 @@ func unreadableDER(der []byte) error {
 	if bytes.Contains(der, []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")) {
 		return refuse("found a P-256 key whose numbers are out of range: a zero or too large scalar, or a point off the curve", adviceOther)
 	}
-	return noKey("found DER that is no key known here, "+expectedPrivate, adviceForms)
+	return noKey("found DER that is not a known key, "+expectedPrivate, adviceForms)
 }
 
-// fromAny takes what crypto/x509 read. sec1 is the ECPrivateKey structure it
-// was read from, or nil: crypto/x509 computes the public half anew and does
-// not compare it with the one that is stored there.
+// fromAny converts a key that crypto/x509 read. sec1 is the ECPrivateKey
+// structure it was read from, or nil: crypto/x509 computes the public key again
+// and does not compare it with the stored one.
 func fromAny(k any, sec1 []byte, form string) (found, error) {
 	switch k := k.(type) {
 	case *ecdsa.PrivateKey:
@@ -304,9 +305,9 @@ func fromAny(k any, sec1 []byte, form string) (found, error) {
 		p, err := newPublicKey(k)
 		return found{public: &p, form: form}, err
 	case *rsa.PrivateKey, *rsa.PublicKey:
-		return found{}, refuse("found an RSA key, "+expectedPrivate, "web push signs with ES256 only; "+adviceOther)
+		return found{}, refuse("found an RSA key, "+expectedPrivate, "Web Push signs only with ES256; "+adviceOther)
 	case ed25519.PrivateKey, ed25519.PublicKey:
-		return found{}, refuse("found an Ed25519 key, "+expectedPrivate, "web push signs with ES256 only; "+adviceOther)
+		return found{}, refuse("found an Ed25519 key, "+expectedPrivate, "Web Push signs only with ES256; "+adviceOther)
 	case *ecdh.PrivateKey, *ecdh.PublicKey:
 		return found{}, refuse("found an X25519 key, "+expectedPrivate, adviceOther)
 	}
@@ -334,7 +335,7 @@ func fromJSON(text string, depth int) (found, error) {
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return found{}, refuse(fmt.Sprintf("found JSON that is damaged or cut off at byte %d", syntax.Offset), "copy the key again, whole")
+			return found{}, refuse(fmt.Sprintf("found JSON that is damaged or truncated at byte %d", syntax.Offset), "copy the complete key again")
 		}
 		if f, ok, err := fromNested(text, depth); ok {
 			return f, err
@@ -348,7 +349,7 @@ func fromJSON(text string, depth int) (found, error) {
 		return found{}, refuse("found a push subscription, expected a key", "the signing key is the private key of the application server")
 	}
 	if v.P256DH != "" || v.Auth != "" {
-		return found{}, refuse("found the keys of a receiver of messages, expected a signing key", "the signing key is the private key of the application server; a receiver's keys decrypt")
+		return found{}, refuse("found the keys of a message recipient, expected a signing key", "the signing key is the private key of the application server; a recipient's keys decrypt")
 	}
 	private, public := v.PrivateKey, v.PublicKey
 	if private == "" {
@@ -365,7 +366,7 @@ func fromJSON(text string, depth int) (found, error) {
 	return fromPair(private, public, "JSON", depth)
 }
 
-// fromPair takes the two halves as text; either may be empty.
+// fromPair reads a private and a public key as text; either may be empty.
 func fromPair(private, public, form string, depth int) (found, error) {
 	var f found
 	if private == "" && public == "" {
@@ -461,9 +462,9 @@ func fromText(text string, depth int) (found, error) {
 	b, err := b64.Decode(text)
 	if err != nil {
 		if len(text) < 40 {
-			return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key, %s", len(text), expectedPrivate), adviceForms)
+			return found{}, noKey(fmt.Sprintf("found %d characters of text, not a key; %s", len(text), expectedPrivate), adviceForms)
 		}
-		return found{}, noKey(fmt.Sprintf("found %d characters of text that are no key: %v", len(text), err), "copy the key again, whole")
+		return found{}, noKey(fmt.Sprintf("found %d characters of text, not a key: %v", len(text), err), "copy the complete key again")
 	}
 	if bytes.Contains(b, []byte("-----BEGIN ")) {
 		f, err := recognize(b, depth+1)
@@ -472,7 +473,7 @@ func fromText(text string, depth int) (found, error) {
 	}
 	if isText(b) && len(b) > PrivateKeySize+1 {
 		if _, err := recognize(b, depth+1); err == nil {
-			return found{}, refuse("found a key that was encoded in base64 twice", "decode it once and give the result")
+			return found{}, refuse("found a key that was encoded in base64 twice", "decode it once and pass the result")
 		}
 	}
 	f, err := fromBytes(b)
@@ -480,7 +481,7 @@ func fromText(text string, depth int) (found, error) {
 	return f, err
 }
 
-// fromBytes takes bare bytes and tells by their length what they are.
+// fromBytes reads a key from bytes and detects its form by their length.
 func fromBytes(b []byte) (found, error) {
 	switch n := len(b); {
 	case n == PrivateKeySize:
@@ -494,12 +495,12 @@ func fromBytes(b []byte) (found, error) {
 		f.form += " DER"
 		return f, err
 	}
-	return found{}, noKey(fmt.Sprintf("found %d bytes that are no key: a private key has %d, a public key %d that begin with 04", len(b), PrivateKeySize, PublicKeySize),
-		"a key of another length is cut off or belongs to another curve")
+	return found{}, noKey(fmt.Sprintf("found %d bytes, not a key: a private key has %d bytes, a public key %d starting with 04", len(b), PrivateKeySize, PublicKeySize),
+		"a key of another length is truncated or for another curve")
 }
 
-// fromScalar takes a scalar of 31 to 33 bytes, or any shorter one that a JSON
-// Web Key spelled out.
+// fromScalar reads a scalar of 31 to 33 bytes, or any shorter one from a JSON
+// Web Key.
 func fromScalar(b []byte) (found, error) {
 	f := found{form: "raw scalar"}
 	switch {
@@ -507,7 +508,7 @@ func fromScalar(b []byte) (found, error) {
 		f.note = "the private key has 33 bytes, the first of them zero, as Java's BigInteger writes it; the zero was dropped"
 		b = b[1:]
 	case len(b) < PrivateKeySize && len(b) > 0:
-		f.note = fmt.Sprintf("the private key has %d bytes; taken as one whose leading zeros were dropped, unless it is cut off", len(b))
+		f.note = fmt.Sprintf("the private key has %d bytes; read as a key whose leading zeros were dropped, unless it was truncated", len(b))
 		b = append(make([]byte, PrivateKeySize-len(b)), b...)
 	case len(b) != PrivateKeySize:
 		return f, refuse(fmt.Sprintf("found a private key of %d bytes, expected %d", len(b), PrivateKeySize), adviceOther)
@@ -524,15 +525,15 @@ func fromScalar(b []byte) (found, error) {
 	return f, nil
 }
 
-// fromPoint takes the point in 65, 64 or 33 bytes.
+// fromPoint reads a point of 65, 64, or 33 bytes.
 func fromPoint(b []byte) (found, error) {
 	f := found{form: "raw point"}
 	switch {
 	case len(b) == PublicKeySize-1:
-		f.note = "the public key has 64 bytes; taken as X and Y without the first byte 04"
+		f.note = "the public key has 64 bytes; read as X and Y without the first byte 04"
 		b = append([]byte{4}, b...)
 	case len(b) == 33 && (b[0] == 2 || b[0] == 3):
-		f.note = "the public key is compressed to 33 bytes; web push needs all 65"
+		f.note = "the public key is compressed to 33 bytes; Web Push needs all 65"
 		x, y := elliptic.UnmarshalCompressed(elliptic.P256(), b)
 		if x == nil {
 			return f, offCurve()
@@ -551,5 +552,5 @@ func fromPoint(b []byte) (found, error) {
 }
 
 func offCurve() error {
-	return refuse("found a public key that is no point on P-256", "copy it again, whole; the key of another curve cannot be used")
+	return refuse("found a public key that is not a point on P-256", "copy it again completely; the key of another curve cannot be used")
 }

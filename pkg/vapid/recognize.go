@@ -9,21 +9,22 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// Recognized is what [Recognize] found in a text or file: a private key or a
-// public one, and how it was written.
+// Recognized is the result of [Recognize]: a private or public key, and the
+// form in which it was written.
 type Recognized struct {
-	// Key is the private key, or nil where there is a public one only.
+	// Key is the private key, or nil if only a public key was found.
 	Key *Key
-	// PublicKey is the public half.
+	// PublicKey is the public key, computed from the private key if necessary.
 	PublicKey PublicKey
-	// Form is how it was written, such as "PKCS#8 PEM".
+	// Form is the form of the key, such as "PKCS#8 PEM".
 	Form string
-	// Note says what was unusual about the form, or is empty.
+	// Note describes anything unusual about the form, or is empty.
 	Note string
 }
 
-// Recognize tells what kind of key data holds: all that [ParseKey] and
-// [ParsePublicKey] read. The error is an [*Error] that says what else it is.
+// Recognize detects the key in data, in any form that [ParseKey] or
+// [ParsePublicKey] accepts. The error is an [*Error] that says what was found
+// instead.
 func Recognize(data []byte) (Recognized, error) {
 	f, err := recognize(data, 0)
 	if err != nil {
@@ -41,8 +42,8 @@ func Recognize(data []byte) (Recognized, error) {
 	return r, nil
 }
 
-// Fingerprint returns a short name of the key that can be compared and told:
-// "SHA256:" and the SHA-256 of its 65 bytes in base64url without padding.
+// Fingerprint returns a short name of the key, for comparing keys: "SHA256:"
+// and the SHA-256 of its 65 bytes in base64url without padding.
 func (p PublicKey) Fingerprint() string {
 	sum := sha256.Sum256(p.point[:])
 	return "SHA256:" + b64.Encode(sum[:])

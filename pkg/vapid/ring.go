@@ -2,14 +2,14 @@ package vapid
 
 import "fmt"
 
-// Ring is the application server keys of a site that replaces one by another:
-// the first is the current one, with which user agents subscribe, and the others
-// sign for the subscriptions that were made with them (RFC 8292, section 4). A
+// Ring holds the application server keys of a site that replaces its key. The
+// first is the current key, which user agents subscribe with. The others sign
+// for the subscriptions that were created with them (RFC 8292, section 4). A
 // ring with one key is the usual case.
 type Ring []*Key
 
-// NewRing returns a ring of the keys, the current one first. The error is an
-// [*Error] if there is none, or one is nil or given twice.
+// NewRing returns a ring of the keys, the current one first. It returns an
+// [*Error] if no key is given, or if a key is nil or given twice.
 func NewRing(keys ...*Key) (Ring, error) {
 	r := Ring(keys)
 	if len(r) == 0 {
@@ -20,7 +20,7 @@ func NewRing(keys ...*Key) (Ring, error) {
 			return nil, &Error{Part: "key", Problem: fmt.Sprintf("key %d of the ring is nil", i+1)}
 		}
 		if r[:i].Find(k.PublicKey()) != nil {
-			return nil, &Error{Part: "key", Problem: fmt.Sprintf("the ring has the key %s twice", k.PublicKey()), hint: "give each key once, the current one first"}
+			return nil, &Error{Part: "key", Problem: fmt.Sprintf("the ring has the key %s twice", k.PublicKey()), hint: "pass each key once, the current one first"}
 		}
 	}
 	return r, nil
@@ -44,7 +44,7 @@ func (r Ring) Find(p PublicKey) *Key {
 	return nil
 }
 
-// Others returns the keys of the ring but k.
+// Others returns the keys of the ring except k.
 func (r Ring) Others(k *Key) Ring {
 	var others Ring
 	for _, o := range r {

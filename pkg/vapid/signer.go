@@ -9,27 +9,27 @@ import (
 )
 
 // Signer makes the tokens of an application server: one for each push service,
-// of the same claims, used again until shortly before it expires, as RFC 8292,
-// section 5, asks for. Which claims that are, and which of them are signed, is
-// decided here for everything that sends.
+// with the same claims, reused until shortly before it expires, as RFC 8292,
+// section 5 asks. It decides which claims are used and which are fit to sign,
+// for everything that sends.
 //
 // A Signer is safe for concurrent use and must not be copied; its fields must not
 // change once it is used. It never changes the claims that it is given.
 type Signer struct {
-	// Key signs.
+	// Key is the signing key.
 	Key *Key
-	// Subject is the contact (sub). If it is empty, that of Claims counts. A bare
-	// mail address gets its "mailto:".
+	// Subject is the contact (sub). If it is empty, the Subject of Claims is
+	// used. "mailto:" is put before a bare mail address.
 	Subject string
 	// Claims are the other claims. An aud in them is replaced by the push
 	// service's origin: it may have been written for another one. An exp in them is
 	// kept, and the tokens are not renewed after it.
 	Claims Claims
-	// Audience, if it is not empty, is the aud of every token, whatever push
-	// service it is for. It is for those who test push services.
+	// Audience, if not empty, is the aud of every token, regardless of the push
+	// service. It is meant for testing push services.
 	Audience string
-	// Lifetime is how far exp is ahead when a token is made; zero means
-	// [DefaultLifetime]. It is at most [MaxLifetime].
+	// Lifetime is the lifetime of a new token, at most [MaxLifetime]. Zero
+	// means [DefaultLifetime].
 	Lifetime time.Duration
 	// Scheme is the form of the headers; zero means [SchemeVAPID].
 	Scheme Scheme
@@ -57,8 +57,9 @@ type signing struct {
 }
 
 // Filled returns the claims of a token for the push service of that origin (see
-// [Origin]): aud is [Signer].Audience, else the origin, else that of Claims; exp
-// is that of Claims, else Lifetime from now.
+// [Origin]): aud is [Signer].Audience, otherwise the origin, otherwise the
+// Audience of Claims; exp is the Expires of Claims, otherwise Lifetime from
+// now.
 func (s *Signer) Filled(origin string) Claims {
 	c := s.Claims
 	switch {
@@ -117,11 +118,13 @@ func (s *Signer) Sign(origin string) (*Token, error) {
 	return s.Key.SignUnchecked(c)
 }
 
-// maxTokens bounds how many tokens are kept: endpoints come from strangers.
+// maxTokens is the maximum number of tokens kept, because endpoints are
+// untrusted.
 const maxTokens = 4096
 
-// renewMargin is how long before its end a token of that lifetime is not used
-// any longer: the request may wait, and the service's clock may be ahead.
+// renewMargin is the time before its expiry from which a token of that lifetime
+// is no longer used: the request may wait, and the service's clock may be
+// ahead.
 func renewMargin(lifetime time.Duration) time.Duration { return min(lifetime/4, time.Hour) }
 
 // Headers returns the values of the headers Authorization and, in
@@ -164,7 +167,7 @@ func (t *signing) isDone() bool {
 	}
 }
 
-// make signs a token. A failure is forgotten, so that the next caller tries again.
+// make signs a token. A failure is forgotten: the next caller tries again.
 func (s *Signer) make(origin string, t *signing) {
 	defer close(t.done)
 	signed, err := s.signSafely(origin)
@@ -213,5 +216,5 @@ func (k *secretTokens) keep(origin string, t *signing, now time.Time) {
 // String names the key.
 func (s *Signer) String() string { return "VAPID signer with " + fmt.Sprint(s.Key) }
 
-// LogValue is String, so that log/slog writes no token.
+// LogValue returns String, to keep tokens out of log/slog.
 func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }

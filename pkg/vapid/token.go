@@ -27,21 +27,23 @@ const (
 	SchemeWebPush Scheme = "webpush"
 )
 
-// jwtHeader is {"typ":"JWT","alg":"ES256"}, the only header that web push has.
+// jwtHeader is {"typ":"JWT","alg":"ES256"}, the only header that Web Push uses.
 const jwtHeader = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9"
 
-// Token is a signed token together with the key that signed it or is said to.
-// It is a credential until it expires: it prints as its audience only.
+// Token is a signed token with the public key that signed it, or is claimed to
+// have signed it. Because it is a credential until it expires, it prints only
+// its audience.
 type Token struct {
 	jwt     string
 	key     PublicKey
 	payload []byte
-	form    []Problem // of the token and the header as they were written
+	form    []Problem // problems in the form of the token and the header
 }
 
-// ClaimsError is why Sign refused: every problem that is worse than [Advice].
+// ClaimsError lists the problems more severe than [Advice] that made Sign or
+// Verify fail.
 type ClaimsError struct {
-	// Problems has at least one element, the gravest first.
+	// Problems has at least one element, the most severe first.
 	Problems []Problem
 }
 
@@ -54,7 +56,7 @@ func (e *ClaimsError) Error() string {
 	return strings.Join(s, "; ")
 }
 
-// Hint returns the advice to the gravest problem.
+// Hint returns the advice for the most severe problem.
 func (e *ClaimsError) Hint() string { return e.Problems[0].Advice }
 
 func claimsError(problems []Problem) error {
@@ -103,7 +105,7 @@ func (t *Token) JWT() string { return t.jwt }
 // PublicKey returns the key that the headers name, k or p256ecdsa.
 func (t *Token) PublicKey() PublicKey { return t.key }
 
-// Claims returns what the token asserts; errors are those of [ParseClaims].
+// Claims returns the token's claims; it returns the errors of [ParseClaims].
 func (t *Token) Claims() (Claims, error) { return ParseClaims(t.payload) }
 
 // Authorization returns the value of the Authorization header (RFC 8292
@@ -131,13 +133,13 @@ func (t *Token) String() string {
 	return "VAPID token for " + c.Audience
 }
 
-// GoString is String, so that %#v does not print the token.
+// GoString returns String, to keep the token out of %#v.
 func (t *Token) GoString() string { return t.String() }
 
-// Format writes String for every verb, so that none prints the token.
+// Format writes String for every verb, to keep the token out of all of them.
 func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprint(s, t.String()) }
 
-// LogValue is String, so that log/slog does not write the token.
+// LogValue returns String, to keep the token out of log/slog.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 var schemeLike = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,15}$`)
@@ -149,9 +151,9 @@ func badHeader(format string, a ...any) error {
 
 // ParseToken reads the value of an Authorization header: RFC 8292's vapid
 // scheme, with its parameters in any order, with or without spaces and quotes,
-// unknown ones ignored; or the draft's WebPush (or Bearer) scheme, for which
-// cryptoKey is the value of the Crypto-Key header. It checks the form, not the
-// signature and not the claims: see [Token.Check]. The error is an [*Error].
+// unknown ones ignored; or the draft's WebPush (or Bearer) scheme, which also
+// needs cryptoKey, the value of the Crypto-Key header. It checks the form, but
+// not the signature or the claims: see [Token.Check]. The error is an [*Error].
 func ParseToken(authorization, cryptoKey string) (*Token, error) {
 	scheme, rest, form := strings.TrimSpace(authorization), "", []Problem(nil)
 	if i := strings.IndexAny(scheme, " \t"); i >= 0 {
@@ -161,7 +163,7 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 	var err error
 	switch strings.ToLower(scheme) {
 	case "":
-		return nil, badHeader("found no Authorization header")
+		return nil, badHeader("the Authorization header is missing")
 	case "vapid":
 		var params []parameter
 		if signed, k, params, err = vapidParameters(rest); err != nil {
@@ -191,8 +193,8 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 		if strings.Count(scheme, ".") == 2 && rest == "" {
 			return nil, badHeader("found a bare token without its scheme and key")
 		}
-		if !schemeLike.MatchString(scheme) { // or it may be a secret, which is not shown
-			return nil, badHeader("found text that begins with no scheme, expected vapid or WebPush")
+		if !schemeLike.MatchString(scheme) { // may be a secret, so it is not shown
+			return nil, badHeader("found text that does not start with a scheme, expected vapid or WebPush")
 		}
 		return nil, badHeader("found the scheme %q, expected vapid or WebPush", scheme)
 	}
@@ -206,15 +208,15 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 	}
 	f, err := fromPoint(point)
 	if err != nil {
-		return nil, badHeader("the application server key is no point on P-256")
+		return nil, badHeader("the application server key is not a point on P-256")
 	}
 	t.key = *f.public
 	return t, t.split()
 }
 
-// ParseJWT reads a token that stands alone, without the header that names its
-// key: its form, not its signature, which [Token.Check] cannot check without
-// the key and reports as bad. The error is an [*Error].
+// ParseJWT reads a token without the header that names its key. It checks the
+// form. [Token.Check] cannot check the signature without the key, and reports
+// it as bad. The error is an [*Error].
 func ParseJWT(jwt string) (*Token, error) {
 	t := &Token{jwt: strings.TrimSpace(jwt)}
 	return t, t.split()
@@ -244,9 +246,9 @@ func vapidParameters(s string) (t, k string, params []parameter, err error) {
 	}
 	switch {
 	case t == "":
-		return "", "", nil, badHeader("found no parameter t, the token")
+		return "", "", nil, badHeader("the parameter t (the token) is missing")
 	case k == "":
-		return "", "", nil, badHeader("found no parameter k, the application server key")
+		return "", "", nil, badHeader("the parameter k (the application server key) is missing")
 	}
 	return t, k, params, nil
 }
@@ -305,7 +307,7 @@ func parameters(s string) ([]parameter, error) {
 
 func shorten(s string) string { return text.Clip(s, 20) }
 
-// split checks the outer form of the token and takes out its payload.
+// split checks the outer form of the token and decodes its payload.
 func (t *Token) split() error {
 	parts := strings.Split(t.jwt, ".")
 	if len(parts) != 3 {
@@ -319,7 +321,7 @@ func (t *Token) split() error {
 		}
 		raw[i] = b
 	}
-	var header struct{ Alg string } // in any case, which jwtProblems reports
+	var header struct{ Alg string } // upper or lower case; jwtProblems reports it
 	if err := json.Unmarshal(raw[0], &header); err != nil {
 		return badHeader("the token's header is not a JSON object")
 	}
@@ -338,9 +340,9 @@ func (t *Token) split() error {
 	return nil
 }
 
-// Check tells what a push service at the given origin would refuse about the
-// token now, gravest first: its signature, its claims, and that it is made for
-// another audience. An empty audience is not compared.
+// Check returns the problems for which a push service at the given origin would
+// reject the token now, most severe first: in its signature, its claims, or its
+// audience. An empty audience is not compared.
 func (t *Token) Check(audience string) []Problem {
 	var problems []Problem
 	public, err := t.key.ecdsa()
@@ -352,8 +354,8 @@ func (t *Token) Check(audience string) []Problem {
 		}
 	}
 	if err != nil {
-		problems = append(problems, Problem{"signature", Fatal, "the signature was not made by the key that stands beside it",
-			"the token was altered, or the public key is not the other half of the signing key"})
+		problems = append(problems, Problem{"signature", Fatal, "the signature does not match the public key sent with the token",
+			"the token was altered, or the public key does not belong to the signing key"})
 	}
 	problems = append(problems, t.form...)
 	c, err := t.Claims()
@@ -369,6 +371,6 @@ func (t *Token) Check(audience string) []Problem {
 	return problems
 }
 
-// Verify returns a [*ClaimsError] with what [Token.Check] finds to be worse
-// than [Advice], or nil.
+// Verify returns a [*ClaimsError] with the problems from [Token.Check] that are
+// more severe than [Advice], or nil.
 func (t *Token) Verify(audience string) error { return claimsError(t.Check(audience)) }

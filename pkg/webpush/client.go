@@ -580,7 +580,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	)
 	switch {
 	case errors.As(err, &private):
-		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "endpoints of strangers can point into a private network"
+		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "untrusted endpoints can point into a private network"
 		e.cause = &permanentError{err}
 	case errors.As(err, &proxy):
 		e.Meaning, e.hint = proxy.Error(), "check the proxy, or connect without one"

@@ -61,7 +61,7 @@ const (
 	adviceAud         = "aud must be the endpoint's origin: it is filled in if none is given"
 	adviceClock       = "sign a new token with exp about 12 h ahead, and compare the clock of this machine with the real time"
 	adviceSub         = "check sub first: a mailto: or https: address at a real public domain, not localhost, .local or an IP address; then aud, exp and the clock"
-	adviceSign        = "sign the push with an application server key"
+	adviceSign        = "sign the message with an application server key"
 	adviceK           = "send k as the key of 65 bytes in base64url without padding"
 	adviceHeader      = "send Authorization: vapid t=TOKEN, k=KEY"
 	adviceMozilla     = "check aud first: it must be the endpoint's origin, with its port if that is not the default; then exp, a whole number at most 24 h ahead of the real time; then that k is the public half of the key that signed; sub does not matter here"
@@ -81,7 +81,7 @@ var dictionary = []rule{
 	{Mozilla, 401, 0, "invalid vapid audience", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
 	{Mozilla, 401, 0, "expiration is too long", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
 	{Mozilla, 401, 0, "expiredsignature", CodeVAPIDExpired, "exp of the token is past", adviceClock},
-	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the push is not signed, or its Authorization header has no k that the service finds: it separates parameters by commas alone", adviceSign + ": Authorization: vapid t=TOKEN, k=KEY"},
+	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the message is not signed, or its Authorization header has no k that the service finds: it separates parameters by commas alone", adviceSign + ": Authorization: vapid t=TOKEN, k=KEY"},
 	{Mozilla, 401, 0, "missing vapid token", CodeVAPIDMissing, "the Authorization header has no parameter t, the token", adviceHeader},
 	{Mozilla, 401, 0, "missing required aud", CodeVAPIDAudience, "aud is missing in the token", adviceAud},
 	{Mozilla, 401, 0, "missing required exp", CodeVAPIDInvalid, "exp is missing in the token", adviceClock},
@@ -148,8 +148,8 @@ var dictionary = []rule{
 	{FCM, 0, 0, "does not correspond to the sender", CodeKeyMismatch, "the subscription was made with another application server key; no Firebase key is involved", adviceResubscribe},
 	{FCM, 0, 0, "MismatchSenderId", CodeKeyMismatch, "the subscription was made with another application server key; no Firebase key is involved", adviceResubscribe},
 	{FCM, 4, 0, "NotRegistered", CodeGone, "the subscription was ended", adviceDelete},
-	{FCM, 0, 0, "UnauthorizedRegistration", CodeVAPIDMissing, "the push is not signed, or not with VAPID", adviceSign},
-	{FCM, 0, 0, "sender is not authenticated", CodeVAPIDMissing, "the push is not signed, or not with VAPID", adviceSign},
+	{FCM, 0, 0, "UnauthorizedRegistration", CodeVAPIDMissing, "the message is not signed, or not with VAPID", adviceSign},
+	{FCM, 0, 0, "sender is not authenticated", CodeVAPIDMissing, "the message is not signed, or not with VAPID", adviceSign},
 	{FCM, 0, 0, "had no public application server key", CodeVAPIDFormat, "the header names no application server key", adviceHeader},
 	{FCM, 0, 0, "had empty public application server key", CodeVAPIDFormat, "the application server key in the header is empty", adviceHeader},
 	{FCM, 0, 0, "had invalid format", CodeVAPIDFormat, "the header is not readable", adviceHeader},
@@ -157,7 +157,7 @@ var dictionary = []rule{
 	{FCM, 0, 0, "base64url-encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", adviceK},
 	{FCM, 0, 0, "public key must be 65 bytes", CodeVAPIDFormat, "the application server key has not 65 bytes", adviceK},
 	{FCM, 0, 0, "uncompressed form", CodeVAPIDFormat, "the application server key is compressed", adviceK},
-	{FCM, 0, 0, "must be on the p-256 curve", CodeVAPIDFormat, "the application server key is no point on P-256", "sign with a key pair on P-256"},
+	{FCM, 0, 0, "must be on the p-256 curve", CodeVAPIDFormat, "the application server key is not a point on P-256", "sign with a key pair on P-256"},
 	{FCM, 0, 0, "invalid jwt", CodeVAPIDInvalid, "the token's signature is refused", adviceVerify},
 	{FCM, 0, 0, "aud claim", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
 	{FCM, 0, 0, "exp claim must not be more than 24 hours", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
@@ -191,7 +191,7 @@ var dictionary = []rule{
 	{"", 0, 0, "public key mismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
 	{"", 3, 0, "", CodeRedirect, "the endpoint redirects, which push services never need", adviceRedirect},
 	{"", 400, 0, "", CodeRejected, "the request is malformed", "see the answer's text"},
-	{"", 401, 0, "", CodeVAPIDMissing, "the push is not signed, or its token is refused", adviceVerify},
+	{"", 401, 0, "", CodeVAPIDMissing, "the message is not signed, or its token is refused", adviceVerify},
 	{"", 403, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription was made with another application server key", adviceSub},
 	{"", 404, 0, "", CodeGone, "the subscription does not exist", adviceDelete},
 	{"", 405, 0, "", CodeRejected, "the address takes no POST: it is no push endpoint", "check the endpoint"},
@@ -345,7 +345,7 @@ func (r *Receipt) Meaning() string {
 func (r *Receipt) Checklist() []string {
 	list := []string{
 		"the service worker: it must handle push events and call showNotification within event.waitUntil; its errors stand in the browser's console for service workers",
-		"the keys: a body encrypted for other keys than the subscription's p256dh and auth is dropped without a word; take the subscription from the browser again",
+		"the keys: a body encrypted for other keys than the subscription's p256dh and auth is dropped without a word; get the subscription from the browser again",
 		"the coding: some browsers read aes128gcm only, and drop aesgcm without a word",
 		"userVisibleOnly: a push that shows nothing costs the site its permission, at Apple at once",
 		"the system: notifications of the browser allowed, no focus mode or do not disturb, for the site too",

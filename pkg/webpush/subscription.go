@@ -91,7 +91,7 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 		return nil, err
 	}
 	if s.recipient, err = ece.NewRecipient(point, secret); err != nil {
-		return nil, badSubscription("keys.p256dh", "keys."+err.Error(), "take the subscription from the browser again; a key of another curve or form cannot be used")
+		return nil, badSubscription("keys.p256dh", "keys."+err.Error(), "get the subscription from the browser again; a key of another curve or form cannot be used")
 	}
 	return s, nil
 }
@@ -205,7 +205,7 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 		case errors.As(err, &kind):
 			return bad("found a JSON "+kind.Value+", expected the object of one subscription", subscriptionHint)
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return bad("the subscription is cut off: its JSON does not end", "copy it again, whole")
+			return bad("the subscription is cut off: its JSON does not end", "copy it again completely")
 		case errors.As(err, &syntax):
 			return bad(fmt.Sprintf("the subscription is no valid JSON: %v at byte %d", err, syntax.Offset), subscriptionHint)
 		}
@@ -227,7 +227,7 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 // refuse it, so only what precedes it is parsed. That also keeps the rest out
 // of the errors.
 func newEndpoint(endpoint string) (*Subscription, error) {
-	const again = "take the subscription from the browser again"
+	const again = "get the subscription from the browser again"
 	bad := func(problem string) (*Subscription, error) {
 		return nil, badSubscription("endpoint", problem, again)
 	}
@@ -248,7 +248,7 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	}
 	scheme, after, found := strings.Cut(endpoint, "://")
 	if !found || !isScheme(scheme) { // or it is a part of a path, not to be shown
-		return bad("the endpoint is no absolute URL, expected https://…")
+		return bad("the endpoint is not an absolute URL, expected https://…")
 	}
 	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
 		return bad(fmt.Sprintf("the endpoint's scheme is %q, expected https", text.OneLine(scheme, 20)))
@@ -383,7 +383,7 @@ func isScheme(s string) bool {
 }
 
 func decodeKey(part, value string, size int) ([]byte, error) {
-	const again = "take the subscription from the browser again, whole"
+	const again = "get the subscription from the browser again, whole"
 	if value == "" {
 		return nil, badSubscription(part, part+" is missing", again)
 	}
@@ -453,7 +453,7 @@ func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
 // only messages without a payload can be sent to it.
 func (s *Subscription) CheckKeys() error {
 	if s.recipient == nil {
-		return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or take the subscription from the browser again")
+		return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or get the subscription from the browser again")
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Replace writes a file with the given content and mode in place of the one that
-// has that name, if any. A symbolic link stays, and what it points to is
+// Replace writes a file with the given content and mode and replaces an
+// existing file with that name. If the name is a symbolic link, its target is
 // replaced.
 func Replace(name string, data []byte, mode fs.FileMode) error {
 	if real, err := filepath.EvalSymlinks(name); err == nil {

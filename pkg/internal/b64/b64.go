@@ -1,6 +1,6 @@
-// Package b64 is the base64 of this module: what it writes is base64url
-// without padding (RFC 4648 section 5), what it reads may be in either
-// alphabet and may be padded, and is otherwise taken strictly.
+// Package b64 encodes and decodes base64. It writes base64url without padding
+// (RFC 4648, section 5). It reads either alphabet, with or without padding, and
+// is otherwise strict.
 package b64
 
 import (
@@ -12,12 +12,11 @@ import (
 // Encode returns b as base64url without padding.
 func Encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// Decode returns the bytes that s encodes, in the standard or the URL
-// alphabet, padded or not. It refuses white space, characters of neither
-// alphabet, a mix of both, a length that no encoding has and trailing bits
-// that are not zero: each is a sign of text that was cut or altered. The
-// error says which, and never repeats more than one character of s, so that
-// it can be shown when s is a secret.
+// Decode returns the bytes that s encodes, in the standard or the URL alphabet,
+// padded or not. It refuses white space, characters of neither alphabet, a mix
+// of both, impossible lengths, and trailing bits that are not zero: each is a
+// sign of text that was truncated or altered. The error says which, and never
+// repeats more than one character of s, because s may be a secret.
 func Decode(s string) ([]byte, error) {
 	if !strings.ContainsAny(s, "+/=\r\n") { // what nearly every input is
 		if b, err := base64.RawURLEncoding.Strict().DecodeString(s); err == nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Sizes are those of a short notification and of the longest payload that every
-// push service takes, in bytes.
+// Sizes are the sizes, in bytes, of a short notification and of the longest
+// payload that every push service accepts.
 var Sizes = []int{100, 3993}
 
 // Of returns a function that does, for one payload of size bytes, what RFC 8291
@@ -52,10 +52,11 @@ func Of(tb testing.TB, size int) func() {
 	}
 }
 
-// Ratio reports, as x-limit, the time of work divided by that of the limit, for
-// payloads of size bytes. It times both in turn within one run, in chunks short
-// enough that a change of the machine's speed meets both, and takes the median
-// of all pairs of chunks, which one interrupted chunk does not move.
+// Ratio reports, as x-limit, the time of work divided by the time of the limit,
+// for payloads of size bytes. It times both in turn within one run, in chunks
+// so short that a change of the machine's speed affects both, and uses the
+// median of all pairs of chunks, which a single interrupted chunk does not
+// change.
 func Ratio(b *testing.B, size int, work func()) {
 	const chunk = 50
 	timed := func(f func()) time.Duration {
@@ -74,11 +75,10 @@ func Ratio(b *testing.B, size int, work func()) {
 		ratios = append(ratios, float64(timed(work))/float64(baseTime))
 	}
 	b.ReportMetric(Median(ratios), "x-limit")
-	b.ReportMetric(0, "ns/op") // of a chunk of both, which says nothing
+	b.ReportMetric(0, "ns/op") // would be the time of a chunk of both, which is meaningless
 }
 
-// Median sorts the values, of which there must be one at least, and returns the
-// one in the middle.
+// Median sorts the values, at least one, and returns the middle one.
 func Median[T ~int64 | ~float64](values []T) T {
 	slices.Sort(values)
 	return values[len(values)/2]
