@@ -74,7 +74,7 @@ func TestProgressLines(t *testing.T) {
 
 // TestNextSteps pins what is to be done with what was not delivered.
 func TestNextSteps(t *testing.T) {
-	const rest = "the input was not read to its end"
+	const rest = "the input was not read completely"
 	for _, c := range []struct {
 		temporary  int64
 		retryLater string
@@ -202,7 +202,7 @@ func TestInterrupt(t *testing.T) {
 					t.Errorf("found no %q in\n%s", want, rest)
 				}
 			}
-			if cut := strings.Contains(string(rest), "hint: the input was not read to its end"); cut != (from == "-") {
+			if cut := strings.Contains(string(rest), "hint: the input was not read completely"); cut != (from == "-") {
 				t.Errorf("the input was cut: %v, says\n%s", cut, rest)
 			}
 		})

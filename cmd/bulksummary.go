@@ -157,7 +157,7 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 		hints = append(hints, "to send these once more later, collect them with --retry-later FILE; to repeat the same command until all is sent, use --resume JOURNAL")
 	}
 	if !t.Complete {
-		hints = append(hints, "the input was not read to its end")
+		hints = append(hints, "the input was not read completely")
 	}
 	return hints
 }

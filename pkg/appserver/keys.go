@@ -49,7 +49,7 @@ func (k *keys) madeWith(sub *webpush.Subscription) (string, error) {
 		}
 		return "", nil
 	case k.ring.Find(key) == nil:
-		return "", refuse(400, "wrong-key", "the subscription was made with another application server key").
+		return "", refuse(400, "wrong-key", "the subscription was created with another application server key").
 			in("applicationServerKey").hint("unsubscribe, and subscribe with the publicKey of GET /subscription")
 	}
 	return key.String(), nil

@@ -12,7 +12,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// exportHead is how an export of phpMyAdmin begins.
+// exportHead matches the beginning of a phpMyAdmin export.
 var exportHead = regexp.MustCompile(`^\[\s*\{"type":\s*"header"`)
 
 // csvRows reads the rows of CSV or TSV with a header line as JSON objects.
@@ -20,16 +20,16 @@ type csvRows struct {
 	p      *splitter
 	r      *csv.Reader
 	header []string
-	line   int64 // of the header
+	line   int64 // line number of the header
 	budget int   // bytes that the current row may still have
 }
 
-// separators are what may stand between fields.
+// separators are the possible separators of fields.
 var separators = []rune{',', '\t', ';', '|'}
 
-// sniffCSV returns a reader of the rows if b, which is what the splitter has read
-// without the space before it, begins with a header line in which a column has
-// the endpoint or the subscription. Otherwise it returns nil.
+// sniffCSV returns a reader of the rows if b, the text that the splitter has
+// read without leading space, begins with a header line that has a column for
+// the endpoint or the subscription. Otherwise, it returns nil.
 func sniffCSV(p *splitter, b []byte) *csvRows {
 	if len(b) == 0 || b[0] == '{' || b[0] == '[' {
 		return nil
@@ -107,7 +107,7 @@ func (c *csvRows) next(r *Record) ([]byte, error) {
 			return nil, &inputEnd{errTooLong}
 		case errors.As(err, &syntax):
 			r.Line = c.line - 1 + int64(syntax.StartLine)
-			return nil, &recordError{problem: "the row is not valid CSV: " + syntax.Err.Error(), hint: "write quotes in a field twice"}
+			return nil, &recordError{problem: "the row is not valid CSV: " + syntax.Err.Error(), hint: "double the quotes inside a field"}
 		case err != nil:
 			return nil, c.p.ended()
 		}

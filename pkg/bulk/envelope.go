@@ -9,14 +9,14 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// listNames are the members in which an object has a list of records, as an API or
-// the export of a database has it.
+// listNames are the fields in which an object from an API or a database export
+// has its list of records.
 var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs", "hits", "edges", "nodes", "documents", "pushsubscriptions", "webpush_subscriptions", "webpushsubscriptions", "push_devices", "tokens"}
 
 // envelopeNames are the members whose object can have such a list.
 var envelopeNames = []string{"data", "hits", "result", "results", "response", "body", "payload", "pushsubscriptions", "push_subscriptions", "subscriptions"}
 
-// container is what an object of an input has instead of a subscription.
+// container is the kind of an input object that is not a subscription.
 type container int
 
 const (
@@ -73,7 +73,7 @@ func enterAt(b []byte, depth int) (container, int, int) {
 	}
 }
 
-// memberName reads the name of a member and the colon after it.
+// memberName reads the name of a field and the colon after it.
 func memberName(b []byte, at *int) (string, bool) {
 	var s valueScanner
 	end := s.scan(b[*at:])
@@ -93,11 +93,11 @@ func memberName(b []byte, at *int) (string, bool) {
 func isRegistration(b []byte) bool {
 	var s valueScanner
 	end := s.scan(b)
-	var members map[string]json.RawMessage
-	if end == 0 || json.Unmarshal(b[:end], &members) != nil {
+	var fields map[string]json.RawMessage
+	if end == 0 || json.Unmarshal(b[:end], &fields) != nil {
 		return false
 	}
-	for name := range members {
+	for name := range fields {
 		if webpush.IsEndpointName(name) {
 			return true
 		}

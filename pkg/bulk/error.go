@@ -23,18 +23,20 @@ const (
 	PartJournal    Part = "journal"
 )
 
-// Error is why a file of a run was refused, or could not be read or written.
+// Error reports why a file of a run was refused, or could not be read or
+// written.
 type Error struct {
-	// Part tells which file of the run.
+	// Part identifies the file of the run.
 	Part Part
 	// Path is the file's name.
 	Path string
-	// Problem says what was found.
+	// Problem describes the problem.
 	Problem string
-	// Conflict tells that the run was refused because two of its files are one
-	// and the same, or because one would be read as an input. Nothing was touched.
+	// Conflict reports that the run was refused because two of its files are
+	// the same file, or because one would be read as an input. No file was
+	// changed.
 	Conflict bool
-	// Err is the error of the file system if that was the cause, else nil.
+	// Err is the error of the file system if it was the cause, or nil.
 	Err error
 
 	hint string
@@ -65,18 +67,18 @@ func fileError(part Part, path string, err error) *Error {
 	case diskfull.Is(err):
 		e.Problem = diskfull.Error.Error()
 	}
-	if folder := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && part != PartInput && !exists(folder) {
-		e.Problem, e.hint = fmt.Sprintf("there is no directory %q", folder), "create the directory first"
+	if directory := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && part != PartInput && !exists(directory) {
+		e.Problem, e.hint = fmt.Sprintf("the directory %q does not exist", directory), "create the directory first"
 	}
 	return e
 }
 
-// DiskFull reports whether err is that of a file which could not be written because
-// its disk is full. The text of an [Error] says so, too.
+// DiskFull reports whether err is the error of writing a file to a full disk.
+// The text of an [Error] also says so.
 func DiskFull(err error) bool { return diskfull.Is(err) }
 
-// recordError is what is wrong with the text of a record. The same text is never
-// right, so it is final.
+// recordError reports a problem with the text of a record. It is final, because
+// the text will not change.
 type recordError struct {
 	problem, hint string
 }

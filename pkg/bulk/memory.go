@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// spareMemory is how much garbage may gather before it is collected, in bytes;
-// four times as much as there is live memory at most.
+// spareMemory is the amount of garbage, in bytes, that may accumulate before it
+// is collected; at most four times the live memory.
 const spareMemory = 16 << 20
 
 // CollectLess lets garbage gather up to 16 MiB, until the function that it
-// returns is called. By its own rule Go collects when there is as much garbage
-// as live memory, and of that a sender has so little that it would come to some
-// 20 times a second. Whoever sets GOGC or GOMEMLIMIT decides.
+// returns is called. By default, Go collects when there is as much garbage as
+// live memory. A sender has so little live memory that this would happen about
+// 20 times per second. GOGC and GOMEMLIMIT take precedence.
 func CollectLess() (end func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}

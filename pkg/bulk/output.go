@@ -23,7 +23,7 @@ type outputs struct {
 	all              []*output
 	stdout, results  *output
 	gone, retryLater *output
-	current          *vapid.Key // of a run with several keys
+	current          *vapid.Key // current key of a run with several keys
 	showEndpoints    bool
 }
 
@@ -34,8 +34,8 @@ type output struct {
 	w     *bufio.Writer
 	f     *os.File // nil for a stream
 	lines int64
-	file  bool // it can be made durable
-	dirty bool // it has lines that are not durable yet
+	file  bool // supports being made durable
+	dirty bool // has lines that are not durable yet
 }
 
 // whole reports whether all lines could be written.
@@ -45,7 +45,7 @@ func (o *output) whole() bool { return o.w.Flush() == nil }
 type target struct {
 	part Part
 	name string
-	own  bool // it is of this run alone, and not added to
+	own  bool // belongs to this run alone, and is not appended to
 	out  **output
 }
 
@@ -57,36 +57,36 @@ func (o *outputs) targets(opts *Options) []target {
 // check looks at all files before one is touched. With a journal that exists
 // already, they may exist, too.
 func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resumed bool) error {
-	taken := inputs
+	used := inputs
 	for _, name := range opts.Reserved {
-		taken = append(taken, newUsedFile(name))
+		used = append(used, newUsedFile(name))
 	}
 	if stdout != nil {
 		if err := stdout.apart(PartOutput, inputs); err != nil {
 			return err
 		}
-		taken = append(taken, *stdout)
+		used = append(used, *stdout)
 	}
 	if opts.Journal != "" {
-		taken = append(taken, newUsedFile(opts.Journal))
+		used = append(used, newUsedFile(opts.Journal))
 	}
 	for _, t := range o.targets(opts) {
 		file := newUsedFile(t.name)
-		if err := file.apart(t.part, taken); err != nil {
+		if err := file.apart(t.part, used); err != nil {
 			return err
 		}
-		taken = append(taken, file)
+		used = append(used, file)
 		if info := file.info; info != nil && info.Mode().IsRegular() && info.Size() > 0 && !opts.Overwrite {
 			if resumed && t.ours() {
 				continue
 			}
 			e := fileError(t.part, t.name, fs.ErrExist)
-			e.hint = "give another name"
+			e.hint = "use another name"
 			switch {
 			case resumed:
-				e.hint = "give another name: the file does not look like that of an earlier run"
+				e.hint = "use another name: the file does not look like one from an earlier run"
 			case opts.Journal != "":
-				e.hint = fmt.Sprintf("give another name: the journal %q is new, so the file is not that of its runs", opts.Journal)
+				e.hint = fmt.Sprintf("use another name: the journal %q is new, so the file is not from one of its runs", opts.Journal)
 			}
 			return e
 		}
@@ -94,8 +94,8 @@ func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resu
 	return nil
 }
 
-// ours reports whether a file begins as those that a run writes, or with what a
-// killed run left of one.
+// ours reports whether a file begins like the files of a run, or like a partial
+// line of a killed run.
 func (t target) ours() bool {
 	begin := []byte("{")
 	if t.part == PartResults {
@@ -103,7 +103,7 @@ func (t target) ours() bool {
 	}
 	f, err := os.Open(t.name)
 	if err != nil {
-		return true // told when it is opened to be written
+		return true // reported when the file is opened for writing
 	}
 	defer f.Close()
 	found := make([]byte, len(begin))
@@ -111,8 +111,9 @@ func (t target) ours() bool {
 	return bytes.HasPrefix(begin, found[:n])
 }
 
-// open makes the files. If a run is resumed, results and gone records are added
-// to those of its earlier runs; the records to retry later are this run's.
+// open creates the files. If a run is resumed, results and gone records are
+// appended to the files of its earlier runs; the file of records to retry later
+// is created again.
 func (o *outputs) open(opts *Options, resumed bool) error {
 	o.showEndpoints = opts.Endpoints
 	if len(opts.Client.OldKeys) > 0 {
@@ -142,8 +143,8 @@ func (o *outputs) abandon() {
 	}
 }
 
-// openOutput opens a file for lines with mode 0600. What a killed process wrote of
-// a line is cut off before others are added.
+// openOutput opens a file for lines with mode 0600. A partial line of a killed
+// process is removed before others are appended.
 func openOutput(part Part, name string, add bool) (*output, error) {
 	mode := os.O_RDWR | os.O_CREATE
 	info, err := os.Stat(name)
@@ -171,7 +172,7 @@ func openOutput(part Part, name string, add bool) (*output, error) {
 	return out, nil
 }
 
-// toLineEnd cuts off what follows the last line feed, and goes there.
+// toLineEnd truncates the file after its last line feed, and seeks there.
 func toLineEnd(f *os.File) error {
 	end, err := f.Seek(0, io.SeekEnd)
 	buf := make([]byte, 1<<12)
@@ -257,7 +258,7 @@ func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	return cmp.Or(err, to.line(rec.Raw))
 }
 
-// flush hands what is written to the system, and to the disk if it is to be
+// flush passes buffered data to the system, and to the disk if it must be
 // durable.
 func (o *outputs) flush(durable bool) error {
 	var first error

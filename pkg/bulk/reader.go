@@ -36,26 +36,26 @@ func Files(names ...string) []Source {
 // stream: its memory does not grow with their size. It is for one goroutine at a
 // time.
 type Reader struct {
-	ctx     context.Context // that ends reads which may block; nil before the run
-	sources []Source        // that are not open yet
+	ctx     context.Context // ends blocking reads; nil before the run
+	sources []Source        // sources that are not open yet
 	all     []Source
 
-	output *usedFile // where results go if it lies in a directory that is read, or nil
+	output *usedFile // file of the results if it is in a directory that is read, or nil
 
 	open  *splitter // the input that is read
 	close func() error
 	dir   *os.File // the directory that is read
-	files []string // of the directory, to be read next
+	files []string // files of the directory, to be read next
 	index int64
-	size  int64 // of the regular files among the sources in bytes, or -1
+	size  int64 // total size of the regular files among the sources in bytes, or -1
 	done  int64 // bytes of the inputs that are read
 
 	columns *Columns
 }
 
-// Columns are the names under which the records of an input have the parts of a
-// subscription, if [webpush.ParseSubscription] does not know them. An
-// empty name leaves the part as it is.
+// Columns are the names of a subscription's parts in the records of an input,
+// for names that [webpush.ParseSubscription] does not know. An empty name means
+// the known names.
 type Columns struct {
 	Endpoint, P256DH, Auth, ID string
 }
@@ -67,8 +67,8 @@ func (r *Reader) SetColumns(c Columns) { r.columns = &c }
 // apply makes the subscription of a record with columns of other names. Text that
 // is not an object stays as it is.
 func (c *Columns) apply(raw []byte) []byte {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil || members == nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil || fields == nil {
 		return raw
 	}
 	out := make(map[string]any)
@@ -77,18 +77,18 @@ func (c *Columns) apply(raw []byte) []byte {
 		column, name string
 		key          bool
 	}{{c.Endpoint, "endpoint", false}, {c.P256DH, "p256dh", true}, {c.Auth, "auth", true}, {c.ID, "id", false}} {
-		value, ok := members[part.column]
+		value, ok := fields[part.column]
 		switch {
 		case !ok || part.column == "":
 		case part.key:
 			keys[part.name] = value
-			delete(members, part.column)
+			delete(fields, part.column)
 		default:
 			out[part.name] = value
-			delete(members, part.column)
+			delete(fields, part.column)
 		}
 	}
-	for name, value := range members {
+	for name, value := range fields {
 		if _, ok := out[name]; !ok {
 			out[name] = value
 		}
@@ -103,9 +103,9 @@ func (c *Columns) apply(raw []byte) []byte {
 	return b
 }
 
-// Open returns a reader of the sources. It looks at each of them first, so that a
-// name that is wrong is found before anything is sent. The error is an [*Error]
-// with [PartInput].
+// Open returns a reader of the sources. It checks each source first, to find a
+// wrong name before anything is sent. The error is an [*Error] with
+// [PartInput].
 func Open(sources ...Source) (*Reader, error) {
 	r := &Reader{sources: sources, all: slices.Clone(sources)}
 	for _, source := range sources {
@@ -122,7 +122,7 @@ func Open(sources ...Source) (*Reader, error) {
 			if f, err := firstIn(source); err != nil {
 				return nil, err
 			} else if f == "" {
-				return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the directory has no *.json", hint: "give the files themselves"}
+				return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the directory has no *.json", hint: "pass the files themselves"}
 			}
 			r.size = -1
 		case !info.Mode().IsRegular():
@@ -159,7 +159,7 @@ func (r *Reader) Alone() ([]byte, error) {
 		return nil, fileError(PartInput, source.Name, p.err)
 	}
 	if p.end > maxRecord {
-		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file is larger than 1 MiB, which no subscription is"}
+		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file exceeds the limit of 1 MiB for a subscription"}
 	}
 	return p.buf[:p.end:p.end], nil
 }
@@ -193,8 +193,8 @@ func (r *Reader) Read() int64 {
 	return r.done + r.open.read - int64(r.open.end-r.open.start)
 }
 
-// Close closes the input that is open. It returns no error that matters to what
-// was read.
+// Close closes the open input. Its error does not affect the records that were
+// read.
 func (r *Reader) Close() error {
 	if r.dir != nil {
 		r.dir.Close()
@@ -242,9 +242,9 @@ func (r *Reader) begin(source Source) error {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		in = &blocking{owner: r, r: f}
-	} else if r.output != nil && os.SameFile(info, r.output.info) { // it lies in a directory
+	} else if r.output != nil && os.SameFile(info, r.output.info) { // an output in an input directory
 		f.Close()
-		return &Error{Part: PartInput, Path: source.Name, Problem: fmt.Sprintf("%s goes to this file", r.output.name), hint: "keep it elsewhere, or give it an ending other than .json"}
+		return &Error{Part: PartInput, Path: source.Name, Problem: fmt.Sprintf("%s is written to this file", r.output.name), hint: "write to another directory, or use an extension other than .json"}
 	}
 	r.open, r.close = newSplitter(in, source.Name), f.Close
 	return nil
@@ -258,7 +258,7 @@ type blocking struct {
 }
 
 func (b *blocking) Read(p []byte) (int, error) {
-	if b.owner.ctx == nil { // it is looked at before the run
+	if b.owner.ctx == nil { // checked before the run
 		return b.r.Read(p)
 	}
 	if b.until == nil {
@@ -273,8 +273,8 @@ func (r *Reader) end() {
 	r.open = nil
 }
 
-// next returns the next record; its err says why there is none here. ok is false
-// at the end of the last input.
+// next returns the next record; its err reports a record that could not be
+// read. ok is false at the end of the last input.
 func (r *Reader) next() (rec *Record, ok bool) {
 	rec = &Record{Index: r.index}
 	for {
@@ -326,7 +326,7 @@ func isRecordFile(name string) bool {
 }
 
 // nextSource returns the next input to read, or the zero value at the end. A
-// directory is read in parts, so that its size does not matter.
+// directory is read in parts, to keep memory bounded.
 func (r *Reader) nextSource() (Source, error) {
 	for {
 		if len(r.files) > 0 {
@@ -380,8 +380,8 @@ func exists(name string) bool {
 // usedFile is a file that a run reads or writes.
 type usedFile struct {
 	name string
-	info fs.FileInfo // of a file that exists, else nil
-	path string      // of a file that does not exist, without symbolic links
+	info fs.FileInfo // info of an existing file, or nil
+	path string      // path of a file that does not exist, without symbolic links
 }
 
 func newUsedFile(name string) usedFile {
@@ -448,10 +448,10 @@ func (u usedFile) within(dir usedFile) bool {
 func (u usedFile) apart(part Part, others []usedFile) error {
 	for _, other := range others {
 		if u.same(other) {
-			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file is also read or written as %q", other.name), hint: "give each file its own name"}
+			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file is also read or written as %q", other.name), hint: "use a different name for each file"}
 		}
 		if u.within(other) {
-			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file would be read as an input: it is in the directory %q", other.name), hint: "keep it elsewhere, or give it an ending other than .json"}
+			return &Error{Part: part, Path: u.name, Conflict: true, Problem: fmt.Sprintf("this file would be read as an input: it is in the directory %q", other.name), hint: "write to another directory, or use an extension other than .json"}
 		}
 	}
 	return nil

@@ -28,17 +28,18 @@ type Record struct {
 	File string
 	// Line is where the record begins in it, from 1; 0 in an array.
 	Line int64
-	// Element is the record's number in an array, from 1; else 0.
+	// Element is the record's number in an array, starting at 1, or 0.
 	Element int64
-	// ID is the string or number that the record has as id beside its
+	// ID is the string or number in the record's field id, next to its
 	// subscription, or nil. It is set by Job.
 	ID json.RawMessage
-	// Misplaced are members that would override the message if they stood beside
-	// the subscription, but stand in it. They have no effect. Unknown are members
-	// beside the subscription that have no meaning. Both are set by Job.
+	// Misplaced are fields that would override the message if they were next to
+	// the subscription, but are inside it. They have no effect. Unknown are
+	// fields next to the subscription that have no meaning. Both are set by
+	// Job.
 	Misplaced, Unknown []string
 
-	err error // of the input itself: the record is not one, or none follows
+	err error // error of the input itself: not a record, or no more records
 }
 
 // Position says where the record is, for people.
@@ -52,8 +53,8 @@ func (r *Record) Position() string {
 	return r.File
 }
 
-// unfold puts a record that spans several lines on one, as the files have it that
-// are made of it: there it must be the same record for the journal.
+// unfold puts a record that spans several lines on one line, the form in which
+// it is written to files, to make it the same record for the journal.
 func (r *Record) unfold() {
 	if bytes.IndexByte(r.Raw, '\n') < 0 {
 		return
@@ -72,11 +73,11 @@ func (r *Record) setID(id []byte) {
 }
 
 var (
-	// overrides are the members beside a subscription that take precedence over
+	// overrides are the fields next to a subscription that take precedence over
 	// the message of the run.
 	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
-	// otherFields are the rest of a record, and those in which sites keep the
-	// public key.
+	// otherFields are the other fields of a record, and fields in which sites
+	// keep the public key.
 	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options", "user", "tags", "created"}
 )
 
@@ -87,14 +88,14 @@ type Keys struct {
 	// record of any of them may name it by its public key.
 	Own vapid.Ring
 
-	parsed map[string]*vapid.Key // by their text
+	parsed map[string]*vapid.Key // keys by their text
 }
 
 // Job makes the job of the record: its subscription, and the message with the
-// overrides of the record applied. A record is a subscription, or an object with
-// the subscription as a member and payload, ttl, urgency, topic, or vapidKey
-// beside it. The error is a [*webpush.InputError] or another that says what in the
-// record is wrong; the job then has what could be read.
+// overrides of the record applied. A record is a subscription, or an object
+// with the field subscription and, next to it, payload, ttl, urgency, topic, or
+// vapidKey. The error is a [*webpush.InputError] or another error that
+// describes the problem; the job then has the parts that could be read.
 func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 	job := webpush.Job{Message: message, Value: r}
 	if r.err != nil {
@@ -132,7 +133,7 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		return job, err
 	}
 	var text string
-	if json.Unmarshal(inner, &text) == nil && text != "" { // as a column has it
+	if json.Unmarshal(inner, &text) == nil && text != "" { // form in a database column
 		inner = json.RawMessage(text)
 	}
 	if job.Subscription, err = webpush.ParseSubscription(inner); err != nil {
@@ -153,9 +154,9 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 	return job, nil
 }
 
-// CheckEmpty refuses a message without payload to the row of a database. Rows come
-// from exports, whose receivers have keys so that they get a payload: an empty push
-// to all of them is more often a payload that was forgotten.
+// CheckEmpty refuses a message without payload to a row of a database. Rows
+// come from exports, and have keys because their messages have a payload: an
+// empty message to all of them usually means that the payload was forgotten.
 func CheckEmpty(job webpush.Job) error {
 	if job.Subscription == nil || !job.Subscription.Row() || job.Message.Payload != nil || job.Message.GCM != nil {
 		return nil
@@ -165,9 +166,9 @@ func CheckEmpty(job webpush.Job) error {
 
 type emptyError struct{}
 
-func (*emptyError) Error() string { return "there is no payload for this database row, which has keys" }
+func (*emptyError) Error() string { return "no payload for this database row, which has keys" }
 func (*emptyError) Hint() string {
-	return "give a payload, or say that an empty push is meant"
+	return "add a payload, or confirm that an empty message is intended"
 }
 
 // NewRecord returns the record of a text that was read elsewhere.
@@ -190,7 +191,7 @@ type plain struct {
 // queue. ok is false for all others, valid or not, which encoding/json reads in three
 // times the time.
 func plainRecord(raw []byte) (p plain, ok bool) {
-	after := func(b []byte, text string) []byte { // and a space, which some writers put there
+	after := func(b []byte, text string) []byte { // skip text and a space that some writers add
 		rest, found := bytes.CutPrefix(b, []byte(text))
 		if !found {
 			return nil
@@ -236,7 +237,7 @@ func plainRecord(raw []byte) (p plain, ok bool) {
 	return p, string(rest) == "}"
 }
 
-// override applies a member of a record to its job.
+// override applies a field of a record to its job.
 func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) error {
 	var text string
 	isText := json.Unmarshal(value, &text) == nil
@@ -257,7 +258,7 @@ func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) 
 		}
 		d, err := ParseDuration(text)
 		if err != nil || d < 0 || d > webpush.MaxTTL {
-			return badField(name, value, "expected 0 to 2147483648 seconds, or a length of time such as \"12h\"")
+			return badField(name, value, "expected 0 to 2147483648 seconds, or a duration such as \"12h\"")
 		}
 		m.TTL = &d
 	case "urgency":
@@ -277,13 +278,13 @@ func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) 
 	return nil
 }
 
-// badField words a member of a record that has no value to use.
+// badField returns the error for a field of a record with an unusable value.
 func badField(name string, value json.RawMessage, want string) error {
 	return &recordError{problem: fmt.Sprintf("%s is %s, %s", name, shorten(string(value)), want)}
 }
 
-// shorten keeps the beginning of what a record has. Characters that a terminal
-// would obey are escaped.
+// shorten keeps the beginning of a value of a record. Characters that a
+// terminal would interpret are escaped.
 func shorten(value string) string {
 	cut := ""
 	if short := text.Clip(value, 60); short != value {
@@ -296,7 +297,7 @@ func shorten(value string) string {
 	return value + cut
 }
 
-// maxKeys is how many keys of records are kept.
+// maxKeys is the maximum number of keys of records that are kept.
 const maxKeys = 10000
 
 // parse returns the key of a record. A public key is what
@@ -331,16 +332,16 @@ func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Ke
 type keyError struct{}
 
 func (*keyError) Error() string {
-	return "vapidKey is a public key, and not that of a key that signs"
+	return "vapidKey is a public key that does not match a signing key"
 }
 func (*keyError) Hint() string {
-	return "write the private key of it into the record, or sign with it"
+	return "put its private key in the record, or sign with it"
 }
 
-// ParseDuration reads a length of time: seconds without a unit, the form of
+// ParseDuration reads a duration: seconds without a unit, the form of
 // [time.ParseDuration], or days and weeks such as 7d and 4w.
 func ParseDuration(v string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is not a length of time: write seconds, or 90s, 15m, 12h, 7d, 4w", v)
+	bad := fmt.Errorf("%q is not a duration: use seconds, or 90s, 15m, 12h, 7d, 4w", v)
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 		if n > math.MaxInt64/int64(time.Second) || n < math.MinInt64/int64(time.Second) {
 			return 0, bad

@@ -28,7 +28,7 @@ type Result struct {
 	Reason       string        `json:"reason,omitempty"`
 	Hint         string        `json:"hint,omitempty"`
 	Attempts     int           `json:"attempts,omitempty"`
-	TTL          *int64        `json:"ttl,omitempty"` // that the service granted, in seconds
+	TTL          *int64        `json:"ttl,omitempty"` // TTL that the service granted, in seconds
 	Location     string        `json:"location,omitempty"`
 	Note         string        `json:"note,omitempty"`
 	// VAPIDKey is the application server key that the subscription was made with,
@@ -56,9 +56,9 @@ func NewResult(r *webpush.Result, rec *Record, endpoint bool) Result {
 			l.TTL = &seconds
 		}
 	}
-	var answer *webpush.Error
-	if errors.As(r.Err, &answer) {
-		l.Status, l.Code = answer.Status, answer.Code
+	var rejection *webpush.Error
+	if errors.As(r.Err, &rejection) {
+		l.Status, l.Code = rejection.Status, rejection.Code
 	}
 	if r.Err != nil {
 		l.Reason, l.Hint = r.Err.Error(), hintOf(r.Err)

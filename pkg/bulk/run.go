@@ -1,6 +1,6 @@
-// Package bulk sends a message to the subscriptions of a file, however many there
-// are, and records what became of each: results, the subscriptions that have ended,
-// what to send again later, and a journal by which a run that was killed continues.
+// Package bulk sends a message to any number of subscriptions from files, and
+// records the outcome of each: results, subscriptions that are gone, records to
+// send again later, and a journal that lets a killed run continue.
 package bulk
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Options are how [Run] goes about it. Client is required.
+// Options configures [Run]. Client is required.
 type Options struct {
 	// Client sends. Its OnRetry is called as in [webpush.Client.SendAll].
 	Client *webpush.Client
@@ -32,17 +32,17 @@ type Options struct {
 	// Empty also sends messages without payload to records that are rows of a
 	// database (see [CheckEmpty]).
 	Empty bool
-	// Send is how SendAll goes about it. Its Commit is the run's own. Closing its
-	// Stop ends the run in order: what is in flight is finished, and the rest of
-	// the input is recorded in RetryLater.
+	// Send configures SendAll. Its Commit is set by the run. Closing its Stop
+	// stops the run gracefully: requests in flight are finished, and the rest
+	// of the input is recorded in RetryLater.
 	Send webpush.BulkOptions
-	// Deadline ends the run after this time; 0 means never.
+	// Deadline stops the run after this time; 0 means never.
 	Deadline time.Duration
 
-	// Results, Gone, and RetryLater name the files for the result of each record
-	// (see [Result]), for the records whose subscription has ended and can be
-	// deleted, and for the records that are worth another run. They are created
-	// with mode 0600. "" means none.
+	// Results, Gone, and RetryLater name the files for the result of each
+	// record (see [Result]), for the records whose subscription is gone and can
+	// be deleted, and for the records to send again in another run. They are
+	// created with mode 0600. "" means none.
 	Results, Gone, RetryLater string
 	// Output also gets the results if it is not nil; OutputName names it in errors.
 	Output     io.Writer
@@ -60,8 +60,8 @@ type Options struct {
 	// and Gone. "" means none.
 	Journal string
 
-	// FailOnGone makes subscriptions that have ended a failure also if Gone has
-	// them.
+	// FailOnGone makes gone subscriptions a failure even if they are written to
+	// Gone.
 	FailOnGone bool
 
 	// Progress, if set, shows other goroutines how far the run is.
@@ -82,7 +82,7 @@ type run struct {
 
 	concurrency int // messages in flight at most
 	commits     commitTimes
-	final       map[webpush.Class]int64 // of this run in the journal
+	final       map[webpush.Class]int64 // results of this run in the journal
 	lost        int64                   // delivered messages that may not be recorded everywhere
 	unjournaled bool                    // the journal could not be written in the end
 
@@ -147,11 +147,11 @@ func (r *run) open() (end func(), err error) {
 
 // openJournal opens the journal, which must not be another file of the run.
 func openJournal(name string, reserved []string, inputs []usedFile, digest string) (*Journal, error) {
-	taken := inputs
+	used := inputs
 	for _, other := range reserved {
-		taken = append(taken, newUsedFile(other))
+		used = append(used, newUsedFile(other))
 	}
-	if err := newUsedFile(name).apart(PartJournal, taken); err != nil {
+	if err := newUsedFile(name).apart(PartJournal, used); err != nil {
 		return nil, err
 	}
 	return OpenJournal(name, digest)
@@ -167,7 +167,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		ctx, cancel = context.WithTimeout(ctx, o.Deadline)
 		defer cancel()
 	}
-	reading, endReading := context.WithCancel(ctx) // for an input that may block, such as a pipe
+	reading, endReading := context.WithCancel(ctx) // ends reads of an input that may block, such as a pipe
 	defer endReading()
 	r.source.ctx = reading
 	sent := make(chan struct{})
@@ -191,7 +191,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		}()
 	}
 	send := o.Send
-	if send.Concurrency == 0 && r.journal != nil { // for which a part of them waits
+	if send.Concurrency == 0 && r.journal != nil { // part of the concurrency waits for the journal
 		send.Concurrency = 256 * runtime.GOMAXPROCS(0)
 	}
 	if send.Concurrency == 0 {
@@ -209,7 +209,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 	}
 	var yielded int64
 	for result := range r.client().SendAll(ctx, r.jobs(), send) {
-		if yielded++; yielded > t.total() { // what was in flight when commit failed
+		if yielded++; yielded > t.total() { // requests that were in flight when commit failed
 			r.keep([]webpush.Result{result}, true)
 		}
 		if yielded == t.total() { // all that was committed
@@ -219,7 +219,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 	if failed == nil {
 		failed = r.rest()
 	} else if r.journal != nil {
-		r.unjournaled = r.journal.Commit() != nil // with what keep has noted
+		r.unjournaled = r.journal.Commit() != nil // includes the records that keep has noted
 	}
 	if err := r.outputs.close(); failed == nil {
 		failed = err
@@ -242,20 +242,20 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 	return s, s.err(o)
 }
 
-// client returns a client that also tells the progress of its retries.
+// client returns a client that also reports its retries to the progress.
 func (r *run) client() *webpush.Client {
 	c := r.o.Client
-	tell := c.OnRetry
+	report := c.OnRetry
 	c.OnRetry = func(e *webpush.Error, wait time.Duration) {
 		r.o.Progress.wait(e, wait)
-		if tell != nil {
-			tell(e, wait)
+		if report != nil {
+			report(e, wait)
 		}
 	}
 	return c
 }
 
-// summary is how it went.
+// summary returns the summary of the run.
 func (r *run) summary() *Summary {
 	s := r.tally.summary()
 	s.Complete = r.o.Progress.ended.Load() && !r.cut
@@ -278,8 +278,8 @@ func (r *run) summary() *Summary {
 	return s
 }
 
-// digest says what is sent, for the journal: a record is finished only for one
-// message.
+// digest identifies the message, for the journal: a record is finished only for
+// one message.
 func (r *run) digest() string {
 	key := ""
 	if r.o.Client.Key != nil {
@@ -346,7 +346,7 @@ func (r *run) next() *Record {
 	}
 }
 
-// commit writes what has come in: first the results, then that it is finished.
+// commit writes the new results: first the result files, then the journal.
 func (r *run) commit(results []webpush.Result, durable bool) error {
 	r.o.Committing.Lock()
 	defer r.o.Committing.Unlock()
@@ -389,7 +389,7 @@ func (r *run) finish(result *webpush.Result) {
 // journal: many become durable at the price of one.
 type commitTimes struct {
 	first, last time.Time     // the ends of commits
-	next        time.Duration // after the last
+	next        time.Duration // time after the last one
 	n           int           // results of all commits after the first
 }
 
@@ -433,7 +433,7 @@ func (r *run) keep(results []webpush.Result, more bool) {
 		rec := result.Job.Value.(*Record)
 		if more {
 			r.tally.add(result, rec)
-			_ = r.outputs.write(result, rec) // to those that can be written
+			_ = r.outputs.write(result, rec) // write to the files that still work
 		}
 		if r.journal != nil && result.Class == webpush.ClassDelivered {
 			r.finish(result)
@@ -452,21 +452,21 @@ func (r *run) unwritten(err error) error {
 		steps = append(steps, "make room")
 	}
 	if r.journal != nil {
-		steps = append(steps, "repeat the run: what was delivered is not sent again")
+		steps = append(steps, "repeat the run: delivered messages are not sent again")
 	}
 	switch {
 	case r.lost == 0:
 	case r.unjournaled:
-		steps[len(steps)-1] = fmt.Sprintf("repeat the run: up to %d messages that were delivered are not in the journal, and would be sent again", r.lost)
+		steps[len(steps)-1] = fmt.Sprintf("repeat the run, but note: up to %d delivered messages are missing from the journal and would be sent again", r.lost)
 	case file.Part != PartJournal:
-		steps = append(steps, fmt.Sprintf("the results of up to %d messages that were delivered are not written", r.lost))
+		steps = append(steps, fmt.Sprintf("the results of up to %d delivered messages are not written", r.lost))
 	}
 	if len(steps) == 0 {
 		return err
 	}
-	told := *file
-	told.hint = strings.Join(steps, "; ")
-	return &told
+	shown := *file
+	shown.hint = strings.Join(steps, "; ")
+	return &shown
 }
 
 // rest records the records that were not reached when the run stopped early, where

@@ -9,23 +9,23 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// maxRecord is how long one record may be, in bytes.
+// maxRecord is the maximum size of a record, in bytes.
 const maxRecord = 1 << 20
 
-// splitter cuts the JSON values out of an input without reading it whole: the
-// lines of NDJSON, values of several lines, or the elements of arrays. Only
-// quotes and brackets count, so that a value that is not valid JSON does not affect the next one.
+// splitter streams the JSON values of an input: the lines of NDJSON, values of
+// several lines, or the elements of arrays. It looks only at quotes and
+// brackets, so an invalid value does not affect the next one.
 type splitter struct {
 	r     io.Reader
 	name  string
 	lines bool // one value a line
 
 	buf        []byte
-	start, end int // what is read and not yet returned
+	start, end int // bytes read and not yet returned
 	eof        bool
-	err        error // of reading
+	err        error // error of reading
 
-	line    int64 // where start is, from 1
+	line    int64 // line number of start, from 1
 	array   bool  // start is within an array
 	element int64
 	outer   []frame // around it, when the input has containers
@@ -34,11 +34,11 @@ type splitter struct {
 	mixed   bool    // objects of the input may be containers
 	csv     *csvRows
 	sql     *sqlRows
-	column  string // that has the endpoint, if it has a name of its own
+	column  string // name of the endpoint's column, if set
 	read    int64  // bytes, of the decoded text
 }
 
-// frame is what a container was found in.
+// frame is the context in which a container was found.
 type frame struct {
 	kind    container
 	depth   int // of the objects around a list
@@ -51,8 +51,8 @@ func newSplitter(r io.Reader, name string) *splitter {
 	return &splitter{r: &utf8Reader{r: r}, name: name, line: 1, buf: make([]byte, 1<<16)}
 }
 
-// utf8Reader takes a byte order mark away, and turns what Windows' shells write
-// with > into UTF-8.
+// utf8Reader removes a byte order mark, and converts UTF-16, which Windows
+// shells write with >, to UTF-8.
 type utf8Reader struct {
 	r     io.Reader
 	begun bool
@@ -111,15 +111,16 @@ type amount int
 
 const (
 	undecided amount = iota
-	one              // or none, or something that is not a record
+	one              // one record, none, or something that is not a record
 	many
 )
 
-// sniffed is how much of an input is looked at for its form.
+// sniffed is the number of bytes of an input that are examined to detect its
+// form.
 const sniffed = 1 << 16
 
-// sniff reads as much of the input as tells its form, and whether it is many
-// records: one alone is only known at its end.
+// sniff reads enough of the input to detect its form and whether it has many
+// records. A single record is only known at the end of the input.
 func (p *splitter) sniff() amount {
 	for {
 		b := bytes.TrimLeft(p.buf[p.start:p.end], " \t\r\n")
@@ -153,8 +154,8 @@ func (p *splitter) sniff() amount {
 	}
 }
 
-// sniff tells from the beginning of a text, or all of it, whether it has a
-// record on each line, and how many records it has.
+// sniff detects, from the beginning of a text or all of it, whether it has one
+// record per line, and how many records it has.
 func sniff(b []byte, all bool) (lines bool, n amount) {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	if len(b) == 0 {
@@ -190,7 +191,7 @@ func amountAt(all bool, n amount) amount {
 	return undecided
 }
 
-// others tells how many records there are when rest follows the first.
+// others returns the number of records if rest follows the first one.
 func others(rest []byte, all bool) amount {
 	trimmed := bytes.TrimLeft(rest, " \t\r\n,")
 	if len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
@@ -274,11 +275,11 @@ func (s *valueScanner) scan(b []byte) int {
 	return 0
 }
 
-// errTooLong is told of a record that is not kept.
-var errTooLong error = &recordError{problem: "the record is longer than 1 MiB, which no record is", hint: "write one subscription on each line, or a JSON array of them"}
+// errTooLong is the error of a record that exceeds maxRecord.
+var errTooLong error = &recordError{problem: "the record exceeds the limit of 1 MiB", hint: "write one subscription on each line, or a JSON array of them"}
 
-// next returns the next value: its text, which is good until the next call,
-// where it is, and why there is none. The error is io.EOF at the end.
+// next returns the text of the next value, which is valid until the next call,
+// and sets its position in r. The error is io.EOF at the end.
 func (p *splitter) next(r *Record) ([]byte, error) {
 	switch {
 	case p.csv != nil:
@@ -348,12 +349,12 @@ func (p *splitter) ended() error {
 	}
 	if p.array || p.inMap {
 		p.array, p.inMap, p.outer = false, false, nil
-		return &inputEnd{&recordError{problem: "the array does not end: the input is cut off", hint: "copy the whole array again"}}
+		return &inputEnd{&recordError{problem: "the JSON array is not closed: the input is truncated", hint: "copy the complete input again"}}
 	}
 	return io.EOF
 }
 
-// inputEnd is an error after which nothing more can be read of an input.
+// inputEnd is an error after which nothing more can be read from an input.
 type inputEnd struct{ error }
 
 func (e *inputEnd) Unwrap() error { return e.error }
@@ -387,7 +388,8 @@ func (p *splitter) nextValue(r *Record) ([]byte, error) {
 	}
 }
 
-// enter goes into a container that begins here. Enough of it is read to tell.
+// enter enters a container that begins here, after reading enough of it to
+// recognize it.
 func (p *splitter) enter() bool {
 	for p.end-p.start < 1<<12 && p.more() {
 	}
@@ -401,8 +403,8 @@ func (p *splitter) enter() bool {
 	return true
 }
 
-// leave goes out of an array or a map that ends here, and out of the container that
-// it is in. What follows the list in that is skipped.
+// leave leaves an array or a map that ends here, and its container. The rest of
+// the container is skipped.
 func (p *splitter) leave() {
 	p.array, p.inMap = false, false
 	if len(p.outer) == 0 {
@@ -434,7 +436,7 @@ func (p *splitter) skip(n int) {
 	p.start += n
 }
 
-// readName reads the name of a member of a map and the colon after it.
+// readName reads the name of a field of a map and the colon after it.
 func (p *splitter) readName() bool {
 	for {
 		at := p.start
@@ -481,7 +483,7 @@ func (p *splitter) value(r *Record) ([]byte, error) {
 				return nil, p.ended()
 			}
 			end = p.end - p.start
-			p.array = false // told with this
+			p.array = false // reported with this error
 		}
 		b = p.buf[p.start : p.start+end]
 		p.start += end

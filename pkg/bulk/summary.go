@@ -15,14 +15,14 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Summary is how a run went.
+// Summary is the outcome of a run.
 type Summary struct {
 	DryRun bool
-	// Records counts the records that have a result, and Sent those of them to
-	// which a message was sent, delivered or not.
+	// Records is the number of records that have a result. Sent is the number
+	// of those to which a message was sent, delivered or not.
 	Records, Sent int64
-	// Counts has the number of results of each class, and Services the same for
-	// each push service.
+	// Counts has the number of results per class, and Services the number of
+	// results per class for each push service.
 	Counts   map[webpush.Class]int64
 	Services map[webpush.Service]map[webpush.Class]int64
 	// FinishedBefore counts the records that were skipped because the journal has
@@ -31,7 +31,7 @@ type Summary struct {
 	// Journal has the number of finished records of each class over all runs of
 	// the journal, this one included, or is nil without one.
 	Journal map[webpush.Class]int64
-	// Took is how long the run took.
+	// Took is the duration of the run.
 	Took time.Duration
 	// P50, P95, and P99 are quantiles of the time from a request to its response,
 	// with an error of at most 1/16; 0 if nothing was sent.
@@ -39,20 +39,20 @@ type Summary struct {
 	// Reasons are the failures, those that are alike together, the most frequent
 	// first.
 	Reasons []Reason
-	// Misplaced and Unknown are the members of records that had no effect (see
+	// Misplaced and Unknown are the fields of records that had no effect (see
 	// [Record]), sorted, at most 100 of each.
 	Misplaced, Unknown []string
-	// Complete tells whether the input was read to its end.
+	// Complete reports whether the input was read completely.
 	Complete bool
-	// Stopped is why the run ended early, or "".
+	// Stopped is the reason why the run stopped early, or "".
 	Stopped Stop
 	// GoneWritten and RetryLaterWritten are the numbers of records in the files
-	// Options.Gone and Options.RetryLater, or -1 if there is no such file or it
+	// Options.Gone and Options.RetryLater, or -1 if the file is not set or
 	// could not be written.
 	GoneWritten, RetryLaterWritten int64
 }
 
-// Stop is why a run ended early.
+// Stop is the reason why a run stopped early.
 type Stop string
 
 // The reasons.
@@ -76,7 +76,8 @@ type Reason struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// Delivered counts what was delivered; in a dry run, what could be sent.
+// Delivered returns the number of delivered messages; in a dry run, the number
+// of messages that could be sent.
 func (s *Summary) Delivered() int64 {
 	if s.DryRun {
 		return s.Counts[webpush.ClassSkipped]
@@ -92,8 +93,8 @@ func (s *Summary) Later() int64 {
 	return s.Counts[webpush.ClassTemporary] + s.Counts[webpush.ClassSkipped]
 }
 
-// IncompleteError is the error of a run that went to its end, of which some
-// messages were not delivered.
+// IncompleteError is the error of a run that finished without delivering every
+// message.
 type IncompleteError struct {
 	Summary *Summary
 	problem string
@@ -134,9 +135,9 @@ func (s *Summary) err(o *Options) error {
 	case s.DryRun && stopped == "":
 		return fail(fmt.Sprintf("%d of %d messages could not be sent", total-good, total))
 	case good+excused == total && total > 0:
-		return fail("the input was not read to its end")
+		return fail("the input was not read completely")
 	case later.Temporary():
-		return fail(fmt.Sprintf("none of %d messages could be delivered for now", total))
+		return fail(fmt.Sprintf("none of %d messages could be delivered yet", total))
 	}
 	return fail(fmt.Sprintf("%d of %d messages %s not delivered", total-good, total, were))
 }
@@ -144,27 +145,27 @@ func (s *Summary) err(o *Options) error {
 // Progress shows how far a run is, to other goroutines. The zero value is ready to
 // use.
 type Progress struct {
-	size                               atomic.Int64 // of the input in bytes, or 0
-	readBytes, readRecords             atomic.Int64 // of the input
+	size                               atomic.Int64 // size of the input in bytes, or 0
+	readBytes, readRecords             atomic.Int64 // read from the input
 	already                            atomic.Int64 // records that the journal has
 	ended                              atomic.Bool  // all was read
 	done, delivered, gone, wrong, rest atomic.Int64
 	phase                              atomic.Int32
-	limit                              atomic.Int64 // of messages in flight
+	limit                              atomic.Int64 // limit of messages in flight
 
 	mu     sync.Mutex
 	origin string
 	until  time.Time
 }
 
-// Phase is what a run is doing.
+// Phase is the current phase of a run.
 type Phase int32
 
 // The phases of a run, in their order.
 const (
 	Sending   Phase = iota
-	Finishing       // it was stopped, and what is in flight is finished
-	Recording       // what was not sent is recorded for another run
+	Finishing       // stopped; messages in flight are being finished
+	Recording       // unsent records are recorded for another run
 )
 
 // Snapshot is the progress at one moment.
@@ -179,8 +180,8 @@ type Snapshot struct {
 	InFlight int64
 	// Recorded counts the records that were recorded unsent.
 	Recorded int64
-	// Expected is how many records there are in all, 0 if that is not known yet.
-	// It is an estimate until AllRead.
+	// Expected is the total number of records, or 0 if not known yet. It is an
+	// estimate until AllRead.
 	Expected int64
 	AllRead  bool
 	// Waiting is the origin of the push service that asked to wait until Until, or
@@ -245,8 +246,8 @@ type reasonKey struct {
 }
 
 const (
-	maxReasons = 200 // kinds of failures that are told apart
-	maxMembers = 100 // names of members that are kept
+	maxReasons = 200 // distinct kinds of failures
+	maxMembers = 100 // names of fields that are kept
 )
 
 func newTally(p *Progress, dryRun bool) *tally {
@@ -292,14 +293,14 @@ func (t *tally) add(r *webpush.Result, rec *Record) {
 	if r.Err == nil || r.Class == webpush.ClassSkipped {
 		return
 	}
-	var answer *webpush.Error
+	var rejection *webpush.Error
 	var input *webpush.InputError
 	var end *inputEnd
 	switch {
 	case errors.As(r.Err, &end):
 		key.code = string(PartInput)
-	case errors.As(r.Err, &answer):
-		key.code, key.status = string(answer.Code), answer.Status
+	case errors.As(r.Err, &rejection):
+		key.code, key.status = string(rejection.Code), rejection.Status
 	case errors.As(r.Err, &input):
 		key.code = input.Part
 	default:
@@ -322,7 +323,7 @@ func (t *tally) total() int64 { return t.done.Load() }
 // failures are those that MaxFailures counts.
 func (t *tally) failures() int64 { return t.wrong.Load() }
 
-// summary is what the tally comes to.
+// summary returns the summary of the tally.
 func (t *tally) summary() *Summary {
 	s := &Summary{DryRun: t.dryRun, Records: t.total(), Sent: t.sent, Counts: t.n, Services: t.services, FinishedBefore: t.already.Load(), Took: time.Since(t.start),
 		P50: t.latencies.quantile(0.5), P95: t.latencies.quantile(0.95), P99: t.latencies.quantile(0.99),

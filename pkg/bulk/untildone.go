@@ -7,13 +7,13 @@ import (
 	"io/fs"
 )
 
-// untilDone reads from another reader until its context ends. A read of a terminal
-// or pipe would not end by itself; it continues in a goroutine, and what it reads
-// is what the next Read returns.
+// untilDone reads from another reader until its context ends. A read from a
+// terminal or pipe may block indefinitely; it continues in a goroutine, and the
+// next Read returns the bytes that it reads.
 type untilDone struct {
 	ctx  context.Context
 	r    io.Reader
-	done chan struct{} // of a read that is in progress, or nil
+	done chan struct{} // signals the end of a read in progress, or nil
 	buf  []byte
 	n    int
 	err  error

@@ -21,7 +21,7 @@ func bodyThing(b []byte) *Thing {
 	switch {
 	case err == nil && h.RecordSize <= 1<<20 && (len(h.KeyID) != ece.KeySize || !webPush):
 		if h.RecordSize > 1<<16 || len(h.KeyID) > 64 {
-			return nil // as good as random
+			return nil // indistinguishable from random bytes
 		}
 		t := &Thing{Kind: KindBody, Title: "body in aes128gcm (RFC 8188), but not of Web Push"}
 		t.addHeader(b, ece.AES128GCM, h)
@@ -39,12 +39,12 @@ func bodyThing(b []byte) *Thing {
 	return nil
 }
 
-// addHeader shows what a body tells without any key.
+// addHeader shows the parts of a body that are readable without a key.
 func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 	t.add("coding", encoding, string(encoding))
 	t.add("size", len(body), fmt.Sprintf("%d of %d bytes", len(body), ece.MaxBody))
 	if len(body) > ece.MaxBody {
-		t.warn(fmt.Sprintf("the body has %d bytes, %d more than every push service must take", len(body), len(body)-ece.MaxBody), "send a shorter payload")
+		t.warn(fmt.Sprintf("the body has %d bytes, %d more than every push service must accept", len(body), len(body)-ece.MaxBody), "send a shorter payload")
 	} else if len(body) > 2744 {
 		t.add("on Android", "maybe too large", "Firefox for Android may refuse bodies above 2744 bytes")
 	}
@@ -55,10 +55,10 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s, padding counts; %d fit in a body of %d", plural(h.MaxPlaintext, "byte"), encoding.MaxPayload(ece.MaxBody), ece.MaxBody))
 	} else {
 		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s in all, padding counts", plural(h.MaxPlaintext, "byte")))
-		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium refuses more", h.Records), hintEncrypt)
+		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium rejects more", h.Records), hintEncrypt)
 	}
 	if err := h.CheckSender(); err != nil {
-		t.fail(err.Error(), "the key id of a push message is the sender's public key of 65 bytes")
+		t.fail(err.Error(), "the key ID of a push message is the sender's public key of 65 bytes")
 		if len(h.KeyID) > 0 && len(h.KeyID) != ece.KeySize {
 			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), plural(len(h.KeyID), "byte")))
 		}
@@ -66,7 +66,7 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 		t.add("sender's key", base64.RawURLEncoding.EncodeToString(h.KeyID), base64.RawURLEncoding.EncodeToString(h.KeyID)+", made for this message")
 	}
 	if encoding == ece.AES128GCM && len(body) == encoding.Overhead() {
-		t.warn("the payload is empty and not padded, which Chromium refuses", "send no body at all, or pad it by a byte")
+		t.warn("the payload is empty and not padded, which Chromium rejects", "send no body, or pad it by a byte")
 	}
 }
 
@@ -76,9 +76,9 @@ var (
 	keyIDPart = regexp.MustCompile(`(?i)(?:^|[;,\s])(keyid\s*=\s*(?:"[^"]*"|[^;,\s]+))`)
 )
 
-// addFields shows the values of the headers Encryption and Crypto-Key, of which
-// one may be missing, and the body that belongs to them if there is one. The
-// part of the key in Crypto-Key that is VAPID's is left out where it was shown.
+// addFields shows the values of the headers Encryption and Crypto-Key, either
+// of which may be missing, and their body, if any. The VAPID key in Crypto-Key
+// is omitted if it was already shown.
 func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byte, shown bool) {
 	if m := p256Within.FindStringSubmatch(cryptoKey); m != nil && !shown {
 		t.foundKey("p256ecdsa", m[1])
@@ -92,7 +92,7 @@ func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byt
 			continue
 		}
 		if p := alphabetProblem(m[1]); p != "" {
-			t.warn(name+" "+p+", which Firefox refuses", "write it in base64url without padding")
+			t.warn(name+" "+p+", which Firefox rejects", "write it in base64url without padding")
 		}
 		if name == "dh" && t.exposed("dh", m[1]) {
 			hasDH = false
@@ -157,13 +157,13 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 	}
 	if e == ece.AESGCM {
 		if encryption == "" || !dhValue.MatchString(cryptoKey) {
-			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "give the headers of the message with its body")
+			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "pass the headers of the message with its body")
 		}
 		in.addFields(t, encryption, cryptoKey, body, keyShown)
 		return
 	}
 	if dhValue.MatchString(cryptoKey) || saltValue.MatchString(encryption) {
-		t.warn("a body in aes128gcm came with the headers of aesgcm, dh or salt, which Mozilla refuses", "leave Encryption and the dh of Crypto-Key away")
+		t.warn("a body in aes128gcm came with the headers of aesgcm, dh or salt, which Mozilla rejects", "omit Encryption and the dh of Crypto-Key")
 	}
 	m := &ece.Message{Encoding: e, Body: body}
 	h, err := m.Header()
@@ -176,13 +176,13 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 	t.addHeader(body, e, h)
 }
 
-// message describes what webpush encrypt --json prints.
+// message describes the output of webpush encrypt --json.
 func (in inspector) message(members map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindMessage, Title: "encrypted push message, JSON"}
 	headers := headerMap(members["headers"])
 	body, _, ok := decodeBase64(str(members["body"]))
 	if !ok {
-		t.fail("the body is no base64: it is damaged or cut off", hintEncrypt)
+		t.fail("the body is not base64: it is damaged or truncated", hintEncrypt)
 		return t
 	}
 	encoding := headers.Get("Content-Encoding")
@@ -191,7 +191,7 @@ func (in inspector) message(members map[string]json.RawMessage) *Thing {
 		if headers.Get("Encryption") != "" {
 			encoding = string(ece.AESGCM)
 		}
-		t.warn("Content-Encoding is missing; taken as "+encoding, "")
+		t.warn("Content-Encoding is missing; assumed to be "+encoding, "")
 	}
 	in.addBody(t, encoding, headers.Get("Encryption"), headers.Get("Crypto-Key"), body, false)
 	return t

@@ -73,7 +73,7 @@ func (in inspector) curl(s string) *Thing {
 		case "--insecure", "-k":
 			t.warn(w+": the service's certificate is not checked", "")
 		case "-L", "--location":
-			t.warn(w+": redirects are followed, which push services never need", "")
+			t.warn(w+": redirects are followed, but push services never redirect", "")
 		case "-x", "--proxy", "--noproxy", "--connect-to", "--cacert", "--resolve":
 			connection = append(connection, strings.TrimLeft(w, "-"))
 		default:

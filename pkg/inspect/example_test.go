@@ -23,7 +23,7 @@ func ExampleInspect() {
 	// endpoint: https://fcm.googleapis.com/…
 	// service: FCM
 	// warning: the token has 3 characters, real tokens have about 150: it is truncated or made up
-	// error: keys.p256dh has 1 bytes, expected 65; it looks cut off
+	// error: keys.p256dh has 1 bytes, expected 65; it looks truncated
 }
 
 // Read a response from a log, and learn what to do.

@@ -35,7 +35,8 @@ func decodeBase64(s string) (b []byte, form string, ok bool) {
 	return b, form, err == nil
 }
 
-// alphabetProblem says what is unusual about the base64 of a value, or "".
+// alphabetProblem describes anything unusual about the base64 of a value, or
+// returns "".
 func alphabetProblem(s string) string {
 	std, padded := strings.ContainsAny(s, "+/"), strings.HasSuffix(s, "=")
 	switch {

@@ -24,11 +24,11 @@ var (
 	anyHeader   = regexp.MustCompile(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
 )
 
-// knownHeaders are those by which header lines are recognized.
+// knownHeaders are the headers that identify header lines.
 var knownHeaders = []string{"Authorization", "Crypto-Key", "Encryption", "Content-Encoding", "Ttl", "Urgency", "Topic", "Encryption-Key"}
 
 // headerLines reads lines of headers: bare, as options of curl, or as curl -v
-// shows them. It returns nil when a line is none.
+// shows them. It returns nil if a line is not a header.
 func headerLines(s string) http.Header {
 	h := make(http.Header)
 	for line := range strings.Lines(s) {
@@ -115,7 +115,7 @@ func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bo
 	case body != nil:
 		t.add("size", len(body), plural(len(body), "byte"))
 		if complete {
-			t.warn("the body has no Content-Encoding, so it cannot be decrypted", "send the headers that belong to the body")
+			t.warn("the body has no Content-Encoding, so it cannot be decrypted", "send the body with its headers")
 		}
 	default:
 		if encoding != "" {
@@ -146,7 +146,7 @@ func (in inspector) addOptions(t *Thing, h http.Header, complete bool) {
 			}
 		}
 	} else if complete {
-		t.warn("TTL is missing, which every push service refuses", "send TTL, in whole seconds")
+		t.warn("TTL is missing, which every push service rejects", "send TTL, in whole seconds")
 	}
 	if v := h.Get("Urgency"); v != "" {
 		t.add("Urgency", v)

@@ -1,8 +1,8 @@
-// Package inspect recognizes anything that has to do with Web Push by its
-// content, says what each part of it means, and finds what looks wrong:
-// subscriptions, keys, claims, tokens, headers, encrypted bodies, requests,
-// responses, and what other libraries log of them. It reads nothing but what it
-// is given, and never shows private keys, secrets, and tokens.
+// Package inspect recognizes any input that is related to Web Push by its
+// content, explains each part of it, and finds problems: subscriptions, keys,
+// claims, tokens, headers, encrypted bodies, requests, responses, and log
+// output of other libraries. It reads only its input, and never shows private
+// keys, secrets, or tokens.
 package inspect
 
 import (
@@ -69,8 +69,8 @@ type Problem struct {
 // Field is one part of a [Thing].
 type Field struct {
 	Name  string
-	Value any    // for programs; it can be written as JSON
-	Text  string // for people; text of strangers in it is not safe for a terminal
+	Value any    // machine-readable; can be written as JSON
+	Text  string // human-readable; may contain untrusted text that is not safe for a terminal
 }
 
 // Options configures [Inspect].

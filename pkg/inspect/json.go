@@ -60,7 +60,7 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 		}
 		t := in.deeper().recognize([]byte(inner))
 		if t.Recognized() && strings.HasPrefix(strings.TrimSpace(inner), "{") {
-			t.warn("it was encoded as JSON twice: the JSON stands in a string", "use JSON.stringify once, or decode the string before it is stored")
+			t.warn("it was encoded as JSON twice: the JSON is in a string", "use JSON.stringify once, or decode the string before it is stored")
 			t.add("encoded in", "a JSON string")
 		}
 		return t
@@ -83,8 +83,8 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 	return unknown(KindJSON, "the JSON value "+text.Clip(s, 40))
 }
 
-// damagedJSON is what begins like JSON and is none. Its words may still tell
-// what it was to be.
+// damagedJSON describes text that begins like JSON but is not valid. Its words
+// may still indicate the intended object.
 func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	kind, what := "", ""
 	member := func(name string) bool { return strings.Contains(s, `"`+name+`"`) }
@@ -108,10 +108,10 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	var syntax *json.SyntaxError
 	switch {
 	case whole > 0:
-		t.fail(fmt.Sprintf("after %s the text is no JSON any more", plural(whole, "value")), "give one thing at a time")
+		t.fail(fmt.Sprintf("after %s the text is no longer JSON", plural(whole, "value")), "pass one thing at a time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		t.Title = what + ", cut off"
-		t.fail("it is cut off: its JSON does not end", "copy it again completely")
+		t.Title = what + ", truncated"
+		t.fail("it is truncated: its JSON does not end", "copy it again completely")
 		t.add("length", utf8.RuneCountInString(s), plural(utf8.RuneCountInString(s), "character")+" of it are here")
 		if preflight.ColumnWidth(len(s)) {
 			t.Problems[0].Hint = fmt.Sprintf("copy it again completely; %d is a common width of database columns", len(s))
@@ -125,9 +125,9 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 		} else if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
 			hint = "JSON has double quotes"
 		}
-		t.fail(fmt.Sprintf("it is no valid JSON: %v at byte %d", err, syntax.Offset), hint)
+		t.fail(fmt.Sprintf("it is not valid JSON: %v at byte %d", err, syntax.Offset), hint)
 	default:
-		t.fail("it is no valid JSON", "copy it again completely")
+		t.fail("it is not valid JSON", "copy it again completely")
 	}
 	return t
 }
@@ -164,7 +164,7 @@ func (in inspector) list(values []json.RawMessage, form string) *Thing {
 		t.add(kind, kinds[kind])
 	}
 	if broken > 0 {
-		t.fail(fmt.Sprintf("%d of %d are broken or not recognized, the first is %s", broken, len(values), example), "")
+		t.fail(fmt.Sprintf("%d of %d are invalid or not recognized; the first is %s", broken, len(values), example), "")
 	}
 	return t
 }
@@ -181,7 +181,7 @@ func hasMember(raw json.RawMessage, name string) bool {
 	return json.Unmarshal(raw, &m) == nil && m[name] != nil
 }
 
-// within is a subscription in a member of another object.
+// within describes a subscription in a field of another object.
 func (in inspector) within(raw json.RawMessage, path string) *Thing {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil {
@@ -195,7 +195,7 @@ func (in inspector) within(raw json.RawMessage, path string) *Thing {
 	return in.subscription(m, path)
 }
 
-// nested finds a subscription deeper in an object, also in a string.
+// nested finds a subscription deeper in an object, even in a string.
 func (in inspector) nested(raw json.RawMessage, path string) *Thing {
 	if in.depth >= 4 || len(raw) == 0 {
 		return nil
@@ -206,7 +206,7 @@ func (in inspector) nested(raw json.RawMessage, path string) *Thing {
 			return nil
 		}
 		t := in.subscription(m, path)
-		t.warn("it was encoded as JSON twice: the subscription stands in a string", "decode the string before it is stored")
+		t.warn("it was encoded as JSON twice: the subscription is in a string", "decode the string before it is stored")
 		return t
 	}
 	if json.Unmarshal(raw, &m) != nil {
@@ -223,14 +223,15 @@ func (in inspector) nested(raw json.RawMessage, path string) *Thing {
 	return nil
 }
 
-// receiverAndSubscription is what webpush gen --receiver --json prints.
+// receiverAndSubscription describes the output of webpush gen --receiver
+// --json.
 func (in inspector) receiverAndSubscription(m map[string]json.RawMessage) *Thing {
 	var keys, sub map[string]json.RawMessage
 	if json.Unmarshal(m["receiver"], &keys) != nil || json.Unmarshal(m["subscription"], &sub) != nil {
 		return unknown(KindJSON, "JSON with a receiver and a subscription, both damaged")
 	}
 	t := in.receiver(string(m["receiver"]), keys)
-	t.Title = "keys of a test receiver and its subscription"
+	t.Title = "keys of a test recipient and its subscription"
 	inner := in.subscription(sub, "")
 	for _, f := range inner.Fields {
 		if f.Name != "auth" {
@@ -243,13 +244,13 @@ func (in inspector) receiverAndSubscription(m map[string]json.RawMessage) *Thing
 			P256DH string `json:"p256dh"`
 		}
 		if json.Unmarshal(sub["keys"], &theirs) == nil && str(keys["p256dh"]) != "" && theirs.P256DH != str(keys["p256dh"]) {
-			t.fail("the subscription was not made with these keys: p256dh differs", "")
+			t.fail("the subscription was not created with these keys: p256dh differs", "")
 		}
 	}
 	return t
 }
 
-// verdict is what webpush verify --json prints.
+// verdict describes the output of webpush verify --json.
 func (in inspector) verdict(m map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindVerdict, Title: "verdict on a token: not valid"}
 	valid := string(m["valid"]) == "true"
@@ -286,7 +287,7 @@ func (in inspector) talk(m map[string]json.RawMessage) *Thing {
 	return t
 }
 
-// receipt is what webpush send --json prints.
+// receipt describes the output of webpush send --json.
 func (in inspector) receipt(m map[string]json.RawMessage) *Thing {
 	status := number(m["status"])
 	r := webpush.Receipt{Status: status, Service: webpush.Service(str(m["service"]))}
@@ -312,7 +313,7 @@ func (in inspector) receipt(m map[string]json.RawMessage) *Thing {
 	return t
 }
 
-// status is what webpush --json prints of a key pair.
+// status describes the output of webpush --json about a key pair.
 func (in inspector) status(m map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindStatus, Title: "state of a key pair, JSON"}
 	for _, name := range []string{"privateKey", "publicKey"} {
@@ -333,7 +334,7 @@ func (t *Thing) addPayload(b []byte) {
 	limit := ece.AES128GCM.MaxPayload(ece.MaxBody)
 	t.add("size", len(b), fmt.Sprintf("%d of %d bytes", len(b), limit))
 	if len(b) > limit {
-		t.warn(fmt.Sprintf("the payload is %s too long", plural(len(b)-limit, "byte")), "shorten it, or send an identifier with which the client fetches the rest")
+		t.warn(fmt.Sprintf("the payload is %s too long", plural(len(b)-limit, "byte")), "shorten it, or send an ID and let the client fetch the rest")
 	}
 	if !utf8.Valid(b) {
 		t.add("text", false, "no: it is binary")
@@ -346,7 +347,7 @@ var (
 	statusText  = regexp.MustCompile(`(?m)^\S.*: (?:there is no )?(?:private|public) key.*\n\S.*: (?:there is no )?(?:private|public) key`)
 )
 
-// toolText recognizes what webpush prints for people.
+// toolText recognizes the human-readable output of webpush.
 func (in inspector) toolText(s string) *Thing {
 	if m := verdictText.FindStringSubmatch(s); m != nil {
 		t := &Thing{Kind: KindVerdict, Title: "verdict on a token: " + m[3]}

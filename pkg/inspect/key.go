@@ -14,7 +14,7 @@ import (
 )
 
 // HintExposed is the next step if a private key is where others may have read it.
-const HintExposed = "if it was published, it is exposed: anyone who has it can send in your name; make a new key pair, and have every user agent subscribe again"
+const HintExposed = "if it was published, it is exposed: anyone who has it can send in your name; generate a new key pair, and have every user agent subscribe again"
 
 // keyThing describes a VAPID key. Only the public half is shown.
 func (in inspector) keyThing(found vapid.Recognized) *Thing {
@@ -29,7 +29,7 @@ func (in inspector) keyThing(found vapid.Recognized) *Thing {
 		t.warn(found.Note, "write the key with its full width")
 	}
 	if strings.HasPrefix(found.Form, "raw scalar") {
-		t.add("note", "any 32 bytes", "any 32 bytes have this form: compare the application server key with the one that you use")
+		t.add("note", "any 32 bytes", "any 32 bytes have this form; compare the application server key with the one that you use")
 	}
 	return t
 }
@@ -47,7 +47,7 @@ func otherKey(err error) *Thing {
 	return t
 }
 
-// pem looks into PEM blocks, wherever they stand in a text.
+// pem describes the PEM blocks anywhere in a text.
 func (in inspector) pem(s string) *Thing {
 	if !strings.Contains(s, "-----BEGIN ") {
 		return nil
@@ -67,7 +67,7 @@ func (in inspector) key(s string) *Thing {
 	if err == nil {
 		t := in.keyThing(found)
 		if compact := strings.Join(strings.Fields(strings.Trim(s, `"'`)), ""); alphabetProblem(compact) != "" && strings.HasPrefix(found.Form, "raw ") && strings.HasSuffix(found.Form, "in base64") {
-			t.warn("the key "+alphabetProblem(compact)+"; browsers and many libraries want base64url without padding", "write the key in base64url without padding")
+			t.warn("the key "+alphabetProblem(compact)+"; browsers and many libraries require base64url without padding", "write the key in base64url without padding")
 		}
 		return t
 	}
@@ -79,7 +79,7 @@ func (in inspector) key(s string) *Thing {
 		if inner, err2 := vapid.Recognize(b); err2 == nil && printable(b) {
 			t := in.keyThing(inner)
 			t.add("encoded in", form)
-			t.failErr(err) // it says that it was encoded twice
+			t.failErr(err) // the error says that it was encoded twice
 			return t
 		}
 		if b[0] == 0x30 && !derLength(b) {
@@ -104,7 +104,7 @@ func (t *Thing) exposed(where, value string) bool {
 		return false
 	}
 	t.Secret = true
-	t.fail("a private key stands in "+where+", where a public one belongs", HintExposed)
+	t.fail("a private key is in "+where+", where a public key belongs", HintExposed)
 	return true
 }
 
@@ -113,7 +113,7 @@ func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *Thing
 	if kind := str(members["type"]); kind == "service_account" {
 		t := &Thing{Kind: KindOtherKey, Title: "key of a Google service account, which Web Push does not use", Secret: true}
 		t.add("account", text.Clip(str(members["client_email"]), 100))
-		t.fail("it is a Google service account's key, no VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
+		t.fail("it is the key of a Google service account, not a VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
 		return t
 	}
 	found, err := vapid.Recognize([]byte(s))
@@ -144,14 +144,14 @@ func (in inspector) receiver(s string, members map[string]json.RawMessage) *Thin
 		t.add("fingerprint", key.Fingerprint())
 	}
 	if str(members["p256dh"]) == "" {
-		t.add("note", "p256dh computed", "p256dh does not stand there and was computed")
+		t.add("note", "p256dh computed", "p256dh was missing and has been computed")
 	}
 	return t
 }
 
 var wordKey = regexp.MustCompile(`^[A-Za-z0-9+/=_-]+$`)
 
-// foundKey adds a public key that stands somewhere as a value, and what is
+// foundKey adds a public key that is a value of something else, and anything
 // unusual about it.
 func (t *Thing) foundKey(name, value string) {
 	if value == "" || t.exposed(name, value) {
@@ -164,6 +164,6 @@ func (t *Thing) foundKey(name, value string) {
 	}
 	t.addPublicKey(name, key)
 	if p := alphabetProblem(value); p != "" && wordKey.MatchString(value) {
-		t.warn(name+" "+p+", which some push services refuse", "write it as "+key.String())
+		t.warn(name+" "+p+", which some push services reject", "write it as "+key.String())
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// loggedResponse takes apart a response as the libraries for Web Push log it: the
-// error of npm's web-push as JSON, exceptions of pywebpush and of Guzzle, lines of
-// Ruby's web-push, tuples of Elixir, and the fields of autopush as a dictionary of
-// Python. The status is 0 if s is none of these.
+// loggedResponse parses a response as libraries for Web Push log it: the error
+// of npm's web-push as JSON, exceptions of pywebpush and of Guzzle, lines of
+// Ruby's web-push, tuples of Elixir, and the fields of autopush as a dictionary
+// of Python. The status is 0 if s has none of these forms.
 func loggedResponse(s string) (status int, h http.Header, body string) {
 	if strings.HasPrefix(s, "{") {
 		if status, h, body = loggedJSON(s); status != 0 {

@@ -9,10 +9,10 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// members are those of a JSON object.
+// members holds the fields of a JSON object.
 type members map[string]json.RawMessage
 
-// has reports whether all members of these names are there and not null.
+// has reports whether all fields with these names are present and not null.
 func (m members) has(names ...string) bool {
 	for _, name := range names {
 		if raw, ok := m[name]; !ok || string(raw) == "null" {
@@ -22,7 +22,7 @@ func (m members) has(names ...string) bool {
 	return true
 }
 
-// hasAny reports whether one of the members is there and not null.
+// hasAny reports whether one of the fields is present and not null.
 func (m members) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
@@ -33,9 +33,10 @@ type objectKind struct {
 	describe func(in inspector, s string, m members) *Thing
 }
 
-// objects returns the kinds of JSON objects, by their members. The first that matches
-// counts: an object with the members of two kinds is of the one that holds the
-// other, or that would do more harm if it were taken for the other.
+// objects returns the kinds of JSON objects, identified by their fields. The
+// first match counts. An object with the fields of two kinds is of the kind
+// that contains the other, or that would do more harm if it were mistaken for
+// the other.
 func objects() []objectKind {
 	return []objectKind{
 		// Subscriptions and receivers.
@@ -94,7 +95,7 @@ func objects() []objectKind {
 	}
 }
 
-// object recognizes an object by its members.
+// object recognizes an object by its fields.
 func (in inspector) object(s string, m members) *Thing {
 	if in.depth > maxLayers {
 		return unknown(KindJSON, "JSON in too many layers")
@@ -165,7 +166,7 @@ func (in inspector) decrypted(_ string, m members) *Thing {
 func (t *Thing) addPayloadBase64(raw json.RawMessage) {
 	b, _, ok := decodeBase64(str(raw))
 	if !ok && str(raw) != "" {
-		t.fail("the payload is not base64: it is damaged or cut off", "")
+		t.fail("the payload is not base64: it is damaged or truncated", "")
 		return
 	}
 	t.addPayload(b)

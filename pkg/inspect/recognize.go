@@ -14,11 +14,10 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// inspector recognizes things. Its methods read nothing but what they are
-// given.
+// inspector recognizes things. Its methods read only their arguments.
 type inspector struct {
 	showSecrets bool
-	depth       int // how many layers were taken off
+	depth       int // number of layers that were removed
 }
 
 // maxLayers bounds how often a thing may be wrapped.
@@ -54,9 +53,10 @@ func (in inspector) recognize(data []byte) *Thing {
 		return in.binary(data)
 	}
 	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
-		// autopush's body alone is an error body; what a library logged is a response.
+		// autopush's body alone is an error body; text that a library logged is
+		// a response.
 		if status, h, body := loggedResponse(trimmed); status != 0 && body != trimmed {
-			return in.answer(status, h, body)
+			return in.describeResponse(status, h, body)
 		}
 		if t := in.json(trimmed); t != nil {
 			return t
@@ -172,7 +172,7 @@ func (in inspector) encoded(s string) *Thing {
 		case n == ece.AuthSize:
 			t.Problems[0].Hint = "it has the length of a subscription's auth secret, or of a salt"
 		case n > 33 && n != 65 && n < 80 && b[0] == 4:
-			t.Problems[0].Hint = "it begins as a public key does, which has 65 bytes: it looks cut off or damaged"
+			t.Problems[0].Hint = "it begins as a public key does, which has 65 bytes: it looks truncated or damaged"
 		case inner.Kind == KindBinary:
 			t.Problems[0].Hint = inner.Problems[0].Hint
 		}
@@ -183,7 +183,7 @@ func (in inspector) encoded(s string) *Thing {
 	case KindBody, KindMessage:
 	default:
 		if !in.wrapped() {
-			inner.warn("it was encoded in base64 or hexadecimal digits on top of its own form", "decode it once before it is used")
+			inner.warn("it was additionally encoded in base64 or hexadecimal digits", "decode it once before it is used")
 		} else {
 			inner.warn("it was encoded in base64 or hexadecimal digits twice", "decode it before it is used")
 		}

@@ -33,7 +33,7 @@ func (in inspector) request(s string) *Thing {
 // addRequest shows a whole request. body is nil when it is not here.
 func (in inspector) addRequest(t *Thing, method, target string, h http.Header, body []byte, complete bool) {
 	audience := ""
-	if strings.HasSuffix(target, "/…") { // as --dry-run prints it
+	if strings.HasSuffix(target, "/…") { // the form that --dry-run prints
 		t.add("endpoint", target)
 		if sub, err := webpush.NewSubscription(strings.TrimSuffix(target, "/…")+"/", "", ""); err == nil {
 			audience = sub.Origin()
@@ -45,7 +45,7 @@ func (in inspector) addRequest(t *Thing, method, target string, h http.Header, b
 	if method != "" && method != http.MethodPost {
 		t.add("method", method)
 		if method != http.MethodDelete {
-			t.warn("the method is "+method+", a push message is sent with POST", "")
+			t.warn("the method is "+method+", but push messages are sent with POST", "")
 		}
 	}
 	in.addHeaders(t, h, body, true, audience)
@@ -54,14 +54,14 @@ func (in inspector) addRequest(t *Thing, method, target string, h http.Header, b
 	}
 }
 
-// requestJSON describes what webpush send --dry-run --json prints.
+// requestJSON describes the output of webpush send --dry-run --json.
 func (in inspector) requestJSON(members map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindRequest, Title: "request of a push message, JSON"}
 	var body []byte
 	if s := str(members["body"]); s != "" {
 		b, _, ok := decodeBase64(s)
 		if !ok {
-			t.fail("the body is no base64: it is damaged or cut off", "")
+			t.fail("the body is not base64: it is damaged or truncated", "")
 		}
 		body = b
 	}

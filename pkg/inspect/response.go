@@ -14,25 +14,25 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// response recognizes a push service's answer.
+// response recognizes a push service's response.
 func (in inspector) response(s string) *Thing {
 	status, h, body := pastedResponse(s)
 	if status == 0 {
 		return nil
 	}
-	return in.answer(status, h, body)
+	return in.describeResponse(status, h, body)
 }
 
-// answer describes a response that was taken apart.
-func (in inspector) answer(status int, h http.Header, body string) *Thing {
+// describeResponse describes a parsed response.
+func (in inspector) describeResponse(status int, h http.Header, body string) *Thing {
 	t := &Thing{Kind: KindResponse}
-	in.addAnswer(t, status, h, []byte(body))
+	in.addMeaning(t, status, h, []byte(body))
 	return t
 }
 
-// pastedResponse takes an answer apart, as curl -i or curl -v prints it. Of
-// several, as a proxy's and the service's, the last one counts. The status is 0
-// when s is none.
+// pastedResponse parses a response as curl -i or curl -v prints it. If there
+// are several, such as a proxy's and the service's, the last one counts. The
+// status is 0 if s is not a response.
 func pastedResponse(s string) (status int, h http.Header, body string) {
 	if !strings.HasPrefix(s, "HTTP/") {
 		if !strings.Contains(s, "\n< HTTP/") && !strings.HasPrefix(s, "< HTTP/") {
@@ -72,7 +72,7 @@ func pastedResponse(s string) (status int, h http.Header, body string) {
 	return status, h, body
 }
 
-// fromVerbose takes the answer out of what curl -v prints.
+// fromVerbose extracts the response from the output of curl -v.
 func fromVerbose(s string) string {
 	var head, body []string
 	for line := range strings.Lines(s) {
@@ -88,7 +88,7 @@ func fromVerbose(s string) string {
 	return strings.TrimRight(strings.Join(head, "\n"), "\n") + "\n\n" + strings.TrimLeft(strings.Join(body, "\n"), "\n")
 }
 
-// serviceOf finds out which service answered, by what it says of itself.
+// serviceOf identifies the service that responded by its headers.
 func serviceOf(h http.Header) webpush.Service {
 	for name := range h {
 		switch {
@@ -104,15 +104,15 @@ func serviceOf(h http.Header) webpush.Service {
 	return webpush.Other
 }
 
-// addAnswer shows what an answer means.
-func (in inspector) addAnswer(t *Thing, status int, h http.Header, body []byte) {
+// addMeaning shows the meaning of a response.
+func (in inspector) addMeaning(t *Thing, status int, h http.Header, body []byte) {
 	service := serviceOf(h)
 	phrase := strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 	if status/100 == 2 && webpush.Explain(service, status, h, body).Code != webpush.CodeOtherServer {
 		r := webpush.ExplainAccepted(service, status, h)
-		t.Title = "answer of " + service.String() + ": accepted, " + phrase
+		t.Title = "response of " + service.String() + ": accepted, " + phrase
 		if service == webpush.Other {
-			t.Title = "answer of a push service: accepted, " + phrase
+			t.Title = "response of a push service: accepted, " + phrase
 		}
 		t.add("status", status, phrase)
 		t.addService(service)
@@ -130,17 +130,17 @@ func (in inspector) addAnswer(t *Thing, status int, h http.Header, body []byte) 
 		return
 	}
 	if status/100 == 1 {
-		t.Title = "interim answer, " + phrase
+		t.Title = "interim response, " + phrase
 		t.add("status", status, phrase)
 		return
 	}
-	t.Title = "answer of a push service: " + phrase
+	t.Title = "response of a push service: " + phrase
 	in.addExplanations(t, service, status, h, body)
 	in.addDate(t, h)
 }
 
-// addExplanations shows what a refusal means, for each service that may have
-// given it.
+// addExplanations shows the meaning of a rejection, for each service that may
+// have sent it.
 func (in inspector) addExplanations(t *Thing, service webpush.Service, status int, h http.Header, body []byte) {
 	list := []*webpush.Error{webpush.Explain(service, status, h, body)}
 	if service == webpush.Other {
@@ -209,20 +209,20 @@ func (in inspector) errorBody(s string, members map[string]json.RawMessage) *Thi
 	if guessed {
 		status = http.StatusBadRequest
 	}
-	t.Title = "answer of a push service, its body alone"
+	t.Title = "response of a push service, its body alone"
 	in.addExplanations(t, webpush.Other, status, nil, []byte(s))
 	if guessed || members["reason"] != nil {
 		t.Fields = slices.DeleteFunc(t.Fields, func(f Field) bool { return f.Name == "status" })
 		if !guessed {
 			t.add("status", status, fmt.Sprintf("%d %s, as it usually comes with that reason", status, http.StatusText(status)))
 		} else {
-			t.add("status", nil, "not told: the status line says more, see curl -i")
+			t.add("status", nil, "unknown: the status line is missing, see curl -i")
 		}
 	}
 	return t
 }
 
-// appleStatus is the status with which Apple gives its reasons.
+// appleStatus maps Apple's reasons to their status.
 var appleStatus = map[string]int{
 	"BadTtl": 400, "BadUrgency": 400, "BadWebPushTopic": 400, "BadWebPushRequest": 400, "BadAuthorizationHeader": 400,
 	"VapidPkHashMismatch": 400, "BadVapidPublicKey": 400, "BadJwtToken": 403, "Forbidden": 403, "BadPath": 404,
@@ -240,7 +240,7 @@ func (in inspector) errorText(s string) *Thing {
 		return nil
 	}
 	e := list[0]
-	t := &Thing{Kind: KindErrorBody, Title: "answer of " + e.Service.String() + ", its text alone"}
+	t := &Thing{Kind: KindErrorBody, Title: "response of " + e.Service.String() + ", its text alone"}
 	t.addService(e.Service)
 	t.add("reason", e.Reason)
 	t.add("code", e.Code, string(e.Code))
@@ -256,11 +256,11 @@ type Response struct {
 	Body   []byte
 }
 
-// ParseResponse takes apart a response of a push service: as curl -i or curl -v
+// ParseResponse parses a response of a push service: as curl -i or curl -v
 // prints it (of several, such as a proxy's and the service's, the last), or as
 // libraries log it: the error of npm's web-push, exceptions of pywebpush and
-// Guzzle, lines of Ruby's web-push, tuples of Elixir, and autopush's JSON alone.
-// It reports whether the text is one.
+// Guzzle, lines of Ruby's web-push, tuples of Elixir, and autopush's JSON
+// alone. It reports whether the text is a response.
 func ParseResponse(s string) (Response, bool) {
 	status, h, body := pastedResponse(strings.TrimLeft(s, " \t\r\n"))
 	return Response{status, h, []byte(body)}, status != 0

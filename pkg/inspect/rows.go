@@ -64,7 +64,7 @@ func (in inspector) rows(data []byte) *Thing {
 		t.warn(plural(without, "subscription")+" without keys", "they receive only messages without a payload")
 	}
 	if bad > 0 {
-		t.fail(fmt.Sprintf("%d of %d are broken or not recognized, the first is %s", bad, n, first), "")
+		t.fail(fmt.Sprintf("%d of %d are invalid or not recognized; the first is %s", bad, n, first), "")
 	}
 	return t
 }

@@ -27,14 +27,14 @@ const (
 	someEndpoint = "https://push.example.net/"
 )
 
-// subscription describes a PushSubscription. path tells where in the JSON it
-// stood, or is empty.
+// subscription describes a PushSubscription. path is its position in the JSON,
+// or empty.
 func (in inspector) subscription(members map[string]json.RawMessage, path string) *Thing {
 	t := &Thing{Kind: KindSubscription, Title: "push subscription"}
 	if path != "" {
 		t.add("found in", path, "the member "+path)
 		if path != "subscription" {
-			t.warn("the subscription stands in the member "+path+", where other commands do not look", "give its own JSON, from its { to its }")
+			t.warn("the subscription is in the field "+path+", where other commands do not look", "pass only the JSON of the subscription, from its { to its }")
 		}
 	}
 	var keys struct {
@@ -43,17 +43,17 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	}
 	raw, nested := members["keys"]
 	if nested {
-		_ = json.Unmarshal(raw, &keys) // what it is instead is told below
+		_ = json.Unmarshal(raw, &keys) // other types are reported below
 	} else if members["p256dh"] != nil || members["auth"] != nil {
 		keys.P256DH, keys.Auth = members["p256dh"], members["auth"]
-		t.warn("p256dh and auth stand beside the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
+		t.warn("p256dh and auth are next to the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 	}
 	endpoint := str(members["endpoint"])
 	switch {
 	case members["endpoint"] == nil:
 		t.fail("the subscription has no endpoint", "get the subscription from the browser again, with JSON.stringify(subscription)")
 	case endpoint == "":
-		t.fail("the endpoint is empty or no string", "get the subscription from the browser again")
+		t.fail("the endpoint is empty or not a string", "get the subscription from the browser again")
 	default:
 		if sub := in.addEndpoint(t, endpoint); sub != nil {
 			t.Title += ", " + serviceName(sub)
@@ -70,13 +70,13 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		p256dh = "found"
 	case p256dh == "" && auth == "":
 		t.add("keys", "none", "none: only messages without a payload can be sent")
-		t.warn("the subscription has no keys, so no payload can be encrypted for it", "take it from the browser again, with JSON.stringify(subscription)")
+		t.warn("the subscription has no keys, so no payload can be encrypted for it", "get it from the browser again, with JSON.stringify(subscription)")
 	default:
 		in.addRecipient(t, p256dh, auth)
 	}
 	in.addExpiration(t, members["expirationTime"])
 	in.addRecordedKey(t, members)
-	state := members["server"] != nil && members["endpoint"] != nil // what webpush listen keeps, with the private key
+	state := members["server"] != nil && members["endpoint"] != nil // a file of webpush listen, with the private key
 	if state {
 		t.Title = "state of a user agent: a subscription with its private key"
 	}
@@ -85,7 +85,7 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		if json.Unmarshal(holder, &secrets) == nil && (secrets["privateKey"] != nil || secrets["private_key"] != nil) {
 			t.Secret = true
 			if !state {
-				t.fail("a private key stands in the subscription", HintExposed)
+				t.fail("a private key is in the subscription", HintExposed)
 			}
 		}
 	}
@@ -105,8 +105,8 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	return t
 }
 
-// parsedWith parses a subscription with the endpoint in place of its own, so that the
-// error is about the rest.
+// parsedWith parses a subscription with its endpoint replaced, to get an error
+// about the other parts.
 func parsedWith(members map[string]json.RawMessage, endpoint string) (*webpush.Subscription, error) {
 	whole := make(map[string]json.RawMessage)
 	maps.Copy(whole, members)
@@ -114,7 +114,7 @@ func parsedWith(members map[string]json.RawMessage, endpoint string) (*webpush.S
 	return webpush.ParseSubscription(mustMarshal(whole))
 }
 
-// addRecordedKey shows the application server key that a site keeps beside a
+// addRecordedKey shows the application server key that a site keeps next to a
 // subscription.
 func (in inspector) addRecordedKey(t *Thing, members map[string]json.RawMessage) {
 	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
@@ -130,7 +130,7 @@ func (in inspector) addRecordedKey(t *Thing, members map[string]json.RawMessage)
 	}
 	switch key, err := sub.ApplicationServerKey(); {
 	case err != nil:
-		t.fail("the application server key that stands beside the subscription: "+err.Error(), webpush.HintOf(err))
+		t.fail("the application server key next to the subscription: "+err.Error(), webpush.HintOf(err))
 	case !key.IsZero():
 		t.addPublicKey("application server key", key)
 	}
@@ -149,7 +149,7 @@ func (in inspector) addRecipient(t *Thing, p256dh, auth string) {
 	if _, err := webpush.NewSubscription(someEndpoint, p256dh, someAuth); err != nil {
 		t.failErr(err)
 		if privateValue(p256dh) {
-			t.warn("keys.p256dh has the length of a private key; it must be the public one", "if it is the receiver's private key, it is exposed: have the user agent subscribe again")
+			t.warn("keys.p256dh has the length of a private key; it must be the public key", "if it is the recipient's private key, it is exposed: have the user agent subscribe again")
 		}
 	} else if key, err := vapid.ParsePublicKey([]byte(p256dh)); err == nil {
 		t.add("p256dh", key.String(), key.String())
@@ -162,7 +162,7 @@ func (in inspector) addRecipient(t *Thing, p256dh, auth string) {
 	}
 	for name, value := range map[string]string{"keys.p256dh": p256dh, "keys.auth": auth} {
 		if p := alphabetProblem(value); p != "" && !t.Broken() {
-			t.warn(name+" "+p+"; it is read here, but many libraries want base64url without padding", "")
+			t.warn(name+" "+p+"; webpush reads it, but many libraries require base64url without padding", "")
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (in inspector) addExpiration(t *Thing, raw json.RawMessage) {
 	}
 	var ms float64
 	if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
-		t.fail("expirationTime is no number of milliseconds since 1970", "get the subscription from the browser again")
+		t.fail("expirationTime is not a number of milliseconds since 1970", "get the subscription from the browser again")
 		return
 	}
 	at := time.UnixMilli(int64(ms))
@@ -182,7 +182,7 @@ func (in inspector) addExpiration(t *Thing, raw json.RawMessage) {
 	case ms < 1e11:
 		t.warn("expirationTime looks like seconds, browsers write milliseconds", "")
 	case time.Until(at) < 0:
-		t.warn("the subscription says that it expired", "have the user agent subscribe again, or delete the subscription")
+		t.warn("according to its expirationTime, the subscription has expired", "have the user agent subscribe again, or delete the subscription")
 	}
 }
 
@@ -193,8 +193,8 @@ func serviceName(sub *webpush.Subscription) string {
 	return sub.Service().String()
 }
 
-// addEndpoint shows what an endpoint says without showing it, and what is wrong
-// with it.
+// addEndpoint shows the properties and problems of an endpoint without showing
+// the endpoint.
 func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription {
 	sub, err := webpush.NewSubscription(endpoint, "", "")
 	if err != nil {
@@ -258,7 +258,7 @@ func (in inspector) url(s string) *Thing {
 		switch {
 		case !t.has("length"):
 		case sub.Service() == webpush.Other:
-			t.Title = "URL at " + sub.Origin() + ", an endpoint of a push service that is not known here, or none"
+			t.Title = "URL at " + sub.Origin() + ", an endpoint of an unknown push service, or not an endpoint"
 		default:
 			t.Title = "endpoint of " + sub.Service().String()
 		}

@@ -44,11 +44,11 @@ func (in inspector) bareToken(s string) *Thing {
 	}
 	in.addClaims(t, claims)
 	t.addClaimProblems(slices.DeleteFunc(token.Check(""), func(p vapid.Problem) bool { return p.Part == "signature" }))
-	t.add("signature", "not checked", "not checked: that needs the key, which stands beside the token in the Authorization header")
+	t.add("signature", "not checked", "not checked: that requires the key, which is next to the token in the Authorization header")
 	return t
 }
 
-// looseToken shows what can be read of a token that is no good one.
+// looseToken shows the readable parts of an invalid token.
 func (in inspector) looseToken(t *Thing, s string) {
 	parts := strings.Split(s, ".")
 	t.add("token", len(s), fmt.Sprintf("%s in %s, not shown", plural(len(s), "character"), plural(len(parts), "part")))
@@ -84,7 +84,7 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	}
 	t.add("scheme", scheme)
 	if strings.Contains(rest, "…") || strings.Contains(rest, "...") {
-		t.add("token", "left out", "left out where this was printed")
+		t.add("token", "left out", "omitted when this was printed")
 		if m := kParameter.FindStringSubmatch(rest); m != nil {
 			t.foundKey("k", m[1])
 		}
@@ -95,7 +95,7 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	case "webpush", "bearer":
 		t.add("form", "draft", "of draft-ietf-webpush-vapid-01, with the key in Crypto-Key")
 		if cryptoKey == "" {
-			t.warn("the draft's scheme "+scheme+" needs Crypto-Key: p256ecdsa=…, which is not here, so the signature is not checked", "give both header lines")
+			t.warn("the draft's scheme "+scheme+" needs Crypto-Key: p256ecdsa=…, which is missing, so the signature is not checked", "pass both headers")
 			if raw := jwtWithin.FindString(rest); raw != "" {
 				inner := in.bareToken(raw)
 				if inner != nil {
@@ -124,7 +124,7 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	t.add("token", len(token.JWT()), plural(len(token.JWT()), "character")+", not shown; signed with ES256")
 	t.addPublicKey("application server key", token.PublicKey())
 	if p := alphabetProblem(key); p != "" {
-		t.warn("the application server key "+p+", which FCM refuses", "send k as the key of 65 bytes in base64url without padding")
+		t.warn("the application server key "+p+", which FCM rejects", "send k as the key of 65 bytes in base64url without padding")
 	}
 	problems := token.Check(audience)
 	signature := "good"
@@ -140,8 +140,8 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	t.addClaimProblems(problems)
 }
 
-// addClaimProblems tells of them: what makes a token worthless for good as an
-// error, what depends on time and place as a warning.
+// addClaimProblems reports the problems: as an error if they make a token
+// permanently invalid, and as a warning if they depend on time and place.
 func (t *Thing) addClaimProblems(problems []vapid.Problem) {
 	for _, p := range problems {
 		switch p.Part {
@@ -153,7 +153,7 @@ func (t *Thing) addClaimProblems(problems []vapid.Problem) {
 	}
 }
 
-// addClaims shows claims with what they mean.
+// addClaims shows claims and their meaning.
 func (in inspector) addClaims(t *Thing, c vapid.Claims) {
 	if c.Audience != "" {
 		text := c.Audience
@@ -183,7 +183,7 @@ func (in inspector) addClaims(t *Thing, c vapid.Claims) {
 	}
 }
 
-// claims describes a claims file, in which aud and exp may be left out.
+// claims describes a claims file, which may omit aud and exp.
 func (in inspector) claims(s string) *Thing {
 	t := &Thing{Kind: KindClaims, Title: "VAPID claims"}
 	c, err := vapid.ParseClaims([]byte(s))
@@ -219,7 +219,7 @@ func (in inspector) headerValue(s string) *Thing {
 	case strings.HasPrefix(lower, "salt="), strings.HasPrefix(lower, "dh="), strings.HasPrefix(lower, "p256ecdsa="), strings.HasPrefix(lower, "keyid=") && strings.Contains(lower, "="):
 		name, t := "Crypto-Key", &Thing{Kind: KindHeaders, Title: "value of a Crypto-Key header"}
 		if strings.Contains(lower, "salt=") {
-			name, t.Title = "Encryption", "value of an Encryption header, of the coding aesgcm"
+			name, t.Title = "Encryption", "value of an Encryption header, of the content encoding aesgcm"
 		}
 		if name == "Encryption" {
 			in.addFields(t, s, "", nil, false)

@@ -216,9 +216,9 @@ func (k *check) mozillaPath() string {
 // refusal says that services refuse.
 func refusal(services []webpush.Service) string {
 	if len(services) == 1 {
-		return services[0].String() + " refuses"
+		return services[0].String() + " rejects"
 	}
-	return names(services) + " refuse"
+	return names(services) + " reject"
 }
 
 // names lists services for people.

@@ -107,7 +107,7 @@ func TestCheck(t *testing.T) {
 		{"no subscription, but a service", good(), nil, webpush.Message{Payload: hi}, []webpush.Service{webpush.Apple}, nil, ""},
 
 		// The endpoint.
-		{"removed", good(), at("https://permanently-removed.invalid/fcm/send/x"), webpush.Message{Payload: hi}, nil, []string{"error subscription-removed"}, "removed this subscription for good"},
+		{"removed", good(), at("https://permanently-removed.invalid/fcm/send/x"), webpush.Message{Payload: hi}, nil, []string{"error subscription-removed"}, "permanently removed this subscription"},
 		{"http", good(), at("http://push.dev/x"), webpush.Message{Payload: hi}, nil, []string{"error endpoint-http"}, "plain http"},
 		{"http allowed", with(func(c *webpush.Client) { c.AllowHTTP = true }), at("http://push.dev/x"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-http"}, "plain http"},
 		{"loopback", good(), at("http://127.0.0.1:8080/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "on this machine"},
@@ -134,14 +134,14 @@ func TestCheck(t *testing.T) {
 		{"key is a number", good(), beside(v2Endpoint, `"applicationServerKey":7`), webpush.Message{Payload: hi}, nil, []string{"note recorded-key"}, "not readable"},
 
 		// The signature.
-		{"unsigned at Apple", &webpush.Client{}, at(appleEndpoint), webpush.Message{Payload: hi}, nil, []string{"error unsigned [apple]"}, "not signed, which Apple refuses"},
+		{"unsigned at Apple", &webpush.Client{}, at(appleEndpoint), webpush.Message{Payload: hi}, nil, []string{"error unsigned [apple]"}, "not signed, which Apple rejects"},
 		{"unsigned at FCM", &webpush.Client{}, at(fcmEndpoint), webpush.Message{Payload: hi}, nil, []string{"error unsigned [fcm]"}, "not signed"},
 		{"unsigned at Mozilla v2", &webpush.Client{}, at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"error unsigned [mozilla]"}, "not signed"},
 		{"unsigned at Mozilla v1", &webpush.Client{}, at(v1Endpoint), webpush.Message{Payload: hi}, nil, []string{"note unsigned [mozilla]"}, "not signed"},
 		{"unsigned at WNS", &webpush.Client{}, at(wnsEndpoint), webpush.Message{Payload: hi}, nil, []string{"warning unsigned [wns]"}, "not signed"},
 		{"unsigned at another", &webpush.Client{}, at(otherEndpoint), webpush.Message{Payload: hi}, nil, []string{"warning unsigned [other]"}, "not signed"},
 		{"unsigned at UnifiedPush", &webpush.Client{}, at(upEndpoint), webpush.Message{Payload: hi}, nil, []string{"note unsigned [unifiedpush]"}, "not signed"},
-		{"unsigned everywhere", &webpush.Client{}, nil, webpush.Message{Payload: hi}, Services(), []string{"error unsigned [apple fcm]", "warning unsigned [mozilla]", "warning unsigned [wns]", "note unsigned [unifiedpush]"}, "which Apple and FCM refuse"},
+		{"unsigned everywhere", &webpush.Client{}, nil, webpush.Message{Payload: hi}, Services(), []string{"error unsigned [apple fcm]", "warning unsigned [mozilla]", "warning unsigned [wns]", "note unsigned [unifiedpush]"}, "which Apple and FCM reject"},
 		{"GCM", good(), at(fcmEndpoint), webpush.Message{Payload: hi, GCM: &webpush.GCM{Key: "k"}}, nil, []string{"warning gcm"}, "shut down"},
 		{"draft scheme", with(func(c *webpush.Client) { c.Scheme = vapid.SchemeWebPush }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"note scheme"}, "draft"},
 		{"no subject at Apple", &webpush.Client{Key: key}, at(appleEndpoint), webpush.Message{Payload: hi}, nil, []string{"error sub [apple]"}, "sub is missing"},
@@ -428,7 +428,7 @@ func TestClock(t *testing.T) {
 		}
 	}
 	down := &webpush.Client{HTTP: doerFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })}
-	if _, err := Clock(t.Context(), down, "https://push.dev"); err == nil || !strings.Contains(err.Error(), "no answer from https://push.dev") {
+	if _, err := Clock(t.Context(), down, "https://push.dev"); err == nil || !strings.Contains(err.Error(), "no response from https://push.dev") {
 		t.Error(err)
 	}
 }
@@ -481,7 +481,7 @@ func TestOnline(t *testing.T) {
 	down := &webpush.Client{Key: key, HTTP: doerFunc(func(r *http.Request) (*http.Response, error) { return nil, errors.New("down " + r.URL.RequestURI()) })}
 	for _, sub := range []*webpush.Subscription{mozilla, up} {
 		f, err := Online(t.Context(), down, sub)
-		if err != nil || f.Severity != SeverityWarning || !strings.Contains(f.Message, "no answer from https://") {
+		if err != nil || f.Severity != SeverityWarning || !strings.Contains(f.Message, "no response from https://") {
 			t.Errorf("%+v, %v", f, err)
 		}
 		noSecret(t, "no answer", f.Message)

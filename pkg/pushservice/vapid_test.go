@@ -59,7 +59,7 @@ func TestVAPID(t *testing.T) {
 		{"bare", good.JWT(), "", "Unknown auth scheme: found a bare token without its scheme and key, expected vapid", 109, false},
 		{"junk", "vapid " + good.JWT(), "", "Invalid VAPID token: Authorization: found no name=value where a parameter should be", 109, false},
 		{"t twice", "vapid t=a,t=b,k=" + k, "", "Invalid VAPID token: found the parameter t twice", 109, false},
-		{"cut t", "vapid t=" + good.JWT()[:60] + ", k=" + k, "", "Invalid VAPID token: the token has 2 parts, expected 3 with dots between; is it cut off?", 109, false},
+		{"cut t", "vapid t=" + good.JWT()[:60] + ", k=" + k, "", "Invalid VAPID token: the token has 2 parts, expected 3 with dots between; is it truncated?", 109, false},
 		{"not signed", unsigned, "", `Invalid VAPID token: the token is signed with "none", expected ES256`, 109, false},
 		{"signed by another", altered, "", "Invalid VAPID token: the signature does not match the public key sent with the token", 109, false},
 		{"no aud", with("aud", nil), "", "Invalid VAPID audience: aud is missing", 109, false},

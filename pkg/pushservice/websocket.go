@@ -433,7 +433,7 @@ func (c *socket) deliver(ctx context.Context) error {
 }
 
 // forAgent writes a header field as autopush does, without quotes and without
-// the padding of base64, which Firefox refuses.
+// the padding of base64, which Firefox rejects.
 func forAgent(field string) string {
 	list, err := parseList(field)
 	if err != nil { // it was read before

@@ -177,7 +177,7 @@ func ParseClaims(data []byte) (Claims, error) {
 		if errors.As(err, &syntax) {
 			return bad("the claims are not valid JSON: %v at byte %d", err, syntax.Offset)
 		}
-		return bad("the claims are not valid JSON: they are cut off")
+		return bad("the claims are not valid JSON: they are truncated")
 	}
 	if kind, what := misplaced(members); kind != "" {
 		return mistaken(kind, what)
@@ -405,7 +405,7 @@ func checkExpires(exp, now time.Time, add addProblem) {
 func unix(t time.Time) string  { return fmt.Sprint(t.Unix()) }
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// span writes a length of time with its two largest units.
+// span writes a duration with its two largest units.
 func span(d time.Duration) string {
 	d = d.Round(time.Second)
 	days := d / (24 * time.Hour)
@@ -430,7 +430,7 @@ var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", 
 func checkSubject(sub string, add addProblem) {
 	const apple = "use a mailto: or https: address at a public domain of yours"
 	if sub == "" {
-		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "name a contact, such as mailto:you@your.domain")
+		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "add a contact, such as mailto:you@your.domain")
 		return
 	}
 	if strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {

@@ -187,7 +187,7 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 		}
 		if k == "" {
 			return nil, &Error{Part: "authorization", Problem: "the draft's scheme " + scheme + " needs Crypto-Key: p256ecdsa=<application server key>, which is missing",
-				hint: "give the value of the Crypto-Key header as well"}
+				hint: "also pass the value of the Crypto-Key header"}
 		}
 	default:
 		if strings.Count(scheme, ".") == 2 && rest == "" {
@@ -311,7 +311,7 @@ func shorten(s string) string { return text.Clip(s, 20) }
 func (t *Token) split() error {
 	parts := strings.Split(t.jwt, ".")
 	if len(parts) != 3 {
-		return badHeader("the token has %d parts, expected 3 with dots between; is it cut off?", len(parts))
+		return badHeader("the token has %d parts, expected 3 with dots between; is it truncated?", len(parts))
 	}
 	var raw [3][]byte
 	for i, name := range []string{"header", "claims", "signature"} {

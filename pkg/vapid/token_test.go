@@ -338,7 +338,7 @@ func TestParseClaims(t *testing.T) {
 		``:                   "empty",
 		`null`:               "null",
 		`[]`:                 "array",
-		`{"sub":`:            "cut off",
+		`{"sub":`:            "truncated",
 		`{"sub":"a"} {}`:     "more text",
 		`{sub:"a"}`:          "not valid JSON",
 		`{"exp":"tomorrow"}`: "seconds since 1970",

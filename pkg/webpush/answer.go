@@ -13,10 +13,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Receipt is what a push service says of a message that it accepted (RFC 8030
-// section 5). Accepted is not delivered: no service tells the sender that.
+// Receipt is a push service's response to a message that it accepted (RFC 8030,
+// section 5). Accepted does not mean delivered; push services do not report
+// delivery.
 type Receipt struct {
-	// Service and Origin tell who accepted.
+	// Service and Origin identify the push service that accepted.
 	Service Service
 	Origin  string
 	// Status is 201, or another 2xx.
@@ -24,46 +25,47 @@ type Receipt struct {
 	// Location is the message's own URL, a secret; DELETE cancels the message
 	// where the service supports it. It may be empty.
 	Location string
-	// TTL is what the service granted, when it said so; it may be less than
-	// was asked for (RFC 8030 section 5.2).
+	// TTL is the TTL that the service granted, or nil if it did not say. It may
+	// be less than requested (RFC 8030 section 5.2).
 	TTL *time.Duration
 	// ReceiptSubscription is the URL from the Link header of a 202, or empty
 	// (RFC 8030 section 5.1).
 	ReceiptSubscription string
-	// Note says what is unusual about the acceptance, or is empty.
+	// Note describes anything unusual about the acceptance, or is empty.
 	Note string
 	// Key is the public half of the key that signed, or zero. With
 	// [Client].OldKeys, it is the one that the subscription was made with.
 	Key vapid.PublicKey
 	// Attempts counts the requests, 1 when the first was accepted.
 	Attempts int
-	// Latency is how long the last request took.
+	// Latency is the duration of the last request.
 	Latency time.Duration
 }
 
-// Error is why a message was not accepted: a push service's answer, or no
-// answer at all.
+// Error reports why a message was not accepted: the push service's response, or
+// the lack of one.
 type Error struct {
-	// Service and Origin tell who refused.
+	// Service and Origin identify the push service that rejected.
 	Service Service
 	Origin  string
-	// Status is the answer's, or 0 when there was none.
+	// Status is the status of the response, or 0 without one.
 	Status int
-	// Code is the same for all services.
+	// Code is the reason, independent of the push service.
 	Code Code
 	// Reason is the service's own word, on one line; Errno its own number, or 0.
 	Reason string
 	Errno  int
 	// Meaning says it for people.
 	Meaning string
-	// RetryAfter is how long the service asks to wait, 0 when it does not.
+	// RetryAfter is the time that the service asks to wait, or 0.
 	RetryAfter time.Duration
-	// Skew is how far this machine's clock is ahead of the service's (behind
-	// when negative), when the difference is a minute or more and the answer
-	// may have come of it.
+	// Skew is the time by which this machine's clock is ahead of the service's
+	// (behind if negative), if the difference is at least a minute and may have
+	// caused the response.
 	Skew time.Duration
-	// Header and Body are the answer's; the body is cut off at 4096 bytes, and
-	// what it repeats of the request's secrets is taken out.
+	// Header and Body are the header and body of the response. The body is
+	// limited to 4096 bytes, and secrets of the request that it repeats are
+	// removed.
 	Header http.Header
 	Body   []byte
 	// Attempts counts the requests.
@@ -73,7 +75,8 @@ type Error struct {
 	cause error
 }
 
-// Error says who refused, with what, and what it means.
+// Error returns the push service, its response, and the meaning of the
+// response.
 func (e *Error) Error() string {
 	var s strings.Builder
 	s.WriteString(e.Service.String())
@@ -85,7 +88,7 @@ func (e *Error) Error() string {
 		s.WriteString(" was not asked: ")
 		if e.Code == CodeNetwork {
 			s.Reset()
-			fmt.Fprintf(&s, "no answer from %s: ", e.Origin)
+			fmt.Fprintf(&s, "no response from %s: ", e.Origin)
 		}
 	default:
 		fmt.Fprintf(&s, " answered %d", e.Status)
@@ -143,14 +146,14 @@ func (e *Error) aboutTime(least time.Duration) bool {
 // status for it, which may mean other things.
 func (e *Error) otherKey() bool { return e.Code == CodeKeyMismatch && e.Service != WNS }
 
-// Gone reports whether the subscription has ended and may be deleted: for the
-// responses 404 and 410, other 4xx in which a known service says so in words, and
-// Chrome's mark of a removed subscription. A web page, a failure of a service or
-// of the network, and the legacy GCM service's 404 never mean it.
+// Gone reports whether the subscription no longer exists and may be deleted:
+// for the responses 404 and 410, other 4xx in which a known service says so in
+// words, and Chrome's mark of a removed subscription. A web page, a failure of
+// a service or of the network, and the legacy GCM service's 404 never mean it.
 func (e *Error) Gone() bool { return e.Code == CodeGone }
 
-// Temporary reports whether the same message may be accepted later: rate
-// limits, faults of the service and of the network.
+// Temporary reports whether the same message may be accepted later: after rate
+// limits and after failures of the service or the network.
 func (e *Error) Temporary() bool {
 	switch e.Code {
 	case CodeRateLimited, CodeUnavailable, CodeNetwork, CodeOtherServer:
@@ -165,13 +168,13 @@ func (e *Error) retryable() bool {
 	return e.Temporary() && !errors.As(e.cause, &permanent)
 }
 
-// maxRetryAfter bounds what a Retry-After can mean.
+// maxRetryAfter is the maximum time that a Retry-After can ask for.
 const maxRetryAfter = 30 * 24 * time.Hour
 
 // retryAfter reads a Retry-After header: seconds or a date (RFC 9110 section
-// 10.2.3), and WNS's own. A date is compared with the service's Date, when
-// there is one, so that a wrong clock here does not count. Past and senseless
-// values are 0, absurd ones are cut.
+// 10.2.3), and WNS's own. A date is compared with the service's Date, if
+// present, because the local clock may be wrong. Past and invalid values mean
+// 0; excessive values are capped.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
@@ -199,7 +202,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// clockSkew compares this machine's clock with the Date of an answer.
+// clockSkew compares this machine's clock with the Date of a response.
 func clockSkew(h http.Header, now time.Time) time.Duration {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -237,28 +240,28 @@ func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Rece
 		}
 	}
 	if status == http.StatusAccepted && r.ReceiptSubscription == "" {
-		notes = append(notes, "the service took the message for later processing")
+		notes = append(notes, "the service accepted the message for later processing")
 	}
 	r.Note = strings.Join(notes, "; ")
 	return r
 }
 
-// receipt reads the answer of a success, or returns an error when a success is
-// none.
+// receipt reads the response of a success, or returns an error if the body
+// reports a failure.
 func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
 	r := receiptOf(sub, msg, status, h)
 	if fromOtherServer(h, body) {
 		return nil, Explain(sub.service, status, h, body)
 	}
 	if msg.GCM != nil {
-		var answer struct {
+		var result struct {
 			Failure int
 			Results []struct{ Error string }
 		}
-		if json.Unmarshal(body, &answer) == nil && answer.Failure > 0 {
+		if json.Unmarshal(body, &result) == nil && result.Failure > 0 {
 			e := Explain(FCM, status, h, body)
-			e.Code, e.Meaning, e.hint = CodeRejected, "the legacy service took the request and refused the message", "Google has shut the legacy service down; use VAPID"
-			for _, result := range answer.Results {
+			e.Code, e.Meaning, e.hint = CodeRejected, "the legacy service accepted the request but rejected the message", "Google has shut the legacy service down; use VAPID"
+			for _, result := range result.Results {
 				if result.Error != "" {
 					e.Reason = text.OneLine(result.Error, 80)
 				}
@@ -276,7 +279,8 @@ func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []
 }
 
 // absolute completes a reference to a path, which RFC 9110 section 10.2.2
-// allows. The rest is as it was: FCM's have a % that is no escape.
+// allows. The rest is as it was: FCM's references have a % that is not an
+// escape.
 func absolute(sub *Subscription, reference string) string {
 	if strings.HasPrefix(reference, "/") && !strings.HasPrefix(reference, "//") {
 		return sub.origin + reference

@@ -384,7 +384,7 @@ func TestSendAllHeaderTooLarge(t *testing.T) {
 		var classes []Class
 		for r := range c.SendAll(t.Context(), jobs, BulkOptions{Concurrency: 1, StandardHTTP: standard}) {
 			classes = append(classes, r.Class)
-			if r.Class == ClassRejected && (r.Attempts != 1 || !strings.Contains(r.Err.Error(), "was not asked: the header fields of the message are larger than the service takes")) {
+			if r.Class == ClassRejected && (r.Attempts != 1 || !strings.Contains(r.Err.Error(), "was not asked: the headers of the message are larger than the service accepts")) {
 				t.Errorf("%d attempts: %v", r.Attempts, r.Err)
 			}
 		}

@@ -13,10 +13,11 @@ const (
 	CodeNotWaiting    Code = "not_waiting"    // the message was delivered, has expired, or was canceled
 )
 
-// Cancelable reports whether the push service can be asked to withdraw a message
-// that it accepted: it named the message's own URL, and is not known to offer no
-// cancellation. Mozilla's service (autopush) and other implementations of RFC
-// 8030 withdraw messages; those of Apple, Google, and Microsoft do not.
+// Cancelable reports whether the push service can be asked to withdraw a
+// message that it accepted: it named the message's own URL, and is not known to
+// offer no cancellation. Mozilla's service (autopush) and other implementations
+// of RFC 8030 withdraw messages; the services of Apple, Google, and Microsoft
+// do not.
 func (r *Receipt) Cancelable() bool {
 	switch r.Service {
 	case Apple, FCM, WNS:
@@ -25,10 +26,11 @@ func (r *Receipt) Cancelable() bool {
 	return r.Location != ""
 }
 
-// Cancel asks the push service to withdraw a message that it accepted and has not
-// delivered yet: DELETE on the message resource that Location names (RFC 8030,
-// section 6.2). Service, Origin, and Location of r are used; an empty Service is
-// taken from Location. The request carries no token. Failures that may pass are tried again as in [Client.Send].
+// Cancel asks the push service to withdraw a message that it accepted and has
+// not delivered yet: DELETE on the message resource that Location names (RFC
+// 8030, section 6.2). Service, Origin, and Location of r are used; an empty
+// Service is derived from Location. The request carries no token. Temporary
+// failures are retried as in [Client.Send].
 //
 // The error is an [*Error]: with [CodeNotCancelable] if the service does not
 // withdraw messages, and with [CodeNotWaiting] if it no longer has this one,

@@ -28,13 +28,13 @@ import (
 
 // Defaults of a [Client].
 const (
-	DefaultTimeout  = 30 * time.Second // of one attempt
+	DefaultTimeout  = 30 * time.Second // time limit of one attempt
 	DefaultAttempts = 4                // one and three retries
 	DefaultMaxWait  = 2 * time.Minute  // between two attempts
 )
 
-// maxAnswer is how much of an answer's body is kept and shown.
-const maxAnswer = 4096
+// maxBody is the number of bytes of a response's body that are kept and shown.
+const maxBody = 4096
 
 // Doer is the part of [http.Client] that sends.
 type Doer interface {
@@ -48,47 +48,48 @@ type Doer interface {
 type Client struct {
 	// Key signs (RFC 8292); nil sends without Authorization.
 	Key *vapid.Key
-	// OldKeys are keys that Key has replaced. They sign for subscriptions that were
-	// made with them: those that say so (see [Subscription.ApplicationServerKey]),
-	// and those for which the push service rejects the current key by saying that
-	// the subscription has another one. Each key is tried once then.
+	// OldKeys are keys that Key has replaced. They sign for subscriptions that
+	// were created with them: subscriptions that record their key (see
+	// [Subscription.ApplicationServerKey]), and subscriptions for which the
+	// push service rejects the current key as not theirs. In the second case,
+	// each key is tried once.
 	OldKeys []*vapid.Key
 	// Subject is the contact that the token names: a mailto: or https: URI.
 	Subject string
-	// Claims are further claims, see [vapid.Signer]: an aud in them is replaced by
-	// the endpoint's origin, and a Subject counts if the field above is empty.
+	// Claims are additional claims, see [vapid.Signer]: an aud in them is
+	// replaced by the endpoint's origin, and their Subject is used if the field
+	// above is empty.
 	Claims vapid.Claims
-	// Audience, if it is not empty, is the aud of every token, whatever the
-	// endpoint is. It is for those who test push services.
+	// Audience, if not empty, is the aud of every token, regardless of the
+	// endpoint. It is meant for testing push services.
 	Audience string
 	// Lifetime of the tokens; zero means 12 hours.
 	Lifetime time.Duration
-	// Scheme of the header; zero means that of RFC 8292.
+	// Scheme is the form of the header; zero means the scheme of RFC 8292.
 	Scheme vapid.Scheme
 	// Lenient also signs claims that some push services overlook; see
 	// [vapid.Signer]. Claims that every push service rejects, such as an exp in the
 	// past or more than 24 hours ahead, are never signed.
 	Lenient bool
 
-	// HTTP sends the requests; nil means a client of its own, as
-	// [NewHTTPClient] makes it. The redirects of an [http.Client] are not
-	// followed, whatever it says: a push service needs none, and they would
-	// carry the token away.
+	// HTTP sends the requests; nil means a new client from [NewHTTPClient].
+	// Redirects are never followed, even if an [http.Client] would follow them:
+	// push services do not need them, and they would leak the token.
 	HTTP Doer
 	// AllowHTTP allows endpoints with plain http; it is always allowed for
 	// loopback addresses.
 	AllowHTTP bool
-	// Timeout of one attempt, the answer's body included; zero means 30
-	// seconds, negative none.
+	// Timeout is the time limit of one attempt, including the response's body.
+	// Zero means 30 seconds, negative means no limit.
 	Timeout time.Duration
-	// Attempts is how often a message is tried at most, on 429, 5xx and faults
-	// of the network; zero means 4, one means no retry.
+	// Attempts is the maximum number of attempts for a message, on 429, 5xx,
+	// and network failures. Zero means 4; one means no retry.
 	Attempts int
 	// MaxWait is the longest wait between two attempts; zero means 2 minutes.
 	// A service that asks for more with Retry-After is not tried again.
 	// Negative allows no wait, and so no retry.
 	MaxWait time.Duration
-	// OnRetry, when set, is told of each refusal before the wait.
+	// OnRetry, if set, is called with each failure before the wait.
 	OnRetry func(e *Error, wait time.Duration)
 
 	signers signers
@@ -97,10 +98,10 @@ type Client struct {
 }
 
 // NewRequest makes the HTTP request that carries the message (RFC 8030 section
-// 5): it encrypts the payload anew each time and signs with a token that is
-// kept for each origin. The caller may send it once. The error is an
-// [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an
-// [*Error] for an endpoint that must not be sent to.
+// 5): it encrypts the payload again on each call and signs with a token that is
+// cached per origin. The request can be sent only once. The error is an
+// [*InputError], an [*ece.TooLongError], a [*vapid.ClaimsError], or an [*Error]
+// for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
 	key, _ := c.keyFor(sub, &msg)
 	req, err := c.newRequest(ctx, sub, &msg, key)
@@ -165,7 +166,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		}
 		cryptoKey = m.CryptoKey()
 	}
-	if key != nil && msg.GCM == nil { // its key takes the token's place
+	if key != nil && msg.GCM == nil { // its key replaces the token
 		authorization, p256ecdsa, err := c.signers.of(c, key).Headers(ctx, sub.origin)
 		if err != nil {
 			return nil, err
@@ -189,10 +190,10 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 	return req, nil
 }
 
-// request makes a request to the endpoint that has no headers and no context
-// yet; a nil body is none.
+// request makes a request to the endpoint without headers or a context; a nil
+// body means no body.
 func (s *Subscription) request(body []byte) *http.Request {
-	r := &struct { // which are needed together
+	r := &struct { // allocated together
 		http.Request
 		url  url.URL
 		body bytes.Reader
@@ -210,7 +211,7 @@ func (s *Subscription) request(body []byte) *http.Request {
 			return io.NopCloser(bytes.NewReader(body)), nil
 		}
 		r.body.Reset(body)
-		r.Body = io.NopCloser(&r.body) // which net/http knows to lie in memory: it goes into one write with the head
+		r.Body = io.NopCloser(&r.body) // net/http knows that it is in memory, and writes it together with the head
 		if len(body) == 0 {
 			r.Body = http.NoBody
 		}
@@ -218,22 +219,23 @@ func (s *Subscription) request(body []byte) *http.Request {
 	return &r.Request
 }
 
-// CheckSubscription returns why [Client.NewRequest] makes no request to a
-// subscription, whatever the message is, or nil: an [*InputError] for none, an
-// [*Error] for the mark of a removed one and for plain http that is not allowed.
+// CheckSubscription returns the error for which [Client.NewRequest] refuses a
+// subscription regardless of the message, or nil: an [*InputError] for a nil or
+// zero subscription, an [*Error] for the endpoint of a removed subscription and
+// for plain http that is not allowed.
 func (c *Client) CheckSubscription(sub *Subscription) error { return sub.allowed(c.AllowHTTP) }
 
 // allowed refuses endpoints that nothing is sent to.
 func (s *Subscription) allowed(allowHTTP bool) error {
 	if s == nil || s.origin == "" {
-		return badSubscription("subscription", "there is no subscription to send to", subscriptionHint)
+		return badSubscription("subscription", "no subscription to send to", subscriptionHint)
 	}
 	if s.PermanentlyRemoved() {
 		return &Error{Service: s.service, Origin: s.origin, Code: CodeGone, hint: adviceDelete,
-			Meaning: "the browser has removed this subscription for good and says so by its endpoint"}
+			Meaning: "the browser has permanently removed this subscription, as its endpoint shows"}
 	}
 	if !allowHTTP && !s.loopback && strings.HasPrefix(s.origin, "http:") {
-		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; plain http is for tests",
+		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; plain http is only for tests",
 			Meaning: "the endpoint is plain http and not on this machine"}
 	}
 	return nil
@@ -259,7 +261,7 @@ func (c *Client) keyFor(sub *Subscription, msg *Message) (key *vapid.Key, sure b
 	}
 	if recorded, err := sub.ApplicationServerKey(); err == nil && !recorded.IsZero() {
 		if key := c.Ring().Find(recorded); key != nil {
-			return key, false // what was recorded may be wrong
+			return key, false // the recorded key may be wrong
 		}
 	}
 	return c.Key, false
@@ -276,7 +278,7 @@ func (c *Client) Signer() *vapid.Signer {
 // maxSigners bounds how many keys a client remembers the tokens of.
 const maxSigners = 1024
 
-// signers are those of a client: one for each key.
+// signers holds a client's signers: one for each key.
 type signers struct {
 	last  atomic.Pointer[vapid.Signer] // most clients have one key
 	mu    sync.Mutex
@@ -301,7 +303,7 @@ func (s *signers) of(c *Client, key *vapid.Key) *vapid.Signer {
 	return made
 }
 
-// http returns what sends, without redirects.
+// http returns the Doer that sends, without following redirects.
 func (c *Client) http() Doer {
 	c.once.Do(func() {
 		switch d := c.HTTP.(type) {
@@ -324,11 +326,11 @@ func (c *Client) http() Doer {
 
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Send delivers the message to the push service of the subscription and
-// returns its receipt. Faults that may pass (429, 5xx, the network) are tried
-// again, after the time that the service asks for or a growing one. The error
-// is an [*Error] for what the service or the network said, the context's when
-// that ended, else one of [Client.NewRequest].
+// Send delivers the message to the push service of the subscription and returns
+// its receipt. Temporary failures (429, 5xx, the network) are retried after the
+// time that the service asks for, or with increasing delays. The error is an
+// [*Error] for a failure of the service or the network, the context's error if
+// it is done, or an error of [Client.NewRequest].
 func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Receipt, error) {
 	key, sure := c.keyFor(sub, &msg)
 	var others vapid.Ring
@@ -420,7 +422,7 @@ func (c *Client) try(ctx context.Context, doer Doer, req *http.Request, sub *Sub
 	return c.understand(ctx, req, resp, err, sub, msg)
 }
 
-// timeout is that of one attempt, negative for none.
+// timeout returns the time limit of one attempt; negative means none.
 func (c *Client) timeout() time.Duration {
 	if c.Timeout == 0 {
 		return DefaultTimeout
@@ -437,7 +439,7 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, timeout)
 }
 
-// understand reads what came of a request that was sent with the context of an
+// understand reads the result of a request that was sent with the context of an
 // attempt.
 func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.Response, err error, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	if err != nil {
@@ -481,10 +483,10 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	defer resp.Body.Close()
 	var body []byte
 	if resp.Body != http.NoBody {
-		// An error while reading still leaves an answer: its status counts.
-		body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		// If reading the body fails, the status of the response still counts.
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	}
-	if len(body) == maxAnswer { // let the connection be used again if little is left
+	if len(body) == maxBody { // let the connection be used again if little is left
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	}
 	now := time.Now()
@@ -515,13 +517,13 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	return nil, e
 }
 
-// redactor takes out of a text what is secret about a request: the endpoint
-// below its origin, as it is and as other software may write it, every part of
-// it that may be a token, and the credentials.
+// redactor removes the secrets of a request from a text: the endpoint below its
+// origin, in any form in which other software may write it, every part of it
+// that may be a token, and the credentials.
 func redactor(sub *Subscription, req *http.Request) *strings.Replacer {
 	var secrets []string
 	add := func(s string) {
-		if len(s) < 8 { // such are no secrets, and are found everywhere
+		if len(s) < 8 { // too short to be secret, and common in other text
 			return
 		}
 		secrets = append(secrets, s, "…")
@@ -554,13 +556,13 @@ func redactor(sub *Subscription, req *http.Request) *strings.Replacer {
 	return strings.NewReplacer(secrets...)
 }
 
-// permanentError marks a fault of the network that a retry does not mend.
+// permanentError marks a network failure that a retry cannot fix.
 type permanentError struct{ error }
 
 func (p *permanentError) Unwrap() error { return p.error }
 
-// networkError explains why there was no answer. The text of a [url.Error]
-// has the whole endpoint in it, so only its cause is kept.
+// networkError explains why no response arrived. The text of a [url.Error]
+// contains the whole endpoint, so only its cause is kept.
 func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -591,24 +593,24 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 			}
 		}
 	case errors.As(err, &header), strings.HasSuffix(err.Error(), "request header list larger than peer's advertised limit"): // of net/http
-		e.Code, e.Meaning, e.hint = CodeRejected, "the header fields of the message are larger than the service takes", "leave out further headers, and claims that are not needed"
+		e.Code, e.Meaning, e.hint = CodeRejected, "the headers of the message are larger than the service accepts", "omit additional headers and unneeded claims"
 		e.cause = &permanentError{err}
 	case strings.HasPrefix(err.Error(), "failed to parse Location header"):
 		// net/http reads it even where no redirect is followed.
-		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to what is no URL", adviceRedirect
-		e.cause = nil // it has the URL
+		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to an invalid URL", adviceRedirect
+		e.cause = nil // contains the URL
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		e.Meaning, e.hint = "no connection was made in time", "check the network and its firewall, or try again later"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Meaning, e.hint = "it took too long", "allow more time, or try again later"
+		e.Meaning, e.hint = "the request timed out", "allow more time, or try again later"
 		if timeout > 0 {
-			e.Meaning = fmt.Sprintf("it took longer than %v", timeout)
+			e.Meaning = fmt.Sprintf("the request took longer than %v", timeout)
 		}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Meaning, e.hint = fmt.Sprintf("the host %s does not exist", dns.Name), "check the endpoint; a host that stays away for weeks will not come back"
 		e.cause = &permanentError{err}
 	case errors.As(err, &unknownCA):
-		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the authority that signed it, if it is yours"
+		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the CA that signed it, if it is yours"
 		e.cause = &permanentError{err}
 	case errors.As(err, &certificate):
 		e.Meaning, e.hint = "the certificate is not valid: "+text.OneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
@@ -621,9 +623,9 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		if errors.As(op.Err, &dns) {
 			e.Meaning = "the host " + dns.Name + " could not be looked up: " + dns.Err
 		}
-	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"): // the proxy's fault
+	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"): // the proxy failed
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		e.Meaning = "the connection was closed before the answer was there" // by the proxy, perhaps
+		e.Meaning = "the connection was closed before a response arrived" // perhaps the proxy closed it
 	}
 	return e
 }

@@ -149,15 +149,15 @@ func TestReceipt(t *testing.T) {
 		{"senseless TTL", mozilla, Message{}, 201, []string{"TTL", "-1"}, Receipt{Status: 201}},
 		{"absurd TTL", mozilla, Message{}, 201, []string{"TTL", "9223372036854775807"}, Receipt{Status: 201}},
 		{"relative Location", mozilla, Message{}, 201, []string{"Location", "/m/abc%"}, Receipt{Status: 201, Location: "https://updates.push.services.mozilla.com/m/abc%"}},
-		{"202", mozilla, Message{}, 202, nil, Receipt{Status: 202, Note: "the service took the message for later processing"}},
+		{"202", mozilla, Message{}, 202, nil, Receipt{Status: 202, Note: "the service accepted the message for later processing"}},
 		{"202 with less TTL", mozilla, Message{TTL: new(time.Minute)}, 202, []string{"TTL", "0"}, Receipt{Status: 202, TTL: new(time.Duration),
-			Note: "the service keeps the message for 0 seconds only, 60 were asked for; the service took the message for later processing"}},
+			Note: "the service keeps the message for 0 seconds only, 60 were asked for; the service accepted the message for later processing"}},
 		{"202 with a receipt", mozilla, Message{}, 202, []string{"Link", `<https://push.example.net/r/1>; rel="urn:ietf:params:push:receipt"`},
 			Receipt{Status: 202, ReceiptSubscription: "https://push.example.net/r/1"}},
 		{"receipt among other links", mozilla, Message{}, 202, []string{"Link", `<https://push.example.net/a,b>;title="x, <y>;z"; rel=push, </r/1>; REL="other urn:ietf:params:push:receipt"; a=b, <x>; rel=next`},
 			Receipt{Status: 202, ReceiptSubscription: "https://updates.push.services.mozilla.com/r/1"}},
 		{"other links only", mozilla, Message{}, 202, []string{"Link", `<urn:ietf:params:push:receipt>; rel=push, <x`},
-			Receipt{Status: 202, Note: "the service took the message for later processing"}},
+			Receipt{Status: 202, Note: "the service accepted the message for later processing"}},
 		{"WNS received", wns, Message{}, 200, []string{"X-WNS-NotificationStatus", "received", "X-WNS-Status", "Received"}, Receipt{Status: 200}},
 		{"WNS dropped", wns, Message{}, 200, []string{"X-WNS-NotificationStatus", "dropped\x1b[31m"},
 			Receipt{Status: 200, Note: "WNS accepted the message but reports it as dropped [31m: it will not arrive"}},
@@ -416,7 +416,7 @@ func TestCancel(t *testing.T) {
 			for _, tt := range []struct {
 				timeout time.Duration
 				want    string
-			}{{0, "it took longer than 30s"}, {5 * time.Second, "it took longer than 5s"}} {
+			}{{0, "the request took longer than 30s"}, {5 * time.Second, "the request took longer than 5s"}} {
 				start := time.Now()
 				e := sendError(t, &Client{HTTP: hanging, Timeout: tt.timeout, Attempts: 2}, sub, Message{})
 				if e.Code != CodeNetwork || !e.Temporary() || e.Meaning != tt.want || e.Attempts != 2 {
@@ -468,7 +468,7 @@ func TestHostileAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newRaw(t, tt.answer)
 			e := sendError(t, quick, testSubscription(t, s.url+"/wpush/"+testToken, nil), Message{})
-			if e.Code != tt.code || len(e.Body) > maxAnswer || len(e.Error()) > 700 || s.requests() != tt.requests {
+			if e.Code != tt.code || len(e.Body) > maxBody || len(e.Error()) > 700 || s.requests() != tt.requests {
 				t.Errorf("%s, %d bytes, %d requests: %v", e.Code, len(e.Body), s.requests(), e)
 			}
 		})
@@ -528,8 +528,8 @@ func TestNetworkFaults(t *testing.T) {
 		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, true, "connect: connection refused"},
 		{"dial timeout", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, true, "no connection was made in time"},
 		{"dial is reset", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNRESET)}, true, "connect: connection reset by peer"},
-		{"cut off", io.ErrUnexpectedEOF, true, "the connection was closed before the answer was there"},
-		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true, "the connection was closed before the answer was there"},
+		{"cut off", io.ErrUnexpectedEOF, true, "the connection was closed before a response arrived"},
+		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true, "the connection was closed before a response arrived"},
 		{"text of a stranger", errors.New("malformed HTTP response \"\x1b[31m /wpush/v2/" + testToken + "\u202e\""), true, `malformed HTTP response " [31m … "`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -545,7 +545,7 @@ func TestNetworkFaults(t *testing.T) {
 			if e.Code != CodeNetwork || !e.Temporary() || e.Gone() || e.Meaning != tt.meaning || e.Status != 0 {
 				t.Errorf("%s: %q", e.Code, e.Meaning)
 			}
-			if !strings.HasPrefix(e.Error(), "no answer from https://updates.push.services.mozilla.com: ") {
+			if !strings.HasPrefix(e.Error(), "no response from https://updates.push.services.mozilla.com: ") {
 				t.Errorf("%v", e)
 			}
 			if tt.name != "text of a stranger" && !errors.Is(e, tt.err) {

@@ -23,10 +23,10 @@ type CurlOptions struct {
 	Timeout   time.Duration
 }
 
-// Curl returns a command for sh, bash and zsh that sends the request with
-// curl, and the request's body. Everything that comes from the request is
-// quoted, so that no part of an endpoint can act in the shell. The command
-// holds the token and the endpoint: it is a secret.
+// Curl returns a command for sh, bash and zsh that sends the request with curl,
+// and the request's body. Everything from the request is quoted, so the shell
+// never interprets any part of an endpoint. The command holds the token and the
+// endpoint: it is a secret.
 func Curl(req *http.Request, o CurlOptions) (command string, body []byte, err error) {
 	if req.GetBody != nil {
 		r, err := req.GetBody()
@@ -80,7 +80,7 @@ func Curl(req *http.Request, o CurlOptions) (command string, body []byte, err er
 	slices.Sort(names)
 	for _, name := range names {
 		for _, v := range req.Header[name] {
-			if v == "" { // curl takes "Name:" for a header to leave away
+			if v == "" { // to curl, "Name:" means a header to omit
 				option("--header", HeaderName(name)+";")
 				continue
 			}

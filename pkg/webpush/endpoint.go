@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// shortened reports whether an endpoint was cut for display, as the developer
-// tools of browsers and logs cut long texts: with … in it, also in
-// percent-encoding.
+// shortened reports whether an endpoint was cut for display, as browsers'
+// developer tools and logs shorten long texts: it contains …, possibly
+// percent-encoded.
 func shortened(endpoint string) bool {
 	return strings.Contains(endpoint, "…") || strings.Contains(strings.ToUpper(endpoint), "%E2%80%A6")
 }

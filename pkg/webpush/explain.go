@@ -14,8 +14,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// Code says in one word, the same for every push service, why a message was
-// not accepted.
+// Code is the reason why a message was not accepted, independent of the push
+// service.
 type Code string
 
 // The codes of an [Error].
@@ -26,7 +26,7 @@ const (
 	CodeVAPIDInvalid  Code = "vapid_invalid"      // signature or claims are refused
 	CodeVAPIDAudience Code = "vapid_audience"     // aud is not the service's origin
 	CodeVAPIDExpired  Code = "vapid_expired"      // exp is past
-	CodeVAPIDLifetime Code = "vapid_lifetime"     // exp is more than 24 h ahead
+	CodeVAPIDLifetime Code = "vapid_lifetime"     // exp is more than 24 hours ahead
 	CodeVAPIDFormat   Code = "vapid_format"       // header or key are not readable
 	CodeTopic         Code = "topic"              // the Topic is refused
 	CodeTTL           Code = "ttl"                // the TTL is missing or refused
@@ -34,21 +34,22 @@ const (
 	CodeEncryption    Code = "encryption"         // body or encryption headers are refused
 	CodeTooLarge      Code = "too_large"          // the body is too long
 	CodeRateLimited   Code = "rate_limited"       // too many messages
-	CodeUnavailable   Code = "unavailable"        // the service has a fault of its own
+	CodeUnavailable   Code = "unavailable"        // internal error of the service
 	CodeOtherServer   Code = "other_server"       // a web server responded, not the push service
 	CodeRedirect      Code = "redirect"           // a redirect, which is never followed
-	CodeRejected      Code = "rejected"           // refused for another reason
-	CodeNetwork       Code = "network"            // no answer
+	CodeRejected      Code = "rejected"           // rejected for another reason
+	CodeNetwork       Code = "network"            // no response
 	CodeRefused       Code = "refused"            // not sent: this side's own rules forbid the endpoint
 )
 
-// rule is an entry of the dictionary of answers: what must match, and what it
-// means. The first that matches counts, so the special stand before the general.
+// rule is an entry of the dictionary of responses: the parts that must match,
+// and the meaning. The first match counts, so specific rules precede general
+// ones.
 type rule struct {
 	service Service // "" is any
 	status  int     // 0 is any; 4 and 5 are 4xx and 5xx, 3 is 3xx
 	errno   int     // 0 is any
-	text    string  // in the reason, the message or a X-WNS- header; any case; "" is any
+	text    string  // part of the reason, the message, or an X-WNS- header, in any case; "" is any
 
 	code    Code
 	meaning string
@@ -56,125 +57,125 @@ type rule struct {
 }
 
 const (
-	adviceResubscribe = "subscribe this user agent again with the application server key that is in use now, or sign with the key of that time; the pair cannot be changed afterwards"
+	adviceResubscribe = "subscribe this user agent again with the current application server key, or sign with the key that it subscribed with; the key of a subscription cannot be changed"
 	adviceDelete      = "delete the subscription"
-	adviceAud         = "aud must be the endpoint's origin: it is filled in if none is given"
-	adviceClock       = "sign a new token with exp about 12 h ahead, and compare the clock of this machine with the real time"
+	adviceAud         = "aud must be the endpoint's origin: omit it to use that"
+	adviceClock       = "sign a new token with exp about 12 hours ahead, and check the clock of this machine"
 	adviceSub         = "check sub first: a mailto: or https: address at a real public domain, not localhost, .local or an IP address; then aud, exp and the clock"
 	adviceSign        = "sign the message with an application server key"
 	adviceK           = "send k as the key of 65 bytes in base64url without padding"
 	adviceHeader      = "send Authorization: vapid t=TOKEN, k=KEY"
-	adviceMozilla     = "check aud first: it must be the endpoint's origin, with its port if that is not the default; then exp, a whole number at most 24 h ahead of the real time; then that k is the public half of the key that signed; sub does not matter here"
-	adviceThrottled   = "wait for an hour to a day, and then send this channel less"
+	adviceMozilla     = "check aud first: it must be the endpoint's origin, with its port if that is not the default; then exp, a whole number at most 24 hours ahead of the correct time; then that k is the public key of the signing key; sub does not matter here"
+	adviceThrottled   = "wait for an hour to a day, then send fewer messages to this channel"
 	adviceVerify      = "verify the token: its form, signature, aud, exp, and sub"
 	adviceShrink      = "send a shorter payload, or a link to it"
-	adviceEncoding    = "encrypt with aes128gcm, and send the headers that belong to the body"
+	adviceEncoding    = "encrypt with aes128gcm, and send the body with its headers"
 	adviceLater       = "try again later"
 	adviceSlow        = "send more slowly, and not before the time in Retry-After"
-	adviceRedirect    = "the endpoint is wrong or something stands between here and the push service"
+	adviceRedirect    = "the endpoint is wrong, or something between this machine and the push service interferes"
 	adviceWNSPolicy   = "X-WNS-Cache-Policy must be cache with a TTL above 0 and no-cache with TTL 0"
 )
 
 var dictionary = []rule{
 	// Mozilla: autopush's error numbers.
-	{Mozilla, 401, 0, "public key mismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
+	{Mozilla, 401, 0, "public key mismatch", CodeKeyMismatch, "the subscription was created with another application server key", adviceResubscribe},
 	{Mozilla, 401, 0, "invalid vapid audience", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
-	{Mozilla, 401, 0, "expiration is too long", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
+	{Mozilla, 401, 0, "expiration is too long", CodeVAPIDLifetime, "exp of the token is more than 24 hours ahead", adviceClock},
 	{Mozilla, 401, 0, "expiredsignature", CodeVAPIDExpired, "exp of the token is past", adviceClock},
-	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the message is not signed, or its Authorization header has no k that the service finds: it separates parameters by commas alone", adviceSign + ": Authorization: vapid t=TOKEN, k=KEY"},
+	{Mozilla, 401, 0, "missing vapid public key", CodeVAPIDMissing, "the message is not signed, or the service finds no k in the Authorization header: it accepts only commas between parameters", adviceSign + ": Authorization: vapid t=TOKEN, k=KEY"},
 	{Mozilla, 401, 0, "missing vapid token", CodeVAPIDMissing, "the Authorization header has no parameter t, the token", adviceHeader},
 	{Mozilla, 401, 0, "missing required aud", CodeVAPIDAudience, "aud is missing in the token", adviceAud},
 	{Mozilla, 401, 0, "missing required exp", CodeVAPIDInvalid, "exp is missing in the token", adviceClock},
 	{Mozilla, 401, 0, "missing required sub", CodeVAPIDInvalid, "sub is missing in the token", adviceSub},
 	{Mozilla, 401, 0, "invalid vapid public key: invalid", CodeVAPIDFormat, "k in the Authorization header is not base64url", adviceK + ", without quotation marks"},
-	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is no point on P-256", adviceK},
-	{Mozilla, 401, 0, "unknown auth scheme", CodeVAPIDFormat, "the Authorization header has a scheme that is not known", "use the scheme vapid"},
-	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or of the wrong kind", "aud and sub must be strings and exp a whole number; verify the token"},
-	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing or any part of it is refused", adviceVerify},
-	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are refused", adviceMozilla},
+	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is not a point on P-256", adviceK},
+	{Mozilla, 401, 0, "unknown auth scheme", CodeVAPIDFormat, "the Authorization header has an unknown scheme", "use the scheme vapid"},
+	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or has the wrong type", "aud and sub must be strings and exp a whole number; verify the token"},
+	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing, or any part of it is rejected", adviceVerify},
+	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are rejected", adviceMozilla},
 	{Mozilla, 400, 0, "gzip header", CodeEncryption, "the body has Content-Encoding: gzip, so the service decompresses it before it reads it", adviceEncoding},
 	{Mozilla, 400, 0, "payload reached eof", CodeEncryption, "the body is compressed, or shorter than its header says: the service decompresses it before it reads it", adviceEncoding},
 	{Mozilla, 400, 101, "", CodeEncryption, "the encryption headers are missing", adviceEncoding},
 	{Mozilla, 400, 110, "content-encoding", CodeEncryption, "Content-Encoding is missing or not aes128gcm or aesgcm", adviceEncoding},
 	{Mozilla, 400, 110, "'dh'", CodeEncryption, "an aes128gcm body came with the aesgcm header Crypto-Key: dh=", adviceEncoding},
 	{Mozilla, 400, 110, "p256ecdsa", CodeVAPIDFormat, "the draft's scheme WebPush needs Crypto-Key: p256ecdsa=", "use the scheme vapid"},
-	{Mozilla, 400, 110, "", CodeEncryption, "the encryption headers are refused", adviceEncoding},
+	{Mozilla, 400, 110, "", CodeEncryption, "the encryption headers are rejected", adviceEncoding},
 	{Mozilla, 400, 111, "crypto", CodeEncryption, "the encryption headers are missing", adviceEncoding},
-	{Mozilla, 400, 0, "missing ttl", CodeTTL, "the TTL header is missing or no number", "send TTL, in whole seconds"},
-	{Mozilla, 400, 111, "", CodeTTL, "the TTL header is missing or no number", "send TTL, in whole seconds"},
-	{Mozilla, 400, 112, "", CodeTTL, "the TTL is refused", "send TTL, in whole seconds"},
-	{Mozilla, 400, 113, "", CodeTopic, "the topic is longer than 32 characters or has others than letters, digits, - and _", "use 1 to 32 of A-Z a-z 0-9 - _"},
+	{Mozilla, 400, 0, "missing ttl", CodeTTL, "the TTL header is missing or not a number", "send TTL, in whole seconds"},
+	{Mozilla, 400, 111, "", CodeTTL, "the TTL header is missing or not a number", "send TTL, in whole seconds"},
+	{Mozilla, 400, 112, "", CodeTTL, "the TTL is rejected", "send TTL, in whole seconds"},
+	{Mozilla, 400, 113, "", CodeTopic, "the topic is longer than 32 characters or contains characters other than letters, digits, -, and _", "use 1 to 32 of A-Z a-z 0-9 - _"},
 	{Mozilla, 400, 114, "", CodeTTL, "the TTL is negative", "send a TTL of 0 or more seconds"},
-	{Mozilla, 400, 106, "", CodeRejected, "the subscription belongs to an app that the service does not know", adviceDelete},
-	{Mozilla, 400, 108, "", CodeRejected, "the subscription's kind of router is not known", adviceDelete},
-	{Mozilla, 404, 102, "", CodeGone, "the endpoint is not valid: its token is damaged or of another service", "delete the subscription; if it is new, the endpoint was cut off when it was stored"},
-	{Mozilla, 410, 103, "", CodeGone, "the user agent is not known any more", adviceDelete},
-	{Mozilla, 410, 105, "", CodeGone, "the user agent went away while the message was taken", adviceDelete},
-	{Mozilla, 410, 106, "", CodeGone, "the subscription was ended", adviceDelete},
+	{Mozilla, 400, 106, "", CodeRejected, "the subscription belongs to an app that is unknown to the service", adviceDelete},
+	{Mozilla, 400, 108, "", CodeRejected, "the subscription's router type is unknown", adviceDelete},
+	{Mozilla, 404, 102, "", CodeGone, "the endpoint is not valid: its token is damaged or from another service", "delete the subscription; if it is new, the endpoint was truncated when it was stored"},
+	{Mozilla, 410, 103, "", CodeGone, "the user agent is no longer known", adviceDelete},
+	{Mozilla, 410, 105, "", CodeGone, "the user agent disconnected while the message was being accepted", adviceDelete},
+	{Mozilla, 410, 106, "", CodeGone, "the subscription was removed", adviceDelete},
 	{Mozilla, 413, 104, "reached size limit", CodeTooLarge, "the body is longer than the service accepts for any user agent", adviceShrink},
-	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android takes bodies of some 2744 to 3070 bytes only", "send a shorter payload without padding, or limit the size of the body"},
-	{Mozilla, 502, 900, "", CodeUnavailable, "the bridge to Android is set up wrongly", adviceLater},
+	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android accepts bodies of at most about 2744 to 3070 bytes", "send a shorter payload without padding, or limit the size of the body"},
+	{Mozilla, 502, 900, "", CodeUnavailable, "the bridge to Android is misconfigured", adviceLater},
 	{Mozilla, 502, 901, "", CodeUnavailable, "the bridge to Android refused the service's own credentials", adviceLater},
 	{Mozilla, 502, 902, "", CodeUnavailable, "the bridge to Android could not be reached", adviceLater},
-	{Mozilla, 502, 903, "", CodeUnavailable, "the bridge to Android did not answer in time", adviceLater},
-	{Mozilla, 502, 0, "", CodeUnavailable, "the bridge to Android has a fault", adviceLater},
+	{Mozilla, 502, 903, "", CodeUnavailable, "the bridge to Android did not respond in time", adviceLater},
+	{Mozilla, 502, 0, "", CodeUnavailable, "the bridge to Android has failed", adviceLater},
 	{Mozilla, 5, 201, "", CodeUnavailable, "the service could not store the message", adviceLater},
-	{Mozilla, 503, 202, "", CodeUnavailable, "the service could not store the message just now", "try again at once"},
-	{Mozilla, 5, 999, "", CodeUnavailable, "the service has an unknown fault", adviceLater},
+	{Mozilla, 503, 202, "", CodeUnavailable, "the service could not store the message at the moment", "try again immediately"},
+	{Mozilla, 5, 999, "", CodeUnavailable, "the service has failed for an unknown reason", adviceLater},
 
 	// Apple: the reason in its JSON.
-	{Apple, 0, 0, "VapidPkHashMismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
-	{Apple, 0, 0, "BadJwtToken", CodeVAPIDInvalid, "the token is refused: sub, aud, exp or the signature", adviceSub},
+	{Apple, 0, 0, "VapidPkHashMismatch", CodeKeyMismatch, "the subscription was created with another application server key", adviceResubscribe},
+	{Apple, 0, 0, "BadJwtToken", CodeVAPIDInvalid, "the token is rejected: sub, aud, exp or the signature", adviceSub},
 	{Apple, 0, 0, "BadVapidPublicKey", CodeVAPIDFormat, "the application server key in the header is not readable", adviceK},
 	{Apple, 0, 0, "BadAuthorizationHeader", CodeVAPIDFormat, "the Authorization header is not readable", adviceHeader},
-	{Apple, 0, 0, "BadWebPushTopic", CodeTopic, "Apple decodes the topic as base64url, and no base64 has its length: 5, 9, 13 and so on up to 29 are refused", "use a topic with another number of characters"},
-	{Apple, 0, 0, "BadWebPushRequest", CodeEncryption, "body or encoding are refused", adviceEncoding},
-	{Apple, 0, 0, "BadTtl", CodeTTL, "the TTL is refused", "send a TTL above 0"},
-	{Apple, 0, 0, "BadUrgency", CodeUrgency, "the urgency is refused", "send very-low, low, normal or high"},
-	{Apple, 4, 0, "BadPath", CodeGone, "the endpoint is not valid", "delete the subscription; if it is new, the endpoint was cut off when it was stored"},
-	{Apple, 4, 0, "Unregistered", CodeGone, "the subscription was ended", adviceDelete},
+	{Apple, 0, 0, "BadWebPushTopic", CodeTopic, "Apple decodes the topic as base64url, which never has this length: 5, 9, 13, and so on up to 29 characters are rejected", "use a topic with another number of characters"},
+	{Apple, 0, 0, "BadWebPushRequest", CodeEncryption, "the body or the encoding is rejected", adviceEncoding},
+	{Apple, 0, 0, "BadTtl", CodeTTL, "the TTL is rejected", "send a TTL above 0"},
+	{Apple, 0, 0, "BadUrgency", CodeUrgency, "the urgency is rejected", "send very-low, low, normal or high"},
+	{Apple, 4, 0, "BadPath", CodeGone, "the endpoint is not valid", "delete the subscription; if it is new, the endpoint was truncated when it was stored"},
+	{Apple, 4, 0, "Unregistered", CodeGone, "the subscription was removed", adviceDelete},
 	{Apple, 4, 0, "ExpiredToken", CodeGone, "the subscription has expired", adviceDelete},
-	{Apple, 0, 0, "MethodNotAllowed", CodeRejected, "the request was no POST", "send a POST"},
+	{Apple, 0, 0, "MethodNotAllowed", CodeRejected, "the request was not a POST", "send a POST"},
 	{Apple, 0, 0, "PayloadTooLarge", CodeTooLarge, "the body is longer than 4096 bytes", adviceShrink},
 	{Apple, 0, 0, "TooManyRequests", CodeRateLimited, "too many messages for this subscription", adviceSlow},
 	{Apple, 0, 0, "IdleTimeout", CodeUnavailable, "the connection was idle for too long", adviceLater},
 	{Apple, 0, 0, "Shutdown", CodeUnavailable, "the service is shutting down", adviceLater},
 	{Apple, 0, 0, "ServiceUnavailable", CodeUnavailable, "the service is not available", adviceLater},
-	{Apple, 0, 0, "InternalServerError", CodeUnavailable, "the service has a fault of its own", adviceLater},
+	{Apple, 0, 0, "InternalServerError", CodeUnavailable, "the service has an internal error", adviceLater},
 	{Apple, 403, 0, "Forbidden", CodeVAPIDInvalid, "the push is not allowed", adviceSub},
 
 	// FCM: plain text or a page.
-	{FCM, 0, 0, "do not correspond to the credentials", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
-	{FCM, 0, 0, "does not correspond to the sender", CodeKeyMismatch, "the subscription was made with another application server key; no Firebase key is involved", adviceResubscribe},
-	{FCM, 0, 0, "MismatchSenderId", CodeKeyMismatch, "the subscription was made with another application server key; no Firebase key is involved", adviceResubscribe},
-	{FCM, 4, 0, "NotRegistered", CodeGone, "the subscription was ended", adviceDelete},
+	{FCM, 0, 0, "do not correspond to the credentials", CodeKeyMismatch, "the subscription was created with another application server key", adviceResubscribe},
+	{FCM, 0, 0, "does not correspond to the sender", CodeKeyMismatch, "the subscription was created with another application server key; no Firebase key is involved", adviceResubscribe},
+	{FCM, 0, 0, "MismatchSenderId", CodeKeyMismatch, "the subscription was created with another application server key; no Firebase key is involved", adviceResubscribe},
+	{FCM, 4, 0, "NotRegistered", CodeGone, "the subscription was removed", adviceDelete},
 	{FCM, 0, 0, "UnauthorizedRegistration", CodeVAPIDMissing, "the message is not signed, or not with VAPID", adviceSign},
 	{FCM, 0, 0, "sender is not authenticated", CodeVAPIDMissing, "the message is not signed, or not with VAPID", adviceSign},
-	{FCM, 0, 0, "had no public application server key", CodeVAPIDFormat, "the header names no application server key", adviceHeader},
+	{FCM, 0, 0, "had no public application server key", CodeVAPIDFormat, "the header has no application server key", adviceHeader},
 	{FCM, 0, 0, "had empty public application server key", CodeVAPIDFormat, "the application server key in the header is empty", adviceHeader},
 	{FCM, 0, 0, "had invalid format", CodeVAPIDFormat, "the header is not readable", adviceHeader},
 	{FCM, 0, 0, "must be base64 encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", adviceK},
 	{FCM, 0, 0, "base64url-encoded", CodeVAPIDFormat, "the application server key is not base64url without padding", adviceK},
-	{FCM, 0, 0, "public key must be 65 bytes", CodeVAPIDFormat, "the application server key has not 65 bytes", adviceK},
+	{FCM, 0, 0, "public key must be 65 bytes", CodeVAPIDFormat, "the application server key is not 65 bytes long", adviceK},
 	{FCM, 0, 0, "uncompressed form", CodeVAPIDFormat, "the application server key is compressed", adviceK},
 	{FCM, 0, 0, "must be on the p-256 curve", CodeVAPIDFormat, "the application server key is not a point on P-256", "sign with a key pair on P-256"},
-	{FCM, 0, 0, "invalid jwt", CodeVAPIDInvalid, "the token's signature is refused", adviceVerify},
+	{FCM, 0, 0, "invalid jwt", CodeVAPIDInvalid, "the token's signature is rejected", adviceVerify},
 	{FCM, 0, 0, "aud claim", CodeVAPIDAudience, "aud of the token is not this push service", adviceAud},
-	{FCM, 0, 0, "exp claim must not be more than 24 hours", CodeVAPIDLifetime, "exp of the token is more than 24 h ahead", adviceClock},
+	{FCM, 0, 0, "exp claim must not be more than 24 hours", CodeVAPIDLifetime, "exp of the token is more than 24 hours ahead", adviceClock},
 	{FCM, 0, 0, "exp claim is missing", CodeVAPIDInvalid, "exp is missing in the token", adviceClock},
 	{FCM, 0, 0, "token has expired", CodeVAPIDExpired, "exp of the token is past", adviceClock},
-	{FCM, 400, 0, "InvalidTokenFormat", CodeRejected, "the endpoint is damaged", "the endpoint was cut off or changed when it was stored"},
-	{FCM, 400, 0, "", CodeRejected, "the request is malformed, or its body is longer than 4096 bytes", "see the answer's text; send a shorter payload if it is near the limit"},
+	{FCM, 400, 0, "InvalidTokenFormat", CodeRejected, "the endpoint is damaged", "the endpoint was truncated or changed when it was stored"},
+	{FCM, 400, 0, "", CodeRejected, "the request is malformed, or its body is longer than 4096 bytes", "see the text of the response; send a shorter payload if it is near the limit"},
 	{FCM, 404, 0, "valid push subscription endpoint", CodeGone, "the endpoint is damaged, or was not used for 270 days", adviceDelete},
-	{FCM, 410, 0, "", CodeGone, "the subscription was ended", adviceDelete},
+	{FCM, 410, 0, "", CodeGone, "the subscription was removed", adviceDelete},
 	{FCM, 429, 0, "", CodeRateLimited, "too many messages, for this device or from this sender", adviceSlow},
 	{FCM, 413, 0, "", CodeTooLarge, "the body is longer than 4096 bytes", adviceShrink},
 
 	// WNS: empty bodies, the reason in headers.
 	{WNS, 0, 0, "conflicts with x-wns-cache-policy", CodeTTL, "the TTL and X-WNS-Cache-Policy contradict each other", adviceWNSPolicy},
 	{WNS, 400, 0, "", CodeRejected, "a header is missing or contradicts another", adviceWNSPolicy},
-	{WNS, 401, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription is old", "verify the token; if others go through, subscribe this user agent again"},
-	{WNS, 403, 0, "", CodeKeyMismatch, "the sender is not the one that the subscription was made for", adviceResubscribe},
+	{WNS, 401, 0, "", CodeVAPIDInvalid, "the token is rejected, or the subscription is old", "verify the token; if other messages are accepted, subscribe this user agent again"},
+	{WNS, 403, 0, "", CodeKeyMismatch, "the sender is not the one that the subscription was created for", adviceResubscribe},
 	{WNS, 404, 0, "", CodeGone, "the channel is not valid", adviceDelete},
 	{WNS, 410, 0, "", CodeGone, "the channel has expired", adviceDelete},
 	{WNS, 406, 0, "", CodeRateLimited, "the channel or the app is throttled, for an hour to a day", adviceThrottled},
@@ -187,22 +188,22 @@ var dictionary = []rule{
 	{UnifiedPush, 507, 0, "", CodeUnavailable, "nobody listens on this topic yet", "try again later; do not delete the subscription"},
 	{UnifiedPush, 429, 0, "", CodeRateLimited, "the server's request limit is reached", adviceSlow},
 
-	// What any service means by the status alone.
-	{"", 0, 0, "public key mismatch", CodeKeyMismatch, "the subscription was made with another application server key", adviceResubscribe},
-	{"", 3, 0, "", CodeRedirect, "the endpoint redirects, which push services never need", adviceRedirect},
-	{"", 400, 0, "", CodeRejected, "the request is malformed", "see the answer's text"},
-	{"", 401, 0, "", CodeVAPIDMissing, "the message is not signed, or its token is refused", adviceVerify},
-	{"", 403, 0, "", CodeVAPIDInvalid, "the token is refused, or the subscription was made with another application server key", adviceSub},
+	// The meaning of the status alone, for any push service.
+	{"", 0, 0, "public key mismatch", CodeKeyMismatch, "the subscription was created with another application server key", adviceResubscribe},
+	{"", 3, 0, "", CodeRedirect, "the endpoint redirects, which push services never do", adviceRedirect},
+	{"", 400, 0, "", CodeRejected, "the request is malformed", "see the text of the response"},
+	{"", 401, 0, "", CodeVAPIDMissing, "the message is not signed, or its token is rejected", adviceVerify},
+	{"", 403, 0, "", CodeVAPIDInvalid, "the token is rejected, or the subscription was created with another application server key", adviceSub},
 	{"", 404, 0, "", CodeGone, "the subscription does not exist", adviceDelete},
-	{"", 405, 0, "", CodeRejected, "the address takes no POST: it is no push endpoint", "check the endpoint"},
-	{"", 407, 0, "", CodeRejected, "the proxy wants credentials", "write them into the proxy's URL: http://user:password@proxy:3128"},
+	{"", 405, 0, "", CodeRejected, "the URL does not accept POST: it is not a push endpoint", "check the endpoint"},
+	{"", 407, 0, "", CodeRejected, "the proxy requires credentials", "put them in the proxy's URL: http://user:password@proxy:3128"},
 	{"", 408, 0, "", CodeUnavailable, "the service waited too long for the request", adviceLater},
-	{"", 410, 0, "", CodeGone, "the subscription was ended", adviceDelete},
-	{"", 413, 0, "", CodeTooLarge, "the body is too long; every service must take 4096 bytes", adviceShrink},
-	{"", 415, 0, "", CodeEncryption, "the content coding is not supported", adviceEncoding},
+	{"", 410, 0, "", CodeGone, "the subscription was removed", adviceDelete},
+	{"", 413, 0, "", CodeTooLarge, "the body is too long; every push service must accept 4096 bytes", adviceShrink},
+	{"", 415, 0, "", CodeEncryption, "the content encoding is not supported", adviceEncoding},
 	{"", 429, 0, "", CodeRateLimited, "too many messages", adviceSlow},
-	{"", 4, 0, "", CodeRejected, "the request is refused", "see the answer's text"},
-	{"", 5, 0, "", CodeUnavailable, "the service has a fault of its own", adviceLater},
+	{"", 4, 0, "", CodeRejected, "the request is rejected", "see the text of the response"},
+	{"", 5, 0, "", CodeUnavailable, "the service has an internal error", adviceLater},
 }
 
 func (r *rule) matches(s Service, status, errno int, text string) bool {
@@ -216,24 +217,24 @@ func (r *rule) matches(s Service, status, errno int, text string) bool {
 	return r.text == "" || strings.Contains(text, strings.ToLower(r.text))
 }
 
-// Explain says what the answer of a push service to a message means, without
-// sending anything. [ExplainAccepted] is for a success, unless its body is a web
-// page: Explain then returns an Error with [CodeOtherServer]. header may be nil.
+// Explain explains a push service's response to a message, without sending
+// anything. Use [ExplainAccepted] for a success, unless its body is a web page:
+// Explain then returns an Error with [CodeOtherServer]. header may be nil.
 //
-// The answers of push services that are not known are read like those of
-// autopush, or of Apple, if they have that form: other servers imitate them.
+// Responses of unknown push services are read like responses of autopush or
+// Apple if they have that form, because other servers imitate them.
 func Explain(service Service, status int, header http.Header, body []byte) *Error {
 	e, _ := explain(service, status, header, body)
 	return e
 }
 
-// ExplainAll says what the answer means where it is not known which push
-// service gave it: once for each service that has a meaning of its own for it,
-// and for the others as [Other]. Services in whose words the answer is come
-// alone.
+// ExplainAll explains a response from an unknown push service. It returns one
+// Error for each push service that gives the response a specific meaning, and
+// one with Service [Other] for the rest. If the wording identifies push
+// services, only those are returned.
 func ExplainAll(status int, header http.Header, body []byte) []*Error {
 	other, general := explain(Other, status, header, body)
-	if like := readAnswer(header, body[:min(len(body), maxAnswer)]).like; like != "" {
+	if like := readWords(header, body[:min(len(body), maxBody)]).like; like != "" {
 		return []*Error{Explain(like, status, header, body)}
 	}
 	var worded, own []*Error
@@ -258,7 +259,7 @@ func ExplainAll(status int, header http.Header, body []byte) []*Error {
 // for each service that uses them. Status is 0 if the words can come with more than
 // one. It returns nil if no service is known to use them.
 func ExplainReason(words string) []*Error {
-	a := readAnswer(nil, []byte(words[:min(len(words), maxAnswer)]))
+	a := readWords(nil, []byte(words[:min(len(words), maxBody)]))
 	said := strings.ToLower(strings.TrimSpace(a.all))
 	var list []*Error
 	seen := make(map[Service]bool)
@@ -287,11 +288,11 @@ func ExplainReason(words string) []*Error {
 	return list
 }
 
-// explain returns the rule by which it explains, too, or nil.
+// explain also returns the rule that it used, or nil.
 func explain(service Service, status int, header http.Header, body []byte) (*Error, *rule) {
-	body = body[:min(len(body), maxAnswer)]
+	body = body[:min(len(body), maxBody)]
 	e := &Error{Service: service, Status: status, Header: header, Body: body, RetryAfter: retryAfter(header, time.Now())}
-	a := readAnswer(header, body)
+	a := readWords(header, body)
 	e.Reason, e.Errno = a.short, a.errno
 	text := strings.ToLower(a.all)
 	switch {
@@ -314,25 +315,25 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 		e.otherServer()
 		return e, nil
 	}
-	e.Code, e.Meaning, e.hint = CodeRejected, "the answer is not one that a push service gives", "check the endpoint and what stands between here and it"
+	e.Code, e.Meaning, e.hint = CodeRejected, "the response is not from a push service", "check the endpoint and the network path to it"
 	return e, nil
 }
 
-// ExplainAccepted says what a success means, a status of 2xx. header may be nil.
+// ExplainAccepted explains a success, a status of 2xx. header may be nil.
 func ExplainAccepted(service Service, status int, header http.Header) *Receipt {
 	return receiptOf(&Subscription{service: service}, nil, status, header)
 }
 
-// accepted is what the statuses of success mean.
+// accepted maps statuses of success to their meaning.
 var accepted = map[int]string{
 	http.StatusOK:        "the service accepted the message; WNS and ntfy say it with 200",
 	http.StatusCreated:   "the service accepted the message, as RFC 8030 has it",
-	http.StatusAccepted:  "the service took the message and will report its delivery, or deliver it later",
+	http.StatusAccepted:  "the service accepted the message and will report its delivery, or deliver it later",
 	http.StatusNoContent: "the service accepted the message without giving it an address; for a DELETE: the message is canceled",
 }
 
-// Meaning says what the status means. It is never that the message was
-// delivered: no push service tells that.
+// Meaning returns the meaning of the status. It never says that the message was
+// delivered: push services do not report delivery.
 func (r *Receipt) Meaning() string {
 	if m := accepted[r.Status]; m != "" {
 		return m
@@ -340,16 +341,16 @@ func (r *Receipt) Meaning() string {
 	return "the service accepted the message"
 }
 
-// Checklist names what keeps an accepted message from being shown, the most
-// likely first.
+// Checklist returns the possible reasons why an accepted message is not shown,
+// the most likely first.
 func (r *Receipt) Checklist() []string {
 	list := []string{
-		"the service worker: it must handle push events and call showNotification within event.waitUntil; its errors stand in the browser's console for service workers",
-		"the keys: a body encrypted for other keys than the subscription's p256dh and auth is dropped without a word; get the subscription from the browser again",
-		"the coding: some browsers read aes128gcm only, and drop aesgcm without a word",
-		"userVisibleOnly: a push that shows nothing costs the site its permission, at Apple at once",
+		"the service worker: it must handle push events and call showNotification within event.waitUntil; its errors are in the browser's console for service workers",
+		"the keys: a body encrypted for other keys than the subscription's p256dh and auth is silently dropped; get the subscription from the browser again",
+		"the content encoding: some browsers read only aes128gcm and silently drop aesgcm",
+		"userVisibleOnly: a message that shows nothing costs the site its permission, immediately with Apple",
 		"the system: notifications of the browser allowed, no focus mode or do not disturb, for the site too",
-		"the device: it must be online before the TTL ends; with TTL 0 at this moment; a low urgency waits for power or Wi-Fi",
+		"the device: it must be online before the TTL expires (with TTL 0: now); a low urgency waits for power or Wi-Fi",
 		"the topic: a newer message of the same topic has replaced this one, and a tag replaces a notification without a sound",
 	}
 	switch r.Service {
@@ -368,16 +369,16 @@ var (
 	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
-// answer is what a service says in its own words.
-type answer struct {
-	short string  // to show, on one line
+// words holds the parts of a response in the service's own words.
+type words struct {
+	short string  // text to show, on one line
 	errno int     // the service's own number, or 0
 	all   string  // all the text, to look through
-	like  Service // whose form the answer has, or ""
+	like  Service // push service whose form the response has, or ""
 }
 
-func readAnswer(header http.Header, body []byte) answer {
-	var a answer
+func readWords(header http.Header, body []byte) words {
+	var a words
 	var texts []string
 	for _, name := range []string{"X-Wns-Error-Description", "X-Wns-Notificationstatus", "X-Wns-Status"} {
 		if v := header.Get(name); v != "" {
@@ -385,10 +386,10 @@ func readAnswer(header http.Header, body []byte) answer {
 		}
 	}
 	whole := strings.TrimSpace(string(body))
-	var members map[string]json.RawMessage
+	var fields map[string]json.RawMessage
 	switch {
-	case strings.HasPrefix(whole, "{") && json.Unmarshal(body, &members) == nil:
-		texts = append(texts, a.readJSON(members)...)
+	case strings.HasPrefix(whole, "{") && json.Unmarshal(body, &fields) == nil:
+		texts = append(texts, a.readJSON(fields)...)
 		a.all = whole
 	case strings.HasPrefix(whole, "<"):
 		title := whole
@@ -408,40 +409,40 @@ func readAnswer(header http.Header, body []byte) answer {
 	return a
 }
 
-// readJSON reads the members that services use, each of which may be missing
-// or of another kind: Apple's reason, autopush's errno and message, ntfy's
-// code and error, and the error object of Google's newer services.
-func (a *answer) readJSON(members map[string]json.RawMessage) (texts []string) {
+// readJSON reads the fields that services use, each of which may be missing or
+// of another type: Apple's reason, autopush's errno and message, ntfy's code
+// and error, and the error object of Google's newer services.
+func (a *words) readJSON(fields map[string]json.RawMessage) (texts []string) {
 	get := func(from map[string]json.RawMessage, name string) (s string) {
 		_ = json.Unmarshal(from[name], &s)
 		return s
 	}
 	number := func(name string) (n int) {
-		if json.Unmarshal(members[name], &n) != nil {
+		if json.Unmarshal(fields[name], &n) != nil {
 			return 0
 		}
 		return n
 	}
-	if s := get(members, "reason"); s != "" {
+	if s := get(fields, "reason"); s != "" {
 		texts, a.like = append(texts, s), Apple
 	}
-	if s := get(members, "message"); s != "" {
+	if s := get(fields, "message"); s != "" {
 		texts = append(texts, s)
 	}
-	if _, ok := members["errno"]; ok {
+	if _, ok := fields["errno"]; ok {
 		a.errno, a.like = number("errno"), Mozilla
-	} else if n := number("code"); n > 999 { // else it is the status
+	} else if n := number("code"); n > 999 { // otherwise it is the status
 		a.errno = n
-		if _, ok := members["http"]; ok { // ntfy
+		if _, ok := fields["http"]; ok { // ntfy
 			a.like = UnifiedPush
 		}
 	}
 	var inner map[string]json.RawMessage
 	switch {
 	case len(texts) > 0:
-	case get(members, "error") != "":
-		texts = append(texts, get(members, "error"))
-	case json.Unmarshal(members["error"], &inner) == nil:
+	case get(fields, "error") != "":
+		texts = append(texts, get(fields, "error"))
+	case json.Unmarshal(fields["error"], &inner) == nil:
 		for _, name := range []string{"status", "message"} {
 			if s := get(inner, name); s != "" {
 				texts = append(texts, s)
@@ -451,8 +452,8 @@ func (a *answer) readJSON(members map[string]json.RawMessage) (texts []string) {
 	return texts
 }
 
-// Hint returns the next step for a code, whatever the push service, or "".
-// [Error.Hint] may know a better one.
+// Hint returns the next step for a code, independent of the push service, or
+// "". [Error.Hint] may return a better one.
 func (c Code) Hint() string {
 	switch c {
 	case CodeGone:

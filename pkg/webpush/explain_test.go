@@ -307,7 +307,7 @@ func TestReason(t *testing.T) {
 			t.Errorf("%q: %q, %d; want %q, %d", tt.body, e.Reason, e.Errno, tt.want, tt.errno)
 		}
 	}
-	if e := Explain(Other, 400, nil, make([]byte, 1<<20)); len(e.Body) != maxAnswer {
+	if e := Explain(Other, 400, nil, make([]byte, 1<<20)); len(e.Body) != maxBody {
 		t.Errorf("%d bytes of body are kept", len(e.Body))
 	}
 }
@@ -364,10 +364,10 @@ func TestSkew(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"FCM answered 410 Gone: the subscription was ended":                                       Explain(FCM, 410, nil, nil),
-		"the push service at https://h answered 599: the service has a fault of its own":          {Service: Other, Origin: "https://h", Status: 599, Meaning: "the service has a fault of its own"},
+		"FCM answered 410 Gone: the subscription was removed":                                     Explain(FCM, 410, nil, nil),
+		"the push service at https://h answered 599: the service has an internal error":           {Service: Other, Origin: "https://h", Status: 599, Meaning: "the service has an internal error"},
 		"Apple answered 429 Too Many Requests (x): m; it asks to wait 1m30s, after 4 attempts":    {Service: Apple, Status: 429, Reason: "x", Meaning: "m", RetryAfter: 90 * time.Second, Attempts: 4},
-		"no answer from https://h: connection refused, after 2 attempts":                          {Service: Mozilla, Origin: "https://h", Code: CodeNetwork, Meaning: "connection refused", Attempts: 2},
+		"no response from https://h: connection refused, after 2 attempts":                        {Service: Mozilla, Origin: "https://h", Code: CodeNetwork, Meaning: "connection refused", Attempts: 2},
 		"Mozilla at https://h was not asked: forbidden":                                           {Service: Mozilla, Origin: "https://h", Code: CodeRefused, Meaning: "forbidden", Attempts: 1},
 		"Apple answered 403 Forbidden: m; the clock of this machine is 2m0s behind the service's": {Service: Apple, Status: 403, Meaning: "m", Code: CodeVAPIDInvalid, Skew: -2 * time.Minute},
 	} {
@@ -392,7 +392,7 @@ func FuzzExplain(f *testing.F) {
 		if !printable(e.Error()) || !printable(e.Reason) || len(e.Error()) > 700 {
 			t.Fatalf("%q", e.Error())
 		}
-		if e.Code == "" || e.Meaning == "" || e.Hint() == "" || e.Gone() && e.Temporary() || len(e.Body) > maxAnswer {
+		if e.Code == "" || e.Meaning == "" || e.Hint() == "" || e.Gone() && e.Temporary() || len(e.Body) > maxBody {
 			t.Fatalf("%+v", e)
 		}
 		if e.Gone() && status/100 != 4 {

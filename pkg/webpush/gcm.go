@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// GCM makes the request of Google's legacy Cloud Messaging, as pywebpush up to
-// 2.1.2 sent it: JSON with the body in standard base64 and a server key in
-// place of the VAPID token. Google has shut that service down; this is for
-// those who still run one that answers like it.
+// GCM makes the message a request to Google's legacy Cloud Messaging, as
+// pywebpush up to 2.1.2 sent it: JSON with the body in standard base64 and a
+// server key in place of the VAPID token. Google has shut that service down;
+// use GCM only for a server that imitates it.
 type GCM struct {
 	// Key is the server key, a secret.
 	Key string

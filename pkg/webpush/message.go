@@ -12,15 +12,15 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// DefaultTTL is how long a push service is asked to keep a message that says
-// nothing of it: 4 weeks, the most that the largest services grant.
+// DefaultTTL is the TTL of a message that does not set one: 4 weeks, the
+// longest time that the largest push services grant.
 const DefaultTTL = 28 * 24 * time.Hour
 
 // MaxTTL is the largest TTL that can be said: 2^31 seconds (RFC 8030 section 5.2).
 const MaxTTL = (1 << 31) * time.Second
 
-// Urgency is how much a message is worth of a device's battery (RFC 8030
-// section 5.3).
+// Urgency is the importance of a message relative to the device's battery (RFC
+// 8030, section 5.3).
 type Urgency string
 
 // The urgencies, from the least to the most. A message without one is Normal.
@@ -44,11 +44,12 @@ func ParseUrgency(s string) (Urgency, error) {
 	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal or high", s)}
 }
 
-// MaxTopic is how long a topic may be, in characters (RFC 8030 section 5.4).
+// MaxTopic is the maximum length of a topic, in characters (RFC 8030, section
+// 5.4).
 const MaxTopic = 32
 
-// CheckTopic tells with an [*InputError] why a topic cannot be sent: it has 1
-// to 32 characters of the base64url alphabet (RFC 8030 section 5.4).
+// CheckTopic returns an [*InputError] if a topic is not 1 to 32 characters of
+// the base64url alphabet (RFC 8030, section 5.4).
 func CheckTopic(topic string) error {
 	const hint = "use 1 to 32 of A-Z a-z 0-9 - _"
 	if topic == "" || len(topic) > MaxTopic {
@@ -64,47 +65,48 @@ func CheckTopic(topic string) error {
 	return nil
 }
 
-// HashTopic makes a topic of any text: 32 characters that every service takes.
+// HashTopic makes a topic from any text: 32 characters, accepted by every push
+// service.
 func HashTopic(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return b64.Encode(sum[:24])
 }
 
-// Message is what is sent, and how. The zero value is a push without payload
-// that is kept for [DefaultTTL].
+// Message is a message to send and its options. The zero value is a message
+// without payload that is kept for [DefaultTTL].
 type Message struct {
-	// Payload is what the service worker gets, at most [ece.Encoding.MaxPayload]
-	// bytes: 3993 by default. nil is a push without payload; an empty slice
-	// that is not nil is a payload of no bytes.
+	// Payload is the data for the service worker, at most
+	// [ece.Encoding.MaxPayload] bytes: 3993 by default. nil means no payload;
+	// an empty slice that is not nil is a payload of zero bytes.
 	Payload []byte
-	// Encoding is the content coding; zero means aes128gcm (RFC 8291).
+	// Encoding is the content encoding; zero means aes128gcm (RFC 8291).
 	Encoding ece.Encoding
 	// Pad hides the payload's length; see [ece.Options].
 	Pad int
 	// MaxBody is the largest body to make, in bytes; zero means 4096, what
 	// every service must take (RFC 8030 section 7.2).
 	MaxBody int
-	// TTL is for how long the service is asked to keep the message while the
-	// user agent is away, rounded up to whole seconds; nil means [DefaultTTL]. Zero means
-	// now or never: new(time.Duration).
+	// TTL is the time to keep the message while the user agent is offline,
+	// rounded up to whole seconds; nil means [DefaultTTL]. With zero,
+	// new(time.Duration), the message is delivered immediately or not at all.
 	TTL *time.Duration
 	// Urgency is sent when it is not empty.
 	Urgency Urgency
 	// Topic, when it is not empty, replaces a message of the same topic that
 	// was not delivered yet; see [CheckTopic].
 	Topic string
-	// Header are further headers, such as Prefer. Those that this package
-	// writes itself are refused.
+	// Header holds additional headers, such as Prefer. Headers that this
+	// package sets itself are refused.
 	Header http.Header
 	// Key signs instead of the client's key when it is not nil.
 	Key *vapid.Key
-	// GCM, when it is not nil, makes the request that Google's legacy service
-	// took until 2024.
+	// GCM, if not nil, makes the message a request that Google's legacy service
+	// accepted until 2024.
 	GCM *GCM
 }
 
 // TTLSeconds returns the value of the TTL header (RFC 8030, section 5.2): the
-// TTL rounded up to whole seconds, or that of [DefaultTTL]. The error is an
+// TTL rounded up to whole seconds, or [DefaultTTL]. The error is an
 // [*InputError].
 func (m *Message) TTLSeconds() (int64, error) { return m.ttl() }
 
@@ -147,8 +149,9 @@ func (m *Message) until(expires, now time.Time) (*Message, error) {
 var reserved = []string{"Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Crypto-Key", "Encryption", "Expect", "Host",
 	"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Topic", "Trailer", "Transfer-Encoding", "Ttl", "Upgrade", "Urgency"}
 
-// CheckHeader tells with an [*InputError] why a header cannot be added to a
-// message: this package writes it itself, or name or value are not valid.
+// CheckHeader returns an [*InputError] if a header cannot be added to a
+// message, because this package sets it itself, or because its name or value is
+// not valid.
 func CheckHeader(name, value string) error {
 	bad := func(problem, hint string) error {
 		return &InputError{Part: "header", Problem: problem, Fix: hint}

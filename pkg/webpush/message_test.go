@@ -442,14 +442,14 @@ func TestNotification(t *testing.T) {
 		{"data of any kind", Notification{Title: "T", Data: json.RawMessage(`[1]`)}, false, `{"title":"T","data":[1]}`},
 		{"data is no object", Notification{Title: "T", Navigate: "/x", Data: json.RawMessage(`[1]`)}, false, "data"},
 		{"data is null", Notification{Title: "T", Navigate: "/x", Data: json.RawMessage(`null`)}, false, "data"},
-		{"data is no JSON", Notification{Title: "T", Data: json.RawMessage(`{`)}, false, "data"},
+		{"data is not JSON", Notification{Title: "T", Data: json.RawMessage(`{`)}, false, "data"},
 		{"full", full, true, `{"web_push":8030,"notification":{"title":"T <&>","body":"b","icon":"/i.png","image":"/m.png","badge":"/b.png","tag":"t","navigate":"https://example.com/?a=1&b=2",` +
 			`"actions":[{"action":"ok","title":"OK"}],"silent":true,"requireInteraction":true,"data":{"id":12345678901234567890}}}`},
 		{"no title", Notification{Navigate: "https://example.com/"}, true, "title"},
 		{"no URL", Notification{Title: "T"}, true, "url"},
 		{"relative URL", Notification{Title: "T", Navigate: "/x"}, true, "url"},
 		{"URL without host", Notification{Title: "T", Navigate: "https:"}, true, "url"},
-		{"data is no JSON", Notification{Title: "T", Navigate: "https://example.com/", Data: json.RawMessage(`}`)}, true, "data"},
+		{"data is not JSON", Notification{Title: "T", Navigate: "https://example.com/", Data: json.RawMessage(`}`)}, true, "data"},
 	} {
 		t.Run(fmt.Sprintf("%s, declarative %t", tt.name, tt.declarative), func(t *testing.T) {
 			make := tt.n.Payload

@@ -39,17 +39,17 @@ type Action struct {
 // for it, unless Data has a url already. The error is an [*InputError].
 func (n Notification) Payload() ([]byte, error) {
 	if n.Navigate != "" {
-		members := map[string]json.RawMessage{}
-		if n.Data != nil && json.Unmarshal(n.Data, &members) != nil || members == nil {
-			return nil, &InputError{Part: "data", Problem: "the notification's data is no JSON object, so the URL cannot be put into it", Fix: "the data must be an object if there is a URL to open"}
+		fields := map[string]json.RawMessage{}
+		if n.Data != nil && json.Unmarshal(n.Data, &fields) != nil || fields == nil {
+			return nil, &InputError{Part: "data", Problem: "the notification's data is not a JSON object, so the URL cannot be added to it", Fix: "the data must be an object if there is a URL to open"}
 		}
-		if _, ok := members["url"]; !ok {
+		if _, ok := fields["url"]; !ok {
 			u, err := encode(n.Navigate)
 			if err != nil {
 				return nil, err
 			}
-			members["url"] = u
-			if n.Data, err = encode(members); err != nil {
+			fields["url"] = u
+			if n.Data, err = encode(fields); err != nil {
 				return nil, err
 			}
 		}
@@ -62,11 +62,11 @@ func (n Notification) Payload() ([]byte, error) {
 // navigate are required. The error is an [*InputError].
 func (n Notification) Declarative() ([]byte, error) {
 	if n.Title == "" {
-		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", Fix: "give the notification a title"}
+		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", Fix: "add a title to the notification"}
 	}
 	u, err := url.Parse(n.Navigate)
 	if n.Navigate == "" || err != nil || !u.IsAbs() || u.Host == "" {
-		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), Fix: "give the absolute URL that a click opens"}
+		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), Fix: "add the absolute URL that a click opens"}
 	}
 	return encode(struct {
 		WebPush      int          `json:"web_push"`
@@ -79,7 +79,7 @@ func encode(v any) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return nil, &InputError{Part: "data", Problem: "the notification's data is no valid JSON: " + err.Error()}
+		return nil, &InputError{Part: "data", Problem: "the notification's data is not valid JSON: " + err.Error()}
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -4,12 +4,12 @@ import "strings"
 
 // plainSubscription reads a subscription that is written in exactly the way of
 // browsers (JSON.stringify) or of the JSON writers of other languages: without
-// further members, escapes and characters beyond ASCII. That is nearly every
-// subscription, and it takes a tenth of the time; ok is false for all others,
-// valid or not, which encoding/json reads.
+// other fields, escapes, or characters beyond ASCII. Nearly every subscription
+// is written that way, and reading it needs a tenth of the time. For all
+// others, valid or not, ok is false, and encoding/json reads them.
 func plainSubscription(data []byte) (endpoint, p256dh, auth string, ok bool) {
 	p := plainText(data) // one copy, which the parts share
-	if !p.next('{') || !p.member("endpoint", &endpoint) || !p.next(',') {
+	if !p.next('{') || !p.field("endpoint", &endpoint) || !p.next(',') {
 		return "", "", "", false
 	}
 	if q := p; q.name("expirationTime") {
@@ -22,18 +22,18 @@ func plainSubscription(data []byte) (endpoint, p256dh, auth string, ok bool) {
 	if !p.name("keys") || !p.next('{') {
 		return "", "", "", false
 	}
-	if q := p; q.member("auth", &auth) {
+	if q := p; q.field("auth", &auth) {
 		p = q
-		ok = p.next(',') && p.member("p256dh", &p256dh)
+		ok = p.next(',') && p.field("p256dh", &p256dh)
 	} else {
-		ok = p.member("p256dh", &p256dh) && p.next(',') && p.member("auth", &auth)
+		ok = p.field("p256dh", &p256dh) && p.next(',') && p.field("auth", &auth)
 	}
 	ok = ok && p.next('}') && p.next('}') && p == "" && p256dh != "" && auth != ""
 	return endpoint, p256dh, auth, ok
 }
 
-// plainText is what is left to read. Each method skips what it names, and white
-// space after it, and reports whether that was there.
+// plainText is the text left to read. Each method skips the item in its name
+// and white space after it, and reports whether the item was present.
 type plainText string
 
 func (p *plainText) next(c byte) bool {
@@ -68,6 +68,6 @@ func (p *plainText) name(name string) bool {
 	return p.string(&found) && found == name && p.next(':')
 }
 
-func (p *plainText) member(name string, value *string) bool {
+func (p *plainText) field(name string, value *string) bool {
 	return p.name(name) && p.string(value)
 }

@@ -12,12 +12,12 @@ import (
 )
 
 // ReadResponse reads and closes the response to a request of
-// [Client.NewRequest] that a program sent itself, and returns what
-// [Client.Send] returns for it: the receipt, or an [*Error] with the meaning of
+// [Client.NewRequest] that a program sent itself, and returns the result that
+// [Client.Send] would return: the receipt, or an [*Error] with the meaning of
 // the response (RFC 8030, sections 5 and 8.4). As there, at most 4096 bytes of
-// the body are kept, and what the response repeats of the endpoint and the
-// token is removed. The push service is told from resp.Request; without one it
-// is [Other].
+// the body are kept, and parts of the endpoint and the token that the response
+// repeats are removed. The push service is identified by resp.Request; without
+// it, it is [Other].
 //
 // The program's HTTP client must not follow redirects: it would send the token
 // to another server.

@@ -12,21 +12,21 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// The names under which databases and libraries keep the parts of a subscription,
-// in lower case and without what is not a letter or digit, the best first.
+// The names under which databases and libraries keep the parts of a
+// subscription, in lower case and with only letters and digits, the best first.
 var (
 	endpointNames = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "endpointuri", "pushurl", "identifier", "url"}
 	p256dhNames   = []string{"p256dh", "webp256", "webp256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
 	authNames     = []string{"auth", "webauth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
-	// keysNames are those of an object with the two keys, subscriptionNames those
-	// of one that is the subscription, object or text.
+	// keysNames are names of an object with the two keys; subscriptionNames are
+	// names of the subscription, as an object or text.
 	keysNames         = []string{"keys", "pubkeyset", "subscriptionkeys"}
 	subscriptionNames = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
 	// wrapperNames are those of objects that APIs and databases put around a row.
 	wrapperNames = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
 )
 
-// canonicalName is a member's name as the lists above have it.
+// canonicalName converts a field's name to the form of the lists above.
 func canonicalName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -39,19 +39,19 @@ func canonicalName(name string) string {
 	}, name)
 }
 
-// IsEndpointName reports whether a field of that name can have the endpoint of a
-// subscription, and whether one of a row's other names is that of a subscription as
-// a whole.
+// IsEndpointName reports whether a field of that name can have the endpoint of
+// a subscription, and whether one of a row's other names can have a whole
+// subscription.
 func IsEndpointName(name string) bool {
 	c := canonicalName(name)
 	return c != "url" && c != "identifier" && (slices.Contains(endpointNames, c) || slices.Contains(subscriptionNames[:len(subscriptionNames)-2], c))
 }
 
-// member returns the first of the names that an object has with a value, and the
-// name in it.
-func member(members map[string]json.RawMessage, names []string) (json.RawMessage, string) {
+// field returns the value of the first of the names that an object has with a
+// value, and the name in the object.
+func field(fields map[string]json.RawMessage, names []string) (json.RawMessage, string) {
 	found := make(map[string]string)
-	for name, value := range members {
+	for name, value := range fields {
 		if string(value) == "null" {
 			continue
 		}
@@ -62,7 +62,7 @@ func member(members map[string]json.RawMessage, names []string) (json.RawMessage
 	}
 	for _, c := range names {
 		if name, ok := found[c]; ok {
-			return members[name], name
+			return fields[name], name
 		}
 	}
 	return nil, ""
@@ -74,35 +74,36 @@ func objectOf(value json.RawMessage) map[string]json.RawMessage {
 	if json.Unmarshal(value, &text) == nil {
 		value = json.RawMessage(text)
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(value, &members) != nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(value, &fields) != nil {
 		return nil
 	}
-	if inner := members["mapValue"]; len(members) == 1 && inner != nil { // Firestore
-		return objectOf(first(member(objectOf(inner), []string{"fields"})))
+	if inner := fields["mapValue"]; len(fields) == 1 && inner != nil { // Firestore
+		return objectOf(first(field(objectOf(inner), []string{"fields"})))
 	}
-	if inner := members["M"]; len(members) == 1 && inner != nil { // DynamoDB
+	if inner := fields["M"]; len(fields) == 1 && inner != nil { // DynamoDB
 		return objectOf(inner)
 	}
-	return members
+	return fields
 }
 
-// row is a subscription taken apart that is not written as a browser writes it.
+// row holds the parts of a subscription that is not written as browsers write
+// it.
 type row struct {
 	endpoint, p256dh, auth string
-	members                map[string]json.RawMessage // of the object that has the keys
+	fields                 map[string]json.RawMessage // fields of the object that has the keys
 	recorded               json.RawMessage
 }
 
-// readRow finds the parts of a subscription in the row of a database, or in what a
-// library keeps. ok is false if it finds no endpoint, or no keys and nothing that
-// could be one. depth bounds how deep subscriptions are wrapped.
-func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err error) {
+// readRow finds the parts of a subscription in the row of a database or in the
+// data of a library. ok is false if it finds no endpoint, or no keys and
+// nothing that could be a key. depth limits the nesting of subscriptions.
+func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err error) {
 	if depth > 3 {
 		return r, false, nil
 	}
-	r.members, r.recorded = members, recordedKey(members)
-	value, name := member(members, endpointNames)
+	r.fields, r.recorded = fields, recordedKey(fields)
+	value, name := field(fields, endpointNames)
 	value = typed(value)
 	if value != nil && (json.Unmarshal(value, &r.endpoint) != nil || name != "endpoint" && !strings.Contains(r.endpoint, "://")) {
 		if name == "endpoint" {
@@ -110,7 +111,7 @@ func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err
 		}
 		r.endpoint = ""
 	}
-	if inner := objectOf(first(member(members, subscriptionNames))); inner != nil {
+	if inner := objectOf(first(field(fields, subscriptionNames))); inner != nil {
 		if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
 			if wrapped.recorded == nil {
 				wrapped.recorded = r.recorded
@@ -119,25 +120,25 @@ func readRow(members map[string]json.RawMessage, depth int) (r row, ok bool, err
 		}
 	}
 	if r.endpoint == "" && name != "endpoint" {
-		if inner := objectOf(first(member(members, wrapperNames))); inner != nil {
+		if inner := objectOf(first(field(fields, wrapperNames))); inner != nil {
 			if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
 				return wrapped, ok, err
 			}
 		}
 	}
 	if r.endpoint == "" {
-		return r, name == "endpoint", nil // an empty one is told as such
+		return r, name == "endpoint", nil // the caller reports an empty endpoint
 	}
-	keys := members
-	if value, _ := member(members, keysNames); value != nil {
+	keys := fields
+	if value, _ := field(fields, keysNames); value != nil {
 		if inner := objectOf(value); inner != nil {
 			keys = inner
 		}
 	}
-	p256dh, p256dhName := member(keys, p256dhNames)
-	auth, authName := member(keys, authNames)
+	p256dh, p256dhName := field(keys, p256dhNames)
+	auth, authName := field(keys, authNames)
 	if (p256dh == nil || auth == nil) && canonicalName(p256dhName) != "p256dh" && canonicalName(authName) != "auth" {
-		return r, true, unnamedKeys(members) // a publicKey alone is the application server's
+		return r, true, unnamedKeys(fields) // a publicKey alone is the application server's
 	}
 	if r.p256dh, err = keyText("keys.p256dh", p256dh); err != nil {
 		return r, true, err
@@ -165,8 +166,8 @@ func typed(value json.RawMessage) json.RawMessage {
 
 func first(value json.RawMessage, _ string) json.RawMessage { return value }
 
-// keyText returns the text of a key, and says what a page has made of it if it has
-// none.
+// keyText returns the text of a key, or an error that says how a page has
+// serialized it.
 func keyText(part string, value json.RawMessage) (string, error) {
 	var text string
 	value = typed(value)
@@ -174,28 +175,29 @@ func keyText(part string, value json.RawMessage) (string, error) {
 		return text, nil
 	}
 	what := "not a string"
-	var members map[string]json.RawMessage
+	var fields map[string]json.RawMessage
 	switch {
-	case json.Unmarshal(value, &members) == nil && len(members) == 0:
+	case json.Unmarshal(value, &fields) == nil && len(fields) == 0:
 		what = "an empty object, which JSON makes of an ArrayBuffer"
-	case members["type"] != nil && members["data"] != nil:
+	case fields["type"] != nil && fields["data"] != nil:
 		what = "a Node Buffer"
-	case members["0"] != nil:
+	case fields["0"] != nil:
 		what = "an object with numbered bytes, which JSON makes of a Uint8Array"
 	}
 	return "", badlySerialized(part, what)
 }
 
-// badlySerialized is the error of a key that is no text, or one that says what it was.
+// badlySerialized returns the error for a key that is not text, or is the text
+// of another value.
 func badlySerialized(part, what string) error {
 	return badSubscription(part, part+" is "+what, "the page serialized the subscription incorrectly: send JSON.stringify(subscription), or subscription.toJSON(), without copying its keys")
 }
 
 // unnamedKeys is the error of a subscription without keys that has fields which
 // could be keys of another name, or nil.
-func unnamedKeys(members map[string]json.RawMessage) error {
+func unnamedKeys(fields map[string]json.RawMessage) error {
 	could := false
-	for name, value := range members {
+	for name, value := range fields {
 		var text string
 		c := canonicalName(name)
 		if slices.Contains(endpointNames, c) || json.Unmarshal(value, &text) != nil {
@@ -207,13 +209,13 @@ func unnamedKeys(members map[string]json.RawMessage) error {
 	if !could {
 		return nil
 	}
-	return badSubscription("keys", "found no keys under a name that is known; the fields are "+fieldList(members),
+	return badSubscription("keys", "found no keys under any known name; the fields are "+fieldList(fields),
 		`rename them: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 }
 
-// fieldList lists the names of an object's members.
-func fieldList(members map[string]json.RawMessage) string {
-	names := slices.Sorted(maps.Keys(members))
+// fieldList lists the names of an object's fields.
+func fieldList(fields map[string]json.RawMessage) string {
+	names := slices.Sorted(maps.Keys(fields))
 	more := ""
 	if len(names) > 12 {
 		names, more = names[:12], ", …"

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Service is a push service whose answers and rules are known here.
+// Service is a push service whose responses and rules are known.
 type Service string
 
-// The push services that an endpoint's host tells apart.
+// The push services, identified by an endpoint's host.
 const (
 	Mozilla     Service = "mozilla"     // Firefox: autopush
 	FCM         Service = "fcm"         // Chrome and most of its family: Firebase Cloud Messaging
@@ -48,8 +48,8 @@ func serviceAt(u *url.URL) Service {
 	return s
 }
 
-// serviceOf tells by whole host names, in lower case, never by parts of a URL
-// that anybody could write into another host's path.
+// serviceOf identifies a push service by its complete host name, in lower case,
+// never by parts of a URL, which could be in the path of any host.
 func serviceOf(host string) Service {
 	host = strings.TrimSuffix(host, ".")
 	under := func(domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
@@ -70,8 +70,8 @@ func serviceOf(host string) Service {
 	return Other
 }
 
-// isUnifiedPush reports whether an endpoint has the form that those of ntfy or of
-// NextPush, an app of Nextcloud, have on whatever host.
+// isUnifiedPush reports whether an endpoint has the form of endpoints of ntfy
+// or of NextPush, an app for Nextcloud, on any host.
 func isUnifiedPush(u *url.URL) bool {
 	return strings.HasPrefix(u.Path, "/up") && u.Query().Get("up") == "1" || strings.Contains(u.Path, "/apps/uppush/push/")
 }

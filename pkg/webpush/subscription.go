@@ -25,11 +25,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Subscription is what PushManager.subscribe gave to a site: where to send
-// (RFC 8030 section 4) and for whom to encrypt (RFC 8291 section 3). It is
-// valid by construction, immutable and safe for concurrent use, and prints as
-// the origin of its endpoint only. The zero value is no subscription: nothing
-// is sent to it.
+// Subscription is a subscription returned by PushManager.subscribe: the
+// endpoint to send to (RFC 8030, section 4) and the keys to encrypt for (RFC
+// 8291, section 3). It is valid by construction, immutable, safe for concurrent
+// use, and prints only the origin of its endpoint. The zero value is not
+// usable: nothing is sent to it.
 type Subscription struct {
 	origin    string
 	loopback  bool
@@ -39,20 +39,20 @@ type Subscription struct {
 	secret    *hidden
 }
 
-// hidden keeps the secrets two pointers away: where fmt cannot call Format,
-// which is in an unexported field of another struct, it prints what it finds,
-// and for some verbs follows one pointer.
+// hidden keeps the secrets two pointers away: in an unexported field of another
+// struct, fmt cannot call Format. It prints the value, and follows one pointer
+// for some verbs.
 type hidden struct{ p *secrets }
 
 type secrets struct {
 	endpoint string
-	url      url.URL                    // of the endpoint, to be copied into requests
-	members  map[string]json.RawMessage // all of the object that was parsed, or nil
-	recorded json.RawMessage            // the application server key that stands beside, or nil
+	url      url.URL                    // the endpoint, to be copied into requests
+	fields   map[string]json.RawMessage // all of the object that was parsed, or nil
+	recorded json.RawMessage            // the application server key next to the subscription, or nil
 	row      bool                       // see Subscription.Row
 }
 
-// secrets returns those of s, empty ones for the zero value.
+// secrets returns the secrets of s, or empty ones for the zero value.
 func (s *Subscription) secrets() *secrets {
 	if s == nil || s.secret == nil {
 		return new(secrets)
@@ -96,17 +96,18 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	return s, nil
 }
 
-// ParseSubscription reads the JSON of a PushSubscription (Push API, toJSON), alone
-// or as the member "subscription" of another object. It also reads what databases
-// and libraries make of one: rows with the keys under other names, in any case
-// (public_key and auth_token, publicKey and authToken, key_p256dh and key_auth,
-// p256dh_key and auth_key, and others), the keys or the subscription as text, and a
-// subscription next to its endpoint. Members that it does not know are kept for
-// [Subscription.MarshalJSON]. An expirationTime in another form than milliseconds
-// is ignored. Keys may be null or absent: then only messages without a payload can
-// be sent. But if fields of other names could be the keys, they are an error, so
-// that nobody gets an empty push because of a name. The error is an [*InputError]
-// that says which member is wrong and how.
+// ParseSubscription reads the JSON of a PushSubscription (Push API, toJSON),
+// alone or in the field "subscription" of another object. It also reads the
+// forms in which databases and libraries keep it: rows with the keys under
+// other names, in any case (public_key and auth_token, publicKey and authToken,
+// key_p256dh and key_auth, p256dh_key and auth_key, and others), the keys or
+// the subscription as text, and a subscription next to its endpoint. Unknown
+// fields are kept for [Subscription.MarshalJSON]. An expirationTime in another
+// form than milliseconds is ignored. Keys may be null or absent; only messages
+// without a payload can then be sent. But if fields with other names could be
+// the keys, an error is returned, because an unknown name should not lead to
+// empty messages. The error is an [*InputError] that says which field is wrong
+// and why.
 func ParseSubscription(data []byte) (*Subscription, error) {
 	if endpoint, p256dh, auth, ok := plainSubscription(data); ok {
 		return NewSubscription(endpoint, p256dh, auth)
@@ -116,64 +117,64 @@ func ParseSubscription(data []byte) (*Subscription, error) {
 
 // parseSubscription is ParseSubscription for any text.
 func parseSubscription(data []byte) (*Subscription, error) {
-	members, err := subscriptionMembers(data)
+	fields, err := subscriptionMembers(data)
 	if err != nil {
 		return nil, err
 	}
-	if inner, ok := members["subscription"]; ok && members["endpoint"] == nil && len(inner) > 0 && inner[0] != '"' {
+	if inner, ok := fields["subscription"]; ok && fields["endpoint"] == nil && len(inner) > 0 && inner[0] != '"' {
 		if _, err := subscriptionMembers(inner); err != nil {
 			return nil, err
 		}
 	}
-	r, ok, err := readRow(members, 0)
+	r, ok, err := readRow(fields, 0)
 	switch {
 	case err != nil:
 		return nil, err
-	case !ok && members["endpoint"] != nil:
+	case !ok && fields["endpoint"] != nil:
 		return nil, badSubscription("endpoint", "the endpoint is not a string", subscriptionHint)
 	case !ok:
-		return nil, badSubscription("endpoint", "the subscription has no endpoint", noEndpointHint(members))
+		return nil, badSubscription("endpoint", "the subscription has no endpoint", noEndpointHint(fields))
 	}
-	if raw, ok := r.members["keys"]; ok && string(raw) != "null" && objectOf(raw) == nil {
+	if raw, ok := r.fields["keys"]; ok && string(raw) != "null" && objectOf(raw) == nil {
 		return nil, badSubscription("keys", "keys is not an object with the strings p256dh and auth", subscriptionHint)
 	}
 	s, err := NewSubscription(r.endpoint, r.p256dh, r.auth)
 	if err != nil {
 		return nil, err
 	}
-	if raw, ok := r.members["expirationTime"]; ok {
+	if raw, ok := r.fields["expirationTime"]; ok {
 		var ms float64
-		if json.Unmarshal(raw, &ms) == nil && ms > 0 && ms < 1e17 { // in another form, it says nothing
+		if json.Unmarshal(raw, &ms) == nil && ms > 0 && ms < 1e17 { // other forms are ignored
 			s.expires = time.UnixMilli(int64(ms))
 		}
 	}
-	s.secret.p.members, s.secret.p.recorded = r.members, r.recorded
-	s.secret.p.row = members["keys"] == nil && (members["subscription"] == nil || members["endpoint"] != nil) && s.recipient != nil || isText(members["keys"])
+	s.secret.p.fields, s.secret.p.recorded = r.fields, r.recorded
+	s.secret.p.row = fields["keys"] == nil && (fields["subscription"] == nil || fields["endpoint"] != nil) && s.recipient != nil || isText(fields["keys"])
 	return s, nil
 }
 
 func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
 
 // noEndpointHint names the fields that are there, if there are any.
-func noEndpointHint(members map[string]json.RawMessage) string {
-	if len(members) == 0 {
+func noEndpointHint(fields map[string]json.RawMessage) string {
+	if len(fields) == 0 {
 		return subscriptionHint
 	}
-	return "the fields are " + fieldList(members) + "; " + subscriptionHint
+	return "the fields are " + fieldList(fields) + "; " + subscriptionHint
 }
 
-// recordedKey finds the application server key among members that sites are
-// known to keep beside a subscription, or nil.
-func recordedKey(members map[string]json.RawMessage) json.RawMessage {
+// recordedKey returns the application server key from the fields that sites
+// keep next to a subscription, or nil.
+func recordedKey(fields map[string]json.RawMessage) json.RawMessage {
 	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
-		if raw := members[name]; raw != nil && string(raw) != "null" {
+		if raw := fields[name]; raw != nil && string(raw) != "null" {
 			return raw
 		}
 	}
 	var options struct {
 		Key json.RawMessage `json:"applicationServerKey"`
 	}
-	if json.Unmarshal(members["options"], &options) == nil && string(options.Key) != "null" && string(options.Key) != "{}" {
+	if json.Unmarshal(fields["options"], &options) == nil && string(options.Key) != "null" && string(options.Key) != "{}" {
 		return options.Key // an ArrayBuffer becomes {}
 	}
 	return nil
@@ -197,34 +198,34 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 		}
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	var members map[string]json.RawMessage
-	if err := d.Decode(&members); err != nil {
+	var fields map[string]json.RawMessage
+	if err := d.Decode(&fields); err != nil {
 		var kind *json.UnmarshalTypeError
 		var syntax *json.SyntaxError
 		switch {
 		case errors.As(err, &kind):
 			return bad("found a JSON "+kind.Value+", expected the object of one subscription", subscriptionHint)
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return bad("the subscription is cut off: its JSON does not end", "copy it again completely")
+			return bad("the subscription is truncated: its JSON does not end", "copy it again completely")
 		case errors.As(err, &syntax):
-			return bad(fmt.Sprintf("the subscription is no valid JSON: %v at byte %d", err, syntax.Offset), subscriptionHint)
+			return bad(fmt.Sprintf("the subscription is not valid JSON: %v at byte %d", err, syntax.Offset), subscriptionHint)
 		}
-		return bad("the subscription is no valid JSON", subscriptionHint)
+		return bad("the subscription is not valid JSON", subscriptionHint)
 	}
-	if members == nil {
+	if fields == nil {
 		return bad("found null, expected the object of one subscription", "the browser was not subscribed: pushManager.getSubscription() gave null")
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return bad("found more text after the subscription's JSON", "give one subscription")
 	}
-	return members, nil
+	return fields, nil
 }
 
 // newEndpoint returns a subscription without keys.
 //
-// Endpoints are opaque (RFC 8030 section 8.3): what follows the host is kept
-// and sent to the byte, also where net/url would write it in another way or
-// refuse it, so only what precedes it is parsed. That also keeps the rest out
+// Endpoints are opaque (RFC 8030, section 8.3). Everything after the host is
+// kept and sent byte for byte, even where net/url would write it in another way
+// or refuse it; only the part before it is parsed. That also keeps the rest out
 // of the errors.
 func newEndpoint(endpoint string) (*Subscription, error) {
 	const again = "get the subscription from the browser again"
@@ -240,14 +241,14 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	plain := plainURL(endpoint)
 	if !plain {
 		if shortened(endpoint) {
-			return nil, badSubscription("endpoint", "the endpoint was shortened for display: it has … in it", "copy the subscription with JSON.stringify, not from what the developer tools show")
+			return nil, badSubscription("endpoint", "the endpoint was shortened for display: it has … in it", "copy the subscription with JSON.stringify, not from the display of the developer tools")
 		}
 		if problem := foreignTo(endpoint); problem != "" {
 			return bad(problem)
 		}
 	}
 	scheme, after, found := strings.Cut(endpoint, "://")
-	if !found || !isScheme(scheme) { // or it is a part of a path, not to be shown
+	if !found || !isScheme(scheme) { // may be part of a path, so it is not shown
 		return bad("the endpoint is not an absolute URL, expected https://…")
 	}
 	if !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
@@ -283,7 +284,7 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 		}
 		if path != "" && (err != nil || u.EscapedPath() != path) {
 			u.Opaque = path
-			if strings.HasPrefix(path, "//") { // would be taken for a host
+			if strings.HasPrefix(path, "//") { // would be read as a host
 				u.Opaque = "//" + u.Host + path
 			}
 		}
@@ -297,9 +298,9 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	return s, nil
 }
 
-// base is what precedes the path of an endpoint. It is no secret.
+// base is the part of an endpoint before its path. It is not secret.
 type base struct {
-	text     string // as it was written
+	text     string // unchanged
 	url      url.URL
 	origin   string
 	loopback bool
@@ -312,14 +313,14 @@ var (
 	baseSeed = maphash.MakeSeed()
 )
 
-// baseOf parses what precedes the path of an endpoint; it returns what is wrong
+// baseOf parses the part of an endpoint before its path, or returns the problem
 // with it.
 func baseOf(written string) (*base, string) {
 	place := &bases[maphash.String(baseSeed, written)%uint64(len(bases))]
 	if b := place.Load(); b != nil && b.text == written {
 		return b, ""
 	}
-	written = strings.Clone(written) // it must not keep the rest
+	written = strings.Clone(written) // do not keep the rest in memory
 	u, err := url.Parse(written)
 	if err != nil {
 		return nil, "the endpoint's host or port is not valid"
@@ -342,8 +343,8 @@ func baseOf(written string) (*base, string) {
 	return b, ""
 }
 
-// plainURL reports whether a URL is written in characters that are themselves
-// wherever they stand.
+// plainURL reports whether a URL has only characters that need no escaping in
+// any part.
 func plainURL(s string) bool {
 	for i := range len(s) {
 		if !isPlain[s[i]] {
@@ -363,7 +364,7 @@ var isPlain = func() (set [256]bool) {
 // foreignTo says what in a text no URL has, or "".
 func foreignTo(url string) string {
 	if !utf8.ValidString(url) {
-		return "the endpoint is no valid UTF-8"
+		return "the endpoint is not valid UTF-8"
 	}
 	for i, r := range url {
 		if unicode.IsSpace(r) || unicode.IsControl(r) {
@@ -402,7 +403,7 @@ func decodeKey(part, value string, size int) ([]byte, error) {
 	case size == ece.KeySize && (n == 33 || n == 64 || n > size):
 		return b, nil // a point in another form, which ece can name
 	case n < size:
-		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d; it looks cut off", part, n, size), again)
+		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d; it looks truncated", part, n, size), again)
 	default:
 		return nil, badSubscription(part, fmt.Sprintf("%s has %d bytes, expected %d", part, n, size), again)
 	}
@@ -428,8 +429,8 @@ func twice(b []byte, size int) bool {
 // Endpoint returns the URL to send to, a secret (RFC 8030 section 8.3).
 func (s *Subscription) Endpoint() string { return s.secrets().endpoint }
 
-// Hash returns a name for the endpoint that is no secret and stays the same:
-// the first 16 bytes of the SHA-256 of its URL, as 32 hexadecimal digits.
+// Hash returns a stable name for the endpoint that is not secret: the first 16
+// bytes of the SHA-256 of its URL, as 32 hexadecimal digits.
 func (s *Subscription) Hash() string {
 	sum := sha256.Sum256([]byte(s.Endpoint()))
 	return hex.EncodeToString(sum[:16])
@@ -446,11 +447,12 @@ func (s *Subscription) Service() Service { return s.service }
 // address, localhost, or a name below it (RFC 6761, section 6.3).
 func (s *Subscription) Loopback() bool { return s.loopback }
 
-// Recipient returns for whom to encrypt, or nil when the subscription has no keys.
+// Recipient returns the recipient to encrypt for, or nil if the subscription
+// has no keys.
 func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
 
-// CheckKeys returns an [*InputError] if the subscription has no keys, so that
-// only messages without a payload can be sent to it.
+// CheckKeys returns an [*InputError] if the subscription has no keys. Only
+// messages without a payload can be sent to such a subscription.
 func (s *Subscription) CheckKeys() error {
 	if s.recipient == nil {
 		return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or get the subscription from the browser again")
@@ -466,11 +468,11 @@ func (s *Subscription) ExpirationTime() time.Time { return s.expires }
 // writes it: it is the row of a database, or has its parts under other names.
 func (s *Subscription) Row() bool { return s.secrets().row }
 
-// ApplicationServerKey returns the key that the subscription was made with,
-// where the JSON records it: as a string in applicationServerKey, vapidKey or
+// ApplicationServerKey returns the key that the subscription was created with,
+// if the JSON records it: as a string in applicationServerKey, vapidKey or
 // vapidPublicKey, in options.applicationServerKey, or as the bytes that
-// JSON.stringify makes of a Uint8Array. It is the zero value when nothing is
-// recorded. The error says that what is recorded is no such key.
+// JSON.stringify makes of a Uint8Array. It returns the zero value if nothing is
+// recorded, and an error if the recorded value is not such a key.
 func (s *Subscription) ApplicationServerKey() (vapid.PublicKey, error) {
 	raw := s.secrets().recorded
 	if raw == nil {
@@ -498,7 +500,7 @@ func (s *Subscription) ApplicationServerKey() (vapid.PublicKey, error) {
 	return vapid.ParsePublicKey([]byte(b64.Encode(list)))
 }
 
-// uint8Number is a byte that stands in JSON as a number; a []byte would be base64.
+// uint8Number is a byte that is a number in JSON; a []byte would be base64.
 type uint8Number uint8
 
 // MadeWith returns the subscription with key recorded as the application server
@@ -510,32 +512,32 @@ func (s *Subscription) MadeWith(key vapid.PublicKey) *Subscription {
 	return &changed
 }
 
-// PermanentlyRemoved reports whether the endpoint is the one that Chrome puts
-// in place of a subscription that was removed for good.
+// PermanentlyRemoved reports whether the endpoint is the one that Chrome uses
+// for a permanently removed subscription.
 func (s *Subscription) PermanentlyRemoved() bool {
 	return s.origin == "https://permanently-removed.invalid"
 }
 
-// MarshalJSON writes the subscription as PushSubscription.toJSON does, its
-// keys in base64url without padding, and all other members as they were.
+// MarshalJSON writes the subscription as PushSubscription.toJSON does, its keys
+// in base64url without padding, and all other fields unchanged.
 func (s Subscription) MarshalJSON() ([]byte, error) {
 	secret := s.secrets()
-	members := make(map[string]any, len(secret.members)+3)
-	for name, raw := range secret.members {
-		members[name] = raw
+	fields := make(map[string]any, len(secret.fields)+3)
+	for name, raw := range secret.fields {
+		fields[name] = raw
 	}
-	members["endpoint"] = secret.endpoint
-	if _, ok := members["expirationTime"]; !ok {
-		members["expirationTime"] = nil
+	fields["endpoint"] = secret.endpoint
+	if _, ok := fields["expirationTime"]; !ok {
+		fields["expirationTime"] = nil
 	}
 	if s.recipient != nil {
 		p256dh, auth := b64.Encode(s.recipient.P256DH()), b64.Encode(s.recipient.Auth())
 		var keys map[string]any
-		if raw, ok := secret.members["keys"]; ok && json.Unmarshal(raw, &keys) == nil && len(keys) > 2 {
+		if raw, ok := secret.fields["keys"]; ok && json.Unmarshal(raw, &keys) == nil && len(keys) > 2 {
 			keys["p256dh"], keys["auth"] = p256dh, auth
-			members["keys"] = keys
-		} else { // in the order of browsers
-			members["keys"] = struct {
+			fields["keys"] = keys
+		} else { // fields in the order of browsers
+			fields["keys"] = struct {
 				P256DH string `json:"p256dh"`
 				Auth   string `json:"auth"`
 			}{p256dh, auth}
@@ -544,7 +546,7 @@ func (s Subscription) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(members); err != nil {
+	if err := e.Encode(fields); err != nil {
 		return nil, fmt.Errorf("encoding the subscription: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
@@ -568,13 +570,13 @@ func (s Subscription) String() string {
 	return "subscription at " + s.origin
 }
 
-// GoString is String, so that %#v prints no secret.
+// GoString returns String, to keep secrets out of %#v.
 func (s Subscription) GoString() string { return s.String() }
 
-// Format writes String for every verb, so that none prints a secret.
+// Format writes String for every verb, to keep secrets out of all of them.
 func (s Subscription) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// LogValue is String, so that log/slog writes no secret.
+// LogValue returns String, to keep secrets out of log/slog.
 func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // isLoopback reports whether a host, without brackets, is this machine.

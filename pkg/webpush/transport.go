@@ -22,21 +22,22 @@ import (
 // value uses the system's trusted authorities and the proxy of the
 // environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 type TransportOptions struct {
-	// Proxy is a proxy's URL (http, https or socks5), or "none" to use none
-	// whatever the environment says.
+	// Proxy is a proxy's URL (http, https, or socks5), or "none" to use no
+	// proxy even if the environment sets one.
 	Proxy string
-	// CAs are certificates in PEM, trusted beside the system's.
+	// CAs are certificates in PEM, trusted in addition to the system's.
 	CAs []byte
 	// Insecure does not check certificates at all.
 	Insecure bool
-	// ConnectTo sends connections elsewhere, as curl's option of that name:
-	// each is "HOST:PORT" for all, or "HOST1:PORT1:HOST2:PORT2" with empty
-	// parts for any or the same. Names in requests and certificates stay.
-	// Proxies of the environment are then not used.
+	// ConnectTo redirects connections, like curl's --connect-to: each is
+	// "HOST:PORT" for all connections, or "HOST1:PORT1:HOST2:PORT2", where an
+	// empty HOST1 or PORT1 means any and an empty HOST2 or PORT2 means no
+	// change. Names in requests and certificates do not change. Proxies of the
+	// environment are not used.
 	ConnectTo []string
-	// DenyPrivate refuses addresses that are not public, looked at when the
-	// connection is made, so that no name can hide one. Proxies of the
-	// environment are then not used.
+	// DenyPrivate refuses addresses that are not public. They are checked when
+	// connecting, so a host name cannot hide one. Proxies of the environment
+	// are not used.
 	DenyPrivate bool
 }
 
@@ -74,7 +75,7 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 		}
 		u, err := url.Parse(o.Proxy)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
-			return nil, &InputError{Part: "proxy", Problem: "the proxy is no URL of http, https or socks5", Fix: "write it as http://host:port"}
+			return nil, &InputError{Part: "proxy", Problem: "the proxy is not an http, https, or socks5 URL", Fix: "write it as http://host:port"}
 		}
 		t.Proxy = http.ProxyURL(u)
 	}
@@ -110,7 +111,7 @@ type proxyError struct {
 }
 
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy %s answered %d %s", e.host, e.status, http.StatusText(e.status))
+	return fmt.Sprintf("the proxy %s responded with %d %s", e.host, e.status, http.StatusText(e.status))
 }
 
 // withoutProxy reports whether no proxy of the environment is used.
@@ -118,7 +119,7 @@ func (o *TransportOptions) withoutProxy() bool {
 	return o.DenyPrivate || len(o.ConnectTo) > 0 || o.Proxy == "none"
 }
 
-// connectTo maps addresses; an empty part means any, or the same.
+// connectTo maps addresses; an empty part means any, or no change.
 type connectTo []struct{ fromHost, fromPort, toHost, toPort string }
 
 func parseConnectTo(rules []string) (connectTo, error) {
@@ -145,7 +146,7 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// splitColons splits at colons outside of brackets, which it takes away.
+// splitColons splits at colons outside of brackets, and removes the brackets.
 func splitColons(s string) ([]string, error) {
 	var parts []string
 	for {
@@ -200,7 +201,7 @@ func (e *privateAddressError) Error() string {
 	return fmt.Sprintf("the endpoint's address %s is not public", e.address)
 }
 
-// denyPrivate looks at the address that is dialled, after names were resolved.
+// denyPrivate checks the address being dialed, after name resolution.
 func denyPrivate(_, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package webpush is what an application server does with Web Push (RFC 8030):
-// it takes the subscriptions that user agents made, encrypts messages for them
-// (RFC 8291), identifies itself (RFC 8292), delivers over HTTP and understands
-// the answers of the push services.
+// Package webpush implements the application server of Web Push (RFC 8030): it
+// reads the subscriptions that user agents created, encrypts messages for them
+// (RFC 8291), identifies the application server (RFC 8292), delivers messages
+// over HTTP, and explains the responses of push services.
 //
 //	sub, err := webpush.ParseSubscription(jsonFromTheBrowser)
 //	key, err := vapid.ParseKey(pemBytes)
@@ -19,12 +19,13 @@ import (
 	"errors"
 )
 
-// InputError is why a subscription or a message was refused before anything
-// was sent. Its text names the part with the value, unless that is a secret.
+// InputError reports why a subscription or a message was refused before
+// anything was sent. Its text names the part, with the value unless it is a
+// secret.
 type InputError struct {
-	// Part is what was refused, such as "keys.auth" or "topic".
+	// Part is the part that was refused, such as "keys.auth" or "topic".
 	Part string
-	// Problem says what was found and what was expected.
+	// Problem describes what was found and what was expected.
 	Problem string
 	// Fix is the next step, or "".
 	Fix string
