@@ -47,7 +47,7 @@ fuzz: ## run each fuzz target for FUZZTIME (20000x: 20,000 inputs)
 
 e2e: ## run the tests with real peers, Firefox, Chromium, PostgreSQL, NATS, two npm packages and one of Python, where they can be had
 	$(GO) vet -tags e2e ./...
-	$(GO) test -tags e2e -count 1 -v -timeout 15m -p 1 -run '^(TestFirefox|TestChromium|TestBrowser|TestNpmWebPush|TestContract|TestTrackingWorkers|TestPipeline(Nginx|Nghttpx)|TestPostgres|TestQueue)' ./pkg/internal/pipeline ./pkg/pushservice ./pkg/appserver/... ./cmd
+	$(GO) test -tags e2e -count 1 -v -timeout 15m -p 1 -run '^(TestFirefox|TestChromium|TestBrowser|TestNpmWebPush|TestReadmeCI|TestContract|TestTrackingWorkers|TestPipeline(Nginx|Nghttpx)|TestPostgres|TestQueue)' ./pkg/internal/pipeline ./pkg/pushservice ./pkg/appserver/... ./cmd
 
 bench: build ## measure encryption, requests and bulk sending, as ratios to the limit in the same run, deliveries, and the start of a command
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
