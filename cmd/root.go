@@ -291,7 +291,7 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 		}
 		return join(failures)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", private.File, private.Note, public.File, public.Note)
+	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", safe(private.File), safe(private.Note), safe(public.File), safe(public.Note))
 	if server != "" {
 		fmt.Fprintf(s.out, "application server key: %s\n", server)
 	}
