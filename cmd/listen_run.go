@@ -80,7 +80,7 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 			return stateProblem(o.state, err)
 		}
 		if err != nil && !errors.As(err, new(*useragent.Error)) {
-			return usage("write it as "+useragent.Mozilla+" or ws://127.0.0.1:8090", "--server: %w", err)
+			return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
 		}
 	}
 	if err != nil {

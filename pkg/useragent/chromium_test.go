@@ -370,7 +370,12 @@ func newGoogle(t *testing.T) *google {
 	g := &google{t: t, service: pushservice.New(pushservice.Options{}), listen: newPipeListener(),
 		tls: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}
 	g.serve = func(c net.Conn) { _ = g.service.ServeMCS(c) }
-	g.http = http.Server{Handler: http.HandlerFunc(g.service.ServeChromium), ErrorLog: log.New(io.Discard, "", 0)}
+	g.http = http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.UserAgent(), "webpush ") || len(r.Cookies()) > 0 { // it does not pretend to be a browser
+			t.Errorf("%s: User-Agent %q", r.URL.Path, r.UserAgent())
+		}
+		g.service.ServeChromium(w, r)
+	}), ErrorLog: log.New(io.Discard, "", 0)}
 	g.wait.Go(func() { _ = g.http.Serve(tls.NewListener(g.listen, g.tls)) })
 	g.options = useragent.Options{ApplicationServerKey: newKey(t).PublicKey(), CAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		Notify: func(e useragent.Event) {
