@@ -108,7 +108,9 @@ func (b *siteBrowser) command(name string, args ...string) *exec.Cmd {
 	}
 	c := exec.CommandContext(b.t.Context(), name, args...)
 	c.Dir = b.dir
-	c.WaitDelay = 10 * time.Second
+	// Killed, it would leave the browser behind.
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 30 * time.Second
 	c.Env = append(os.Environ(), "HOME="+b.dir, "TMPDIR="+b.dir,
 		// The browsers reach this machine only.
 		"http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9", "no_proxy=localhost,127.0.0.1")
