@@ -4,6 +4,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 FUZZTIME ?= 20000x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+MISSPELL    = github.com/golangci/misspell/cmd/misspell@v0.8.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -22,11 +23,12 @@ test: ## run the tests: quick, and needs nothing but Go
 
 check: lint race fuzz cross ## everything that must hold: what continuous integration runs
 
-lint: ## gofmt, go.mod, vet, staticcheck; govulncheck where its database can be reached
+lint: ## gofmt, go.mod, vet, staticcheck, American spelling; govulncheck where its database can be reached
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(MISSPELL) -error -locale US -i recognise,recognised *.md .github/*.md cmd pkg
 	@if $(GO) run $(GOVULNCHECK) ./... > .govulncheck.out 2>&1; then tail -n 1 .govulncheck.out; \
 	elif grep -q 'GO-20' .govulncheck.out; then cat .govulncheck.out; rm -f .govulncheck.out; exit 1; \
 	else echo 'SKIPPED govulncheck: its database cannot be reached from here'; fi; rm -f .govulncheck.out

@@ -105,7 +105,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 
 func writeBody(w http.ResponseWriter, status int, kind string, v any) {
 	b, err := marshal(v)
-	if err != nil { // no value of this package cannot be marshalled
+	if err != nil { // no value of this package cannot be marshaled
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -143,7 +143,7 @@ func checkName(part, name string) error {
 }
 
 // acceptable refuses endpoints that nothing would be sent to. What a name
-// leads to is looked at when it is dialled.
+// leads to is looked at when it is dialed.
 func (s *Server) acceptable(sub *webpush.Subscription) error {
 	bad := func(format string, a ...any) *problem {
 		return refuse(http.StatusBadRequest, "endpoint-refused", format, a...).in("endpoint")

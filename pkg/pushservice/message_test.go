@@ -287,7 +287,7 @@ func FuzzMessageRequest(f *testing.F) {
 				}
 				// A TTL of zero leaves nothing to cancel.
 				if d := do(s, newRequest("DELETE", location[i:], nil)); d.Code != 204 && w.Header().Get("TTL") != "0" {
-					t.Fatalf("cancelling: status %d", d.Code)
+					t.Fatalf("canceling: status %d", d.Code)
 				}
 			case w.Code < 400 || w.Code >= 500:
 				t.Fatalf("status %d: %s", w.Code, w.Body)

@@ -161,7 +161,7 @@ const answerTimeout = 2 * time.Minute
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := marshal(v)
-	if err != nil { // no value of this package cannot be marshalled
+	if err != nil { // no value of this package cannot be marshaled
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -32,7 +32,7 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(time.Hour)
 		var e *pushservice.Error
 		if err := s.Ack(long); !errors.As(err, &e) || e.Status != 404 {
-			t.Errorf("cancelling an expired message: %v", err)
+			t.Errorf("canceling an expired message: %v", err)
 		}
 		if n := s.Subscriptions()[0].Messages; n != 0 {
 			t.Errorf("%d messages after their TTL", n)

@@ -234,7 +234,7 @@ func TestWebSocket(t *testing.T) {
 	canceled := post(t, endpoint, nil)
 	r, _ := http.NewRequest("DELETE", canceled, nil)
 	if answer, err := http.DefaultClient.Do(r); err != nil || answer.StatusCode != 204 {
-		t.Errorf("cancelling: %v, %v", answer, err)
+		t.Errorf("canceling: %v, %v", answer, err)
 	}
 	b = connect(t, url)
 	if again := b.hello(id); again != id {

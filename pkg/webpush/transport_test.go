@@ -60,7 +60,7 @@ func TestDenyPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{
-		"127.0.0.1", "localhost", // by its name, looked at when it is dialled
+		"127.0.0.1", "localhost", // by its name, looked at when it is dialed
 		"[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "10.0.0.1", "192.168.0.1", "169.254.169.254", "[64:ff9b::7f00:1]", "[fd00::1]", "[::]",
 	} {
 		c := &Client{HTTP: hc, AllowHTTP: true}
