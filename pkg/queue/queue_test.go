@@ -507,3 +507,50 @@ func TestDialErrors(t *testing.T) {
 		}
 	}
 }
+
+// Push services that ask to wait or do not respond do not delay others in their lane.
+func TestOthersGoOn(t *testing.T) {
+	e, refusing, silent, well := startEngine(t), newSink(t), newSink(t), newSink(t)
+	q := e.queue(Config{})
+	refusing.answer = func(w http.ResponseWriter, path string, n int) bool {
+		w.Header().Set("Retry-After", "100")
+		w.WriteHeader(429)
+		return true
+	}
+	end := make(chan struct{})
+	defer close(end)
+	silent.answer = func(http.ResponseWriter, string, int) bool { <-end; return true }
+	var lines []string
+	for i := range 1500 { // more than a worker takes of the lane
+		lines = append(lines, subscription(fmt.Sprintf("%s/%d", refusing.URL, i)), subscription(fmt.Sprintf("%s/%d", silent.URL, i)))
+	}
+	for i := range 100 {
+		lines = append(lines, subscription(fmt.Sprintf("%s/%d", well.URL, i)))
+	}
+	enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi")}, lines...)
+	client := testClient(t)
+	client.Timeout = time.Minute
+	o := WorkerOptions{Client: client}
+	o.Send.Concurrency = 64
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- q.Work(ctx, o) }()
+	all := 0
+	for deadline := time.Now().Add(45 * time.Second); all < 100 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		_, all = well.twice()
+	}
+	if _, asked := refusing.twice(); all < 100 || asked > 200 {
+		t.Errorf("%d of 100 messages were sent while others wait; the service that asks to wait was asked %d times", all, asked)
+	}
+	cancel()
+	for range 64 { // what is in flight to the silent service
+		select {
+		case end <- struct{}{}:
+		case err := <-done:
+			done <- err
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
