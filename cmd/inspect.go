@@ -207,11 +207,7 @@ func printThing(s *streams, t *inspect.Thing, name string, further bool) error {
 		fmt.Fprintf(s.out, "  %s%s  %s\n", f.Name, strings.Repeat(" ", width-utf8.RuneCountInString(f.Name)), visible(f.Text))
 	}
 	for _, p := range problems {
-		if p.Severity == preflight.SeverityError {
-			s.talk("error", color.FgRed, name+": "+visible(p.Message), p.Hint)
-		} else {
-			s.warn(name+": "+visible(p.Message), p.Hint)
-		}
+		s.talk(p.Severity.String(), severityColor[p.Severity], name+": "+visible(p.Message), p.Hint)
 	}
 	return nil
 }

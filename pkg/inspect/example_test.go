@@ -22,7 +22,7 @@ func ExampleInspect() {
 	// subscription
 	// endpoint: https://fcm.googleapis.com/…
 	// service: FCM
-	// warning: the token has 3 characters, real tokens have about 150: it is truncated or made up
+	// note: the token has 3 characters, real tokens have about 150: it is truncated or made up
 	// error: keys.p256dh has 1 bytes, expected 65; it looks truncated
 }
 

@@ -211,7 +211,8 @@ func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription
 	t.add("length", len(endpoint), plural(len(endpoint), "character")+" of endpoint")
 	t.addTokenVersion(sub)
 	for _, f := range preflight.Endpoint(sub) {
-		if f.Severity > preflight.SeverityNote {
+		// Of the notes, only those that may be a mistake are worth a line here.
+		if f.Severity > preflight.SeverityNote || f.Rule == "endpoint-token" {
 			t.problem(f.Severity, f.Message, f.Fix)
 		}
 	}

@@ -126,7 +126,7 @@ func (e *endpoint) fcm() {
 	case !strings.Contains(e.path, "/wp/") && !strings.Contains(e.path, "/fcm/send/"):
 		e.say(SeverityWarning, "endpoint-token", "the path is not one of FCM's: /fcm/send/ or /wp/", sourceFirebase, takeAgain, webpush.FCM)
 	case len(token) < minFCMToken:
-		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, real tokens have about 150: it is truncated or made up", len(token)), sourceFirebase, takeAgain, webpush.FCM)
+		e.say(SeverityNote, "endpoint-token", fmt.Sprintf("the token has %d characters, real tokens have about 150: it is truncated or made up", len(token)), sourceFirebase, takeAgain, webpush.FCM)
 	}
 }
 
@@ -163,7 +163,7 @@ func (e *endpoint) autopush() {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	switch {
 	case err != nil, len(b) != want:
-		e.say(SeverityWarning, "endpoint-token", fmt.Sprintf("the token has %d characters, tokens of version %s have %d: it is truncated, damaged, or made up", len(token), version, base64.RawURLEncoding.EncodedLen(want)), sourceAutopush, takeAgain, webpush.Mozilla)
+		e.say(SeverityNote, "endpoint-token", fmt.Sprintf("the token has %d characters, tokens of version %s have %d: it is truncated, damaged, or made up", len(token), version, base64.RawURLEncoding.EncodedLen(want)), sourceAutopush, takeAgain, webpush.Mozilla)
 	case b[0] != 0x80:
 		e.say(SeverityWarning, "endpoint-token", "the token does not have the form of tokens from Mozilla's push service", sourceAutopush, takeAgain, webpush.Mozilla)
 	}
