@@ -33,7 +33,7 @@ the 65 bytes themselves, pem the content of public_key.pem.`,
 				key.value = args[0]
 			}
 			if s.json && format.changed && format.String() != string(vapid.FormatBase64URL) {
-				return usage("", "--json prints the key as base64url and does not go with --format %s", format.String())
+				return usage("", "--json prints the key as base64url and cannot be combined with --format %s", format.String())
 			}
 			public, err := key.loadPublic(s)
 			if err != nil {

@@ -45,14 +45,14 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as with --json")
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
-	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended and can be deleted to `FILE`")
-	f.StringVar(&o.retryLater, "retry-later", "", "write the records that are worth another run to `FILE`, for -f")
+	f.StringVar(&o.gone, "gone", "", "write the records to `FILE` whose subscription is gone and can be deleted")
+	f.StringVar(&o.retryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
 	o.addColumns(f)
-	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with 3 for ended subscriptions also if --gone collects them")
-	f.BoolVar(&o.force, "force", false, "replace these files if they exist")
+	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
+	f.BoolVar(&o.force, "force", false, "overwrite these files if they exist")
 	f.StringVar(&o.resume, "resume", "", "record finished records in `JOURNAL`, and skip them when the command is repeated")
 	o.addSendingFlags(c, "128, or 256 with --resume")
-	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting ended subscriptions (default: never)")
+	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting gone subscriptions (default: never)")
 	f.Var(&o.deadline, "deadline", "stop after this time")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
 	inGroup(f, "Many subscriptions")
@@ -74,7 +74,7 @@ func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
 
 // addColumns adds the option that names columns.
 func (o *bulkFlags) addColumns(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.columns, "map", nil, "read the parts from columns of other names: `PART=COLUMN` for endpoint, p256dh, auth, id; with commas between")
+	f.StringSliceVar(&o.columns, "map", nil, "read the parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
 }
 
 // checkSending rejects values of addSendingFlags that are out of range.
@@ -123,7 +123,7 @@ func wrongFile(err error) error {
 	hint := commandHint(e.Hint())
 	if flag := partFlags[e.Part]; flag != "" {
 		if errors.Is(err, fs.ErrExist) {
-			hint = joinHints(hint, "--force replaces the file")
+			hint = joinHints(hint, "use --force to overwrite the file")
 		}
 		err = within("--"+flag, err)
 	}
@@ -156,7 +156,7 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 	for i, name := range names {
 		switch name {
 		case "":
-			return nil, usage("leave it out, or check the shell variable that it came from", "--subscription is empty")
+			return nil, usage("omit it, or check the shell variable that it came from", "--subscription is empty")
 		case "-":
 			in, err := s.stdin("the subscriptions")
 			if err != nil {
@@ -188,7 +188,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 		}
 	}
 	if o.showSecrets && o.verbose < 2 {
-		return run, usage("--show-endpoints writes the endpoints into the results", "--show-secrets goes with -vv here, where a dry run prints no request")
+		return run, usage("--show-endpoints writes the endpoints into the results", "with many subscriptions, --show-secrets requires -vv, because a dry run prints no requests")
 	}
 	for name, value := range map[string]string{"gone": b.gone, "retry-later": b.retryLater, "resume": b.resume} {
 		if value == "-" {
@@ -246,7 +246,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	summary, err := bulk.Run(context.WithoutCancel(ctx), d.source, run)
 	progress.stop()
 	if summary != nil {
-		o.warnMembers(s, summary.Misplaced, summary.Unknown)
+		o.warnFields(s, summary.Misplaced, summary.Unknown)
 		if !o.bulk.quiet {
 			o.printSummary(s, summary)
 		}
@@ -263,8 +263,8 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	return &exitError{err, exitPartial}
 }
 
-// checkMany warns of what push services would refuse of every message, and
-// refuses what cannot be sent to anybody.
+// checkMany warns about everything that push services would reject in every message,
+// and returns an error if no message can be sent.
 func (o *sendOptions) checkMany(s *streams, d *delivery) error {
 	found := d.findings(d.client)
 	for _, f := range found {
@@ -272,21 +272,21 @@ func (o *sendOptions) checkMany(s *streams, d *delivery) error {
 			return f.Err
 		}
 	}
-	return o.tellFindings(s, found)
+	return o.reportFindings(s, found)
 }
 
-// warnMembers tells once of members of records that mean nothing, which may be
-// misspelled, or are in the wrong place.
-func (o *sendOptions) warnMembers(s *streams, misplaced, unknown []string) {
+// warnFields warns once about unknown fields of records, which may be misspelled or
+// in the wrong place.
+func (o *sendOptions) warnFields(s *streams, misplaced, unknown []string) {
 	for _, name := range misplaced {
-		s.warn(fmt.Sprintf("%q is next to \"endpoint\" in a record, where it has no effect", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
+		s.warn(fmt.Sprintf("%q is ignored because it is next to \"endpoint\" in a record", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
 	}
 	for _, name := range unknown {
-		s.warn(fmt.Sprintf("records have the member %q, which has no meaning here", name), "beside subscription and id, a record may have payload, ttl, urgency, topic, and vapidKey")
+		s.warn(fmt.Sprintf("unknown field in records, ignored: %q", name), "use only subscription, id, payload, ttl, urgency, topic, and vapidKey")
 	}
 }
 
-// lostAtOnce is what there is to say when a second interrupt ends the run.
+// lostAtOnce returns the message for a second interrupt, which stops the run.
 func (o *sendOptions) lostAtOnce(json bool) *string {
 	b := &o.bulk
 	switch {

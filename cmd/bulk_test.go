@@ -50,7 +50,7 @@ func TestProgressLines(t *testing.T) {
 		if got, want := out.String(), "webpush: 100 of about 400, 20/s, 15s left: 90 delivered, 6 gone, 4 failed\n"+
 			"webpush: 100 of about 400, 10/s, https://push.example asks to wait, 55s more: 90 delivered, 6 gone, 4 failed\n"+
 			"webpush: recording about 195360 records that were not sent\n"+
-			"webpush: recording what was not sent: 7000 records of about 195360\n"; got != want {
+			"webpush: recording unsent records: 7000 records of about 195360\n"; got != want {
 			t.Errorf("printed %q, want %q", got, want)
 		}
 		out.Reset()
@@ -58,7 +58,7 @@ func TestProgressLines(t *testing.T) {
 		p = startProgress(s, o, from)
 		time.Sleep(2 * progressEvery)
 		p.stop()
-		if got, want := out.String(), "webpush: recording what was not sent: 7000 records\n"; got != want {
+		if got, want := out.String(), "webpush: recording unsent records: 7000 records\n"; got != want {
 			t.Errorf("printed %q, want %q", got, want)
 		}
 		out.Reset()

@@ -9,7 +9,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
-// progress tells how far a run is, until it is stopped.
+// progress reports the progress of a run until it is stopped.
 type progress struct {
 	s             *streams
 	from          func() bulk.Snapshot
@@ -23,8 +23,7 @@ type progress struct {
 	over          chan struct{}
 }
 
-// progressEvery is how often a line tells of the progress where there is no
-// terminal.
+// progressEvery is the interval of progress lines without a terminal.
 const progressEvery = 5 * time.Second
 
 const barTemplate = `{{counters . }} {{bar . }} {{percent . }} {{speed . "%s/s" "…"}} {{rtime . "ETA %s" "%s" ""}} {{string . "counts"}}`
@@ -79,7 +78,7 @@ func (p *progress) interrupted(o *sendOptions) {
 
 func (p *progress) show() {
 	now := p.from()
-	if now.Phase != bulk.Sending { // no rate and no end: it does not send any more
+	if now.Phase != bulk.Sending { // it no longer sends, so there is no rate and no estimate
 		if now.Phase == bulk.Recording {
 			p.recording(now)
 		}
@@ -140,7 +139,7 @@ func (p *progress) recording(now bulk.Snapshot) {
 		of = fmt.Sprintf(" of about %d", p.unsent)
 	}
 	if now.Recorded > 0 && now.Recorded != p.done {
-		p.s.note("recording what was not sent: %s%s", records(now.Recorded), of)
+		p.s.note("recording unsent records: %s%s", records(now.Recorded), of)
 	}
 	p.done = now.Recorded
 }
@@ -157,7 +156,7 @@ func roughly(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// stop ends the progress, so that something else can be written.
+// stop stops the progress output, to write something else.
 func (p *progress) stop() {
 	if p.quiet {
 		return

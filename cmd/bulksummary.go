@@ -52,7 +52,7 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 		s.note("latency: p50 %s, p95 %s, p99 %s", showLatency(t.P50), showLatency(t.P95), showLatency(t.P99))
 	}
 	const most = 10
-	reasons := slices.DeleteFunc(slices.Clone(t.Reasons), func(r bulk.Reason) bool { return r.Class == webpush.ClassGone }) // which is not a failure
+	reasons := slices.DeleteFunc(slices.Clone(t.Reasons), func(r bulk.Reason) bool { return r.Class == webpush.ClassGone }) // not a failure
 	for i, r := range reasons {
 		if i == most {
 			s.note("and %d more kinds of failures", len(reasons)-most)
@@ -62,11 +62,11 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 		if r.Count > 1 {
 			what += "such as "
 		}
-		if !strings.HasPrefix(r.Reason, r.First+": ") { // as an error of a file has its name
+		if !strings.HasPrefix(r.Reason, r.First+": ") { // an error about a file already has its name
 			what += r.First + ": "
 		}
 		hint := r.Hint
-		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // which says how
+		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // it says how
 			hint = ""
 		}
 		s.talk("warning", severityColor[preflight.SeverityWarning], what+r.Reason, hint)
@@ -76,7 +76,7 @@ func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 	}
 }
 
-// rateOf is how many messages were sent in a second.
+// rateOf returns the number of messages sent per second.
 func rateOf(t *bulk.Summary) float64 {
 	sent := t.Sent
 	if t.DryRun {
@@ -128,13 +128,13 @@ func countsOf(n map[webpush.Class]int64, dryRun bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// nextSteps says what to do with what was not delivered.
+// nextSteps says what to do with messages that were not delivered.
 func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	b := &o.bulk
 	hints := []string{}
 	if n := t.Counts[webpush.ClassGone]; n > 0 {
 		if t.GoneWritten >= 0 {
-			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions have ended", records(t.GoneWritten), b.gone))
+			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions are gone", records(t.GoneWritten), b.gone))
 		} else if b.gone == "" {
 			hints = append(hints, fmt.Sprintf("%s can be deleted: --gone FILE collects them", records(n)))
 		}
@@ -163,7 +163,7 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 }
 
 // stopTexts say why a run ended early.
-var stopTexts = map[bulk.Stop]string{bulk.StopAsked: "interrupted", bulk.StopDeadline: "the time of --deadline is over", bulk.StopFailures: "--max-failures"}
+var stopTexts = map[bulk.Stop]string{bulk.StopAsked: "interrupted", bulk.StopDeadline: "--deadline reached", bulk.StopFailures: "--max-failures"}
 
 func printSummaryJSON(s *streams, t *bulk.Summary, hints []string) {
 	ms := func(d time.Duration) float64 { return float64(d.Round(100*time.Microsecond)) / 1e6 }

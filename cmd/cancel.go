@@ -18,7 +18,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// cancelConcurrency is how many requests of cancel are in flight.
+// cancelConcurrency is the maximum number of requests in flight.
 const cancelConcurrency = 32
 
 type cancelOptions struct {
@@ -71,7 +71,7 @@ type accepted struct {
 	Index    *int64          `json:"index,omitempty"`
 }
 
-// canceled is what cancel prints of a message as JSON.
+// canceled is the JSON output of cancel for one message.
 type canceled struct {
 	ID      json.RawMessage `json:"id,omitempty"`
 	Index   *int64          `json:"index,omitempty"`
@@ -220,7 +220,7 @@ func (s *streams) results(name string, yield func(accepted, error) bool) bool {
 			return true
 		}
 		if err != nil {
-			return fail(withHint(fmt.Errorf("%s: result %d is not a JSON object", name, n), "give what send --results writes, or the location of a message"))
+			return fail(withHint(fmt.Errorf("%s: result %d is not a JSON object", name, n), "pass the output of send --results, or the location of a message"))
 		}
 		if m.Location == "" {
 			continue

@@ -21,7 +21,7 @@ type checkOptions struct {
 	online  bool
 }
 
-// servicesFlag is an option that takes push services, with commas between.
+// servicesFlag is a flag for push services, separated by commas.
 type servicesFlag struct{ list []webpush.Service }
 
 func (f *servicesFlag) String() string {
@@ -39,7 +39,7 @@ func (f *servicesFlag) Set(v string) error {
 		case name == "all":
 			f.list = preflight.Services()
 		case !slices.Contains(preflight.Services(), s):
-			return fmt.Errorf("%q is none of %s, all", name, strings.Join(serviceNames(), ", "))
+			return fmt.Errorf("unknown push service %q, expected one of %s, all", name, strings.Join(serviceNames(), ", "))
 		case !slices.Contains(f.list, s):
 			f.list = append(f.list, s)
 		}
@@ -54,30 +54,28 @@ func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Say what push services would refuse, before anything is sent",
-		Long: `check takes the options of send and prints everything about the message that a
-push service is known to reject, and every part of the payload that browsers
-ignore. It works offline. Each finding has its rule, the source of the rule, and
-the fix.
+		Short: "Find everything that push services would reject, before sending",
+		Long: `Check a message without sending it: list every known reason for a push service
+to reject it, and every payload field that browsers ignore. check accepts the flags of
+send and works offline. Each finding names the rule, its source, and the fix. The exit
+code is 0 if there are no errors or warnings, and 1 otherwise.
 
-It looks at the subscription and the key that it records, the VAPID claims,
-topic, TTL, urgency, and headers, the size after encryption and padding, and the
-fields of notifications and declarative pushes in JSON. The rules are those of
-the endpoint's push service, with a warning for what Apple alone rejects; --for
-chooses others.
+check examines the subscription and the key that it names, the VAPID claims, topic,
+TTL, urgency, and headers, the size after encryption and padding, and the fields of
+notifications and declarative pushes in JSON. The rules of the endpoint's push service
+apply, plus warnings for what only Apple rejects; use --for to choose other push
+services.
 
-With -f, it reads everything that send reads. For many subscriptions, each finding
+With -f, check reads everything that send reads. For many subscriptions, each finding
 is printed once, with the number of records and the position of the first.
 
---ask-time URL compares the clock with that server's Date header, by a HEAD
-request without redirects. --online asks the push service in a way that shows no
-notification, if there is one: autopush, Mozilla's or another, gets a signed
-request without TTL and body, which it examines and then must reject (RFC 8030,
-section 5.2), so that its response shows whether it knows the subscription and
-accepts the key; a UnifiedPush server is asked whether it is one. FCM, Apple, WNS,
-and all others have no such request: nothing is sent to them, and check says so.
-
-The exit code is 0 if there is no error and no warning, otherwise 1.`,
+--ask-time URL compares the clock with that server's Date header, using a HEAD request
+without redirects. With --online, check also queries the push service, if that is
+possible without showing a notification. Autopush, Mozilla's or another, receives a
+signed request without TTL and body, which it examines and then must reject (RFC 8030,
+section 5.2). Its response shows whether it knows the subscription and accepts the key.
+A UnifiedPush server is asked whether it is one. FCM, Apple, WNS, and others offer no
+such query; check sends them nothing and says so.`,
 		Example: `  webpush check -f subscription.json -p "hi"
   webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
   webpush check -f subscriptions.csv -p "hi"
@@ -89,7 +87,7 @@ The exit code is 0 if there is no error and no warning, otherwise 1.`,
 	f := c.Flags()
 	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")
 	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
-	f.BoolVar(&o.online, "online", false, "ask the push service, where that shows no notification")
+	f.BoolVar(&o.online, "online", false, "ask the push service, if that does not show a notification")
 	o.send.bulk.addColumns(f)
 	o.send.addFlags(c)
 	complete(c, "for", func() []string { return append(serviceNames(), "all") })
@@ -131,7 +129,7 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 	switch {
 	case !o.online:
 	case refused:
-		s.note("the push service is not asked: first mend the errors")
+		s.note("skipped --online: fix the errors first")
 	default:
 		f, err := preflight.Online(ctx, client, sub)
 		if err != nil {
@@ -147,14 +145,14 @@ func sortFindings(found []preflight.Finding) {
 	slices.SortStableFunc(found, func(a, b preflight.Finding) int { return int(b.Severity) - int(a.Severity) })
 }
 
-// findings are those of the files and of the message for a client, gravest first, by
-// the rules of the services, or of the endpoint's own if there are none.
+// findings returns the findings for the files and the message, most severe first. It
+// applies the rules of the services, or those for the endpoint if none are given.
 func (d *delivery) findings(client *webpush.Client, services ...webpush.Service) []preflight.Finding {
 	if d.sub == nil && services == nil { // a damaged subscription, which is found already
 		services = []webpush.Service{webpush.Other}
 	}
 	found := preflight.Check(client, d.sub, d.message, services...)
-	for _, damaged := range d.found() { // nothing is known of what could not be read
+	for _, damaged := range d.found() { // an unreadable input says nothing about the message
 		about := map[string]string{"vapid-key": "unsigned", "claims": "sub"}[damaged.Rule]
 		found = slices.DeleteFunc(found, func(f preflight.Finding) bool { return f.Rule == about })
 	}
@@ -175,8 +173,8 @@ func inWords(found []preflight.Finding) []preflight.Finding {
 
 var severityColor = map[preflight.Severity]color.Attribute{preflight.SeverityError: color.FgRed, preflight.SeverityWarning: color.FgYellow, preflight.SeverityNote: color.FgCyan}
 
-// printFindings is what check prints. The error, when there is one, has been
-// told.
+// printFindings prints the result of check. Its error, if any, has already been
+// reported.
 func printFindings(s *streams, found []preflight.Finding, services []webpush.Service, sub *webpush.Subscription) error {
 	count := make(map[preflight.Severity]int)
 	for _, f := range found {
@@ -216,7 +214,7 @@ func printFindings(s *streams, found []preflight.Finding, services []webpush.Ser
 	case sub != nil:
 		who = sub.Service().String()
 	}
-	fmt.Fprintf(s.out, "%s: nothing that %s is known to refuse\n", s.paint(s.outTTY, "good", color.FgGreen), who)
+	fmt.Fprintf(s.out, "%s: no known reason for %s to reject it\n", s.paint(s.outTTY, "good", color.FgGreen), who)
 	return nil
 }
 
@@ -235,10 +233,10 @@ func counted(count map[preflight.Severity]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// notSent is why send --check did not send.
+// notSent reports why send --check did not send.
 type notSent struct {
 	errors int
-	cause  error // what would have ended send by itself, or nil
+	cause  error // the error that send would have returned, or nil
 }
 
 func (e *notSent) Error() string {
@@ -248,11 +246,11 @@ func (e *notSent) Error() string {
 	return fmt.Sprintf("nothing was sent: the check found %d errors", e.errors)
 }
 func (e *notSent) Unwrap() error { return e.cause }
-func (e *notSent) Hint() string  { return "mend it, or send without --check" }
+func (e *notSent) Hint() string  { return "fix it, or send without --check" }
 
-// tellFindings tells of findings before a message is sent. Without --check
-// that are those that do not keep it from being sent, as warnings.
-func (o *sendOptions) tellFindings(s *streams, found []preflight.Finding) error {
+// reportFindings reports findings before a message is sent. Without --check, it
+// reports only those that do not prevent sending, as warnings.
+func (o *sendOptions) reportFindings(s *streams, found []preflight.Finding) error {
 	stop := &notSent{}
 	for _, f := range inWords(found) {
 		level := f.Severity

@@ -12,11 +12,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// defaultClaims is the claims file that is looked for in the current folder.
+// defaultClaims is the default claims file, in the current directory.
 const defaultClaims = "claims.json"
 
 // claimsFlags are the options that make claims. A command that sends gets the
-// audience from the subscription; one that only signs is told it.
+// audience from the subscription; a command that only signs needs it as a flag.
 type claimsFlags struct {
 	cmd       *cobra.Command
 	subject   string
@@ -30,18 +30,18 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 	o.cmd = c
 	o.scheme = newEnum("vapid", "vapid", "webpush")
 	f := c.Flags()
-	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI`")
-	f.StringVar(&o.audience, "audience", "", "aud: the push service's origin, a `URL` (default: the endpoint's)")
+	f.StringVar(&o.subject, "subject", "", "set sub to a contact `URI`, mailto: or https:")
+	f.StringVar(&o.audience, "audience", "", "set aud to the origin `URL` (default: the endpoint's origin)")
 	o.expiresIn.value = vapid.DefaultLifetime
-	f.Var(&o.expiresIn, "expires-in", "exp: for how long the token is good, at most 24h")
-	f.Var(&o.scheme, "scheme", "of the header: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)")
-	f.BoolVar(&o.noStrict, "no-strict", false, "only warn of claims that some push services take: aud that is no origin, sub of another kind, exp that is no whole number")
+	f.Var(&o.expiresIn, "expires-in", "set exp to this time from now, at most 24h")
+	f.Var(&o.scheme, "scheme", "header scheme: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)")
+	f.BoolVar(&o.noStrict, "no-strict", false, "only warn about claims that some push services accept: an aud that is not an origin, an unusual sub, an exp that is not a whole number")
 	asSetting(f, "subject", "expires-in", "scheme", "no-strict")
 	completeEnum(c, "scheme", &o.scheme)
 }
 
 // load returns the claims from file and options. Where file is empty,
-// claims.json in the current folder counts if no subject was given. aud and
+// claims.json in the current directory is used if no subject was given. aud and
 // exp are filled by the signer.
 func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 	var c vapid.Claims
@@ -68,7 +68,7 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 	}
 	c.Subject = vapid.NormalizeSubject(c.Subject)
 	if o.expiresIn.value < time.Second || o.expiresIn.value > vapid.MaxLifetime {
-		return c, usage("leave it out for 12h", "--expires-in is %s, expected 1s to 24h", o.expiresIn.String())
+		return c, usage("omit --expires-in to use 12h", "--expires-in is %s, expected 1s to 24h", o.expiresIn.String())
 	}
 	if source(o.cmd, "expires-in") == "--expires-in" {
 		c.Expires = time.Time{}
@@ -99,7 +99,7 @@ func refused(signer *vapid.Signer, c vapid.Claims) error {
 	}
 }
 
-// misplacedClaims says which option takes what was given as claims.
+// misplacedClaims names the flag for an input that was given as claims.
 func misplacedClaims(name string, err error) error {
 	var mistake *vapid.Error
 	if errors.As(err, &mistake) {
@@ -130,12 +130,11 @@ func newSignCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign [claims.json]",
 		Short: "Sign VAPID claims and print the HTTP headers",
-		Long: `sign makes the headers by which a push service knows who sends (RFC 8292).
-The claims come from a JSON file (- for standard input), or else from
---subject, or else from claims.json in the current folder. Further claims in
-the file are kept. aud is filled with the origin of --endpoint or of the
-subscription given with -f, and exp with 12 hours from now: the 24 hours that
-are allowed are refused by services whose clock is behind.`,
+		Long: `Sign the headers that identify the sender to a push service (RFC 8292). The
+claims come from a JSON file (- for standard input), --subject, or claims.json in the
+current directory, in that order. Other claims in the file are kept. aud is set to the
+origin of --endpoint or of the subscription in -f, and exp to 12 hours from now,
+because a push service whose clock is behind rejects the full 24 hours.`,
 		Example: `  webpush sign claims.json --endpoint https://fcm.googleapis.com/fcm/send/abc
   webpush sign claims.json --json
   webpush sign --subject mailto:ops@example.com -f subscription.json --scheme webpush`,
@@ -178,7 +177,7 @@ func runSign(s *streams, o signOptions, file string) error {
 		origin = sub.Origin()
 	}
 	if aud := claims.Audience; origin != "" && o.claims.audience == "" && aud != "" && aud != origin {
-		s.warn(fmt.Sprintf("aud of the claims is %q; the endpoint's origin %q is used instead", aud, origin), "leave aud out of the claims file")
+		s.warn(fmt.Sprintf("aud of the claims is %q; the endpoint's origin %q is used instead", aud, origin), "remove aud from the claims file")
 	}
 	if o.claims.audience != "" && origin != "" && o.claims.audience != origin {
 		s.warn(fmt.Sprintf("--audience is %q, but the endpoint is at %q", o.claims.audience, origin), "omit --audience to use the endpoint's origin")
@@ -216,7 +215,7 @@ func loadSubscription(s *streams, name string) (*webpush.Subscription, error) {
 	if err != nil {
 		var no *reworded
 		if errors.As(err, &no) {
-			err = withHint(err, "save what JSON.stringify(subscription) gives in the browser; for a first try: webpush gen --receiver")
+			err = withHint(err, "save the output of JSON.stringify(subscription) in the browser, or create one for a test: webpush gen --receiver")
 		}
 		return nil, err
 	}

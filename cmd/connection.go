@@ -24,11 +24,11 @@ type connection struct {
 func (o *connection) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.timeout.value = webpush.DefaultTimeout
-	f.Var(&o.timeout, "timeout", "of one attempt")
+	f.Var(&o.timeout, "timeout", "time limit for each attempt")
 	f.IntVar(&o.retries, "retries", webpush.DefaultAttempts-1, "retry `N` times after 429, 5xx, and network failures")
-	f.StringVar(&o.proxy, "proxy", "", "a proxy's `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
-	f.StringVar(&o.caFile, "ca-file", "", "also trust the authorities in this PEM `FILE`")
-	f.BoolVar(&o.insecure, "insecure", false, "do not check the service's certificate")
+	f.StringVar(&o.proxy, "proxy", "", "use the proxy at `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
+	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
+	f.BoolVar(&o.insecure, "insecure", false, "do not check the push service's certificate")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "connect to `HOST:PORT` instead, as with curl (also HOST1:PORT1:HOST2:PORT2); repeatable")
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "allow plain http for an endpoint that is not on this machine")
 	f.BoolVar(&o.denyPrivate, "deny-private", false, "refuse endpoints whose address is loopback, private, or link-local")
@@ -36,7 +36,7 @@ func (o *connection) addFlags(c *cobra.Command) {
 	asSetting(f, "timeout", "retries", "proxy", "ca-file", "allow-http", "deny-private")
 }
 
-// client makes what sends as the options say. It signs nothing.
+// client returns a client with these options. It does not sign.
 func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, webpush.TransportOptions, error) {
 	t := webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
 	if o.caFile != "" {
@@ -50,7 +50,7 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, webp
 		return nil, t, usage("", "--timeout is %s, expected more than 0", o.timeout.String())
 	}
 	if o.retries < 0 || o.retries > 100 {
-		return nil, t, usage("0 is no retry", "--retries is %d, expected 0 to 100", o.retries)
+		return nil, t, usage("use 0 for no retries", "--retries is %d, expected 0 to 100", o.retries)
 	}
 	hc, err := webpush.NewHTTPClient(t)
 	var input *webpush.InputError
@@ -61,7 +61,7 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, webp
 		return nil, t, &usageError{err: err}
 	}
 	if o.insecure {
-		s.warn("--insecure: the service's certificate is not checked, anybody in between can take the message", "")
+		s.warn("--insecure: the service's certificate is not checked, anyone on the network path can read the request and impersonate the push service", "")
 	}
 	return &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
 		OnRetry: func(e *webpush.Error, wait time.Duration) {

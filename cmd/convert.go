@@ -24,24 +24,22 @@ func newConvertCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "convert [KEY]",
 		Short: "Write a VAPID key in another format",
-		Long: `convert reads a key in any format and writes it in another one. KEY is what -k
-takes elsewhere: a file, - for standard input, or env:NAME; private_key.pem if it
-is left out. A private key stays private unless --public asks for its public
-half; a public key stays public.
+		Long: `Read a key in any format and write it in another. KEY is a file, - for standard
+input, or env:NAME; the default is private_key.pem. A private key stays private unless
+you use --public; a public key stays public.
 
-  pem         PKCS#8 or, of a public key, SPKI; what openssl and py_vapid read
+  pem         PKCS#8, or SPKI for a public key: for openssl and py_vapid
   sec1        the older EC PRIVATE KEY, private keys only
-  der         what pem holds, in binary
-  raw         the bare 32 bytes, or 65 of a public key
+  der         the content of pem, in binary
+  raw         the 32 bytes of a private key, or the 65 of a public key
   base64url   raw in base64url without padding: web-push, most libraries
   hex         raw in hexadecimal digits
   jwk         a JSON Web Key: browsers, jose
   json        publicKey and privateKey in base64url
   uint8array  a JavaScript expression, public keys only
 
-Numbers have their full width whatever wrote them before: 32 and 65 bytes. A
-file for a private key can be read by you alone, and no file is replaced without
---force.`,
+Numbers always have their full width, 32 and 65 bytes. A file for a private key is
+readable only by you, and no file is overwritten without --force.`,
 		Example: `  webpush convert private_key.pem --to base64url
   webpush convert vapid.json --to pem -o private_key.pem
   webpush convert env:VAPID_PRIVATE_KEY --to jwk --public`,
@@ -61,10 +59,10 @@ file for a private key can be read by you alone, and no file is replaced without
 	}
 	o.key.addFlags(c)
 	f := c.Flags()
-	f.Var(&o.to, "to", "the format: pem, sec1, der, raw, base64url, hex, jwk, json, uint8array")
-	f.BoolVar(&o.public, "public", false, "write the public half")
+	f.Var(&o.to, "to", "output format: pem, sec1, der, raw, base64url, hex, jwk, json, uint8array")
+	f.BoolVar(&o.public, "public", false, "write the public key")
 	f.StringVarP(&o.output, "output", "o", "", "write it to `FILE`; - for standard output even if that is a terminal")
-	f.BoolVar(&o.force, "force", false, "replace the file")
+	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	completeEnum(c, "to", &o.to)
 	return c
 }
@@ -73,17 +71,17 @@ func runConvert(s *streams, o convertOptions) error {
 	format := vapid.Format(o.to.String())
 	switch {
 	case s.json && format != "" && format != vapid.FormatJSON && format != vapid.FormatJWK:
-		return usage("leave out one of them", "--json prints the key as JSON and does not go with --to %s", format)
+		return usage("omit one of them", "--json prints the key as JSON and cannot be combined with --to %s", format)
 	case s.json && format == "":
 		format = vapid.FormatJSON
 	case format == "":
-		return usage("--to pem, or another of: "+strings.Join(o.to.allowed, ", "), "convert needs the format to write")
+		return usage("choose one with --to: "+strings.Join(o.to.allowed, ", "), "no output format given")
 	case o.force && (o.output == "" || o.output == "-"):
-		return usage("add -o FILE", "--force goes with -o")
+		return usage("add -o FILE", "--force requires -o")
 	}
 	data, name, err := o.key.read(s)
 	if errors.Is(err, fs.ErrNotExist) && hintOf(err) == "" {
-		err = withHint(err, "make a key pair with: webpush gen")
+		err = withHint(err, "generate a key pair with: webpush gen")
 	}
 	if err != nil {
 		return err
@@ -99,13 +97,13 @@ func runConvert(s *streams, o convertOptions) error {
 	var b []byte
 	if private {
 		if b, err = found.Key.Marshal(format); err != nil {
-			return withHint(err, "--public writes the public half")
+			return withHint(err, "use --public to write the public key")
 		}
 	} else if b, err = found.PublicKey.Marshal(format); err != nil {
 		if found.Key == nil {
-			return withHint(within(name, err), "it is a public key, of which the private one cannot be computed")
+			return withHint(within(name, err), "a private key cannot be derived from a public key")
 		}
-		return withHint(err, "leave out --public to write the private key")
+		return withHint(err, "omit --public to write the private key")
 	}
 	if format != vapid.FormatRaw && format != vapid.FormatDER && !strings.HasSuffix(string(b), "\n") {
 		b = append(b, '\n')
@@ -117,7 +115,7 @@ func runConvert(s *streams, o convertOptions) error {
 	if private {
 		what, mode = "private", 0o600
 	}
-	if err := s.save(o.output, b, mode, o.force, "--force replaces it; if it is the only copy of a key, every subscription that was made with that key is lost"); err != nil {
+	if err := s.save(o.output, b, mode, o.force, "use --force to overwrite it; if it is the only copy of a key, every subscription that was created with that key is lost"); err != nil {
 		return err
 	}
 	s.note("wrote the %s key to %s: %s, from %s", what, absolute(o.output), format, found.Form)

@@ -14,18 +14,18 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// delivery is what the options of send come to.
+// delivery holds everything derived from the flags of send.
 type delivery struct {
 	client    *webpush.Client
 	sub       *webpush.Subscription // nil for a check without one, and for many
-	source    *bulk.Reader          // of many
+	source    *bulk.Reader          // many subscriptions
 	message   webpush.Message
 	transport webpush.TransportOptions
 	flaws     []flaw
 }
 
-// flaw is an error in the content of what the options name. send stops at the first
-// one; check prints them all.
+// flaw is an error in the content of an input. send stops at the first one; check
+// prints them all.
 type flaw struct {
 	err     error
 	finding *preflight.Finding // nil if the rules for messages find it by themselves
@@ -58,13 +58,13 @@ func (d *delivery) flawed(err error) {
 }
 
 // prepare reads everything that the options name. After it, nothing else is read. The
-// error is one of the command line or of a file that cannot be read; what is wrong
-// with the content of a file is among the flaws. A subscription may be missing if it
+// error is about the command line or a file that cannot be read; errors in the
+// content of a file are among the flaws. A subscription may be missing if it
 // is optional.
 func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	d := new(delivery)
 	if o.subscription == "" && o.inputs == nil && !optional && o.parts == (subscriptionParts{}) {
-		return nil, usage("-f subscription.json; for a first try: webpush demo", "%s needs a subscription", o.cmd.Name())
+		return nil, usage("pass one with -f subscription.json, or try: webpush demo", "%s needs a subscription", o.cmd.Name())
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
 		if err := exclusive(o.cmd, pair[0], pair[1]); err != nil {
@@ -109,8 +109,8 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	return d, nil
 }
 
-// openInputs looks at what -f names: one subscription alone, whose text it
-// returns, or many.
+// openInputs opens the inputs of -f. It returns the text of a single subscription,
+// or nil if there are many.
 func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err error) {
 	if err := o.bulk.check(o.cmd); err != nil {
 		return nil, err
@@ -153,14 +153,14 @@ func (o *sendOptions) noInput(s *streams, err error) error {
 	return wrongFile(err)
 }
 
-// applyRecord gives a single message what its record has beside the subscription.
+// applyRecord applies the other fields of a record to a single message.
 func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	record := bulk.NewRecord(inputName(o.inputs[0]), text)
 	job, err := record.Job(d.message, &bulk.Keys{Own: d.client.Ring()})
-	if err != nil && d.sub != nil { // else it is told already
+	if err != nil && d.sub != nil { // otherwise it is reported already
 		return within(record.File, err)
 	}
-	o.warnMembers(s, record.Misplaced, nil)
+	o.warnFields(s, record.Misplaced, nil)
 	if err := bulk.CheckEmpty(job); err != nil && !o.empty {
 		return within(record.File, withHint(err, "give a payload with -p, or --empty if you mean an empty push"))
 	}
@@ -202,11 +202,11 @@ func (o *sendOptions) sign(s *streams, d *delivery) error {
 	if !given(o.cmd, "private-key") && !exists(defaultPrivateKey) {
 		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
 			if o.cmd.Flags().Changed(name) {
-				d.flawed(withHint(fmt.Errorf("--%s is given, but there is no private key to sign with: %s is missing", name, defaultPrivateKey),
-					"make a key pair with webpush gen, or give one with -k"))
+				d.flawed(withHint(fmt.Errorf("--%s requires a private key to sign with: %s not found", name, defaultPrivateKey),
+					"generate a key pair with webpush gen, or pass one with -k"))
 			}
 		}
-		return nil // the findings tell of it
+		return nil // reported by the findings
 	}
 	ring, err := o.key.loadRing(s)
 	if err = d.excuse("vapid-key", "RFC 8292 section 3.2", err); err != nil {
@@ -238,7 +238,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 		return err
 	}
 	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
-		d.flawed(usage("0 is now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
+		d.flawed(usage("use 0 to deliver now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
 	}
 	m.TTL = new(o.ttl.value)
 	m.Urgency = webpush.Urgency(o.urgency.String())
@@ -246,7 +246,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 	if o.cmd.Flags().Changed("topic") {
 		err := wrongFlag("topic", webpush.CheckTopic(o.topic))
 		if o.topic == "" {
-			return err // which the message takes for no topic
+			return err // for the message, it means no topic
 		}
 		d.flawed(err)
 	}
@@ -270,7 +270,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 		m.Header.Set("X-WNS-Type", o.wnsType)
 	}
 	if o.gcmRegID != "" && o.gcmKey == "" {
-		return usage("", "--gcm-reg-id goes with --gcm-key")
+		return usage("", "--gcm-reg-id requires --gcm-key")
 	}
 	if o.gcmKey != "" {
 		key, err := o.readGCMKey(s)
@@ -284,13 +284,13 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 	return err
 }
 
-// readGCMKey reads the key from a file or the environment; it takes the key
-// itself, too, as pywebpush's users have it.
+// readGCMKey reads the key from a file or the environment. It also accepts a
+// literal key, as pywebpush does.
 func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 	key := o.gcmKey
 	if variable, ok := strings.CutPrefix(key, "env:"); ok {
 		if key = os.Getenv(variable); key == "" {
-			return "", usage("set it to the key", "--gcm-key: the environment has no variable %s", variable)
+			return "", usage("set it to the key", "--gcm-key: the environment variable %s is not set", variable)
 		}
 	} else if exists(key) {
 		b, err := readFile(key)
@@ -299,7 +299,7 @@ func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 		}
 		key = string(b)
 	} else if source(o.cmd, "gcm-key") == "--gcm-key" {
-		s.warn("the GCM key stands in the command line, where other users of this machine can see it", "give a file, or --gcm-key env:NAME")
+		s.warn("the GCM key is on the command line, where other users of this machine can see it", "give a file, or --gcm-key env:NAME")
 	}
 	return strings.TrimSpace(key), nil
 }

@@ -22,7 +22,7 @@ func newDemoCmd(s *streams) *cobra.Command {
 	var payload string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Run the whole circle on this machine: key, subscription, message, receipt",
+		Short: "Run everything on this machine: key, subscription, message, receipt",
 		Long: `demo shows a web push from end to end, without a browser, an account or the
 internet. In one process it makes a key, starts a push service over HTTPS on a
 free port of this machine, subscribes a user agent with it, encrypts and signs a
@@ -33,7 +33,7 @@ with the real request and leaves no files behind.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), s, payload) },
 	}
-	c.Flags().StringVarP(&payload, "payload", "p", "Hello from webpush", "the payload, a `TEXT`")
+	c.Flags().StringVarP(&payload, "payload", "p", "Hello from webpush", "set the payload to `TEXT`")
 	return c
 }
 
@@ -124,7 +124,7 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 			Milliseconds int64                 `json:"milliseconds"`
 		}{key.PublicKey().String(), sub, maps.Collect(headersOf(sent.Header, true)), receipt.Status, string(message.Payload), took.Milliseconds()})
 	}
-	fmt.Fprintf(s.out, "%s in %v, with nothing left behind\n", s.paint(s.outTTY, "Delivered", color.FgGreen), took.Round(time.Millisecond))
+	fmt.Fprintf(s.out, "%s in %v; nothing was left on this machine\n", s.paint(s.outTTY, "Delivered", color.FgGreen), took.Round(time.Millisecond))
 	s.hint("next, send one to your own browser: webpush gen && webpush subscribe && webpush send -f subscription.json --title Hello --subject mailto:you@your.domain")
 	return nil
 }

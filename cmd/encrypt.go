@@ -25,9 +25,9 @@ func newEncryptCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "encrypt [subscription.json]",
 		Short: "Encrypt a payload for a subscription",
-		Long: `encrypt makes the body of a push message (RFC 8291) with a fresh key and salt. The
-body is written to standard output or to -o FILE, and the headers that must be sent
-with it to standard error. --json prints both as one object, with the body in
+		Long: `Encrypt the body of a push message (RFC 8291) with a fresh key and salt. The body
+is written to standard output or to -o FILE, and the headers that must be sent with it
+to standard error. --json prints both as one object, with the body in
 base64url.`,
 		Example: `  webpush encrypt -f subscription.json -p "hi" -o body.bin
   webpush encrypt -f subscription.json -p "hi" --json
@@ -52,7 +52,7 @@ base64url.`,
 	return c
 }
 
-// encrypted is what encrypt --json prints and decrypt reads.
+// encrypted is the output of encrypt --json, which decrypt reads.
 type encrypted struct {
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
@@ -60,7 +60,7 @@ type encrypted struct {
 
 func runEncrypt(s *streams, o encryptOptions) error {
 	if o.subscription == "" {
-		return usage("-f subscription.json; for a first try make one with: webpush gen --receiver", "encrypt needs a subscription")
+		return usage("pass one with -f subscription.json, or create one for a test: webpush gen --receiver", "encrypt needs a subscription")
 	}
 	sub, err := loadSubscription(s, o.subscription)
 	if err != nil {
@@ -121,8 +121,8 @@ func newDecryptCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "decrypt [body.bin]",
 		Short: "Decrypt a push message with the receiver's keys",
-		Long: `decrypt returns the payload of a message body, as a browser does. The receiver's
-keys are those that webpush gen --receiver makes. The body is a file or standard
+		Long: `Decrypt the payload of a message body, as a browser does. The receiver's keys
+come from webpush gen --receiver. The body is a file or standard
 input: the bytes themselves, base64 of them, or JSON with headers and body, as
 webpush encrypt --json prints it and as a Lambda event has it. A body in aesgcm also
 needs the headers Encryption and Crypto-Key.`,
@@ -139,8 +139,8 @@ needs the headers Encryption and Crypto-Key.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.receiver, "receiver", "receiver.json", "the receiver's keys, a `FILE` from webpush gen --receiver")
-	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm or aesgcm (default: aesgcm when its headers are given)")
+	f.StringVar(&o.receiver, "receiver", "receiver.json", "read the receiver's keys from `FILE` (see webpush gen --receiver)")
+	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm or aesgcm (default: aesgcm when its headers are given)")
 	f.StringVar(&o.encryption, "encryption", "", "aesgcm: the `VALUE` of the Encryption header")
 	f.StringVar(&o.cryptoKey, "crypto-key", "", "aesgcm: the `VALUE` of the Crypto-Key header")
 	f.StringVarP(&o.output, "output", "o", "", "write the payload to `FILE`; - for standard output even if that is a terminal")

@@ -18,7 +18,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// enqueueOptions are those of send that put records into a queue instead.
+// enqueueOptions are the flags of send that put records into a queue instead.
 type enqueueOptions struct {
 	to, run, cancelRun string
 	nats               natsOptions
@@ -28,7 +28,7 @@ func (o *enqueueOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "do not send, but put the records into the NATS server at `URL`, for webpush worker")
 	f.StringVar(&o.run, "run", "", "with --to: the `NAME` of the run; repeat the command with it to continue")
-	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw what has not been sent of the run `NAME`")
+	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw the unsent records of the run `NAME`")
 	inGroup(f, "NATS")
 	o.nats.addFlags(f)
 }
@@ -154,7 +154,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	if refused > 10 {
 		s.warn(fmt.Sprintf("not enqueued: %s more", records(int64(refused-10))), "")
 	}
-	o.warnMembers(s, misplaced, unknown)
+	o.warnFields(s, misplaced, unknown)
 	switch {
 	case ctx.Err() != nil:
 		s.note("%s enqueued into the run %s; repeat the command with --run %s to continue", were(eo.Progress.Enqueued.Load()+eo.Progress.Skipped.Load()), e.run, e.run)
@@ -194,7 +194,7 @@ func noteMembers(list, names []string) []string {
 	return list
 }
 
-// enqueuedMessage is what the records get that do not say otherwise.
+// enqueuedMessage is the default message for records without their own fields.
 func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 	if err := exclusive(o.cmd, "topic", "topic-hash"); err != nil {
 		return webpush.Message{}, err
@@ -279,7 +279,7 @@ func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.Enqueue
 func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
 	e := &o.enqueue
 	if len(o.inputs) > 0 || e.run != "" {
-		return usage("give --cancel-run alone", "--cancel-run withdraws a run, and takes neither -f nor --run")
+		return usage("use --cancel-run alone", "--cancel-run cannot be combined with -f or --run")
 	}
 	if err := queue.CheckRun(e.cancelRun); err != nil {
 		return wrongFlag("cancel-run", err)
@@ -303,6 +303,6 @@ func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
 	if !known {
 		s.warn(fmt.Sprintf("no run %q was enqueued by webpush here; records of this name by other programs are withdrawn", e.cancelRun), "check the name")
 	}
-	s.note("the run %s is canceled: workers withdraw what has not been sent", e.cancelRun)
+	s.note("the run %s is canceled: workers withdraw the records that have not been sent", e.cancelRun)
 	return nil
 }

@@ -53,7 +53,7 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// Hint names the next step: that of the cause, where it has one.
+// Hint returns the next step: its own, or that of the cause.
 func (e *usageError) Hint() string {
 	if e.hint == "" {
 		return hintOf(e.err)
@@ -73,7 +73,7 @@ func wrongFlag(name string, err error) error {
 	return usage(hintOf(err), "--%s: %w", name, err)
 }
 
-// silentError is a failure that the command has told already.
+// silentError is a failure that the command has already reported.
 type silentError struct{}
 
 func (*silentError) Error() string { return "failed" }

@@ -26,19 +26,19 @@ func newExplainCmd(s *streams) *cobra.Command {
 	o := explainOptions{service: newEnum("", append(serviceNames(), string(webpush.KaiOS), string(webpush.Other))...)}
 	c := &cobra.Command{
 		Use:   "explain {STATUS [BODY] | WORDS}",
-		Short: "Say what a push service's answer means, and what to do",
-		Long: `explain says what an answer means, in the words that send has for it, without
-sending anything. STATUS is its number, BODY the text that came with it, or -
-for standard input. WORDS are those of a push service without the status, such as
-BadJwtToken, or a whole answer, as curl -i or curl -v prints it or a library logs
-it; - reads it from standard input.
+		Short: "Explain a push service's response, and what to do",
+		Long: `Explain a response as send does, without sending anything. STATUS is its number,
+and BODY its text, or - for standard input. WORDS is the text of a push service without
+the status, such as BadJwtToken, or a whole response, as curl -i or curl -v prints it
+or a library logs it; - reads it from standard input.
 
-Whose answer it is says --service, or --endpoint by its host. Without them
-explain tells it by the words of the answer, or else gives the meaning for each
-service that has one of its own. A success is explained as well: accepted is
-not delivered, and there is a list of what keeps a message from being shown.
+--service names the push service that responded; --endpoint determines it from the
+host. Without these flags, explain detects the push service from the wording, or prints
+the meaning for each push service that has its own. A success is also explained:
+accepted does not mean delivered, and a list shows what can keep a message from being
+shown.
 
-"exit code" is the one with which send would end.`,
+"exit code" is the exit code that send would return.`,
 		Example: `  webpush explain 403 '{"reason":"BadJwtToken"}'
   webpush explain BadJwtToken
   webpush explain 410 --service fcm
@@ -50,13 +50,13 @@ not delivered, and there is a list of what keeps a message from being shown.
 				return needsAnswer()
 			}
 			if len(args) > 2 {
-				return usage("quote the body: webpush explain 403 'invalid JWT provided'", "explain takes a status and a body, found %q after them", args[2])
+				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain takes a status and a body, found %q after them", args[2])
 			}
 			return exclusive(c, "service", "endpoint")
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 { // … | webpush explain
-				b, err := s.input("-", "the answer")
+				b, err := s.input("-", "the response")
 				if err != nil {
 					return err
 				}
@@ -69,9 +69,9 @@ not delivered, and there is a list of what keeps a message from being shown.
 		},
 	}
 	f := c.Flags()
-	f.Var(&o.service, "service", "whose answer it is: "+strings.Join(o.service.allowed, ", "))
-	f.StringVar(&o.endpoint, "endpoint", "", "whose answer it is, by the `URL` that it was sent to")
-	f.StringArrayVar(&o.headers, "header", nil, "a header of the answer, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")
+	f.Var(&o.service, "service", "the push service that responded: "+strings.Join(o.service.allowed, ", "))
+	f.StringVar(&o.endpoint, "endpoint", "", "determine the push service from the endpoint `URL`")
+	f.StringArrayVar(&o.headers, "header", nil, "add a response header, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")
 	completeEnum(c, "service", &o.service)
 	return c
 }
@@ -79,7 +79,7 @@ not delivered, and there is a list of what keeps a message from being shown.
 // statusLine is a status with its phrase.
 var statusLine = regexp.MustCompile(`^\s*([1-9]\d\d) [A-Z][A-Za-z' -]{1,40}$`)
 
-// clip shortens text of an answer for a message.
+// clip shortens text of a response for a message.
 func clip(s string) string {
 	if r := []rune(strings.TrimSpace(s)); len(r) > 60 {
 		return string(r[:60]) + "…"
@@ -88,10 +88,10 @@ func clip(s string) string {
 }
 
 func needsAnswer() error {
-	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "explain needs the status of an answer")
+	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "no status given")
 }
 
-// explanation is what explain prints of one service.
+// explanation is the output of explain for one push service.
 type explanation struct {
 	Service    webpush.Service `json:"service"`
 	Status     int             `json:"status,omitempty"`
@@ -119,7 +119,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	for _, line := range o.headers {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return usage("write it as --header 'Name: value'", "--header: %q has no name and value with a colon between", line)
+			return usage("write it as --header 'Name: value'", "--header: %q is not of the form Name: value", line)
 		}
 		h.Add(name, strings.TrimSpace(value))
 	}
@@ -135,7 +135,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	case status/100 == 2:
 		r := webpush.ExplainAccepted(service, status, h)
 		list = append(list, explanation{Service: service, Status: status, Meaning: r.Meaning(), Note: r.Note, Exit: exitOK, Checklist: r.Checklist(),
-			Hint: "accepted is not delivered: no push service tells the sender whether it was"})
+			Hint: "accepted does not mean delivered: push services do not report delivery"})
 	case service == webpush.Other && !o.service.changed && o.endpoint == "":
 		for _, e := range webpush.ExplainAll(status, h, body) {
 			list = append(list, explained(e))
@@ -146,7 +146,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	return printExplanations(s, list)
 }
 
-// words explains an answer without a status by its words.
+// words explains a response without a status by its wording.
 func (o *explainOptions) words(s *streams, text []byte) error {
 	service, err := o.whose(nil)
 	if err != nil {
@@ -181,15 +181,15 @@ func printExplanations(s *streams, list []explanation) error {
 	return nil
 }
 
-// answer reads the answer from the arguments or standard input. The status is 0 if
+// answer reads the response from the arguments or standard input. The status is 0 if
 // there are only words.
 func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []byte, error) {
 	fail := func(err error) (int, http.Header, []byte, error) { return 0, nil, nil, err }
 	if args[0] == "-" {
 		if len(args) > 1 {
-			return fail(usage("leave the body away", "with - the body stands in the answer on standard input, found %q", args[1]))
+			return fail(usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1]))
 		}
-		b, err := s.input("-", "the answer")
+		b, err := s.input("-", "the response")
 		if err != nil {
 			return fail(err)
 		}
@@ -220,13 +220,13 @@ func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []
 	case len(args) == 1:
 		return status, h, nil, nil
 	case args[1] == "-":
-		b, err := s.input("-", "the answer's body")
+		b, err := s.input("-", "the body of the response")
 		return status, h, b, err
 	}
 	return status, h, []byte(args[1]), nil
 }
 
-// whose returns the service that answered, or Other.
+// whose returns the push service that responded, or Other.
 func (o *explainOptions) whose(h http.Header) (webpush.Service, error) {
 	switch {
 	case o.service.value != "":
@@ -246,7 +246,7 @@ func explained(e *webpush.Error) explanation {
 		Gone: e.Gone(), Temporary: e.Temporary(), RetryAfter: e.RetryAfter.Seconds(), Exit: exitCode(e)}
 }
 
-// print writes an explanation for people; one of several says whose it is.
+// print writes an explanation as text; one of several names its push service.
 func (x *explanation) print(s *streams, several bool) {
 	name := x.Service.String()
 	if several && x.Service == webpush.Other {

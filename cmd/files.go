@@ -15,12 +15,12 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/inspect"
 )
 
-// maxInput is how large a key, subscription or claims file may be. Payloads
+// maxInput is the maximum size of a key, subscription, or claims file. Payloads
 // have their own, smaller limit.
 const maxInput = 1 << 20
 
 // input reads text from a file, or from standard input for "-". what names it
-// in errors. A byte order mark is taken away.
+// in errors. A byte order mark is removed.
 func (s *streams) input(name, what string) ([]byte, error) {
 	b, err := s.inputBytes(name, what)
 	return text(b), err
@@ -43,7 +43,7 @@ func (s *streams) inputBytes(name, what string) ([]byte, error) {
 // stdin returns standard input, which only one option can have.
 func (s *streams) stdin(what string) (io.Reader, error) {
 	if s.stdinFor != "" {
-		return nil, usage("give one of them as a file", "standard input is asked for twice: for %s and for %s", s.stdinFor, what)
+		return nil, usage("pass one of them as a file", "%s and %s cannot both be read from standard input", s.stdinFor, what)
 	}
 	s.stdinFor = what
 	if s.inTTY && s.errTTY {
@@ -66,7 +66,7 @@ func readBytes(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a folder, expected a file", name)
+		return nil, fmt.Errorf("%s is a directory, expected a file", name)
 	}
 	return readAll(f, name)
 }
@@ -77,7 +77,7 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 		return nil, fileProblem(name, err)
 	}
 	if len(b) > maxInput {
-		return nil, fmt.Errorf("%s is larger than 1 MiB, which nothing that belongs there is", name)
+		return nil, fmt.Errorf("%s exceeds the limit of 1 MiB", name)
 	}
 	return b, nil
 }
@@ -94,15 +94,15 @@ func shown(word string) string {
 // fileProblem words an error of the file system; it stays recognizable to errors.Is.
 func fileProblem(name string, err error) error {
 	if hidden := shown(name); hidden != name {
-		return withHint(&reworded{hidden + ": there is no file of that name", err}, "save it in a file and give the file's name, or give - and pipe it in")
+		return withHint(&reworded{hidden + ": no such file", err}, "save it to a file and pass the file name, or pass - and pipe it in")
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &reworded{name + ": there is no such file", err}
+		return &reworded{name + ": no such file", err}
 	case errors.Is(err, fs.ErrPermission):
 		return &reworded{name + ": no permission", err}
 	case errors.Is(err, fs.ErrExist):
-		return &reworded{name + " exists already", err}
+		return &reworded{name + " already exists", err}
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -110,11 +110,11 @@ func fileProblem(name string, err error) error {
 	}
 	switch {
 	case errors.Is(err, syscall.EISDIR):
-		return &reworded{name + " is a folder, expected a file", err}
+		return &reworded{name + " is a directory, expected a file", err}
 	case bulk.DiskFull(err):
 		return withHint(&reworded{name + ": the disk is full", err}, "make room, or write to another disk")
 	case errors.Is(err, syscall.ENOTDIR):
-		return &reworded{name + ": a part of the path is no folder", err}
+		return &reworded{name + ": part of the path is not a directory", err}
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
@@ -130,7 +130,7 @@ func (e *reworded) Unwrap() error { return e.err }
 // text decodes UTF-16 and drops a byte order mark.
 func text(b []byte) []byte { return inspect.UTF8(b) }
 
-// tempFile writes data to a new file beside name, to be renamed.
+// tempFile writes data to a new file in the directory of name, to be renamed.
 func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err error) {
 	var f *os.File
 	for range 100 {
@@ -139,8 +139,8 @@ func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err erro
 			break
 		}
 	}
-	if folder := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
-		return "", withHint(&reworded{fmt.Sprintf("%s: there is no folder %s", name, folder), err}, "mkdir -p "+shellWord(folder))
+	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
+		return "", withHint(&reworded{fmt.Sprintf("%s: directory %s not found", name, dir), err}, "mkdir -p "+shellWord(dir))
 	}
 	if err != nil {
 		return "", fileProblem(name, err)
@@ -159,8 +159,7 @@ func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err erro
 	return temp, nil
 }
 
-// replaceFile writes a file so that it has its old or its new content whatever
-// happens. A link is followed; devices and pipes are written to as they are.
+// replaceFile writes a file atomically: it always has its old or its new content. A link is followed; devices and pipes are written to as they are.
 func replaceFile(name string, data []byte, mode fs.FileMode) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)

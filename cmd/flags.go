@@ -12,7 +12,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
-// enumFlag is an option that takes one of a few words.
+// enumFlag is a flag that accepts one of a few words.
 type enumFlag struct {
 	value   string
 	allowed []string
@@ -27,7 +27,7 @@ func (e *enumFlag) String() string { return e.value }
 func (e *enumFlag) Type() string   { return "WORD" }
 func (e *enumFlag) Set(v string) error {
 	if !slices.Contains(e.allowed, v) {
-		return fmt.Errorf("%q is none of %s", v, strings.Join(e.allowed, ", "))
+		return fmt.Errorf("invalid value %q, expected one of %s", v, strings.Join(e.allowed, ", "))
 	}
 	e.value, e.changed = v, true
 	return nil
@@ -43,11 +43,11 @@ func complete(c *cobra.Command, name string, words func() []string) {
 	if err := c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return words(), cobra.ShellCompDirectiveNoFileComp
 	}); err != nil {
-		panic(err) // a name that is no flag: seen by every test
+		panic(err) // the name is not a flag: seen by every test
 	}
 }
 
-// durationFlag is an option that takes a time: Go's form, days and weeks, or
+// durationFlag is a flag that accepts a time: Go's form, days and weeks, or
 // bare seconds.
 type durationFlag struct {
 	value time.Duration
@@ -82,7 +82,7 @@ func exists(name string) bool {
 // exclusive refuses two options that contradict each other.
 func exclusive(c *cobra.Command, a, b string) error {
 	if c.Flags().Changed(a) && c.Flags().Changed(b) {
-		return usage("give one of them", "--%s and --%s do not go together", a, b)
+		return usage("omit one of them", "--%s and --%s cannot be combined", a, b)
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func runGen(s *streams, o genOptions) error {
 	}
 	write := !s.json || o.next || o.privateSet || o.publicSet
 	if !write && (o.format.changed || o.force) {
-		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force do not go with it")
+		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force cannot be used")
 	}
 	if !write {
 		if err := s.needsReader("the key pair", "without --json it is written to two files"); err != nil {
@@ -179,10 +179,10 @@ func nextName(name string) string {
 	return strings.TrimSuffix(name, ext) + ".next" + ext
 }
 
-// runGenReceiver makes what a user agent has: a key pair and an auth secret.
+// runGenReceiver generates the keys of a user agent: a key pair and an auth secret.
 func runGenReceiver(s *streams, o genOptions) error {
 	if o.privateSet || o.publicSet || o.format.changed {
-		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format do not go with --receiver")
+		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format cannot be combined with --receiver")
 	}
 	if s.json {
 		if err := s.needsReader("the receiver's keys", "without --json they are written to files"); err != nil {
@@ -202,7 +202,7 @@ func runGenReceiver(s *streams, o genOptions) error {
 	}
 	sub, err := webpush.ParseSubscription(plain)
 	if err != nil {
-		return wrongFlag("endpoint", withHint(err, "give an https URL, or leave it out"))
+		return wrongFlag("endpoint", withHint(err, "pass an https URL, or omit --endpoint"))
 	}
 	if s.json {
 		return s.printJSON(struct {
@@ -221,7 +221,7 @@ func runGenReceiver(s *streams, o genOptions) error {
 	pair := filePair{
 		secret:  newFile{name: o.receiver, flag: "receiver", mode: 0o600, data: receiver},
 		derived: newFile{name: o.subscriptionFile, flag: "subscription", mode: 0o600, data: subscription},
-		replace: "--force replaces both; messages for the old receiver can then no longer be decrypted",
+		replace: "use --force to overwrite both; messages for the old receiver can then no longer be decrypted",
 	}
 	for _, name := range []string{o.receiver, o.subscriptionFile} {
 		if err := s.mayReplace(name, true); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// groupAnnotation is the heading under which the help lists a flag.
+// groupAnnotation names the heading of a flag in the help.
 const groupAnnotation = "webpush_group"
 
 // The headings of flags, in the order of the help.
@@ -123,7 +123,7 @@ func brief(c *cobra.Command) (text string, more bool) {
 	return text, rest != ""
 }
 
-// writeHelp is what --help prints: what the command does in a few lines, then its
+// writeHelp prints the output of --help: a few lines about the command, then its
 // usage.
 func writeHelp(c *cobra.Command, _ []string) {
 	text, more := brief(c)
@@ -136,7 +136,7 @@ func writeHelp(c *cobra.Command, _ []string) {
 	}
 }
 
-// writeFullHelp is what webpush help prints: the whole text, then the usage.
+// writeFullHelp prints the output of webpush help: the whole text, then the usage.
 func writeFullHelp(c *cobra.Command) error {
 	c.InitDefaultHelpFlag()
 	if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\n\n", c.Long); err != nil {
@@ -154,14 +154,14 @@ func helpTopic(c *cobra.Command) string {
 	return path
 }
 
-// newHelpCmd is cobra's help command, but for unknown commands and for the whole
-// texts.
+// newHelpCmd replaces cobra's help command: it reports unknown commands and prints
+// whole texts.
 func newHelpCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND…]",
 		Short: "Explain a command in full",
-		Long: `help prints all that there is to say about a command, as its manual page does;
-COMMAND --help prints the first lines of it, the examples, and the flags.`,
+		Long: `Print the full text about a command or topic, as in its manual page. COMMAND
+--help prints its first lines, the examples, and the flags.`,
 		Example: `  webpush help send
   webpush help serve import`,
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -26,19 +26,19 @@ func newInspectCmd(s *streams) *cobra.Command {
 	var o inspectOptions
 	c := &cobra.Command{
 		Use:   "inspect [THING…]",
-		Short: "Say what something is, and what is wrong with it",
-		Long: `inspect recognizes things by their content, says what they are and what each
-part of them means, and warns about what looks wrong: a key that was encoded
-twice, a subscription that was cut off, a private key in place of a public one.
+		Short: "Identify any input and report its problems",
+		Long: `Identify each input by its content, explain its parts, and warn about anything
+that looks wrong: a key that was encoded twice, a subscription that was truncated, a
+private key in place of a public key.
 
-A THING is a file, - for standard input, env:NAME, or the text itself; without
-one, inspect reads standard input. It can be a subscription, a VAPID key in any
+Each THING is a file, - (standard input), env:NAME, or literal text; the default is
+standard input. It can be a subscription, a VAPID key in any
 format, claims, a token, headers, an encrypted body, an endpoint, the response of
 a push service (as curl -i prints it, or the body alone), the keys of a test
 receiver, a curl command, and anything that webpush prints.
 
-Private keys, secrets, and tokens are never shown; an endpoint is shown as its
-origin, since anyone who knows all of it can send to it. --json prints one object
+Private keys, secrets, and tokens are never shown. Only the origin of an endpoint is
+shown, because anyone who knows the full URL can send to it. --json prints one object
 for each thing: input, kind, title, fields, problems.
 
 The exit code is 0 if everything was recognized, even if there are warnings, and
@@ -88,11 +88,11 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 type input struct {
 	name     string // for messages
 	file     string // the file's name, or ""
-	literal  bool   // stands in the command line
+	literal  bool   // is on the command line
 	readable bool   // the file can be read by every user
 }
 
-// readThing returns what an argument stands for: a file, standard input, a
+// readThing reads the input that an argument names: a file, standard input, a
 // variable of the environment, or itself.
 func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 	if arg == "-" {
@@ -102,7 +102,7 @@ func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
 	if variable, ok := strings.CutPrefix(arg, "env:"); ok && !literalKey(variable) {
 		v, set := os.LookupEnv(variable)
 		if !set {
-			return input{name: "$" + variable}, nil, fmt.Errorf("the environment has no variable %s", variable)
+			return input{name: "$" + variable}, nil, fmt.Errorf("the environment variable %s is not set", variable)
 		}
 		return input{name: "$" + variable}, []byte(v), nil
 	}
@@ -156,14 +156,14 @@ func looksLikeFile(arg string) bool {
 	return len(arg) < 256 && utf8.ValidString(arg) && strings.ContainsAny(arg, "./") && !strings.ContainsAny(arg, " \t\r\n:;,{}\"'") && !literalKey(arg)
 }
 
-// judge adds what is wrong with the place where a thing was found.
+// judge adds problems with the place where a thing was found.
 func (o input) judge(t *inspect.Thing) {
 	if !t.Secret {
 		return
 	}
 	switch {
 	case o.literal:
-		t.Warn("it is a secret in the command line, where other users of this machine can see it", "give a file, - or env:NAME")
+		t.Warn("it is a secret on the command line, where other users of this machine can see it", "pass a file, -, or env:NAME")
 	case o.readable:
 		t.Warn("it is a secret that every user of this machine can read", "chmod 600 "+shellWord(o.file))
 	}
@@ -174,7 +174,7 @@ func (o input) judge(t *inspect.Thing) {
 
 // printThing writes a thing for people, or as JSON, in the words of the command
 // line.
-func printThing(s *streams, t *inspect.Thing, name string, further bool) error {
+func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
 	problems := make([]inspect.Problem, len(t.Problems))
 	for i, p := range t.Problems {
 		p.Hint = commandHint(p.Hint)
@@ -195,7 +195,7 @@ func printThing(s *streams, t *inspect.Thing, name string, further bool) error {
 			Problems []inspect.Problem `json:"problems"`
 		}{name, t.Kind, t.Title, fields, problems})
 	}
-	if further {
+	if another {
 		fmt.Fprintln(s.out)
 	}
 	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, safe(t.Title), color.Bold))

@@ -28,10 +28,10 @@ const privateKeyUsage = "the VAPID private key: a `FILE` in any format, - for st
 // keyFlag is the option -k of the commands that sign.
 type keyFlag struct {
 	value    string
-	replaced []string // further keys, where -k may be repeated
+	replaced []string // other keys, if -k may be repeated
 	cmd      *cobra.Command
 	flag     string // the option, where it is not private-key
-	from     string // what messages call it, where it is no option
+	from     string // its name in messages, if it is not a flag
 }
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
@@ -47,7 +47,7 @@ func (k *keyFlag) load(s *streams) (*vapid.Key, error) {
 		if key != nil || offered != nil {
 			return key, offered
 		}
-		err = withHint(err, "make a key pair with: "+k.gen())
+		err = withHint(err, "generate a key pair with: "+k.gen())
 	}
 	return key, err
 }
@@ -70,8 +70,8 @@ func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 	key, err := vapid.ParseKey(data)
 	if err != nil {
 		err = within(name, err)
-		if len(bytes.TrimSpace(data)) == 0 { // where there may be a key, a new one would lose every subscription
-			err = withHint(err, "make a key pair with: "+k.gen())
+		if len(bytes.TrimSpace(data)) == 0 { // only if it is empty: replacing a key would lose every subscription
+			err = withHint(err, "generate a key pair with: "+k.gen())
 		}
 		return nil, name, err
 	}
@@ -89,7 +89,7 @@ func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
 		if key != nil {
 			return key.PublicKey(), nil
 		}
-		err = cmp.Or(offered, withHint(err, "make a key pair with: "+k.gen()))
+		err = cmp.Or(offered, withHint(err, "generate a key pair with: "+k.gen()))
 	}
 	if err != nil {
 		return vapid.PublicKey{}, err
@@ -104,12 +104,12 @@ func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
 // read returns the text that -k stands for, and its name for messages.
 func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	if k.value == "" {
-		return nil, "", usage("leave it out for "+defaultPrivateKey, "%s is empty, expected a file, - or env:NAME", k.origin())
+		return nil, "", usage("omit it to use "+defaultPrivateKey, "%s is empty, expected a file, - or env:NAME", k.origin())
 	}
 	if variable, ok := strings.CutPrefix(k.value, "env:"); ok {
 		v, name := os.Getenv(variable), "$"+variable
 		if v == "" && literalKey(variable) {
-			return nil, "the environment", usage("write env: and the name of a variable; a key itself goes without env:", "%s: there is no environment variable of that name, not shown as it may be a key", k.origin())
+			return nil, "the environment", usage("use env: with the name of a variable; pass a literal key without env:", "%s: environment variable not found (its name is not shown because it may be a key)", k.origin())
 		}
 		if v == "" {
 			return nil, name, usage("set it to the key in PEM, base64 or any other format", "%s: the environment variable %s is empty or not set", k.origin(), variable)
@@ -138,11 +138,11 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 		if keyText(k.value) {
 			return nil, name, within(name, err)
 		}
-		return nil, name, withHint(fmt.Errorf("%s: there is no file of that name, not shown as it may be a key, and %w", name, err),
-			"give a file with -k FILE, or -k env:NAME; make a key pair with: webpush gen")
+		return nil, name, withHint(fmt.Errorf("%s is not shown because it may be a key; no file has that name, and %w", name, err),
+			"pass a file with -k FILE, or use -k env:NAME; generate a key pair with: webpush gen")
 	}
 	if _, err := vapid.ParseKey([]byte(k.value)); err == nil && (k.origin() == "--private-key" || k.from != "") {
-		s.warn("the private key stands in the command line, where other users of this machine can see it", "give a file with -k FILE, or -k env:NAME")
+		s.warn("the private key is on the command line, where other users of this machine can see it", "pass a file with -k FILE, or use -k env:NAME")
 	}
 	return []byte(k.value), name, nil
 }

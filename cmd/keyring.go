@@ -30,11 +30,11 @@ func (k *keyFlag) addFlag(c *cobra.Command, v *keyList, use string) {
 // that a settings file may have a list.
 type keyList struct {
 	k       *keyFlag
-	single  bool // the command takes one key: of a list, the first
+	single  bool // the command uses one key: the first of a list
 	changed bool
 }
 
-// Set takes the key of one -k.
+// Set sets the key of one -k.
 func (l *keyList) Set(v string) error {
 	if l.changed && l.single {
 		return errors.New("the command signs with one key, found a second one")
@@ -63,10 +63,10 @@ func (l *keyList) String() string {
 // Type is the type of one value.
 func (*keyList) Type() string { return "string" }
 
-// Append takes one more key.
+// Append adds a key.
 func (l *keyList) Append(v string) error { return l.Set(v) }
 
-// Replace takes a list of keys.
+// Replace sets a list of keys.
 func (l *keyList) Replace(list []string) error {
 	l.changed = false
 	if l.single {

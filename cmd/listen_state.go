@@ -78,8 +78,8 @@ func (l *listener) mayWrite(endpoint string) error {
 	if info, err := os.Stat(l.o.subscription); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s exists already, and is not the subscription of %s", l.o.subscription, l.o.state),
-		"-f FILE writes to another file, --force replaces it")
+	return withHint(fmt.Errorf("%s already exists and is not the subscription in %s", l.o.subscription, l.o.state),
+		"use -f FILE to write to another file, or --force to overwrite it")
 }
 
 // ours reports whether the subscription file has this endpoint.

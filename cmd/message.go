@@ -26,28 +26,28 @@ type payloadFlags struct {
 	maxBody           int
 }
 
-// notificationFlags build a payload, so they do not go with -p.
+// notificationFlags build a payload, so they cannot be combined with -p.
 var notificationFlags = []string{"title", "body", "icon", "image", "badge", "url", "tag", "data", "action", "silent", "require-interaction", "declarative"}
 
 func (o *payloadFlags) addFlags(c *cobra.Command) {
 	o.cmd = c
 	f := c.Flags()
-	f.StringVarP(&o.text, "payload", "p", "", "the payload, a `TEXT`; - for standard input")
-	f.StringVar(&o.file, "payload-file", "", "the payload from a `FILE`")
+	f.StringVarP(&o.text, "payload", "p", "", "set the payload to `TEXT`; - for standard input")
+	f.StringVar(&o.file, "payload-file", "", "read the payload from `FILE`")
 	o.addEncodingFlags(c)
 	inGroup(f, "Payload")
-	f.StringVar(&o.title, "title", "", "its title, a `TEXT`")
-	f.StringVar(&o.body, "body", "", "its text, a `TEXT`")
-	f.StringVar(&o.icon, "icon", "", "the `URL` of its icon")
-	f.StringVar(&o.image, "image", "", "the `URL` of a picture")
-	f.StringVar(&o.badge, "badge", "", "the `URL` of a monochrome badge")
-	f.StringVar(&o.url, "url", "", "the `URL` to open on a click (navigate, and data.url)")
-	f.StringVar(&o.tag, "tag", "", "replaces one of the same `TAG`")
-	f.StringArrayVar(&o.actions, "action", nil, "a button, `ID=TITLE`; repeatable")
-	f.StringVar(&o.data, "data", "", "any `JSON` for the service worker")
-	f.BoolVar(&o.silent, "silent", false, "without sound")
-	f.BoolVar(&o.require, "require-interaction", false, "stays until it is dealt with")
-	f.BoolVar(&o.declarative, "declarative", false, "make a declarative push, which needs --title and --url")
+	f.StringVar(&o.title, "title", "", "set the notification title to `TEXT`")
+	f.StringVar(&o.body, "body", "", "set the notification body to `TEXT`")
+	f.StringVar(&o.icon, "icon", "", "show the icon at `URL`")
+	f.StringVar(&o.image, "image", "", "show the image at `URL`")
+	f.StringVar(&o.badge, "badge", "", "show the monochrome badge at `URL`")
+	f.StringVar(&o.url, "url", "", "open `URL` on a click (navigate, and data.url)")
+	f.StringVar(&o.tag, "tag", "", "replace the notification with the same `TAG`")
+	f.StringArrayVar(&o.actions, "action", nil, "add a button, `ID=TITLE`; repeatable")
+	f.StringVar(&o.data, "data", "", "pass `JSON` to the service worker")
+	f.BoolVar(&o.silent, "silent", false, "show it without sound")
+	f.BoolVar(&o.require, "require-interaction", false, "keep it until the user reacts")
+	f.BoolVar(&o.declarative, "declarative", false, "send a declarative push; requires --title and --url")
 	inGroup(f, "Notification, instead of a payload")
 }
 
@@ -55,15 +55,15 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
 	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
 	f := c.Flags()
-	f.VarP(&o.encoding, "encoding", "e", "content coding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
+	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
 	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
-	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse to make a body of more than `BYTES`")
+	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse a body of more than `BYTES`")
 	asSetting(f, "encoding", "pad", "max-body")
 	completeEnum(c, "encoding", &o.encoding)
 	complete(c, "pad", func() []string { return []string{"auto"} })
 }
 
-// load returns the payload: nil when there is none.
+// load returns the payload, or nil.
 func (o *payloadFlags) load(s *streams) ([]byte, error) {
 	set := o.cmd.Flags().Changed
 	var sources []string
@@ -79,7 +79,7 @@ func (o *payloadFlags) load(s *streams) ([]byte, error) {
 		}
 	}
 	if len(sources) > 1 {
-		return nil, usage("give the payload in one way", "%s and %s both make the payload", sources[0], sources[1])
+		return nil, usage("set the payload in one way", "%s and %s cannot be combined: both set the payload", sources[0], sources[1])
 	}
 	if len(sources) == 0 {
 		return nil, nil
@@ -96,8 +96,8 @@ func (o *payloadFlags) load(s *streams) ([]byte, error) {
 	return o.notification()
 }
 
-// read reads a payload as it is, without taking a byte order mark away. An
-// empty one is a payload all the same.
+// read reads a payload as it is, without removing a byte order mark. An
+// empty one is still a payload.
 func (o *payloadFlags) read(s *streams, name string) ([]byte, error) {
 	b, err := s.inputBytes(name, "the payload")
 	if err == nil && b == nil {
@@ -112,14 +112,14 @@ func (o *payloadFlags) notification() ([]byte, error) {
 	for _, a := range o.actions {
 		id, title, ok := strings.Cut(a, "=")
 		if !ok || id == "" || title == "" {
-			return nil, usage("write it as --action open=Open", "--action: %q has no id and title with = between", a)
+			return nil, usage("write it as --action open=Open", "--action: %q is not of the form ID=TITLE", a)
 		}
 		n.Actions = append(n.Actions, webpush.Action{Action: id, Title: title})
 	}
 	if o.data != "" {
 		if !json.Valid([]byte(o.data)) {
 			if exists(o.data) {
-				return nil, usage("send the file with --payload-file "+shellWord(o.data), "--data is the JSON itself, and %q is a file", o.data)
+				return nil, usage("send the file with --payload-file "+shellWord(o.data), "--data expects JSON text, but %q is a file", o.data)
 			}
 			return nil, usage(`quote it for the shell: --data '{"id": 7}'`, "--data: %q is not valid JSON", o.data)
 		}

@@ -36,7 +36,7 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	inGroup(f, "NATS")
 	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default 1)")
 	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default no limit)")
-	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has taken after this time (default 7d)")
+	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default 7d)")
 	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default 7d)")
 	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default 1h)")
 	inGroup(f, "Streams, when they are created")
@@ -61,7 +61,7 @@ func (o *natsOptions) check() error {
 	}
 	c.MaxAge, c.ResultsMaxAge, c.DuplicateWindow = o.maxAge.value, o.resultsMaxAge.value, o.duplicate.value
 	if (o.dial.CertFile == "") != (o.dial.KeyFile == "") {
-		return usage("give both", "--nats-cert and --nats-key go together")
+		return usage("pass both", "--nats-cert and --nats-key must be used together")
 	}
 	for name, file := range map[string]string{"nats-creds": o.dial.Creds, "nats-nkey": o.dial.NKey, "nats-ca-file": o.dial.CAFile, "nats-cert": o.dial.CertFile, "nats-key": o.dial.KeyFile} {
 		if file != "" {
@@ -73,7 +73,7 @@ func (o *natsOptions) check() error {
 	return nil
 }
 
-// natsAddress returns the address of an option, or that of the environment.
+// natsAddress returns the address from a flag or from the environment.
 func natsAddress(s *streams, flag, address string) (string, error) {
 	if address != "" && address != "nats:" {
 		if queue.HasPassword(address) {

@@ -56,7 +56,7 @@ func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, h
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && info.IsDir():
-		return fmt.Errorf("%s is a folder, expected a file", name)
+		return fmt.Errorf("%s is a directory, expected a file", name)
 	case force, err == nil && !info.Mode().IsRegular():
 		return replaceFile(name, data, mode)
 	}
@@ -85,11 +85,11 @@ func (s *streams) needsReader(what, hint string) error {
 	return nil
 }
 
-// precious says what a file has that cannot be made again, or "".
+// precious names the secret in a file that cannot be created again, or returns "".
 func precious(name string) string {
 	f, err := os.Open(name)
 	if err != nil {
-		return "" // told when it is written
+		return "" // reported when it is written
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxInput))

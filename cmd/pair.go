@@ -24,7 +24,7 @@ func (k *keyPair) addFlags(c *cobra.Command) {
 	asSetting(c.Flags(), "private-key", "public-key")
 }
 
-// existingPublic reads the public key's file; a private key may stand in it by
+// existingPublic reads the public key's file, which may contain a private key by
 // mistake.
 func (k keyPair) existingPublic() (vapid.Recognized, error) {
 	b, err := readFile(k.public)
@@ -36,7 +36,7 @@ func (k keyPair) existingPublic() (vapid.Recognized, error) {
 }
 
 // offerKeys asks on a terminal whether to make a key pair, and makes it. It
-// returns nil when the answer is no, and where there is nobody to ask. It does
+// returns nil if the answer is no, and without a terminal. It does
 // not ask while one of the files is there, which may belong to a lost key.
 func (s *streams) offerKeys(k keyPair) (*vapid.Key, error) {
 	if !s.inTTY || !s.errTTY || s.json || exists(k.private) || exists(k.public) || !exists(filepath.Dir(k.private)) || strings.Contains(k.private, "://") {
@@ -77,7 +77,7 @@ func (k keyPair) steps(key *vapid.Key, format vapid.Format, force bool) []func()
 	pair := filePair{
 		secret:  newFile{name: k.private, flag: "private-key", mode: 0o600},
 		derived: newFile{name: k.public, flag: "public-key", mode: 0o644},
-		replace: "--force replaces the key pair; every subscription that was made with the old key is then lost",
+		replace: "use --force to overwrite the key pair; every subscription that was created with the old key is then lost",
 	}
 	marshal := func() (err error) {
 		if pair.secret.data, err = key.Marshal(format); err != nil {
@@ -123,7 +123,7 @@ func (p *filePair) steps(force bool) []func() error {
 			func() error {
 				err := p.create(&p.derived)
 				if err != nil {
-					os.Remove(p.secret.name) // made in the step before, and told to nobody
+					os.Remove(p.secret.name) // created in the previous step, and not yet reported
 				}
 				return err
 			},
@@ -179,7 +179,7 @@ func (p *filePair) create(f *newFile) error {
 func (p *filePair) check(force bool) error {
 	for _, f := range []newFile{p.secret, p.derived} {
 		if f.name == "" {
-			return usage("leave it out for the default", "--%s is empty, expected a file", f.flag)
+			return usage("omit it to use the default", "--%s is empty, expected a file", f.flag)
 		}
 		if f.name == "-" || strings.HasPrefix(f.name, "env:") {
 			return usage("--json prints the pair and writes no file", "--%s is %q, expected a file to write to", f.flag, f.name)
@@ -187,9 +187,9 @@ func (p *filePair) check(force bool) error {
 		folder := filepath.Dir(f.name)
 		switch info, err := os.Stat(folder); {
 		case errors.Is(err, fs.ErrNotExist):
-			return withHint(fmt.Errorf("%s: there is no folder %s", f.name, folder), "mkdir -p "+shellWord(folder))
+			return withHint(fmt.Errorf("%s: directory %s not found", f.name, folder), "mkdir -p "+shellWord(folder))
 		case err == nil && !info.IsDir():
-			return fmt.Errorf("%s: %s is no folder", f.name, folder)
+			return fmt.Errorf("%s: %s is not a directory", f.name, folder)
 		}
 	}
 	if samePlace(p.secret.name, p.derived.name) {
@@ -199,7 +199,7 @@ func (p *filePair) check(force bool) error {
 		info, err := os.Stat(f.name)
 		switch {
 		case err == nil && info.IsDir():
-			return fmt.Errorf("%s is a folder, expected a file", f.name)
+			return fmt.Errorf("%s is a directory, expected a file", f.name)
 		case err == nil && !info.Mode().IsRegular():
 			return fmt.Errorf("%s is a device or pipe, expected a file", f.name)
 		case !force && exists(f.name):

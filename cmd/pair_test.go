@@ -43,7 +43,7 @@ func (k keyPair) state(t *testing.T) (private *vapid.Key, public bool) {
 	case private == nil:
 		t.Error("there is a public key without its private key")
 	case half.PublicKey != private.PublicKey():
-		t.Error("the public key is not the other half of the private key")
+		t.Error("the public key does not match the private key")
 	}
 	return private, true
 }

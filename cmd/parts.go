@@ -17,7 +17,7 @@ type subscriptionParts struct {
 // partNames are the options for the parts of a subscription.
 var partNames = map[string]string{"endpoint": "endpoint", "keys.p256dh": "key", "keys.auth": "auth", "keys": "key"}
 
-// subscription is what the options come to.
+// subscription returns the subscription that the flags describe.
 func (p subscriptionParts) subscription(s *streams) (*webpush.Subscription, error) {
 	auth := p.auth
 	if variable, ok := strings.CutPrefix(auth, "env:"); ok {
@@ -28,7 +28,7 @@ func (p subscriptionParts) subscription(s *streams) (*webpush.Subscription, erro
 		s.warn("the auth secret is in the command line, where other users of this machine can see it", "give --auth env:NAME, or a file with -f")
 	}
 	if p.endpoint == "" {
-		return nil, usage("add --endpoint URL, or give a file with -f", "--key and --auth go with --endpoint")
+		return nil, usage("add --endpoint URL, or give a file with -f", "--key and --auth require --endpoint")
 	}
 	sub, err := webpush.NewSubscription(p.endpoint, p.p256dh, auth)
 	var wrong *webpush.InputError

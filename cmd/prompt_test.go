@@ -56,10 +56,10 @@ func TestOffer(t *testing.T) {
 				}
 				switch {
 				case len(args) == 0: // says that it is missing, and shows the help
-					if code != 0 || !strings.Contains(out, "make a pair with: webpush gen") {
+					if code != 0 || !strings.Contains(out, "generate a key pair with: webpush gen") {
 						t.Errorf("exit code %d, %q, %q", code, out, talk)
 					}
-				case code != 1 || out != "" || !strings.Contains(talk, "error: private_key.pem: there is no such file\nwebpush: hint: make a key pair with: webpush gen"):
+				case code != 1 || out != "" || !strings.Contains(talk, "error: private_key.pem: no such file\nwebpush: hint: generate a key pair with: webpush gen"):
 					t.Errorf("exit code %d, %q, %q", code, out, talk)
 				}
 			})

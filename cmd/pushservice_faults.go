@@ -63,7 +63,7 @@ func parseFault(text string) (pushservice.Fault, error) {
 		case "error":
 			f.Error = value
 		default:
-			err = fmt.Errorf("%q is none of status, share, after, count, retry-after, delay, reset, body, subscription, on, error", name)
+			err = fmt.Errorf("invalid value %q, expected one of status, share, after, count, retry-after, delay, reset, body, subscription, on, error", name)
 		}
 		if err != nil {
 			return f, err

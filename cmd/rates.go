@@ -24,7 +24,7 @@ func parseRate(v string) (perSecond float64, ok bool) {
 
 const rateForms = "100/s, 5000/m, or 100000/h"
 
-// rateFlag is an option that takes a rate.
+// rateFlag is a flag that accepts a rate.
 type rateFlag struct {
 	text      string
 	perSecond float64
@@ -41,13 +41,13 @@ func (r *rateFlag) Set(v string) error {
 	return nil
 }
 
-// ratesFlag is an option that takes the rates of push services.
+// ratesFlag is a flag that accepts the rates of push services.
 type ratesFlag struct {
 	text  string
 	rates webpush.Rates
 }
 
-// addFlag adds the option, which is the same for all commands that send much.
+// addFlag adds the flag, for all commands that send to many.
 func (r *ratesFlag) addFlag(f *pflag.FlagSet) {
 	f.Var(r, "rate-per-origin", "send at most this many to each push service: 200/s, or with names as fcm=10000/s,default=200/s")
 }

@@ -1,5 +1,5 @@
 // Package cmd is the command line of webpush: flags, settings, files, streams,
-// wording and exit codes. What it does is done by the packages in pkg.
+// wording, and exit codes. The packages in pkg do the work.
 package cmd
 
 import (
@@ -30,11 +30,11 @@ func Main() int {
 	go func() {
 		<-signals
 		cancel()
-		<-signals // the process ends at once, also where the first would be ignored
-		if told := s.atOnce.Load(); told != nil {
-			s.note("%s", *told)
+		<-signals // the process exits immediately, even if the first signal is ignored
+		if last := s.atOnce.Load(); last != nil {
+			s.note("%s", *last)
 		}
-		s.committing.Lock() // what is being written is written whole
+		s.committing.Lock() // let a write in progress finish
 		os.Exit(exitInterrupted)
 	}()
 	return run(ctx, s, os.Args[1:])
@@ -65,15 +65,15 @@ func newRootCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "webpush",
 		Short: "A toolkit for Web Push: keys, VAPID claims, payload encryption, delivery",
-		Long: `webpush does what an application server does with Web Push (RFC 8030, 8188,
-8291, 8292): it makes keys, signs VAPID claims, encrypts payloads and delivers
-messages, and says what the push services' answers mean.
+		Long: `webpush sends Web Push messages (RFC 8030, 8188, 8291, 8292): it manages keys,
+signs VAPID claims, encrypts payloads, delivers messages, and explains push service
+responses.
 
-Without a command it checks the key pair in the current folder.
+Without a command, webpush checks the key pair in the current directory.
 
 Exit codes: 0 done; 1 failure; 2 wrong usage; 3 some of many failed; 4 the
 subscription is gone; 5 the push service rejected the message; 6 temporary
-failure, also after the retries; 130 interrupted.`,
+failure, even after retries; 130 interrupted.`,
 		Example: `  webpush demo
   webpush gen
   webpush sign claims.json --json
@@ -115,12 +115,12 @@ failure, also after the retries; 130 interrupted.`,
 	c.SetUsageFunc(writeUsage)
 	c.SetHelpFunc(writeHelp)
 	keys.addFlags(c)
-	c.Flags().BoolVar(&version, "version", false, "print the version, as webpush version does")
+	c.Flags().BoolVar(&version, "version", false, "print the version, like webpush version")
 
 	p := c.PersistentFlags()
-	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object a line")
+	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object per line")
 	p.BoolVar(&s.noColor, "no-color", false, "never color the output (also: NO_COLOR in the environment)")
-	p.StringVar(&s.configFile, "config", "", "settings `FILE` (default webpush.yaml here, else webpush/config.yaml in the user's configuration folder)")
+	p.StringVar(&s.configFile, "config", "", "read settings from `FILE` (default webpush.yaml here and webpush/config.yaml in your configuration directory)")
 	asSetting(p, "no-color")
 	inGroup(p, "Everywhere")
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
@@ -157,12 +157,12 @@ failure, also after the retries; 130 interrupted.`,
 var mayBeEmpty = []string{"payload", "title", "body", "topic", "private-key", "public-key"}
 
 // refuseEmpty refuses options without a value, which mostly come from a shell
-// variable that is not set and would otherwise change what is done silently.
+// variable that is not set, and would otherwise silently change the result.
 func refuseEmpty(c *cobra.Command) error {
 	var empty error
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if empty == nil && f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
-			empty = usage("leave --"+f.Name+" out, or check the shell variable that it came from", "--%s is empty", f.Name)
+			empty = usage("omit --"+f.Name+", or check the shell variable that it came from", "--%s is empty", f.Name)
 		}
 	})
 	return empty
@@ -183,7 +183,7 @@ func flagProblem(err error) string {
 		if m[1] == "Bool" {
 			return m[2] + " is neither true nor false"
 		}
-		return m[2] + " is no whole number"
+		return m[2] + " is not a whole number"
 	})
 	if i := strings.Index(text, " flag: "); strings.HasPrefix(text, "invalid argument ") && i >= 0 {
 		// invalid argument "x" for "--ttl" flag: problem
@@ -234,13 +234,13 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	private := half{File: name, State: "ok", Note: "private key"}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		private.State, private.Note = "missing", "there is no private key; make a pair with: webpush gen"
+		private.State, private.Note = "missing", "not found; generate a key pair with: webpush gen"
 		switch {
 		case exists(pair.public):
-			private.Note = "there is no private key"
-			failures = append(failures, withHint(err, "find the private key that belongs to "+pair.public+" and give it with -k; webpush gen --force replaces both"))
+			private.Note = "not found"
+			failures = append(failures, withHint(err, "find the private key that belongs to "+pair.public+" and pass it with -k; to overwrite both, use webpush gen --force"))
 		case given(c, "private-key"):
-			failures = append(failures, withHint(err, "make a key pair with: webpush gen"))
+			failures = append(failures, withHint(err, "generate a key pair with: webpush gen"))
 		}
 	case exitCode(err) == exitUsage:
 		return err
@@ -254,28 +254,28 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	stored, err := pair.existingPublic()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		public.State, public.Note = "missing", "there is no public key file"
+		public.State, public.Note = "missing", "not found"
 		if key != nil {
-			public.Note += ", which is no harm; write it with: " + flag.command("app-server-key --format pem") + " > " + shellWord(pair.public)
+			public.Note += " (it is optional); to create it, run: " + flag.command("app-server-key --format pem") + " > " + shellWord(pair.public)
 		} else if given(c, "public-key") {
 			failures = append(failures, err)
 		}
 	case err != nil:
 		public.State, public.Note = "damaged", "damaged: "+plain(err, pair.public)
 		if key != nil {
-			err = withHint(err, "write it again with: "+flag.command("app-server-key --format pem")+" > "+shellWord(pair.public))
+			err = withHint(err, "to write it again, run: "+flag.command("app-server-key --format pem")+" > "+shellWord(pair.public))
 		}
 		failures = append(failures, err)
 	case key != nil && stored.PublicKey != key.PublicKey():
-		public.State, public.Note = "mismatch", "it is not the other half of "+name
-		failures = append(failures, withHint(fmt.Errorf("%s (%s) is not the other half of %s (%s)", pair.public, stored.PublicKey.Fingerprint(), name, key.PublicKey().Fingerprint()),
-			"find out with which of the two your subscriptions were made; the other half of the private key is printed by: "+flag.command("app-server-key --format pem")))
+		public.State, public.Note = "mismatch", "does not match "+name
+		failures = append(failures, withHint(fmt.Errorf("%s (%s) does not match %s (%s)", pair.public, stored.PublicKey.Fingerprint(), name, key.PublicKey().Fingerprint()),
+			"check which of the two keys your subscriptions were created with; to print the public key of the private key, run: "+flag.command("app-server-key --format pem")))
 	case key != nil:
 		public.Note += ", belongs to " + name
 	}
 	if stored.Key != nil {
-		s.warn(fmt.Sprintf("%s holds a private key where the public one belongs", pair.public),
-			"if it was published, it is exposed and must be replaced; webpush app-server-key --format pem prints the public half")
+		s.warn(fmt.Sprintf("%s contains a private key instead of a public key", pair.public),
+			"if it was published, it is exposed and must be replaced; to print the public key: webpush app-server-key --format pem")
 	}
 	server := ""
 	if key != nil {

@@ -229,7 +229,7 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 		return runBulk(ctx, s, &o, d)
 	}
 	client, sub, m := d.client, d.sub, d.message
-	if err := o.tellFindings(s, d.findings(client)); err != nil {
+	if err := o.reportFindings(s, d.findings(client)); err != nil {
 		return err
 	}
 	switch {

@@ -163,7 +163,7 @@ func (o *serveOptions) check() error {
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return usage("write it as 127.0.0.1:8080", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+		return usage("write it as 127.0.0.1:8080", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
 	}
 	if !loopback(host) && o.tlsCert == "" && !o.plain {
 		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reached from other machines, and plain HTTP shows them the token and every endpoint", o.listen)
@@ -187,7 +187,7 @@ func (o *serveOptions) check() error {
 	}
 	for _, file := range []string{o.database.file, o.tokenFile} {
 		if folder := filepath.Dir(file); file != "" && folder != filepath.Clean(o.data) && !exists(folder) {
-			return withHint(fmt.Errorf("%s: there is no folder %s", file, folder), "mkdir -p "+shellWord(folder))
+			return withHint(fmt.Errorf("%s: directory %s not found", file, folder), "mkdir -p "+shellWord(folder))
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ const settingAnnotation = "webpush_setting"
 func asSetting(fs *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		if err := fs.SetAnnotation(name, settingAnnotation, []string{"default"}); err != nil {
-			panic(err) // a name that is no flag: seen by every test
+			panic(err) // the name is not a flag: seen by every test
 		}
 	}
 }
@@ -37,7 +37,7 @@ func envName(setting string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 }
 
-// userConfig is the settings file in the user's configuration folder.
+// userConfig is the settings file in the user's configuration directory.
 func userConfig() string {
 	dir := os.Getenv("XDG_CONFIG_HOME")
 	if dir == "" {
@@ -70,7 +70,7 @@ type settingsFile struct {
 }
 
 // readSettings reads the settings files: the one named by --config, or else
-// those of the directory and of the user, in the order in which they count.
+// those of the directory and of the user, in order of precedence.
 // viper lower-cases all names, so it reads settings only, never claims or
 // subscriptions.
 func (s *streams) readSettings(known []string) error {
@@ -143,7 +143,7 @@ func (s *streams) readSettingsFile(name string, data []byte, known []string) err
 		var unsupported viper.UnsupportedConfigError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return usage("", "--config: %s: there is no such file", name)
+			return usage("", "--config: %s: no such file", name)
 		case errors.As(err, &unsupported):
 			return usage("write it as YAML, with the ending .yaml", "the settings file %s has an unknown ending", name)
 		}
@@ -289,16 +289,15 @@ var secretSettings = []string{"gcm-key"}
 func newConfigCmd(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
-		Short: "Print the settings in force and where each comes from",
-		Long: `config prints every setting with its value and its source. A flag on the
-command line counts first, then the environment (WEBPUSH_ and the name in
-capitals), then webpush.yaml in the current directory, then webpush/config.yaml
-in your configuration directory ($XDG_CONFIG_HOME, or ~/.config on Linux).
---config FILE replaces both files.
+		Short: "Print the settings and the source of each",
+		Long: `Print every setting with its value and source. Flags override environment
+variables (WEBPUSH_ and the name in capitals), which override webpush.yaml in the
+current directory, and then webpush/config.yaml in your configuration directory
+($XDG_CONFIG_HOME, or ~/.config on Linux). --config FILE replaces both files.
 
-Anyone can write the file of a directory, so only these settings count in it:
+A directory's file can be written by others, so it can contain only these settings:
 ` + wrapped(directorySettings, 78) + `.
-All others are an error there.`,
+Any other setting there is an error.`,
 		Example: `  webpush config
   WEBPUSH_SUBJECT=mailto:ops@example.com webpush config --json`,
 		Args: noArgs,

@@ -19,7 +19,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// streams is where a command reads and writes, and how it words what it says:
+// streams holds the streams of a command, and formats its output:
 // data to out, talk to err.
 type streams struct {
 	in       io.Reader
@@ -33,9 +33,9 @@ type streams struct {
 
 	inputs   []fs.FileInfo  // files that the command has read
 	stdinFor string         // the option that reads standard input, as only one can
-	settings []settingsFile // in the order in which they count
+	settings []settingsFile // in order of precedence
 
-	atOnce     atomic.Pointer[string] // what is said when a second interrupt ends the process
+	atOnce     atomic.Pointer[string] // the message if a second interrupt stops the process
 	committing sync.Mutex             // held while what belongs together is written, which no interrupt cuts
 }
 
@@ -107,10 +107,10 @@ func (s *streams) talkJSON(fields map[string]any) {
 	_, _ = s.err.Write(b)
 }
 
-// warn tells of something that may be wrong and does not stop the command.
+// warn reports something that may be wrong and does not stop the command.
 func (s *streams) warn(message, hint string) { s.talk("warning", color.FgYellow, message, hint) }
 
-// note tells what was done or decided.
+// note reports an action or a decision.
 func (s *streams) note(format string, a ...any) {
 	message := fmt.Sprintf(format, a...)
 	if s.json {

@@ -38,7 +38,7 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 	var o subscribeOptions
 	c := &cobra.Command{
 		Use:   "subscribe",
-		Short: "Get a subscription of your browser into a file",
+		Short: "Save a subscription of your browser to a file",
 		Long: `subscribe prints the address of a page on this machine, opens it in your browser
 if it runs in a terminal on your desktop, waits until a browser has subscribed there, writes the subscription to a file, readable
 by you alone, and ends. The subscription stays: webpush send reaches the browser
@@ -68,7 +68,7 @@ The exit code is 6 when --timeout is over before a browser has subscribed.`,
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
-	f.BoolVar(&o.force, "force", false, "replace the file")
+	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with this `KEY`: a public or private key's file, the key itself, - or env:NAME")
 	f.Var(&o.timeout, "timeout", "wait at most this time")
 	f.BoolVar(&o.open, "open", false, "open the page in your browser even if this is not a terminal on your desktop")
@@ -86,31 +86,31 @@ func (o *subscribeOptions) check() error {
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return usage("write it as localhost:8091", "--listen: %q is no address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+		return usage("write it as localhost:8091", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
 	}
 	if !loopback(host) {
-		return usage("leave it out, and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reached from other machines, and browsers subscribe over plain HTTP on their own machine only", o.listen)
+		return usage("omit --listen and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reachable from other machines, but browsers subscribe over plain HTTP only on their own machine", o.listen)
 	}
 	if o.timeout.set && o.timeout.value <= 0 {
-		return usage("leave it out to wait without end", "--timeout is %s, expected more than 0", o.timeout.String())
+		return usage("omit --timeout to wait indefinitely", "--timeout is %s, expected more than 0", o.timeout.String())
 	}
 	if o.output == "-" {
 		return nil
 	}
 	switch info, err := os.Stat(o.output); {
 	case err == nil && info.IsDir():
-		return usage("give a file in it", "--output %s is a folder, expected a file", o.output)
+		return usage("give a file in it", "--output %s is a directory, expected a file", o.output)
 	case err == nil && info.Mode().IsRegular() && !o.force:
-		return withHint(fileProblem(o.output, fs.ErrExist), "-o FILE writes to another file, --force replaces it")
+		return withHint(fileProblem(o.output, fs.ErrExist), "use -o FILE to write to another file, or --force to overwrite it")
 	}
 	if folder := filepath.Dir(o.output); !exists(folder) {
-		return withHint(fmt.Errorf("%s: there is no folder %s", o.output, folder), "mkdir -p "+shellWord(folder))
+		return withHint(fmt.Errorf("%s: directory %s not found", o.output, folder), "mkdir -p "+shellWord(folder))
 	}
 	return nil
 }
 
 // publicKey returns the key to subscribe with: without -k the public half of
-// the private key, or its public file where that stands alone.
+// the private key, or its public file if there is only that.
 func (o *subscribeOptions) publicKey(s *streams) (vapid.PublicKey, error) {
 	if !given(o.cmd, "application-server-key") {
 		if value, from, ok := s.lookup("private-key"); ok {
@@ -155,7 +155,7 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() {
-		// The page gets its answer, also when it was interrupted.
+		// The page gets its response even if the command was interrupted.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if server.Shutdown(last) != nil {
@@ -193,7 +193,7 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	case <-ctx.Done():
 		return context.Canceled
 	case <-timeout:
-		return withHint(&exitError{fmt.Errorf("the time of %s is over before a browser has subscribed", shortDuration(o.timeout.value)), exitTemporary},
+		return withHint(&exitError{fmt.Errorf("timed out after %s: no browser subscribed", shortDuration(o.timeout.value)), exitTemporary},
 			"open the page in a browser and choose Subscribe, or give it more --timeout")
 	case err := <-served:
 		return err
@@ -227,7 +227,7 @@ func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
 		_, err = s.out.Write(b)
 		return err
 	}
-	return s.save(o.output, b, 0o600, o.force, "-o FILE writes to another file, --force replaces it")
+	return s.save(o.output, b, 0o600, o.force, "use -o FILE to write to another file, or --force to overwrite it")
 }
 
 // browserCommand is the command that opens a web page in the browser that the

@@ -43,7 +43,7 @@ func TestSubscribe(t *testing.T) {
 	if err := os.WriteFile("sub.json", []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if status, text := post(good); status != 500 || !strings.Contains(text, "sub.json exists already") || !strings.Contains(text, "--force") {
+	if status, text := post(good); status != 500 || !strings.Contains(text, "sub.json already exists") || !strings.Contains(text, "--force") {
 		t.Errorf("status %d: %s", status, text)
 	}
 	if err := os.Remove("sub.json"); err != nil {

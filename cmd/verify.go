@@ -30,11 +30,13 @@ func newVerifyCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [header]",
 		Short: "Check a VAPID Authorization header",
-		Long: `verify checks what a push service would check: the signature, that aud is the
-origin of --endpoint, that exp is not past and at most 24 hours ahead, and sub.
-The header is the argument or standard input: its value, the whole line, all
-headers of a request, or what webpush sign --json printed. It prints the claims,
-and exits with 0 when the token is good, else with 1.`,
+		Long: `Check a header as a push service does: the signature, that aud is the origin of
+--endpoint, that exp is not past and at most 24 hours ahead, and sub. Print the claims
+and the problems. The exit code is 0 if the token is valid, and 1 otherwise.
+
+The header is the argument or standard input: its value, the whole line, all headers of
+a request, or the output of webpush sign --json, in the form of RFC 8292 or of the draft
+(--scheme webpush).`,
 		Example: `  webpush sign claims.json | webpush verify
   webpush verify 'vapid t=eyJ0…, k=BA1H…' --endpoint https://fcm.googleapis.com/fcm/send/abc
   webpush verify 'WebPush eyJ0…' --crypto-key 'p256ecdsa=BA1H…'`,
@@ -51,7 +53,7 @@ and exits with 0 when the token is good, else with 1.`,
 		},
 	}
 	c.Flags().StringVar(&o.cryptoKey, "crypto-key", "", "the `VALUE` of the Crypto-Key header, for the draft's scheme")
-	c.Flags().StringVar(&o.endpoint, "endpoint", "", "the endpoint or origin to which the header is sent, a `URL`")
+	c.Flags().StringVar(&o.endpoint, "endpoint", "", "expect the header for the endpoint or origin `URL`")
 	c.Flags().BoolVar(&o.noStrict, "no-strict", false, "take tokens that only some push services refuse")
 	asSetting(c.Flags(), "no-strict")
 	return c
@@ -59,7 +61,7 @@ and exits with 0 when the token is good, else with 1.`,
 
 var headerLine = regexp.MustCompile(`(?i)^\s*(?:-H\s+|--header\s+)?(['"]?)(authorization|crypto-key)\s*:\s*(.*?)\s*\\?\s*$`)
 
-// pastedHeaders finds the two headers in what was pasted: a value alone, header
+// pastedHeaders finds the two headers in pasted text: a single value, header
 // lines, options of curl, or a JSON object.
 func pastedHeaders(text string) (authorization, cryptoKey string, err error) {
 	text = strings.TrimSpace(text)

@@ -59,7 +59,7 @@ func newCompletionCmd(s *streams) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a script for the shell's completion",
+		Short: "Print a shell completion script",
 		Long: `completion prints a script that lets the shell complete commands, options, their
 words and files.
 
@@ -87,7 +87,7 @@ words and files.
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(s.out)
 			}
-			return usage("webpush completion bash", "%q is none of bash, zsh, fish, powershell", args[0])
+			return usage("webpush completion bash", "unknown shell %q, expected bash, zsh, fish, or powershell", args[0])
 		},
 	}
 }

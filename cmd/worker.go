@@ -129,7 +129,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	}
 	for _, lane := range o.lanes {
 		if !slices.Contains(queue.Lanes(), lane) {
-			return usage("", "--lane: %q is none of %s", lane, strings.Join(queue.Lanes(), ", "))
+			return usage("", "--lane: invalid value %q, expected one of %s", lane, strings.Join(queue.Lanes(), ", "))
 		}
 	}
 	if o.retryFor.value <= 0 {
