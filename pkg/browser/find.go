@@ -113,7 +113,7 @@ func find(name, binary, system string, getenv func(string) string) (*Browser, er
 	for _, p := range choice {
 		if p.name == "edge" && system == "windows" {
 			if name == p.name {
-				return nil, errors.New("Microsoft Edge on Windows receives through Windows' own push service")
+				return nil, errors.New("on Windows, Microsoft Edge receives through Windows' own push service")
 			}
 			continue
 		}

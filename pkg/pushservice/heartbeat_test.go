@@ -171,7 +171,7 @@ func TestWebSocketFragments(t *testing.T) {
 		l.conns <- theirs
 		server := &http.Server{Handler: s}
 		go func() { _ = server.Serve(l) }()
-		client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ours, nil }}}
+		client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}}
 		ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
 		if err != nil {
 			t.Fatal(err)
