@@ -33,7 +33,7 @@ func (in inspector) request(s string) *Thing {
 // addRequest shows a whole request. body is nil when it is not here.
 func (in inspector) addRequest(t *Thing, method, target string, h http.Header, body []byte, complete bool) {
 	audience := ""
-	if strings.HasSuffix(target, "/…") { // the form that --dry-run prints
+	if strings.HasSuffix(target, "/…") { // as a dry run prints it
 		t.add("endpoint", target)
 		if sub, err := webpush.NewSubscription(strings.TrimSuffix(target, "/…")+"/", "", ""); err == nil {
 			audience = sub.Origin()

@@ -613,37 +613,12 @@ func (c *chromium) sendPing(s *mcsSession) {
 }
 
 func (c *chromium) receive(ctx context.Context) (wireMessage, error) {
-	if ctx.Err() != nil {
-		return wireMessage{}, context.Cause(ctx)
-	}
-	c.mu.Lock()
-	final := c.final
-	c.mu.Unlock()
-	if final == ErrClosed {
-		return wireMessage{}, ErrClosed
-	}
-	select {
-	case i := <-c.items:
-		return i.message, i.err
-	default:
-	}
-	select {
-	case i := <-c.items:
-		return i.message, i.err
-	case <-c.done:
-		// What came before the end comes first.
-		select {
-		case i := <-c.items:
-			return i.message, i.err
-		default:
-		}
-		return wireMessage{}, c.err
-	case <-ctx.Done():
+	state := func() (final, last error) {
 		c.mu.Lock()
-		last := c.last
-		c.mu.Unlock()
-		return wireMessage{}, ended(ctx, last)
+		defer c.mu.Unlock()
+		return c.final, c.last
 	}
+	return nextItem(ctx, c.items, c.done, state, func() error { return c.err })
 }
 
 func (c *chromium) remember(id string, code int) bool {
