@@ -27,6 +27,7 @@ func TestImports(t *testing.T) {
 		{"pkg/browser", nil, nil},
 		{"pkg/internal/browsertest", nil, []string{"pkg/browser"}},
 		{"pkg/internal/pgtest", nil, nil},
+		{"pkg/internal/pipetest", []string{"crypto", "github.com"}, nil},
 		{"pkg/internal/netaddr", []string{"crypto", "net/http", "github.com"}, nil},
 		{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},

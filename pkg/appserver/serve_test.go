@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/internal/pipetest"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -243,38 +244,14 @@ func TestServeStop(t *testing.T) {
 	}
 }
 
-// pipes listens for connections without any buffer, so that a reader that does
-// not read is felt at once.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
-
 // events opens a stream and reads as far as its first event.
-func (p *pipes) events(t *testing.T, id string) net.Conn {
+func events(t *testing.T, l *pipetest.Listener, id string) net.Conn {
 	t.Helper()
-	client, server := net.Pipe()
+	client, err := l.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { client.Close() })
-	p.conns <- server
 	go fmt.Fprintf(client, "GET /push/%s/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", id, token)
 	for lines := bufio.NewScanner(client); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "data: ") {
@@ -292,20 +269,20 @@ func TestServeReaders(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.ShutdownTimeout = time.Minute })
 	f.server.SetTimes(time.Second, time.Second, 100*time.Millisecond)
 	f.fill(sink, 1)
-	l := newPipes()
+	l := pipetest.Listen(net.Pipe) // a client that does not read is noticed at once
 	stop := f.serve(l)
 	id := f.push(`{"payload":"x"}`)
 	<-entered
 
 	// One goes away, one stays and does not read: the heartbeat after the last is too much.
-	gone := l.events(t, id)
-	l.events(t, id)
+	gone := events(t, l, id)
+	events(t, l, id)
 	until(t, "both are open", func() bool { return f.server.Streams() == 2 })
 	gone.Close()
 	until(t, "both are given up", func() bool { return f.server.Streams() == 0 })
 
 	// Nor does one hold up the end.
-	l.events(t, id)
+	events(t, l, id)
 	until(t, "it is open", func() bool { return f.server.Streams() == 1 })
 	release()
 	if took, err := stop(); err != nil || took > 20*time.Second {

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
+	"github.com/seed81da77dd/webpush/pkg/internal/pipetest"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
@@ -23,7 +24,7 @@ func TestMCSHeartbeat(t *testing.T) {
 	login := mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, mcs.LoginRequest{User: "1", AuthToken: "1"}.Append(nil))
 	start := func(t *testing.T) (*bufio.Reader, net.Conn, chan error) {
 		s := pushservice.New(pushservice.Options{})
-		ours, theirs := net.Pipe()
+		ours, theirs := net.Pipe() // one case needs a write that blocks
 		ended := make(chan error, 1)
 		go func() { ended <- s.ServeMCS(theirs) }()
 		return bufio.NewReader(ours), ours, ended
@@ -124,12 +125,14 @@ func TestWebSocketHeartbeat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := pushservice.New(pushservice.Options{})
-				ours, theirs := net.Pipe()
-				l := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-				l.conns <- theirs
+				l := pipetest.Listen(pipetest.Pipe)
 				server := &http.Server{Handler: s}
 				go func() { _ = server.Serve(l) }()
-				client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}}
+				var ours net.Conn
+				client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
+					ours, err = l.Dial(ctx)
+					return ours, err
+				}}}
 				ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
 				if err != nil {
 					t.Fatal(err)
@@ -155,7 +158,6 @@ func TestWebSocketHeartbeat(t *testing.T) {
 				stop.Stop()
 				_ = ws.CloseNow()
 				_ = s.Close()
-				close(l.closed)
 				_ = server.Close()
 			})
 		})
@@ -166,12 +168,14 @@ func TestWebSocketHeartbeat(t *testing.T) {
 func TestWebSocketFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pushservice.New(pushservice.Options{})
-		ours, theirs := net.Pipe()
-		l := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-		l.conns <- theirs
+		l := pipetest.Listen(pipetest.Pipe)
 		server := &http.Server{Handler: s}
 		go func() { _ = server.Serve(l) }()
-		client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}}
+		var ours net.Conn
+		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
+			ours, err = l.Dial(ctx)
+			return ours, err
+		}}}
 		ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
 		if err != nil {
 			t.Fatal(err)
@@ -195,25 +199,6 @@ func TestWebSocketFragments(t *testing.T) {
 		}
 		_ = ws.CloseNow()
 		_ = s.Close()
-		close(l.closed)
 		_ = server.Close()
 	})
 }
-
-// pipeListener hands out connections.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pipetest"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
 
@@ -25,7 +25,7 @@ import (
 // time may be that of a testing/synctest bubble.
 type autopush struct {
 	t       testing.TB
-	listen  pipeListener
+	listen  *pipetest.Listener
 	scripts chan func(*agentConn)
 	server  http.Server
 	wait    sync.WaitGroup
@@ -44,7 +44,7 @@ const (
 
 // newAutopush starts one that refuses connections beyond its scripts with 503.
 func newAutopush(t testing.TB, scripts ...func(*agentConn)) *autopush {
-	a := &autopush{t: t, listen: newPipeListener(), scripts: make(chan func(*agentConn), 100)}
+	a := &autopush{t: t, listen: pipetest.Listen(pipetest.Pipe), scripts: make(chan func(*agentConn), 100)}
 	for _, s := range scripts {
 		a.scripts <- s
 	}
@@ -92,7 +92,7 @@ func (a *autopush) close() {
 
 func (a *autopush) options() useragent.Options {
 	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return a.listen.dial(ctx)
+		return a.listen.Dial(ctx)
 	}, DisableKeepAlives: true}
 	return useragent.Options{HTTP: &http.Client{Transport: t}, Notify: func(e useragent.Event) {
 		a.mu.Lock()
@@ -115,46 +115,6 @@ func (a *autopush) subscribe() *useragent.Subscription {
 	}
 	return sub
 }
-
-// pipeListener is a net.Listener of pipes.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   *sync.Once
-}
-
-func newPipeListener() pipeListener {
-	return pipeListener{make(chan net.Conn), make(chan struct{}), new(sync.Once)}
-}
-
-// dial connects to it.
-func (l pipeListener) dial(ctx context.Context) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, errors.New("connection refused")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (l pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // agentConn is the connection of a user agent.
 type agentConn struct {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
+	"github.com/seed81da77dd/webpush/pkg/internal/pipetest"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -343,7 +344,7 @@ func TestChromiumKeepsDevice(t *testing.T) {
 type google struct {
 	t       *testing.T
 	service *pushservice.Service
-	listen  pipeListener
+	listen  *pipetest.Listener
 	http    http.Server
 	tls     *tls.Config
 	options useragent.Options
@@ -367,7 +368,7 @@ func newGoogle(t *testing.T) *google {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &google{t: t, service: pushservice.New(pushservice.Options{}), listen: newPipeListener(),
+	g := &google{t: t, service: pushservice.New(pushservice.Options{}), listen: pipetest.Listen(pipetest.Pipe),
 		tls: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}
 	g.serve = func(c net.Conn) { _ = g.service.ServeMCS(c) }
 	g.http = http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -396,9 +397,9 @@ func (g *google) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	case down:
 		return nil, errors.New("nobody answers")
 	case strings.HasPrefix(addr, "android.clients."):
-		return g.listen.dial(ctx)
+		return g.listen.Dial(ctx)
 	}
-	client, server := net.Pipe()
+	client, server := pipetest.Pipe()
 	g.wait.Go(func() {
 		conn := tls.Server(server, g.tls)
 		defer server.Close()
@@ -411,7 +412,6 @@ func (g *google) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 
 func (g *google) close() {
 	_ = g.http.Close()
-	time.Sleep(10 * time.Second) // TLS takes its time to close
 	g.wait.Wait()
 	if err := g.service.Close(); err != nil {
 		g.t.Error(err)
@@ -746,7 +746,7 @@ func TestChromiumFirstAnswer(t *testing.T) {
 			if strings.HasPrefix(addr, "android.") {
 				return g.dial(ctx, network, addr)
 			}
-			client, server := net.Pipe()
+			client, server := pipetest.Pipe()
 			g.wait.Go(func() { _, _ = io.Copy(io.Discard, server) })
 			return client, nil
 		})

@@ -11,13 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pipetest"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
 
 // overPipe serves a handler over pipes and returns a client for it.
 func overPipe(t *testing.T, h http.Handler) (c *http.Client, end func()) {
 	t.Helper()
-	l := newPipeListener()
+	l := pipetest.Listen(pipetest.Pipe)
 	server := &http.Server{Handler: h}
 	done := make(chan struct{})
 	go func() {
@@ -25,7 +26,7 @@ func overPipe(t *testing.T, h http.Handler) (c *http.Client, end func()) {
 		_ = server.Serve(l)
 	}()
 	c = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return l.dial(ctx)
+		return l.Dial(ctx)
 	}}}
 	return c, func() {
 		_ = server.Close()
