@@ -201,7 +201,7 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	if encoding == ece.AESGCM && (o.encryption == "" || o.cryptoKey == "") {
 		return usage("give the values of the request's headers: --encryption 'salt=…' --crypto-key 'dh=…'", "a body in aesgcm needs the headers Encryption and Crypto-Key")
 	}
-	m, err := ece.ParseMessage(encoding, o.encryption, o.cryptoKey, body)
+	m, err := ece.ParseEncryptedMessage(encoding, o.encryption, o.cryptoKey, body)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // hand prints a message, or has the program deal with it.
-func (l *listener) hand(ctx context.Context, m *useragent.Message) error {
+func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error {
 	switch {
 	case l.json:
 		if err := l.printLine(m); err != nil {
@@ -39,7 +39,7 @@ func (l *listener) hand(ctx context.Context, m *useragent.Message) error {
 }
 
 // run has the program deal with a message.
-func (l *listener) run(ctx context.Context, m *useragent.Message) error {
+func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error {
 	c := exec.CommandContext(ctx, l.o.program, l.o.arguments...)
 	c.Stdin = bytes.NewReader(m.Payload)
 	c.Stdout, c.Stderr = l.out, l.err
@@ -59,7 +59,7 @@ func (l *listener) run(ctx context.Context, m *useragent.Message) error {
 
 // messageEnvironment are the variables for a program. A value that cannot stand
 // in the environment, with a zero byte in it, is left out.
-func messageEnvironment(m *useragent.Message) []string {
+func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	n, _ := parseNotification(m.Payload)
 	ttl := ""
 	if m.Urgency != "" || m.TTL > 0 {

@@ -31,7 +31,7 @@ type messageJSON struct {
 	Error    string            `json:"error,omitempty"`
 }
 
-func newMessageJSON(m *useragent.Message) messageJSON {
+func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
 	v := messageJSON{Time: m.Time, ID: m.ID, Encoding: string(m.Encoding), Headers: m.Headers, Urgency: m.Urgency, Topic: m.Topic}
 	if v.Headers == nil {
 		v.Headers = map[string]string{}
@@ -55,7 +55,7 @@ func newMessageJSON(m *useragent.Message) messageJSON {
 }
 
 func (l *listener) printLine(v any) error {
-	if m, ok := v.(*useragent.Message); ok {
+	if m, ok := v.(*useragent.ReceivedMessage); ok {
 		v = newMessageJSON(m)
 	}
 	b, err := marshal(v, "")
@@ -78,7 +78,7 @@ func (l *listener) printDamaged(e *useragent.DecryptError) error {
 }
 
 // printText prints a message for people.
-func (l *listener) printText(m *useragent.Message) error {
+func (l *listener) printText(m *useragent.ReceivedMessage) error {
 	var b strings.Builder
 	if l.outTTY {
 		b.WriteString(l.paint(true, m.Time.Local().Format("15:04:05"), color.Faint) + " ")

@@ -43,7 +43,7 @@ func TestListenShows(t *testing.T) {
 				}
 				var out bytes.Buffer
 				l := &listener{streams: &streams{out: &out, outTTY: tty, noColor: true}}
-				if err := l.printText(&useragent.Message{Time: at, Payload: []byte(c.payload)}); err != nil {
+				if err := l.printText(&useragent.ReceivedMessage{Time: at, Payload: []byte(c.payload)}); err != nil {
 					t.Fatal(err)
 				}
 				if out.String() != want {
@@ -56,14 +56,14 @@ func TestListenShows(t *testing.T) {
 	l := &listener{streams: &streams{out: &out, outTTY: true}}
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
-	if err := l.printText(&useragent.Message{Time: at, Payload: []byte(`{"title":"T"}`)}); err != nil || !strings.Contains(out.String(), "\x1b[1mT\x1b[") {
+	if err := l.printText(&useragent.ReceivedMessage{Time: at, Payload: []byte(`{"title":"T"}`)}); err != nil || !strings.Contains(out.String(), "\x1b[1mT\x1b[") {
 		t.Errorf("the title is not bold: %q, %v", out.String(), err)
 	}
 }
 
 // TestListenEnvironment: what a message holds cannot end a variable early.
 func TestListenEnvironment(t *testing.T) {
-	list := messageEnvironment(&useragent.Message{ID: "a\x00b", Urgency: "low", TTL: time.Minute, Payload: []byte(`{"title":"x\ny=z","body":"\u0000"}`)})
+	list := messageEnvironment(&useragent.ReceivedMessage{ID: "a\x00b", Urgency: "low", TTL: time.Minute, Payload: []byte(`{"title":"x\ny=z","body":"\u0000"}`)})
 	text := strings.Join(list, "|")
 	for _, want := range []string{"WEBPUSH_MESSAGE_TTL=60", "WEBPUSH_MESSAGE_TITLE=x\ny=z", "WEBPUSH_MESSAGE_URGENCY=low"} {
 		if !strings.Contains(text, want) {

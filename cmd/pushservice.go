@@ -240,8 +240,8 @@ func (r receiver) Recipient() (p256dh, auth []byte) {
 	return recipient.P256DH(), recipient.Auth()
 }
 
-func (r receiver) Decrypt(m pushservice.Message) ([]byte, error) {
-	encrypted, err := ece.ParseMessage(ece.Encoding(m.Encoding), m.Encryption, m.CryptoKey, m.Body)
+func (r receiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
+	encrypted, err := ece.ParseEncryptedMessage(ece.Encoding(m.Encoding), m.Encryption, m.CryptoKey, m.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func TestTTLCountsFromRequest(t *testing.T) {
 		t.Errorf("it ended as %v, after %q", v, sent("short"))
 	}
 	stop()
-	j := appserver.Job{Created: time.Unix(100, 0), Message: appserver.Message{TTL: 10 * time.Second}}
+	j := appserver.Job{Created: time.Unix(100, 0), Message: appserver.JobMessage{TTL: 10 * time.Second}}
 	for _, c := range []struct {
 		due, retried, want int64
 	}{{0, 0, 110}, {200, 0, 210}, {200, 300, 310}, {0, 300, 310}} {

@@ -30,7 +30,7 @@ type Once struct {
 
 // onceOf reads the Idempotency-Key of a request. What the store gets are
 // digests: a key may be a secret of another system.
-func onceOf(r *http.Request, p *pushRequest, m Message, to Filter) (Once, error) {
+func onceOf(r *http.Request, p *pushRequest, m JobMessage, to Filter) (Once, error) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
 		return Once{}, nil
@@ -50,7 +50,7 @@ func onceOf(r *http.Request, p *pushRequest, m Message, to Filter) (Once, error)
 		return bad("Idempotency-Key has a character other than printable ASCII")
 	}
 	request, err := json.Marshal(struct {
-		Message Message
+		Message JobMessage
 		To      Filter
 		SendAt  string
 	}{m, to, p.SendAt})

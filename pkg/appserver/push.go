@@ -49,9 +49,9 @@ type pushNotification struct {
 }
 
 // message returns what is to be sent.
-func (p *pushRequest) message() (Message, error) {
-	m := Message{TTL: webpush.DefaultTTL, Topic: p.Topic, Cancelable: p.Cancelable}
-	bad := func(part, format string, a ...any) (Message, error) {
+func (p *pushRequest) message() (JobMessage, error) {
+	m := JobMessage{TTL: webpush.DefaultTTL, Topic: p.Topic, Cancelable: p.Cancelable}
+	bad := func(part, format string, a ...any) (JobMessage, error) {
 		return m, refuse(http.StatusBadRequest, "invalid-input", format, a...).in(part)
 	}
 	payload := bytes.TrimSpace(p.Payload)

@@ -72,8 +72,8 @@ const (
 // Over reports whether a job in that state has ended.
 func (s State) Over() bool { return s != Scheduled && s != Queued && s != Running }
 
-// Message is what a job sends.
-type Message struct {
+// JobMessage is what a job sends.
+type JobMessage struct {
 	Payload []byte          `json:"payload"` // nil is a push without payload
 	TTL     time.Duration   `json:"ttl"`
 	Urgency webpush.Urgency `json:"urgency,omitempty"`
@@ -92,7 +92,7 @@ type Job struct {
 	Seq     int64
 	ID      string
 	State   State
-	Message Message
+	Message JobMessage
 	To      Filter
 	MaxSeq  int64
 	Total   int64 // recipients when they were fixed

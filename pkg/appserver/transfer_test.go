@@ -65,7 +65,7 @@ func TestCopy(t *testing.T) {
 		}
 	}
 	due := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
-	if _, err := from.CreateJob(t.Context(), appserver.Job{ID: "later", Due: due, To: appserver.Filter{Tag: "t"}, Message: appserver.Message{Payload: []byte("hi")}}); err != nil {
+	if _, err := from.CreateJob(t.Context(), appserver.Job{ID: "later", Due: due, To: appserver.Filter{Tag: "t"}, Message: appserver.JobMessage{Payload: []byte("hi")}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []int64{1, 0} { // and once more

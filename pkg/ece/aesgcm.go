@@ -53,7 +53,7 @@ func stripAESGCM(plain []byte, pos recordPos) ([]byte, error) {
 }
 
 // frameAESGCM splits a message; most of its parts are already in m.
-func frameAESGCM(m *Message) (frame, error) {
+func frameAESGCM(m *EncryptedMessage) (frame, error) {
 	if len(m.Salt) != saltSize {
 		return frame{}, errSalt(len(m.Salt))
 	}

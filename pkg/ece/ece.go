@@ -13,8 +13,8 @@
 // and the sender's key in the header fields Encryption and Crypto-Key.
 //
 // A sender creates a [Recipient] from a subscription's keys and calls
-// [Recipient.Encrypt]. A receiver holds an [Identity] and passes the [Message]
-// that [ParseMessage] returns to [Identity.Decrypt].
+// [Recipient.Encrypt]. A receiver holds an [Identity] and passes the [EncryptedMessage]
+// that [ParseEncryptedMessage] returns to [Identity.Decrypt].
 //
 // Sizes are in bytes everywhere. Recipient and Identity are safe for concurrent
 // use, and print as their public half only.

@@ -117,7 +117,7 @@ func TestRoundTrip(t *testing.T) {
 			if record := int64(h.MaxPlaintext); m.Encoding == AES128GCM && h.RecordSize <= record+1+16 || m.Encoding == AESGCM && h.RecordSize <= record+2 {
 				t.Errorf("record size %d is too small for a payload of %d", h.RecordSize, h.MaxPlaintext)
 			}
-			parsed, err := ParseMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
+			parsed, err := ParseEncryptedMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
 			if err != nil {
 				t.Fatal(err)
 			}

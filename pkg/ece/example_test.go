@@ -31,7 +31,7 @@ func Example() {
 	fmt.Println("Content-Length:", len(sent.Body))
 
 	// In the browser, from what the push service delivered.
-	received, err := ece.ParseMessage(sent.Encoding, sent.Encryption(), sent.CryptoKey(), sent.Body)
+	received, err := ece.ParseEncryptedMessage(sent.Encoding, sent.Encryption(), sent.CryptoKey(), sent.Body)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func Example() {
 }
 
 // The example of draft-ietf-webpush-encryption-04 section 5, as it arrives.
-func ExampleParseMessage() {
+func ExampleParseEncryptedMessage() {
 	var id ece.Identity
 	err := json.Unmarshal([]byte(`{
 		"privateKey": "9FWl15_QUQAWDaD3k3l50ZBZQJ4au27F1V4F0uLSD_M",
@@ -60,7 +60,7 @@ func ExampleParseMessage() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	m, err := ece.ParseMessage(ece.AESGCM,
+	m, err := ece.ParseEncryptedMessage(ece.AESGCM,
 		`salt="lngarbyKfMoi9Z75xYXmkg"`,
 		`dh="BNoRDbb84JGm8g5Z5CFxurSqsXWJ11ItfXEWYVLE85Y7CYkDjXsIEc4aqxYaQ1G8BqkXCJ6DPpDrWtdWj_mugHU"`,
 		body)

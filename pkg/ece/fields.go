@@ -8,7 +8,7 @@ import (
 )
 
 // parseFields sets the parts of an aesgcm message that are in its headers.
-func (m *Message) parseFields(encryption, cryptoKey string) error {
+func (m *EncryptedMessage) parseFields(encryption, cryptoKey string) error {
 	const encryptionName, cryptoKeyName = "Encryption", "Crypto-Key"
 
 	entries, err := parseEntries(encryptionName, encryption)

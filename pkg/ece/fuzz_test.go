@@ -47,9 +47,9 @@ func FuzzDecrypt(f *testing.F) {
 		if old {
 			enc, perRecord = AESGCM, rs
 		}
-		m, err := ParseMessage(enc, encryption, cryptoKey, body)
+		m, err := ParseEncryptedMessage(enc, encryption, cryptoKey, body)
 		if err != nil || seal {
-			m = &Message{Encoding: enc, Body: body, Salt: make([]byte, saltSize), SenderKey: point, RecordSize: int(rs)}
+			m = &EncryptedMessage{Encoding: enc, Body: body, Salt: make([]byte, saltSize), SenderKey: point, RecordSize: int(rs)}
 		}
 		if seal {
 			if perRecord < 1 || perRecord > 1<<16 {
@@ -124,7 +124,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if len(m.Body) > limit || cap(m.Body) != len(m.Body) {
 			t.Fatalf("body of %d bytes in %d, limit %d", len(m.Body), cap(m.Body), limit)
 		}
-		parsed, err := ParseMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
+		parsed, err := ParseEncryptedMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,14 +150,14 @@ func FuzzParseMessage(f *testing.F) {
 	const dh = "BNoRDbb84JGm8g5Z5CFxurSqsXWJ11ItfXEWYVLE85Y7CYkDjXsIEc4aqxYaQ1G8BqkXCJ6DPpDrWtdWj_mugHU"
 	f.Add(`keyid="a\",;" ; salt = "lngarbyKfMoi9Z75xYXmkg==" ;rs=24, salt=AAAA`, `p256ecdsa=AA,,dh=`+dh+`=;keyid="a\",;"`)
 	f.Fuzz(func(t *testing.T, encryption, cryptoKey string) {
-		m, err := ParseMessage(AESGCM, encryption, cryptoKey, nil)
+		m, err := ParseEncryptedMessage(AESGCM, encryption, cryptoKey, nil)
 		if err != nil {
 			if m != nil || len(kinds(err)) != 1 {
 				t.Fatalf("message %v, error %v", m, err)
 			}
 			return
 		}
-		again, err := ParseMessage(AESGCM, m.Encryption(), m.CryptoKey(), nil)
+		again, err := ParseEncryptedMessage(AESGCM, m.Encryption(), m.CryptoKey(), nil)
 		if err != nil {
 			t.Fatalf("%q and %q, formatted from %q and %q: %v", m.Encryption(), m.CryptoKey(), encryption, cryptoKey, err)
 		}

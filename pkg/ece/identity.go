@@ -76,7 +76,7 @@ func (id *Identity) Private() []byte { return id.key.p.Bytes() }
 // [ErrEncoding], [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrSenderKey],
 // [ErrNoRecord], [ErrShortRecord], [ErrTruncated], [ErrDecrypt], [ErrDelimiter]
 // or [ErrPadding].
-func (id *Identity) Decrypt(m *Message) ([]byte, error) {
+func (id *Identity) Decrypt(m *EncryptedMessage) ([]byte, error) {
 	if id.key == nil {
 		return nil, fail(ErrPrivateKey, "identity has no private key")
 	}

@@ -115,7 +115,7 @@ func TestAccessorsCopy(t *testing.T) {
 }
 
 func TestZeroValues(t *testing.T) {
-	if _, err := new(Identity).Decrypt(&Message{Encoding: AES128GCM}); !errors.Is(err, ErrPrivateKey) {
+	if _, err := new(Identity).Decrypt(&EncryptedMessage{Encoding: AES128GCM}); !errors.Is(err, ErrPrivateKey) {
 		t.Errorf("Decrypt: %v", err)
 	}
 	if _, err := json.Marshal(new(Identity)); !errors.Is(err, ErrPrivateKey) {

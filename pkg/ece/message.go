@@ -7,9 +7,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// Message is an encrypted message: the body and, for aesgcm, what travels in
+// EncryptedMessage is an encrypted message: the body and, for aesgcm, what travels in
 // the header fields Encryption and Crypto-Key. Nothing in it is secret.
-type Message struct {
+type EncryptedMessage struct {
 	Encoding  Encoding // value of Content-Encoding
 	Body      []byte
 	Salt      []byte // aesgcm only, 16 bytes
@@ -22,7 +22,7 @@ type Message struct {
 // Encryption returns the value of the header field Encryption for aesgcm, such
 // as "salt=lngarbyKfMoi9Z75xYXmkg", with ";rs=" and the record size if that is
 // not the default. For aes128gcm it is empty: the field is not sent.
-func (m *Message) Encryption() string {
+func (m *EncryptedMessage) Encryption() string {
 	if m.Encoding != AESGCM {
 		return ""
 	}
@@ -37,14 +37,14 @@ func (m *Message) Encryption() string {
 // and the sender's key. To add a VAPID key to the field join it with ";p256ecdsa=",
 // in the same entry: some push services misread two entries. For aes128gcm it
 // is empty: the field is not sent.
-func (m *Message) CryptoKey() string {
+func (m *EncryptedMessage) CryptoKey() string {
 	if m.Encoding != AESGCM {
 		return ""
 	}
 	return "dh=" + b64.Encode(m.SenderKey)
 }
 
-// ParseMessage returns the message that arrived with the given values of the
+// ParseEncryptedMessage returns the message that arrived with the given values of the
 // header fields Content-Encoding, Encryption and Crypto-Key and the given body,
 // which it keeps without a copy. It does not look into the body.
 //
@@ -56,12 +56,12 @@ func (m *Message) CryptoKey() string {
 //
 // Its errors are [ErrEncoding], [ErrField], [ErrSalt], [ErrRecordSize] and
 // [ErrSenderKey].
-func ParseMessage(encoding Encoding, encryption, cryptoKey string, body []byte) (*Message, error) {
+func ParseEncryptedMessage(encoding Encoding, encryption, cryptoKey string, body []byte) (*EncryptedMessage, error) {
 	encoding, err := ParseEncoding(string(encoding))
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{Encoding: encoding, Body: body}
+	m := &EncryptedMessage{Encoding: encoding, Body: body}
 	if encoding == AESGCM {
 		if err := m.parseFields(encryption, cryptoKey); err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (h Header) CheckSender() error {
 // returns the errors of [Identity.Decrypt] that need no key: [ErrEncoding],
 // [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrNoRecord], [ErrShortRecord]
 // or [ErrTruncated].
-func (m *Message) Header() (Header, error) {
+func (m *EncryptedMessage) Header() (Header, error) {
 	f, err := m.frame()
 	if err != nil {
 		return Header{}, err
@@ -121,7 +121,7 @@ type frame struct {
 	records  []byte
 }
 
-func (m *Message) frame() (frame, error) {
+func (m *EncryptedMessage) frame() (frame, error) {
 	switch m.Encoding {
 	case AES128GCM:
 		return frameAES128GCM(m.Body)

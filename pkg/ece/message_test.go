@@ -54,7 +54,7 @@ func TestParseFields(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			body := []byte("body")
-			m, err := ParseMessage("AESGCM", tt.encryption, tt.cryptoKey, body)
+			m, err := ParseEncryptedMessage("AESGCM", tt.encryption, tt.cryptoKey, body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestParseFields(t *testing.T) {
 		{"rs beyond 2^36-31", s + ";rs=68719476706", k, ErrRecordSize, "record size 68719476706 is above the maximum of 68719476705"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m, err := ParseMessage(AESGCM, tt.encryption, tt.cryptoKey, nil)
+			m, err := ParseEncryptedMessage(AESGCM, tt.encryption, tt.cryptoKey, nil)
 			if m != nil || !errors.Is(err, tt.kind) {
 				t.Fatalf("message %v, error %v; want %v", m, err, tt.kind)
 			}
@@ -127,12 +127,12 @@ func TestParseFields(t *testing.T) {
 }
 
 func TestParseMessageIgnoresFields(t *testing.T) {
-	m, err := ParseMessage(AES128GCM, `salt="`, "\x00", []byte{1})
+	m, err := ParseEncryptedMessage(AES128GCM, `salt="`, "\x00", []byte{1})
 	if err != nil || m.Encoding != AES128GCM || m.Salt != nil || m.SenderKey != nil || len(m.Body) != 1 {
 		t.Errorf("message %+v, %v", m, err)
 	}
 	for _, enc := range []Encoding{"", "aesgcm128", "identity"} {
-		if m, err := ParseMessage(enc, "", "", nil); m != nil || !errors.Is(err, ErrEncoding) {
+		if m, err := ParseEncryptedMessage(enc, "", "", nil); m != nil || !errors.Is(err, ErrEncoding) {
 			t.Errorf("%q: message %v, %v", enc, m, err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestParseMessageIgnoresFields(t *testing.T) {
 func TestParseFieldsIsLinear(t *testing.T) {
 	// A megabyte of each delimiter, and of entries, is over in no time.
 	for _, s := range []string{",", ";", "a=b,", `a="\"",`, "a", `a="`, " "} {
-		ParseMessage(AESGCM, strings.Repeat(s, 1<<20/len(s)), "", nil)
+		ParseEncryptedMessage(AESGCM, strings.Repeat(s, 1<<20/len(s)), "", nil)
 	}
 }
 
@@ -156,41 +156,41 @@ func TestDecryptRefuses(t *testing.T) {
 	off := bytes.Clone(good)
 	off[64] ^= 1
 	record := make([]byte, 17)
-	whole := func(enc Encoding) *Message {
+	whole := func(enc Encoding) *EncryptedMessage {
 		m, err := r.Encrypt([]byte("hello"), Options{Encoding: enc})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	change := func(m *Message, f func(m *Message)) *Message {
+	change := func(m *EncryptedMessage, f func(m *EncryptedMessage)) *EncryptedMessage {
 		f(m)
 		return m
 	}
-	ref := func(enc Encoding, rs int, plains ...string) *Message {
+	ref := func(enc Encoding, rs int, plains ...string) *EncryptedMessage {
 		var b [][]byte
 		for _, p := range plains {
 			b = append(b, []byte(p))
 		}
 		return refMessage(t, r, enc, rs, b)
 	}
-	body := func(parts ...[]byte) *Message {
-		return &Message{Encoding: AES128GCM, Body: slices.Concat(parts...)}
+	body := func(parts ...[]byte) *EncryptedMessage {
+		return &EncryptedMessage{Encoding: AES128GCM, Body: slices.Concat(parts...)}
 	}
-	gcm := func(size int) *Message {
-		return &Message{Encoding: AESGCM, Body: make([]byte, size), Salt: make([]byte, 16), SenderKey: good, RecordSize: 20}
+	gcm := func(size int) *EncryptedMessage {
+		return &EncryptedMessage{Encoding: AESGCM, Body: make([]byte, size), Salt: make([]byte, 16), SenderKey: good, RecordSize: 20}
 	}
 
 	const fails = "record 1 of 1 does not decrypt: wrong private key, wrong auth or altered message"
 	for _, tt := range []struct {
 		name string
-		m    *Message
+		m    *EncryptedMessage
 		kind error
 		text string
 		key  bool // needed to find out, so that Header does not
 	}{
-		{"no encoding", &Message{}, ErrEncoding, `content encoding "" is not supported (want aes128gcm or aesgcm)`, false},
-		{"unknown encoding", &Message{Encoding: "aesgcm128"}, ErrEncoding, `content encoding "aesgcm128" is not supported (want aes128gcm or aesgcm)`, false},
+		{"no encoding", &EncryptedMessage{}, ErrEncoding, `content encoding "" is not supported (want aes128gcm or aesgcm)`, false},
+		{"unknown encoding", &EncryptedMessage{Encoding: "aesgcm128"}, ErrEncoding, `content encoding "aesgcm128" is not supported (want aes128gcm or aesgcm)`, false},
 
 		{"empty body", body(), ErrShortHeader, "body is 0 bytes, shorter than the 21 bytes of salt, record size and key id length", false},
 		{"20 bytes", body(head(4096, good)[:20]), ErrShortHeader, "body is 20 bytes, shorter than the 21 bytes of salt, record size and key id length", false},
@@ -204,28 +204,28 @@ func TestDecryptRefuses(t *testing.T) {
 		{"key id of text", body(head(4096, []byte("a1")), record), ErrSenderKey, "key id is 2 bytes, want 65", true},
 		{"key id off the curve", body(head(4096, off), record), ErrSenderKey, "key id is not a point on the curve P-256", true},
 		{"made up", body(head(1<<32-1, good), record), ErrDecrypt, fails, true},
-		{"altered tag", change(whole(AES128GCM), func(m *Message) { m.Body[len(m.Body)-1] ^= 1 }), ErrDecrypt, fails, true},
-		{"altered salt", change(whole(AES128GCM), func(m *Message) { m.Body[0] ^= 1 }), ErrDecrypt, fails, true},
-		{"cut record", change(whole(AES128GCM), func(m *Message) { m.Body = m.Body[:len(m.Body)-1] }), ErrDecrypt, fails, true},
+		{"altered tag", change(whole(AES128GCM), func(m *EncryptedMessage) { m.Body[len(m.Body)-1] ^= 1 }), ErrDecrypt, fails, true},
+		{"altered salt", change(whole(AES128GCM), func(m *EncryptedMessage) { m.Body[0] ^= 1 }), ErrDecrypt, fails, true},
+		{"cut record", change(whole(AES128GCM), func(m *EncryptedMessage) { m.Body = m.Body[:len(m.Body)-1] }), ErrDecrypt, fails, true},
 		{"zeros only", ref(AES128GCM, 4096, "\x00\x00"), ErrDelimiter, "record 1 of 1 has no delimiter, only zeros", true},
 		{"zeros only, first", ref(AES128GCM, 18, "\x00\x00", "a\x02"), ErrDelimiter, "record 1 of 2 has no delimiter, only zeros", true},
 		{"delimiter of another", ref(AES128GCM, 4096, "a\x03\x00"), ErrDelimiter, "record 1 of 1 has delimiter 3, want 2", true},
 		{"no last record", ref(AES128GCM, 18, "a\x01", "b\x01"), ErrDelimiter, "record 2 of 2 has delimiter 1, want 2: the message was cut between records", true},
 		{"two last records", ref(AES128GCM, 18, "a\x02", "b\x02"), ErrDelimiter, "record 1 of 2 has delimiter 2, want 1", true},
-		{"records swapped", change(ref(AES128GCM, 18, "a\x01", "b\x02"), func(m *Message) {
+		{"records swapped", change(ref(AES128GCM, 18, "a\x01", "b\x02"), func(m *EncryptedMessage) {
 			m.Body = slices.Concat(m.Body[:86], m.Body[104:], m.Body[86:104])
 		}), ErrDecrypt, "record 1 of 2 does not decrypt: wrong private key, wrong auth or altered message", true},
 
-		{"aesgcm: no salt", &Message{Encoding: AESGCM}, ErrSalt, "salt is 0 bytes, want 16", false},
-		{"aesgcm: rs 1", &Message{Encoding: AESGCM, Salt: record[:16], RecordSize: 1}, ErrRecordSize, "record size 1 is below the minimum of 2", false},
-		{"aesgcm: rs negative", &Message{Encoding: AESGCM, Salt: record[:16], RecordSize: -1}, ErrRecordSize, "record size -1 is below the minimum of 2", false},
+		{"aesgcm: no salt", &EncryptedMessage{Encoding: AESGCM}, ErrSalt, "salt is 0 bytes, want 16", false},
+		{"aesgcm: rs 1", &EncryptedMessage{Encoding: AESGCM, Salt: record[:16], RecordSize: 1}, ErrRecordSize, "record size 1 is below the minimum of 2", false},
+		{"aesgcm: rs negative", &EncryptedMessage{Encoding: AESGCM, Salt: record[:16], RecordSize: -1}, ErrRecordSize, "record size -1 is below the minimum of 2", false},
 		{"aesgcm: no record", gcm(0), ErrNoRecord, "message has no record after its header", false},
 		{"aesgcm: full last record", gcm(72), ErrTruncated, "body of 72 bytes is a multiple of the 36 bytes of a full record: its end is missing", false},
 		{"aesgcm: short last record", gcm(36 + 17), ErrShortRecord, "last record is 17 bytes, shorter than the minimum of 18", false},
-		{"aesgcm: no sender key", change(whole(AESGCM), func(m *Message) { m.SenderKey = nil }), ErrSenderKey, "sender key is 0 bytes, want 65", true},
-		{"aesgcm: compressed sender key", change(whole(AESGCM), func(m *Message) { m.SenderKey = append([]byte{3}, m.SenderKey[1:33]...) }), ErrSenderKey, "sender key is a compressed point of 33 bytes, want an uncompressed one of 65", true},
+		{"aesgcm: no sender key", change(whole(AESGCM), func(m *EncryptedMessage) { m.SenderKey = nil }), ErrSenderKey, "sender key is 0 bytes, want 65", true},
+		{"aesgcm: compressed sender key", change(whole(AESGCM), func(m *EncryptedMessage) { m.SenderKey = append([]byte{3}, m.SenderKey[1:33]...) }), ErrSenderKey, "sender key is a compressed point of 33 bytes, want an uncompressed one of 65", true},
 		{"aesgcm: made up", gcm(35), ErrDecrypt, fails, true},
-		{"aesgcm: altered tag", change(whole(AESGCM), func(m *Message) { m.Body[len(m.Body)-1] ^= 1 }), ErrDecrypt, fails, true},
+		{"aesgcm: altered tag", change(whole(AESGCM), func(m *EncryptedMessage) { m.Body[len(m.Body)-1] ^= 1 }), ErrDecrypt, fails, true},
 		{"aesgcm: padding too long", ref(AESGCM, 4096, "\x00\x04abc"), ErrPadding, "record 1 of 1 has padding of 4 bytes, but only 3 left", true},
 		{"aesgcm: padding of letters", ref(AESGCM, 4096, "\x00\x02\x00a\x00"), ErrPadding, "record 1 of 1 has 0x61 at position 2 of its padding, want zeros", true},
 	} {

@@ -55,7 +55,7 @@ func (r *Recipient) Auth() []byte { return bytes.Clone(r.auth.p[:]) }
 //
 // A plaintext that does not fit in [Options.MaxBody] is a [*TooLongError]; the
 // other errors, [ErrEncoding] and [ErrOptions], are about o.
-func (r *Recipient) Encrypt(plaintext []byte, o Options) (*Message, error) {
+func (r *Recipient) Encrypt(plaintext []byte, o Options) (*EncryptedMessage, error) {
 	enc, pad, rs, err := o.plan(len(plaintext))
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (r *Recipient) Encrypt(plaintext []byte, o Options) (*Message, error) {
 }
 
 // seal is Encrypt with nothing left to choose.
-func (r *Recipient) seal(enc Encoding, sender *ecdh.PrivateKey, salt, plaintext []byte, pad int, rs int64) (*Message, error) {
+func (r *Recipient) seal(enc Encoding, sender *ecdh.PrivateKey, salt, plaintext []byte, pad int, rs int64) (*EncryptedMessage, error) {
 	secret, err := sender.ECDH(r.key)
 	if err != nil {
 		return nil, err
@@ -92,9 +92,9 @@ func (r *Recipient) seal(enc Encoding, sender *ecdh.PrivateKey, salt, plaintext 
 	if enc == AES128GCM {
 		body = appendHeader(body, salt, uint32(rs), point)
 		body = appendAES128GCM(body, aead, key.nonce[:], plaintext, delimiterLast, pad)
-		return &Message{Encoding: enc, Body: body}, nil
+		return &EncryptedMessage{Encoding: enc, Body: body}, nil
 	}
-	m := &Message{
+	m := &EncryptedMessage{
 		Encoding:  enc,
 		Body:      appendAESGCM(body, aead, key.nonce[:], plaintext, pad),
 		Salt:      salt,

@@ -103,7 +103,7 @@ func refRecords(rng *rand.Rand, enc Encoding, rs int, data []byte) [][]byte {
 }
 
 // refMessage encrypts plaintexts of records for r.
-func refMessage(t testing.TB, r *Recipient, enc Encoding, rs int, plains [][]byte) *Message {
+func refMessage(t testing.TB, r *Recipient, enc Encoding, rs int, plains [][]byte) *EncryptedMessage {
 	t.Helper()
 	sender, err := GenerateIdentity()
 	if err != nil {
@@ -120,10 +120,10 @@ func refMessage(t testing.TB, r *Recipient, enc Encoding, rs int, plains [][]byt
 	return refMessageFrom(secret, sender.Recipient().P256DH(), r, enc, rs, plains)
 }
 
-func refMessageFrom(secret, point []byte, r *Recipient, enc Encoding, rs int, plains [][]byte) *Message {
+func refMessageFrom(secret, point []byte, r *Recipient, enc Encoding, rs int, plains [][]byte) *EncryptedMessage {
 	salt := point[1:17]
 	cek, nonce := refKeys(enc, secret, r.Auth(), salt, r.P256DH(), point)
-	m := &Message{Encoding: enc, Body: refSeal(cek, nonce, plains)}
+	m := &EncryptedMessage{Encoding: enc, Body: refSeal(cek, nonce, plains)}
 	if enc == AES128GCM {
 		m.Body = bytes.Join([][]byte{salt, binary.BigEndian.AppendUint32(nil, uint32(rs)), {65}, point, m.Body}, nil)
 	} else {

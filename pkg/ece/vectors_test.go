@@ -100,7 +100,7 @@ func (v vector) checkCiphertext(t *testing.T, got []byte) {
 }
 
 // seal encrypts the vector with its own sender key and salt.
-func (v vector) seal(t *testing.T) *Message {
+func (v vector) seal(t *testing.T) *EncryptedMessage {
 	r, err := NewRecipient(v.ReceiverPublic, v.AuthSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -112,12 +112,12 @@ func (v vector) seal(t *testing.T) *Message {
 	return m
 }
 
-func (v vector) parse(t *testing.T) (*Message, error) {
+func (v vector) parse(t *testing.T) (*EncryptedMessage, error) {
 	if v.CiphertextSHA256 != "" {
 		m := v.seal(t)
-		return ParseMessage(v.Encoding, v.header("Encryption"), v.header("Crypto-Key"), m.Body)
+		return ParseEncryptedMessage(v.Encoding, v.header("Encryption"), v.header("Crypto-Key"), m.Body)
 	}
-	return ParseMessage(v.Encoding, v.header("Encryption"), v.header("Crypto-Key"), v.Ciphertext)
+	return ParseEncryptedMessage(v.Encoding, v.header("Encryption"), v.header("Crypto-Key"), v.Ciphertext)
 }
 
 func mustPrivate(t *testing.T, b []byte) *ecdh.PrivateKey {
@@ -243,7 +243,7 @@ func testVectorDecrypt(t *testing.T, v vector) {
 		t.Errorf("header %+v, %v", h, err)
 	}
 	// The aesgcm fields survive formatting.
-	again, err := ParseMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
+	again, err := ParseEncryptedMessage(m.Encoding, m.Encryption(), m.CryptoKey(), m.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +417,7 @@ func TestPeers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := ParseMessage(Encoding(v.header("Content-Encoding")), v.header("Encryption"), v.header("Crypto-Key"), v.Body)
+			m, err := ParseEncryptedMessage(Encoding(v.header("Content-Encoding")), v.header("Encryption"), v.header("Crypto-Key"), v.Body)
 			if err != nil {
 				t.Fatal(err)
 			}

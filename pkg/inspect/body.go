@@ -15,7 +15,7 @@ import (
 // bodyThing recognizes the body of an aes128gcm message by its header, or
 // returns nil.
 func bodyThing(b []byte) *Thing {
-	m := &ece.Message{Encoding: ece.AES128GCM, Body: b}
+	m := &ece.EncryptedMessage{Encoding: ece.AES128GCM, Body: b}
 	h, err := m.Header()
 	webPush := len(b) > 21+ece.KeySize-1 && b[20] == ece.KeySize && b[21] == 4
 	switch {
@@ -111,7 +111,7 @@ func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byt
 			checkedKey += ";" + m[1]
 		}
 	}
-	m, err := ece.ParseMessage(ece.AESGCM, checkedEncryption, checkedKey, body)
+	m, err := ece.ParseEncryptedMessage(ece.AESGCM, checkedEncryption, checkedKey, body)
 	if err != nil {
 		t.failErr(err)
 		return
@@ -165,7 +165,7 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 	if dhValue.MatchString(cryptoKey) || saltValue.MatchString(encryption) {
 		t.warn("a body in aes128gcm came with the headers of aesgcm, dh or salt, which Mozilla rejects", "omit Encryption and the dh of Crypto-Key")
 	}
-	m := &ece.Message{Encoding: e, Body: body}
+	m := &ece.EncryptedMessage{Encoding: e, Body: body}
 	h, err := m.Header()
 	if err != nil {
 		t.add("coding", e, string(e))

@@ -105,7 +105,7 @@ func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bo
 	switch {
 	case body != nil && encoding != "":
 		in.addBody(t, encoding, h.Get("Encryption"), cryptoKey, body, keyShown)
-		if m, err := ece.ParseMessage(ece.Encoding(encoding), h.Get("Encryption"), cryptoKey, body); err == nil {
+		if m, err := ece.ParseEncryptedMessage(ece.Encoding(encoding), h.Get("Encryption"), cryptoKey, body); err == nil {
 			if head, err := m.Header(); err == nil && authorization != "" {
 				if token, err := vapid.ParseToken(authorization, cryptoKey); err == nil && bytes.Equal(token.PublicKey().Bytes(), head.KeyID) {
 					t.warn("the message is encrypted with the key that signs it, which RFC 8292 forbids", "encrypt each message with a key pair of its own")

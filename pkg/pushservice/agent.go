@@ -47,7 +47,7 @@ type attachment struct {
 // delivery is a message and the name that the user agent has for its
 // subscription.
 type delivery struct {
-	Message
+	AcceptedMessage
 	channel string
 }
 
@@ -150,7 +150,7 @@ func (at *attachment) end(cause error) {
 }
 
 // offer is called for each new message, with the store's lock held.
-func (at *attachment) offer(sub *subscription, m Message) {
+func (at *attachment) offer(sub *subscription, m AcceptedMessage) {
 	if m.TTL == 0 && len(at.now) < maxNow {
 		at.now = append(at.now, delivery{m, sub.Channel})
 	}
@@ -259,7 +259,7 @@ func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 			break
 		}
 		at.sent[m.ID] = at.batch
-		list = append(list, delivery{m.Message, m.owner.Channel})
+		list = append(list, delivery{m.AcceptedMessage, m.owner.Channel})
 	}
 	return list, more
 }

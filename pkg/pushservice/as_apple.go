@@ -10,7 +10,7 @@ func apple() *personality {
 	p.owns = func(parts []string) bool { return len(parts) == 1 && parts[0] != "" }
 	p.needsToken = true
 	p.ignores = func(part string, advice bool) bool { return advice && part != "sub" }
-	p.check = func(_ *http.Request, m *Message) error {
+	p.check = func(_ *http.Request, m *AcceptedMessage) error {
 		if m.TTL == 0 {
 			return badRequest("Invalid TTL value", "found 0, expected 1 or more").as(kindTTL)
 		}
@@ -23,7 +23,7 @@ func apple() *personality {
 		return nil
 	}
 	p.receipts = false
-	p.accepted = func(h http.Header, _ string, _ *Message) { h.Set("apns-id", uuid()) }
+	p.accepted = func(h http.Header, _ string, _ *AcceptedMessage) { h.Set("apns-id", uuid()) }
 	p.status = func(e *Error) int {
 		switch e.kind {
 		case kindNoToken, kindToken, kindAudience, kindNoExpires, kindExpired, kindLifetime, kindSubject:

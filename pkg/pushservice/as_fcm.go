@@ -19,7 +19,7 @@ func fcm() *personality {
 	p.needsToken = true
 	p.ignores = ignoresSub
 	p.receipts = false
-	p.accepted = func(h http.Header, origin string, m *Message) {
+	p.accepted = func(h http.Header, origin string, m *AcceptedMessage) {
 		// The percent sign is not that of an escape.
 		h.Set("Location", fmt.Sprintf("%s/0:%d%%%s", origin, m.Time.UnixMicro(), hexID(8)))
 		setTTL(h, m)

@@ -11,7 +11,7 @@ func testing() *personality {
 	p.ignores = func(part string, _ bool) bool { return part != "signature" && part != "exp" && part != "claims" }
 	p.anyLifetime = true
 	p.receipts = false
-	p.accepted = func(h http.Header, _ string, m *Message) { setTTL(h, m) }
+	p.accepted = func(h http.Header, _ string, m *AcceptedMessage) { setTTL(h, m) }
 	p.status = func(e *Error) int {
 		if e.Status < 500 && e.kind != kindGone && e.kind != kindFull {
 			return http.StatusBadRequest

@@ -20,7 +20,7 @@ func wns() *personality {
 	}
 	p.owns = func(parts []string) bool { return parts[0] == "w" }
 	p.ignores = ignoresSub
-	p.check = func(r *http.Request, m *Message) error {
+	p.check = func(r *http.Request, m *AcceptedMessage) error {
 		if r.ContentLength < 0 {
 			return refuse(http.StatusLengthRequired, noErrno, "Missing Content-Length", "a chunked body is not supported")
 		}
@@ -31,7 +31,7 @@ func wns() *personality {
 		return nil
 	}
 	p.receipts = false
-	p.accepted = func(h http.Header, _ string, _ *Message) {
+	p.accepted = func(h http.Header, _ string, _ *AcceptedMessage) {
 		h.Set("X-WNS-Status", "received")
 		h.Set("X-WNS-NotificationStatus", "received")
 		setWNS(h)

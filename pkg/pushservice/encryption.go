@@ -26,7 +26,7 @@ const (
 
 // checkEncryption checks all about a body that can be seen without a key, and
 // sets what the user agent has to know.
-func checkEncryption(h http.Header, body []byte, m *Message) error {
+func checkEncryption(h http.Header, body []byte, m *AcceptedMessage) error {
 	encoding := strings.ToLower(joined(h, "Content-Encoding"))
 	encryption, cryptoKey := joined(h, "Encryption"), joined(h, "Crypto-Key")
 	encryptionList, err := parseList(encryption)

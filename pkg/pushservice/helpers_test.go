@@ -150,7 +150,7 @@ func send(t testing.TB, s *pushservice.Service, path string, header ...string) s
 	return id
 }
 
-func receive(t testing.TB, s *pushservice.Service, id string, wait time.Duration) []pushservice.Message {
+func receive(t testing.TB, s *pushservice.Service, id string, wait time.Duration) []pushservice.AcceptedMessage {
 	t.Helper()
 	list, err := s.Messages(context.Background(), id, 0, wait)
 	if err != nil {
@@ -159,7 +159,7 @@ func receive(t testing.TB, s *pushservice.Service, id string, wait time.Duration
 	return list
 }
 
-func ids(list []pushservice.Message) string {
+func ids(list []pushservice.AcceptedMessage) string {
 	var s []string
 	for _, m := range list {
 		s = append(s, m.ID)

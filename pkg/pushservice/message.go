@@ -112,7 +112,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 
 // takeMessage checks the message and stores it, or, for web-push-testing,
 // decrypts it.
-func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription, body []byte, bodyErr error) (m Message, rs *receipts, origin string, err error) {
+func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription, body []byte, bodyErr error) (m AcceptedMessage, rs *receipts, origin string, err error) {
 	if origin, err = s.originOf(r); err == nil {
 		err = as.authorize(r.Header, sub.Key, origin)
 	}
@@ -142,7 +142,7 @@ func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription
 }
 
 // decrypt keeps what a message to a subscription of web-push-testing says.
-func (s *Service) decrypt(id string, m Message) error {
+func (s *Service) decrypt(id string, m AcceptedMessage) error {
 	receiver := s.store.receiver(id)
 	if receiver == nil {
 		return gone()
@@ -174,8 +174,8 @@ func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 
 // parseMessage checks all of a message request but who sent it (RFC 8030
 // section 5).
-func parseMessage(h http.Header, body []byte, maxTTL int64) (Message, error) {
-	var m Message
+func parseMessage(h http.Header, body []byte, maxTTL int64) (AcceptedMessage, error) {
+	var m AcceptedMessage
 	ttl, err := parseTTL(h.Values("TTL"))
 	if err != nil {
 		return m, err

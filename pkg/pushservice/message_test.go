@@ -185,21 +185,21 @@ func TestMessageAccepted(t *testing.T) {
 		body    []byte
 		headers []string
 		ttl     string
-		want    pushservice.Message
+		want    pushservice.AcceptedMessage
 	}{
-		{"no payload", nil, nil, "60", pushservice.Message{TTL: time.Minute, Urgency: "normal"}},
-		{"no payload but encoding", nil, []string{"Content-Encoding", "aes128gcm"}, "60", pushservice.Message{TTL: time.Minute, Urgency: "normal"}},
-		{"largest", body, nil, "60", pushservice.Message{TTL: time.Minute, Urgency: "normal", Encoding: "aes128gcm", Body: body}},
+		{"no payload", nil, nil, "60", pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "normal"}},
+		{"no payload but encoding", nil, []string{"Content-Encoding", "aes128gcm"}, "60", pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "normal"}},
+		{"largest", body, nil, "60", pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "normal", Encoding: "aes128gcm", Body: body}},
 		{"all headers", body[:103], []string{"Urgency", "very-low", "Topic", strings.Repeat("x", 32), "TTL", "007"}, "7",
-			pushservice.Message{TTL: 7 * time.Second, Urgency: "very-low", Topic: strings.Repeat("x", 32), Encoding: "aes128gcm", Body: body[:103]}},
-		{"case", body[:103], []string{"Urgency", "High", "Content-Encoding", "AES128GCM"}, "60", pushservice.Message{TTL: time.Minute, Urgency: "high", Encoding: "aes128gcm", Body: body[:103]}},
-		{"longest TTL", nil, []string{"TTL", "2592000"}, "2592000", pushservice.Message{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
-		{"too long TTL", nil, []string{"TTL", "2592001"}, "2592000", pushservice.Message{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
-		{"overflowing TTL", nil, []string{"TTL", strings.Repeat("9", 100)}, "2592000", pushservice.Message{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
+			pushservice.AcceptedMessage{TTL: 7 * time.Second, Urgency: "very-low", Topic: strings.Repeat("x", 32), Encoding: "aes128gcm", Body: body[:103]}},
+		{"case", body[:103], []string{"Urgency", "High", "Content-Encoding", "AES128GCM"}, "60", pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "high", Encoding: "aes128gcm", Body: body[:103]}},
+		{"longest TTL", nil, []string{"TTL", "2592000"}, "2592000", pushservice.AcceptedMessage{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
+		{"too long TTL", nil, []string{"TTL", "2592001"}, "2592000", pushservice.AcceptedMessage{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
+		{"overflowing TTL", nil, []string{"TTL", strings.Repeat("9", 100)}, "2592000", pushservice.AcceptedMessage{TTL: 30 * 24 * time.Hour, Urgency: "normal"}},
 		{"aesgcm", body[:18], []string{"Content-Encoding", "aesgcm", "Encryption", "salt=" + salt, "Crypto-Key", "dh=" + dh + ";p256ecdsa=" + dh}, "60",
-			pushservice.Message{TTL: time.Minute, Urgency: "normal", Encoding: "aesgcm", Encryption: "salt=" + salt, CryptoKey: "dh=" + dh + ";p256ecdsa=" + dh, Body: body[:18]}},
+			pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "normal", Encoding: "aesgcm", Encryption: "salt=" + salt, CryptoKey: "dh=" + dh + ";p256ecdsa=" + dh, Body: body[:18]}},
 		{"aesgcm quoted", body[:18], []string{"Content-Encoding", "aesgcm", "Encryption", `keyid="a\"b" ; salt="` + salt + `==" ; rs=4096`, "Crypto-Key", `keyid="a\"b";dh="` + dh + `=" , p256ecdsa=x`}, "60",
-			pushservice.Message{TTL: time.Minute, Urgency: "normal", Encoding: "aesgcm", Encryption: `keyid="a\"b" ; salt="` + salt + `==" ; rs=4096`, CryptoKey: `keyid="a\"b";dh="` + dh + `=" , p256ecdsa=x`, Body: body[:18]}},
+			pushservice.AcceptedMessage{TTL: time.Minute, Urgency: "normal", Encoding: "aesgcm", Encryption: `keyid="a\"b" ; salt="` + salt + `==" ; rs=4096`, CryptoKey: `keyid="a\"b";dh="` + dh + `=" , p256ecdsa=x`, Body: body[:18]}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sub := subscribe(t, s, vapid.PublicKey{})

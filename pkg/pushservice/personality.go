@@ -98,7 +98,7 @@ type personality struct {
 	// header changes a message's header before it is read.
 	header func(http.Header) http.Header
 	// check applies its own rules to a message that is right by the RFCs.
-	check func(r *http.Request, m *Message) error
+	check func(r *http.Request, m *AcceptedMessage) error
 	// receipts is whether it offers receipts (RFC 8030, section 5.1).
 	receipts bool
 	// preflights is whether pages may send messages with fetch().
@@ -107,7 +107,7 @@ type personality struct {
 	// forgotten only when everything on the way to a user agent is acknowledged.
 	forgetsBatches bool
 	// accepted sets the headers of the response to a message.
-	accepted func(h http.Header, origin string, m *Message)
+	accepted func(h http.Header, origin string, m *AcceptedMessage)
 	// status is the status code of its response to a refused message.
 	status func(e *Error) int
 	// refuse writes that response, after the headers of e.
@@ -147,9 +147,9 @@ func strict() *personality {
 		ignores:       func(_ string, advice bool) bool { return advice },
 		authorization: func(string) error { return nil },
 		header:        func(h http.Header) http.Header { return h },
-		check:         func(*http.Request, *Message) error { return nil },
+		check:         func(*http.Request, *AcceptedMessage) error { return nil },
 		receipts:      true,
-		accepted: func(h http.Header, origin string, m *Message) {
+		accepted: func(h http.Header, origin string, m *AcceptedMessage) {
 			h.Set("Location", origin+"/m/"+m.ID)
 			setTTL(h, m)
 		},
@@ -162,7 +162,7 @@ func strict() *personality {
 	}
 }
 
-func setTTL(h http.Header, m *Message) { h.Set("TTL", fmt.Sprint(int64(m.TTL/time.Second))) }
+func setTTL(h http.Header, m *AcceptedMessage) { h.Set("TTL", fmt.Sprint(int64(m.TTL/time.Second))) }
 
 // ignoresSub ignores what is wrong with sub, which most push services do not
 // look at.

@@ -327,7 +327,7 @@ func (s *Service) Subscriptions() []Subscription { return s.store.list() }
 //
 // Errors are that there is no subscription with that id, that it expired, now
 // or while waiting, or that of ctx.
-func (s *Service) Messages(ctx context.Context, id string, after uint64, wait time.Duration) ([]Message, error) {
+func (s *Service) Messages(ctx context.Context, id string, after uint64, wait time.Duration) ([]AcceptedMessage, error) {
 	return s.store.receive(ctx, id, after, wait)
 }
 

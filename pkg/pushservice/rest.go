@@ -170,7 +170,7 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request, id string)
 	}
 	// When the context ended it is the server that stops, or else nobody reads
 	// this.
-	writeJSON(w, http.StatusOK, map[string][]Message{"messages": orEmpty(list)})
+	writeJSON(w, http.StatusOK, map[string][]AcceptedMessage{"messages": orEmpty(list)})
 	return nil
 }
 

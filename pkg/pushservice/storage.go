@@ -45,7 +45,7 @@ type StoredSubscription struct {
 
 // StoredMessage is a message that waits to be acknowledged.
 type StoredMessage struct {
-	Message
+	AcceptedMessage
 	// Subscription is the ID of its subscription.
 	Subscription string
 	// Expires is when its TTL ends.
@@ -192,7 +192,7 @@ func (st *store) load(stored *Snapshot) {
 		st.receipts[rs.path] = rs
 	}
 	for _, v := range stored.Messages {
-		m := &message{Message: v.Message, owner: st.byID[v.Subscription], expires: v.Expires, receipt: st.receipts[v.Receipts]}
+		m := &message{AcceptedMessage: v.AcceptedMessage, owner: st.byID[v.Subscription], expires: v.Expires, receipt: st.receipts[v.Receipts]}
 		if m.owner != nil && !m.owner.expired {
 			st.keep(m)
 		}

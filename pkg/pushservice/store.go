@@ -36,8 +36,8 @@ type Subscription struct {
 	Channel string
 }
 
-// Message is a message that the service accepted.
-type Message struct {
+// AcceptedMessage is a message that the service accepted.
+type AcceptedMessage struct {
 	// ID is the last part of its resource, /m/{id}.
 	ID string
 	// Seq is 1 for the first message of a subscription and grows with each.
@@ -105,7 +105,7 @@ type subscription struct {
 }
 
 type message struct {
-	Message
+	AcceptedMessage
 	owner   *subscription
 	expires time.Time
 	order   uint64 // among the messages of all subscriptions
@@ -115,7 +115,7 @@ type message struct {
 // waiter is a user agent that waits. What it gets is set before done is closed.
 type waiter struct {
 	after uint64
-	got   []Message
+	got   []AcceptedMessage
 	err   error
 	done  chan struct{}
 }
@@ -325,7 +325,7 @@ func (st *store) drop(sub *subscription, outcome int, which func(*message) bool)
 // accept gives m its ID, Seq and Time and hands it to who is waiting for it. It
 // is kept unless its TTL is zero: then it is dropped, even if nobody waited (RFC
 // 8030 section 5.2).
-func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
+func (st *store) accept(id string, m AcceptedMessage, rs *receipts) (AcceptedMessage, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sub, err := st.find(id)
@@ -346,7 +346,7 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 	m.ID, m.Seq, m.Time = random(idSize), sub.seq, now()
 	expires := time.Now().Add(m.TTL)
 	st.messages++
-	change := AddMessage{StoredMessage{Message: m, Subscription: id, Expires: expires}}
+	change := AddMessage{StoredMessage{AcceptedMessage: m, Subscription: id, Expires: expires}}
 	if rs != nil {
 		change.Receipts = rs.path
 	}
@@ -365,14 +365,14 @@ func (st *store) accept(id string, m Message, rs *receipts) (Message, error) {
 }
 
 // publish hands the message to who is waiting for it and keeps it.
-func (st *store) publish(sub *subscription, m Message, expires time.Time, rs *receipts) {
+func (st *store) publish(sub *subscription, m AcceptedMessage, expires time.Time, rs *receipts) {
 	handed := false
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
 		if m.Seq <= w.after {
 			return false
 		}
 		handed = true
-		w.got = []Message{m}
+		w.got = []AcceptedMessage{m}
 		close(w.done)
 		return true
 	})
@@ -383,7 +383,7 @@ func (st *store) publish(sub *subscription, m Message, expires time.Time, rs *re
 		}
 		rs.add("/m/"+m.ID, outcome)
 	} else {
-		st.keep(&message{Message: m, owner: sub, expires: expires, receipt: rs})
+		st.keep(&message{AcceptedMessage: m, owner: sub, expires: expires, receipt: rs})
 	}
 	if sub.agent != nil && sub.agent.on != nil {
 		sub.agent.on.offer(sub, m)
@@ -411,7 +411,7 @@ func (st *store) ack(id string) error {
 	return st.settle()
 }
 
-func (st *store) receive(ctx context.Context, id string, after uint64, wait time.Duration) ([]Message, error) {
+func (st *store) receive(ctx context.Context, id string, after uint64, wait time.Duration) ([]AcceptedMessage, error) {
 	got, w, err := st.pending(id, after, wait > 0)
 	if w == nil {
 		return got, err
@@ -435,7 +435,7 @@ func (st *store) receive(ctx context.Context, id string, after uint64, wait time
 
 // pending returns the messages after the given one, or, if there is none and
 // enter is true, a waiter for the next.
-func (st *store) pending(id string, after uint64, enter bool) ([]Message, *waiter, error) {
+func (st *store) pending(id string, after uint64, enter bool) ([]AcceptedMessage, *waiter, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	sub, err := st.find(id)
@@ -443,10 +443,10 @@ func (st *store) pending(id string, after uint64, enter bool) ([]Message, *waite
 		return nil, nil, err
 	}
 	st.prune(sub)
-	var got []Message
+	var got []AcceptedMessage
 	for _, m := range sub.messages {
 		if m.Seq > after {
-			got = append(got, m.Message)
+			got = append(got, m.AcceptedMessage)
 		}
 	}
 	if got != nil || !enter {
@@ -468,7 +468,7 @@ func (st *store) leave(id string, w *waiter) {
 
 // MarshalJSON writes the message as the REST channel does, with ttl in seconds
 // and body in base64url without padding.
-func (m Message) MarshalJSON() ([]byte, error) {
+func (m AcceptedMessage) MarshalJSON() ([]byte, error) {
 	headers := make(map[string]string)
 	for name, value := range map[string]string{"content-encoding": m.Encoding, "encryption": m.Encryption, "crypto-key": m.CryptoKey} {
 		if value != "" {

@@ -44,8 +44,8 @@ func TestLongPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pushservice.New(pushservice.Options{})
 		sub := subscribe(t, s, vapid.PublicKey{})
-		poll := func(wait time.Duration) (<-chan []pushservice.Message, time.Time) {
-			c := make(chan []pushservice.Message, 1)
+		poll := func(wait time.Duration) (<-chan []pushservice.AcceptedMessage, time.Time) {
+			c := make(chan []pushservice.AcceptedMessage, 1)
 			go func() { c <- receive(t, s, sub.ID, wait) }()
 			synctest.Wait()
 			return c, time.Now()

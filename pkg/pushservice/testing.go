@@ -19,7 +19,7 @@ type Receiver interface {
 	// secret, 16 bytes (RFC 8291 section 3).
 	Recipient() (p256dh, auth []byte)
 	// Decrypt returns the payload of a message that has a body.
-	Decrypt(m Message) ([]byte, error)
+	Decrypt(m AcceptedMessage) ([]byte, error)
 }
 
 // serveTesting answers the routes of the npm package web-push-testing, as that

@@ -15,7 +15,7 @@ import (
 type fakeReceiver struct{}
 
 func (fakeReceiver) Recipient() (p256dh, auth []byte) { return make([]byte, 65), make([]byte, 16) }
-func (fakeReceiver) Decrypt(m pushservice.Message) ([]byte, error) {
+func (fakeReceiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
 	if text := bytes.TrimRight(m.Body[86:], "\x00"); len(text) > 0 {
 		return text, nil
 	}

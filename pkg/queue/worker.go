@@ -87,10 +87,10 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.RetryFor, o.retryWait = cmp.Or(o.RetryFor, DefaultRetryFor), cmp.Or(o.retryWait, 5*time.Second)
-	w := &worker{q: q, o: &o, taken: make(map[place]*message), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
+	w := &worker{q: q, o: &o, taken: make(map[place]*delivery), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
 	w.arrived.L = &w.mu
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(o.Lanes))) {
-		l := &lane{name: name, room: sync.Cond{L: &w.mu}, origins: make(map[string]*origin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
+		l := &lane{name: name, room: sync.Cond{L: &w.mu}, origins: make(map[string]*laneOrigin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
 		var err error
 		if l.consumer, err = q.consumer(ctx, name); err != nil {
 			return err
@@ -151,7 +151,7 @@ type worker struct {
 
 	mu      sync.Mutex
 	arrived sync.Cond // of mu: there is a message for the sender
-	taken   map[place]*message
+	taken   map[place]*delivery
 	stopped bool  // of the session
 	lost    bool  // messages of the session may have been delivered to others
 	failed  error // why the session ended
@@ -170,14 +170,14 @@ type place struct {
 	at  int64 // in nanoseconds since 1970
 }
 
-// message is one that this worker has.
-type message struct {
+// delivery is one that this worker has.
+type delivery struct {
 	msg     jetstream.Msg
 	place   place
 	at      time.Time // when it was published
 	tries   uint64    // deliveries, this one included
 	lane    *lane
-	origin  *origin
+	origin  *laneOrigin
 	renewed time.Time // when the server last heard that it is in hand
 	data    received
 }
@@ -190,13 +190,13 @@ type lane struct {
 	limit    int
 	room     sync.Cond // of the worker's mu: there is room for messages
 	taken    int
-	waiting  []*message // that were not given to the sender yet
-	origins  map[string]*origin
+	waiting  []*delivery // that were not given to the sender yet
+	origins  map[string]*laneOrigin
 	held     time.Time // until when its push service has asked to wait
 }
 
-// origin is a push service in a lane.
-type origin struct {
+// laneOrigin is a push service in a lane.
+type laneOrigin struct {
 	name  string
 	taken int
 	moved time.Time // its last result, or when its first message was taken
@@ -371,7 +371,7 @@ func (w *worker) wake() {
 }
 
 // stuck reports whether a push service has many messages and no results.
-func (o *origin) stuck(l *lane, now time.Time) bool {
+func (o *laneOrigin) stuck(l *lane, now time.Time) bool {
 	return o.taken >= l.limit/4 && now.Sub(o.moved) > stuckAfter
 }
 
@@ -384,7 +384,7 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 		return false
 	}
 	now := time.Now()
-	m := &message{msg: msg, place: place{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, at: meta.Timestamp, tries: meta.NumDelivered, lane: l, renewed: now}
+	m := &delivery{msg: msg, place: place{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, at: meta.Timestamp, tries: meta.NumDelivered, lane: l, renewed: now}
 	m.data = understand(msg.Data(), msg.Headers(), m.at, m.place.seq, w.o.Message, &l.keys)
 	if m.data.err == nil && w.canceled.has(m.data.run) {
 		m.data.err = ErrCanceled
@@ -412,7 +412,7 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 				}
 			}
 		}
-		o = &origin{name: name, moved: now}
+		o = &laneOrigin{name: name, moved: now}
 		l.origins[name] = o
 	}
 	if l.name == "other" && m.data.err == nil {
@@ -463,7 +463,7 @@ func (w *worker) jobs() iter.Seq2[webpush.Job, error] {
 	}
 }
 
-func (w *worker) nextMessage() *message {
+func (w *worker) nextMessage() *delivery {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.stopped {
@@ -557,10 +557,10 @@ func (w *worker) hold(e *webpush.Error) {
 // attempt is given back. It waits while the server cannot be reached.
 func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 	byRun := make(map[string]*bytes.Buffer, 1)
-	var final []*message
+	var final []*delivery
 	for i := range results {
 		r := &results[i]
-		m := r.Job.Value.(*message)
+		m := r.Job.Value.(*delivery)
 		if errors.Is(r.Err, ErrCanceled) {
 			r.Class = webpush.ClassSkipped
 		} else if r.Class == webpush.ClassSkipped {
@@ -672,14 +672,14 @@ func (w *worker) remember(p place) {
 }
 
 // giveBack gives a message back to the stream, to be delivered after a delay.
-func (w *worker) giveBack(m *message, delay time.Duration) {
+func (w *worker) giveBack(m *delivery, delay time.Duration) {
 	w.mu.Lock()
 	w.back(m, delay)
 	w.mu.Unlock()
 	w.done(m)
 }
 
-func (w *worker) back(m *message, delay time.Duration) {
+func (w *worker) back(m *delivery, delay time.Duration) {
 	switch {
 	case w.lost: // another worker may have it now
 	case delay == 0:
@@ -690,13 +690,13 @@ func (w *worker) back(m *message, delay time.Duration) {
 }
 
 // done notes that a message is no longer in hand.
-func (w *worker) done(m *message) {
+func (w *worker) done(m *delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.release(m)
 }
 
-func (w *worker) release(m *message) {
+func (w *worker) release(m *delivery) {
 	delete(w.taken, m.place)
 	m.lane.taken--
 	m.origin.taken--
@@ -711,7 +711,7 @@ func (w *worker) release(m *message) {
 
 // delay returns how long a message waits for its next attempt: what the push
 // service asked for, or 5 s, doubled each time up to 10 minutes.
-func (w *worker) delay(m *message, e *webpush.Error) time.Duration {
+func (w *worker) delay(m *delivery, e *webpush.Error) time.Duration {
 	if e != nil && e.RetryAfter > 0 {
 		return jitter(min(e.RetryAfter, maxDelay))
 	}

@@ -215,7 +215,7 @@ func (c *agentConn) notify(version string) {
 }
 
 // message sends an encrypted message.
-func (c *agentConn) message(version string, m *ece.Message) {
+func (c *agentConn) message(version string, m *ece.EncryptedMessage) {
 	headers := map[string]string{"encoding": string(m.Encoding)}
 	if m.Encoding == ece.AESGCM {
 		headers["encryption"], headers["crypto_key"] = m.Encryption(), m.CryptoKey()

@@ -151,7 +151,7 @@ func TestChromiumRestarts(t *testing.T) {
 	}
 	want := []string{"0", "1", "2", "3", "4", "5"}
 	for round := range 3 { // each takes two, and acknowledges the second only, or the first
-		var got []*useragent.Message
+		var got []*useragent.ReceivedMessage
 		for i := range len(want) {
 			m, err := sub.Receive(t.Context())
 			if err != nil || string(m.Payload) != want[i] {

@@ -167,8 +167,8 @@ func (f *File) Close() {
 // its message, which is acknowledged as well, and a [*ChangedError] or [*LostError]
 // with none.
 // Any other error is the last.
-func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*Message, error] {
-	return func(yield func(*Message, error) bool) {
+func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*ReceivedMessage, error] {
+	return func(yield func(*ReceivedMessage, error) bool) {
 		for {
 			m, err := s.Receive(ctx)
 			var (

@@ -17,8 +17,8 @@ const (
 	ackRefused   = 102 // it was not delivered
 )
 
-// Message is a message as it was received.
-type Message struct {
+// ReceivedMessage is a message as it was received.
+type ReceivedMessage struct {
 	// ID names it to the push service.
 	ID string
 	// Time is when the push service accepted it or, over a WebSocket, which
@@ -50,7 +50,7 @@ type Message struct {
 // is acknowledged as any other.
 type DecryptError struct {
 	// Message is all that is known, with a nil Payload.
-	Message *Message
+	Message *ReceivedMessage
 	// Err is that of package ece.
 	Err error
 }
@@ -91,7 +91,7 @@ func (e *ChangedError) Error() string {
 // [*ChangedError]; the next call goes on after it. An [*Error] that is Gone means
 // that the subscription has ended. Other errors are that of ctx, [ErrClosed], an
 // [*Error] with an answer that is no push service's, or a [*CloseError].
-func (s *Subscription) Receive(ctx context.Context) (*Message, error) {
+func (s *Subscription) Receive(ctx context.Context) (*ReceivedMessage, error) {
 	w, err := s.channel.receive(ctx)
 	if changed := (*ChangedError)(nil); errors.As(err, &changed) {
 		if err := s.save(); err != nil {
@@ -110,7 +110,7 @@ func (s *Subscription) Receive(ctx context.Context) (*Message, error) {
 // Over a WebSocket it waits for a lost connection to be back. It is no error if
 // the push service has the message no more, because its TTL has ended or was
 // zero, or because a newer message with its topic replaced it.
-func (s *Subscription) Ack(ctx context.Context, m *Message) error {
+func (s *Subscription) Ack(ctx context.Context, m *ReceivedMessage) error {
 	code := ackDelivered
 	if m.damaged {
 		code = ackDamaged
@@ -134,8 +134,8 @@ func (s *Subscription) save() error {
 }
 
 // open decrypts a message.
-func open(identity *ece.Identity, w wireMessage) (*Message, error) {
-	m := &Message{
+func open(identity *ece.Identity, w wireMessage) (*ReceivedMessage, error) {
+	m := &ReceivedMessage{
 		ID:       w.ID,
 		Time:     w.Time,
 		TTL:      time.Duration(w.TTL) * time.Second,
@@ -144,7 +144,7 @@ func open(identity *ece.Identity, w wireMessage) (*Message, error) {
 		Encoding: ece.Encoding(w.Headers["content-encoding"]),
 		Headers:  w.Headers,
 	}
-	damaged := func(err error) (*Message, error) {
+	damaged := func(err error) (*ReceivedMessage, error) {
 		m.damaged = true
 		return nil, &DecryptError{m, err}
 	}
@@ -158,7 +158,7 @@ func open(identity *ece.Identity, w wireMessage) (*Message, error) {
 	if len(body) == 0 {
 		return m, nil
 	}
-	encrypted, err := ece.ParseMessage(m.Encoding, w.Headers["encryption"], w.Headers["crypto-key"], body)
+	encrypted, err := ece.ParseEncryptedMessage(m.Encoding, w.Headers["encryption"], w.Headers["crypto-key"], body)
 	if err != nil {
 		return damaged(err)
 	}

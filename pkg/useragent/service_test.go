@@ -278,7 +278,7 @@ func benchmarkAgents(b *testing.B, service *pushservice.Service) {
 		}
 	}
 	perConn := float64(memory()-before) / agents
-	messages := make([]*ece.Message, agents)
+	messages := make([]*ece.EncryptedMessage, agents)
 	for i, sub := range subs {
 		m, err := sub.Identity().Recipient().Encrypt(fmt.Append(nil, "for ", i), ece.Options{})
 		if err != nil {
@@ -350,7 +350,7 @@ func benchmarkAgents(b *testing.B, service *pushservice.Service) {
 }
 
 // post sends a message of a benchmark.
-func post(ctx context.Context, c *http.Client, endpoint string, m *ece.Message) error {
+func post(ctx context.Context, c *http.Client, endpoint string, m *ece.EncryptedMessage) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(string(m.Body)))
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 )
 
 // receive takes the next message without payload and expects its id.
-func receive(t *testing.T, sub *useragent.Subscription, id string) *useragent.Message {
+func receive(t *testing.T, sub *useragent.Subscription, id string) *useragent.ReceivedMessage {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
@@ -36,7 +36,7 @@ func receive(t *testing.T, sub *useragent.Subscription, id string) *useragent.Me
 	return m
 }
 
-func ack(t *testing.T, sub *useragent.Subscription, m *useragent.Message) {
+func ack(t *testing.T, sub *useragent.Subscription, m *useragent.ReceivedMessage) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
@@ -394,7 +394,7 @@ func TestCloseCodes(t *testing.T) {
 		if strings.Join(lost, "\n") != strings.Join(want, "\n") {
 			t.Errorf("lost by\n%s\nwant\n%s", strings.Join(lost, "\n"), strings.Join(want, "\n"))
 		}
-		if err := sub.Ack(t.Context(), &useragent.Message{ID: "x"}); err == nil {
+		if err := sub.Ack(t.Context(), &useragent.ReceivedMessage{ID: "x"}); err == nil {
 			t.Error("acknowledged on a connection that has ended")
 		}
 		closeSub(t, sub)
@@ -519,7 +519,7 @@ func TestSocketContext(t *testing.T) {
 		ack(t, sub, receive(t, sub, "a"))
 		synctest.Wait()
 		closeSub(t, sub)
-		if err := sub.Ack(t.Context(), &useragent.Message{ID: "a"}); !errors.Is(err, useragent.ErrClosed) {
+		if err := sub.Ack(t.Context(), &useragent.ReceivedMessage{ID: "a"}); !errors.Is(err, useragent.ErrClosed) {
 			t.Errorf("error is %v", err)
 		}
 	})
@@ -572,7 +572,7 @@ func TestQueue(t *testing.T) {
 				break
 			}
 		}
-		if err := sub.Ack(t.Context(), &useragent.Message{ID: "299"}); err != nil {
+		if err := sub.Ack(t.Context(), &useragent.ReceivedMessage{ID: "299"}); err != nil {
 			t.Error(err)
 		}
 		if told := a.told(); len(told) != 0 {

@@ -73,7 +73,7 @@ func recipient(t *testing.T, sub *useragent.Subscription) (endpoint string, r *e
 
 // push sends a message as an application server does, with net/http only; m is
 // nil for a message without payload.
-func push(t *testing.T, c *http.Client, endpoint string, m *ece.Message, key *vapid.Key, headers ...string) {
+func push(t *testing.T, c *http.Client, endpoint string, m *ece.EncryptedMessage, key *vapid.Key, headers ...string) {
 	t.Helper()
 	body := []byte{}
 	if m != nil {
@@ -117,7 +117,7 @@ func push(t *testing.T, c *http.Client, endpoint string, m *ece.Message, key *va
 	}
 }
 
-func encrypt(t *testing.T, r *ece.Recipient, payload []byte, encoding ece.Encoding) *ece.Message {
+func encrypt(t *testing.T, r *ece.Recipient, payload []byte, encoding ece.Encoding) *ece.EncryptedMessage {
 	t.Helper()
 	m, err := r.Encrypt(payload, ece.Options{Encoding: encoding})
 	if err != nil {
@@ -155,7 +155,7 @@ func TestWholeLoop(t *testing.T) {
 			}
 			sub := subscribe(t, s, public)
 			endpoint, r := recipient(t, sub)
-			var m *ece.Message
+			var m *ece.EncryptedMessage
 			if c.payload != nil {
 				m = encrypt(t, r, c.payload, c.encoding)
 			}
@@ -333,7 +333,7 @@ func TestPrintsNoSecrets(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error is %v", err)
 	}
-	for _, err := range []error{err, sub.Unsubscribe(t.Context()), sub.Ack(t.Context(), &useragent.Message{ID: "secret"})} {
+	for _, err := range []error{err, sub.Unsubscribe(t.Context()), sub.Ack(t.Context(), &useragent.ReceivedMessage{ID: "secret"})} {
 		if err == nil || strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), s.URL) {
 			t.Errorf("error is %v", err)
 		}
@@ -413,7 +413,7 @@ func TestStrangeAnswers(t *testing.T) {
 func TestAckWithoutID(t *testing.T) {
 	s := start(t, false)
 	sub := subscribe(t, s, vapid.PublicKey{})
-	if err := sub.Ack(t.Context(), &useragent.Message{ID: "../x"}); err == nil || !strings.HasSuffix(err.Error(), "the message has no valid id") {
+	if err := sub.Ack(t.Context(), &useragent.ReceivedMessage{ID: "../x"}); err == nil || !strings.HasSuffix(err.Error(), "the message has no valid id") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -203,7 +203,7 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 		defer cancel()
 		l := c.launcher(o)
 		defer l.close()
-		b := newBulk(ctx, c, o, l)
+		b := newScheduler(ctx, c, o, l)
 		defer func() {
 			b.close()
 			if b.panicked != nil {
@@ -341,7 +341,7 @@ func (t *task) result(class Class, r *Receipt, err error) Result {
 
 // prepare makes the request of a task. It reports whether that is to be sent;
 // else the result is final.
-func (b *bulk) prepare(t *task) (r Result, send bool) {
+func (b *scheduler) prepare(t *task) (r Result, send bool) {
 	if t.key == nil {
 		var sure bool
 		if t.key, sure = b.client.keyFor(t.job.Subscription, &t.job.Message); !sure {
@@ -377,7 +377,7 @@ func (t *task) nextKey(e *Error) bool {
 }
 
 // launch sends the request of a task once.
-func (b *bulk) launch(t *task, contexts *attemptContexts) {
+func (b *scheduler) launch(t *task, contexts *attemptContexts) {
 	t.attempts++
 	t.started = time.Now()
 	t.ctx = contexts.get(t.started)
@@ -392,7 +392,7 @@ func (b *bulk) launch(t *task, contexts *attemptContexts) {
 }
 
 // answered takes what came of a task's request.
-func (b *bulk) answered(t *task, resp *http.Response, err error) {
+func (b *scheduler) answered(t *task, resp *http.Response, err error) {
 	defer b.launched.Done()
 	r, failed := b.client.understand(t.ctx, t.request, resp, err, t.job.Subscription, &t.job.Message)
 	t.latency = time.Since(t.started)

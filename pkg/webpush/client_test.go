@@ -36,7 +36,7 @@ func pushServer(t *testing.T, id *ece.Identity, http2 bool, answer http.HandlerF
 		}
 		got := "no payload"
 		if len(body) > 0 {
-			m, err := ece.ParseMessage(ece.Encoding(r.Header.Get("Content-Encoding")), r.Header.Get("Encryption"), r.Header.Get("Crypto-Key"), body)
+			m, err := ece.ParseEncryptedMessage(ece.Encoding(r.Header.Get("Content-Encoding")), r.Header.Get("Encryption"), r.Header.Get("Crypto-Key"), body)
 			if err != nil {
 				t.Errorf("the message: %v", err)
 			} else if plain, err := id.Decrypt(m); err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 // The decisions of a run of SendAll are the functions of this file. They depend on
-// their arguments alone, change nothing, and read no clock: [bulk] carries them out.
+// their arguments alone, change nothing, and read no clock: [scheduler] carries them out.
 
 const (
 	// downAfter is how many requests to a push service fail in a row, without a

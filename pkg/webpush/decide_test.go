@@ -488,7 +488,7 @@ func TestSendAllSlowsDown(t *testing.T) {
 // TestForgetsOrigins asserts that a run's memory does not grow with the origins that
 // strangers' endpoints name.
 func TestForgetsOrigins(t *testing.T) {
-	b := newBulk(t.Context(), &Client{}, BulkOptions{Concurrency: 1}, nil)
+	b := newScheduler(t.Context(), &Client{}, BulkOptions{Concurrency: 1}, nil)
 	held := b.origin(testSubscription(t, "https://held.example/x", nil))
 	held.heldUntil = time.Now().Add(time.Hour)
 	for i := range 5000 {

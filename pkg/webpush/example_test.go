@@ -32,7 +32,7 @@ func ExampleClient_Send() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		payload, err := browser.Decrypt(&ece.Message{Encoding: ece.AES128GCM, Body: body})
+		payload, err := browser.Decrypt(&ece.EncryptedMessage{Encoding: ece.AES128GCM, Body: body})
 		if err != nil {
 			log.Fatal(err)
 		}

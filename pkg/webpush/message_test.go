@@ -34,7 +34,7 @@ func readBody(tb testing.TB, r *http.Request) []byte {
 // decrypted returns the payload of a request, as the user agent gets it.
 func decrypted(tb testing.TB, id *ece.Identity, h http.Header, body []byte) string {
 	tb.Helper()
-	m, err := ece.ParseMessage(ece.Encoding(h.Get("Content-Encoding")), h.Get("Encryption"), h.Get("Crypto-Key"), body)
+	m, err := ece.ParseEncryptedMessage(ece.Encoding(h.Get("Content-Encoding")), h.Get("Encryption"), h.Get("Crypto-Key"), body)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// bulk is one run of SendAll: it carries out which job is sent when, as the
+// scheduler is one run of SendAll: it carries out which job is sent when, as the
 // functions of decide.go decide. Each job is queued at its push service's origin
 // until that may be asked; then it is in flight, first with a maker, then with the
 // launcher, and ends as one of results. Jobs that wait for another attempt are in
@@ -37,7 +37,7 @@ import (
 //   - The timer is set for the first of delays, or earlier.
 //   - After stopped, no queue and no delays have a job, and nothing is dispatched.
 //   - Only an idle origin is forgotten: tasks point to theirs.
-type bulk struct {
+type scheduler struct {
 	ctx      context.Context
 	client   *Client
 	o        BulkOptions
@@ -151,8 +151,8 @@ func (q *queue[T]) pop() T {
 	return x
 }
 
-func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
-	b := &bulk{ctx: ctx, client: c, o: o, launcher: l, began: time.Now(), cells: make(map[Service]*cell),
+func newScheduler(ctx context.Context, c *Client, o BulkOptions, l launcher) *scheduler {
+	b := &scheduler{ctx: ctx, client: c, o: o, launcher: l, began: time.Now(), cells: make(map[Service]*cell),
 		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
 	b.rules = rules{concurrency: o.Concurrency, perOrigin: o.ConcurrencyPerOrigin, adaptive: !o.NoAdaptiveRate}
 	b.rules.attempts, b.rules.maxWait = c.patience()
@@ -162,7 +162,7 @@ func newBulk(ctx context.Context, c *Client, o BulkOptions, l launcher) *bulk {
 }
 
 // start reads the jobs, until they or the run end.
-func (b *bulk) start(jobs iter.Seq2[Job, error]) {
+func (b *scheduler) start(jobs iter.Seq2[Job, error]) {
 	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
 	for range min(runtime.GOMAXPROCS(0), b.o.Concurrency) {
 		b.workers.Go(b.make)
@@ -188,7 +188,7 @@ func (b *bulk) start(jobs iter.Seq2[Job, error]) {
 
 // endSource notes that the source has ended, in whatever way: by
 // [runtime.Goexit] too. A panic of it is kept for SendAll's own goroutine.
-func (b *bulk) endSource() {
+func (b *scheduler) endSource() {
 	v := recover()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,7 +201,7 @@ func (b *bulk) endSource() {
 }
 
 // close waits until nothing of the run is left. Its context has ended.
-func (b *bulk) close() {
+func (b *scheduler) close() {
 	b.stop()
 	b.timer.Stop()
 	close(b.done)
@@ -212,7 +212,7 @@ func (b *bulk) close() {
 
 // accept takes a job of the source, as soon as there is room for it. It
 // reports whether to go on.
-func (b *bulk) accept(job Job, err error) bool {
+func (b *scheduler) accept(job Job, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.stopped && !mayRead(b.rules, b.supply(), false) {
@@ -240,19 +240,19 @@ func (b *bulk) accept(job Job, err error) bool {
 	return !b.stopped
 }
 
-func (b *bulk) supply() supply {
+func (b *scheduler) supply() supply {
 	return supply{runnable: b.runnable, queued: b.queued, busy: b.busy, results: len(b.results)}
 }
 
 // wakeReader lets the reader go on when there is room for many jobs.
-func (b *bulk) wakeReader() {
+func (b *scheduler) wakeReader() {
 	if b.readerWaits && (b.stopped || mayRead(b.rules, b.supply(), true)) {
 		b.readerWaits = false
 		b.reader.Signal()
 	}
 }
 
-func (b *bulk) origin(sub *Subscription) *origin {
+func (b *scheduler) origin(sub *Subscription) *origin {
 	name := ""
 	if sub != nil {
 		name = sub.origin
@@ -278,7 +278,7 @@ func (b *bulk) origin(sub *Subscription) *origin {
 }
 
 // cell returns the cell of a subscription's origin, or nil.
-func (b *bulk) cell(sub *Subscription) *cell {
+func (b *scheduler) cell(sub *Subscription) *cell {
 	c, limited := b.o.Rates.Cell(sub.service, sub.origin)
 	switch {
 	case !limited:
@@ -292,12 +292,12 @@ func (b *bulk) cell(sub *Subscription) *cell {
 }
 
 // turn is what an origin may do now.
-func (b *bulk) turn(o *origin, now time.Time) turn {
+func (b *scheduler) turn(o *origin, now time.Time) turn {
 	return nextTurn(now, o.health, o.inFlight, places(b.rules, o.health, len(b.origins)))
 }
 
 // enqueue puts a task that is counted in queued into a queue of its origin.
-func (b *bulk) enqueue(t *task, q *queue[*task], now time.Time) {
+func (b *scheduler) enqueue(t *task, q *queue[*task], now time.Time) {
 	q.push(t)
 	if t.origin.listed {
 		b.runnable++
@@ -308,7 +308,7 @@ func (b *bulk) enqueue(t *task, q *queue[*task], now time.Time) {
 
 // list takes an origin into the ring if its jobs may be sent, or puts it to
 // sleep until they may.
-func (b *bulk) list(o *origin, now time.Time) {
+func (b *scheduler) list(o *origin, now time.Time) {
 	if o.listed || o.asleep || o.waiting() == 0 {
 		return
 	}
@@ -323,20 +323,20 @@ func (b *bulk) list(o *origin, now time.Time) {
 }
 
 // unlist takes the first origin from the ring.
-func (b *bulk) unlist() *origin {
+func (b *scheduler) unlist() *origin {
 	o := b.ring.pop()
 	o.listed = false
 	b.runnable -= o.waiting()
 	return o
 }
 
-func (b *bulk) sleep(o *origin, until time.Time) {
+func (b *scheduler) sleep(o *origin, until time.Time) {
 	o.asleep = true
 	heap.Push(&b.delays, delay{at: until, origin: o})
 }
 
 // next returns the task to send now, or nil.
-func (b *bulk) next(now time.Time) *task {
+func (b *scheduler) next(now time.Time) *task {
 	for !b.stopped && b.busy < b.o.Concurrency && b.ring.len() > 0 {
 		o := b.ring.peek()
 		switch b.turn(o, now) {
@@ -390,7 +390,7 @@ func (b *bulk) next(now time.Time) *task {
 
 // spend takes a request from the grants of the first origin of the ring. Without one
 // that is due, it lets the origin sleep until there is.
-func (b *bulk) spend(o *origin, now time.Time) bool {
+func (b *scheduler) spend(o *origin, now time.Time) bool {
 	c := o.cell
 	c.grants = current(now, c.grants)
 	due := len(c.grants) > 0 && !c.grants[0].At.After(now)
@@ -421,7 +421,7 @@ func (b *bulk) spend(o *origin, now time.Time) bool {
 }
 
 // reserve asks the limiter for requests of a cell.
-func (b *bulk) reserve(c *cell, n int) {
+func (b *scheduler) reserve(c *cell, n int) {
 	c.asking = true
 	b.workers.Go(func() {
 		g, err := b.o.Limiter.Reserve(b.ctx, c.Cell, n)
@@ -448,7 +448,7 @@ func (b *bulk) reserve(c *cell, n int) {
 }
 
 // dispatch gives the makers what may be sent.
-func (b *bulk) dispatch(now time.Time) {
+func (b *scheduler) dispatch(now time.Time) {
 	for t := b.next(now); t != nil; t = b.next(now) {
 		b.work <- t
 	}
@@ -467,7 +467,7 @@ const makerTurn = 16
 // make is a maker: it makes requests, which is to encrypt. There is one for
 // each processor. More would not be faster: each needs a deep stack, and
 // together they would keep everything else in the process from its turn.
-func (b *bulk) make() {
+func (b *scheduler) make() {
 	contexts := attemptContexts{client: b.client, parent: b.ctx}
 	made := 0
 	for t := range b.work {
@@ -490,7 +490,7 @@ func (b *bulk) make() {
 // landed takes a task that was in flight, with its result, or with why the push
 // service did not accept it: then it reports whether the task is tried again,
 // and after what wait.
-func (b *bulk) landed(t *task, r Result, failed *Error) (wait time.Duration, again bool) {
+func (b *scheduler) landed(t *task, r Result, failed *Error) (wait time.Duration, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -512,7 +512,7 @@ func (b *bulk) landed(t *task, r Result, failed *Error) (wait time.Duration, aga
 }
 
 // wake sends what has waited long enough.
-func (b *bulk) wake() {
+func (b *scheduler) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -534,7 +534,7 @@ func (b *bulk) wake() {
 }
 
 // success notes that an origin is well.
-func (b *bulk) success(o *origin, r *Result, now time.Time) {
+func (b *scheduler) success(o *origin, r *Result, now time.Time) {
 	if r.Attempts > 0 { // something was sent
 		o.accepted = o.accepted.count(now)
 		o.health = onSuccess(b.rules, o.health)
@@ -543,7 +543,7 @@ func (b *bulk) success(o *origin, r *Result, now time.Time) {
 
 // failure carries out what follows for a task that the push service did not accept:
 // it reports whether it is tried again, and after what wait.
-func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, again bool) {
+func (b *scheduler) failure(t *task, e *Error, now time.Time) (wait time.Duration, again bool) {
 	o := t.origin
 	t.err = e
 	if err := b.ctx.Err(); err != nil {
@@ -574,7 +574,7 @@ func (b *bulk) failure(t *task, e *Error, now time.Time) (wait time.Duration, ag
 }
 
 // giveUp ends all that waits for an origin which is down.
-func (b *bulk) giveUp(o *origin) {
+func (b *scheduler) giveUp(o *origin) {
 	for o.waiting() > 0 {
 		t := o.pop()
 		b.queued--
@@ -591,14 +591,14 @@ func (b *bulk) giveUp(o *origin) {
 
 // unsent adds a result of a task that was not in flight. Its task is in no
 // queue any more.
-func (b *bulk) unsent(r Result) {
+func (b *scheduler) unsent(r Result) {
 	b.busy++
 	b.finished(r)
 }
 
 // finished adds a result of a task that was in flight; it stays busy until the
 // result is settled.
-func (b *bulk) finished(r Result) {
+func (b *scheduler) finished(r Result) {
 	b.results = append(b.results, r)
 	switch r.Class {
 	case ClassRejected, ClassTemporary, ClassInvalid, ClassExpired:
@@ -610,13 +610,13 @@ func (b *bulk) finished(r Result) {
 }
 
 // stop ends the run: what waits is not sent any more.
-func (b *bulk) stop() {
+func (b *scheduler) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopLocked()
 }
 
-func (b *bulk) stopLocked() {
+func (b *scheduler) stopLocked() {
 	if b.stopped {
 		return
 	}
@@ -646,7 +646,7 @@ func (b *bulk) stopLocked() {
 }
 
 // left is the result of a task that was not in flight when the run was stopped.
-func (b *bulk) left(t *task) Result {
+func (b *scheduler) left(t *task) Result {
 	if t.err != nil {
 		return t.result(ClassTemporary, nil, t.err)
 	}
@@ -655,7 +655,7 @@ func (b *bulk) left(t *task) Result {
 
 // take waits for results and returns them, or nil at the end. The slice is
 // good until the next call.
-func (b *bulk) take() []Result {
+func (b *scheduler) take() []Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.results) == 0 {
@@ -671,7 +671,7 @@ func (b *bulk) take() []Result {
 }
 
 // settle frees the places of results that were committed.
-func (b *bulk) settle(n int) {
+func (b *scheduler) settle(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy -= n

@@ -74,7 +74,7 @@ func BenchmarkPostgresPush(b *testing.B) {
 		for push := range 2 {
 			wal, used := position(b, server), usage()
 			id := fmt.Sprint(name, push)
-			if _, err := store.CreateJob(b.Context(), appserver.Job{ID: id, Message: appserver.Message{Payload: []byte(`{"title":"hello"}`), TTL: time.Hour}}); err != nil {
+			if _, err := store.CreateJob(b.Context(), appserver.Job{ID: id, Message: appserver.JobMessage{Payload: []byte(`{"title":"hello"}`), TTL: time.Hour}}); err != nil {
 				b.Fatal(err)
 			}
 			for {

@@ -97,7 +97,7 @@ func BenchmarkPostgresMove(b *testing.B) {
 		}
 	}
 	due := time.Now().Add(2 * time.Minute)
-	if _, err := source.CreateJob(b.Context(), appserver.Job{ID: "scheduled", Due: due, Message: appserver.Message{TTL: time.Hour}, To: appserver.Filter{Tag: "t3"}}); err != nil {
+	if _, err := source.CreateJob(b.Context(), appserver.Job{ID: "scheduled", Due: due, Message: appserver.JobMessage{TTL: time.Hour}, To: appserver.Filter{Tag: "t3"}}); err != nil {
 		b.Fatal(err)
 	}
 	to := open("postgres", "copy")

@@ -450,7 +450,7 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 		t.Helper()
 		return must[[]appserver.Location](t)(s.ClaimLocations(t.Context(), limit, time.Hour))
 	}
-	message := appserver.Message{TTL: time.Hour, Cancelable: true}
+	message := appserver.JobMessage{TTL: time.Hour, Cancelable: true}
 	create(t, s, appserver.Job{ID: "j", Message: message})
 	commit(t, s, "j", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(time.Hour))})
 	finish(t, s, "j")

@@ -42,7 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *t
 		s := open(t)
 		first := put(t, s, record("a"))
 		gone := put(t, s, record("b"))
-		job := create(t, s, appserver.Job{ID: "one", Message: appserver.Message{Payload: []byte{}, TTL: time.Hour, Topic: "t"}})
+		job := create(t, s, appserver.Job{ID: "one", Message: appserver.JobMessage{Payload: []byte{}, TTL: time.Hour, Topic: "t"}})
 		commit(t, s, job.ID, appserver.Batch{Cursor: 2, Open: []int64{1}, Outcomes: []appserver.Outcome{{Record: gone, Class: webpush.ClassGone, Status: 410}}})
 		s = reopen(t, s)
 		defer s.Close()
@@ -278,8 +278,8 @@ func testJobs(t *testing.T, s appserver.Store) {
 		}
 		put(t, s, r)
 	}
-	all := create(t, s, appserver.Job{ID: "all", Message: appserver.Message{TTL: time.Minute, Urgency: webpush.High}})
-	some := create(t, s, appserver.Job{ID: "some", To: appserver.Filter{Tag: "x"}, Message: appserver.Message{Payload: []byte("hi")}})
+	all := create(t, s, appserver.Job{ID: "all", Message: appserver.JobMessage{TTL: time.Minute, Urgency: webpush.High}})
+	some := create(t, s, appserver.Job{ID: "some", To: appserver.Filter{Tag: "x"}, Message: appserver.JobMessage{Payload: []byte("hi")}})
 	put(t, s, record("later"))
 	if all.MaxSeq != 3 || all.Total != 3 || all.State != appserver.Queued || some.Total != 2 || some.Seq <= all.Seq || all.Created.IsZero() {
 		t.Errorf("made %+v and %+v", all, some)
@@ -444,7 +444,7 @@ func testRetry(t *testing.T, s appserver.Store) {
 	a, b, c, d := put(t, s, record("a")), put(t, s, record("b")), put(t, s, record("c")), record("d")
 	d.ID, d.LastStatus = "expired", 201
 	d = must[[]appserver.Record](t)(first(s.PutAll(t.Context(), []appserver.Record{d})))[0]
-	if j := create(t, s, appserver.Job{ID: "j", Message: appserver.Message{TTL: time.Hour}}); !j.Retried.IsZero() || !j.Expires().Equal(j.Created.Add(time.Hour)) {
+	if j := create(t, s, appserver.Job{ID: "j", Message: appserver.JobMessage{TTL: time.Hour}}); !j.Retried.IsZero() || !j.Expires().Equal(j.Created.Add(time.Hour)) {
 		t.Errorf("created %+v, which expires at %v", j, j.Expires())
 	}
 	commit(t, s, "j", appserver.Batch{Cursor: 4, Outcomes: []appserver.Outcome{

@@ -94,7 +94,7 @@ const (
 // conn is an HTTP/2 connection with two goroutines, a reader and a writer. The
 // writer closes it.
 type conn struct {
-	o      *origin
+	o      *pool
 	socket *socket
 	tls    net.Conn // on the socket
 	state  *tls.ConnectionState
@@ -133,7 +133,7 @@ type conn struct {
 	writeState
 }
 
-func newConn(o *origin, raw net.Conn) *conn {
+func newConn(o *pool, raw net.Conn) *conn {
 	c := &conn{o: o, streams: make(map[uint32]*stream), nextID: 1, limit: unsettledStreams, window: initialWindow, first: initialWindow,
 		frameSize: frameSize, maxList: 1<<32 - 1, credit: connCredit, idleSince: time.Now()}
 	c.cond = sync.NewCond(&o.mu)

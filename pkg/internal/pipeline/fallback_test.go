@@ -156,7 +156,7 @@ func TestOriginLearntHTTP2(t *testing.T) {
 		p.WriteSettings()
 		p.serveAll()
 	}, func(t *testing.T, tr *Transport) {
-		tr.origins["example.com"] = &origin{t: tr, host: "example.com", http1: time.Now().Add(-time.Second)}
+		tr.origins["example.com"] = &pool{t: tr, host: "example.com", http1: time.Now().Add(-time.Second)}
 		wantAll(t, postAll(t.Context(), tr, 3, 10))
 	})
 }
@@ -167,7 +167,7 @@ func TestOriginsAreBounded(t *testing.T) {
 		tr := New(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }, ForceAttemptHTTP2: true})
 		for i := range maxOrigins {
 			host := fmt.Sprintf("%d.example", i)
-			tr.origins[host] = &origin{t: tr, host: host, http1: time.Now().Add(time.Hour)}
+			tr.origins[host] = &pool{t: tr, host: host, http1: time.Now().Add(time.Hour)}
 		}
 		for i := range 10 {
 			if _, err := do(tr, newRequest(t.Context(), fmt.Sprintf("https://%d.example.com", i), 1, nil)); err == nil {

@@ -75,7 +75,7 @@ func FuzzReader(f *testing.F) {
 				ForceAttemptHTTP2: true,
 				HTTP2:             &http.HTTP2Config{SendPingTimeout: 15 * time.Second},
 			})
-			o := &origin{t: tr, host: "example.com"}
+			o := &pool{t: tr, host: "example.com"}
 			tr.origins[o.host] = o
 			c := newConn(o, ours)
 			c.tls, c.state = c.socket, &tls.ConnectionState{}

@@ -61,7 +61,7 @@ type Transport struct {
 	streams sync.Pool // of *stream
 
 	mu      sync.Mutex
-	origins map[string]*origin
+	origins map[string]*pool
 	watched map[context.Context]bool // of requests that were started, until they end
 	latest  context.Context          // of the last that was
 }
@@ -86,7 +86,7 @@ func New(base *http.Transport) *Transport {
 		idle:             base.IdleConnTimeout,
 		maxConns:         maxConns,
 		maxOrigins:       maxOrigins,
-		origins:          make(map[string]*origin),
+		origins:          make(map[string]*pool),
 		watched:          make(map[context.Context]bool),
 	}
 	custom := base.DialContext != nil || base.TLSClientConfig != nil
@@ -285,7 +285,7 @@ func (t *Transport) enqueue(st *stream) bool {
 			if len(t.origins) >= t.maxOrigins {
 				t.sweep()
 			}
-			o = &origin{t: t, host: st.host}
+			o = &pool{t: t, host: st.host}
 			t.origins[st.host] = o
 		}
 		if st.done != nil && st.ctx != t.latest {
@@ -337,14 +337,14 @@ func (t *Transport) watch(ctx context.Context) {
 }
 
 // all returns the origins.
-func (t *Transport) all() []*origin {
+func (t *Transport) all() []*pool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.AppendSeq(make([]*origin, 0, len(t.origins)), maps.Values(t.origins))
+	return slices.AppendSeq(make([]*pool, 0, len(t.origins)), maps.Values(t.origins))
 }
 
 // forget drops an origin of which there is nothing to remember.
-func (t *Transport) forget(o *origin) {
+func (t *Transport) forget(o *pool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o.mu.Lock()

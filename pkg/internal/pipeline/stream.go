@@ -39,7 +39,7 @@ type stream struct {
 	ready, readyDone bool
 
 	// Guarded by origin.mu.
-	o *origin
+	o *pool
 	// done gets the outcome of a stream for which nobody waits. It is nil once
 	// somebody does.
 	done       func(*http.Response, error)

@@ -14,10 +14,10 @@ import (
 // errHTTP1 tells the callers that wait for an origin that it has no HTTP/2.
 var errHTTP1 = errors.New("the origin has no HTTP/2")
 
-// origin is a host and port, its connections, and the requests that wait for
+// pool is a host and port, its connections, and the requests that wait for
 // one of them. The writers of the connections take from the queue what they can
 // send, so nothing waits for a connection that is stuck while another is free.
-type origin struct {
+type pool struct {
 	t    *Transport
 	host string // and the port, unless it is 443
 
@@ -42,7 +42,7 @@ type origin struct {
 // push puts a stream into the queue: at its end, or, when the server has sent
 // it back, before those that came later. Else these would use up what the next
 // connections are good for, until its attempts are used up as well.
-func (o *origin) push(st *stream) {
+func (o *pool) push(st *stream) {
 	if st.turn == 0 {
 		o.turns++
 		st.turn = o.turns
@@ -70,7 +70,7 @@ func (o *origin) push(st *stream) {
 
 // remove takes a stream out of the queue. When nobody waits any more, nobody
 // needs the connections that are being made.
-func (o *origin) remove(st *stream) {
+func (o *pool) remove(st *stream) {
 	if st.prev != nil {
 		st.prev.next = st.next
 	} else {
@@ -90,7 +90,7 @@ func (o *origin) remove(st *stream) {
 
 // stopDialing ends the dials that are under way. They do not count any more: a
 // dialer may be slow to notice, and who comes next gets a dial of its own.
-func (o *origin) stopDialing() {
+func (o *pool) stopDialing() {
 	if o.dialing > 0 {
 		o.stopDials()
 		o.dialing, o.stopDials = 0, nil
@@ -98,7 +98,7 @@ func (o *origin) stopDialing() {
 }
 
 // fail ends all that waits.
-func (o *origin) fail(err error) {
+func (o *pool) fail(err error) {
 	for st := o.head; st != nil; st = o.head {
 		st.err = err
 		o.remove(st)
@@ -108,7 +108,7 @@ func (o *origin) fail(err error) {
 
 // dispatch wakes as many writers as the queue needs, and makes new connections
 // when these are not enough.
-func (o *origin) dispatch() {
+func (o *pool) dispatch() {
 	if o.queued == 0 {
 		return
 	}
@@ -162,7 +162,7 @@ func (o *origin) dispatch() {
 }
 
 // connect makes a connection, and tells all who wait when there is none.
-func (o *origin) connect(ctx context.Context) {
+func (o *pool) connect(ctx context.Context) {
 	c, err := o.dial(ctx)
 	o.mu.Lock()
 	stopped := ctx.Err() != nil
@@ -197,13 +197,13 @@ func (o *origin) connect(ctx context.Context) {
 }
 
 // holdDials puts the next dial off after n that were of no use.
-func (o *origin) holdDials(n int) {
+func (o *pool) holdDials(n int) {
 	o.hold = time.Now().Add(100 * time.Millisecond << min(n-1, 6))
 }
 
 // waits reports whether dials are put off, and sees to it that the origin is
 // looked after when they are not any more.
-func (o *origin) waits() bool {
+func (o *pool) waits() bool {
 	wait := time.Until(o.hold)
 	if wait > 0 && !o.held {
 		o.held = true
@@ -226,7 +226,7 @@ func (timeout) Timeout() bool   { return true }
 func (timeout) Temporary() bool { return true }
 
 // dial makes a connection and negotiates HTTP/2.
-func (o *origin) dial(ctx context.Context) (*conn, error) {
+func (o *pool) dial(ctx context.Context) (*conn, error) {
 	host, port, err := net.SplitHostPort(o.host)
 	if err != nil {
 		host, port = strings.Trim(o.host, "[]"), "443"
@@ -270,7 +270,7 @@ func (o *origin) dial(ctx context.Context) (*conn, error) {
 }
 
 // leave takes a connection from those that get new streams.
-func (o *origin) leave(c *conn) { o.conns = without(o.conns, c) }
+func (o *pool) leave(c *conn) { o.conns = without(o.conns, c) }
 
 func without(conns []*conn, c *conn) []*conn {
 	if i := slices.Index(conns, c); i >= 0 {
@@ -281,7 +281,7 @@ func without(conns []*conn, c *conn) []*conn {
 
 // cancelStarted ends the streams that were started with the context, which has
 // ended.
-func (o *origin) cancelStarted(ctx context.Context) {
+func (o *pool) cancelStarted(ctx context.Context) {
 	var found []*stream
 	for st := o.head; st != nil; st = st.next {
 		if st.done != nil && st.ctx == ctx {
@@ -304,7 +304,7 @@ func (o *origin) cancelStarted(ctx context.Context) {
 }
 
 // retireIdle ends the connections on which no request waits.
-func (o *origin) retireIdle() {
+func (o *pool) retireIdle() {
 	for _, c := range slices.Clone(o.conns) {
 		if c.open == 0 {
 			c.retire()
