@@ -163,6 +163,8 @@ type Server struct {
 	closed   chan struct{}
 	once     sync.Once
 	streams  chan struct{} // one for each stream of events
+	trials   chan struct{} // one for each test message in flight
+	delayed  chan struct{} // one for each test message that waits for its delay
 	times    times
 
 	certificate *tls.Certificate // nil without https
@@ -178,9 +180,6 @@ type Server struct {
 	idle    map[string]time.Time // jobs of which no part was free, and when
 	pruned  time.Time            // used by Run alone
 }
-
-// testTimeout is the most time that a test message may take.
-const testTimeout = 10 * time.Second
 
 // maxStreams is how many streams of events there are at most.
 const maxStreams = 1000
@@ -264,6 +263,8 @@ func New(o Options) (*Server, error) {
 		canceled: make(chan struct{}, 1),
 		closed:   make(chan struct{}),
 		streams:  make(chan struct{}, maxStreams),
+		trials:   make(chan struct{}, maxTrials),
+		delayed:  make(chan struct{}, maxDelayed),
 		times:    defaultTimes,
 		health:   health{keep: healthFor},
 		reports:  reports{rate: rate.NewLimiter(reportRate, reportRate)},

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,52 +17,175 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 type doer func(*http.Request) (*http.Response, error)
 
 func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
 
-// Whoever asks for a test message must not learn from the response which names
-// exist in the server's network, and what can be reached there.
-func TestUnreachable(t *testing.T) {
-	var failure error
-	f := newFixture(t, func(o *appserver.Options) {
-		o.AllowPrivate, o.BehindProxy = false, true
-		o.HTTP = doer(func(r *http.Request) (*http.Response, error) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			return nil, failure
-		})
-	})
-	var first string
-	for i, failure2 := range []error{
-		&net.DNSError{Err: "no such host", Name: "intranet.example", IsNotFound: true},
-		&net.DNSError{Err: "server misbehaving", Name: "intranet.example", IsTemporary: true},
-		&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
-		&net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
-		x509.UnknownAuthorityError{},
-		x509.HostnameError{Host: "intranet.example", Certificate: new(x509.Certificate)},
-		errors.New("the endpoint's address 10.0.0.1 is not public"),
-		errors.New(`malformed HTTP response "SSH-2.0"`),
-		io.ErrUnexpectedEOF,
-	} {
-		failure = failure2
-		endpoint := fmt.Sprintf("https://host-%d.example/x", i)
-		f.want(201, "POST", "/subscription", subscription(endpoint))
-		r := f.do("POST", "/subscription/test", `{"endpoint":"`+endpoint+`"}`, "X-Forwarded-For", fmt.Sprint("192.0.2.", i))
-		got := fmt.Sprint(r.StatusCode, r.Header.Get("Retry-After"), string(r.text))
-		if first == "" {
-			first = got
-		}
-		if r.StatusCode != 502 || got != first {
-			t.Errorf("%v: %s, want the same as for the others: %s", failure, got, first)
-		}
-		if !strings.Contains(f.log.String(), fmt.Sprintf("host-%d.example", i)) {
-			t.Errorf("%v: the log does not have the endpoint's origin", failure)
-		}
+// bubble is a server without connections, for tests with synctest.
+type bubble struct {
+	*appserver.Server
+	store appserver.Store
+	log   lockedBuffer
+}
+
+func newBubble(t *testing.T, change func(*appserver.Options)) *bubble {
+	t.Helper()
+	b := new(bubble)
+	key, err := vapid.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if b.store, err = sqlite.Open(filepath.Join(t.TempDir(), "webpush.db")); err != nil {
+		t.Fatal(err)
+	}
+	o := appserver.Options{Store: b.store, Key: key, Subject: "mailto:ops@example.com", Token: token, BehindProxy: true, ClientRate: -1, TotalRate: -1,
+		Log: slog.New(slog.NewTextHandler(&b.log, nil))}
+	change(&o)
+	if b.Server, err = appserver.New(o); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// post makes a request from the n-th client.
+func (b *bubble) post(ctx context.Context, n int, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.%d.%d", n/250, 1+n%250))
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r)
+	return w
+}
+
+// A client that requests a test message must not learn from the response, or from
+// its duration, which names exist in the server's network, and what can be reached
+// there.
+func TestUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failures := []struct {
+			after time.Duration
+			err   error
+		}{
+			{20 * time.Millisecond, &net.DNSError{Err: "no such host", Name: "intranet.example", IsNotFound: true}},
+			{3 * time.Second, &net.DNSError{Err: "server misbehaving", Name: "intranet.example", IsTemporary: true}},
+			{time.Millisecond, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}},
+			{5 * time.Second, &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}},
+			{time.Hour, nil}, // until the client's own timeout
+			{40 * time.Millisecond, x509.UnknownAuthorityError{}},
+			{40 * time.Millisecond, x509.HostnameError{Host: "intranet.example", Certificate: new(x509.Certificate)}},
+			{0, errors.New("the endpoint's address 10.0.0.1 is not public")},
+			{30 * time.Millisecond, errors.New(`malformed HTTP response "SSH-2.0"`)},
+			{0, io.ErrUnexpectedEOF},
+		}
+		i := 0
+		b := newBubble(t, func(o *appserver.Options) {
+			o.HTTP = doer(func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-time.After(failures[i].after):
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+				return nil, failures[i].err
+			})
+		})
+		defer b.store.Close()
+		defer b.Close()
+		var first string
+		for i = range failures {
+			endpoint := fmt.Sprintf("https://host-%d.example/x", i)
+			if w := b.post(t.Context(), i, "/subscription", subscription(endpoint)); w.Code != 201 {
+				t.Fatal(w.Code, w.Body)
+			}
+			start := time.Now()
+			w := b.post(t.Context(), i, "/subscription/test", `{"endpoint":"`+endpoint+`"}`)
+			got := fmt.Sprint(w.Code, w.Header().Get("Retry-After"), w.Body, time.Since(start))
+			if first == "" {
+				first = got
+			}
+			if w.Code != 502 || got != first {
+				t.Errorf("%v: %s, want the same as for the others: %s", failures[i], got, first)
+			}
+			if !strings.Contains(b.log.String(), fmt.Sprintf("host-%d.example", i)) {
+				t.Errorf("%v: the log does not have the endpoint's origin", failures[i])
+			}
+		}
+	})
+}
+
+// The requests that wait are bounded, and end with their client or the server.
+func TestUnreachableIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(o *appserver.Options) {
+			o.HTTP = doer(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+		})
+		defer b.store.Close()
+		start := time.Now()
+		clients, leave := context.WithCancel(t.Context())
+		codes := make(chan int, 2*appserver.MaxTrials)
+		test := func(i int, delay string) {
+			endpoint := fmt.Sprintf("https://host-%d.example/x", i)
+			if w := b.post(t.Context(), i, "/subscription", subscription(endpoint)); w.Code != 201 {
+				t.Fatal(w.Code, w.Body)
+			}
+			go func() {
+				codes <- b.post(clients, i, "/subscription/test", `{"endpoint":"`+endpoint+`"`+delay+`}`).Code
+			}()
+			synctest.Wait()
+		}
+		for i := range appserver.MaxTrials {
+			test(i, "")
+		}
+		if len(codes) != 0 {
+			t.Fatalf("a request got %d at once", <-codes)
+		}
+		test(appserver.MaxTrials, "")
+		if code := <-codes; code != 429 {
+			t.Errorf("the request above the limit got %d, want 429", code)
+		}
+		leave()
+		for range appserver.MaxTrials {
+			if code := <-codes; code != 499 && code != 200 { // nobody reads it
+				t.Fatalf("a request whose client left got %d", code)
+			}
+		}
+		clients = t.Context()
+		test(appserver.MaxTrials+1, "")
+		b.Close()
+		if code := <-codes; code != 502 || time.Since(start) > time.Second {
+			t.Errorf("a request got %d after %v, when the server was closed", code, time.Since(start))
+		}
+	})
+}
+
+// Delayed test messages are bounded.
+func TestDelayedIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(o *appserver.Options) {
+			o.HTTP = doer(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+		})
+		defer b.store.Close()
+		defer b.Close()
+		for i := range appserver.MaxDelayed + 1 {
+			endpoint := fmt.Sprintf("https://host-%d.example/x", i)
+			b.post(t.Context(), i, "/subscription", subscription(endpoint))
+			want := 202
+			if i == appserver.MaxDelayed {
+				want = 429
+			}
+			if w := b.post(t.Context(), i, "/subscription/test", `{"endpoint":"`+endpoint+`","delay":60}`); w.Code != want {
+				t.Fatalf("request %d got %d, want %d", i, w.Code, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+	})
 }
 
 // noSpaceStore has no space left on request.

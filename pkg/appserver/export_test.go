@@ -49,3 +49,9 @@ func (s *Server) WaitingReports() int {
 	defer s.reports.mu.Unlock()
 	return len(s.reports.waiting)
 }
+
+// The maximum numbers of test messages in flight, and with a delay.
+const (
+	MaxTrials  = maxTrials
+	MaxDelayed = maxDelayed
+)

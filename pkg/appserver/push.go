@@ -420,12 +420,11 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
+	free, ok := enter(s.streams)
+	if !ok {
 		return refuse(http.StatusServiceUnavailable, "too-many-streams", "%d streams of events are open already", maxStreams).with("Retry-After", "10")
 	}
+	defer free()
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{}) // at the server's own, the request would end
 	send := func(b []byte) bool {

@@ -302,38 +302,6 @@ func (s *Server) changeSubscription(w http.ResponseWriter, r *http.Request) erro
 	return writeStored(w, rec, created)
 }
 
-// testRefused tells what the push service said; a subscription that has ended
-// is removed as by a push.
-func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) error {
-	var p *problem
-	switch {
-	case e.Gone():
-		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
-		removed, err := s.store.Gone(r.Context(), rec, s.o.GoneAfter)
-		if err != nil {
-			return err
-		}
-		if removed {
-			s.metrics.removed.Inc()
-		}
-	case e.Temporary():
-		p = refuse(http.StatusServiceUnavailable, "push-service-unavailable", "%v", e).hint(e.Hint())
-		if e.RetryAfter > 0 {
-			p.with("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
-		}
-	default:
-		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
-	}
-	if e.Status == 0 && !s.o.AllowPrivate {
-		// Strangers must not learn which names exist here, where they lead, or
-		// what can be reached there: the response is the same in all cases.
-		s.log.Warn("a test message was not sent", "origin", e.Origin, "error", e)
-		return refuse(http.StatusBadGateway, "push-service-unreachable", "the push service sent no HTTP response").in("endpoint").hint("the server's log says why")
-	}
-	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
-	return p
-}
-
 func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Accept")
 	if wantsLines(r) {

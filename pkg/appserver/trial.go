@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,9 +19,18 @@ import (
 
 // Limits of test messages.
 const (
-	trialTTL      = 5 * time.Minute  // unless the request says
+	trialTTL      = 5 * time.Minute  // default TTL
 	maxTrialDelay = 60 * time.Second // enough to close a tab and watch
 	maxTrialID    = 64               // characters
+	trialTimeout  = 10 * time.Second // time limit of the request to the push service
+	// unreachableAfter is the duration of each request for a test message that got
+	// no HTTP response. It is longer than trialTimeout, so the duration of a
+	// request does not reveal the cause.
+	unreachableAfter = trialTimeout + 500*time.Millisecond
+	// maxTrials is the maximum number of test messages in flight, and maxDelayed
+	// the maximum number that wait for their delay.
+	maxTrials  = 256
+	maxDelayed = 1000
 )
 
 // trialRequest is the body of POST /subscription/test.
@@ -144,15 +154,32 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	if v.Delay > 0 {
+		free, ok := enter(s.delayed)
+		if !ok {
+			return tooMany(maxTrialDelay)
+		}
 		delay := time.Duration(v.Delay) * time.Second
-		go s.sendLater(context.WithoutCancel(r.Context()), delay, sub, *v.message)
+		go func() {
+			defer free()
+			s.sendLater(context.WithoutCancel(r.Context()), delay, sub, *v.message)
+		}()
 		return writeJSON(w, http.StatusAccepted, map[string]time.Time{"sendAt": time.Now().Add(delay).UTC()})
 	}
+	free, ok := enter(s.trials)
+	if !ok {
+		return tooMany(unreachableAfter)
+	}
+	defer free()
+	unreachable := time.NewTimer(unreachableAfter)
+	defer unreachable.Stop()
 	seen := &capture{next: s.o.HTTP}
 	receipt, err := s.o.tester(seen).Send(r.Context(), sub, *v.message)
 	s.metrics.tested(sub.Service(), receipt, err)
 	var refused *webpush.Error
-	if errors.As(err, &refused) {
+	switch {
+	case errors.As(err, &refused) && refused.Status == 0 && !s.o.AllowPrivate:
+		return s.testUnreachable(r, refused, unreachable.C)
+	case errors.As(err, &refused):
 		return s.testRefused(r, rec, refused)
 	}
 	if err != nil {
@@ -166,9 +193,61 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 	return writeJSON(w, http.StatusOK, out)
 }
 
-// tester is a client for test messages: somebody waits for the response.
+// enter takes a place in a channel without waiting. It returns a function that
+// frees the place, and reports whether there was one.
+func enter(places chan struct{}) (free func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
+	}
+}
+
+// testUnreachable responds to a test message that got no HTTP response. Strangers
+// must not learn which names exist in this server's network, where they lead, or
+// what can be reached there, so the response and its time are the same in all cases.
+func (s *Server) testUnreachable(r *http.Request, e *webpush.Error, at <-chan time.Time) error {
+	s.log.Warn("a test message was not sent", "origin", e.Origin, "error", e)
+	select {
+	case <-at:
+	case <-s.closed:
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	return refuse(http.StatusBadGateway, "push-service-unreachable", "the push service sent no HTTP response").in("endpoint").hint("the server's log has the cause")
+}
+
+// testRefused returns the push service's response as a problem. A subscription that
+// is gone is removed as by a push.
+func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) error {
+	var p *problem
+	switch {
+	case e.Gone():
+		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
+		removed, err := s.store.Gone(r.Context(), rec, s.o.GoneAfter)
+		if err != nil {
+			return err
+		}
+		if removed {
+			s.metrics.removed.Inc()
+		}
+	case e.Temporary():
+		p = refuse(http.StatusServiceUnavailable, "push-service-unavailable", "%v", e).hint(e.Hint())
+		if e.RetryAfter > 0 {
+			p.with("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+		}
+	default:
+		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
+	}
+	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
+	return p
+}
+
+// tester returns a client for test messages, which are sent once because somebody
+// waits for the response.
 func (o *Options) tester(h webpush.Doer) *webpush.Client {
-	return &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: testTimeout}
+	return &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: trialTimeout}
 }
 
 // sendLater sends a test message after a delay, unless the server stops first.
