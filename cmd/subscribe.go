@@ -9,15 +9,14 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/browser"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -169,8 +168,8 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	if err := o.announce(s, url); err != nil {
 		return err
 	}
-	if o.open || !o.noOpen && s.onDesktop(runtime.GOOS, os.Getenv, exec.LookPath) {
-		if err := openBrowser(url); err != nil {
+	if o.opens(s) {
+		if err := browser.Open(url); err != nil {
 			s.warn("no browser was opened: "+err.Error(), "open "+url+" yourself")
 		}
 	}
@@ -198,6 +197,12 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	case err := <-served:
 		return err
 	}
+}
+
+// opens reports whether to open the page in the browser: unless a flag decides,
+// only if a person reads what the command says.
+func (o *subscribeOptions) opens(s *streams) bool {
+	return o.open || !o.noOpen && s.errTTY && !s.json && browser.CanOpen()
 }
 
 // announce says where the page is: on standard output, unless that is for the
@@ -228,41 +233,4 @@ func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
 		return err
 	}
 	return s.save(o.output, b, 0o600, o.force, "use -o FILE to write to another file, or --force to overwrite it")
-}
-
-// browserCommand is the command that opens a web page in the browser that the
-// system has for it.
-func browserCommand(goos, url string) (name string, args []string) {
-	switch goos {
-	case "darwin":
-		return "open", []string{url}
-	case "windows":
-		return "rundll32", []string{"url.dll,FileProtocolHandler", url}
-	}
-	return "xdg-open", []string{url}
-}
-
-// onDesktop reports whether a person sees both this terminal and what a browser
-// that is opened here shows: not for programs, over SSH, or without a display.
-func (s *streams) onDesktop(goos string, env func(string) string, look func(string) (string, error)) bool {
-	if !s.errTTY || s.json || env("SSH_CONNECTION") != "" || env("SSH_TTY") != "" {
-		return false
-	}
-	if goos != "darwin" && goos != "windows" && env("DISPLAY") == "" && env("WAYLAND_DISPLAY") == "" {
-		return false
-	}
-	name, _ := browserCommand(goos, "")
-	_, err := look(name)
-	return err == nil
-}
-
-// openBrowser starts the browser.
-func openBrowser(url string) error {
-	name, args := browserCommand(runtime.GOOS, url)
-	c := exec.Command(name, args...)
-	if err := c.Start(); err != nil {
-		return err
-	}
-	go func() { _ = c.Wait() }()
-	return nil
 }

@@ -126,39 +126,31 @@ func TestSubscribeOpen(t *testing.T) {
 		t.Errorf("%v: opened %q, want %q", err, b, url)
 	}
 
+	// Without a flag, it is opened for people only.
+	for name, value := range map[string]string{"DISPLAY": ":0", "SSH_CONNECTION": "", "SSH_TTY": ""} {
+		t.Setenv(name, value)
+	}
+	for _, c := range []struct {
+		name    string
+		options subscribeOptions
+		streams *streams
+		want    bool
+	}{
+		{"a terminal", subscribeOptions{}, &streams{errTTY: true}, true},
+		{"a terminal, --no-open", subscribeOptions{noOpen: true}, &streams{errTTY: true}, false},
+		{"a script", subscribeOptions{}, &streams{}, false},
+		{"a script, --open", subscribeOptions{open: true}, &streams{}, true},
+		{"a program", subscribeOptions{}, &streams{errTTY: true, json: true}, false},
+	} {
+		if got := c.options.opens(c.streams); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+
 	// Without a browser the address is told again.
 	t.Setenv("PATH", t.TempDir())
 	code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: talk}, []string{"subscribe", "--listen", "localhost:0", "--open", "--timeout", "50ms"})
 	if code != exitTemporary || !strings.Contains(talk.String(), "warning: no browser was opened: ") || !strings.Contains(talk.String(), "hint: open http://localhost:") {
 		t.Errorf("exit %d: %s", code, talk)
-	}
-}
-
-// The browser is opened for somebody who sits in front of it, and for nobody else.
-func TestOnDesktop(t *testing.T) {
-	there := func(string) (string, error) { return "/usr/bin/x", nil }
-	missing := func(string) (string, error) { return "", fs.ErrNotExist }
-	for _, c := range []struct {
-		name    string
-		goos    string
-		streams *streams
-		env     map[string]string
-		look    func(string) (string, error)
-		want    bool
-	}{
-		{"X11", "linux", &streams{errTTY: true}, map[string]string{"DISPLAY": ":0"}, there, true},
-		{"Wayland", "linux", &streams{errTTY: true}, map[string]string{"WAYLAND_DISPLAY": "wayland-0"}, there, true},
-		{"macOS", "darwin", &streams{errTTY: true}, nil, there, true},
-		{"Windows", "windows", &streams{errTTY: true}, nil, there, true},
-		{"a console", "linux", &streams{errTTY: true}, nil, there, false},
-		{"a script", "linux", &streams{}, map[string]string{"DISPLAY": ":0"}, there, false},
-		{"a program", "darwin", &streams{errTTY: true, json: true}, nil, there, false},
-		{"SSH", "darwin", &streams{errTTY: true}, map[string]string{"SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}, there, false},
-		{"SSH with a display", "linux", &streams{errTTY: true}, map[string]string{"DISPLAY": "localhost:10", "SSH_TTY": "/dev/pts/0"}, there, false},
-		{"nothing to open it with", "linux", &streams{errTTY: true}, map[string]string{"DISPLAY": ":0"}, missing, false},
-	} {
-		if got := c.streams.onDesktop(c.goos, func(name string) string { return c.env[name] }, c.look); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
 	}
 }

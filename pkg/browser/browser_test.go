@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,6 +74,61 @@ func TestFind(t *testing.T) {
 	// Edge on Windows does not receive by this protocol.
 	if b, err := find("edge", "", "windows", windows); err == nil || errors.As(err, &missing) {
 		t.Errorf("windows, edge: %+v, %v", b, err)
+	}
+}
+
+// TestCandidates lists every place that is searched on each system.
+func TestCandidates(t *testing.T) {
+	environment := map[string]string{"HOME": "/Users/me", "ProgramFiles": `C:\Program Files`, "ProgramFiles(x86)": `C:\Program Files (x86)`, "LocalAppData": `C:\Users\me\AppData\Local`}
+	getenv := func(name string) string { return environment[name] }
+	mac := func(app string) []string { return []string{"/Applications/" + app, "/Users/me/Applications/" + app} }
+	windows := func(path string) []string {
+		return []string{`C:\Program Files\` + path, `C:\Program Files (x86)\` + path, `C:\Users\me\AppData\Local\` + path}
+	}
+	want := map[string]map[string][]string{
+		"linux": {
+			"firefox":     {"firefox", "/snap/bin/firefox", "/opt/firefox/firefox"},
+			"firefox-esr": {"firefox-esr", "/snap/bin/firefox-esr"},
+			"chromium":    {"chromium", "chromium-browser", "/snap/bin/chromium", "/snap/bin/chromium-browser"},
+			"chrome": {"google-chrome", "google-chrome-stable", "google-chrome-beta",
+				"/snap/bin/google-chrome", "/snap/bin/google-chrome-stable", "/snap/bin/google-chrome-beta", "/opt/google/chrome/chrome"},
+			"edge": {"microsoft-edge", "microsoft-edge-stable", "/snap/bin/microsoft-edge", "/snap/bin/microsoft-edge-stable", "/opt/microsoft/msedge/msedge"},
+			"brave": {"brave-browser", "brave-browser-stable", "brave",
+				"/snap/bin/brave-browser", "/snap/bin/brave-browser-stable", "/snap/bin/brave", "/opt/brave.com/brave/brave"},
+		},
+		"darwin": {
+			"firefox":     mac("Firefox.app/Contents/MacOS/firefox"),
+			"firefox-esr": mac("Firefox ESR.app/Contents/MacOS/firefox"),
+			"chromium":    mac("Chromium.app/Contents/MacOS/Chromium"),
+			"chrome":      mac("Google Chrome.app/Contents/MacOS/Google Chrome"),
+			"edge":        mac("Microsoft Edge.app/Contents/MacOS/Microsoft Edge"),
+			"brave":       mac("Brave Browser.app/Contents/MacOS/Brave Browser"),
+		},
+		"windows": {
+			"firefox":     windows(`Mozilla Firefox\firefox.exe`),
+			"firefox-esr": windows(`Mozilla Firefox ESR\firefox.exe`),
+			"chromium":    windows(`Chromium\Application\chrome.exe`),
+			"chrome":      windows(`Google\Chrome\Application\chrome.exe`),
+			"edge":        windows(`Microsoft\Edge\Application\msedge.exe`),
+			"brave":       windows(`BraveSoftware\Brave-Browser\Application\brave.exe`),
+		},
+	}
+	for system, browsers := range want {
+		for _, p := range products {
+			if got := p.candidates(system, getenv); !slices.Equal(got, browsers[p.name]) {
+				t.Errorf("%s, %s: %q, want %q", system, p.name, got, browsers[p.name])
+			}
+		}
+	}
+	// Directories that the environment does not name are left out.
+	none := func(string) string { return "" }
+	for _, p := range products {
+		if got := p.candidates("windows", none); len(got) != 0 {
+			t.Errorf("windows, %s, without directories: %q", p.name, got)
+		}
+		if got := p.candidates("darwin", none); len(got) != 1 {
+			t.Errorf("darwin, %s, without a home directory: %q", p.name, got)
+		}
 	}
 }
 

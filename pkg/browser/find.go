@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -22,14 +21,15 @@ const (
 	chromium family = "chromium"
 )
 
-// product is a browser and where it is installed: programs that are searched for
-// in PATH (Linux and other Unix systems), applications (macOS), and paths below
-// the directories for programs (Windows).
+// product is a browser and the places where it is installed: programs in PATH and
+// paths below /opt (Linux and other Unix systems), applications (macOS), and paths
+// below the directories for programs (Windows).
 type product struct {
 	name    string
 	title   string
 	family  family
 	unix    []string
+	opt     []string
 	darwin  []string
 	windows []string
 }
@@ -37,12 +37,12 @@ type product struct {
 // products are the browsers that are known, in the order in which they are
 // preferred.
 var products = []product{
-	{"firefox", "Firefox", firefox, []string{"firefox"}, []string{"Firefox.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox\firefox.exe`}},
-	{"firefox-esr", "Firefox ESR", firefox, []string{"firefox-esr"}, []string{"Firefox ESR.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox ESR\firefox.exe`}},
-	{"chromium", "Chromium", chromium, []string{"chromium", "chromium-browser"}, []string{"Chromium.app/Contents/MacOS/Chromium"}, []string{`Chromium\Application\chrome.exe`}},
-	{"chrome", "Google Chrome", chromium, []string{"google-chrome", "google-chrome-stable", "google-chrome-beta"}, []string{"Google Chrome.app/Contents/MacOS/Google Chrome"}, []string{`Google\Chrome\Application\chrome.exe`}},
-	{"edge", "Microsoft Edge", chromium, []string{"microsoft-edge", "microsoft-edge-stable"}, []string{"Microsoft Edge.app/Contents/MacOS/Microsoft Edge"}, []string{`Microsoft\Edge\Application\msedge.exe`}},
-	{"brave", "Brave", chromium, []string{"brave-browser", "brave-browser-stable", "brave"}, []string{"Brave Browser.app/Contents/MacOS/Brave Browser"}, []string{`BraveSoftware\Brave-Browser\Application\brave.exe`}},
+	{"firefox", "Firefox", firefox, []string{"firefox"}, []string{"firefox/firefox"}, []string{"Firefox.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox\firefox.exe`}},
+	{"firefox-esr", "Firefox ESR", firefox, []string{"firefox-esr"}, nil, []string{"Firefox ESR.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox ESR\firefox.exe`}},
+	{"chromium", "Chromium", chromium, []string{"chromium", "chromium-browser"}, nil, []string{"Chromium.app/Contents/MacOS/Chromium"}, []string{`Chromium\Application\chrome.exe`}},
+	{"chrome", "Google Chrome", chromium, []string{"google-chrome", "google-chrome-stable", "google-chrome-beta"}, []string{"google/chrome/chrome"}, []string{"Google Chrome.app/Contents/MacOS/Google Chrome"}, []string{`Google\Chrome\Application\chrome.exe`}},
+	{"edge", "Microsoft Edge", chromium, []string{"microsoft-edge", "microsoft-edge-stable"}, []string{"microsoft/msedge/msedge"}, []string{"Microsoft Edge.app/Contents/MacOS/Microsoft Edge"}, []string{`Microsoft\Edge\Application\msedge.exe`}},
+	{"brave", "Brave", chromium, []string{"brave-browser", "brave-browser-stable", "brave"}, []string{"brave.com/brave/brave"}, []string{"Brave Browser.app/Contents/MacOS/Brave Browser"}, []string{`BraveSoftware\Brave-Browser\Application\brave.exe`}},
 }
 
 // Names returns the names that [Find] accepts. "firefox" is also Firefox ESR, and
@@ -127,37 +127,45 @@ func find(name, binary, system string, getenv func(string) string) (*Browser, er
 
 // locate returns the path of the program, or "".
 func (p *product) locate(system string, getenv func(string) string) string {
-	var candidates []string
-	switch system {
-	case "darwin":
-		for _, app := range p.darwin {
-			candidates = append(candidates, filepath.Join("/Applications", app))
-			if home := getenv("HOME"); home != "" {
-				candidates = append(candidates, filepath.Join(home, "Applications", app))
+	for _, path := range p.candidates(system, getenv) {
+		if !strings.ContainsAny(path, `/\`) { // a program in PATH
+			if found, err := exec.LookPath(path); err == nil {
+				return found
 			}
-		}
-	case "windows":
-		for _, variable := range []string{"ProgramFiles", "ProgramFiles(x86)", "LocalAppData"} {
-			if dir := getenv(variable); dir != "" {
-				for _, path := range p.windows {
-					candidates = append(candidates, dir+`\`+path)
-				}
-			}
-		}
-	default:
-		for _, program := range p.unix {
-			if path, err := exec.LookPath(program); err == nil {
-				return path
-			}
-			candidates = append(candidates, filepath.Join("/snap/bin", program))
-		}
-	}
-	for _, path := range candidates {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		} else if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path
 		}
 	}
 	return ""
+}
+
+// candidates returns the places to search, best first: names of programs in PATH,
+// and paths.
+func (p *product) candidates(system string, getenv func(string) string) (list []string) {
+	add := func(separator string, relative []string, dirs ...string) {
+		for _, dir := range dirs {
+			for _, name := range relative {
+				if dir != "" {
+					list = append(list, dir+separator+name)
+				}
+			}
+		}
+	}
+	switch system {
+	case "darwin":
+		home := getenv("HOME")
+		if home != "" {
+			home += "/Applications"
+		}
+		add("/", p.darwin, "/Applications", home)
+	case "windows":
+		add(`\`, p.windows, getenv("ProgramFiles"), getenv("ProgramFiles(x86)"), getenv("LocalAppData"))
+	default:
+		list = append(list, p.unix...)
+		add("/", p.unix, "/snap/bin")
+		add("/", p.opt, "/opt")
+	}
+	return list
 }
 
 // snap returns the name of the snap package that the program belongs to, or "".

@@ -67,9 +67,11 @@ func OpenFile(name string) (*File, error) {
 	if f.lock, err = filelock.Acquire(name); errors.Is(err, ErrLocked) {
 		return nil, err
 	}
-	if info, err := os.Stat(name); err == nil && filelock.Links(info) > 1 {
-		f.Close()
-		return nil, fmt.Errorf("the file has %d names (hard links), expected one", filelock.Links(info))
+	if info, err := os.Stat(name); err == nil {
+		if err := filelock.OneName(info); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	f.state, err = ReadFile(name)
 	switch f.found = err == nil; {

@@ -24,8 +24,10 @@ func hold(path string) (*os.File, error) {
 	if errors.Is(err, filelock.ErrLocked) {
 		err = inUse()
 	}
-	if info, statErr := f.Stat(); err == nil && statErr == nil && filelock.Links(info) > 1 {
-		err = withHint(errors.New("the file has more than one hard link"), "copy the file and remove the other links")
+	if info, statErr := f.Stat(); err == nil && statErr == nil {
+		if err = filelock.OneName(info); err != nil {
+			err = withHint(err, "copy the file and remove the other names")
+		}
 	}
 	if err != nil {
 		f.Close()

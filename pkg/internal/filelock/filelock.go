@@ -5,6 +5,8 @@ package filelock
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -23,7 +25,7 @@ type Lock struct {
 // Acquire locks the file with that name, which need not exist, until Release is
 // called or the process ends, however that happens. Symbolic links are followed,
 // so that a file has one lock whatever it is called; for hard links, see
-// [Links]. The error is [ErrLocked], or that no lock can be made there.
+// [OneName]. The error is [ErrLocked], or that no lock can be made there.
 func Acquire(name string) (*Lock, error) {
 	name = resolve(name) + ".lock"
 	f, err := lock(name)
@@ -49,6 +51,16 @@ func resolve(name string) string {
 		name = filepath.Join(dir, filepath.Base(name))
 	}
 	return name
+}
+
+// OneName returns an error if a file has several names (hard links). A program
+// that opens it by another name does not find the files next to the first name,
+// such as a lock or the log of a database.
+func OneName(info fs.FileInfo) error {
+	if n := links(info); n > 1 {
+		return fmt.Errorf("the file has %d names (hard links), expected one", n)
+	}
+	return nil
 }
 
 // File locks an open file until it is closed or the process ends, against other

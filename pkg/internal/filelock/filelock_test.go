@@ -147,3 +147,32 @@ func TestFile(t *testing.T) {
 		t.Errorf("after it was closed: %v", err)
 	}
 }
+
+// TestOneName: a file with two hard links is found out by each of its names.
+func TestOneName(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "one")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name string) error {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filelock.OneName(info)
+	}
+	if err := check(name); err != nil {
+		t.Errorf("one name: %v", err)
+	}
+	if err := os.Link(name, name+"2"); err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED: names are not counted here")
+	}
+	for _, name := range []string{name, name + "2"} {
+		if err := check(name); err == nil || err.Error() != "the file has 2 names (hard links), expected one" {
+			t.Errorf("%s: %v", filepath.Base(name), err)
+		}
+	}
+}

@@ -17,5 +17,5 @@ func unlock(string, *os.File) {}
 
 func held(string, *os.File) bool { return false }
 
-// Links returns 1: names are not counted here.
-func Links(fs.FileInfo) int { return 1 }
+// links returns 1: names are not counted here.
+func links(fs.FileInfo) int { return 1 }

@@ -52,8 +52,8 @@ func held(name string, f *os.File) bool {
 	return err == nil && err2 == nil && os.SameFile(mine, there)
 }
 
-// Links returns the number of names (hard links) that a file has.
-func Links(info fs.FileInfo) int {
+// links returns the number of names (hard links) that a file has.
+func links(info fs.FileInfo) int {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(s.Nlink)
 	}

@@ -47,5 +47,5 @@ func unlock(_ string, f *os.File) { _ = f.Close() }
 // held is true: nobody can remove the file.
 func held(string, *os.File) bool { return true }
 
-// Links returns 1: names are not counted here.
-func Links(fs.FileInfo) int { return 1 }
+// links returns 1: names are not counted here.
+func links(fs.FileInfo) int { return 1 }

@@ -146,10 +146,8 @@ func Open(dir string) (_ *Storage, err error) {
 		if info.Mode().Perm()&0o077 != 0 {
 			err = f.Chmod(0o600)
 		}
-		if n := filelock.Links(info); n > 1 && err == nil {
-			// SQLite keeps its log next to the name by which it opens the file: under
-			// another name, what is in the log would be missing.
-			err = &Error{Err: fmt.Errorf("the file has %d names (hard links), expected one", n), hint: "remove the other names, or use another directory"}
+		if several := filelock.OneName(info); several != nil && err == nil {
+			err = &Error{Err: several, hint: "remove the other names, or use another directory"}
 		}
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
