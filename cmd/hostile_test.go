@@ -138,6 +138,10 @@ func TestHostileText(t *testing.T) {
 	for _, u := range []string{bad, gone, accepted} {
 		cases = append(cases, []string{"listen", "--server", u, "--timeout", "20ms"}, []string{"listen", "--server", "ws" + strings.TrimPrefix(u, "http"), "--timeout", "20ms"}, []string{"check", "-f", "subscription.json", "--ask-time", u}, []string{"cancel", u + "/m/x"})
 	}
+	for i, atOnce := range []bool{true, false} {
+		state := fmt.Sprintf("closed%d.json", i)
+		cases = append(cases, []string{"listen", "--server", closingServer(t, atOnce), "--state", state, "-f", "sub-" + state, "--force"})
+	}
 	for _, option := range []string{"--ttl", "--urgency", "--topic", "--header", "--endpoint", "--encoding", "--subject", "--title", "--data", "--map", "--rate", "--proxy", "--unknown"} {
 		cases = append(cases, []string{"send", "-f", "subscription.json", "-p", "hi", "--dry-run", option, hostile})
 	}

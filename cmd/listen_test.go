@@ -96,37 +96,45 @@ func TestLockState(t *testing.T) {
 	}
 }
 
-// TestListenCloseReason: the reason with which a push service closes the
-// connection does not act on the terminal.
-func TestListenCloseReason(t *testing.T) {
-	for _, first := range []bool{true, false} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			conn, err := websocket.Accept(w, r, nil)
-			if err != nil {
+// closingServer is a push service that closes each WebSocket for good with a
+// hostile reason: at once, or after the registration.
+func closingServer(t *testing.T, atOnce bool) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.CloseNow()
+		respond := func(format string) {
+			var v struct{ ChannelID string }
+			if err := wsjson.Read(r.Context(), conn, &v); err != nil {
 				t.Error(err)
-				return
 			}
-			defer conn.CloseNow()
-			answer := func(format string) {
-				var v struct{ ChannelID string }
-				if err := wsjson.Read(r.Context(), conn, &v); err != nil {
-					t.Error(err)
-				}
-				_ = conn.Write(r.Context(), websocket.MessageText, []byte(strings.ReplaceAll(format, "ID", v.ChannelID)))
-			}
-			if !first {
-				answer(`{"messageType":"hello","uaid":"5d1ed1b5fb8d4d1c8d0d6ec9a1b5bd1f","status":200,"use_webpush":true}`)
-				answer(`{"messageType":"register","channelID":"ID","status":200,"pushEndpoint":"https://push.example.net/x"}`)
-			}
-			_ = conn.Close(4774, hostile)
-		}))
+			_ = conn.Write(r.Context(), websocket.MessageText, []byte(strings.ReplaceAll(format, "ID", v.ChannelID)))
+		}
+		if !atOnce {
+			respond(`{"messageType":"hello","uaid":"5d1ed1b5fb8d4d1c8d0d6ec9a1b5bd1f","status":200,"use_webpush":true}`)
+			respond(`{"messageType":"register","channelID":"ID","status":200,"pushEndpoint":"https://push.example.net/x"}`)
+		}
+		_ = conn.Close(4774, hostile)
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http")
+}
+
+// TestListenCloseReason: the reason with which a push service closes the
+// connection is printed, but does not act on the terminal.
+func TestListenCloseReason(t *testing.T) {
+	for _, atOnce := range []bool{true, false} {
+		server := closingServer(t, atOnce)
 		t.Chdir(t.TempDir())
 		for _, more := range [][]string{nil, {"--json", "--new"}} {
-			code, out, talk := command(t, "", append([]string{"listen", "--server", "ws" + strings.TrimPrefix(server.URL, "http")}, more...)...)
+			code, out, talk := command(t, "", append([]string{"listen", "--server", server}, more...)...)
 			if text := out + talk; code != exitTemporary || !strings.Contains(text, "4774") || !strings.Contains(text, "31m") || strings.ContainsFunc(text, harmful) {
-				t.Errorf("before hello: %v, %q: exit code %d: %q", first, more, code, text)
+				t.Errorf("at once: %v, %q: exit code %d: %q", atOnce, more, code, text)
 			}
 		}
-		server.Close()
 	}
 }
