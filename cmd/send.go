@@ -56,50 +56,34 @@ func newSendCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send [subscription.json …]",
 		Short: "Encrypt, sign, and deliver a message to one subscription or many",
-		Long: `send delivers a message to one subscription or to many, and explains how the push
-service responded. It needs only the subscription: the key is private_key.pem if
-that file exists, and the claims come from --claims, or else from --subject or the
-settings, or else from claims.json in the current directory. The exit code is 0 if
-the message was accepted, 4 if the subscription has ended and can be deleted, 5 if
-the message was rejected, and 6 if it is worth trying again later.
+		Long: `Encrypt, sign, and deliver a message to one or more subscriptions, and explain how
+the push service responded. Only the subscription is required: the key defaults to
+private_key.pem; the claims come from --claims, --subject, the settings, or
+claims.json, in that order. Exit codes: 0 accepted, 3 some of many failed, 4 gone
+(delete the subscription), 5 rejected, 6 try again later.
 
-Without -p, --payload-file, or the fields of a notification, send delivers a push
-without a payload. Temporary failures are retried; redirects are never followed.
+Without -p, --payload-file, or the flags of a notification, the message has no
+payload. 429, 5xx, and network failures are retried after the time that the push
+service asks for. Redirects are never followed.
 
-With many subscriptions, each has its own result, and a bad one does not stop the
-others. -f takes NDJSON, JSON arrays, values that span several lines, envelopes
-such as {"data": […]}, maps from names to subscriptions, CSV and TSV with a header
-line, directories of *.json, and pipes. The form is recognized by the content, and
-the input is read as a stream. A record is a subscription, the row of a database
-with the parts under the names that databases use (--map gives others), or
-  {"id": …, "subscription": {…}, "payload": …, "ttl": …, "urgency": …,
-   "topic": …, "vapidKey": …}
-The id is repeated in the result, and the other members take precedence over the
-options. Results are JSON objects, one on each line. Their class is delivered,
-gone (delete the subscription), rejected, temporary (worth another run), invalid,
-expired (its TTL was used up while it waited), or skipped. endpointHash is the first
-16 bytes of the SHA-256 of the endpoint, in hex.
+A body has at most 4096 bytes, which leaves 3993 bytes for the payload (4078 with
+aesgcm). Firefox for Android accepts less: --max-body 2744 is safe. A TTL is 90s,
+12h, 7d, or a number of seconds; with 0, the message is delivered immediately or not
+at all. Apple decodes topics as base64, so it rejects topics of 5, 9, 13, …
+characters, and send warns. --deny-private checks each address when it connects, so
+it also refuses names that resolve to private addresses.
 
-Use --retry-later to send once more, later, to those that could not be reached. Use
---resume to repeat the same command until everything is sent, also after a crash:
-it skips the records that are finished, and only messages that were in flight can
-arrive twice. Finished are those that were delivered, have ended, or were rejected
-or invalid for a reason that you cannot fix on this side; what was not sent because
-of the token, the claims, or the rules on this side is sent by the next run. A
-record is recognized by its text: the same subscription written in another way is
-another record. --results and --gone are then appended to, so the last line of a
-record counts, and --retry-later is that of the last run. Ctrl-C finishes the
-requests in flight; press it again to stop now.
+MANY SUBSCRIPTIONS. -f accepts any number of subscriptions, in every common format.
+Each has its own result, and an invalid one does not affect the others. Use
+--retry-later to send again, later, to those that could not be reached. Use --resume
+to repeat the same command after a crash or an interruption. For records, results,
+limits, and exit codes, see webpush help bulk.
 
-With --to, send does not send, but puts the records into a NATS server for any
-number of webpush worker; webpush results prints what became of them. Repeating a
-run, which --run names, enqueues each record once within --duplicate-window. For
-longer pauses, use --resume with --run. WEBPUSH_NATS has the address if it is a
-secret; write --to nats: then.
-
-The exit code of many is 0 if all were delivered, apart from ended subscriptions
-that --gone collects, 3 if some were not, and 6 if nothing could be delivered for
-now.`,
+SEVERAL MACHINES. With --to, send does not deliver: it puts the records into a NATS
+server, from which any number of webpush worker deliver them; webpush results prints
+the results. If you repeat the command with the same --run, each record is enqueued
+once within --duplicate-window; for longer pauses, add --resume. If the address is a
+secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
 		Example: `  webpush send -f subscription.json -p "hi"
   webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
   webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s

@@ -89,9 +89,9 @@ With --track, each notification that is sent with POST /push carries an ID, and 
 page's service worker reports when it is shown, clicked, or closed. The ID is the
 same for all recipients of a push, and nothing else is stored: there are three
 numbers for each push, and no record of who was reached. A payload of your own is
-not tracked. Without --track, no report is made and none is accepted. The README
-has what a site's own service worker needs; whether you need consent depends on
-the law that applies to you.
+not tracked. Without --track, no report is made and none is accepted. For the code
+that a site's own service worker needs, see webpush help pushes. Check whether the law
+that applies to you requires consent.
 
 It runs until it is interrupted, and then finishes what is in flight. To send from
 a terminal:

@@ -297,7 +297,11 @@ current directory, and then webpush/config.yaml in your configuration directory
 
 A directory's file can be written by others, so it can contain only these settings:
 ` + wrapped(directorySettings, 78) + `.
-Any other setting there is an error.`,
+Any other setting there is an error. In your own file, all settings are allowed:
+
+    subject: mailto:you@your.domain
+    private-key: /etc/webpush/private_key.pem
+    ttl: 12h`,
 		Example: `  webpush config
   WEBPUSH_SUBJECT=mailto:ops@example.com webpush config --json`,
 		Args: noArgs,

@@ -14,8 +14,8 @@ func newTopics() []*cobra.Command {
 	}
 }
 
-const bulkTopic = `webpush send accepts any number of subscriptions, given with -f: NDJSON, JSON
-arrays, values over several lines, directories of *.json (not their
+const bulkTopic = `webpush send accepts any number of subscriptions with -f: NDJSON, JSON arrays,
+values over several lines, CSV and TSV, SQL dumps, directories of *.json (not their
 subdirectories), pipes (-f -), and any combination. The format is detected from the
 content, and the input is streamed. An invalid record does not affect the others.
 
@@ -28,10 +28,13 @@ The id is copied to the result; the other fields override the flags for that rec
 A payload that is not a string is sent as JSON text. vapidKey is a private key in any
 format. null has the same meaning as an absent field.
 
-Rows of a database are read as they are: with the keys under other names, such as
-public_key and auth_token or p256dh_key and auth_key, as CSV or TSV with a header
-line, in an envelope, or in a map. For your own column names, use
---map p256dh=COLUMN,auth=COLUMN,endpoint=COLUMN,id=COLUMN.
+Rows of a database are accepted as they are: with the keys under other names, such as
+public_key and auth_token or p256dh_key and auth_key; as CSV or TSV with a header
+line; in an envelope such as {"data": […]}; in a map from names to subscriptions; as
+dumps of mysqldump, pg_dump, SQLite, and SQL Server; as tables that psql and mysql
+print; and as exports of DynamoDB, Firestore, GraphQL, and Elasticsearch. For your own
+column names, use --map p256dh=COLUMN,auth=COLUMN,endpoint=COLUMN,id=COLUMN. To send
+a message without a payload to such a row, add --empty.
 
 RESULTS. With --results FILE, or --json for standard output, each record has one
 object per line with these fields:
@@ -65,7 +68,7 @@ Records are written to these files exactly as they were read.
 
 LIMITS. --concurrency and --rate apply to the whole run, --concurrency-per-origin and
 --rate-per-origin to each push service. --max-failures and --deadline stop a run.
---rate-per-origin 200/s is for each origin. In
+--rate-per-origin 200/s is for each origin. With
 --rate-per-origin fcm=10000/s,mozilla=500/s,default=200/s, a named service has one rate
 for all its origins. Retries count. A 429 or 503 response pauses only the push service
 that sent it. Without a rate, a push service that refuses messages gets half of what
@@ -86,9 +89,10 @@ at once. Progress is a bar on a terminal, and a line every 5 seconds elsewhere; 
 omits it and the summary. With --json, the summary is an object on standard error.
 
 The exit code is 0 if all messages were delivered, 3 if some were not, and 6 if none
-could be delivered and all can be retried. Records already in the journal are not
-counted again. A single subscription has the exit codes of a single message, unless
-one of these flags is used.`
+could be delivered and all can be retried. Gone subscriptions that --gone collects do
+not count as failures, unless --fail-on-gone is set. Records already in the journal
+are not counted again. A single subscription has the exit codes of a single message,
+unless one of these flags is used.`
 
 const pushesTopic = `POST /push of webpush serve sends a message to all subscriptions, to a user, or to a
 tag. All fields are described at /openapi.json of the server.
@@ -127,8 +131,27 @@ often it may report. Reports can be missing or repeated (a browser is closed, or
 visitor sends one twice), so the numbers are estimates, never above the number of
 recipients. Payloads of your own (payload) are not changed and not tracked. Without
 --track, messages carry no ID, service workers make no request, and the route does not
-exist. The README has the code for a site's own service worker. Check whether the law
-that applies to you requires consent.`
+exist. Check whether the law that applies to you requires consent.
+
+A site's own service worker needs this, with the address of your server:
+
+    const report = (notification, event) => {
+      const id = notification.data?.webpush?.track;
+      return id && fetch('https://push.example.com/report', {
+        method: 'POST', keepalive: true,
+        headers: {'Content-Type': 'application/json'},
+        body: JSON.stringify({id, event}),
+      }).catch(() => {});
+    };
+    self.addEventListener('push', event => {
+      const {title, ...options} = event.data.json();
+      event.waitUntil(self.registration.showNotification(title, options)
+        .then(() => report(options, 'shown')));
+    });
+    self.addEventListener('notificationclick', event =>
+      event.waitUntil(report(event.notification, 'clicked')));
+    self.addEventListener('notificationclose', event =>
+      event.waitUntil(report(event.notification, 'closed')));`
 
 const testingTopic = `webpush push-service is a push service on this machine, webpush listen a user agent
 in the terminal, and webpush browser starts a browser that uses the push service.
