@@ -70,8 +70,21 @@ type Fault struct {
 	Reset bool
 }
 
-// maxFaults is how many can be in effect.
-const maxFaults = 1000
+const (
+	// maxFaults is the maximum number of faults in effect, and maxFaultSize the
+	// maximum size of the texts of one, in bytes.
+	maxFaults    = 1000
+	maxFaultSize = 64 << 10
+)
+
+// size returns the size of the texts, in bytes.
+func (f *Fault) size() int {
+	n := len(f.Error) + len(f.Body)
+	for name, value := range f.Header {
+		n += len(name) + len(value)
+	}
+	return n
+}
 
 // AddFault makes the next message requests, or the next operations of user
 // agents, fail as f says, after earlier faults that concern them are used up.
@@ -103,6 +116,8 @@ func (s *Service) AddFault(f Fault) error {
 		return badRequest(invalid, "error requires on, with registration, unregistration, or login")
 	case f.Status == 0 && f.Delay == 0 && !f.Reset && f.On == "":
 		return badRequest(invalid, "it has neither status nor delay nor reset")
+	case f.size() > maxFaultSize:
+		return badRequest(invalid, "its body, headers, and error have %s, expected at most %d", bytesOf(f.size()), maxFaultSize)
 	}
 	for name, value := range f.Header {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r > 0x7f || !isTokenChar(byte(r)) }) {

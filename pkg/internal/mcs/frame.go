@@ -23,6 +23,11 @@ const (
 	MaxFrame = 64 << 10
 )
 
+// maxAtOnce is the size up to which the memory for a frame is allocated before it
+// arrives, in bytes: enough for a message. Larger frames cost memory only as they
+// arrive, since announcing one costs the sender nothing.
+const maxAtOnce = 8 << 10
+
 // Tag is the type of a frame.
 type Tag byte
 
@@ -84,8 +89,15 @@ func readBody(r *bufio.Reader) ([]byte, error) {
 	if size > MaxFrame {
 		return nil, fmt.Errorf("a frame of %d bytes, the largest allowed is %d", size, MaxFrame)
 	}
-	body := make([]byte, size)
-	_, err := io.ReadFull(r, body)
+	if size <= maxAtOnce {
+		body := make([]byte, size)
+		_, err := io.ReadFull(r, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err == nil && uint64(len(body)) < size {
+		err = io.ErrUnexpectedEOF
+	}
 	return body, err
 }
 
