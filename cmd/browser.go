@@ -2,18 +2,14 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +18,7 @@ import (
 )
 
 // defaultPushService is where push-service listens without --listen.
-const defaultPushService = "http://127.0.0.1:8090"
+const defaultPushService = "127.0.0.1:8090"
 
 type browserOptions struct {
 	name     string
@@ -66,7 +62,7 @@ browser runs.`,
 	f.StringVar(&o.binary, "binary", "", "start the program `FILE` as that browser")
 	f.BoolVar(&o.headless, "headless", false, "start it without a window; implies --allow-notifications")
 	f.BoolVar(&o.allow, "allow-notifications", false, "allow notifications on every site, as a visitor does in the prompt")
-	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default "+defaultPushService+", or a new one)")
+	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default the one at "+defaultPushService+", or a new one)")
 	inGroup(f, "Flags")
 	return c
 }
@@ -93,10 +89,9 @@ func (o *browserOptions) check(args []string) error {
 	}
 	if o.service != "" {
 		u, err := url.Parse(o.service)
-		if err != nil || u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			return usage("write it as "+defaultPushService+"; a push service for a browser speaks plain HTTP on this machine", "--push-service: %q is not the URL of one", o.service)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+			return usage("write it as http://"+defaultPushService, "--push-service: %q is not the URL of a push service", o.service)
 		}
-		o.service = strings.TrimRight(o.service, "/")
 	}
 	o.allow = o.allow || o.headless
 	return nil
@@ -126,22 +121,22 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
 	bo := browser.Options{URL: o.url, Headless: o.headless, AllowNotifications: o.allow}
-	bo.PushService.WebSocket = "ws" + strings.TrimPrefix(used.url, "http")
+	bo.PushService.WebSocket, bo.PushService.Certificate = used.WebSocket(), used.Certificate
 	var senders *chromiumSettings
 	if found.Chromium() {
-		bo.PushService.Address, bo.PushService.PublicKeyHash = used.Address, used.PublicKeyHash
+		bo.PushService.Address, bo.PushService.PublicKeyHash = used.Chromium.Address, used.Chromium.PublicKeyHash
 		ca := filepath.Join(dir, "push-service-chromium-ca.pem")
-		if err := createFile(ca, []byte(used.CA), 0o644); err != nil {
+		if err := createFile(ca, []byte(used.Chromium.CA), 0o644); err != nil {
 			return err
 		}
-		senders = newChromiumSettings(used.Address, ca)
+		senders = newChromiumSettings(*used.Chromium, ca)
 	}
 	process, err := found.Start(bo)
 	if err != nil {
 		return fmt.Errorf("%s did not start: %w", found.Title, err)
 	}
 	defer func() { err = errors.Join(err, process.Close()) }()
-	if err := o.announce(s, found, process, used.url, server != nil, senders); err != nil {
+	if err := o.announce(s, found, process, used.URL, server != nil, senders); err != nil {
 		return err
 	}
 	if err := process.Wait(ctx); err != nil && ctx.Err() == nil {
@@ -184,37 +179,26 @@ func (o *browserOptions) announce(s *streams, found *browser.Browser, process *b
 	return nil
 }
 
-// usedService is a push service and its description of the listener for
-// Chromium.
-type usedService struct {
-	url string
-
-	Address       string `json:"address"`
-	PublicKeyHash string `json:"publicKeyHash"`
-	CA            string `json:"ca"`
-}
-
 // pushService finds the push service to use, or starts one.
-func (o *browserOptions) pushService(ctx context.Context, s *streams, found *browser.Browser) (usedService, *pushservice.Server, error) {
-	name := o.service
-	if name == "" {
-		name = defaultPushService
+func (o *browserOptions) pushService(ctx context.Context, s *streams, found *browser.Browser) (*pushservice.Running, *pushservice.Server, error) {
+	address := o.service
+	if address == "" {
+		address = defaultPushService
 	}
-	used, status, err := askPushService(ctx, name)
+	used, err := pushservice.Lookup(ctx, address)
 	switch {
 	case err != nil && o.service != "":
-		return used, nil, withHint(fmt.Errorf("no push service at %s: %w", o.service, err), "start one with: webpush push-service --chromium, or omit --push-service")
-	case err == nil && status == http.StatusOK, err == nil && !found.Chromium():
-		return used, nil, nil
+		return nil, nil, withHint(fmt.Errorf("no push service at %s: %w", o.service, err), "start one with: webpush push-service --chromium, or omit --push-service")
+	case err == nil && used.Chromium == nil && found.Chromium():
+		return nil, nil, withHint(fmt.Errorf("the push service at %s does not serve Chromium", used.URL), "start it with: webpush push-service --chromium, or use --push-service for another")
 	case err == nil:
-		return used, nil, withHint(fmt.Errorf("the push service at %s does not serve Chromium", name), "start it with: webpush push-service --chromium, or use --push-service for another")
+		return used, nil, nil
 	}
 	server, err := o.startPushService(s)
 	if err != nil {
-		return used, nil, err
+		return nil, nil, startProblem(err)
 	}
-	c := server.Chromium
-	return usedService{server.URL, c.Addr, c.PublicKeyHash, string(c.CA())}, server, nil
+	return server.Running(), server, nil
 }
 
 // startPushService starts a push service at the usual addresses, or where they
@@ -229,47 +213,8 @@ func (o *browserOptions) startPushService(s *streams) (*pushservice.Server, erro
 		return address
 	}
 	return pushservice.Start(pushservice.ServerOptions{
-		Addr:     free(strings.TrimPrefix(defaultPushService, "http://")),
+		Addr:     free(defaultPushService),
 		Chromium: &pushservice.ChromiumOptions{Addr: free("127.0.0.1:5228")},
 		Options:  pushservice.Options{Log: s.logger(), NewReceiver: newReceiver},
 	})
-}
-
-// askPushService asks what answers at a URL for its listener for Chromium. The
-// status is 404 if it has none. The error is that it is not a push service.
-func askPushService(ctx context.Context, service string) (v usedService, status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	v.url = service
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, service+"/api/chromium", nil)
-	if err != nil {
-		return v, 0, err
-	}
-	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	answer, err := client.Do(r)
-	if err != nil {
-		return v, 0, errors.Unwrap(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
-	if err != nil {
-		return v, 0, err
-	}
-	var problem struct {
-		Code  int  `json:"code"`
-		Errno *int `json:"errno"`
-	}
-	switch {
-	case answer.StatusCode == http.StatusOK:
-		err = json.Unmarshal(b, &v)
-		if err == nil && (v.Address == "" || v.PublicKeyHash == "") {
-			err = errors.New("it answers as something else")
-		}
-	case json.Unmarshal(b, &problem) != nil || problem.Code != http.StatusNotFound:
-		err = fmt.Errorf("it answers %s, as something else", answer.Status)
-	}
-	return v, answer.StatusCode, err
 }

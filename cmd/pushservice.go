@@ -135,9 +135,9 @@ registration of Chromium with that code (` + strings.Join(pushservice.Registrati
 func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err error) {
 	var faults []pushservice.Fault
 	for _, text := range o.faults {
-		f, err := parseFault(text)
+		f, err := pushservice.ParseFault(text)
 		if err != nil {
-			return wrongFlag("fault", withHint(err, "write it as status=503,share=10%,retry-after=5"))
+			return faultProblem(err)
 		}
 		faults = append(faults, f)
 	}
@@ -167,18 +167,15 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 			return err
 		}
 	}
-	ownCA := o.tls && o.tlsCert == ""
-	everyday, google := authorityFiles{o.caOut, "ca-out"}, authorityFiles{o.chromiumCAOut, "chromium-ca-out"}
-	if ownCA {
-		if so.AuthorityPEM, err = everyday.load(s); err != nil {
-			return err
-		}
+	if !o.tls || o.tlsCert != "" {
+		o.caOut = ""
+	}
+	if so.AuthorityFile = o.caOut; o.caOut != "" {
+		s.warnReadable(pushservice.AuthorityKeyFile(o.caOut))
 	}
 	if o.chromium {
-		so.Chromium = &pushservice.ChromiumOptions{Addr: o.chromiumListen}
-		if so.Chromium.AuthorityPEM, err = google.load(s); err != nil {
-			return err
-		}
+		so.Chromium = &pushservice.ChromiumOptions{Addr: o.chromiumListen, AuthorityFile: o.chromiumCAOut}
+		s.warnReadable(pushservice.AuthorityKeyFile(o.chromiumCAOut))
 	}
 	if o.data != "" {
 		if so.Storage, err = sqlite.Open(o.data); err != nil {
@@ -186,33 +183,14 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		}
 	}
 	server, err := pushservice.Start(so)
-	var authority *pushservice.AuthorityError
-	switch {
-	case errors.As(err, &authority) && authority.Chromium:
-		return google.problem(err)
-	case authority != nil:
-		return everyday.problem(err)
-	case err != nil:
-		return o.listenProblem(err)
+	if err != nil {
+		return startProblem(err)
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 	for _, f := range faults {
 		if err := server.Service.AddFault(f); err != nil {
-			return wrongFlag("fault", err)
+			return faultProblem(err)
 		}
-	}
-	if ownCA && len(so.AuthorityPEM) == 0 {
-		if err := everyday.save(s, server.AuthorityPEM(), server.CA()); err != nil {
-			return err
-		}
-	}
-	if o.chromium && len(so.Chromium.AuthorityPEM) == 0 {
-		if err := google.save(s, server.Chromium.AuthorityPEM(), server.Chromium.CA()); err != nil {
-			return err
-		}
-	}
-	if !ownCA {
-		o.caOut = ""
 	}
 	if err := o.announce(s, server); err != nil {
 		return err

@@ -1,23 +1,50 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// listenProblem adds a hint to the error of a push service that did not start.
-func (o *pushServiceOptions) listenProblem(err error) error {
-	if !strings.Contains(err.Error(), "address already in use") {
-		return err
+// startProblem adds a hint to the error of a push service that did not start.
+func startProblem(err error) error {
+	var listen *pushservice.ListenError
+	var authority *pushservice.AuthorityError
+	prefix := "--"
+	if errors.As(err, &listen) && listen.Chromium || errors.As(err, &authority) && authority.Chromium {
+		prefix = "--chromium-"
 	}
-	flag := "--listen"
-	if strings.Contains(err.Error(), "for Chromium") {
-		flag = "--chromium-listen"
+	switch {
+	case authority != nil:
+		hint := "use " + prefix + "ca-out for other files"
+		if len(authority.Files) > 0 {
+			hint += "; to make a new CA, which must be trusted again: rm"
+			for _, name := range authority.Files {
+				hint += " " + shellWord(name)
+			}
+		}
+		return withHint(err, hint)
+	case listen != nil && strings.Contains(err.Error(), "address already in use"):
+		return withHint(err, "another program listens there; choose another port with "+prefix+"listen, or 0 for any free port")
 	}
-	return withHint(err, "another program listens there; choose another port with "+flag+", 0 for any that is free")
+	return err
+}
+
+// faultProblem words the error of a fault that the push service refuses.
+func faultProblem(err error) error {
+	text := strings.TrimPrefix(err.Error(), "Invalid fault: ")
+	return usage("write it as status=503,share=10%,retry-after=5", "--fault: %s", text)
+}
+
+// warnReadable warns if other users can read a private key.
+func (s *streams) warnReadable(name string) {
+	if info, err := os.Stat(name); err == nil && groupReadable(info) {
+		s.warn(fmt.Sprintf("%s can be read by other users of this machine", name), "chmod 600 "+shellWord(name))
+	}
 }
 
 // chromiumSettings are the flags and environment variables with which senders
@@ -29,12 +56,8 @@ type chromiumSettings struct {
 	Proxy     string   `json:"httpsProxy"`
 }
 
-func newChromiumSettings(address, ca string) *chromiumSettings {
-	v := &chromiumSettings{Address: address, CAFile: ca, Proxy: "http://" + address}
-	for _, host := range pushservice.ChromiumHosts() {
-		v.ConnectTo = append(v.ConnectTo, host+":443:"+address)
-	}
-	return v
+func newChromiumSettings(a pushservice.ChromiumAccess, ca string) *chromiumSettings {
+	return &chromiumSettings{Address: a.Address, CAFile: ca, ConnectTo: a.ConnectTo(), Proxy: a.Proxy()}
 }
 
 // sendFlags are the flags of webpush send.
@@ -61,10 +84,7 @@ func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server)
 	if server.Chromium != nil {
 		name = "chromium"
 	}
-	if strings.HasPrefix(server.URL, "https:") {
-		return // which a new profile does not trust
-	}
-	if server.URL != defaultPushService {
+	if _, address, _ := strings.Cut(server.URL, "://"); address != defaultPushService {
 		flag = " --push-service " + server.URL
 	}
 	s.note("a browser with a throwaway profile: webpush browser %s%s http://localhost:…", name, flag)
@@ -72,10 +92,10 @@ func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server)
 
 // announce says where the push service is and how it is used.
 func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) error {
-	socket := "ws" + strings.TrimPrefix(server.URL, "http")
+	socket := server.WebSocket()
 	var chromium *chromiumSettings
 	if server.Chromium != nil {
-		chromium = newChromiumSettings(server.Chromium.Addr, o.chromiumCAOut)
+		chromium = newChromiumSettings(server.Chromium.Access(), o.chromiumCAOut)
 	}
 	if s.json {
 		v := struct {

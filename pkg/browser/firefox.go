@@ -1,8 +1,11 @@
 package browser
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -81,6 +84,9 @@ func (p *Process) setUpFirefox(o Options) ([]string, error) {
 	if err := os.WriteFile(filepath.Join(p.Profile, "user.js"), []byte(text.String()), 0o600); err != nil {
 		return nil, err
 	}
+	if err := p.trustCertificate(o.PushService); err != nil {
+		return nil, err
+	}
 	args := []string{"--no-remote", "--profile", p.Profile}
 	if runtime.GOOS == "windows" { // where the first process would exit at once
 		args = append(args, "--wait-for-browser")
@@ -92,6 +98,28 @@ func (p *Process) setUpFirefox(o Options) ([]string, error) {
 		args = append(args, "--remote-debugging-port=0", "--remote-allow-system-access")
 	}
 	return append(args, orBlank(o.URL)), nil
+}
+
+// trustCertificate makes the profile accept the certificate of the push service,
+// as a person does who adds an exception for it.
+func (p *Process) trustCertificate(push PushService) error {
+	if push.Certificate == nil {
+		return nil
+	}
+	u, err := url.Parse(push.WebSocket)
+	if err != nil {
+		return err
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	hash := sha256.Sum256(push.Certificate)
+	fingerprint := strings.Trim(strings.ReplaceAll(fmt.Sprintf("% X", hash), " ", ":"), ":")
+	// The object identifier is that of SHA-256.
+	text := fmt.Sprintf("%s:%s:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n", u.Hostname(), port, fingerprint)
+	p.Settings = append(p.Settings, "certificate exception for "+net.JoinHostPort(u.Hostname(), port))
+	return os.WriteFile(filepath.Join(p.Profile, "cert_override.txt"), []byte(text), 0o600)
 }
 
 // hasNotificationService reports whether the desktop shows notifications for

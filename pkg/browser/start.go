@@ -17,8 +17,13 @@ import (
 
 // PushService is the push service that a browser is made to use.
 type PushService struct {
-	// WebSocket is the URL that Firefox connects to, ws://host:port.
+	// WebSocket is the URL that Firefox connects to, ws://host:port or
+	// wss://host:port.
 	WebSocket string
+	// Certificate is the certificate of the server at a WebSocket URL with wss, in
+	// DER. Firefox accepts it there even if no CA that it trusts has signed it. Nil
+	// makes Firefox verify the certificate as usual.
+	Certificate []byte
 	// Address is the host:port that Chromium connects to, by TLS.
 	Address string
 	// PublicKeyHash is the SHA-256 hash of the public key of the certificate at

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,10 +33,21 @@ const (
 type AuthorityError struct {
 	Err      error
 	Chromium bool
+	// Files are the files to remove to have a new authority made, if that would
+	// help.
+	Files []string
 }
 
 // Error says what is wrong.
 func (e *AuthorityError) Error() string { return e.Err.Error() }
+
+// Hint returns the next step, or "" if the authority was not in a file.
+func (e *AuthorityError) Hint() string {
+	if len(e.Files) == 0 {
+		return ""
+	}
+	return "use other files, or remove " + strings.Join(e.Files, " and ") + " to have a new authority made, which must be trusted again"
+}
 
 // Unwrap returns what is wrong.
 func (e *AuthorityError) Unwrap() error { return e.Err }
@@ -166,12 +178,25 @@ func encodeKey(key *ecdsa.PrivateKey) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// loadAuthority reads an authority, or makes one if text is empty.
-func loadAuthority(text []byte, name string, names *x509.Certificate) (*authority, error) {
-	if len(text) > 0 {
-		return parseAuthority(text, name)
+// loadAuthority reads an authority from text or a file, or makes one if there is
+// neither. save writes a new one to the file.
+func loadAuthority(text []byte, file, name string, names *x509.Certificate) (a *authority, save func() error, err error) {
+	save = func() error { return nil }
+	if file != "" && len(text) == 0 {
+		if text, err = readAuthority(file); err != nil {
+			return nil, save, err
+		}
 	}
-	return makeAuthority(name, names)
+	if len(text) > 0 {
+		if a, err = parseAuthority(text, name); err != nil {
+			err = inFiles(file, err)
+		}
+		return a, save, err
+	}
+	if a, err = makeAuthority(name, names); err == nil && file != "" {
+		save = func() error { return saveAuthority(file, a.encode()) }
+	}
+	return a, save, err
 }
 
 // sign makes a server's certificate for the names of a template, which host is

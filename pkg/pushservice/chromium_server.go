@@ -41,6 +41,8 @@ type ChromiumOptions struct {
 	// returned by [ChromiumServer.AuthorityPEM]; empty means a new one. If it
 	// cannot be used, the error is an [*AuthorityError].
 	AuthorityPEM []byte
+	// AuthorityFile is as in [ServerOptions].
+	AuthorityFile string
 }
 
 // ChromiumServer is the listener for Chromium's channel: one port on which a
@@ -67,6 +69,7 @@ type ChromiumServer struct {
 	service  *Service
 	listener net.Listener
 	signer   *authority
+	save     func() error // writes a new authority to its files
 	tls      *tls.Config
 	http     *http.Server
 	requests chan net.Conn // connections for http
@@ -91,23 +94,21 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	}
 	names := func() *x509.Certificate { return &x509.Certificate{DNSNames: googleHosts} }
 	var certificate tls.Certificate
-	signer, err := loadAuthority(o.AuthorityPEM, chromiumAuthorityName, names())
+	signer, save, err := loadAuthority(o.AuthorityPEM, o.AuthorityFile, chromiumAuthorityName, names())
 	// A browser knows the listener by its key, so the key stays.
 	if err == nil && signer.server == nil {
 		signer.server, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	if err == nil {
 		certificate, err = signer.sign(names(), checkinHost)
-	}
-	if unusable := (*AuthorityError)(nil); errors.As(err, &unusable) {
-		unusable.Chromium = true
+		err = inFiles(o.AuthorityFile, err)
 	}
 	if err != nil {
-		return nil, certificateProblem(err)
+		return nil, certificateProblem(err, true)
 	}
 	l, err := listen(o.Addr, s.sockets.max+maxOther)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen for Chromium: %w", err)
+		return nil, &ListenError{Err: err, Chromium: true}
 	}
 	hash := sha256.Sum256(certificate.Leaf.RawSubjectPublicKeyInfo)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
@@ -117,6 +118,7 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 		service:       s,
 		listener:      l,
 		signer:        signer,
+		save:          save,
 		tls: &tls.Config{
 			Certificates: []tls.Certificate{certificate},
 			MinVersion:   tls.VersionTLS12,
@@ -148,9 +150,6 @@ func (c *ChromiumServer) CA() []byte { return c.signer.certificatePEM() }
 // AuthorityPEM returns the private key of the listener's own authority in PEM,
 // and after it its certificate and the listener's private key. Keep it secret.
 func (c *ChromiumServer) AuthorityPEM() []byte { return c.signer.encode() }
-
-// Hosts returns the hosts that clients are made to connect to this listener for.
-func (c *ChromiumServer) Hosts() []string { return slices.Clone(googleHosts) }
 
 // run serves until close.
 func (c *ChromiumServer) run() {
@@ -350,19 +349,4 @@ func (c *ChromiumServer) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.open(&prefixed{conn, early}, false)
-}
-
-// getChromium describes the listener for Chromium.
-func (s *Service) getChromium(w http.ResponseWriter) error {
-	c := s.chromium
-	if c == nil {
-		return notFound("Not available", "this push service was started without the listener for Chromium")
-	}
-	writeJSON(w, http.StatusOK, struct {
-		Address string   `json:"address"`
-		Hosts   []string `json:"hosts"`
-		Hash    string   `json:"publicKeyHash"`
-		CA      string   `json:"ca"`
-	}{c.Addr, googleHosts, c.PublicKeyHash, string(c.CA())})
-	return nil
 }

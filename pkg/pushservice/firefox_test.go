@@ -276,3 +276,24 @@ func startService(t *testing.T, address string) *pushservice.Server {
 	t.Cleanup(func() { _ = server.Close() })
 	return server
 }
+
+// TestFirefoxCertificate: a Firefox whose profile has an exception for the
+// certificate of a push service over TLS subscribes and receives there.
+func TestFirefoxCertificate(t *testing.T) {
+	server := start(t, pushservice.ServerOptions{TLS: true})
+	running, err := pushservice.Lookup(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startSite(t)
+	f := browsertest.Start(t, browsertest.Options{Name: "firefox", PushService: browsertest.PushService{WebSocket: running.WebSocket(), Certificate: running.Certificate}})
+	f.Open(s.url)
+	hc, err := webpush.NewHTTPClient(webpush.TransportOptions{CAs: server.CA()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &webpush.Client{Key: generateKey(t), Subject: "mailto:ops@example.com", HTTP: hc}
+	sub := subscribeIn(t, f, client.Key.PublicKey().String())
+	sender(t, client, sub)(webpush.Message{Payload: []byte("over TLS")})
+	s.expect(t, pushed{data: []byte("over TLS")})
+}

@@ -33,6 +33,11 @@ type ServerOptions struct {
 	// of another server, so that who trusts the one trusts the other; empty makes
 	// one. What cannot be used is an [*AuthorityError].
 	AuthorityPEM []byte
+	// AuthorityFile keeps the authority in files, for the next start, if
+	// AuthorityPEM is empty: the certificate in the file with this name, and the
+	// private key, readable by its owner alone, in [AuthorityKeyFile]. They are
+	// created if neither exists.
+	AuthorityFile string
 	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
 	// with TLS.
 	CertificatePEM, KeyPEM []byte
@@ -56,7 +61,9 @@ type Server struct {
 
 	http   *http.Server
 	client *http.Client
-	signer *authority // or nil
+	signer *authority   // or nil
+	save   func() error // writes a new authority to its files
+	leaf   []byte       // the certificate in DER, or nil
 	cancel context.CancelFunc
 	served chan struct{}
 	once   sync.Once
@@ -90,11 +97,11 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		o.Addr = "127.0.0.1:0"
 	}
 	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
-		return nil, fmt.Errorf("cannot listen: %w", err)
+		return nil, &ListenError{Err: err}
 	}
 	host := reachable(o.Addr)
 	o.Options.Hosts = append(slices.Clone(o.Options.Hosts), host)
-	s := &Server{served: make(chan struct{})}
+	s := &Server{served: make(chan struct{}), save: func() error { return nil }}
 	var certificate tls.Certificate
 	if o.TLS {
 		if certificate, err = s.certificate(o, host); err != nil {
@@ -111,7 +118,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	}
 	l, err := listen(o.Addr, service.sockets.max+maxOther)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot listen: %w", err), service.Close())
+		return nil, errors.Join(&ListenError{Err: err}, service.Close())
 	}
 	if o.Chromium != nil {
 		if s.Chromium, err = startChromium(service, *o.Chromium); err != nil {
@@ -140,7 +147,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	if o.TLS {
-		s.URL = "https://" + net.JoinHostPort(host, port)
+		s.URL, s.leaf = "https://"+net.JoinHostPort(host, port), certificate.Certificate[0]
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(s.CA())
@@ -157,6 +164,15 @@ func Start(o ServerOptions) (_ *Server, err error) {
 			_ = s.http.Serve(l)
 		}
 	}()
+	err = s.save()
+	if s.Chromium != nil && err == nil {
+		if err = s.Chromium.save(); err != nil {
+			err = certificateProblem(err, true)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -226,19 +242,43 @@ func (s *Server) certificate(o ServerOptions, host string) (c tls.Certificate, e
 		}
 		return c, err
 	}
-	s.signer, err = loadAuthority(o.AuthorityPEM, authorityName, namesOf(host))
+	s.signer, s.save, err = loadAuthority(o.AuthorityPEM, o.AuthorityFile, authorityName, namesOf(host))
 	if err == nil {
-		c, err = s.signer.sign(namesOf(host), host)
+		if c, err = s.signer.sign(namesOf(host), host); err != nil {
+			err = inFiles(o.AuthorityFile, err)
+		}
 	}
-	return c, certificateProblem(err)
+	return c, certificateProblem(err, false)
 }
 
-func certificateProblem(err error) error {
-	if err != nil && !errors.As(err, new(*AuthorityError)) {
+func certificateProblem(err error, chromium bool) error {
+	var unusable *AuthorityError
+	switch {
+	case errors.As(err, &unusable):
+		unusable.Chromium = chromium
+	case err != nil:
 		err = fmt.Errorf("making a certificate: %w", err)
 	}
 	return err
 }
+
+// ListenError reports that an address cannot be listened on.
+type ListenError struct {
+	Err error
+	// Chromium is whether it is the address in [ChromiumOptions].
+	Chromium bool
+}
+
+// Error names the address and the problem.
+func (e *ListenError) Error() string {
+	if e.Chromium {
+		return "cannot listen for Chromium: " + e.Err.Error()
+	}
+	return "cannot listen: " + e.Err.Error()
+}
+
+// Unwrap returns the problem.
+func (e *ListenError) Unwrap() error { return e.Err }
 
 // CA returns the certificate of the server's own authority in PEM, or nil
 // without TLS and with a certificate that was given.
@@ -255,6 +295,9 @@ func (s *Server) CA() []byte {
 func (s *Server) AuthorityPEM() []byte {
 	return s.signer.encode()
 }
+
+// WebSocket returns the URL to which user agents connect by WebSocket.
+func (s *Server) WebSocket() string { return webSocketURL(s.URL) }
 
 // Client returns a client for this server: it trusts CA, or the certificate that
 // was given, and nobody else, uses
