@@ -10,13 +10,17 @@ GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 SHELLS    = bash zsh fish powershell
 
+# The same flags for every target: the tests use again what build has compiled.
+export GOFLAGS := $(strip -trimpath $(shell $(GO) env GOFLAGS))
+export CGO_ENABLED = 0
+
 .PHONY: help build test check lint race fuzz e2e bench man completions cross install uninstall snapshot clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build ./webpush
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o webpush .
+	$(GO) build -ldflags '-s -w' -o webpush .
 
 test: ## run the tests: quick, and needs nothing but Go
 	$(GO) test ./...
@@ -33,11 +37,12 @@ lint: ## gofmt, go.mod, vet, staticcheck, American spelling; govulncheck where i
 	elif grep -q 'GO-20' .govulncheck.out; then cat .govulncheck.out; rm -f .govulncheck.out; exit 1; \
 	else echo 'SKIPPED govulncheck: its database cannot be reached from here'; fi; rm -f .govulncheck.out
 
+race: export CGO_ENABLED = 1
 race: ## run the tests with the race detector, which needs a C compiler
 	@if command -v "$$($(GO) env CC)" >/dev/null; then $(GO) test -race ./...; \
-	else echo 'SKIPPED the race detector: there is no C compiler. The tests run without it.'; $(GO) test ./...; fi
+	else echo 'SKIPPED the race detector: there is no C compiler. The tests run without it.'; CGO_ENABLED=0 $(GO) test ./...; fi
 
-# A number of inputs, since at the end of a time go test may stop in the middle of
+# A number of inputs, because at the end of a time go test may stop in the middle of
 # one and fail with "context deadline exceeded".
 fuzz: ## run each fuzz target for FUZZTIME (20000x: 20,000 inputs)
 	@for pkg in $$($(GO) list ./...); do \
@@ -76,7 +81,7 @@ completions: build ## write the shells' completion scripts to completions/
 cross: ## compile for every platform that is released
 	@for p in $(PLATFORMS); do \
 		echo "build $$p"; \
-		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null . || exit 1; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null . || exit 1; \
 	done
 
 install: build completions ## install to DESTDIR and PREFIX (/usr/local)
