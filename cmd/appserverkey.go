@@ -15,12 +15,14 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 		Use:     "app-server-key [file]",
 		Aliases: []string{"applicationServerKey"},
 		Short:   "Print the application server key for pushManager.subscribe",
-		Long: `app-server-key prints the public half of a key as the page needs it:
+		Long: `Print the application server key, the public key that the page passes to
+pushManager.subscribe:
 
   registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: '…'})
 
-It takes a private or a public key: the file, or the one of -k. uint8array is a JavaScript expression, raw
-the 65 bytes themselves, pem the content of public_key.pem.`,
+The input is a file with a private or a public key, or the key of -k. --format
+uint8array prints a JavaScript expression, raw the 65 bytes themselves, and pem the
+content of public_key.pem.`,
 		Example: `  webpush app-server-key
   webpush app-server-key public_key.pem --format uint8array
   webpush app-server-key --format pem > public_key.pem`,

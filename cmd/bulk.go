@@ -45,7 +45,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as with --json")
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
-	f.StringVar(&o.gone, "gone", "", "write the records to `FILE` whose subscription is gone and can be deleted")
+	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
 	o.addColumns(f)
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
@@ -188,7 +188,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 		}
 	}
 	if o.showSecrets && o.verbose < 2 {
-		return run, usage("--show-endpoints writes the endpoints into the results", "with many subscriptions, --show-secrets requires -vv, because a dry run prints no requests")
+		return run, usage("use --show-endpoints to include the endpoints in the results", "with many subscriptions, --show-secrets requires -vv, because a dry run prints no requests")
 	}
 	for name, value := range map[string]string{"gone": b.gone, "retry-later": b.retryLater, "resume": b.resume} {
 		if value == "-" {

@@ -31,21 +31,22 @@ func newCancelCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cancel LOCATION…|RESULTS",
 		Short: "Withdraw messages that were accepted and have not been delivered",
-		Long: `cancel asks push services to withdraw messages that they have accepted and still
-keep. A message is named by its location, as send prints it, or by the results of a
-run: send --results FILE, send --json, or - for standard input. Only messages with
-a location in the results are withdrawn.
+		Long: `Withdraw messages that push services have accepted but not yet delivered. Name a
+message by its location, as send prints it, or by the results of a run: a file of send
+--results or of send --json, or - for standard input. Only messages with a location in
+the results are withdrawn.
 
-Mozilla's push service and other implementations of RFC 8030 withdraw messages.
-Those of Apple, Google, and Microsoft do not: there, a message with the same topic
-replaces one that has not been delivered. Mozilla also confirms the withdrawal of
-a message that was delivered already.
+Mozilla's push service and other implementations of RFC 8030 withdraw messages. The
+push services of Apple, Google, and Microsoft do not; there, a message with the same
+topic replaces an undelivered one. Mozilla also confirms the withdrawal of a message
+that has already been delivered.
 
-A location is a secret, and other users of this machine can see arguments: give a
-file if that matters. It is used only on the push service that accepted the message.
+A location is a secret, and other users of this machine can see arguments: if that
+matters, use a file. A location is used only at the push service that accepted the
+message.
 
-The exit code is 0 if every message was withdrawn, 3 if some were, and otherwise
-that of the first failure.`,
+The exit code is 0 if every message was withdrawn, 3 if some were, and otherwise the
+code of the first failure.`,
 		Example: `  webpush cancel results.ndjson
   webpush send -f subscription.json -p "hi" --json | webpush cancel -
   webpush cancel https://updates.push.services.mozilla.com/m/gAAAAAB…`,

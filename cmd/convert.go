@@ -61,7 +61,7 @@ readable only by you, and no file is overwritten without --force.`,
 	f := c.Flags()
 	f.Var(&o.to, "to", "output format: pem, sec1, der, raw, base64url, hex, jwk, json, uint8array")
 	f.BoolVar(&o.public, "public", false, "write the public key")
-	f.StringVarP(&o.output, "output", "o", "", "write it to `FILE`; - for standard output even if that is a terminal")
+	f.StringVarP(&o.output, "output", "o", "", "write the key to `FILE`; - for standard output even if that is a terminal")
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	completeEnum(c, "to", &o.to)
 	return c

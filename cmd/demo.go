@@ -23,11 +23,11 @@ func newDemoCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything on this machine: key, subscription, message, receipt",
-		Long: `demo shows a web push from end to end, without a browser, an account or the
-internet. In one process it makes a key, starts a push service over HTTPS on a
-free port of this machine, subscribes a user agent with it, encrypts and signs a
-message, sends it over HTTP, receives it and decrypts it. It prints each step
-with the real request and leaves no files behind.`,
+		Long: `Show a push from end to end, without a browser, an account, or the internet. In one
+process, demo generates a key, starts a push service over HTTPS on a free port of this
+machine, subscribes a user agent, encrypts and signs a message, sends it over HTTP, and
+receives and decrypts it. It prints each step with the real request, and leaves no
+files behind.`,
 		Example: `  webpush demo
   webpush demo -p "Grüße 👋" --json`,
 		Args: noArgs,

@@ -26,7 +26,7 @@ type enqueueOptions struct {
 
 func (o *enqueueOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.to, "to", "", "do not send, but put the records into the NATS server at `URL`, for webpush worker")
+	f.StringVar(&o.to, "to", "", "do not deliver: put the records into the NATS server at `URL`, for webpush worker")
 	f.StringVar(&o.run, "run", "", "with --to: the `NAME` of the run; repeat the command with it to continue")
 	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw the unsent records of the run `NAME`")
 	inGroup(f, "NATS")

@@ -25,13 +25,13 @@ type inspectOptions struct {
 func newInspectCmd(s *streams) *cobra.Command {
 	var o inspectOptions
 	c := &cobra.Command{
-		Use:   "inspect [THING…]",
+		Use:   "inspect [INPUT…]",
 		Short: "Identify any input and report its problems",
 		Long: `Identify each input by its content, explain its parts, and warn about anything
 that looks wrong: a key that was encoded twice, a subscription that was truncated, a
 private key in place of a public key.
 
-Each THING is a file, - (standard input), env:NAME, or literal text; the default is
+Each INPUT is a file, - (standard input), env:NAME, or literal text; the default is
 standard input. It can be a subscription, a VAPID key in any
 format, claims, a token, headers, an encrypted body, an endpoint, the response of
 a push service (as curl -i prints it, or the body alone), the keys of a test

@@ -35,9 +35,9 @@ func newListenCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "listen [--exec PROGRAM [-- ARGUMENT...]]",
 		Short: "Be a user agent: subscribe, and print each message as it arrives",
-		Long: `listen subscribes with a push service as a browser does, writes the subscription
-to subscription.json, so that webpush send -f subscription.json reaches it, and
-decrypts and prints each message as soon as it arrives.
+		Long: `Subscribe with a push service as a browser does, write the subscription to
+subscription.json for webpush send, and decrypt and print each message as soon as it
+arrives.
 
 The default push service is Mozilla's; use --server to choose another:
 
@@ -48,11 +48,11 @@ The default push service is Mozilla's; use --server to choose another:
   chromium://HOST:PORT the protocols of Chromium (check-in, registration, and
                        MCS) at webpush push-service --chromium; give its CA with
                        --ca-file
-  fcm                  the same at Google, which is experimental
+  fcm                  the protocols of Chromium at Google; experimental
 
-Keys and registration are kept in listen.json, so the endpoint stays the same and
-messages that were sent in the meantime arrive; only one process at a time can use
-that file. A lost connection is retried with exponential backoff, up to 5 minutes
+Keys and registration are kept in listen.json, so the endpoint stays the same, and
+messages sent while listen was not running arrive later. Only one process at a time
+can use that file. A lost connection is retried with exponential backoff, up to 5 minutes
 (Chromium: up to 10). Messages are acknowledged after they are printed, so none is
 lost; if the process is killed in between, one may arrive again.
 
@@ -62,20 +62,19 @@ sending to a push service on this machine requires the flags --connect-to and
 --ca-file that webpush push-service --chromium prints. With --new, the device that
 is registered stays the same.
 
-Nothing of fcm has been tested against Google's servers: whether they accept a
-registration of a program that is not a browser, which fields they require, when
-they redeliver messages that are not acknowledged, how often they ping, and what
-they limit. Google does not document these protocols for others and can refuse or
-change them at any time; whether its terms permit this use is for you to judge.
-HTTPS_PROXY applies to check-in and registration, not to MCS (port 5228 or 443 of
-mtalk.google.com). HTTP requests say that they come from webpush.
+--server fcm has not been tested against Google's servers: not whether they accept a
+registration of a program that is not a browser, which fields they require, when they
+redeliver unacknowledged messages, how often they ping, or what they limit. Google does
+not document these protocols for others and can refuse or change them at any time;
+check whether its terms permit your use. HTTPS_PROXY applies to check-in and
+registration, not to MCS (port 5228 or 443 of mtalk.google.com). HTTP requests identify
+themselves as webpush.
 
-A payload is printed as text; one that is not UTF-8 is labeled, with its size and
-its bytes as base64url. On a terminal a notification, in the form of a service
-worker's or of Declarative Web Push, is shown as one. Characters that could act on
-the terminal are always escaped. With --json each message is one object per line,
-with time, id, encoding, headers, the payload in payload (text) or
-payloadBase64url, in json the value that it parses to, and declarative if it is a
+A payload is printed as text. If it is not UTF-8, listen prints its size and its bytes
+in base64url. On a terminal, notifications (JSON for a service worker, or Declarative
+Web Push) are shown as such. Characters that could act on the terminal are always
+escaped. With --json, each message is one object per line: time, id, encoding, headers,
+payload (text) or payloadBase64url, json (the parsed value), and declarative if it is a
 declarative push.
 
 --exec runs a program for each message instead of printing it (with --json, in
@@ -89,7 +88,7 @@ later exits with code 1.
 Exit codes: 0 when --count is reached, or on --timeout without --count; 6 on
 --timeout before --count is reached, or if the push service cannot be reached at
 the start; 4 when the subscription is gone; 130 when interrupted, after the
-connection is closed in an orderly way.`,
+connection was closed cleanly.`,
 		Example: `  webpush listen
   webpush listen --server ws://127.0.0.1:8090 --application-server-key public_key.pem
   webpush listen --server chromium://127.0.0.1:5228 --ca-file push-service-chromium-ca.pem
@@ -116,7 +115,7 @@ connection is closed in an orderly way.`,
 	o.cmd = c
 	f := c.Flags()
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
-	f.StringVar(&o.key.value, "application-server-key", "", "accept only messages signed with this `KEY`: a public or private key's file, the key itself, - or env:NAME")
+	f.StringVar(&o.key.value, "application-server-key", "", "accept only messages signed with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
 	f.StringVarP(&o.subscription, "subscription", "f", "subscription.json", "write the subscription to `FILE`; - for standard output")
 	f.StringVar(&o.state, "state", defaultListenState, "keep keys and registration in `FILE`, readable by you alone")
 	f.BoolVar(&o.new, "new", false, "create a new subscription (by default with the same push service and key) and remove the old one")
@@ -126,7 +125,7 @@ connection is closed in an orderly way.`,
 	f.Var(&o.timeout, "timeout", "exit after this time")
 	f.StringVar(&o.program, "exec", "", "run `PROGRAM` for each message")
 	inGroup(f, "Flags")
-	f.StringVar(&o.server, "server", useragent.Mozilla, "the push service's `URL`: wss, https, or chromium; ws and http on this machine; or fcm (experimental)")
+	f.StringVar(&o.server, "server", useragent.Mozilla, "use the push service at `URL`: wss, https, or chromium; ws and http on this machine; or fcm (experimental)")
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
 	inGroup(f, "Connection")
 	asSetting(f, "server", "ca-file")

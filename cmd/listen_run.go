@@ -267,7 +267,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 	case errors.As(err, &answer) && answer.Status >= 400:
 		return &exitError{err, exitRejected}
 	case errors.As(err, &answer) && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
-		return withHint(err, "--ca-file FILE trusts the authority of a service of your own")
+		return withHint(err, "to trust the CA of your own push service, use --ca-file FILE")
 	case errors.As(err, &closed):
 		return withHint(&exitError{err, exitTemporary}, "it asks not to come back at once; try again later")
 	}

@@ -49,7 +49,7 @@ func stateProblem(name string, err error) error {
 
 // same refuses a server or key that is not that of the state.
 func (o *listenOptions) same(state useragent.State, key vapid.PublicKey) error {
-	hint := "--new makes another subscription, --state FILE keeps both"
+	hint := "use --new to create another subscription, or --state FILE to keep both"
 	if given(o.cmd, "server") && strings.TrimSuffix(o.server, "/") != strings.TrimSuffix(state.Server(), "/") {
 		return usage(hint, "%s is a subscription at %s, not at %s", o.state, state.Server(), visible(o.server))
 	}

@@ -33,27 +33,27 @@ wrong usage
 some of many failed
 .TP
 4
-the subscription is gone: the push service answered 404 or 410
+the subscription is gone: the push service responded with 404 or 410
 .TP
 5
 the push service rejected the message
 .TP
 6
-temporary failure, also after the retries: 429, 5xx or the network
+temporary failure, even after the retries: 429, 5xx, or the network
 .TP
 130
 interrupted
 .SH ENVIRONMENT
-Every setting that \fBwebpush config\fP lists can be given as \fBWEBPUSH_\fP and its
+Every setting that \fBwebpush config\fP lists can be set as \fBWEBPUSH_\fP and its
 name in capitals, such as \fBWEBPUSH_SUBJECT\fP. \fBNO_COLOR\fP turns colors off;
-\fBHTTPS_PROXY\fP, \fBHTTP_PROXY\fP and \fBNO_PROXY\fP name proxies.
+\fBHTTPS_PROXY\fP, \fBHTTP_PROXY\fP, and \fBNO_PROXY\fP name proxies.
 .SH FILES
 .TP
 \fBprivate_key.pem\fP, \fBpublic_key.pem\fP
-the key pair in the current folder
+the key pair in the current directory
 .TP
 \fBclaims.json\fP
-the claims in the current folder
+the claims in the current directory
 .TP
 \fBwebpush.yaml\fP, \fB$XDG_CONFIG_HOME/webpush/config.yaml\fP
 the settings
@@ -119,8 +119,8 @@ func TestManPages(t *testing.T) {
 	}
 }
 
-// TestEveryCommandIsExplained asserts what the help promises: a summary, a
-// text and an example for each command, and a text for each flag.
+// TestEveryCommandIsExplained asserts that each command has a summary, a text
+// whose first paragraph fits --help, and examples.
 func TestEveryCommandIsExplained(t *testing.T) {
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
@@ -141,7 +141,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		}
 		for _, line := range strings.Split(c.Example, "\n") {
 			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, "webpush ") {
-				t.Errorf("%s: the example %q is no indented command", c.CommandPath(), line)
+				t.Errorf("%s: the example %q is not an indented command", c.CommandPath(), line)
 			}
 		}
 		for _, sub := range c.Commands() {

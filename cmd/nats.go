@@ -27,12 +27,12 @@ type natsOptions struct {
 }
 
 func (o *natsOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.dial.Creds, "nats-creds", "", "credentials `FILE` of nsc, with a JWT and a key")
-	f.StringVar(&o.dial.NKey, "nats-nkey", "", "`FILE` with the seed of an nkey")
-	f.StringVar(&o.dial.User, "nats-user", "", "user `NAME`; the password comes from "+natsPasswordEnv)
+	f.StringVar(&o.dial.Creds, "nats-creds", "", "use the credentials `FILE` of nsc, with a JWT and a key")
+	f.StringVar(&o.dial.NKey, "nats-nkey", "", "read the seed of an nkey from `FILE`")
+	f.StringVar(&o.dial.User, "nats-user", "", "log in as the user `NAME`; the password comes from "+natsPasswordEnv)
 	f.StringVar(&o.dial.CAFile, "nats-ca-file", "", "trust the CAs in this PEM `FILE` for the server's certificate")
-	f.StringVar(&o.dial.CertFile, "nats-cert", "", "client certificate, a PEM `FILE`")
-	f.StringVar(&o.dial.KeyFile, "nats-key", "", "its private key, a PEM `FILE`")
+	f.StringVar(&o.dial.CertFile, "nats-cert", "", "use the client certificate in this PEM `FILE`")
+	f.StringVar(&o.dial.KeyFile, "nats-key", "", "read the private key of the client certificate from this PEM `FILE`")
 	inGroup(f, "NATS")
 	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default 1)")
 	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default no limit)")

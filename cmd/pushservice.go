@@ -43,51 +43,49 @@ func newPushServiceCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "push-service",
 		Short: "Run a push service on this machine",
-		Long: `push-service is a push service (RFC 8030) for development and tests. Firefox
-registers with it by autopush's WebSocket protocol, so does webpush listen, and
-tests in any language use its JSON API: POST /api/subscriptions makes a
-subscription, GET /api/subscriptions/{id}/messages lists what arrived, DELETE
-expires it; GET /api/requests shows what senders sent, POST /api/faults makes it
-misbehave. The routes of the npm package web-push-testing work as they do there.
+		Long: `Run a push service (RFC 8030) for development and tests. Firefox and webpush listen
+connect over the WebSocket protocol of autopush, and tests in any language use its JSON
+API. It is stricter than the push services of browsers: it checks the VAPID token, the
+encryption headers, TTL, Topic, and Urgency, and explains each rejection in the
+response. It runs until it is interrupted, and logs one line per message.
 
-It is stricter than the services of browsers: it checks the VAPID token and that
-its aud is this service, the encryption's headers, TTL, Topic and Urgency, and
-says in its answer what is wrong. Each message is a line of log.
+ACCESS. Anyone who can reach the push service can read and remove every subscription.
+It listens only on this machine, unless --listen names another address, and serves
+plain HTTP, unless you use --tls.
 
-Whoever reaches it can read and expire every subscription. It listens on this
-machine only unless --listen says otherwise, and speaks plain HTTP there unless
---tls is given. It runs until it is interrupted.
+THE JSON API. POST /api/subscriptions creates a subscription, GET
+/api/subscriptions/{id}/messages lists its messages, and DELETE expires it. GET
+/api/requests lists the requests of senders, and POST /api/faults injects failures. The
+routes of the npm package web-push-testing work as in that package.
 
-Subscriptions and messages are in memory, and gone when it stops. With --data
-they are kept in a folder, and what was answered with 201 is there again even
-when the process was killed; endpoints stay good as long as the port is the same.
-Faults, the list of requests, and what the routes of web-push-testing made are
-not kept.
+DATA. By default, subscriptions and messages are kept in memory. With --data, they are
+kept in a directory: every message acknowledged with 201 survives, even if the process
+is killed. Endpoints remain valid as long as the port stays the same. Injected
+failures, the list of requests, and subscriptions of the routes of web-push-testing
+are not kept.
 
---tls makes an authority once, which signs a new certificate at each start. Its
-certificate is push-service-ca.pem, in the folder of --data if there is one, and
-its private key is beside it, push-service-ca-key.pem, readable by you alone; it
-is good for this machine's names only. Programs trust it with --ca-file (webpush
-send, webpush listen), NODE_EXTRA_CA_CERTS, SSL_CERT_FILE or curl --cacert, and
-Firefox by Settings, Certificates, Authorities, Import. Remove both files to have
-another made.
+CERTIFICATES. With --tls, push-service creates a certificate authority (CA) once, valid
+only for this machine's names, and uses it to sign a new certificate on each start.
+Programs must trust push-service-ca.pem, in the directory --data if there is one. The
+private key of the CA is in the file push-service-ca-key.pem in the same directory,
+readable only by you. To create a new CA, remove both files. For the settings of
+clients, see webpush help testing.
 
---chromium also serves Chromium, Chrome, Edge, and Brave, by the protocols that
-they speak with Google: webpush browser chromium starts one that uses this push
-service. Their endpoints stay at Google's host names, so senders are made to
-connect to port 5228 instead, or use it as a proxy for HTTPS; push-service prints
-the flags and environment variables for that. The certificate for these names is
-signed by a second CA, push-service-chromium-ca.pem, which is limited to them.
-Give it only to the processes that send in a test, and never install it in a system
-or a browser that you use.
+CHROMIUM. With --chromium, push-service also serves Chromium, Chrome, Edge, and Brave,
+over the protocols that they use with Google; webpush browser chromium starts one.
+Their endpoints stay at Google's host names, so senders must connect to port 5228
+instead, or use it as an HTTPS proxy. push-service prints the flags and environment
+variables for this. The certificate for these names is signed by a second CA,
+push-service-chromium-ca.pem, which is limited to them. Give it only to the processes
+that send in a test, and never install it in a system or in a browser that you use.
 
-A fault is a list of name=value with commas: status, share (10% or 0.1: of the
-requests), after (requests that are answered first), count (requests in all),
-retry-after, delay, reset, body, subscription. It lasts until the end unless
-count is given. With on=registration, unregistration, checkin, or login it
-concerns these operations of user agents instead; error=CODE then refuses a
-registration of Chromium with that code (` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + `,
-…) or its login with that number.`,
+FAILURES. --fault has a list of name=value, separated by commas: status, share (of the
+requests: 10% or 0.1), after (number of requests that succeed first), count (number of
+requests in total), retry-after, delay, reset, body, and subscription. A fault stays
+active until push-service exits, unless count is set. With on=registration,
+unregistration, checkin, or login, it applies to this operation of user agents.
+error=CODE then rejects a login with a number, or a registration of Chromium with a
+code: ` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + ` …`,
 		Example: `  webpush push-service
   webpush push-service --data push-data --tls
   webpush push-service --tls --ca-out ca.pem
@@ -105,29 +103,29 @@ registration of Chromium with that code (` + strings.Join(pushservice.Registrati
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8090", "the `ADDRESS` to listen at, host:port; port 0 is any that is free")
-	f.StringVar(&o.origin, "origin", "", "the `URL` under which others reach it, if that differs: scheme://host[:port]")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8090", "listen on `ADDRESS`, host:port; port 0 is any free port")
+	f.StringVar(&o.origin, "origin", "", "announce this `URL` if others reach it there: scheme://host[:port]")
 	f.StringArrayVar(&o.hosts, "host", nil, "also answer requests for the host `NAME`, such as a container's; repeatable")
-	f.StringArrayVar(&o.origins, "allow-origin", nil, "let the web pages of this `ORIGIN` use the WebSocket and the JSON API; repeatable")
-	f.Var(&o.as, "as", "take the ways of a push service: "+strings.Join(o.as.allowed, ", ")+" (default strict, with answers that explain)")
+	f.StringArrayVar(&o.origins, "allow-origin", nil, "let the web pages of `ORIGIN` use the WebSocket and the JSON API; repeatable")
+	f.Var(&o.as, "as", "imitate this push service: "+strings.Join(o.as.allowed, ", ")+" (default: strict, with explanations)")
 	completeEnum(c, "as", &o.as)
-	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the folder `DIR`, over restarts")
+	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the directory `DIR`, across restarts")
 	inGroup(f, "Flags")
-	f.BoolVar(&o.tls, "tls", false, "serve https, with a certificate of an authority of its own")
-	f.StringVar(&o.caOut, "ca-out", "", "keep that authority's certificate in `FILE` (with --tls; default push-service-ca.pem, in the folder of --data)")
+	f.BoolVar(&o.tls, "tls", false, "serve https, with a certificate from its own CA")
+	f.StringVar(&o.caOut, "ca-out", "", "with --tls: keep the certificate of that CA in `FILE` (default push-service-ca.pem, in --data)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
-	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
+	f.StringVar(&o.tlsKey, "tls-key", "", "read the certificate's private key from `FILE`")
 	f.BoolVar(&o.chromium, "chromium", false, "also serve Chromium and the browsers that are based on it")
 	f.StringVar(&o.chromiumListen, "chromium-listen", "", "listen for Chromium and its senders on `ADDRESS`, host:port (default port 5228 of the host of --listen)")
-	f.StringVar(&o.chromiumCAOut, "chromium-ca-out", "", "keep the certificate of the CA for Chromium in `FILE` (default push-service-chromium-ca.pem, in the folder of --data)")
-	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen")
+	f.StringVar(&o.chromiumCAOut, "chromium-ca-out", "", "keep the certificate of the CA for Chromium in `FILE` (default push-service-chromium-ca.pem, in --data)")
+	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP even if other machines can connect")
 	inGroup(f, "Connection")
-	f.StringArrayVar(&o.faults, "fault", nil, "misbehave so: a `LIST`, such as status=503,share=10%,retry-after=5; can be given again")
-	f.Var(&o.maxTTL, "max-ttl", "keep messages at most so long (default 30d; 28d as fcm)")
-	f.IntVar(&o.maxBody, "max-body", 0, "the largest body in `BYTES` (default 4096; 5630 as mozilla, 5000 as wns)")
-	f.IntVar(&o.maxSubs, "max-subscriptions", pushservice.DefaultMaxSubscriptions, "the most subscriptions, a `NUMBER`")
-	f.IntVar(&o.maxStored, "max-messages", pushservice.DefaultMaxMessages, "the most messages that wait, a `NUMBER`")
-	f.IntVar(&o.maxConns, "max-connections", pushservice.DefaultMaxConnections, "the most user agents that are connected, a `NUMBER`")
+	f.StringArrayVar(&o.faults, "fault", nil, "inject the failures in `LIST`, such as status=503,share=10%,retry-after=5; repeatable")
+	f.Var(&o.maxTTL, "max-ttl", "keep messages for at most this long (default 30d; 28d as fcm)")
+	f.IntVar(&o.maxBody, "max-body", 0, "accept bodies of at most `BYTES` (default 4096; 5630 as mozilla, 5000 as wns)")
+	f.IntVar(&o.maxSubs, "max-subscriptions", pushservice.DefaultMaxSubscriptions, "allow at most `N` subscriptions")
+	f.IntVar(&o.maxStored, "max-messages", pushservice.DefaultMaxMessages, "keep at most `N` undelivered messages")
+	f.IntVar(&o.maxConns, "max-connections", pushservice.DefaultMaxConnections, "allow at most `N` connected user agents")
 	inGroup(f, "Faults and limits")
 	return c
 }

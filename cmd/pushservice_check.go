@@ -16,7 +16,7 @@ import (
 // check finds options that contradict each other.
 func (o *pushServiceOptions) check(c *cobra.Command) error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
-		return usage("give both", "--tls-cert and --tls-key go together")
+		return usage("pass both", "--tls-cert and --tls-key must be used together")
 	}
 	if o.caOut != "" && (!o.tls || o.tlsCert != "") {
 		return usage("add --tls, without --tls-cert", "--ca-out goes with --tls")

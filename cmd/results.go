@@ -31,19 +31,18 @@ func newResultsCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "results",
 		Short: "Print the results of records that workers have sent",
-		Long: `results prints what became of the records of a run that send --to enqueued and
-workers sent: one JSON object per record, as send --results has it, from the first.
-A record that was sent again after a crash has one result. Without --run, it prints
-the results of all runs, with the member run. Records that other programs published
-without a run belong to the run "unnamed".
+		Long: `Print the results of a run that send --to enqueued and workers sent: one JSON object
+per record, like send --results, from the first. A record that was sent again after a
+crash has one result. Without --run, print the results of all runs, with the field
+run. Records that other programs published without a run are in the run "unnamed".
 
-With --follow, it waits for further results, and ends when all records of the run
-have one. With --summary, it prints the numbers of results instead, and with both,
-the progress. --gone collects the records whose subscription has ended, to delete
-them from your database.
+With --follow, wait for more results, and exit when all records of the run have one.
+With --summary, print the number of results in each class; with both, print the
+progress. --gone collects the records whose subscription is gone, to delete them from
+your database.
 
-Results are kept for 7 days, or the --results-max-age with which the streams were
-created. Exit code 0 means that the results were read, whatever they are.`,
+Results are kept for 7 days, or for the --results-max-age that was set when the streams
+were created. Exit code 0 means that the results were read, whatever they are.`,
 		Example: `  webpush results --nats nats://localhost:4222 --run newsletter-7
   webpush results --nats nats://localhost:4222 --run newsletter-7 --follow --summary
   webpush results --nats nats://localhost:4222 --run newsletter-7 --gone gone.ndjson > results.ndjson`,
@@ -51,11 +50,11 @@ created. Exit code 0 means that the results were read, whatever they are.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runResults(c.Context(), s, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.address, "nats", "", "the `URL` of the NATS server, or several with commas between (also: "+natsEnv+")")
+	f.StringVar(&o.address, "nats", "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
 	f.StringVar(&o.run, "run", "", "print the results of the run `NAME`")
-	f.StringVar(&o.gone, "gone", "", "write the records whose subscription has ended and can be deleted to `FILE`")
-	f.BoolVar(&o.force, "force", false, "replace that file if it exists")
-	f.BoolVar(&o.follow, "follow", false, "wait for further results")
+	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
+	f.BoolVar(&o.force, "force", false, "overwrite that file if it exists")
+	f.BoolVar(&o.follow, "follow", false, "wait for more results")
 	f.BoolVar(&o.summary, "summary", false, "print numbers instead of results")
 	inGroup(f, "Flags")
 	o.nats.addFlags(f)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,11 @@ func (r *roff) macro(name string, args ...string) {
 	r.WriteByte('\n')
 }
 
-// text writes paragraphs. Indented lines keep their form.
+// headed is the first line of a paragraph with a heading, such as "RESULTS. With".
+var headed = regexp.MustCompile(`^([A-Z][A-Z' ]+[A-Z])\. (.+)`)
+
+// text writes paragraphs. Indented lines keep their form, and a heading in capitals
+// becomes a subsection.
 func (r *roff) text(s string) {
 	verbatim := false
 	set := func(on bool) {
@@ -71,7 +76,12 @@ func (r *roff) text(s string) {
 			set(true)
 		default:
 			set(false)
-			if blank {
+			heading := headed.FindStringSubmatch(line)
+			switch {
+			case blank && heading != nil:
+				r.macro("SS", heading[1])
+				line = heading[2]
+			case blank:
 				r.macro("PP")
 			}
 		}
@@ -135,6 +145,11 @@ func manPage(c *cobra.Command, section string) string {
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() && sub.Name() != "help" || sub.IsAdditionalHelpTopicCommand() {
 			also = append(also, pageName(sub, manSection(sub)))
+		}
+	}
+	for _, topic := range c.Root().Commands() {
+		if topic.IsAdditionalHelpTopicCommand() && c.HasParent() && strings.Contains(c.Long, "webpush help "+topic.Name()) {
+			also = append(also, pageName(topic, manSection(topic)))
 		}
 	}
 	if also != nil {

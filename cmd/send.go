@@ -113,15 +113,15 @@ secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
 		ValidArgsFunction: completeJSON,
 	}
 	f := c.Flags()
-	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "a `FILE` or directory of subscriptions; - for standard input; repeatable")
+	f.StringArrayVarP(&o.inputs, "subscription", "f", nil, "read subscriptions from `FILE`, a directory, or - (standard input); repeatable")
 	o.addFlags(c)
 	o.bulk.addFlags(c)
 	o.enqueue.addFlags(c)
-	f.BoolVar(&o.check, "check", false, "check first, as webpush check does, and send nothing if it finds an error")
-	f.BoolVar(&o.empty, "empty", false, "also send a push without payload to the row of a database")
+	f.BoolVar(&o.check, "check", false, "run webpush check first, and send nothing if it finds an error")
+	f.BoolVar(&o.empty, "empty", false, "send a message without a payload even to database rows that have keys")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request without its secrets, and send nothing")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
-	f.CountVarP(&o.verbose, "verbose", "v", "show the decisions; -vv also shows the headers sent and received, and the timing")
+	f.CountVarP(&o.verbose, "verbose", "v", "explain each decision; -vv also prints headers and timing")
 	inGroup(f, "Flags")
 	f.BoolVar(&o.curl, "curl", false, "print a curl command that sends the message, and send nothing")
 	o.addCurlFlags(c)
@@ -133,10 +133,10 @@ func newCurlCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "curl",
 		Short: "Print a curl command that sends a message",
-		Long: `curl encrypts and signs a message as send does, and prints a command for sh, bash,
-or zsh that delivers it. Everything in the command is quoted. The encrypted body is
-written to encrypted.data or --body-file, or, with --inline, into the command
-itself. The command can be used until its token expires.`,
+		Long: `Encrypt and sign a message as send does, and print a command for sh, bash, or zsh that
+delivers it. Everything in the command is quoted. The encrypted body is written to
+encrypted.data or to --body-file, or with --inline into the command itself. The command
+works until its token expires.`,
 		Example: `  webpush curl -f subscription.json -p "hi"
   webpush curl -f subscription.json -p "hi" --inline | sh`,
 		Args: noArgs,
@@ -160,11 +160,11 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	o.cmd = c
 	f := c.Flags()
 	if f.Lookup("subscription") == nil {
-		f.StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
+		f.StringVarP(&o.subscription, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
 	}
-	f.StringVar(&o.parts.endpoint, "endpoint", "", "the subscription's endpoint, a `URL`, in place of a file")
-	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: the subscription's p256dh, a `KEY` in base64")
-	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: its auth, a `SECRET` in base64, or env:NAME")
+	f.StringVar(&o.parts.endpoint, "endpoint", "", "send to the endpoint `URL`, instead of a subscription file")
+	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: use the p256dh `KEY`, in base64")
+	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: use the auth `SECRET`, in base64 or as env:NAME")
 	inGroup(f, "Flags")
 	o.addKeyFlags(c)
 	o.payload.addFlags(c)
@@ -192,7 +192,7 @@ func (o *sendOptions) addKeyFlags(c *cobra.Command) {
 func (o *sendOptions) addMessageFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.ttl.value = webpush.DefaultTTL
-	f.Var(&o.ttl, "ttl", "how long the service keeps the message; 0 means now or never")
+	f.Var(&o.ttl, "ttl", "how long the push service keeps the message; 0 means now or never")
 	o.urgency = newEnum("", urgencyWords()...)
 	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
 	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")

@@ -106,7 +106,7 @@ func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 	}
 	fmt.Fprintf(s.out, "Content-Length: %d\n", len(body))
 	if !o.showSecrets {
-		s.hint("--show-secrets shows the endpoint and the token")
+		s.hint("use --show-secrets to print the endpoint and the token")
 	}
 	return nil
 }

@@ -58,49 +58,42 @@ func newServeCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the application server of a site: subscriptions, pushes, a page",
-		Long: `serve is what a site needs for Web Push: browsers get the public key from it and
-leave their subscriptions, POST /push sends to all of them or some, and the page
-at / is there to try it. The routes are described at /openapi.json.
+		Long: `Run an application server for your site: browsers fetch the public key and register
+their subscriptions, POST /push sends to all or some of them, and the page at / lets
+you try it. All routes are described at /openapi.json.
 
-Subscriptions and pushes are in an SQLite database in the folder --data, with
-permissions for the user alone. A push goes on after a crash where it was: only
-messages that were in flight are sent twice. Subscriptions that have ended are
-removed when their push service says so. The private key is not in the database.
-With --database postgres://… any number of servers share a PostgreSQL database
-and send each push together; WEBPUSH_DATABASE, PGPASSWORD, PGSERVICE, and .pgpass
-work too.
-
-It listens on this machine only unless --listen says otherwise, and then speaks
-https with --tls-cert or stands behind a proxy that does. For a proxy, name the
-site with --host, give --behind-proxy, and let the proxy pass the header Host on
-and write X-Forwarded-For.
-
-All but the routes for browsers needs the administrator's token: it is made at
-the first start and kept in the folder, or comes from WEBPUSH_ADMIN_TOKEN. A
-visitor may say to be any user and gets that user's messages, unless
---user-header names the header in which a proxy that knows its users says who it
-is; the proxy must take that header away from what visitors send.
-
-Endpoints come from strangers: they must be https, at port 443 or one given with
---allow-port, and at a public address. --allow-private allows all, to test with
-webpush push-service.
-
-With --track, each notification that is sent with POST /push carries an ID, and the
-page's service worker reports when it is shown, clicked, or closed. The ID is the
-same for all recipients of a push, and nothing else is stored: there are three
-numbers for each push, and no record of who was reached. A payload of your own is
-not tracked. Without --track, no report is made and none is accepted. For the code
-that a site's own service worker needs, see webpush help pushes. Check whether the law
-that applies to you requires consent.
-
-It runs until it is interrupted, and then finishes what is in flight. To send from
-a terminal:
+To send a push from a terminal:
 
     curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
       -d "backup done" http://localhost:8080/push
 
-The header fields Title, TTL, Urgency, Topic, Click, Tag, To-User, and To-Tag set
-the rest; JSON (with Content-Type: application/json) has all fields.`,
+For the fields of a push, times, canceling, and tracking, see webpush help pushes.
+
+DATA. Subscriptions and pushes are stored in an SQLite database in the directory
+--data, readable only by you; the private key is not stored there. After a crash, a
+push resumes where it stopped, and only messages that were in flight are sent twice. A
+subscription is deleted when its push service reports it as gone. With --database
+postgres://…, any number of servers share a PostgreSQL database and send each push
+together; WEBPUSH_DATABASE, PGPASSWORD, PGSERVICE, and .pgpass work, too. serve import,
+serve export, and serve copy move subscriptions; while the server runs, POST and GET
+/subscriptions do the same with the type application/x-ndjson.
+
+NETWORK. The server listens only on this machine, unless --listen names another
+address. It then needs --tls-cert, or a proxy that serves https. Behind a proxy, name
+the site with --host, use --behind-proxy, and configure the proxy to forward the Host
+header and to set X-Forwarded-For.
+
+ACCESS. All routes except those for browsers require the administrator's token. It is
+created on the first start in the directory --data, unless WEBPUSH_ADMIN_TOKEN is set.
+By default, a visitor can claim to be any user and receive that user's messages. To
+prevent this, have an authenticating proxy set a header, name it with --user-header,
+and make the proxy drop that header from incoming requests.
+
+ENDPOINTS. Endpoints are untrusted input: they must use https, at port 443 or one from
+--allow-port, and be at a public address. To test with webpush push-service, use
+--allow-private.
+
+On an interrupt, the server finishes the requests in flight and exits.`,
 		Example: `  webpush serve --subject mailto:ops@example.com
   webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
   webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem`,
@@ -119,39 +112,39 @@ the rest; JSON (with Content-Type: application/json) has all fields.`,
 
 func (o *serveOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to listen at, host:port; port 0 is any that is free")
-	f.StringVar(&o.data, "data", "webpush-data", "the `FOLDER` of database and token; made when it is not there")
-	f.StringVar(&o.tokenFile, "admin-token-file", "", "the administrator's token, a `FILE` (default admin-token in --data)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "listen on `ADDRESS`, host:port; port 0 is any free port")
+	f.StringVar(&o.data, "data", "webpush-data", "keep the database and the token in `DIR`, which is created if necessary")
+	f.StringVar(&o.tokenFile, "admin-token-file", "", "read the administrator's token from `FILE` (default admin-token in --data)")
 	f.Var(&o.logFormat, "log-format", "text or json")
 	completeEnum(c, "log-format", &o.logFormat)
 	inGroup(f, "Flags")
 	o.database.addFlags(f)
 	inGroup(f, "Database")
 	o.key.addRingFlags(c)
-	f.StringVar(&o.subject, "subject", "", "sub: a contact for the push service, a mailto: or https: `URI` (default: that of claims.json)")
+	f.StringVar(&o.subject, "subject", "", "set sub to a contact `URI`, mailto: or https: (default: the sub of claims.json)")
 	inGroup(f, "Key and claims")
-	f.StringArrayVar(&o.origins, "origin", nil, "let pages of this `ORIGIN` subscribe, https://host; can be given again")
-	f.StringArrayVar(&o.hosts, "host", nil, "answer to this `NAME`: too, when listening on this machine only, else alone; can be given again")
-	f.BoolVar(&o.behindProxy, "behind-proxy", false, "take the client's address from X-Forwarded-For, which a proxy of yours writes")
-	f.StringVar(&o.userHeader, "user-header", "", "take the user from this header, a `NAME`, which a proxy of yours writes, and not from the body")
-	f.StringVar(&o.siteName, "site-name", "", "title of notifications that are sent without one, a `TEXT` (default: the host of the request)")
-	f.BoolVar(&o.track, "track", false, "count how many notifications are shown, clicked, and closed, as service workers report")
-	f.Float64Var(&o.clientRate, "client-rate", appserver.DefaultClientRate, "requests a second that one address may make, a `NUMBER`; 0 for no limit")
-	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "the most subscriptions to keep, a `NUMBER`; 0 for no limit")
+	f.StringArrayVar(&o.origins, "origin", nil, "let pages of `ORIGIN` subscribe, such as https://www.example.com; repeatable")
+	f.StringArrayVar(&o.hosts, "host", nil, "serve the host `NAME`, in addition to the names of this machine when listening only there; repeatable")
+	f.BoolVar(&o.behindProxy, "behind-proxy", false, "use the client address in X-Forwarded-For, which your proxy must set")
+	f.StringVar(&o.userHeader, "user-header", "", "use the user in the header `NAME`, which your proxy must set, and not the one in the body")
+	f.StringVar(&o.siteName, "site-name", "", "use the title `TEXT` for notifications without one (default: the host of the request)")
+	f.BoolVar(&o.track, "track", false, "count the notifications that are shown, clicked, and closed, as service workers report")
+	f.Float64Var(&o.clientRate, "client-rate", appserver.DefaultClientRate, "allow `N` requests per second from one address; 0 for no limit")
+	f.Int64Var(&o.maxSubs, "max-subscriptions", 0, "keep at most `N` subscriptions; 0 for no limit")
 	inGroup(f, "Visitors")
-	f.Var(&o.services, "services", "take subscriptions of any push service, or of those that are known: Apple, Google, Microsoft, Mozilla")
+	f.Var(&o.services, "services", "accept subscriptions of any push service, or only of known ones: Apple, Google, Microsoft, Mozilla")
 	completeEnum(c, "services", &o.services)
-	f.BoolVar(&o.allowPrivate, "allow-private", false, "take endpoints that are not on the Internet, and plain http on this machine")
+	f.BoolVar(&o.allowPrivate, "allow-private", false, "accept endpoints at private addresses, and plain http on this machine")
 	o.ports.addFlag(f)
-	f.StringVar(&o.caFile, "ca-file", "", "trust the authorities in this PEM `FILE` too")
-	f.IntVar(&o.concurrency, "concurrency", 0, "messages of a push in flight at most, a `NUMBER` (default 32 for each processor)")
+	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages of a push at a time (default 32 for each processor)")
 	o.rates.addFlag(f)
 	f.Var(&o.goneAfter, "gone-after", "delete a subscription only after two responses that it is gone, this far apart (default: after the first one)")
-	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "pushes that are sent at the same time, a `NUMBER`; others wait")
+	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "send `N` pushes at a time; others wait")
 	inGroup(f, "Sending")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
-	f.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key, a `FILE`")
-	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP also where others than this machine can listen, as behind a proxy")
+	f.StringVar(&o.tlsKey, "tls-key", "", "read the certificate's private key from `FILE`")
+	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP even if other machines can connect, such as behind a proxy")
 	inGroup(f, "Connection")
 	asSetting(f, "subject", "data", "ca-file", "log-format", "rate-per-origin")
 }
@@ -159,7 +152,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 // check finds options that contradict each other.
 func (o *serveOptions) check() error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
-		return usage("give both", "--tls-cert and --tls-key go together")
+		return usage("pass both", "--tls-cert and --tls-key must be used together")
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {

@@ -27,9 +27,9 @@ type databaseOptions struct {
 }
 
 func (o *databaseOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.file, "db", "", "SQLite database `FILE` (default webpush.db in --data)")
-	f.StringVar(&o.database, "database", "", "database `ADDRESS`: sqlite:FILE, or postgres://USER@HOST/NAME, which several servers can share")
-	f.StringVar(&o.schema, "database-schema", postgres.DefaultSchema, "PostgreSQL schema `NAME` that holds all tables")
+	f.StringVar(&o.file, "db", "", "use the SQLite database `FILE` (default webpush.db in --data)")
+	f.StringVar(&o.database, "database", "", "use the database at `ADDRESS`: sqlite:FILE, or postgres://USER@HOST/NAME, which several servers can share")
+	f.StringVar(&o.schema, "database-schema", postgres.DefaultSchema, "keep all tables in the PostgreSQL schema `NAME`")
 	f.BoolVar(&o.plainText, "allow-plain-database", false, "connect to PostgreSQL on other machines without TLS")
 }
 

@@ -13,7 +13,7 @@ import (
 type portsFlag struct{ list []int }
 
 func (p *portsFlag) addFlag(f *pflag.FlagSet) {
-	f.Var(p, "allow-port", "also accept endpoints at port `N`; can be given again (default 443 only, any with --allow-private)")
+	f.Var(p, "allow-port", "also accept endpoints at port `N`; repeatable (default: only 443, or any with --allow-private)")
 }
 
 // Set adds a port.

@@ -58,15 +58,15 @@ func newServeImportCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Import subscriptions into the database of serve",
-		Long: `Store the subscriptions of a file in the database: JSON lines, a JSON array, CSV with
-a header line, and the other formats of send -f. A user and tags in a record are kept.
+		Long: `Store the subscriptions of a file in the database: NDJSON, a JSON array, CSV with a
+header line, and the other formats of send -f. Users and tags in the records are kept.
 An invalid record is reported and does not affect the others; the exit code is then 1.
-On PostgreSQL, servers can run meanwhile; on SQLite, stop the server first.`,
+With PostgreSQL, servers can run during the import. With SQLite, stop the server first.`,
 		Example: `  webpush serve import subscriptions.ndjson
   webpush serve import --database postgres://webpush@db.example/push dump.csv`,
 		Args: cobra.MatchAll(atMostOne, func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("webpush serve import FILE, - for the standard input", "there is no file to import")
+				return usage("use: webpush serve import FILE, or - for standard input", "no file to import")
 			}
 			return nil
 		}),
@@ -115,9 +115,8 @@ func newServeExportCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Export all subscriptions from the database of serve",
-		Long: `Print all subscriptions as JSON lines, with endpoints, keys, users, and tags. send -f
-and serve import read them. Whoever has endpoints and keys can send messages: keep the
-output private.`,
+		Long: `Print all subscriptions as NDJSON, with endpoints, keys, users, and tags, for send -f
+and serve import. Keep the output private: endpoints and keys are secrets.`,
 		Example: `  webpush serve export > subscriptions.ndjson
   webpush serve export --database postgres://webpush@db.example/push > subscriptions.ndjson`,
 		Args: noArgs,

@@ -38,20 +38,19 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "subscribe",
 		Short: "Save a subscription of your browser to a file",
-		Long: `subscribe prints the address of a page on this machine, opens it in your browser
-if it runs in a terminal on your desktop, waits until a browser has subscribed there, writes the subscription to a file, readable
-by you alone, and ends. The subscription stays: webpush send reaches the browser
-with it, whose service worker then shows the message as a notification.
+		Long: `Print the address of a page on this machine, open it if this is a terminal on your
+desktop, and wait until a browser has subscribed there. Then write the subscription to
+a file that only you can read. The subscription stays valid: webpush send uses it, and
+the service worker shows each message as a notification.
 
-The browser subscribes with the public half of private_key.pem, else with
-public_key.pem, or with the key of -k. A browser keeps a subscription for the
-address where it was made, so the page has the same one each time unless
---listen says otherwise, and a browser that has a subscription with this key
-gives that.
+The browser subscribes with the public key of private_key.pem, or with public_key.pem,
+or with the key of -k. A browser keeps one subscription for each address, so the page
+has the same address each time, unless you use --listen. If the browser already has a
+subscription with this key, the page uses that.
 
 On a machine without a browser, forward the port: ssh -L 8091:localhost:8091 HOST.
 
-The exit code is 6 when --timeout is over before a browser has subscribed.`,
+The exit code is 6 if no browser has subscribed before --timeout.`,
 		Example: `  webpush subscribe
   webpush subscribe -o firefox.json --no-open
   webpush subscribe -o - -k public_key.pem --timeout 5m`,
@@ -68,12 +67,12 @@ The exit code is 6 when --timeout is over before a browser has subscribed.`,
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
-	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with this `KEY`: a public or private key's file, the key itself, - or env:NAME")
+	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
 	f.Var(&o.timeout, "timeout", "wait at most this time")
 	f.BoolVar(&o.open, "open", false, "open the page in your browser even if this is not a terminal on your desktop")
 	f.BoolVar(&o.noOpen, "no-open", false, "only print the address of the page")
 	inGroup(f, "Flags")
-	f.StringVar(&o.listen, "listen", "localhost:8091", "the `ADDRESS` of the page, host:port on this machine; port 0 is any that is free")
+	f.StringVar(&o.listen, "listen", "localhost:8091", "serve the page on `ADDRESS`, host:port on this machine; port 0 is any free port")
 	inGroup(f, "Connection")
 	return c
 }

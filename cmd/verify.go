@@ -52,9 +52,9 @@ a request, or the output of webpush sign --json, in the form of RFC 8292 or of t
 			return runVerify(s, o, string(b))
 		},
 	}
-	c.Flags().StringVar(&o.cryptoKey, "crypto-key", "", "the `VALUE` of the Crypto-Key header, for the draft's scheme")
+	c.Flags().StringVar(&o.cryptoKey, "crypto-key", "", "use this `VALUE` of the Crypto-Key header, for the scheme of the draft")
 	c.Flags().StringVar(&o.endpoint, "endpoint", "", "expect the header for the endpoint or origin `URL`")
-	c.Flags().BoolVar(&o.noStrict, "no-strict", false, "take tokens that only some push services refuse")
+	c.Flags().BoolVar(&o.noStrict, "no-strict", false, "accept tokens that only some push services reject")
 	asSetting(c.Flags(), "no-strict")
 	return c
 }

@@ -12,7 +12,7 @@ func newVersionCmd(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version and how it was built",
-		Long:    `version prints what the build recorded: version, commit, Go and platform.`,
+		Long:    `Print the version, the commit, the Go version, and the platform of this build.`,
 		Example: `  webpush version --json`,
 		Args:    noArgs,
 		RunE:    func(*cobra.Command, []string) error { return printVersion(s) },
@@ -60,8 +60,8 @@ func newCompletionCmd(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a shell completion script",
-		Long: `completion prints a script that lets the shell complete commands, options, their
-words and files.
+		Long: `Print a script with which the shell completes commands, flags, their values, and files.
+To load it:
 
   bash:        webpush completion bash > /etc/bash_completion.d/webpush
   zsh:         webpush completion zsh > "${fpath[1]}/_webpush"
@@ -71,7 +71,7 @@ words and files.
 		ValidArgs: shells,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage("webpush completion bash", "completion needs the name of one shell: bash, zsh, fish or powershell")
+				return usage("use, for example: webpush completion bash", "completion requires the name of one shell: bash, zsh, fish, or powershell")
 			}
 			return nil
 		},

@@ -31,32 +31,32 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "worker",
 		Short: "Send the records that send --to or other programs put into NATS",
-		Long: `worker sends the records in the JetStream streams of a NATS server or cluster, until
-it is interrupted. Run any number of equal workers on any machines: they share the
-records. The first one creates the streams and consumers. The key, the claims, and
-the options for connections are those of send.
+		Long: `Send the records in the JetStream streams of a NATS server or cluster, until
+interrupted. Run any number of equal workers on any machines: they share the records.
+The first worker creates the streams and consumers. The key, the claims, and the flags
+for connections are the same as for send.
 
-The result of a record is stored before its message is acknowledged. When a worker
-is killed, the others get its messages within 15 seconds; only those that were in
-flight can arrive twice, and each record has one result. Ctrl-C finishes the
-requests in flight, and gives the rest back; press it again to stop now. When the
-server restarts or cannot be reached, workers wait and continue.
+CRASHES. A worker stores the result of a record before it acknowledges the message.
+When a worker is killed, the others get its messages within 15 seconds; only those in
+flight can arrive twice, and each record has one result. Ctrl-C finishes the requests
+in flight and returns the rest; press it again to stop now. If the NATS server
+restarts or cannot be reached, workers wait and continue.
 
-Each push service has a lane (fcm, mozilla, apple, wns, other), so that a slow one
-keeps no other waiting. Temporary failures are tried again with increasing pauses
-for --retry-for, or for as long as the push service asks, and do not keep other
-records waiting. A TTL counts from the time of publishing: a record whose TTL is used
-up becomes expired and is not sent. TTL 0 means now or never at the push service and
-is sent as 0. A record that cannot be read or sent becomes invalid.
+LANES. Each push service has a lane (fcm, mozilla, apple, wns, other), so a slow push
+service does not delay the others. Temporary failures are retried with increasing
+pauses for --retry-for, or for as long as the push service asks, and do not delay
+other records. A TTL counts from the time of publishing: when it is used up, the
+record becomes expired and is not sent. TTL 0 means "now or never" at the push service
+and is sent as 0. A record that cannot be read or sent becomes invalid.
 
---rate-per-origin holds for all workers together, up to some 20 of them: they share
-it on the server, and a push service with a rate that asks one of them to wait is
-held for all. If their rates differ, the lowest holds, with a warning. --rate is for
-this worker alone.
+RATES. --rate-per-origin applies to all workers together, up to about 20: they share
+the rate on the NATS server. If a push service with a rate asks one worker to wait,
+all workers wait. If workers have different rates, the lowest applies, with a warning.
+--rate is for one worker.
 
-Like send, a worker sends to private addresses; set --deny-private if the endpoints
-come from strangers. The streams hold endpoints and payloads, which are secrets:
-use TLS and credentials, and limit who may read webpush.>.
+SECURITY. Like send, a worker sends to private addresses; use --deny-private if the
+endpoints are untrusted. The streams contain endpoints and payloads, which are secrets:
+use TLS and credentials, and limit who can read webpush.>.
 
 MESSAGE FORMAT. Any program can publish records. A message is one record, as send -f
 reads it:
@@ -101,11 +101,11 @@ class, the depth and age of each lane, and push services that ask to wait.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), s, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.address, "nats", "", "the `URL` of the NATS server, or several with commas between (also: "+natsEnv+")")
-	f.StringSliceVar(&o.lanes, "lane", nil, "send these lanes only: `NAMES` of fcm, mozilla, apple, wns, other, with commas between")
+	f.StringVar(&o.address, "nats", "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
+	f.StringSliceVar(&o.lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
 	o.retryFor.value = queue.DefaultRetryFor
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
-	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics at this `ADDRESS`, host:port")
+	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
 	f.Var(&o.logFormat, "log-format", "text or json")
 	completeEnum(c, "log-format", &o.logFormat)
 	complete(c, "lane", queue.Lanes)
