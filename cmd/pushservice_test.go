@@ -147,7 +147,7 @@ func TestPushService(t *testing.T) {
 	log := talk.String()
 	for _, want := range []string{
 		"listening at " + url, "dom.push.serverURL = ws" + strings.TrimPrefix(url, "http") + "/", "allowInsecureServerURL",
-		`level=INFO msg="message accepted" status=201`, `level=WARN msg="message met a fault" status=503`,
+		`level=INFO msg="message accepted" status=201`, `level=WARN msg="fault injected into a message request" status=503`,
 		`level=WARN msg="message refused" status=400`, "Invalid TTL value", "webpush: stopping",
 	} {
 		if !strings.Contains(log, want) {

@@ -11,41 +11,42 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// agent is a user agent that some channel serves: it has an id of its own,
-// owns subscriptions, each under a name that it chose, and has at most one
-// connection. It is stored while it has a subscription.
+// agent is a user agent of a channel with connections. It has an ID, owns
+// subscriptions under names that it has chosen, and has at most one connection. It
+// is stored as long as it has a subscription.
 type agent struct {
 	id   string
-	subs map[string]*subscription // those that did not expire, by channel id
+	subs map[string]*subscription // not expired, by Channel
 	on   *attachment
-	// forgotten is true when the store does not know it any more.
+	// forgotten is true when the store has removed it.
 	forgotten bool
 }
 
 func newAgent(id string) *agent { return &agent{id: id, subs: make(map[string]*subscription)} }
 
-// attachment is a connection of a user agent, whatever channel it came by.
+// attachment is a connection of a user agent on any channel.
 type attachment struct {
 	agent *agent
-	// notify is called, with the store's lock held, when there may be something to
-	// take with next, or the store has ended the attachment.
+	// notify is called, with the store's lock held, when next may have messages, or
+	// the store has ended the attachment.
 	notify func()
-	// cause is why the store has ended the attachment; see store.causeOf.
+	// cause is the reason for which the store has ended the attachment; see
+	// store.causeOf.
 	cause error
-	// now holds messages with a TTL of zero, which exist here only.
+	// now holds messages with a TTL of zero, which are stored nowhere else.
 	now []delivery
-	// sent are the messages that were taken and not acknowledged, each with
-	// whether it belongs to a batch. Only the one who calls next and acknowledge
-	// may look at it.
+	// sent holds the messages that next has returned and that are not acknowledged;
+	// the value is whether a message belongs to a batch. Only the caller of next
+	// and acknowledge may read it.
 	sent map[string]bool
-	// batch has next take messages as a batch. With store.forgetsBatches those of
-	// a batch are in acked when they are acknowledged, until all of them are.
+	// batch makes next return messages as a batch. With store.forgetsBatches,
+	// acknowledged messages of a batch stay in acked until the whole batch is
+	// acknowledged.
 	batch bool
 	acked map[string]bool
 }
 
-// delivery is a message and the name that the user agent has for its
-// subscription.
+// delivery is a message and its subscription's name at the user agent.
 type delivery struct {
 	AcceptedMessage
 	channel string
@@ -53,15 +54,15 @@ type delivery struct {
 
 var (
 	errReplaced = errors.New("the user agent is connected elsewhere")
-	errReset    = errors.New("the user agent has no subscription any more")
-	errCut      = errors.New("the connection was ended on request")
+	errReset    = errors.New("the user agent no longer has a subscription")
+	errCut      = errors.New("the connection was closed on request")
 )
 
-// maxNow is how many messages with a TTL of zero a slow connection may leave
-// waiting; more are lost, as the TTL says.
+// maxNow is the maximum number of messages with a TTL of zero that wait for a slow
+// connection; more are dropped, as a TTL of zero allows.
 const maxNow = 100
 
-// maxPerAgent is how many subscriptions a user agent can have.
+// maxPerAgent is the maximum number of subscriptions of a user agent.
 const maxPerAgent = 256
 
 // newAgentID returns 16 bytes in hexadecimal, as autopush does.
@@ -71,9 +72,9 @@ func newAgentID() string {
 	return hex.EncodeToString(b)
 }
 
-// attach connects the user agent with the given id, or, if that is unknown, a
-// new one, which is stored with its first subscription. An older connection of
-// the user agent ends.
+// attach connects the user agent with the given ID or, if the ID is unknown, a new
+// user agent, which is stored with its first subscription. An older connection of
+// the user agent is closed.
 func (st *store) attach(id string, notify func()) *attachment {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -84,7 +85,7 @@ func (st *store) attach(id string, notify func()) *attachment {
 	return st.connect(a, notify)
 }
 
-// connect makes a connection of a user agent, instead of the one it had.
+// connect attaches a connection to a user agent, and ends its previous one.
 func (st *store) connect(a *agent, notify func()) *attachment {
 	if a.on != nil {
 		a.on.end(errReplaced)
@@ -99,7 +100,7 @@ func (st *store) connect(a *agent, notify func()) *attachment {
 	return a.on
 }
 
-// causeOf returns why the store has ended an attachment, or nil.
+// causeOf returns the reason for which the store has ended an attachment, or nil.
 func (st *store) causeOf(at *attachment) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -129,7 +130,7 @@ func (st *store) forget(a *agent, cause error) {
 	}
 }
 
-// disconnect ends the connections of all user agents that have a subscription.
+// disconnect closes the connections of all user agents that have a subscription.
 func (st *store) disconnect() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -141,7 +142,7 @@ func (st *store) disconnect() {
 	}
 }
 
-// end says why, once. The store's lock is held.
+// end ends the attachment for a reason, once. The store's lock is held.
 func (at *attachment) end(cause error) {
 	if at.cause == nil {
 		at.cause = cause
@@ -157,8 +158,8 @@ func (at *attachment) offer(sub *subscription, m AcceptedMessage) {
 	at.notify()
 }
 
-// register makes a subscription for the user agent, or returns the one that it
-// has under this name with this key. One with another key ends.
+// register creates a subscription for the user agent, or returns its subscription
+// with this name and key. A subscription with this name and another key is ended.
 func (st *store) register(at *attachment, channel string, key vapid.PublicKey) (Subscription, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -178,7 +179,7 @@ func (st *store) registerFor(a *agent, s Subscription) (Subscription, error) {
 		st.expire(sub)
 	}
 	if n := len(a.subs); n >= maxPerAgent {
-		return Subscription{}, full("Too many subscriptions", "the user agent has %d, the most that one can have", n)
+		return Subscription{}, full("Too many subscriptions", "the user agent has %d, the maximum", n)
 	}
 	if err := st.endUnused(); err != nil {
 		return Subscription{}, err
@@ -186,9 +187,9 @@ func (st *store) registerFor(a *agent, s Subscription) (Subscription, error) {
 	return st.add(&subscription{Subscription: s, agent: a})
 }
 
-// endUnused ends the oldest registration that has never got a message and whose
-// user agent is away, if more than half of all subscriptions could be unused
-// ones: anyone can make user agents that register and leave.
+// endUnused ends the oldest subscription that has never received a message and
+// whose user agent is not connected, if more than half of the maximum number of
+// subscriptions are unused: anyone can register subscriptions and leave.
 func (st *store) endUnused() error {
 	most := max(1, st.maxSubscriptions/2)
 	if len(st.live) < most {
@@ -208,7 +209,7 @@ func (st *store) endUnused() error {
 		return nil
 	}
 	if oldest == nil {
-		return full("Too many subscriptions", "%d were registered and have never got a message, the most that can be", unused)
+		return full("Too many subscriptions", "%d have never received a message, the maximum", unused)
 	}
 	a := oldest.agent
 	st.expire(oldest)
@@ -218,8 +219,8 @@ func (st *store) endUnused() error {
 	return nil
 }
 
-// unregister ends a subscription of the user agent and reports whether there
-// was one. The error is that this could not be stored.
+// unregister ends a subscription of the user agent and reports whether it existed.
+// The error reports that this could not be stored.
 func (st *store) unregister(at *attachment, channel string) (known bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -231,9 +232,9 @@ func (st *store) unregister(at *attachment, channel string) (known bool, err err
 	return true, st.settle()
 }
 
-// next takes up to n messages that wait for the user agent and were not taken
-// by this connection, those with a topic first and then by age, after all those
-// with a TTL of zero. It reports whether there are more.
+// next returns all messages with a TTL of zero, and up to n other messages that are
+// waiting for the user agent and were not sent on this connection: messages with a
+// topic first, and then by age. It reports whether there are more.
 func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -264,15 +265,17 @@ func (st *store) next(at *attachment, n int) (list []delivery, more bool) {
 	return list, more
 }
 
-// settled waits until what was acknowledged is stored, and says why it is not.
+// settled waits until acknowledgments are stored. The error reports that they could
+// not be stored.
 func (st *store) settled() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.settle()
 }
 
-// acknowledge removes a message that was taken by this connection. It reports
-// how many are left, and whether this was one. See settled.
+// acknowledge removes a message that was sent on this connection. It returns the
+// number of messages left to acknowledge, and reports whether this was one of them.
+// See settled.
 func (st *store) acknowledge(at *attachment, channel, id string) (left int, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

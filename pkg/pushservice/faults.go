@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// The operations of user agents that a [Fault] can concern.
+// The operations of user agents to which a [Fault] can apply.
 const (
-	// OnRegistration is a registration of a subscription, by any channel.
+	// OnRegistration is the registration of a subscription, on any channel.
 	OnRegistration = "registration"
-	// OnUnregistration is the end of a subscription that its user agent asks for,
-	// by any channel.
+	// OnUnregistration is the removal of a subscription by its user agent, on any
+	// channel.
 	OnUnregistration = "unregistration"
 	// OnCheckin is a check-in of Chromium.
 	OnCheckin = "checkin"
-	// OnLogin is the beginning of a connection: a login by MCS, or a hello by
+	// OnLogin is the first message on a connection: a login by MCS, or a hello by
 	// WebSocket.
 	OnLogin = "login"
 )
 
-// RegistrationErrors returns the error codes with which Google refuses
-// registrations of Chromium, as far as Chromium knows them.
+// RegistrationErrors returns the error codes, known to Chromium, with which Google
+// refuses registrations.
 func RegistrationErrors() []string {
 	return []string{
 		"PHONE_REGISTRATION_ERROR", "AUTHENTICATION_FAILED", "INTERNAL_SERVER_ERROR", "TOO_MANY_SUBSCRIBERS", "FIS_AUTH_ERROR",
@@ -34,41 +34,47 @@ func RegistrationErrors() []string {
 	}
 }
 
-// Fault is how the service misbehaves on request.
+// Fault describes a failure to inject.
 type Fault struct {
-	// On is the operation that is concerned; empty is a message request.
+	// On is the operation that fails; empty means message requests.
 	On string
-	// Error, with On, refuses the operation by the means of its channel: a
-	// registration or unregistration of Chromium with that error code, such as one
-	// of [RegistrationErrors], and a login by MCS with that number. Other channels
-	// have no codes: they refuse it in their own words.
+	// Error, with On, is the error code of the response on Chromium's channel: for
+	// a registration or unregistration a code such as the [RegistrationErrors], for
+	// a login by MCS a number. Other channels have no codes, and refuse the
+	// operation in their own words.
 	Error string
-	// Subscription is the id of the one whose messages are concerned; empty for
-	// all message requests, those to unknown endpoints included.
+	// Subscription is the ID of a subscription, to which the message requests that
+	// fail are sent. If empty, all message requests fail, including those to unknown
+	// endpoints.
 	Subscription string
-	// Status is the status code to answer, from 200 to 599. If it is 0 the
-	// request is answered as usual, after Delay; an operation of user agents is
-	// refused, with 500 where it has a status, unless there is a Delay.
+	// Status is the status code of the response, from 200 to 599. If it is 0, a
+	// message request gets its usual response after Delay. An operation of a user
+	// agent is then refused, with 500 if its channel has status codes, unless Delay
+	// is set.
 	Status int
-	// Header is set in the answer of Status, such as {"Retry-After": "1"}.
+	// Header is added to the response with Status, such as {"Retry-After": "1"}.
 	Header map[string]string
-	// Body is the answer of Status; nil is what the service's [Personality]
-	// answers, if Status is 400 or more, or else nothing.
+	// Body is the body of the response with Status. If nil, a Status of 400 or more
+	// has the body of the service's [Personality], and others have none.
 	Body []byte
-	// Count is how many requests are concerned; 0 is 1.
+	// Count is the number of requests that fail; 0 means 1.
 	Count int
-	// Always makes it all of them, until [Service.ClearFaults], whatever Count.
+	// Always makes all requests fail until [Service.ClearFaults], and overrides
+	// Count.
 	Always bool
-	// After is how many requests are answered as usual first.
+	// After is the number of requests that get their usual response first.
 	After int
-	// Share is the part of the requests that are concerned, from 0 to 1, evenly
-	// distributed: 0.1 is every tenth. 0 is all.
+	// Share is the fraction of the requests that fail, from 0 to 1, evenly
+	// distributed: 0.1 means every tenth request. 0 means all.
 	Share float64
-	// Delay is how long the answer is held back.
+	// Delay is the time to wait before the response.
 	Delay time.Duration
-	// Reset closes the connection (HTTP/2: the stream) instead of answering.
+	// Reset closes the connection (for HTTP/2, the stream) instead of responding.
 	Reset bool
 }
+
+// faultMessage is the message of a response that a fault has requested.
+const faultMessage = "Fault: this response was requested"
 
 const (
 	// maxFaults is the maximum number of faults in effect, and maxFaultSize the
@@ -86,11 +92,10 @@ func (f *Fault) size() int {
 	return n
 }
 
-// AddFault makes the next message requests, or the next operations of user
-// agents, fail as f says, after earlier faults that concern them are used up.
-// Other requests do not count. The error is that
-// f has values out of range, that its subscription is unknown or expired, or
-// that there are too many faults.
+// AddFault makes the next message requests, or the next operations of user agents,
+// fail as f describes, once earlier faults that apply to them are used up. Other
+// requests do not count. The error reports that f has values out of range, that
+// its subscription is unknown or has expired, or that there are too many faults.
 func (s *Service) AddFault(f Fault) error {
 	const invalid = "Invalid fault"
 	switch {
@@ -107,7 +112,7 @@ func (s *Service) AddFault(f Fault) error {
 	case f.On != "" && !slices.Contains([]string{OnRegistration, OnUnregistration, OnCheckin, OnLogin}, f.On):
 		return badRequest(invalid, "on is %q, expected registration, unregistration, checkin, or login", clip(f.On))
 	case f.On != "" && f.Subscription != "":
-		return badRequest(invalid, "it has both on and subscription")
+		return badRequest(invalid, "on and subscription cannot be combined")
 	case f.Error != "" && (f.On == OnRegistration || f.On == OnUnregistration) && strings.Trim(f.Error, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "":
 		return badRequest(invalid, "error is %q, expected a code such as PHONE_REGISTRATION_ERROR", clip(f.Error))
 	case f.Error != "" && f.On == OnLogin && f.loginError() == 0:
@@ -115,16 +120,16 @@ func (s *Service) AddFault(f Fault) error {
 	case f.Error != "" && (f.On == "" || f.On == OnCheckin):
 		return badRequest(invalid, "error requires on, with registration, unregistration, or login")
 	case f.Status == 0 && f.Delay == 0 && !f.Reset && f.On == "":
-		return badRequest(invalid, "it has neither status nor delay nor reset")
+		return badRequest(invalid, "status, delay, and reset are missing")
 	case f.size() > maxFaultSize:
 		return badRequest(invalid, "its body, headers, and error have %s, expected at most %d", bytesOf(f.size()), maxFaultSize)
 	}
 	for name, value := range f.Header {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r > 0x7f || !isTokenChar(byte(r)) }) {
-			return badRequest(invalid, "%q is no name of a header", clip(name))
+			return badRequest(invalid, "%q is not a header name", clip(name))
 		}
 		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			return badRequest(invalid, "the header %q has control characters", clip(name))
+			return badRequest(invalid, "header %q contains control characters", clip(name))
 		}
 	}
 	if f.Subscription != "" {
@@ -139,7 +144,7 @@ func (s *Service) AddFault(f Fault) error {
 	return s.faults.add(f)
 }
 
-// ClearFaults ends all faults.
+// ClearFaults removes all faults.
 func (s *Service) ClearFaults() { s.faults.clear() }
 
 // faults is a queue.
@@ -148,17 +153,17 @@ type faults struct {
 	list []*faultState
 }
 
-// faultState is a fault and how much of it is used up.
+// faultState is a fault that is partly used up.
 type faultState struct {
 	Fault
-	due int // millionths of a request, of those that are not concerned
+	due int // share of the next failure that has accumulated, in millionths
 }
 
 func (fs *faults) add(f Fault) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if len(fs.list) >= maxFaults {
-		return full("Too many faults", "there are %d", len(fs.list))
+		return full("Too many faults", "there are %d, the maximum", len(fs.list))
 	}
 	fs.list = append(fs.list, &faultState{Fault: f})
 	return nil
@@ -170,9 +175,9 @@ func (fs *faults) clear() {
 	fs.list = nil
 }
 
-// take returns the fault for an operation, or for a message to the subscription
-// with the given id, empty if it is unknown, or nil.
-func (fs *faults) take(on, id string) *Fault {
+// next returns the fault for an operation, or for a message to the subscription
+// with the given ID (empty if unknown), or nil.
+func (fs *faults) next(on, id string) *Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for i, f := range fs.list {
@@ -190,19 +195,19 @@ func (fs *faults) take(on, id string) *Fault {
 			}
 			f.due -= whole
 		}
-		taken := f.Fault
+		found := f.Fault
 		if !f.Always {
 			if f.Count--; f.Count == 0 {
 				fs.list = slices.Delete(fs.list, i, i+1)
 			}
 		}
-		return &taken
+		return &found
 	}
 	return nil
 }
 
-// answer does what f says and reports whether this was an answer.
-func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as *personality, request *Request, s *Service) bool {
+// respond does what f describes and reports whether the request has its response.
+func (f *Fault) respond(w http.ResponseWriter, r *http.Request, as *personality, request *Request, s *Service) bool {
 	f.wait(r.Context())
 	if !f.Reset && f.Status == 0 {
 		return false
@@ -211,7 +216,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as *personality, 
 		request.Status = f.Status
 	}
 	s.log.add(*request)
-	s.logger.Warn("message met a fault", "status", request.Status, "subscription", short(request.Subscription), "reset", f.Reset)
+	s.logger.Warn("fault injected into a message request", "status", request.Status, "subscription", short(request.Subscription), "reset", f.Reset)
 	if f.Reset {
 		panic(http.ErrAbortHandler)
 	}
@@ -223,9 +228,9 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, as *personality, 
 	return true
 }
 
-// refusal is the answer without a body of the fault's own.
+// refusal returns the response if the fault has no body.
 func (f *Fault) refusal() *Error {
-	return &Error{Status: f.Status, Message: "Fault: this answer was asked for", header: f.Header, kind: kindFault}
+	return &Error{Status: f.Status, Message: faultMessage, header: f.Header, kind: kindFault}
 }
 
 func (f *Fault) write(w http.ResponseWriter) {
@@ -233,11 +238,11 @@ func (f *Fault) write(w http.ResponseWriter) {
 		w.Header().Set(name, value)
 	}
 	w.WriteHeader(f.Status)
-	// Errors are a client that went away, or a status without body.
+	// Writing fails if the client has disconnected, or the status allows no body.
 	_, _ = w.Write(f.Body)
 }
 
-// wait waits as long as the fault says, or until ctx is done.
+// wait waits for the fault's delay, or until ctx is done.
 func (f *Fault) wait(ctx context.Context) {
 	if f.Delay <= 0 {
 		return
@@ -250,7 +255,7 @@ func (f *Fault) wait(ctx context.Context) {
 	}
 }
 
-// statusOr500 is the status of an answer that has no other means to refuse.
+// statusOr500 returns the status of a response that refuses an operation.
 func (f *Fault) statusOr500() int {
 	if f.Status == 0 {
 		return http.StatusInternalServerError
@@ -258,7 +263,7 @@ func (f *Fault) statusOr500() int {
 	return f.Status
 }
 
-// loginError is the error code of a login by MCS, or 0.
+// loginError returns the error code for a login by MCS, or 0.
 func (f *Fault) loginError() int32 {
 	n, err := strconv.ParseInt(f.Error, 10, 31)
 	if err != nil || n < 1 {
@@ -267,14 +272,14 @@ func (f *Fault) loginError() int32 {
 	return int32(n)
 }
 
-// misbehave takes the fault for an operation, waits as long as it says, and
-// returns it, or nil if the operation is to go on.
+// misbehave returns the fault for an operation after its delay, or nil if the
+// operation is to succeed.
 func (s *Service) misbehave(ctx context.Context, on string) *Fault {
-	f := s.faults.take(on, "")
+	f := s.faults.next(on, "")
 	if f == nil {
 		return nil
 	}
-	s.logger.Warn(on+" met a fault", "error", f.Error, "status", f.Status, "delay", f.Delay, "reset", f.Reset)
+	s.logger.Warn("fault injected into a "+on, "error", f.Error, "status", f.Status, "delay", f.Delay, "reset", f.Reset)
 	f.wait(ctx)
 	if f.Status == 0 && f.Error == "" && !f.Reset && f.Delay > 0 {
 		return nil
@@ -282,9 +287,9 @@ func (s *Service) misbehave(ctx context.Context, on string) *Fault {
 	return f
 }
 
-// faulty is misbehave for an operation that is an HTTP request: it answers as the
-// fault says, and reports whether it has. code writes an answer with an error
-// code, and is nil if there are none.
+// faulty is misbehave for an HTTP request: it writes the response that the fault
+// describes, and reports whether it did. code writes a response with an error code;
+// it is nil if the channel has none.
 func (s *Service) faulty(w http.ResponseWriter, r *http.Request, on string, code func(*Fault)) bool {
 	f := s.misbehave(r.Context(), on)
 	switch {

@@ -6,25 +6,24 @@ import (
 	"time"
 )
 
-// line does the work of one connection of a user agent: one piece at a time, each
-// in a goroutine that exists as long as its work. A connection on which nothing
-// happens has no goroutine but its reader, which only waits, and whose stack
-// therefore stays small.
+// line runs the tasks of one connection of a user agent: one at a time, each in a
+// goroutine of its own. An idle connection therefore has only the goroutine of its
+// reader, whose stack stays small because it only waits.
 type line struct {
-	// wake does what is to be done when the store has called poke.
+	// wake is run after the store has called poke.
 	wake func() error
-	// hangUp ends the connection, which ends its reader. It is called once, by any
-	// goroutine, maybe while some work goes on.
+	// hangUp closes the connection, which stops its reader. It is called once, from
+	// any goroutine, possibly while a task is running.
 	hangUp func(cause error)
 
-	mu    sync.Mutex // held while work is done
+	mu    sync.Mutex // held while a task is running
 	poked atomic.Bool
 	cause atomic.Pointer[error]
 	once  *time.Timer // of after, or nil
 	ping  *time.Timer // of every, or nil
 }
 
-// work does f unless the connection has ended. If f fails, it ends.
+// work runs f unless the connection is closed. If f fails, work closes it.
 func (l *line) work(f func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,15 +37,15 @@ func (l *line) work(f func() error) error {
 	return err
 }
 
-// do is work in another goroutine, for which the reader waits.
+// do is work in another goroutine; it waits for the result.
 func (l *line) do(f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- l.work(f) }()
 	return <-done
 }
 
-// poke has wake done soon. It does not wait for anything, so the store calls it
-// with its lock held.
+// poke makes wake run soon. It never blocks, because the store calls it with its
+// lock held.
 func (l *line) poke() {
 	if l.poked.Swap(true) {
 		return
@@ -59,12 +58,12 @@ func (l *line) poke() {
 	}()
 }
 
-// after has f done once, when some time has passed.
+// after runs f once, after d.
 func (l *line) after(d time.Duration, f func() error) {
 	l.once = time.AfterFunc(d, func() { _ = l.work(f) })
 }
 
-// every has f done again and again. It is done without the lock, so it may wait.
+// every runs f repeatedly, without the lock, so f may block.
 func (l *line) every(d time.Duration, f func() error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,14 +83,14 @@ func (l *line) every(d time.Duration, f func() error) {
 	})
 }
 
-// end ends the connection with a cause, unless it has ended before.
+// end closes the connection for a reason, unless it is already closed.
 func (l *line) end(cause error) {
 	if l.cause.CompareAndSwap(nil, &cause) {
 		l.hangUp(cause)
 	}
 }
 
-// ended returns why the connection has ended, or nil.
+// ended returns the reason for which the connection was closed, or nil.
 func (l *line) ended() error {
 	if cause := l.cause.Load(); cause != nil {
 		return *cause
@@ -99,7 +98,7 @@ func (l *line) ended() error {
 	return nil
 }
 
-// close waits until no work is done, for a connection that has ended.
+// close waits until no task is running, after the connection was closed.
 func (l *line) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

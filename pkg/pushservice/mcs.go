@@ -15,12 +15,12 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
 )
 
-// mcsFrameTimeout is how long a device may take for its login, and for the rest
-// of a frame that it has begun.
+// mcsFrameTimeout is the time limit for a device's login, and for the rest of a
+// frame once it has begun.
 const mcsFrameTimeout = 30 * time.Second
 
-// maxPending is how many messages may be on their way to a device, those with a
-// TTL of zero included, before the connection ends.
+// maxPending is the maximum number of messages on the way to a device, including
+// messages with a TTL of zero; more close the connection.
 const maxPending = 1000
 
 // device is a connection of a device that speaks MCS.
@@ -33,14 +33,14 @@ type device struct {
 	sent     uint32 // frames to the device
 	pending  []pendingMessage
 
-	// Of the reader: a byte that was read while it waited, if first is true, and a
+	// State of the reader: the byte that ended its wait, if first is true, and a
 	// buffer while there is something to read.
 	one   [1]byte
 	first bool
 	r     *bufio.Reader
 }
 
-// pendingMessage is a message that was sent and not acknowledged.
+// pendingMessage is a message that was sent but not acknowledged.
 type pendingMessage struct {
 	number      uint32 // of its frame
 	channel, id string
@@ -54,10 +54,10 @@ type frame struct {
 // frameReaders are buffers for connections that are being read.
 var frameReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2048) }}
 
-// ServeMCS speaks MCS, the protocol by which Chromium receives messages, on a
-// connection whose TLS the caller has set up, until either side ends it, and
-// closes it. The errors are those of the connection, or name what the device did
-// wrong.
+// ServeMCS speaks MCS, the protocol through which Chromium receives messages, on a
+// connection whose TLS the caller has set up. It returns when either side closes
+// the connection. The error is an error of the connection, or reports how the
+// device violated the protocol.
 func (s *Service) ServeMCS(conn net.Conn) error {
 	defer conn.Close()
 	d := &device{service: s, conn: conn}
@@ -100,8 +100,7 @@ func (s *Service) ServeMCS(conn net.Conn) error {
 	return err
 }
 
-// Read reads the byte that was read while waiting, and then from the
-// connection.
+// Read returns the byte that ended the wait, and then reads from the connection.
 func (d *device) Read(b []byte) (int, error) {
 	if d.first && len(b) > 0 {
 		d.first = false
@@ -110,8 +109,8 @@ func (d *device) Read(b []byte) (int, error) {
 	return d.conn.Read(b)
 }
 
-// read waits for a frame, without a buffer. The first one comes after the
-// version, and within the deadline that is set.
+// read waits for a frame, without a buffer while waiting. The first frame follows the
+// version, and has the deadline of the login.
 func (d *device) read(first bool) (f frame, err error) {
 	if d.r == nil {
 		if !first { // the pings of this side come in between
@@ -147,7 +146,7 @@ func (d *device) release() {
 	d.r = nil
 }
 
-// login answers the first frame and returns the device's id.
+// login responds to the first frame and returns the device's ID.
 func (d *device) login(f frame) (user string, err error) {
 	d.received = 1
 	if f.tag != mcs.TagLoginRequest {
@@ -161,12 +160,12 @@ func (d *device) login(f frame) (user string, err error) {
 	id := deviceID(login.User, login.AuthToken)
 	if id == "" {
 		_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: 1, ErrorMessage: "invalid id or token"}.Append(nil), mcs.Version)
-		return "", fmt.Errorf("a login without id and token")
+		return "", errors.New("a login without an ID and a token")
 	}
 	if f := s.misbehave(context.Background(), OnLogin); f != nil {
 		if !f.Reset {
 			code := max(1, f.loginError())
-			_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: code, ErrorMessage: "fault: this answer was asked for"}.Append(nil), mcs.Version)
+			_ = d.write(mcs.TagLoginResponse, mcs.LoginResponse{ErrorCode: code, ErrorMessage: faultMessage}.Append(nil), mcs.Version)
 		}
 		return "", errFault
 	}
@@ -175,12 +174,12 @@ func (d *device) login(f frame) (user string, err error) {
 	if err := s.store.settled(); err != nil {
 		return login.User, err
 	}
-	answer := mcs.LoginResponse{LastStreamIDReceived: 1, ServerTimestamp: uint64(time.Now().UnixMilli())}
+	response := mcs.LoginResponse{LastStreamIDReceived: 1, ServerTimestamp: uint64(time.Now().UnixMilli())}
 	s.logger.Info("mcs login", "device", short(login.User), "received", len(login.ReceivedPersistentIDs))
-	return login.User, d.write(mcs.TagLoginResponse, answer.Append(nil), mcs.Version)
+	return login.User, d.write(mcs.TagLoginResponse, response.Append(nil), mcs.Version)
 }
 
-// hangUp takes leave if this side ends the connection, and closes it.
+// hangUp closes the connection, with a Close frame if this side has a reason.
 func (d *device) hangUp(cause error) {
 	_ = d.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	if errors.Is(cause, errStops) || errors.Is(cause, errReplaced) || errors.Is(cause, errReset) {
@@ -189,7 +188,7 @@ func (d *device) hangUp(cause error) {
 	_ = d.conn.Close()
 }
 
-// write sends a frame, after a prefix.
+// write sends a frame, preceded by prefix.
 func (d *device) write(tag mcs.Tag, message []byte, prefix ...byte) error {
 	_ = d.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := d.conn.Write(mcs.AppendFrame(prefix, tag, message))
@@ -197,7 +196,7 @@ func (d *device) write(tag mcs.Tag, message []byte, prefix ...byte) error {
 	return err
 }
 
-// wake sends what waits, if the store has not ended the connection.
+// wake sends waiting messages, unless the store has ended the connection.
 func (d *device) wake() error {
 	if err := d.service.store.causeOf(d.at); err != nil {
 		return err
@@ -213,7 +212,7 @@ func (d *device) handle(f frame) error {
 		if err != nil {
 			return err
 		}
-		// The number is about the frames before the answer.
+		// The number does not include the response.
 		if err := d.acknowledge(m.LastStreamIDReceived, nil); err != nil || f.tag == mcs.TagHeartbeatAck {
 			return err
 		}
@@ -231,18 +230,18 @@ func (d *device) handle(f frame) error {
 		}
 		return d.acknowledge(m.LastStreamIDReceived, nil)
 	case mcs.TagClose:
-		return fmt.Errorf("the device closed it")
+		return errors.New("the device closed the connection")
 	case mcs.TagLoginRequest:
-		return fmt.Errorf("a second login")
+		return errors.New("a second login")
 	}
-	return nil // an unknown frame counts, and nothing else
+	return nil // an unknown frame is only counted
 }
 
-// acknowledge removes the messages of all frames up to a number, and those with
-// the given ids, and goes on with those that wait.
+// acknowledge removes the messages of all frames up to a number, and the messages
+// with the given IDs. It then sends waiting messages.
 func (d *device) acknowledge(number uint32, ids []string) error {
 	if number > d.sent {
-		return fmt.Errorf("frame %d is acknowledged, of %d that were sent", number, d.sent)
+		return fmt.Errorf("frame %d was acknowledged, but only %d were sent", number, d.sent)
 	}
 	some := false
 	d.pending = slices.DeleteFunc(d.pending, func(p pendingMessage) bool {
@@ -258,12 +257,12 @@ func (d *device) acknowledge(number uint32, ids []string) error {
 		return nil
 	}
 	if err := d.service.store.settled(); err != nil {
-		return err // the messages come again
+		return err // the messages are sent again
 	}
 	return d.deliver()
 }
 
-// deliver sends what waits.
+// deliver sends waiting messages.
 func (d *device) deliver() error {
 	n := maxUnacknowledged - len(d.at.sent)
 	list, _ := d.service.store.next(d.at, max(0, n))
@@ -274,7 +273,7 @@ func (d *device) deliver() error {
 		key, ok := d.service.store.keyOf(d.at, m.channel)
 		app, subtype, form := strings.Cut(m.channel, " ")
 		if !ok || !form {
-			continue // it has ended just now
+			continue // the subscription has just ended
 		}
 		stanza := mcs.DataMessage{
 			From:                 key.String(),

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// maxSeconds is what a TTL counts as that is too large (RFC 8030 section 5.2).
+// maxSeconds is the value of a TTL that is too large (RFC 8030, section 5.2).
 const maxSeconds = 1 << 31
 
 const (
-	// bodyTimeout is how long a client may take to send the body of a request,
-	// and stopTimeout how long it has then when the server stops.
+	// bodyTimeout is the time limit for the body of a request, and stopTimeout the
+	// limit once the server stops.
 	bodyTimeout = 30 * time.Second
 	stopTimeout = time.Second
 )
 
-// readAll reads the body of a request, of at most so many bytes. The error is a
-// [*http.MaxBytesError] or that of the connection.
+// readAll reads the body of a request, at most the given number of bytes. The error
+// is a [*http.MaxBytesError] or an error of the connection.
 func readAll(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
-	// The errors are that w has no deadlines, as in tests without a network.
+	// This fails if w has no deadlines, as in tests without a network.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	stopped := make(chan struct{})
@@ -35,15 +35,15 @@ func readAll(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	if !stop() { // w must not be touched when the handler has returned
 		<-stopped
 	}
-	if err == nil { // else net/http would wait without end for the rest
+	if err == nil { // otherwise, net/http would wait for the rest indefinitely
 		_ = c.SetReadDeadline(time.Time{})
 	}
 	return body, err
 }
 
-// servePush answers a request to an endpoint, a message request being one with
-// POST. What is answered is remembered before it is written, so that who has
-// the answer finds it in the log.
+// servePush handles a request to an endpoint; POST is a message request. It adds
+// the request to the list before it writes the response, so clients find the
+// request there.
 func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []string) {
 	request := newRequest(r)
 	as := s.as
@@ -76,7 +76,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 	body, bodyErr := s.readBody(w, r)
 	request.BodyLength = len(body)
 
-	if f := s.faults.take("", sub.ID); f != nil && f.answer(w, r, as, &request, s) {
+	if f := s.faults.next("", sub.ID); f != nil && f.respond(w, r, as, &request, s) {
 		return
 	}
 	switch {
@@ -93,7 +93,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 		refused(gone())
 		return
 	}
-	m, rs, origin, err := s.takeMessage(r, as, sub, body, bodyErr)
+	m, rs, origin, err := s.acceptMessage(r, as, sub, body, bodyErr)
 	if err != nil {
 		refused(err)
 		return
@@ -110,9 +110,9 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 	w.WriteHeader(request.Status)
 }
 
-// takeMessage checks the message and stores it, or, for web-push-testing,
+// acceptMessage checks the message and stores it, or, for web-push-testing,
 // decrypts it.
-func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription, body []byte, bodyErr error) (m AcceptedMessage, rs *receipts, origin string, err error) {
+func (s *Service) acceptMessage(r *http.Request, as *personality, sub Subscription, body []byte, bodyErr error) (m AcceptedMessage, rs *receipts, origin string, err error) {
 	if origin, err = s.originOf(r); err == nil {
 		err = as.authorize(r.Header, sub.Key, origin)
 	}
@@ -141,7 +141,8 @@ func (s *Service) takeMessage(r *http.Request, as *personality, sub Subscription
 	return m, rs, origin, err
 }
 
-// decrypt keeps what a message to a subscription of web-push-testing says.
+// decrypt decrypts a message to a subscription of web-push-testing and keeps its
+// text.
 func (s *Service) decrypt(id string, m AcceptedMessage) error {
 	receiver := s.store.receiver(id)
 	if receiver == nil {
@@ -157,7 +158,7 @@ func (s *Service) decrypt(id string, m AcceptedMessage) error {
 	return s.store.keepText(id, string(payload))
 }
 
-// readBody reads one byte more than allowed, to tell. The error is an *Error.
+// readBody reads the body of a message. The error is an *Error.
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := readAll(w, r, s.maxBody)
 	var long *http.MaxBytesError
@@ -172,7 +173,7 @@ func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	return body, refuse(http.StatusRequestEntityTooLarge, errnoTooLarge, "Body too large", "it has more than %s", bytesOf(s.maxBody)).as(kindTooLarge)
 }
 
-// parseMessage checks all of a message request but who sent it (RFC 8030
+// parseMessage checks everything in a message request except its sender (RFC 8030,
 // section 5).
 func parseMessage(h http.Header, body []byte, maxTTL int64) (AcceptedMessage, error) {
 	var m AcceptedMessage
@@ -193,7 +194,7 @@ func parseMessage(h http.Header, body []byte, maxTTL int64) (AcceptedMessage, er
 	return m, err
 }
 
-// parseTTL reads a number of seconds (RFC 8030 section 5.2).
+// parseTTL reads a number of seconds (RFC 8030, section 5.2).
 func parseTTL(values []string) (int64, error) {
 	refuseTTL := func(errno int, what, format string, a ...any) (int64, error) {
 		return 0, refuse(http.StatusBadRequest, errno, what, format, a...).as(kindTTL)
@@ -221,7 +222,7 @@ func parseTTL(values []string) (int64, error) {
 	return n, nil
 }
 
-// parseUrgency reads one of four words (RFC 8030 section 5.3).
+// parseUrgency reads one of four words (RFC 8030, section 5.3).
 func parseUrgency(values []string) (string, error) {
 	const expected = "expected one of very-low, low, normal, high"
 	if len(values) == 0 {
@@ -237,7 +238,7 @@ func parseUrgency(values []string) (string, error) {
 	return "", badRequest("Invalid Urgency header", "found %q, %s", clip(values[0]), expected).as(kindUrgency)
 }
 
-// parseTopic reads at most 32 characters of base64url (RFC 8030 section 5.4).
+// parseTopic reads at most 32 characters of base64url (RFC 8030, section 5.4).
 func parseTopic(values []string) (string, error) {
 	refuseTopic := func(what, format string, a ...any) (string, error) {
 		return "", refuse(http.StatusBadRequest, errnoTopic, what, format, a...).as(kindTopic)
@@ -264,7 +265,7 @@ func parseTopic(values []string) (string, error) {
 	return topic, nil
 }
 
-// serveMessage cancels or acknowledges a message (RFC 8030 section 6.2).
+// serveMessage cancels or acknowledges a message (RFC 8030, section 6.2).
 func (s *Service) serveMessage(w http.ResponseWriter, r *http.Request, id string) error {
 	if s.as.preflights {
 		w.Header().Set("Access-Control-Allow-Origin", "*")

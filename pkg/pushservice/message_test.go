@@ -151,7 +151,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/api/nothing", 404, 102, `Invalid path: "/api/nothing" is not a route of this push service`, ""},
 		{"GET", sub.Path, 405, 0, "Invalid method: GET is not allowed here, expected POST", "POST"},
 		{"GET", "/m/x", 405, 0, "Invalid method: GET is not allowed here, expected DELETE", "DELETE"},
-		{"DELETE", "/m/x", 404, 102, "No such message: it was acknowledged, canceled or replaced, has expired, or never was", ""},
+		{"DELETE", "/m/x", 404, 102, "No such message: it was acknowledged, canceled, or replaced, has expired, or never existed", ""},
 		{"PUT", "/api/subscriptions", 405, 0, "Invalid method: PUT is not allowed here, expected GET, POST", "GET, POST"},
 		{"GET", "/api/subscriptions/x", 405, 0, "Invalid method: GET is not allowed here, expected DELETE", "DELETE"},
 		{"DELETE", "/api/subscriptions/x", 404, 102, "No such subscription: the id is unknown", ""},

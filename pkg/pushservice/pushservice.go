@@ -1,26 +1,27 @@
-// Package pushservice is a push service for tests and for local work: it takes
-// messages from application servers as RFC 8030 section 5 says, checks them
-// more strictly than the services of browsers do, and keeps them for user
-// agents. It cannot decrypt what it carries.
+// Package pushservice is a push service for tests and local development: it
+// accepts messages from application servers (RFC 8030, section 5), checks them
+// more strictly than the push services of browsers do, and keeps them for user
+// agents. It cannot decrypt them.
 //
 // A [Service] is an [http.Handler] that keeps everything in memory ([New]), or also
 // in a [Storage] ([Open]). Application servers use
 //
 //	POST   /wpush/v1/{token}    send a message to an unrestricted subscription,
 //	                            also without v1/
-//	POST   /wpush/v2/{token}    the same, with VAPID by the subscription's key (RFC 8292 section 4)
+//	POST   /wpush/v2/{token}    send a message to a restricted subscription, signed with its
+//	                            application server key (RFC 8292, section 4)
 //	DELETE /m/{id}              cancel a message
 //	GET    /r/{token}?wait=60&after=0
 //	                            200 {"receipts": [{"seq": 1, "message": "/m/…", "status": 204}]}
 //
-// and get 201 with the message's resource in Location and the granted TTL, or
-// 202 and a Link to a receipt subscription, as above, when they ask for that
-// with Prefer: respond-async (RFC 8030 section 5.1): 204 is a message that was
-// acknowledged, 410 one whose TTL ended before. With another [Personality] the
-// endpoints and answers are those of another service.
+// The response is 201 with the message resource in Location and the granted TTL.
+// With Prefer: respond-async it is 202, with a Link to a receipt subscription as
+// above (RFC 8030, section 5.1). The status of a receipt is 204 for a message that
+// was acknowledged, and 410 for one that expired first. With another
+// [Personality], endpoints and responses have the form of another push service.
 //
-// Firefox, and whatever else speaks autopush's protocol, connects by WebSocket
-// to GET /. Other user agents and tests, in any language, use JSON:
+// Firefox and other clients of autopush's protocol connect by WebSocket to GET /.
+// Other user agents, and tests in any language, use JSON:
 //
 //	POST   /api/subscriptions    {} or {"applicationServerKey": "BA1Hx…"}
 //	                             201 {"id": "…", "endpoint": "https://…/wpush/v2/…"}
@@ -34,41 +35,40 @@
 //	DELETE /m/{id}               204: the message is acknowledged
 //	POST   /api/faults           {"subscription": "id", "status": 429, "headers": {"Retry-After": "1"},
 //	                             "body": "…", "count": 2, "delay": "100ms", "reset": false}
-//	                             204: the next two message requests are answered so; instead of
-//	                             count "always": true, and "after": 3, "share": 0.1; with
-//	                             "on": "registration", "unregistration", "checkin", or "login" these operations of
-//	                             user agents, also with "error": "PHONE_REGISTRATION_ERROR", see [Fault]
-//	DELETE /api/faults           204: they are not
+//	                             204: the next two message requests get this response. Instead of count:
+//	                             "always": true; in addition: "after": 3, "share": 0.1. With "on":
+//	                             "registration", "unregistration", "checkin", or "login", operations of user
+//	                             agents fail, with "error": "PHONE_REGISTRATION_ERROR" for example; see [Fault]
+//	DELETE /api/faults           204: all of them are removed
 //	GET    /api/requests         200 {"requests": [{"time": "…", "method": "POST", "host": "…", "path": "…",
 //	                             "proto": "HTTP/2.0", "headers": {"Ttl": ["60"]}, "bodyLength": 103,
 //	                             "status": 201, "subscription": "id"}]}, see [Request]
 //
-// Receiving is a long poll: it is answered when there is a message with a seq
-// above after, or when wait seconds, at most 60, are over. Messages stay until
-// they are acknowledged. A message without payload has empty headers and body;
-// one with aesgcm has encryption and crypto-key in its headers.
+// Receiving is a long poll: the response comes as soon as there is a message with
+// a seq above after, or after wait seconds, at most 60. Messages stay until they
+// are acknowledged. A message without payload has empty headers and body; a
+// message in aesgcm has encryption and crypto-key in its headers.
 //
-// With [Options].NewReceiver there are also the routes of the npm package
-// web-push-testing, as its documentation has them: POST to /status, /subscribe,
+// With [Options].NewReceiver, the routes of the npm package web-push-testing work
+// as its documentation describes: POST to /status, /subscribe,
 // /expire-subscription/{clientHash}, /get-notifications, and /notify/{clientHash}
-// as the endpoint. For these the service plays the user agent too. Their
-// messages are checked as that package does, which does not look at aud, for
-// example.
+// as the endpoint. For these routes the service is the user agent, too. It checks
+// their messages as that package does, which ignores aud, for example.
 //
 // Chromium checks in with POST /checkin and registers with POST /c2dm/register3.
-// It receives by MCS, which [Service.ServeMCS] speaks on a TLS connection of the
-// caller's. Its endpoints have hosts of Google, whose names only
-// [Service.ServeChromium] accepts, on a listener for clients that are made to
-// connect there. [ServerOptions].Chromium starts one for all of it, and
+// It receives messages through MCS, which [Service.ServeMCS] speaks on a TLS
+// connection of the caller. Chromium's endpoints are on hosts of Google; only
+// [Service.ServeChromium] accepts these names, on a listener to which clients are
+// made to connect. [ServerOptions].Chromium starts a listener for all of this, and
 //
 //	GET    /api/chromium         200 {"address": "127.0.0.1:5228", "hosts": ["fcm.googleapis.com", …],
 //	                             "publicKeyHash": "base64", "ca": "-----BEGIN CERTIFICATE-----…"}
 //
-// describes it: see [ChromiumServer].
+// describes it; see [ChromiumServer].
 //
-// What it refuses it answers with the status codes and the JSON object of
-// Mozilla's autopush, whose member message begins with autopush's own words,
-// where it has some, and goes on with what is wrong with the value.
+// Rejections have the status codes and the JSON object of Mozilla's autopush. The
+// field message begins with autopush's own words, if it has any, followed by the
+// problem with the value.
 //
 // The routes under /api need no credentials: anyone who can reach the service can
 // read and expire every subscription. [Start] listens on the loopback address by
@@ -93,30 +93,29 @@ import (
 
 // Defaults of [Options].
 const (
-	// DefaultMaxBody is 4096 bytes, what every push service has to take (RFC
-	// 8030 section 7.2).
+	// DefaultMaxBody is 4096 bytes, the size that every push service must accept
+	// (RFC 8030, section 7.2).
 	DefaultMaxBody = 4096
-	// DefaultMaxTTL is 30 days, as with autopush.
+	// DefaultMaxTTL is 30 days, as at autopush.
 	DefaultMaxTTL = 30 * 24 * time.Hour
-	// DefaultMaxSubscriptions is how many subscriptions there can be.
+	// DefaultMaxSubscriptions is the maximum number of subscriptions.
 	DefaultMaxSubscriptions = 10_000
-	// DefaultMaxMessages is how many messages can wait, of all subscriptions
-	// together: some 50 MB when each is of the largest size.
+	// DefaultMaxMessages is the maximum number of waiting messages of all
+	// subscriptions: about 50 MB if each has the maximum size.
 	DefaultMaxMessages = 10_000
-	// DefaultMaxRequests is how many requests are remembered.
+	// DefaultMaxRequests is the maximum number of requests in the list.
 	DefaultMaxRequests = 100
-	// DefaultMaxConnections is how many user agents can be connected.
+	// DefaultMaxConnections is the maximum number of connected user agents.
 	DefaultMaxConnections = 10_000
 )
 
-// Options says how a [Service] behaves. Limits that are zero or less are the
-// defaults.
+// Options configures a [Service]. Limits that are zero or less mean the defaults.
 type Options struct {
-	// Origin is scheme://host[:port] under which the service is reached: it
-	// begins the endpoints and is what aud of VAPID tokens must be. When it is
-	// empty it is taken from each request: https if that came by TLS, and its
-	// Host. It is brought into the form that [vapid.Origin] returns; what has
-	// no such form is no aud that any message could have.
+	// Origin is the service's scheme://host[:port] as clients reach it. Endpoints
+	// begin with it, and the aud of VAPID tokens must be equal to it. If empty, it
+	// is derived from each request: https for a request over TLS, and the Host
+	// header. It is normalized by [vapid.Origin]; no token has an aud for a value
+	// that is not an origin.
 	Origin string
 	// Hosts are further names, without ports, by which clients reach the service.
 	// Requests for a host other than these, localhost, a loopback address, the
@@ -130,38 +129,39 @@ type Options struct {
 	// the WebSocket, the routes under /api, and those of web-push-testing, besides
 	// the service's own. Pages of all other origins are refused with 403.
 	AllowOrigins []string
-	// MaxBody is the size of the largest body, in bytes; the default is 5630 as
-	// Mozilla and 5000 as WNS.
+	// MaxBody is the maximum size of a message's body, in bytes. The default is
+	// 5630 for Mozilla and 5000 for WNS.
 	MaxBody int
-	// MaxTTL is how long a message is kept at most, in whole seconds and at
-	// least one; a longer TTL is cut to it. The default is 28 days as FCM.
+	// MaxTTL is the longest time for which a message is kept, in whole seconds, at
+	// least one. A longer TTL is reduced to it. The default is 28 days for FCM.
 	MaxTTL time.Duration
-	// MaxSubscriptions is how many subscriptions there can be. The next is
-	// refused with 429. As many expired ones are remembered, to answer 410.
+	// MaxSubscriptions is the maximum number of subscriptions; more are refused
+	// with 429. The same number of expired subscriptions is remembered, for
+	// responses with 410.
 	MaxSubscriptions int
-	// MaxMessages is how many messages can wait in all. The next is refused
-	// with 429.
+	// MaxMessages is the maximum number of waiting messages of all subscriptions;
+	// more are refused with 429.
 	MaxMessages int
-	// MaxRequests is how many of the last message requests [Service.Requests]
-	// lists.
+	// MaxRequests is the maximum number of requests that [Service.Requests]
+	// returns.
 	MaxRequests int
-	// MaxConnections is how many user agents can be connected by WebSocket or MCS.
-	// The next is refused, by WebSocket with 503.
+	// MaxConnections is the maximum number of user agents that are connected by
+	// WebSocket or MCS. More are refused, by WebSocket with 503.
 	MaxConnections int
-	// Log is told of each message, of refusals and of user agents, without
-	// secrets: ids are cut short, and endpoints left out. nil tells nobody.
+	// Log receives messages, rejections, and user agent connections, without
+	// secrets: IDs are shortened and endpoints omitted. If nil, nothing is logged.
 	Log *slog.Logger
-	// As is whose ways the service has towards application servers. What is no
-	// personality is Strict.
+	// As is the push service to imitate toward application servers. Unknown values
+	// mean Strict.
 	As Personality
-	// NewReceiver makes the keys of a user agent for each subscription of the
-	// routes of web-push-testing, which are answered with 501 if it is nil.
+	// NewReceiver generates the keys of a user agent for each subscription of the
+	// routes of web-push-testing. If nil, these routes respond with 501.
 	NewReceiver func() (Receiver, error)
 }
 
-// Service is a push service. It is an [http.Handler] and safe for concurrent
-// use. The methods are what the routes under /api do; their errors are all of
-// type [*Error] unless said otherwise.
+// Service is a push service. It is an [http.Handler] and safe for concurrent use.
+// Its methods do the same as the routes under /api. Unless stated otherwise, their
+// errors are of type [*Error].
 type Service struct {
 	origin  string
 	maxBody int
@@ -232,11 +232,10 @@ func New(o Options) *Service {
 	return s
 }
 
-// Close ends the connections of user agents and waits for them, and refuses new
-// ones. After [Open] it also ends what the service does, as
-// nothing is stored any more; the error is that something could not be stored.
-// After [New] there is no error, and what else the service does goes on. More
-// calls do nothing but return the same.
+// Close closes the connections of user agents, waits for them, and refuses new
+// ones. A service from [Open] no longer stores or accepts anything after that; the
+// error reports that something could not be stored. A service from [New] still
+// handles requests, and the error is nil. Later calls return the same error.
 func (s *Service) Close() error {
 	s.sockets.close()
 	if s.store.journal == nil {
@@ -245,11 +244,12 @@ func (s *Service) Close() error {
 	return s.store.journal.close()
 }
 
-// Disconnect ends the connections of user agents, as a network would that
-// fails. They may connect again.
+// Disconnect closes the connections of user agents, like a network failure. They
+// can connect again.
 func (s *Service) Disconnect() { s.store.disconnect() }
 
-// sockets are the connections that have no end of their own.
+// sockets holds the connections of user agents, which last until either side
+// closes them.
 type sockets struct {
 	max  int
 	mu   sync.Mutex
@@ -258,15 +258,15 @@ type sockets struct {
 	all  sync.WaitGroup
 }
 
-// errStops is why connections end when the service is closed.
+// errStops is the reason for closing connections when the service is closed.
 var errStops = errors.New("the push service stops")
 
-// enter counts a connection, which close ends, until leave.
+// enter adds a connection, which close closes, until leave.
 func (k *sockets) enter(l *line) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.done || len(k.open) >= k.max {
-		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the most that this service has", len(k.open))
+		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the maximum", len(k.open))
 		e.header = map[string]string{"Retry-After": "60"}
 		if k.done {
 			e.Message = "Unavailable: the push service stops"
@@ -295,7 +295,7 @@ func (k *sockets) close() {
 	k.all.Wait()
 }
 
-// short is the beginning of an id, which tells ids apart and is no secret.
+// short returns the beginning of an ID, which distinguishes IDs and is not secret.
 func short(id string) string {
 	const n = 8
 	if len(id) <= n {
@@ -304,40 +304,40 @@ func short(id string) string {
 	return id[:n]
 }
 
-// Subscribe makes a subscription, restricted to key unless that is zero (RFC
-// 8292 section 4). The error is that there are too many.
+// Subscribe creates a subscription, restricted to key unless key is zero (RFC
+// 8292, section 4). The error reports that there are too many.
 func (s *Service) Subscribe(key vapid.PublicKey) (Subscription, error) {
 	return s.store.subscribe(key)
 }
 
-// Unsubscribe expires the subscription: messages that wait are dropped, user
-// agents that wait are told, and later messages are refused with 410. The error
-// is that there is none with that id, or that it expired before.
+// Unsubscribe expires the subscription: its waiting messages are dropped, its
+// waiting user agents are notified, and later messages are refused with 410. The
+// error reports that the ID is unknown, or that the subscription has already
+// expired.
 func (s *Service) Unsubscribe(id string) error { return s.store.unsubscribe(id) }
 
-// Subscriptions lists the subscriptions that did not expire, oldest first.
+// Subscriptions returns the subscriptions that have not expired, oldest first.
 func (s *Service) Subscriptions() []Subscription { return s.store.list() }
 
-// Messages returns the messages of the subscription that are waiting, oldest
-// first, without those whose Seq is after or less. If there is none it waits
-// for the next one, as long as wait says, and returns none after that.
-// Messages stay until [Service.Ack] or the end of their TTL; only those with a
-// TTL of zero are seen but once, by whom is waiting. The bodies are shared and
-// must not be changed.
+// Messages returns the waiting messages of the subscription whose Seq is greater
+// than after, oldest first. If there are none, it waits for the next one for at
+// most the duration wait, and then returns none. Messages stay until [Service.Ack]
+// or until they expire; a message with a TTL of zero is returned once, to the calls
+// that are waiting for it. The bodies are shared and must not be changed.
 //
-// Errors are that there is no subscription with that id, that it expired, now
-// or while waiting, or that of ctx.
+// The error reports that the ID is unknown, or that the subscription has expired,
+// possibly while waiting; or it is the error of ctx.
 func (s *Service) Messages(ctx context.Context, id string, after uint64, wait time.Duration) ([]AcceptedMessage, error) {
 	return s.store.receive(ctx, id, after, wait)
 }
 
-// Ack removes a message: its user agent has it, or its application server
-// cancels it. The error is that no message with that id is waiting, or, after
-// [Open], that it could not be written yet that this one does not any more.
+// Ack removes a message, because its user agent has received it or its application
+// server cancels it. The error reports that no message with that ID is waiting, or,
+// after [Open], that the removal could not be stored yet.
 func (s *Service) Ack(id string) error { return s.store.ack(id) }
 
-// ServeHTTP answers a request to one of the routes. It panics with
-// [http.ErrAbortHandler] when a [Fault] demands a reset, and never else.
+// ServeHTTP handles a request to one of the routes. It panics with
+// [http.ErrAbortHandler] if a [Fault] requests a reset, and only then.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	if chromiumOrigin(r) == "" {
@@ -351,8 +351,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route does not use http.ServeMux, which answers in its own words and
-// redirects to paths that it likes better.
+// route does not use http.ServeMux, which has responses of its own and redirects
+// to cleaned paths.
 func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
@@ -375,7 +375,7 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	if handled, err := s.serveTesting(w, r, parts); handled {
 		return err
 	}
-	// Endpoints stay when a service takes another personality with its data.
+	// Endpoints remain valid when a service with stored data changes personality.
 	if _, _, known := s.store.lookup(endpointKey(r.URL)); known || s.as.owns(parts) {
 		s.servePush(w, r, parts)
 		return nil
@@ -383,7 +383,7 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 	return notFound("Invalid path", "%q is not a route of this push service", clip(r.URL.Path))
 }
 
-// originOf returns the origin under which r reached the service.
+// originOf returns the service's origin as r reached it.
 func (s *Service) originOf(r *http.Request) (string, error) {
 	if origin := chromiumOrigin(r); origin != "" {
 		return origin, nil
@@ -395,10 +395,10 @@ func (s *Service) originOf(r *http.Request) (string, error) {
 	if r.TLS != nil {
 		scheme = "https://"
 	}
-	// Host can hold anything that does not end a header line, a path for one.
+	// Host can hold anything that does not end a header line, such as a path.
 	origin, err := vapid.Origin(scheme + r.Host)
 	if err != nil || strings.ContainsAny(r.Host, "/?#@\\") {
-		return "", refuse(http.StatusBadRequest, noErrno, "Invalid Host header", "%q is no host", clip(r.Host))
+		return "", refuse(http.StatusBadRequest, noErrno, "Invalid Host header", "%q is not a host", clip(r.Host))
 	}
 	return origin, nil
 }

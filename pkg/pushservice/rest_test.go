@@ -117,15 +117,15 @@ func TestRESTRefused(t *testing.T) {
 		{"GET", messages + "?wait=1s", "", 400, `Invalid parameter wait: found "1s", expected one whole number from 0 to 60`},
 		{"GET", messages + "?wait=1&wait=1", "", 400, `Invalid parameter wait: found "1", expected one whole number from 0 to 60`},
 		{"GET", messages + "?after=-1", "", 400, `Invalid parameter after: found "-1", expected one whole number from 0 to 18446744073709551615`},
-		{"POST", "/api/faults", "", 400, "Invalid fault: it has neither status nor delay nor reset"},
+		{"POST", "/api/faults", "", 400, "Invalid fault: status, delay, and reset are missing"},
 		{"POST", "/api/faults", `{"status":99}`, 400, "Invalid fault: status is 99, expected 200 to 599"},
 		{"POST", "/api/faults", `{"status":600}`, 400, "Invalid fault: status is 600, expected 200 to 599"},
 		{"POST", "/api/faults", `{"status":500,"count":0}`, 400, "Invalid fault: count is 0, expected 1 or more"},
 		{"POST", "/api/faults", `{"status":500,"count":-1}`, 400, "Invalid fault: count is -1, expected 1 or more"},
 		{"POST", "/api/faults", `{"delay":"1"}`, 400, `Invalid fault: delay is "1", expected a duration such as 100ms`},
 		{"POST", "/api/faults", `{"delay":"-1s"}`, 400, "Invalid fault: delay is -1s, expected 0 or more"},
-		{"POST", "/api/faults", `{"status":500,"headers":{"a b":"c"}}`, 400, `Invalid fault: "a b" is no name of a header`},
-		{"POST", "/api/faults", `{"status":500,"headers":{"a":"b\nc"}}`, 400, `Invalid fault: the header "a" has control characters`},
+		{"POST", "/api/faults", `{"status":500,"headers":{"a b":"c"}}`, 400, `Invalid fault: "a b" is not a header name`},
+		{"POST", "/api/faults", `{"status":500,"headers":{"a":"b\nc"}}`, 400, `Invalid fault: header "a" contains control characters`},
 		{"POST", "/api/faults", `{"status":500,"subscription":"x"}`, 404, "No such subscription: the id is unknown"},
 	} {
 		t.Run(c.method+" "+c.path+" "+c.body[:min(40, len(c.body))], func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestFaults(t *testing.T) {
 
 		// Without a body it looks like the service's own, and concerns all.
 		fault(`{"status":503}`)
-		wantError(t, do(s, request("/wpush/v1/unknown", nil)), 503, 0, "Fault: this answer was asked for")
+		wantError(t, do(s, request("/wpush/v1/unknown", nil)), 503, 0, "Fault: this response was requested")
 		fault(`{"status":404,"body":""}`)
 		if w := do(s, request(b.Path, nil)); w.Code != 404 || w.Body.Len() != 0 {
 			t.Errorf("status %d: %s", w.Code, w.Body)

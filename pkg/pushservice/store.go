@@ -12,39 +12,40 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Subscription is what the service knows of a subscription. Its path is a
-// capability: who has it can send.
+// Subscription is a subscription as the service knows it. Its path is a capability:
+// anyone who has it can send.
 type Subscription struct {
-	// ID names it to its user agent: whoever has it can receive.
+	// ID identifies it to its user agent: anyone who has the ID can receive.
 	ID string
-	// Path is that of the endpoint, "/wpush/v1/" or, for a restricted one,
-	// "/wpush/v2/" and a token. The endpoint is the service's origin and this.
+	// Path is the path of the endpoint: "/wpush/v1/" (or "/wpush/v2/" for a
+	// restricted subscription) and a token. The endpoint is the service's origin
+	// followed by Path.
 	Path string
 	// Key is the application server key that messages must be signed with, or
 	// zero for an unrestricted subscription.
 	Key vapid.PublicKey
-	// Created is when it was made.
+	// Created is the time of its creation.
 	Created time.Time
-	// Messages is how many messages wait to be acknowledged, those included
-	// whose TTL ended since the service last looked.
+	// Messages is the number of messages that have not been acknowledged. It may
+	// include messages that have just expired.
 	Messages int
-	// Waiting is how many user agents wait for a message at this moment: long
-	// polls, and a WebSocket.
+	// Waiting is the number of user agents that are currently waiting for a
+	// message: long polls, and a connection by WebSocket or MCS.
 	Waiting int
-	// Channel is the channel id under which its user agent registered it over
-	// the WebSocket, or empty for one that was made otherwise.
+	// Channel is the name under which its user agent registered it by WebSocket or
+	// through Chromium's channel, or empty for other subscriptions.
 	Channel string
 }
 
 // AcceptedMessage is a message that the service accepted.
 type AcceptedMessage struct {
-	// ID is the last part of its resource, /m/{id}.
+	// ID is the last segment of its resource, /m/{id}.
 	ID string
 	// Seq is 1 for the first message of a subscription and grows with each.
 	Seq uint64
-	// Time is when it was accepted.
+	// Time is the time at which it was accepted.
 	Time time.Time
-	// TTL is how long it is kept, in whole seconds, as granted.
+	// TTL is the granted TTL, in whole seconds.
 	TTL time.Duration
 	// Urgency is "very-low", "low", "normal" or "high".
 	Urgency string
@@ -52,21 +53,21 @@ type AcceptedMessage struct {
 	Topic string
 	// Encoding is "aes128gcm" or "aesgcm", or empty if there is no body.
 	Encoding string
-	// Encryption and CryptoKey are these header fields as they were sent, for
-	// aesgcm only.
+	// Encryption and CryptoKey are the headers with these names as they were sent,
+	// for aesgcm only.
 	Encryption, CryptoKey string
 	// Body is the encrypted payload, or nil.
 	Body []byte
 }
 
-// store is the one place of user agents, subscriptions and messages. Every
-// channel sends and receives through it, under one lock: so a message is either
-// stored before a user agent begins to wait, or handed to it.
+// store holds all user agents, subscriptions, and messages. Every channel sends and
+// receives through it, under one lock: a message is therefore either stored before
+// a user agent begins to wait, or handed to it.
 //
-// A channel that has a connection attaches it to a user agent (see attach),
-// and is then woken; it takes what waits with next and acknowledges it with
-// ack. The long poll of REST, which has no user agents, receives by the id of a
-// subscription instead.
+// A channel with connections attaches each to a user agent (see attach). The
+// connection is then woken, gets waiting messages with next, and acknowledges them
+// with acknowledge. The long poll of REST has no user agents, and receives by the
+// ID of a subscription instead.
 type store struct {
 	maxSubscriptions, maxMessages int
 
@@ -81,13 +82,13 @@ type store struct {
 	receipts map[string]*receipts
 	kept     int // texts of web-push-testing
 
-	// journal keeps what happens here over restarts, or is nil. What it has to
-	// write first, subscriptions and messages, are so many.
+	// journal stores changes for the next start, or is nil. subscriptions and
+	// messages count the ones that it is storing before they exist here.
 	journal       *journal
 	subscriptions int
 	messages      int
 
-	// path makes the path of an endpoint. forgetsBatches is that of a
+	// path returns the path of a new endpoint. forgetsBatches is as in
 	// personality.
 	path           func(restricted bool) string
 	forgetsBatches bool
@@ -95,12 +96,12 @@ type store struct {
 
 type subscription struct {
 	Subscription
-	agent    *agent // nil for one of the REST channel
+	agent    *agent // nil in the REST channel
 	seq      uint64
 	expired  bool
 	messages []*message // oldest first
 	waiters  []*waiter
-	receiver Receiver // for web-push-testing, else nil
+	receiver Receiver // for web-push-testing, or nil
 	texts    []string
 }
 
@@ -112,7 +113,7 @@ type message struct {
 	receipt *receipts
 }
 
-// waiter is a user agent that waits. What it gets is set before done is closed.
+// waiter is a waiting user agent. Its result is set before done is closed.
 type waiter struct {
 	after uint64
 	got   []AcceptedMessage
@@ -151,23 +152,23 @@ func (st *store) subscribe(key vapid.PublicKey) (Subscription, error) {
 	return st.add(&subscription{Subscription: Subscription{Key: key}})
 }
 
-// insert is subscribe for a subscription that has some of its fields.
+// insert is subscribe with some fields of the subscription.
 func (st *store) insert(sub *subscription) (Subscription, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.add(sub)
 }
 
-// add takes up a subscription and gives it an id and a path if it has none.
+// add adds a subscription, and gives it an ID and a path if it has none.
 func (st *store) add(sub *subscription) (Subscription, error) {
 	if n := len(st.live) + st.subscriptions; n >= st.maxSubscriptions {
-		return Subscription{}, full("Too many subscriptions", "there are %d, the most that this service has", n)
+		return Subscription{}, full("Too many subscriptions", "there are %d, the maximum", n)
 	}
 	if sub.ID == "" {
 		sub.ID, sub.Path = random(idSize), st.path(!sub.Key.IsZero())
 	}
 	sub.Created = now()
-	if sub.receiver != nil { // a test's
+	if sub.receiver != nil { // not stored
 		st.put(sub)
 		return sub.Subscription, nil
 	}
@@ -191,7 +192,7 @@ func (st *store) put(sub *subscription) {
 	st.byID[sub.ID], st.byPath[sub.Path] = sub, sub
 	st.live = append(st.live, sub)
 	if a := sub.agent; a != nil {
-		// Two connections can ask for one while the journal writes.
+		// Two connections can register it while the journal writes.
 		if old := a.subs[sub.Channel]; old != nil {
 			st.expire(old)
 		}
@@ -200,7 +201,7 @@ func (st *store) put(sub *subscription) {
 	}
 }
 
-// now is when something happened, as precisely as it is told.
+// now returns the current time with the precision of responses.
 func now() time.Time { return time.Now().Truncate(time.Millisecond) }
 
 func (st *store) unsubscribe(id string) error {
@@ -212,8 +213,8 @@ func (st *store) unsubscribe(id string) error {
 	}
 	st.expire(sub)
 	if a := sub.agent; a != nil && len(a.subs) == 0 {
-		// Somebody else ended the last one: a user agent that says hello again
-		// learns it from its new id.
+		// The user agent did not end its last subscription itself: at its next hello
+		// it notices because it gets a new ID.
 		st.forget(a, errReset)
 	}
 	if sub.receiver != nil {
@@ -247,7 +248,7 @@ func (st *store) expire(sub *subscription) {
 	st.note(EndSubscription{sub.ID, time.Now(), forgotten})
 }
 
-// find returns a subscription that did not expire.
+// find returns a subscription that has not expired.
 func (st *store) find(id string) (*subscription, error) {
 	sub := st.byID[id]
 	if sub == nil {
@@ -259,8 +260,8 @@ func (st *store) find(id string) (*subscription, error) {
 	return sub, nil
 }
 
-// lookup returns what never changes of the subscription with the given path,
-// and whether there is one, expired or not.
+// lookup returns the constant fields of the subscription with the given path, and
+// reports whether it exists, expired or not.
 func (st *store) lookup(path string) (s Subscription, expired, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -287,18 +288,19 @@ func (st *store) list() []Subscription {
 	return list
 }
 
-// prune drops the messages of sub whose TTL ended. There is no timer: nobody
-// sees a message before this was called.
+// prune drops the expired messages of sub. There is no timer, because it is called
+// before messages are returned.
 func (st *store) prune(sub *subscription) {
 	t := time.Now()
 	st.drop(sub, expiredMessage, func(m *message) bool { return !t.Before(m.expires) })
 }
 
-// What becomes of a message, as its receipt tells.
+// The outcomes of a message, as in its receipt. A replaced message has no receipt
+// (RFC 8030, section 5.4).
 const (
 	acknowledgedMessage = http.StatusNoContent
 	expiredMessage      = http.StatusGone
-	replacedMessage     = 0 // which has no receipt (RFC 8030 section 5.4)
+	replacedMessage     = 0
 )
 
 func (st *store) drop(sub *subscription, outcome int, which func(*message) bool) {
@@ -316,15 +318,15 @@ func (st *store) drop(sub *subscription, outcome int, which func(*message) bool)
 		}
 		return true
 	})
-	// What replaces a message was written together with its end.
+	// A replaced message was removed together with storing its replacement.
 	if len(ids) > 0 && outcome != replacedMessage {
 		st.note(RemoveMessages{ids})
 	}
 }
 
-// accept gives m its ID, Seq and Time and hands it to who is waiting for it. It
-// is kept unless its TTL is zero: then it is dropped, even if nobody waited (RFC
-// 8030 section 5.2).
+// accept gives m its ID, Seq, and Time, and hands it to the user agents that are
+// waiting for it. It is kept unless its TTL is zero: then it is dropped, even if no
+// user agent was waiting (RFC 8030, section 5.2).
 func (st *store) accept(id string, m AcceptedMessage, rs *receipts) (AcceptedMessage, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -339,7 +341,7 @@ func (st *store) accept(id string, m AcceptedMessage, rs *receipts) (AcceptedMes
 			st.prune(other)
 		}
 		if n := len(st.waiting) + st.messages; n >= st.maxMessages {
-			return m, full("Too many messages", "%d wait to be received, the most that this service keeps", n)
+			return m, full("Too many messages", "%d are waiting to be received, the maximum", n)
 		}
 	}
 	sub.seq++
@@ -354,8 +356,8 @@ func (st *store) accept(id string, m AcceptedMessage, rs *receipts) (AcceptedMes
 		if sub.expired {
 			return gone()
 		}
-		// RFC 8030 section 5.4: the new message is one of its own, the old one
-		// and its resource are gone.
+		// RFC 8030, section 5.4: the new message has its own resource, and the old
+		// message and its resource are removed.
 		st.drop(sub, replacedMessage, sameTopic)
 		st.publish(sub, m, expires, rs)
 		return nil
@@ -364,7 +366,8 @@ func (st *store) accept(id string, m AcceptedMessage, rs *receipts) (AcceptedMes
 	return m, err
 }
 
-// publish hands the message to who is waiting for it and keeps it.
+// publish hands the message to the user agents that are waiting for it, and keeps
+// it.
 func (st *store) publish(sub *subscription, m AcceptedMessage, expires time.Time, rs *receipts) {
 	handed := false
 	sub.waiters = slices.DeleteFunc(sub.waiters, func(w *waiter) bool {
@@ -405,7 +408,7 @@ func (st *store) ack(id string) error {
 	}
 	m := st.waiting[id]
 	if m == nil {
-		return notFound("No such message", "it was acknowledged, canceled or replaced, has expired, or never was")
+		return notFound("No such message", "it was acknowledged, canceled, or replaced, has expired, or never existed")
 	}
 	st.drop(m.owner, acknowledgedMessage, func(other *message) bool { return other == m })
 	return st.settle()
@@ -425,16 +428,16 @@ func (st *store) receive(ctx context.Context, id string, after uint64, wait time
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	// A message may have come at this very moment. If its TTL is zero this is
-	// the only one to tell of it.
+	// A message may have arrived at this moment. If its TTL is zero, no other call
+	// can return it.
 	if st.leave(id, w); w.got != nil || w.err != nil {
 		return w.got, w.err
 	}
 	return nil, err
 }
 
-// pending returns the messages after the given one, or, if there is none and
-// enter is true, a waiter for the next.
+// pending returns the messages after the given Seq, or, if there are none and enter
+// is true, a waiter for the next one.
 func (st *store) pending(id string, after uint64, enter bool) ([]AcceptedMessage, *waiter, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -457,7 +460,7 @@ func (st *store) pending(id string, after uint64, enter bool) ([]AcceptedMessage
 	return nil, w, nil
 }
 
-// leave makes w wait no longer.
+// leave removes w from the waiters.
 func (st *store) leave(id string, w *waiter) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

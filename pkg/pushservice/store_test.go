@@ -185,13 +185,13 @@ func TestLimits(t *testing.T) {
 		s := pushservice.New(pushservice.Options{MaxSubscriptions: 2, MaxMessages: 2, MaxBody: 103, MaxRequests: 3})
 		a, b := subscribe(t, s, vapid.PublicKey{}), subscribe(t, s, vapid.PublicKey{})
 		w := do(s, newRequest("POST", "/api/subscriptions", nil))
-		wantError(t, w, 429, 0, "Too many subscriptions: there are 2, the most that this service has")
+		wantError(t, w, 429, 0, "Too many subscriptions: there are 2, the maximum")
 		if got := w.Header().Get("Retry-After"); got != "60" {
 			t.Errorf("Retry-After is %q", got)
 		}
 		send(t, s, a.Path, "TTL", "10")
 		send(t, s, a.Path, "TTL", "20")
-		wantError(t, do(s, request(b.Path, nil)), 429, 0, "Too many messages: 2 wait to be received, the most that this service keeps")
+		wantError(t, do(s, request(b.Path, nil)), 429, 0, "Too many messages: 2 are waiting to be received, the maximum")
 		send(t, s, b.Path, "TTL", "0")
 		time.Sleep(10 * time.Second)
 		send(t, s, b.Path, "TTL", "60")

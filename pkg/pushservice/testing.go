@@ -12,19 +12,19 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Receiver holds the private key of a user agent, which this package cannot
-// use itself: a push service cannot decrypt (RFC 8291 section 1).
+// Receiver holds the private key of a user agent. This package cannot use the key
+// itself: a push service cannot decrypt (RFC 8291, section 1).
 type Receiver interface {
 	// Recipient returns the public key, 65 bytes, and the authentication
-	// secret, 16 bytes (RFC 8291 section 3).
+	// secret, 16 bytes (RFC 8291, section 3).
 	Recipient() (p256dh, auth []byte)
 	// Decrypt returns the payload of a message that has a body.
 	Decrypt(m AcceptedMessage) ([]byte, error)
 }
 
-// serveTesting answers the routes of the npm package web-push-testing, as that
-// does; handled is false if it is none of them. The service plays the user
-// agent too, and keeps the texts that it decrypted.
+// serveTesting handles the routes of the npm package web-push-testing as that
+// package does; handled is false for other routes. The service is the user agent,
+// too, and keeps the decrypted texts.
 func (s *Service) serveTesting(w http.ResponseWriter, r *http.Request, parts []string) (handled bool, err error) {
 	var serve func(http.ResponseWriter, *http.Request) error
 	switch {
@@ -40,7 +40,7 @@ func (s *Service) serveTesting(w http.ResponseWriter, r *http.Request, parts []s
 		return false, nil
 	}
 	if s.newReceiver == nil {
-		return true, refuse(http.StatusNotImplemented, noErrno, "No receiver keys", "this push service was started without a user agent's part, which the routes of web-push-testing need")
+		return true, refuse(http.StatusNotImplemented, noErrno, "No receiver keys", "the routes of web-push-testing require the keys of user agents, which this push service was started without")
 	}
 	if err := s.checkOrigin(w, r); err != nil {
 		return true, err
@@ -57,7 +57,7 @@ func (s *Service) serveTesting(w http.ResponseWriter, r *http.Request, parts []s
 // writeOK is Express' sendStatus(200).
 func writeOK(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	// An error is that the client went away.
+	// Writing fails if the client has disconnected.
 	_, _ = io.WriteString(w, "OK")
 	return nil
 }
@@ -66,8 +66,8 @@ func writeTestingError(w http.ResponseWriter, status int, message string) {
 	writeJSON(w, status, map[string]any{"error": map[string]string{"message": message}})
 }
 
-// testingOptions reads an object of JSON or of a form, empty if there is
-// neither.
+// testingOptions reads a JSON object or a form; without either, the result is
+// empty.
 func testingOptions(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	options := make(map[string]any)
 	b, err := readAll(w, r, maxJSON)
@@ -181,7 +181,7 @@ func (s *Service) testingNotifications(w http.ResponseWriter, r *http.Request) e
 	return nil
 }
 
-// keepText keeps what a subscription of web-push-testing received.
+// keepText keeps a text that a subscription of web-push-testing received.
 func (st *store) keepText(id, text string) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -190,15 +190,15 @@ func (st *store) keepText(id, text string) error {
 		return err
 	}
 	if st.kept >= st.maxMessages {
-		return full("Too many messages", "%d were received, the most that this service keeps", st.kept)
+		return full("Too many messages", "%d were received, the maximum", st.kept)
 	}
 	st.kept++
 	sub.texts = append(sub.texts, text)
 	return nil
 }
 
-// receiver returns the keys of a subscription of web-push-testing, which every
-// one has whose path is /notify/…, or nil.
+// receiver returns the keys of a subscription of web-push-testing (its path is
+// /notify/…), or nil.
 func (st *store) receiver(id string) Receiver {
 	st.mu.Lock()
 	defer st.mu.Unlock()

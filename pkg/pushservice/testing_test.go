@@ -122,7 +122,7 @@ func TestWebPushTesting(t *testing.T) {
 		t.Errorf("from another site: status %d", w.Code)
 	}
 	w := do(pushservice.New(pushservice.Options{}), newRequest("POST", "/subscribe", nil))
-	wantError(t, w, 501, 0, "No receiver keys: this push service was started without a user agent's part, which the routes of web-push-testing need")
+	wantError(t, w, 501, 0, "No receiver keys: the routes of web-push-testing require the keys of user agents, which this push service was started without")
 }
 
 // TestFaultShares has faults that concern some requests only.

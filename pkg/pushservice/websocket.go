@@ -24,26 +24,26 @@ import (
 )
 
 const (
-	// helloTimeout is how long a user agent may take to say hello.
+	// helloTimeout is the time limit for the hello of a user agent.
 	helloTimeout = 5 * time.Second
-	// messageTimeout is how long a user agent may take from the beginning of a message
-	// to its end.
+	// messageTimeout is the time limit for a message of a user agent, from its first
+	// byte to its last.
 	messageTimeout = 30 * time.Second
-	// writeTimeout is how long a user agent may take to read a message.
+	// writeTimeout is the time limit for sending a message to a user agent.
 	writeTimeout = 10 * time.Second
-	// pingInterval is that of the service's pings, and pongTimeout how long the
-	// user agent may take to answer one.
+	// pingInterval is the time between two pings of the service, and pongTimeout the
+	// time limit for the response.
 	pingInterval = 5 * time.Minute
 	pongTimeout  = 10 * time.Second
-	// minPing is the least time between two pings of a user agent.
+	// minPing is the minimum time between two pings of a user agent.
 	minPing = 45 * time.Second
-	// maxFrame is the size of the largest message of a user agent, in bytes.
+	// maxFrame is the maximum size of a message of a user agent, in bytes.
 	maxFrame = 64 << 10
-	// batch is how many messages are sent at once of those that waited while the
-	// user agent was away.
+	// batch is the number of messages that are sent together if they were waiting
+	// when the user agent connected.
 	batch = 10
-	// maxUnacknowledged is how many messages may be on their way to a user agent
-	// that does not acknowledge them, before the service waits for it.
+	// maxUnacknowledged is the maximum number of messages that are sent to a user
+	// agent before it acknowledges one.
 	maxUnacknowledged = 100
 )
 
@@ -54,12 +54,12 @@ type socket struct {
 	ws       *websocket.Conn
 	origin   string
 	at       *attachment // nil before hello
-	backlog  bool        // messages are sent in batches: there were many
+	backlog  bool        // whether messages are sent in batches
 	lastPing time.Time
-	name     atomic.Value // the string by which the log calls the user agent
+	name     atomic.Value // the user agent's name in the log, a string
 }
 
-// ending is why a connection ends, as its close frame tells.
+// ending is the reason for closing a connection, as sent in the close frame.
 type ending struct {
 	code   websocket.StatusCode
 	reason string
@@ -67,10 +67,10 @@ type ending struct {
 
 func (c ending) Error() string { return c.reason }
 
-// errFault is a failure that was asked for.
-var errFault = errors.New("a fault, on request")
+// errFault is a failure that a fault has requested.
+var errFault = errors.New("a fault was requested")
 
-// protocol is a breach of the protocol, for which autopush has one code.
+// protocol returns a violation of the protocol; autopush has one code for all.
 func protocol(format string, a ...any) error {
 	return ending{websocket.StatusInternalError, fmt.Sprintf(format, a...)}
 }
@@ -79,7 +79,7 @@ func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// serveWebSocket speaks with a user agent until one of both ends it.
+// serveWebSocket serves a user agent until either side closes the connection.
 func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	origin, err := s.originOf(r)
 	if err == nil {
@@ -98,15 +98,15 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if err := s.sockets.enter(&c.line); err != nil {
 		return err
 	}
-	// checkOrigin has looked at Origin.
+	// checkOrigin has already verified Origin.
 	c.ws, err = websocket.Accept(smallBuffers{w}, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	close(connected)
 	if err != nil {
 		s.sockets.leave(&c.line)
-		return nil // Accept has answered
+		return nil // Accept has written a response
 	}
 	c.ws.SetReadLimit(maxFrame)
-	// Not here: the server's buffers and stack are for a request.
+	// In another goroutine, to free the server's buffers and stack for the request.
 	go func() {
 		defer s.sockets.leave(&c.line)
 		c.run()
@@ -114,8 +114,8 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// smallBuffers is a ResponseWriter whose connection, when it is taken over, has
-// buffers for what a user agent says while it waits for messages.
+// smallBuffers is a ResponseWriter whose hijacked connection has small buffers, since
+// a user agent that waits for messages sends little.
 type smallBuffers struct{ http.ResponseWriter }
 
 // Hijack takes over the connection.
@@ -140,10 +140,10 @@ func (c *socket) log(message string, a ...any) {
 	c.service.logger.Info("websocket "+message, append([]any{"agent", agent}, a...)...)
 }
 
-// run reads what the user agent says: each message is answered before the next is
-// read.
+// run reads the messages of the user agent, and handles each before it reads the
+// next.
 func (c *socket) run() {
-	// A context that can end would break the connection without a word.
+	// A context that is canceled would close the connection without a close frame.
 	ctx := context.Background()
 	c.line.after(helloTimeout, func() error {
 		if c.at == nil {
@@ -174,8 +174,8 @@ func (c *socket) run() {
 	}
 }
 
-// read reads a message, which has to be complete soon after its beginning: empty
-// fragments would otherwise go on without end, below any limit of size.
+// read reads a message within a time limit: otherwise, empty fragments could
+// continue forever without reaching the size limit.
 func (c *socket) read(ctx context.Context) (websocket.MessageType, []byte, error) {
 	kind, r, err := c.ws.Reader(ctx)
 	if err != nil {
@@ -187,9 +187,9 @@ func (c *socket) read(ctx context.Context) (websocket.MessageType, []byte, error
 	return kind, b, err
 }
 
-// hangUp ends the connection, with a close frame if this side has a reason.
+// hangUp closes the connection, with a close frame if this side has a reason.
 func (c *socket) hangUp(cause error) {
-	if c.ws == nil { // Accept has refused it
+	if c.ws == nil { // Accept failed
 		return
 	}
 	if errors.Is(cause, errStops) {
@@ -198,7 +198,7 @@ func (c *socket) hangUp(cause error) {
 	var end ending
 	if errors.As(cause, &end) {
 		c.log("closed", "code", int(end.code), "reason", end.reason)
-		// The error is that the user agent does not answer.
+		// This fails if the user agent does not respond.
 		_ = c.ws.Close(end.code, end.reason)
 		return
 	}
@@ -210,7 +210,7 @@ func (c *socket) hangUp(cause error) {
 	_ = c.ws.CloseNow()
 }
 
-// wake sends what waits, if the store has not ended the connection.
+// wake sends waiting messages, unless the store has ended the connection.
 func (c *socket) wake() error {
 	switch cause := c.service.store.causeOf(c.at); {
 	case errors.Is(cause, errReset):
@@ -221,8 +221,7 @@ func (c *socket) wake() error {
 	return c.deliver(context.Background())
 }
 
-// fromAgent is any message of a user agent; members that are not known are
-// ignored.
+// fromAgent is any message of a user agent; unknown fields are ignored.
 type fromAgent struct {
 	Type       string                     `json:"messageType"`
 	UAID       string                     `json:"uaid"`
@@ -238,19 +237,19 @@ type fromAgent struct {
 	} `json:"updates"`
 }
 
-// channelForm is how a channel id is written: a UUID in lower case.
+// channelForm matches a channel ID: a UUID in lower case.
 var channelForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (c *socket) handle(ctx context.Context, b []byte) error {
 	var m fromAgent
 	if err := json.Unmarshal(b, &m); err != nil {
-		return protocol("the message is no JSON object of this protocol")
+		return protocol("the message is not a JSON object of this protocol")
 	}
 	if (m.Type == "hello") != (c.at == nil) {
 		if c.at == nil {
-			return protocol("the first message is no hello")
+			return protocol("the first message is not a hello")
 		}
-		return protocol("hello was said before")
+		return protocol("a second hello")
 	}
 	switch m.Type {
 	case "hello":
@@ -274,11 +273,11 @@ func (c *socket) handle(ctx context.Context, b []byte) error {
 		c.lastPing = t
 		return c.write(ctx, struct{}{})
 	}
-	return protocol("%q is no type of message", clip(m.Type))
+	return protocol("unknown message type %q", clip(m.Type))
 }
 
-// unknownBroadcasts is what autopush says of ids that it has no broadcast for:
-// this service has none at all.
+// unknownBroadcasts returns autopush's response for IDs without a broadcast; this
+// service has no broadcasts.
 func unknownBroadcasts(asked map[string]json.RawMessage) map[string]any {
 	broadcasts := make(map[string]any)
 	if len(asked) > 0 {
@@ -313,13 +312,13 @@ func (c *socket) hello(ctx context.Context, m fromAgent) error {
 
 func (c *socket) register(ctx context.Context, m fromAgent) error {
 	if !channelForm.MatchString(m.Channel) {
-		return protocol("channelID is no UUID in lower case with dashes")
+		return protocol("channelID is not a lowercase UUID with dashes")
 	}
-	answer := map[string]any{"messageType": "register", "channelID": m.Channel}
+	response := map[string]any{"messageType": "register", "channelID": m.Channel}
 	refused := func(status int, endpoint string, err error) error {
 		c.log("register refused", "channel", m.Channel, "status", status, "reason", err.Error())
-		answer["status"], answer["pushEndpoint"] = status, endpoint
-		return c.write(ctx, answer)
+		response["status"], response["pushEndpoint"] = status, endpoint
+		return c.write(ctx, response)
 	}
 	var key vapid.PublicKey
 	if m.Key != nil && *m.Key != "" {
@@ -342,22 +341,22 @@ func (c *socket) register(ctx context.Context, m fromAgent) error {
 		return refused(http.StatusInternalServerError, "", err)
 	}
 	c.log("register", "channel", m.Channel, "subscription", short(sub.ID), "restricted", !key.IsZero())
-	answer["status"], answer["pushEndpoint"] = http.StatusOK, c.origin+sub.Path
-	return c.write(ctx, answer)
+	response["status"], response["pushEndpoint"] = http.StatusOK, c.origin+sub.Path
+	return c.write(ctx, response)
 }
 
 func (c *socket) unregister(ctx context.Context, m fromAgent) error {
 	if !channelForm.MatchString(m.Channel) {
-		return protocol("channelID is no UUID in lower case with dashes")
+		return protocol("channelID is not a lowercase UUID with dashes")
 	}
-	answer := func(status int) error {
+	respond := func(status int) error {
 		return c.write(ctx, map[string]any{"messageType": "unregister", "channelID": m.Channel, "status": status})
 	}
 	if f := c.service.misbehave(ctx, OnUnregistration); f != nil {
 		if f.Reset {
 			return errFault
 		}
-		return answer(f.statusOr500())
+		return respond(f.statusOr500())
 	}
 	known, err := c.service.store.unregister(c.at, m.Channel)
 	status := http.StatusOK
@@ -366,11 +365,11 @@ func (c *socket) unregister(ctx context.Context, m fromAgent) error {
 		c.log("unregister failed", "channel", m.Channel, "reason", err.Error())
 	}
 	c.log("unregister", "channel", m.Channel, "code", m.Code, "known", known)
-	return answer(status)
+	return respond(status)
 }
 
-// ack takes messages off the store, whatever the user agent could do with them,
-// and goes on with those that wait when it has acknowledged all.
+// ack removes messages from the store, whether or not the user agent could decrypt
+// and deliver them. When all are acknowledged, it sends the waiting ones.
 func (c *socket) ack(ctx context.Context, m fromAgent) error {
 	waits := false
 	for _, u := range m.Updates {
@@ -389,7 +388,7 @@ func (c *socket) ack(ctx context.Context, m fromAgent) error {
 		}
 		c.service.logger.Log(ctx, level, "websocket ack", "agent", short(c.at.agent.id), "message", short(u.Version), "result", result, "known", ok)
 	}
-	// There is no answer to this, but to what the user agent says next.
+	// An acknowledgment has no response.
 	if err := c.service.store.settled(); err != nil {
 		c.log("ack not stored", "reason", err.Error())
 	}
@@ -399,9 +398,9 @@ func (c *socket) ack(ctx context.Context, m fromAgent) error {
 	return nil
 }
 
-// deliver sends what waits: at once as it comes, but in batches what waited
-// while the user agent was away or slow, the next one when all of the last are
-// acknowledged.
+// deliver sends waiting messages. New messages are sent immediately. Messages that
+// were waiting while the user agent was away or slow are sent in batches, each when
+// the previous one is acknowledged.
 func (c *socket) deliver(ctx context.Context) error {
 	n := maxUnacknowledged - len(c.at.sent)
 	if c.backlog {
@@ -432,11 +431,11 @@ func (c *socket) deliver(ctx context.Context) error {
 	return nil
 }
 
-// forAgent writes a header field as autopush does, without quotes and without
-// the padding of base64, which Firefox rejects.
+// forAgent writes a header as autopush does: without quotes and without base64
+// padding, which Firefox rejects.
 func forAgent(field string) string {
 	list, err := parseList(field)
-	if err != nil { // it was read before
+	if err != nil { // not possible: checkEncryption has parsed it
 		return field
 	}
 	var entries []string

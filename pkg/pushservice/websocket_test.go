@@ -274,7 +274,7 @@ func TestWebSocket(t *testing.T) {
 	if err := s.Unsubscribe(s.Subscriptions()[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	b.closed(websocket.StatusNormalClosure, "no subscription")
+	b.closed(websocket.StatusNormalClosure, "no longer has a subscription")
 	if again := connect(t, url).hello(id); again == id {
 		t.Error("the id is known after its last subscription ended")
 	}
@@ -368,14 +368,14 @@ func TestWebSocketProtocol(t *testing.T) {
 		code   websocket.StatusCode
 		reason string
 	}{
-		{"no JSON", true, "x", 1011, "no JSON object"},
-		{"no object", true, "[]", 1011, "no JSON object"},
-		{"no hello", false, "{}", 1011, "no hello"},
-		{"register first", false, `{"messageType":"register","channelID":"` + channelA + `"}`, 1011, "no hello"},
-		{"hello twice", true, `{"messageType":"hello"}`, 1011, "said before"},
-		{"unknown", true, `{"messageType":"x"}`, 1011, "no type"},
-		{"upper case", true, `{"messageType":"register","channelID":"` + strings.ToUpper(channelA) + `"}`, 1011, "no UUID"},
-		{"no channel", true, `{"messageType":"unregister"}`, 1011, "no UUID"},
+		{"no JSON", true, "x", 1011, "not a JSON object"},
+		{"no object", true, "[]", 1011, "not a JSON object"},
+		{"no hello", false, "{}", 1011, "not a hello"},
+		{"register first", false, `{"messageType":"register","channelID":"` + channelA + `"}`, 1011, "not a hello"},
+		{"hello twice", true, `{"messageType":"hello"}`, 1011, "second hello"},
+		{"unknown", true, `{"messageType":"x"}`, 1011, "unknown message type"},
+		{"upper case", true, `{"messageType":"register","channelID":"` + strings.ToUpper(channelA) + `"}`, 1011, "not a lowercase UUID"},
+		{"no channel", true, `{"messageType":"unregister"}`, 1011, "not a lowercase UUID"},
 		{"too large", true, `{"x":"` + strings.Repeat("x", 1<<17) + `"}`, websocket.StatusMessageTooBig, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -578,7 +578,7 @@ func TestWebSocketFaults(t *testing.T) {
 	add(pushservice.Fault{On: pushservice.OnLogin})
 	b := connect(t, server.URL)
 	b.say(`{"messageType":"hello","use_webpush":true}`)
-	b.closed(websocket.StatusInternalError, "a fault, on request")
+	b.closed(websocket.StatusInternalError, "a fault was requested")
 	add(pushservice.Fault{On: pushservice.OnLogin, Reset: true})
 	b = connect(t, server.URL)
 	b.say(`{"messageType":"hello","use_webpush":true}`)
