@@ -59,7 +59,7 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 	if err != nil {
 		return err
 	}
-	step("Made a VAPID key. The page would give its application server key to pushManager.subscribe:")
+	step("Generated a key pair. The page would pass the application server key to pushManager.subscribe:")
 	detail("%s", key.PublicKey())
 
 	server, err := pushservice.Start(pushservice.ServerOptions{TLS: true})
@@ -93,7 +93,7 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 	if err != nil {
 		return err
 	}
-	step("Encrypted %d bytes (RFC 8291), signed (RFC 8292) and sent (RFC 8030):", len(payload))
+	step("Encrypted %d bytes (RFC 8291), signed (RFC 8292), and sent (RFC 8030):", len(payload))
 	detail("POST %s", sent.URL)
 	for name, v := range headersOf(sent.Header, true) {
 		detail("%s: %s", name, v)
@@ -109,7 +109,7 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 		return err
 	}
 	if !bytes.Equal(message.Payload, []byte(payload)) {
-		return fmt.Errorf("the user agent decrypted %q, sent was %q", message.Payload, payload)
+		return fmt.Errorf("the user agent decrypted %q, but %q was sent", message.Payload, payload)
 	}
 	step("The user agent received and decrypted it:")
 	detail("%s", message.Payload)

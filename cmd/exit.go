@@ -7,7 +7,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Exit codes, the same for every command.
+// Exit codes of every command.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -53,7 +53,7 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// Hint returns the next step: its own, or that of the cause.
+// Hint returns the error's own hint, or the hint of the cause.
 func (e *usageError) Hint() string {
 	if e.hint == "" {
 		return hintOf(e.err)
@@ -65,7 +65,7 @@ func usage(hint, format string, a ...any) error {
 	return &usageError{fmt.Errorf(format, a...), hint}
 }
 
-// wrongFlag says which option holds a value that a package refused.
+// wrongFlag names the flag whose value a package refused.
 func wrongFlag(name string, err error) error {
 	if err == nil {
 		return nil
@@ -89,8 +89,8 @@ func (h *hinted) Hint() string  { return h.hint }
 
 func withHint(err error, hint string) error { return &hinted{err, hint} }
 
-// hintOf returns the hint of the outermost error that has one, in the words of
-// the command line.
+// hintOf returns the hint of the outermost error that has one, with the names of flags
+// and commands.
 func hintOf(err error) string { return commandHint(webpush.HintOf(err)) }
 
 // within puts the name of a file before an error about its content.

@@ -38,7 +38,7 @@ func completeEnum(c *cobra.Command, name string, e *enumFlag) {
 	complete(c, name, func() []string { return e.allowed })
 }
 
-// complete lets the shell complete an option.
+// complete lets the shell complete a flag.
 func complete(c *cobra.Command, name string, words func() []string) {
 	if err := c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return words(), cobra.ShellCompDirectiveNoFileComp
@@ -79,7 +79,7 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// exclusive refuses two options that contradict each other.
+// exclusive refuses two flags that contradict each other.
 func exclusive(c *cobra.Command, a, b string) error {
 	if c.Flags().Changed(a) && c.Flags().Changed(b) {
 		return usage("omit one of them", "--%s and --%s cannot be combined", a, b)
@@ -87,7 +87,7 @@ func exclusive(c *cobra.Command, a, b string) error {
 	return nil
 }
 
-// words are the names of a list's values, as they are written in flags.
+// words returns a list's values as they are written in flags.
 func words[T ~string](values []T) []string {
 	names := make([]string, len(values))
 	for i, v := range values {

@@ -73,7 +73,7 @@ func groupedFlags(c *cobra.Command) []flagGroup {
 	return groups
 }
 
-// writeUsage prints how a command is called, examples, and its flags under
+// writeUsage prints the usage line of a command, its examples, and its flags under
 // headings.
 func writeUsage(c *cobra.Command) error {
 	var b strings.Builder
@@ -112,9 +112,8 @@ func writeUsage(c *cobra.Command) error {
 	return err
 }
 
-// brief returns what --help says about a command: the first paragraph of its
-// text. more reports whether there is more, which webpush help and the manual
-// page have.
+// brief returns the first paragraph of a command's text, for --help. more reports
+// whether webpush help and the manual page have more text.
 func brief(c *cobra.Command) (text string, more bool) {
 	text, rest, _ := strings.Cut(c.Long, "\n\n")
 	if text == "" {

@@ -152,12 +152,12 @@ failure, even after retries; 130 interrupted.`,
 	return c
 }
 
-// mayBeEmpty are the options whose empty text means something, or is refused
-// where they are read.
+// mayBeEmpty lists the flags whose empty value has a meaning, or is refused when it is
+// read.
 var mayBeEmpty = []string{"payload", "title", "body", "topic", "private-key", "public-key"}
 
-// refuseEmpty refuses options without a value, which mostly come from a shell
-// variable that is not set, and would otherwise silently change the result.
+// refuseEmpty refuses flags with an empty value, which usually comes from a shell
+// variable that is not set, and would silently change the result.
 func refuseEmpty(c *cobra.Command) error {
 	var empty error
 	c.Flags().Visit(func(f *pflag.Flag) {
@@ -210,9 +210,9 @@ func atMostOne(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// runStatus is webpush without a command: it says whether the key pair is
-// there and belongs together, and offers to make it on a terminal. A pair that
-// is missing is a failure only where an option or a setting names it.
+// runStatus is webpush without a command: it reports whether the key pair exists and
+// its keys belong together, and offers to generate it on a terminal. A missing pair is
+// a failure only if a flag or a setting names it.
 func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	type half struct {
 		File  string `json:"file"`
@@ -298,26 +298,26 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	if failures != nil {
 		return join(failures)
 	}
-	first := "webpush gen                                    make a key pair"
+	first := "webpush gen                                    generate a key pair"
 	if key != nil {
 		first = `webpush send -f subscription.json -p "hi"      send a message`
 	}
 	fmt.Fprintf(s.out, `
   %s
   webpush subscribe                              get a subscription of your browser
-  webpush demo                                   see a message go all the way, on this machine
-  webpush inspect FILE                           find out what something is
+  webpush demo                                   send a message from end to end, on this machine
+  webpush inspect FILE                           identify a file
   webpush --help                                 list all commands
 `, first)
 	return nil
 }
 
-// plain is the text of an error without the name that it begins with.
+// plain returns the text of an error without the name at its beginning.
 func plain(err error, name string) string {
 	return strings.TrimLeft(strings.TrimPrefix(err.Error(), name), ": ")
 }
 
-// join makes one error of several, in one line.
+// join combines errors into one, in one line.
 func join(errs []error) error {
 	if len(errs) < 2 {
 		return errors.Join(errs...)

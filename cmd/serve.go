@@ -20,7 +20,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// adminTokenEnv holds the administrator's token, where it is not in a file.
+// adminTokenEnv is the environment variable with the administrator's token, if it is
+// not in a file.
 const adminTokenEnv = "WEBPUSH_ADMIN_TOKEN"
 
 type serveOptions struct {
@@ -159,7 +160,7 @@ func (o *serveOptions) check() error {
 		return usage("write it as 127.0.0.1:8080", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
 	}
 	if !loopback(host) && o.tlsCert == "" && !o.plain {
-		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reached from other machines, and plain HTTP shows them the token and every endpoint", o.listen)
+		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reachable from other machines, and plain HTTP exposes the token and every endpoint", o.listen)
 	}
 	if o.concurrency < 0 || o.concurrency > 10_000 {
 		return usage("", "--concurrency is %d, expected 1 to 10000", o.concurrency)
@@ -172,15 +173,15 @@ func (o *serveOptions) check() error {
 	}
 	for name, n := range map[string]float64{"client-rate": o.clientRate, "max-subscriptions": float64(o.maxSubs)} {
 		if !(n >= 0 && n <= 1e12) {
-			return usage("0 is no limit", "--%s is %v, expected 0 to 1e12", name, n)
+			return usage("use 0 for no limit", "--%s is %v, expected 0 to 1e12", name, n)
 		}
 	}
 	if strings.ContainsFunc(o.userHeader, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
-		return usage("write it as X-User", "--user-header: %q is no header's name", o.userHeader)
+		return usage("write it as X-User", "--user-header: %q is not the name of a header", o.userHeader)
 	}
 	for _, file := range []string{o.database.file, o.tokenFile} {
-		if folder := filepath.Dir(file); file != "" && folder != filepath.Clean(o.data) && !exists(folder) {
-			return withHint(fmt.Errorf("%s: directory %s not found", file, folder), "mkdir -p "+shellWord(folder))
+		if dir := filepath.Dir(file); file != "" && dir != filepath.Clean(o.data) && !exists(dir) {
+			return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "mkdir -p "+shellWord(dir))
 		}
 	}
 	return nil
@@ -266,11 +267,11 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if err != nil {
 		err = fmt.Errorf("cannot listen: %w", err)
 		if strings.Contains(err.Error(), "address already in use") {
-			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
+			err = withHint(err, "another program listens there; choose another port with --listen, or 0 for any free port")
 		}
 		return err
 	}
-	link := "" // to the page with the token, for the server's own token only
+	link := "" // the token for a link to the page, only if it is the server's own
 	if tokenFile != "" && o.tokenFile == "" {
 		link = bo.Token
 	}
@@ -281,13 +282,13 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	return server.Serve(ctx, l)
 }
 
-// token returns the administrator's token, and the file that it is in if it does
-// not come from the environment. Servers that share a database also share the
-// token, so none of them makes its own.
+// token returns the administrator's token, and its file if it does not come from the
+// environment. Servers that share a database also share the token, so none of them
+// creates its own.
 func (o *serveOptions) token(shared bool) (token, file string, err error) {
-	file = o.tokenFile // counts more than the environment, as all flags do
+	file = o.tokenFile // overrides the environment, as all flags do
 	if file == "" {
-		// A file that became a variable often has its line's end.
+		// A variable that was set from a file often ends with a newline.
 		token = strings.TrimSpace(os.Getenv(adminTokenEnv))
 	}
 	if token != "" && shared {
@@ -315,15 +316,15 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 	return token, file, nil
 }
 
-// announce prints where the server is. A token is part of a link only on a
-// terminal: in a fragment, which browsers do not send.
+// announce prints the address of the server. On a terminal, it also prints a link with
+// the token in the fragment, which browsers do not send.
 func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token, database string) error {
 	_, port, err := net.SplitHostPort(at.String())
 	if err != nil {
 		return err
 	}
 	if host == "127.0.0.1" || host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost" // where browsers allow push without https
+		host = "localhost" // browsers allow push there without https
 	}
 	url := "http://" + net.JoinHostPort(host, port)
 	if o.tlsCert != "" {
@@ -345,16 +346,16 @@ func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token,
 		s.note("to open the page as the administrator: %s/#token=%s", url, token)
 	}
 	if o.allowPrivate {
-		s.warn("--allow-private: whoever leaves a subscription here can have this server call any address that it reaches", "leave it out when others than you reach the server")
+		s.warn("--allow-private: anyone who can add a subscription can make this server call any address that it can reach", "omit --allow-private if others can reach the server")
 	}
 	return nil
 }
 
-// claimsSubject returns sub of claims.json, if there is such a file.
+// claimsSubject returns sub of claims.json, if the file exists.
 func claimsSubject(s *streams) (string, error) {
 	b, err := readFile(defaultClaims)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", usage("--subject mailto:you@your.domain", "serve needs a contact for the push services")
+		return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services")
 	}
 	if err != nil {
 		return "", err
@@ -364,12 +365,12 @@ func claimsSubject(s *streams) (string, error) {
 		return "", within(defaultClaims, err)
 	}
 	if c.Subject == "" {
-		return "", usage("--subject mailto:you@your.domain", "serve needs a contact for the push services, and %s has no sub", defaultClaims)
+		return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services, and %s has no sub", defaultClaims)
 	}
 	return vapid.NormalizeSubject(c.Subject), nil
 }
 
-// withinFile words an error about a file that may be one of the file system.
+// withinFile words an error about a file, which may be an error of the file system.
 func withinFile(name string, err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

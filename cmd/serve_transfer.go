@@ -14,7 +14,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
-// transferOptions are those of the commands below serve.
+// transferOptions holds the flags of the subcommands of serve.
 type transferOptions struct {
 	data         string
 	database     databaseOptions
@@ -31,8 +31,8 @@ func (o *transferOptions) addFlags(c *cobra.Command) {
 	inGroup(f, "Database")
 }
 
-// open opens the database that the options name. An SQLite database that a
-// server has open is an error that names the route which does the same.
+// open opens the database that the flags name. If a server has an SQLite database
+// open, the hint names the route to use instead.
 func (o *transferOptions) open(ctx context.Context, s *streams, route string) (appserver.Store, error) {
 	file, address, err := o.database.resolve(s, o.data)
 	if err != nil {
@@ -143,16 +143,16 @@ func newServeCopyCmd(s *streams) *cobra.Command {
 		Use:   "copy --to-database ADDRESS",
 		Short: "Copy the database of serve to another one",
 		Long: `Copy all subscriptions, with user, tags, key, time of creation, and id, and all
-scheduled pushes to another database. Pushes that are over are not copied; one that is
-being sent is an error. A copy that was interrupted can be repeated. Stop the servers of
-both databases first.`,
+scheduled pushes to another database. Finished pushes are not copied; a push that is
+being sent is an error. An interrupted copy can be repeated. Stop the servers of both
+databases first.`,
 		Example: `  webpush serve copy --db webpush-data/webpush.db --to-database postgres://webpush@db.example/push`,
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			to := o
 			to.database.file, to.database.database = "", o.to
 			if o.to == "" {
-				return usage("name the database to copy to", "--to-database is missing")
+				return usage("pass the address of the database to copy to", "--to-database is missing")
 			}
 			from, err := o.open(c.Context(), s, "")
 			if err != nil {

@@ -20,11 +20,11 @@ import (
 // envPrefix begins the name of every setting in the environment.
 const envPrefix = "WEBPUSH_"
 
-// settingAnnotation marks the flags that may also come from the environment or
-// the settings file; its value on a flag says where that came from.
+// settingAnnotation marks the flags that can also be set in the environment or in a
+// settings file. Its value on a flag is the source of the flag's value.
 const settingAnnotation = "webpush_setting"
 
-// asSetting makes settings of flags.
+// asSetting makes these flags settings.
 func asSetting(fs *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		if err := fs.SetAnnotation(name, settingAnnotation, []string{"default"}); err != nil {

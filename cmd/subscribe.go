@@ -77,7 +77,7 @@ The exit code is 6 if no browser has subscribed before --timeout.`,
 	return c
 }
 
-// check refuses what can be known from the command line alone.
+// check finds errors in the command line alone.
 func (o *subscribeOptions) check() error {
 	if err := exclusive(o.cmd, "open", "no-open"); err != nil {
 		return err
@@ -97,18 +97,18 @@ func (o *subscribeOptions) check() error {
 	}
 	switch info, err := os.Stat(o.output); {
 	case err == nil && info.IsDir():
-		return usage("give a file in it", "--output %s is a directory, expected a file", o.output)
+		return usage("name a file in it", "--output %s is a directory, expected a file", o.output)
 	case err == nil && info.Mode().IsRegular() && !o.force:
 		return withHint(fileProblem(o.output, fs.ErrExist), "use -o FILE to write to another file, or --force to overwrite it")
 	}
-	if folder := filepath.Dir(o.output); !exists(folder) {
-		return withHint(fmt.Errorf("%s: directory %s not found", o.output, folder), "mkdir -p "+shellWord(folder))
+	if dir := filepath.Dir(o.output); !exists(dir) {
+		return withHint(fmt.Errorf("%s: directory %s not found", o.output, dir), "mkdir -p "+shellWord(dir))
 	}
 	return nil
 }
 
-// publicKey returns the key to subscribe with: without -k the public half of
-// the private key, or its public file if there is only that.
+// publicKey returns the key to subscribe with. Without -k, it is the public key of the
+// private key file, or the public key file if there is only that.
 func (o *subscribeOptions) publicKey(s *streams) (vapid.PublicKey, error) {
 	if !given(o.cmd, "application-server-key") {
 		if value, from, ok := s.lookup("private-key"); ok {
@@ -144,7 +144,7 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 	l, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		if strings.Contains(err.Error(), "address already in use") {
-			err = withHint(err, "another program listens there; choose another port with --listen, 0 for any that is free")
+			err = withHint(err, "another program listens there; choose another port with --listen, or 0 for any free port")
 		}
 		return err
 	}
@@ -192,20 +192,20 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 		return context.Canceled
 	case <-timeout:
 		return withHint(&exitError{fmt.Errorf("timed out after %s: no browser subscribed", shortDuration(o.timeout.value)), exitTemporary},
-			"open the page in a browser and choose Subscribe, or give it more --timeout")
+			"open the page in a browser and choose Subscribe, or increase --timeout")
 	case err := <-served:
 		return err
 	}
 }
 
-// opens reports whether to open the page in the browser: unless a flag decides,
-// only if a person reads what the command says.
+// opens reports whether to open the page in the browser. Without a flag, it does so only
+// if the output goes to a terminal.
 func (o *subscribeOptions) opens(s *streams) bool {
 	return o.open || !o.noOpen && s.errTTY && !s.json && browser.CanOpen()
 }
 
-// announce says where the page is: on standard output, unless that is for the
-// subscription.
+// announce prints the address of the page: on standard output, unless the
+// subscription goes there.
 func (o *subscribeOptions) announce(s *streams, url string) error {
 	switch {
 	case o.output == "-":
@@ -221,7 +221,7 @@ func (o *subscribeOptions) announce(s *streams, url string) error {
 	return nil
 }
 
-// save writes the subscription as the browser gave it.
+// save writes the subscription as the browser sent it.
 func (o *subscribeOptions) save(s *streams, sub *webpush.Subscription) error {
 	b, err := marshal(sub, "  ")
 	if err != nil {

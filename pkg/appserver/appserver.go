@@ -1,19 +1,19 @@
-// Package appserver is the application server of a site that uses Web Push: it
-// stores the subscriptions that browsers make, sends messages to all of them or
-// some, and has a page to try it with.
+// Package appserver is the application server of a site that uses Web Push. It stores
+// the subscriptions of browsers, sends messages to all of them or to some, and has a
+// page to try everything.
 //
 //	store, err := sqlite.Open("webpush.db")
 //	server, err := appserver.New(appserver.Options{Store: store, Key: key, Subject: "mailto:ops@example.com", Token: token})
 //	go server.Run(ctx)
 //	http.Handle("/", server)
 //
-// Its routes are described in OpenAPI at /openapi.json. Those under
-// /subscription, and /report, are for browsers; who knows an endpoint may end or
-// change its subscription. All others need the token.
+// Its routes are described in OpenAPI at /openapi.json. The routes under /subscription,
+// and /report, are for browsers; anyone who knows an endpoint can change or remove its
+// subscription. All other routes require the token.
 //
-// A push is a job that survives the process: who has got the message is
-// recorded in the [Store], many at once, so that after a crash the job goes on
-// and only messages that were in flight are sent twice.
+// A push is a job that survives the process. The results of its messages are recorded
+// in the [Store] in batches. After a crash the job continues, and only messages that
+// were in flight are sent twice.
 package appserver
 
 import (
@@ -55,101 +55,100 @@ var openAPI []byte
 const (
 	DefaultJobs            = 2
 	DefaultKeepJobs        = 30 * 24 * time.Hour
-	DefaultClientRate      = 5 // requests a second
+	DefaultClientRate      = 5 // requests per second
 	DefaultTotalRate       = 2000
 	DefaultShutdownTimeout = 20 * time.Second
 )
 
-// Options says how a [Server] works. Store, Key, Subject and Token are needed.
+// Options configures a [Server]. Store, Key, Subject, and Token are required.
 type Options struct {
 	// Store keeps subscriptions and jobs; the server does not close it.
 	Store Store
-	// Key signs (RFC 8292); its public half is what browsers subscribe with.
+	// Key signs messages (RFC 8292); browsers subscribe with its public key.
 	Key *vapid.Key
-	// OldKeys are keys that Key has replaced. They sign for subscriptions that
-	// were made with them, until those are renewed.
+	// OldKeys are the keys that Key has replaced. They sign for the subscriptions that
+	// were created with them, until those are renewed.
 	OldKeys []*vapid.Key
-	// Subject is the contact that push services get: a mailto: or https: URI.
+	// Subject is the contact for push services: a mailto: or https: URI.
 	Subject string
-	// Token is what administrators give as Authorization: Bearer; at least 16
-	// characters.
+	// Token is the administrator's token, which requests send as Authorization: Bearer.
+	// It has at least 16 characters.
 	Token string
-	// SiteName is the title of notifications that are sent without one; empty
-	// means the host by which the server was reached.
+	// SiteName is the title of notifications that are sent without one; empty means
+	// the host of the request.
 	SiteName string
 
-	// Origins are those of other sites whose pages may use the routes under
-	// /subscription, such as https://www.example.com; "*" stands for any.
+	// Origins lists other sites whose pages may use the routes under /subscription,
+	// such as https://www.example.com; "*" allows any.
 	Origins []string
-	// Hosts are the names, without port, by which the server answers; empty
-	// means any. A server that only this machine reaches should name its own,
-	// as pages of the Internet can otherwise reach it by a name that they lead
-	// to it (DNS rebinding).
+	// Hosts lists the host names, without port, for which the server accepts requests;
+	// empty means any. Set it for a server on a loopback or private address: otherwise
+	// web pages can reach the server by a name that resolves to it (DNS rebinding).
 	Hosts []string
-	// BehindProxy takes the client's address from the last entry of
-	// X-Forwarded-For, which must then be written by a proxy of your own.
+	// BehindProxy reads the client's address from the last entry of X-Forwarded-For,
+	// which your own proxy must write.
 	BehindProxy bool
-	// User, when it is set, says to which user a request under /subscription
-	// belongs, such as by its cookie; what the request says itself then does
-	// not count. Its error refuses the request. Without it a visitor may claim to be any
-	// user, and gets the messages to that one.
+	// User, if set, returns the user of a request under /subscription, for example
+	// from a cookie, and overrides the user named in the request. If it returns an
+	// error, the request is refused. If User is nil, a visitor can claim to be any
+	// user and receive that user's messages.
 	User func(*http.Request) (string, error)
 
-	// Transport says how push services are reached. Addresses that are not
-	// public are refused whatever it says, unless AllowPrivate is set.
+	// Transport configures the connections to push services. Addresses that are not
+	// public are always refused unless AllowPrivate is set.
 	Transport webpush.TransportOptions
-	// AllowPrivate takes subscriptions at any address, and with plain http
-	// those on this machine: for tries with a push service of your own.
+	// AllowPrivate accepts subscriptions at any address, and with plain http on this
+	// machine, to test with your own push service.
 	AllowPrivate bool
-	// Ports are the ports at which push services are accepted, apart from 443.
+	// Ports lists the ports at which push services are accepted in addition to 443.
 	// AllowPrivate accepts any port.
 	Ports []int
-	// KnownServices takes only subscriptions of Apple, Google, Microsoft and Mozilla.
+	// KnownServices accepts only subscriptions of Apple, Google, Microsoft, and Mozilla.
 	KnownServices bool
-	// GoneAfter keeps a subscription that is gone, as its push service says,
-	// until the service says so again at least this long after. Zero removes
-	// it at once.
+	// GoneAfter is the minimum time between two responses that a subscription is gone
+	// before it is removed. Zero removes it after the first one.
 	GoneAfter time.Duration
-	// MaxSubscriptions is how many are stored at most; zero means no limit.
+	// MaxSubscriptions is the maximum number of stored subscriptions; zero means no
+	// limit.
 	MaxSubscriptions int64
-	// HTTP, when it is set, sends instead of a client made of Transport.
+	// HTTP, if set, sends the requests instead of a client created from Transport.
 	HTTP webpush.Doer
 
-	// Jobs is how many are sent at the same time; zero means 2. The others wait.
+	// Jobs is the maximum number of jobs that are sent at the same time; zero means 2.
+	// The others wait.
 	Jobs int
-	// Bulk bounds the sending of each. Concurrency of zero means 32 for each
-	// processor, so that visitors do not wait for a push; Stop and Commit are
-	// the server's own, and a job ends when everybody had their turn, so
-	// MaxFailures and DryRun must be zero. Without a Limiter, the jobs of this server
-	// share the Rates.
+	// Bulk limits the sending of each job. A Concurrency of zero means 32 for each
+	// processor, so that visitors do not wait for a push. The server sets Stop and
+	// Commit itself. MaxFailures and DryRun must be zero, because a job always runs to
+	// the end. Without a Limiter, the jobs of this server share the Rates.
 	Bulk webpush.BulkOptions
-	// KeepJobs is how long a job that is over is remembered; zero means 30 days.
+	// KeepJobs is how long a finished job is kept; zero means 30 days.
 	KeepJobs time.Duration
-	// Track lets service workers report that a notification was shown, clicked,
-	// or closed. Each notification gets an ID that is the same for all its
-	// recipients, so only numbers are known. It is also what /report accepts.
+	// Track lets service workers report to /report that a notification was shown,
+	// clicked, or closed. Each notification gets an ID that is the same for all its
+	// recipients, so the reports only yield numbers.
 	Track bool
-	// ClientRate is how many requests a second one address (of IPv6, a /64) may
-	// make under /subscription, after a burst of ten times as many; a whole
-	// IPv6 /48 may make 16 times as many. TotalRate is how many all together
-	// may make. Zero means 5 and 2000, negative no limit.
+	// ClientRate is the maximum number of requests per second under /subscription from
+	// one address (for IPv6, one /64), after a burst of ten times as many; an IPv6 /48
+	// may make 16 times as many. TotalRate is the limit for all clients together. Zero
+	// means 5 and 2000; a negative value means no limit.
 	ClientRate, TotalRate float64
-	// ShutdownTimeout is how long what is in flight may take when the server
-	// stops; zero means 20 seconds.
+	// ShutdownTimeout is the time limit for requests in flight when the server stops;
+	// zero means 20 seconds.
 	ShutdownTimeout time.Duration
 	// CertificatePEM and KeyPEM make Serve speak https.
 	CertificatePEM, KeyPEM []byte
-	// Log gets a line for each request and job, without secrets, endpoints and
-	// users; nil means none.
+	// Log gets a line for each request and job, without secrets, endpoints, and users;
+	// nil means no log.
 	Log *slog.Logger
 }
 
-// Server is the handler of all routes, and what sends the messages.
+// Server handles all routes and sends the messages.
 type Server struct {
 	o       Options
 	store   Store
 	client  *webpush.Client
-	tester  *webpush.Client // answers at once
+	tester  *webpush.Client // sends once, without retries
 	log     *slog.Logger
 	mux     *http.ServeMux
 	token   [sha256.Size]byte
@@ -158,7 +157,7 @@ type Server struct {
 	keys    *keys
 	news    news
 	wake    chan struct{}
-	// canceled says that messages may have to be withdrawn.
+	// canceled signals that there may be messages to withdraw.
 	canceled chan struct{}
 	closed   chan struct{}
 	once     sync.Once
@@ -176,38 +175,38 @@ type Server struct {
 
 	mu      sync.Mutex
 	running map[string]*run
-	broken  map[string]bool      // jobs that wait for the next start, as their end could not be recorded
-	idle    map[string]time.Time // jobs of which no part was free, and when
-	pruned  time.Time            // used by Run alone
+	broken  map[string]bool      // jobs that wait for the next start because a failure could not be recorded
+	idle    map[string]time.Time // jobs without a free part, and the time of the attempt
+	pruned  time.Time            // used only by Run
 }
 
-// maxStreams is how many streams of events there are at most.
+// maxStreams is the maximum number of open event streams.
 const maxStreams = 1000
 
-// New makes a server. Nothing is sent before [Server.Run].
+// New returns a server. It sends nothing until [Server.Run] is called.
 func New(o Options) (*Server, error) {
 	switch {
 	case o.Store == nil:
 		return nil, errors.New("the server needs a store")
 	case o.Key == nil:
-		return nil, &hinted{errors.New("the server needs a private key to sign with"), "give a P-256 private key"}
+		return nil, &hinted{errors.New("the server needs a private key to sign with"), "pass a P-256 private key"}
 	case len(o.Token) < 16:
 		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
 	}
 	if o.Bulk.MaxFailures != 0 || o.Bulk.DryRun {
-		return nil, errors.New("Bulk.MaxFailures and Bulk.DryRun are not for a server, whose jobs end when everybody had their turn")
+		return nil, errors.New("Bulk.MaxFailures and Bulk.DryRun must not be set: a server's jobs always run to the end")
 	}
 	if strings.ContainsFunc(o.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return nil, errors.New("the administrator's token has a space, or another character that a header does not carry")
+		return nil, errors.New("the administrator's token contains a space or another character that is not allowed in a header")
 	}
 	for _, host := range o.Hosts {
 		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && (host == "" || strings.ContainsAny(host, ":/?#@*[] ")) {
-			return nil, &hinted{fmt.Errorf("the host %q is no name", host), "write it as push.example.com, without scheme and port"}
+			return nil, &hinted{fmt.Errorf("%q is not a host name", host), "write it as push.example.com, without scheme and port"}
 		}
 	}
 	for _, port := range o.Ports {
 		if port < 1 || port > 65535 {
-			return nil, fmt.Errorf("the port %d is not one of 1 to 65535", port)
+			return nil, fmt.Errorf("invalid port %d, expected 1 to 65535", port)
 		}
 	}
 	for i, origin := range o.Origins {
@@ -216,7 +215,7 @@ func New(o Options) (*Server, error) {
 		}
 		normal, err := vapid.Origin(origin)
 		if err != nil || strings.TrimSuffix(strings.ToLower(origin), "/") != normal {
-			return nil, &hinted{fmt.Errorf("the origin %q is none", origin), "write it as https://www.example.com, without a path"}
+			return nil, &hinted{fmt.Errorf("%q is not an origin", origin), "write it as https://www.example.com, without a path"}
 		}
 		o.Origins = slices.Clone(o.Origins)
 		o.Origins[i] = normal
@@ -286,7 +285,7 @@ func New(o Options) (*Server, error) {
 	if o.TotalRate > 0 {
 		s.total.SetBurst(max(1, int(min(o.TotalRate, 1e9))))
 	}
-	if _, err := s.probe(webpush.Message{}); err != nil { // the subject is signed
+	if _, err := s.probe(webpush.Message{}); err != nil { // signs the subject
 		return nil, err
 	}
 	if len(o.CertificatePEM) > 0 {
@@ -311,8 +310,8 @@ func perSecond(n, otherwise float64) rate.Limit {
 	return rate.Limit(n)
 }
 
-// probe makes a request of a message to nobody, and so finds what is wrong
-// with the message before it is a job.
+// probe builds a request that is not sent, to find errors in a message before it
+// becomes a job.
 func (s *Server) probe(m webpush.Message) (*http.Request, error) {
 	sub, err := webpush.NewSubscription("https://push.invalid/", s.o.Key.PublicKey().String(), "AAAAAAAAAAAAAAAAAAAAAA")
 	if err != nil {
@@ -321,13 +320,13 @@ func (s *Server) probe(m webpush.Message) (*http.Request, error) {
 	return s.client.NewRequest(context.Background(), sub, m)
 }
 
-// Close ends the streams of events, which otherwise last as long as their
-// jobs. It is called before [http.Server.Shutdown]; [Server.Serve] does so.
+// Close closes the event streams, which otherwise stay open as long as their jobs. Call
+// it before [http.Server.Shutdown]; [Server.Serve] does so.
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
-// times are the timeouts of Serve's connections, the most time between two
-// signs of life of a stream of events, which sets timeouts of its own, the lease
-// of a part, and how long to wait when the store is unavailable.
+// times holds the timeouts of Serve's connections, the interval of heartbeats in an
+// event stream (which sets its own timeouts), the lease of a part, and the pause while
+// the store is unavailable.
 type times struct{ header, read, write, idle, heartbeat, lease, unavailable time.Duration }
 
 var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write: 60 * time.Second, idle: 2 * time.Minute, heartbeat: 15 * time.Second,
@@ -335,9 +334,9 @@ var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write
 
 const maxHeader = 32 << 10
 
-// Serve answers requests at l, with timeouts, and does what [Server.Run] does.
-// When ctx ends it takes no more of either, finishes what is in flight, and
-// returns; l is closed then.
+// Serve handles requests at l, with timeouts, and sends messages like [Server.Run]. When
+// ctx is done, it accepts no new requests, finishes the requests and messages in flight,
+// closes l, and returns.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{Handler: s, ReadHeaderTimeout: s.times.header, ReadTimeout: s.times.read, WriteTimeout: s.times.write,
 		IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
@@ -358,14 +357,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	sent := make(chan error, 1)
 	go func() { sent <- s.Run(ctx) }()
 	<-ctx.Done()
-	s.log.Info("stopping: what is in flight is finished", "within", s.o.ShutdownTimeout)
+	s.log.Info("stopping after requests in flight", "within", s.o.ShutdownTimeout)
 	s.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownTimeout)
 	defer cancel()
 	err := h.Shutdown(last)
 	if err != nil {
 		_ = h.Close()
-		err = fmt.Errorf("requests were cut off: %w", err)
+		err = fmt.Errorf("requests were aborted: %w", err)
 	}
 	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
 		err = errors.Join(err, failed)
@@ -373,10 +372,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, <-sent)
 }
 
-// LoadToken returns the administrator's token from a file; where there is none
-// it makes a token and the file, for its owner alone, and made is true. A file
-// that other users can write is refused.
-func LoadToken(file string) (token string, made bool, err error) {
+// LoadToken returns the administrator's token from a file. If the file does not exist,
+// LoadToken generates a token and creates the file, readable only by its owner, and
+// created is true. It refuses a file that other users can write.
+func LoadToken(file string) (token string, created bool, err error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		token = rand.Text()
@@ -393,12 +392,12 @@ func LoadToken(file string) (token string, made bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	// Windows has no such bits, and its files are read-only or writable by all.
+	// On Windows, the mode does not contain these permissions.
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		return "", false, &hinted{fmt.Errorf("%s can be written by other users (mode %04o), who could replace the administrator's token", file, info.Mode().Perm()), "chmod go-w " + file}
 	}
 	if token = strings.TrimSpace(string(b)); len(token) < 16 || strings.ContainsAny(token, " \t\r\n") {
-		return "", false, &hinted{fmt.Errorf("%s holds no token: expected one line of 16 characters or more", file), "remove it, and the next start makes a new one"}
+		return "", false, &hinted{fmt.Errorf("%s does not contain a token, expected one line of at least 16 characters", file), "remove it; the next start creates a new one"}
 	}
 	return token, false, nil
 }
@@ -418,7 +417,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 		if a, err := netip.ParseAddr(last); err == nil {
 			return a
 		}
-		if a, err := netip.ParseAddrPort(last); err == nil { // as some proxies write it
+		if a, err := netip.ParseAddrPort(last); err == nil { // some proxies add the port
 			return a.Addr()
 		}
 	}

@@ -2,24 +2,24 @@ package appserver
 
 import "sync"
 
-// news tells those who wait that a job has changed.
+// news notifies readers of changes of jobs.
 type news struct {
 	mu      sync.Mutex
 	waiting map[string]*notice
 }
 
-// notice is of one change of one job.
+// notice is the notification of the next change of a job.
 type notice struct {
-	changed chan struct{}
+	changed chan struct{} // closed when the job changes
 	readers int
 
 	mu    sync.Mutex
-	event []byte // the job before that change, for all readers; nil before it is made
+	event []byte // the job before the change, shared by all readers; nil until it is loaded
 	last  bool
 }
 
-// read returns the event that says what the job is before the next change. It is
-// made once for all that wait for the change.
+// read returns the event with the state of the job before the next change. It is loaded
+// once for all readers that wait for the change.
 func (c *notice) read(load func() (event []byte, last bool, err error)) ([]byte, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,8 +33,8 @@ func (c *notice) read(load func() (event []byte, last bool, err error)) ([]byte,
 	return c.event, c.last, nil
 }
 
-// next returns the notice of the next change of the job, whose channel is closed
-// then. forget is called when nobody looks at it any more.
+// next returns the notice of the next change of the job. The caller calls forget when it
+// no longer needs the notice.
 func (n *news) next(id string) (next *notice, forget func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -56,8 +56,8 @@ func (n *news) next(id string) (next *notice, forget func()) {
 	}
 }
 
-// tell tells of a change.
-func (n *news) tell(id string) {
+// changed notifies the readers of a job.
+func (n *news) changed(id string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if c := n.waiting[id]; c != nil {
@@ -66,8 +66,8 @@ func (n *news) tell(id string) {
 	}
 }
 
-// tellAll tells of a change of any job.
-func (n *news) tellAll() {
+// allChanged notifies the readers of all jobs.
+func (n *news) allChanged() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id, c := range n.waiting {

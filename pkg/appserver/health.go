@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// healthFor is how long the result of a probe of the store is used again:
-	// anyone can ask for it, and must not make the store busy.
+	// healthFor is how long the result of a probe of the store is reused. Anyone can
+	// request it, which must not keep the store busy.
 	healthFor = time.Second
 	// healthTimeout is the maximum duration of a probe.
 	healthTimeout = 5 * time.Second
@@ -16,14 +16,14 @@ const (
 
 // health is the result of the last probe of the store.
 type health struct {
-	keep time.Duration // how long a result is used again
+	keep time.Duration // how long a result is reused
 	mu   sync.Mutex
 	at   time.Time
 	err  error
 }
 
-// check returns the result of probe, or that of a moment ago. Those who ask at
-// the same time wait for one probe.
+// check returns the result of probe, or a recent one. Simultaneous calls wait for the
+// same probe.
 func (h *health) check(ctx context.Context, probe func(context.Context) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

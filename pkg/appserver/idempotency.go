@@ -13,23 +13,23 @@ import (
 const (
 	// idempotencyFor is how long an Idempotency-Key is remembered.
 	idempotencyFor = 24 * time.Hour
-	maxIdempotency = 255 // bytes of a key
+	maxIdempotency = 255 // size limit of a key, in bytes
 )
 
 // ErrOtherRequest is returned by [Store].CreateJob when another request has
 // used the key.
 var ErrOtherRequest = errors.New("the key was used for another request")
 
-// Once makes [Store].CreateJob create one job however often it is called. The
-// zero value creates a job each time.
+// Once makes repeated calls of [Store].CreateJob create only one job. The zero value
+// creates a job each time.
 type Once struct {
 	Key     string        // identifies the request
 	Request string        // differs between requests
 	For     time.Duration // how long the key is remembered, from its first use
 }
 
-// onceOf reads the Idempotency-Key of a request. What the store gets are
-// digests: a key may be a secret of another system.
+// onceOf reads the Idempotency-Key of a request. The store only gets digests, because a
+// key may be a secret of another system.
 func onceOf(r *http.Request, p *pushRequest, m JobMessage, to Filter) (Once, error) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
@@ -41,7 +41,7 @@ func onceOf(r *http.Request, p *pushRequest, m JobMessage, to Filter) (Once, err
 	}
 	switch {
 	case len(values) > 1:
-		return bad("there are %d fields Idempotency-Key, expected one", len(values))
+		return bad("found %d Idempotency-Key header fields, expected one", len(values))
 	case key == "":
 		return bad("Idempotency-Key is empty")
 	case len(key) > maxIdempotency:

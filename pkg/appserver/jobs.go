@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// pageSize is how many records are read at once.
+	// pageSize is the number of records that are read in one query.
 	pageSize = 500
-	// storeRetry is how long to wait after the store failed.
+	// storeRetry is the pause after a failure of the store.
 	storeRetry = 5 * time.Second
-	// pollEvery is how often Run looks for jobs that have become due, or whose
-	// parts other servers have given up.
+	// pollEvery is how often Run looks for jobs that have become due, and for parts
+	// that other servers have given up.
 	pollEvery = time.Second
 	// pruneEvery is how often old jobs are deleted.
 	pruneEvery = time.Minute
 )
 
-// Run sends what is due: the jobs that are not over, together with other
-// servers that share the store. It returns when ctx ends, after what was in
-// flight is finished and recorded, or cut off after ShutdownTimeout; the rest
-// continues with the next Run. It must not run twice at the same time.
+// Run sends the jobs that are due, together with other servers that share the store.
+// When ctx is done, it finishes and records the messages in flight, which it aborts
+// after ShutdownTimeout, and returns; the rest is sent by the next Run. Only one Run may
+// be active at a time.
 func (s *Server) Run(ctx context.Context) error {
 	cut, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
@@ -77,7 +77,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	cutOff()
 	<-finished
-	return &hinted{fmt.Errorf("messages that were in flight longer than %v were cut off", s.o.ShutdownTimeout), "they are sent again with the next start"}
+	return &hinted{fmt.Errorf("messages that were in flight for more than %v were aborted", s.o.ShutdownTimeout), "they are sent again after the next start"}
 }
 
 // run is a job that is being sent.
@@ -97,8 +97,8 @@ func (r *run) halted() bool {
 	}
 }
 
-// startNext starts the oldest job that is due, and reports whether there is
-// nothing more to start for now.
+// startNext starts the oldest job that is due. wait reports whether there is nothing
+// more to start at present.
 func (s *Server) startNext(ctx, cut context.Context, running *sync.WaitGroup) (wait bool, err error) {
 	s.mu.Lock()
 	for id, t := range s.idle {
@@ -142,7 +142,7 @@ func (s *Server) startNext(ctx, cut context.Context, running *sync.WaitGroup) (w
 	return true, nil
 }
 
-// wakeUp lets Run look for jobs.
+// wakeUp makes Run look for jobs.
 func (s *Server) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
@@ -159,7 +159,7 @@ func (s *Server) halt(id string) {
 	}
 }
 
-// outcome makes what is recorded of a result.
+// outcome returns the outcome to record for a result.
 func (x *sending) outcome(record Record, r webpush.Result) Outcome {
 	s := x.s
 	o := Outcome{Record: record, Class: r.Class, Attempts: r.Attempts, GoneAfter: s.o.GoneAfter}

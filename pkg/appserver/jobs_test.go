@@ -387,7 +387,7 @@ func TestStoreFails(t *testing.T) {
 			id := f.push(`{"payload":"x"}`)
 			until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), errDisk.Error()) })
 			if what == "all" {
-				until(t, "it is given up", func() bool { return strings.Contains(f.log.String(), "end cannot be recorded") })
+				until(t, "it is given up", func() bool { return strings.Contains(f.log.String(), "the failure of the push cannot be recorded") })
 				before, _ := sink.all()
 				f.want(202, "POST", "/push", `{"payload":"x","to":{"tag":"none"}}`) // lets it look for jobs
 				time.Sleep(100 * time.Millisecond)

@@ -10,8 +10,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// keys are the application server keys of a server: the current one and those
-// that it has replaced, which sign for the subscriptions made with them.
+// keys holds the application server keys of a server: the current one, and the old keys
+// that it has replaced, which sign for the subscriptions created with them.
 type keys struct {
 	ring    vapid.Ring
 	current string
@@ -37,9 +37,9 @@ func newKeys(current *vapid.Key, old []*vapid.Key) (*keys, error) {
 // one reports whether there is only the current key.
 func (k *keys) one() bool { return len(k.ring) == 1 }
 
-// madeWith returns the key that a new subscription was made with, or "" if it does
-// not say and there are several. The key of another application server is refused:
-// the push service would reject every message.
+// madeWith returns the key with which a new subscription was created, or "" if the
+// subscription does not contain it and there are several. It refuses the key of another
+// application server, because the push service would reject every message.
 func (k *keys) madeWith(sub *webpush.Subscription) (string, error) {
 	key, err := sub.ApplicationServerKey()
 	switch {
@@ -55,8 +55,8 @@ func (k *keys) madeWith(sub *webpush.Subscription) (string, error) {
 	return key.String(), nil
 }
 
-// recorded returns a subscription that says which key it was made with, if the
-// record knows and it is not the current one.
+// recorded returns sub with the key with which it was created, if the record has it and
+// it is not the current key.
 func (k *keys) recorded(sub *webpush.Subscription, r Record) *webpush.Subscription {
 	if k.one() || sub == nil || r.Key == k.current {
 		return sub
@@ -68,8 +68,8 @@ func (k *keys) recorded(sub *webpush.Subscription, r Record) *webpush.Subscripti
 	return sub.MadeWith(key)
 }
 
-// found returns the key that a message was signed with, if the record should be
-// changed to it, or "".
+// found returns the key that signed a message, if it is not yet the key of the record;
+// otherwise "".
 func (k *keys) found(r Record, receipt *webpush.Receipt) string {
 	if k.one() || receipt == nil || receipt.Key.IsZero() {
 		return ""
@@ -80,12 +80,12 @@ func (k *keys) found(r Record, receipt *webpush.Receipt) string {
 	return ""
 }
 
-// countKeysFor is how long the numbers of subscriptions per key are kept: counting
-// reads all subscriptions.
+// countKeysFor is how long the numbers of subscriptions per key are reused, because
+// counting reads all subscriptions.
 const countKeysFor = time.Minute
 
-// count returns the number of subscriptions made with each key, at most a minute
-// old. The key "" stands for those that do not say.
+// count returns the number of subscriptions created with each key, at most a minute old.
+// The key "" stands for subscriptions whose key is not known.
 func (k *keys) count(ctx context.Context, store Store) (map[string]int64, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -100,19 +100,19 @@ func (k *keys) count(ctx context.Context, store Store) (map[string]int64, error)
 	return counts, nil
 }
 
-// KeyCount is the number of subscriptions that were made with a key.
+// KeyCount is the number of subscriptions that were created with a key.
 type KeyCount struct {
-	// PublicKey is empty for subscriptions that do not say which key it was.
+	// PublicKey is the key; empty for subscriptions whose key is not known.
 	PublicKey string `json:"publicKey"`
-	// Fingerprint is that of the key, as the command line shows it.
+	// Fingerprint is the fingerprint of the key, as shown by [vapid.PublicKey].
 	Fingerprint string `json:"fingerprint,omitempty"`
-	// Use is "current", "old" for a key that the server can still sign with,
-	// "missing" for one that it cannot, and "unknown".
+	// Use is "current", "old" for another key with which the server can sign,
+	// "missing" for a key that it does not have, or "unknown".
 	Use           string `json:"use"`
 	Subscriptions int64  `json:"subscriptions"`
 }
 
-// list returns the counts for people, the current key first.
+// list returns the counts for display, the current key first.
 func (k *keys) list(counts map[string]int64) []KeyCount {
 	var list []KeyCount
 	add := func(key, use string, n int64) {
@@ -146,9 +146,8 @@ func (k *keys) list(counts map[string]int64) []KeyCount {
 	return list
 }
 
-// missing returns the keys of subscriptions that no key of this server can sign
-// for: another server on the same database has other keys, or a key was dropped
-// too early.
+// missing returns the keys of subscriptions for which this server cannot sign: another
+// server on the same database has other keys, or a key was removed too early.
 func (s *Server) missing(ctx context.Context) ([]KeyCount, error) {
 	counts, err := s.keys.count(ctx, s.store)
 	if err != nil {
@@ -157,15 +156,14 @@ func (s *Server) missing(ctx context.Context) ([]KeyCount, error) {
 	return slices.DeleteFunc(s.keys.list(counts), func(c KeyCount) bool { return c.Use != "missing" || c.Subscriptions == 0 }), nil
 }
 
-// missingEvery is how often the log is told of keys that are missing, if there
-// are others than before.
+// missingEvery is how often the server looks for missing keys to log.
 const missingEvery = time.Minute
 
-// warnMissing logs keys that are missing until ctx ends, each once.
+// warnMissing logs each missing key once, until ctx is done.
 func (s *Server) warnMissing(ctx context.Context) {
 	known := make(map[string]bool)
 	for {
-		list, err := s.missing(ctx) // the store's troubles are reported elsewhere
+		list, err := s.missing(ctx) // failures of the store are reported elsewhere
 		for _, c := range list {
 			if err == nil && !known[c.PublicKey] {
 				known[c.PublicKey] = true

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiter allows each key so many events: a burst, then a rate. It remembers a
-// bounded number of keys and forgets those that have been quiet the longest.
+// limiter allows each key a burst of events and then a rate. It remembers a bounded
+// number of keys, and forgets the least recently used ones.
 type limiter struct {
 	every rate.Limit
 	burst int
@@ -18,7 +18,7 @@ type limiter struct {
 
 	mu    sync.Mutex
 	byKey map[string]*list.Element
-	used  *list.List // of *limited, the last used first
+	used  *list.List // *limited, most recently used first
 }
 
 type limited struct {
@@ -30,8 +30,8 @@ func newLimiter(every rate.Limit, burst, most int) *limiter {
 	return &limiter{every: every, burst: burst, most: most, byKey: make(map[string]*list.Element), used: list.New()}
 }
 
-// take reports whether the key may now, or else after how long. The empty key
-// always may.
+// take reports whether an event of the key is allowed now, and otherwise returns the
+// time to wait. The empty key is always allowed.
 func (l *limiter) take(key string, now time.Time) (wait time.Duration, ok bool) {
 	if l.every == rate.Inf || key == "" {
 		return 0, true
@@ -58,8 +58,8 @@ func (l *limiter) take(key string, now time.Time) (wait time.Duration, ok bool) 
 	return 0, true
 }
 
-// addressKey is what counts as one client: an IPv4 address, or the network of
-// an IPv6 address, of which one client has many.
+// addressKey returns the key of one client: its IPv4 address, or the /64 network of its
+// IPv6 address, because one client has many of these.
 func addressKey(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
@@ -70,13 +70,13 @@ func addressKey(a netip.Addr) string {
 	return a.String()
 }
 
-// siteFactor is how many times the rate of one client the whole site of an IPv6
-// client may have: a /48, the usual assignment to an organization, has 65,536
-// networks that each count as a client of their own.
+// siteFactor is the ratio of the rate limit of an IPv6 site to the limit of one client.
+// A site is a /48, the usual assignment to an organization. Its 65,536 networks each
+// count as one client.
 const siteFactor = 16
 
-// siteKey is the site of an IPv6 address. An IPv4 address has none, and is
-// counted as a client alone.
+// siteKey returns the site of an IPv6 address. It is empty for an IPv4 address, which
+// only counts as a client.
 func siteKey(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {
@@ -89,5 +89,5 @@ func siteKey(a netip.Addr) string {
 	return p.String()
 }
 
-// hintPublic is the next step when an endpoint is refused for its address.
+// hintPublic is the hint if an endpoint is refused because of its address.
 const hintPublic = "endpoints must be https URLs at public addresses unless the server allows private ones"

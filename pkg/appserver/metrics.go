@@ -11,8 +11,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// metrics are in a registry of the server's own, so that a program may have
-// several, and its own beside.
+// metrics uses its own registry, so that a program can have several servers and other
+// metrics.
 type metrics struct {
 	registry *prometheus.Registry
 	messages *prometheus.CounterVec
@@ -26,13 +26,13 @@ type metrics struct {
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Messages by push service and what became of them."}, []string{"service", "class"}),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "How long push services took to answer.",
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Messages, by push service and class."}, []string{"service", "class"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "Response time of push services.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
-		removed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "webpush_subscriptions_removed_total", Help: "Subscriptions removed because their push service said they are gone."}),
+		removed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "webpush_subscriptions_removed_total", Help: "Subscriptions removed because their push service reported that they are gone."}),
 		reports:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_reports_total", Help: "Reports of service workers about notifications, by event."}, []string{"event"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_http_requests_total", Help: "Requests to this server."}, []string{"route", "method", "status"}),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_http_request_duration_seconds", Help: "How long this server took to answer.",
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_http_request_duration_seconds", Help: "Response time of this server.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}}, []string{"route"}),
 	}
 	m.registry.MustRegister(m.messages, m.latency, m.removed, m.reports, m.requests, m.took, &storeMetrics{s},
@@ -64,7 +64,7 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 	switch method {
 	case "GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS":
 	default:
-		method = "other" // a client could make up any number
+		method = "other" // clients could invent any number of methods
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	if route != "/push/{id}/events" {
@@ -72,17 +72,17 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 	}
 }
 
-// storeMetrics reads what the store knows when it is asked.
+// storeMetrics collects metrics from the store at each request.
 type storeMetrics struct{ s *Server }
 
 var (
-	descSubscriptions = prometheus.NewDesc("webpush_subscriptions", "Subscriptions by push service.", []string{"service"}, nil)
-	descKeys          = prometheus.NewDesc("webpush_subscriptions_by_key", "Subscriptions by the fingerprint of the application server key that they were made with, and its use: current, old, missing, unknown.", []string{"key", "use"}, nil)
-	descJobs          = prometheus.NewDesc("webpush_jobs", "Pushes that are not over, by state.", []string{"state"}, nil)
-	descQueue         = prometheus.NewDesc("webpush_queue_messages", "Messages of pushes that are not over, yet to be sent.", nil, nil)
+	descSubscriptions = prometheus.NewDesc("webpush_subscriptions", "Subscriptions, by push service.", []string{"service"}, nil)
+	descKeys          = prometheus.NewDesc("webpush_subscriptions_by_key", "Subscriptions, by the fingerprint of the application server key with which they were created, and by its use: current, old, missing, unknown.", []string{"key", "use"}, nil)
+	descJobs          = prometheus.NewDesc("webpush_jobs", "Unfinished pushes, by state.", []string{"state"}, nil)
+	descQueue         = prometheus.NewDesc("webpush_queue_messages", "Messages of unfinished pushes that have not been sent yet.", nil, nil)
 )
 
-// maxQueue is how many jobs are counted.
+// maxQueue is the maximum number of jobs that are counted.
 const maxQueue = 1000
 
 func (c *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
@@ -120,7 +120,7 @@ func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(descJobs, err)
 		return
 	}
-	// A scheduled job that is due waits for its turn as queued ones do.
+	// A scheduled job that is due waits like queued ones.
 	states := map[State]int{Scheduled: len(scheduled), Queued: 0, Running: 0}
 	var left int64
 	for _, j := range jobs {

@@ -7,21 +7,20 @@ import (
 )
 
 var (
-	// ErrNoPart is returned by [Store].Claim when all parts of the job that are
-	// left are leased to other servers, or the job is not due yet.
+	// ErrNoPart is returned by [Store].Claim if all remaining parts of the job are
+	// leased to other servers, or if the job is not due yet.
 	ErrNoPart = errors.New("no part of the job is free")
-	// ErrLost is returned by [Store].CommitPart when the lease has ended and
-	// another server has claimed the part.
+	// ErrLost is returned by [Store].CommitPart if the lease has expired and another
+	// server has claimed the part.
 	ErrLost = errors.New("the lease of the part was lost")
-	// ErrInUse is wrapped by the error for a database that only one process
-	// at a time can open, and another one has.
+	// ErrInUse is wrapped by the error for a database that only one process at a time
+	// can open, and that another process has open.
 	ErrInUse = errors.New("another process has it open")
 	// ErrUnavailable is wrapped by the errors of a [Store] whose database
-	// cannot be reached at the moment. The server waits and tries again.
+	// cannot be reached at the moment. The server waits and retries.
 	ErrUnavailable = errors.New("the database is unavailable")
-	// ErrFull is wrapped by the errors of a [Store] that has no space left to
-	// write. It wraps [ErrUnavailable], since nothing is lost while the server
-	// waits for space.
+	// ErrFull is wrapped by the errors of a [Store] whose disk is full. It wraps
+	// [ErrUnavailable], because nothing is lost while the server waits for space.
 	ErrFull = fmt.Errorf("%w: its disk is full", ErrUnavailable)
 )
 
@@ -38,12 +37,11 @@ const Lease = 15 * time.Second
 // All of them up to Cursor have been sent to, except those in Open.
 type Part struct {
 	JobID string
-	// Number counts the parts of a job from 1. Number 0 is the part with the
-	// records to send to once more, see [Store].Again; it is free only after
-	// all other parts are done.
+	// Number counts the parts of a job from 1. Part 0 contains the records to send to
+	// again, see [Store].Again; it is free only after all other parts are done.
 	Number int64
-	// Lease identifies the claim. It grows each time the part is claimed, so
-	// a server that has lost the part cannot commit.
+	// Lease identifies the claim. It increases with each claim, so a server that has
+	// lost the part cannot commit.
 	Lease       int64
 	After, UpTo int64
 	Cursor      int64
@@ -54,18 +52,18 @@ type Part struct {
 
 // Batch is a step of a part, recorded as a whole.
 type Batch struct {
-	// Step is one more than that of the commit before; a step that is already
-	// recorded is not recorded again, so a commit whose response was lost can
-	// be repeated. Step 0 only extends the lease: everything else is ignored
-	// except Release.
+	// Step is one more than the step of the previous commit. A step that is already
+	// recorded is not recorded again, so a commit whose response was lost can be
+	// repeated. Step 0 only extends the lease: all other fields except Release are
+	// ignored.
 	Step     int64
-	Cursor   int64   // never moves back
+	Cursor   int64   // never decreases
 	Open     []int64 // replaces the previous list
 	Outcomes []Outcome
-	// Done means that each record of the part has been sent to.
+	// Done means that the outcomes of all records of the part are recorded.
 	Done bool
-	// Lease is how long the part remains this server's, from now on; Release
-	// gives the part back instead.
+	// Lease is how long this server keeps the part, from now on. Release gives the
+	// part back instead.
 	Lease   time.Duration
 	Release bool
 }
@@ -73,5 +71,5 @@ type Batch struct {
 // Committed is the result of a commit.
 type Committed struct {
 	Removed int   // number of subscriptions deleted because they are gone
-	State   State // of the job, after the commit
+	State   State // state of the job after the commit
 }

@@ -16,22 +16,22 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// problem is an answer that says what went wrong (RFC 9457).
+// problem is the response to a request that failed (RFC 9457).
 type problem struct {
 	Type   string  `json:"type"`
 	Title  string  `json:"title"`
 	Status int     `json:"status"`
-	Code   string  `json:"code"` // for programs
+	Code   string  `json:"code"` // stable, for programs
 	Detail string  `json:"detail"`
 	Hint   string  `json:"hint,omitempty"`
-	Part   string  `json:"part,omitempty"`   // of the request
-	Answer *answer `json:"answer,omitempty"` // of the push service
+	Part   string  `json:"part,omitempty"`   // part of the request
+	Answer *answer `json:"answer,omitempty"` // response of the push service
 
 	header map[string]string
-	cause  error // is logged, not shown
+	cause  error // logged, not shown
 }
 
-// answer is what a push service said.
+// answer is the response of a push service.
 type answer struct {
 	Service webpush.Service `json:"service"`
 	Origin  string          `json:"origin"`
@@ -57,7 +57,7 @@ func (p *problem) with(name, value string) *problem {
 	return p
 }
 
-// asProblem makes a problem of any error.
+// asProblem returns the problem for any error.
 func asProblem(err error) *problem {
 	var (
 		p     *problem
@@ -83,7 +83,7 @@ func asProblem(err error) *problem {
 	case errors.Is(err, ErrNotFound):
 		return refuse(http.StatusNotFound, "not-found", "%v", ErrNotFound)
 	}
-	p = refuse(http.StatusInternalServerError, "internal", "the server failed; its log says why")
+	p = refuse(http.StatusInternalServerError, "internal", "the server failed; its log has the cause")
 	if errors.As(err, &hint) {
 		p.Hint = hint.Hint()
 	}
@@ -112,10 +112,10 @@ func writeBody(w http.ResponseWriter, status int, kind string, v any) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) // an error is that the client went away
+	_, _ = w.Write(append(b, '\n')) // an error means that the client went away
 }
 
-// marshal is json.Marshal, but for < > & in strings, which stay.
+// marshal is json.Marshal, except that it does not escape < > & in strings.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -126,8 +126,8 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// contentType returns the media type of a request's body in lower case: empty if
-// the request does not say, and what it says if that is not a media type.
+// contentType returns the media type of a request's body in lower case. It is empty if
+// the request has no Content-Type, and the header's value if that is not a media type.
 func contentType(r *http.Request) string {
 	text := r.Header.Get("Content-Type")
 	if kind, _, err := mime.ParseMediaType(text); err == nil {
@@ -159,20 +159,20 @@ func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error)
 	case errors.As(err, &long):
 		return nil, err
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "body-incomplete", "the body did not arrive whole").in("body")
+		return nil, refuse(http.StatusBadRequest, "body-incomplete", "the body is incomplete").in("body")
 	}
 	for i := 0; i < len(b); {
 		c, size := utf8.DecodeRune(b[i:])
 		if c == utf8.RuneError && size == 1 {
-			return nil, refuse(http.StatusBadRequest, "invalid-utf8", "the body is no valid UTF-8 at byte %d", i+1).in("body")
+			return nil, refuse(http.StatusBadRequest, "invalid-utf8", "the body is not valid UTF-8 at byte %d", i+1).in("body")
 		}
 		i += size
 	}
 	return b, nil
 }
 
-// decode reads the object b into v. strict refuses members that v has not; path
-// is where b stands in the body.
+// decode reads the JSON object b into v. If strict is true, it refuses fields that v does
+// not have. path is the position of b in the body.
 func decode(b []byte, v any, strict bool, path string) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	if strict {
@@ -182,7 +182,7 @@ func decode(b []byte, v any, strict bool, path string) error {
 		return refuse(http.StatusBadRequest, "invalid-json", format, a...).in(orBody(path))
 	}
 	if trimmed := bytes.TrimSpace(b); len(trimmed) > 0 && trimmed[0] != '{' {
-		return bad("%s is no JSON object", orBody(path))
+		return bad("%s is not a JSON object", orBody(path))
 	}
 	err := d.Decode(v)
 	var (
@@ -192,23 +192,23 @@ func decode(b []byte, v any, strict bool, path string) error {
 	switch {
 	case err == nil:
 		if _, err := d.Token(); err != io.EOF {
-			return bad("there is more after the JSON object")
+			return bad("unexpected data after the JSON object")
 		}
 		return nil
 	case errors.As(err, &kind):
 		part := path
-		if kind.Field != "" { // with the name of an embedded struct, which JSON has not
+		if kind.Field != "" { // contains the name of an embedded struct, which is not in the JSON
 			part = strings.TrimPrefix(path+"."+strings.ReplaceAll(kind.Field, "Notification.", ""), ".")
 		}
 		return bad("%s is a JSON %s, expected %s", orBody(part), kind.Value, expected(kind.Type.Kind().String())).in(orBody(part))
 	case errors.As(err, &syntax):
-		return bad("%s is no valid JSON: %v at byte %d", orBody(path), err, syntax.Offset)
+		return bad("%s is not valid JSON: %v at byte %d", orBody(path), err, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return bad("%s is cut off: its JSON does not end", orBody(path))
+		return bad("%s is truncated: its JSON is incomplete", orBody(path))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name = clip(strings.Trim(name, `"`))
-		return bad("%s has the member %q, which is not known", orBody(path), name).in(strings.TrimPrefix(path+"."+name, ".")).hint("GET /openapi.json lists them")
+		return bad("unknown field in %s: %q", orBody(path), name).in(strings.TrimPrefix(path+"."+name, ".")).hint("GET /openapi.json lists all fields")
 	}
 	return bad("%s cannot be read: %v", orBody(path), clip(err.Error()))
 }
@@ -220,7 +220,7 @@ func orBody(path string) string {
 	return path
 }
 
-// expected words the kind of a Go type as JSON's.
+// expected returns the name of the JSON type for a kind of Go type.
 func expected(kind string) string {
 	switch {
 	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
@@ -235,7 +235,7 @@ func expected(kind string) string {
 	return "a " + kind
 }
 
-// clip shortens what is quoted from a request.
+// clip shortens a quotation from a request.
 func clip(s string) string { return clipTo(s, 64) }
 
 func clipTo(s string, most int) string {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	maxPush = 64 << 10 // bytes of a body
-	// eventEvery is the least time between two events of a stream.
+	maxPush = 64 << 10 // size limit of a body, in bytes
+	// eventEvery is the minimum time between two events of a stream.
 	eventEvery = 300 * time.Millisecond
 )
 
@@ -33,22 +33,22 @@ type pushRequest struct {
 	Cancelable   bool              `json:"cancelable"`
 }
 
-// recipients says whom a push is for: exactly one of the three.
+// recipients selects the recipients of a push. Exactly one field is set.
 type recipients struct {
 	All  bool   `json:"all"`
 	User string `json:"user"`
 	Tag  string `json:"tag"`
 }
 
-// pushNotification adds to the fields of a notification the name that most
-// know, and that it may be declarative.
+// pushNotification adds the common name of navigate, and declarative, to the fields of a
+// notification.
 type pushNotification struct {
 	webpush.Notification
 	URL         string `json:"url"`
 	Declarative bool   `json:"declarative"`
 }
 
-// message returns what is to be sent.
+// message returns the message to send.
 func (p *pushRequest) message() (JobMessage, error) {
 	m := JobMessage{TTL: webpush.DefaultTTL, Topic: p.Topic, Cancelable: p.Cancelable}
 	bad := func(part, format string, a ...any) (JobMessage, error) {
@@ -57,7 +57,7 @@ func (p *pushRequest) message() (JobMessage, error) {
 	payload := bytes.TrimSpace(p.Payload)
 	if len(payload) > 0 && string(payload) != "null" {
 		if p.Notification != nil {
-			return bad("payload", "payload and notification do not go together")
+			return bad("payload", "payload and notification cannot be combined")
 		}
 		var text string
 		if json.Unmarshal(payload, &text) == nil {
@@ -72,7 +72,7 @@ func (p *pushRequest) message() (JobMessage, error) {
 	}
 	if n := p.Notification; n != nil {
 		if n.URL != "" && n.Navigate != "" && n.URL != n.Navigate {
-			return bad("notification.url", "url and navigate are two names of one field and differ")
+			return bad("notification.url", "url and navigate are two names of the same field, but their values differ")
 		}
 		if n.URL != "" {
 			n.Navigate = n.URL
@@ -109,7 +109,7 @@ func (p *pushRequest) message() (JobMessage, error) {
 	return m, nil
 }
 
-// ttlOf returns a TTL that a request gives in seconds.
+// ttlOf returns the TTL for a number of seconds in a request.
 func ttlOf(seconds int64) (time.Duration, error) {
 	if most := int64(webpush.MaxTTL / time.Second); seconds < 0 || seconds > most {
 		return 0, refuse(http.StatusBadRequest, "invalid-input", "ttl is %d, expected 0 to %d seconds", seconds, most).in("ttl")
@@ -128,17 +128,17 @@ func (p *pushRequest) filter() (f Filter, err error) {
 		}
 	}
 	if n != 1 {
-		return f, refuse(http.StatusBadRequest, "invalid-input", "to has %d of all, user and tag, expected one", n).
-			in("to").hint(`write it as {"all": true}, {"user": "…"} or {"tag": "…"}`)
+		return f, refuse(http.StatusBadRequest, "invalid-input", "to has %d of the fields all, user, and tag, expected exactly one", n).
+			in("to").hint(`use {"all": true}, {"user": "…"}, or {"tag": "…"}`)
 	}
 	return Filter{User: p.To.User, Tag: p.To.Tag}, nil
 }
 
-// tooLong makes a problem of an error of a probe.
+// tooLong returns the problem for an error of a probe.
 func tooLong(err error, part string) error {
 	var long *ece.TooLongError
 	if errors.As(err, &long) {
-		return refuse(http.StatusRequestEntityTooLarge, "payload-too-large", "%v", err).in(part).hint("send less, and let the service worker fetch the rest")
+		return refuse(http.StatusRequestEntityTooLarge, "payload-too-large", "%v", err).in(part).hint("shorten it, or let the service worker fetch the rest")
 	}
 	return err
 }
@@ -181,17 +181,17 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	job, err := s.store.CreateJob(r.Context(), Job{ID: rand.Text(), Message: message, To: to, Due: due, Once: once, Track: track})
 	if errors.Is(err, ErrOtherRequest) {
 		return refuse(http.StatusUnprocessableEntity, "idempotency-key-used", "another push was sent with this Idempotency-Key").
-			in("Idempotency-Key").hint("use a new key for each push, and the same one only to repeat a request")
+			in("Idempotency-Key").hint("use a new key for each push; reuse a key only to repeat a request")
 	}
 	if err != nil {
 		return err
 	}
 	s.wakeUp()
-	w.Header().Set("Location", "push/"+job.ID) // to the path of the request, wherever a proxy puts that
+	w.Header().Set("Location", "push/"+job.ID) // relative, in case a proxy serves it below another path
 	return writeJSON(w, http.StatusAccepted, showJob(job))
 }
 
-// shownJob is what the API shows of a job.
+// shownJob is a job in the API.
 type shownJob struct {
 	ID       string                  `json:"id"`
 	State    State                   `json:"state"`
@@ -219,22 +219,22 @@ type shownFilter struct {
 }
 
 type shownMessage struct {
-	PayloadBytes *int            `json:"payloadBytes"` // null without a payload
+	PayloadBytes *int            `json:"payloadBytes"` // null if there is no payload
 	TTL          int64           `json:"ttl"`          // seconds
 	Urgency      webpush.Urgency `json:"urgency,omitempty"`
 	Topic        string          `json:"topic,omitempty"`
 	Cancelable   bool            `json:"cancelable,omitempty"`
 }
 
-// shownWithdrawal is what the API shows of the messages of a cancelable push.
+// shownWithdrawal counts the messages of a cancelable push in the API.
 type shownWithdrawal struct {
-	Possible int64 `json:"possible"` // that push services may still hold
+	Possible int64 `json:"possible"` // messages that push services may still hold
 	Done     int64 `json:"done"`
 	Failed   int64 `json:"failed"`
 }
 
 type shownFailure struct {
-	Subscription string          `json:"subscription"` // its id
+	Subscription string          `json:"subscription"` // ID of the subscription
 	Service      webpush.Service `json:"service"`
 	Origin       string          `json:"origin"`
 	Class        webpush.Class   `json:"class"`
@@ -315,11 +315,11 @@ func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, out)
 }
 
-// findJob returns the job that the path names.
+// findJob returns the job named in the path.
 func (s *Server) findJob(r *http.Request) (Job, error) {
 	j, err := s.store.FindJob(r.Context(), r.PathValue("id"))
 	if errors.Is(err, ErrNotFound) {
-		return j, refuse(http.StatusNotFound, "not-found", "there is no push %q", clip(r.PathValue("id"))).in("id").hint("GET /push lists them; old ones are forgotten")
+		return j, refuse(http.StatusNotFound, "not-found", "push not found: %q", clip(r.PathValue("id"))).in("id").hint("GET /push lists all pushes; old ones are deleted")
 	}
 	return j, err
 }
@@ -375,7 +375,7 @@ func (s *Server) cancelPush(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, ErrFinished) {
 		p := refuse(http.StatusConflict, "push-over", "the push has already finished: it is %s", j.State).in("id")
 		if j.State == Done && !j.Message.Cancelable {
-			_ = p.hint("only a push that was sent with cancelable can be withdrawn from push services")
+			_ = p.hint("only a push that was sent with \"cancelable\": true can be withdrawn from push services")
 		}
 		return p
 	}
@@ -387,7 +387,7 @@ func (s *Server) cancelPush(w http.ResponseWriter, r *http.Request) error {
 	case s.canceled <- struct{}{}:
 	default:
 	}
-	s.news.tell(j.ID)
+	s.news.changed(j.ID)
 	if j, err = s.findJob(r); err != nil {
 		return err
 	}
@@ -400,21 +400,21 @@ func (s *Server) retryPush(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, err = s.store.Retry(r.Context(), j.ID); errors.Is(err, ErrFinished) {
-		return refuse(http.StatusConflict, "push-not-over", "the push is %s: only one that is done or failed can be retried", j.State).in("id")
+		return refuse(http.StatusConflict, "push-not-over", "the push is %s: only a push that is done or failed can be retried", j.State).in("id")
 	}
 	if err != nil {
 		return err
 	}
 	s.wakeUp()
-	s.news.tell(j.ID)
+	s.news.changed(j.ID)
 	if j, err = s.findJob(r); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusAccepted, showJob(j))
 }
 
-// pushEvents streams the job as it goes: its state at once and after changes,
-// as the event progress, and the last as the event end.
+// pushEvents streams the state of a job, immediately and after each change, as events
+// named progress; the last one is named end.
 func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	j, err := s.findJob(r)
 	if err != nil {
@@ -426,15 +426,15 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer free()
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{}) // at the server's own, the request would end
+	_ = c.SetReadDeadline(time.Time{}) // the server's own deadline would end the request
 	send := func(b []byte) bool {
 		_ = c.SetWriteDeadline(time.Now().Add(s.times.heartbeat)) // instead of the server's own
 		_, err := w.Write(b)
 		if err != nil || c.Flush() != nil {
 			return false
 		}
-		// HTTP/2 ends a stream at its deadline although nothing is being
-		// written, so it must come well after the next heartbeat.
+		// HTTP/2 ends a stream at its deadline even if nothing is being written, so
+		// the deadline must be well after the next heartbeat.
 		_ = c.SetWriteDeadline(time.Now().Add(2 * s.times.heartbeat))
 		return true
 	}
@@ -456,8 +456,8 @@ func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// event sends a job's state and waits for its next change, with signs of life;
-// on is whether there is more to come.
+// event sends a job's state and waits for its next change, with heartbeats. on reports
+// whether more events follow.
 func (s *Server) event(r *http.Request, send func(b []byte) bool, id string, next *notice, beat <-chan time.Time) (on bool, err error) {
 	event, last, err := next.read(func() ([]byte, bool, error) {
 		j, err := s.store.FindJob(r.Context(), id)

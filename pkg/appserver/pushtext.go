@@ -17,15 +17,15 @@ import (
 // textHeaders are the header fields that complete a text body.
 var textHeaders = []string{"Title", "TTL", "Urgency", "Topic", "Click", "Tag", "To-User", "To-Tag"}
 
-// readPush reads the body of POST /push. JSON has all the fields; text becomes
-// the body of a notification, and header fields say the rest, so that
-// curl -d "backup done" is a whole message.
+// readPush reads the body of POST /push. JSON has all fields. A text becomes the body of
+// a notification and header fields set the rest, so curl -d "backup done" sends a
+// complete message.
 func (s *Server) readPush(w http.ResponseWriter, r *http.Request) (*pushRequest, error) {
 	kind := contentType(r)
 	if isJSON(kind) {
 		for _, name := range textHeaders {
 			if r.Header.Get(name) != "" {
-				return nil, refuse(http.StatusBadRequest, "invalid-input", "the header field %s is for a text body, and this one is JSON", name).in(name).hint("put it into the JSON")
+				return nil, refuse(http.StatusBadRequest, "invalid-input", "the header field %s requires a text body, but the body is JSON", name).in(name).hint("put the value into the JSON body")
 			}
 		}
 		b, err := readBody(w, r, maxPush)
@@ -36,7 +36,7 @@ func (s *Server) readPush(w http.ResponseWriter, r *http.Request) (*pushRequest,
 		return &p, decode(b, &p, true, "")
 	}
 	switch kind {
-	case "", "text/plain", "application/x-www-form-urlencoded": // the last is curl's default
+	case "", "text/plain", "application/x-www-form-urlencoded": // curl's default is the last one
 	default:
 		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported-type", "the Content-Type is %q, expected application/json or text/plain", clip(r.Header.Get("Content-Type"))).
 			in("Content-Type").hint("send JSON as application/json, or the text of a notification as text/plain").with("Accept", "application/json, text/plain")
@@ -46,14 +46,14 @@ func (s *Server) readPush(w http.ResponseWriter, r *http.Request) (*pushRequest,
 		return nil, err
 	}
 	if kind != "text/plain" && looksLikePush(b) {
-		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is a push in JSON, but the Content-Type does not say so").
+		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is a push in JSON, but the Content-Type is not").
 			in("Content-Type").hint("add the header Content-Type: application/json, or text/plain to send the JSON as the text of a notification")
 	}
 	return s.textPush(r, string(b))
 }
 
-// looksLikePush reports whether text is a JSON object with a field of
-// [pushRequest]: a forgotten Content-Type, not a text for people.
+// looksLikePush reports whether b is a JSON object with a field of [pushRequest], and
+// so was meant to be sent with another Content-Type.
 func looksLikePush(b []byte) bool {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(b, &fields) != nil {
@@ -67,7 +67,7 @@ func looksLikePush(b []byte) bool {
 	return false
 }
 
-// textPush makes a push of a text and the request's header.
+// textPush returns a push with a text and the header fields of the request.
 func (s *Server) textPush(r *http.Request, body string) (*pushRequest, error) {
 	text := make(map[string]string)
 	for _, name := range textHeaders {
@@ -119,7 +119,7 @@ func headerText(r *http.Request, name string) (string, error) {
 	if strings.Contains(v, "=?") {
 		decoded, err := new(mime.WordDecoder).DecodeHeader(v)
 		if err != nil {
-			return bad("%s is encoded in a way that cannot be read: %v", name, clip(err.Error()))
+			return bad("%s cannot be decoded: %v", name, clip(err.Error()))
 		}
 		v = decoded
 	}
@@ -132,8 +132,8 @@ func headerText(r *http.Request, name string) (string, error) {
 	return v, nil
 }
 
-// siteName is the title of notifications without one: the name of the site in
-// the options, or else the host by which the server was reached.
+// siteName returns the title of notifications that have none: the name of the site in
+// the options, or the host of the request.
 func (s *Server) siteName(r *http.Request) string {
 	if s.o.SiteName != "" {
 		return s.o.SiteName

@@ -8,13 +8,13 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// MaxTries is how often a job sends once more to a record that changed while
-// it was being sent to.
+// MaxTries is how many more times a job sends to a record that changed while a message
+// to it was in flight.
 const MaxTries = 3
 
-// Merge returns what a [Store] keeps when r is put over old, and whether that
-// differs from old: the fields of r, except for a user and a key that are empty
-// and tags that are nil.
+// Merge returns the record that a [Store] keeps when r replaces old, and whether it
+// differs from old. It has the fields of r, except that an empty user, an empty key, and
+// nil tags keep the values of old.
 func Merge(old, r Record) (now Record, changed bool) {
 	now = old
 	now.Endpoint, now.P256DH, now.Auth, now.Service, now.Origin = r.Endpoint, r.P256DH, r.Auth, r.Service, r.Origin
@@ -34,8 +34,8 @@ func Merge(old, r Record) (now Record, changed bool) {
 	return now, now.Key != old.Key || now.Version != old.Version || now.User != old.User || !slices.Equal(now.Tags, old.Tags)
 }
 
-// NewRecord returns what a [Store] keeps of r if its endpoint is new, except for
-// Seq. keep keeps the ID, Created, and LastStatus that r has.
+// NewRecord returns the record that a [Store] keeps if the endpoint of r is new, without
+// its Seq. If keep is true, the ID, Created, and LastStatus of r are kept.
 func NewRecord(r Record, keep bool) Record {
 	r.Version, r.Tags, r.GoneSince = 1, SortTags(r.Tags), time.Time{}
 	if !keep || r.ID == "" {

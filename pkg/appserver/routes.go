@@ -23,13 +23,13 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// access is who may use a route.
+// access is the group of clients that may use a route.
 type access int
 
 const (
 	open    access = iota
-	visitor        // pages of this and the configured origins, a few times a second
-	admin          // with the token
+	visitor        // pages of this and the configured origins, a few times per second
+	admin          // requests with the token
 )
 
 type handler func(w http.ResponseWriter, r *http.Request) error
@@ -68,11 +68,11 @@ func (s *Server) routes() {
 	}
 }
 
-// contentPolicy lets the page load its own files and nothing else.
+// contentPolicy lets the page load only its own files.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; worker-src 'self'; manifest-src 'self'; " +
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-// ServeHTTP answers all routes.
+// ServeHTTP handles all routes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", contentPolicy)
@@ -82,18 +82,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	if !s.hostAllowed(r.Host) {
-		s.turnAway(w, r, refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not answer to the name %q", clip(r.Host)).
-			in("Host").hint("use the address of this server, or add the name to the hosts that it answers to"))
+		s.turnAway(w, r, refuse(http.StatusMisdirectedRequest, "wrong-host", "this server does not accept requests for the host %q", clip(r.Host)).
+			in("Host").hint("use the address of this server, or add the name to the hosts that it accepts"))
 		return
 	}
 	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
-		s.turnAway(w, r, notFound(r)) // and not the redirect of ServeMux
+		s.turnAway(w, r, notFound(r)) // instead of ServeMux's redirect
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
-// turnAway answers a request that belongs to no route.
+// turnAway responds to a request that does not belong to a route.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *problem) {
 	start := time.Now()
 	if p.Status == http.StatusMisdirectedRequest && wantsPage(r) {
@@ -104,13 +104,13 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, p *problem) {
 	s.seen(r, "none", p.Status, time.Since(start))
 }
 
-// seen tells log and metrics of a request.
+// seen records a request in the log and the metrics.
 func (s *Server) seen(r *http.Request, route string, status int, took time.Duration) {
 	if s.metrics == nil { // the page of SubscribePage
 		return
 	}
 	s.metrics.request(route, r.Method, status, took)
-	if route == "/report" { // who was reached is not written down
+	if route == "/report" { // the log must not show who was reached
 		return
 	}
 	s.log.Info("request", "method", clip(r.Method), "route", route, "status", status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
@@ -128,7 +128,7 @@ func (s *Server) hostAllowed(host string) bool {
 	return slices.ContainsFunc(s.o.Hosts, func(h string) bool { return strings.EqualFold(strings.Trim(h, "[]"), name) })
 }
 
-// recorder remembers the status for log and metrics.
+// recorder keeps the status for the log and the metrics.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -148,14 +148,15 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController through.
+// Unwrap is used by http.ResponseController.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// clientGone is what log and metrics have of a request whose client did not
-// wait for the answer, as with other servers; it is no fault of this one.
+// clientGone is the status in the log and the metrics of a request whose client did not
+// wait for the response. Other servers use the same number.
 const clientGone = 499
 
-// serve answers one route: who may, how often, from where, and by which method.
+// serve returns the handler of one route, which enforces its access, rate, origin, and
+// methods.
 func (s *Server) serve(rt route) http.Handler {
 	allowed := []string{"OPTIONS"}
 	for m := range rt.methods {
@@ -173,11 +174,11 @@ func (s *Server) serve(rt route) http.Handler {
 		if err != nil {
 			p := asProblem(err)
 			if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-				p = refuse(clientGone, "client-gone", "the client went away before it had an answer") // nobody reads it
+				p = refuse(clientGone, "client-gone", "the client went away before the response") // only for the log
 			}
 			if p.cause != nil {
 				level := slog.LevelError
-				if p.Status < 500 { // such as a visitor who is signed in nowhere
+				if p.Status < 500 { // for example, a visitor who is not signed in
 					level = slog.LevelInfo
 				}
 				s.log.Log(r.Context(), level, "request failed", "route", rt.path, "error", p.cause)
@@ -190,17 +191,18 @@ func (s *Server) serve(rt route) http.Handler {
 	})
 }
 
-// guarded makes an error of a panic, so that it is logged like others.
+// guarded turns a panic into an error, which is logged like others.
 func (s *Server) guarded(w http.ResponseWriter, r *http.Request, rt route, allow string) (err error) {
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return s.answer(w, r, rt, allow)
+	return s.handle(w, r, rt, allow)
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow string) error {
+// handle checks a request and calls the handler of its route.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request, rt route, allow string) error {
 	if rt.access == visitor {
 		if err := s.crossOrigin(w, r); err != nil {
 			return err
@@ -210,7 +212,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow 
 	}
 	method := r.Method
 	if method == http.MethodHead {
-		method = http.MethodGet // net/http leaves the body out
+		method = http.MethodGet // net/http omits the body
 	}
 	if method == http.MethodOptions {
 		w.Header().Set("Allow", allow)
@@ -241,14 +243,15 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route, allow 
 					return tooMany(wait)
 				}
 			}
-			return refuse(http.StatusUnauthorized, "unauthorized", "this route needs the administrator's token").
+			return refuse(http.StatusUnauthorized, "unauthorized", "this route requires the administrator's token").
 				in("Authorization").hint("send the header Authorization: Bearer TOKEN").with("WWW-Authenticate", `Bearer realm="webpush"`)
 		}
 	}
 	return h(w, r)
 }
 
-// limited refuses a visitor who asks too often, or all when they do.
+// limited refuses a request if its client, its site, or all visitors together have
+// made too many.
 func (s *Server) limited(r *http.Request) error {
 	a, now := s.clientAddr(r), time.Now()
 	if wait, ok := s.clients.take(addressKey(a), now); !ok {
@@ -264,12 +267,12 @@ func (s *Server) limited(r *http.Request) error {
 }
 
 func tooMany(wait time.Duration) error {
-	return refuse(http.StatusTooManyRequests, "too-many-requests", "there were too many requests").
-		hint("wait as long as Retry-After says").with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	return refuse(http.StatusTooManyRequests, "too-many-requests", "too many requests").
+		hint("wait for the number of seconds in Retry-After").with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 }
 
-// crossOrigin lets pages of the configured origins read the answer, and
-// refuses what those of others would change.
+// crossOrigin lets pages of the configured origins read the response, and refuses
+// changes by pages of other origins.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Origin")
 	origin := r.Header.Get("Origin")
@@ -283,13 +286,13 @@ func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return nil // the browser keeps the answer from the page
+		return nil // the browser does not show the response to the page
 	}
 	return refuse(http.StatusForbidden, "wrong-origin", "pages of %s may not use this server", clip(origin)).
-		in("Origin").hint("add the origin to those that the server allows; if this is the server's own page, configure the proxy in front of it to forward the Host header")
+		in("Origin").hint("add the origin to the allowed origins of the server; if this is the server's own page, configure the proxy in front of it to forward the Host header")
 }
 
-// sameOrigin refuses what pages of other sites send.
+// sameOrigin refuses changes by pages of other sites.
 func (s *Server) sameOrigin(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || s.isOwn(origin, r) || r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
@@ -299,15 +302,15 @@ func (s *Server) sameOrigin(r *http.Request) error {
 		in("Origin").hint("if this is the server's own page, configure the proxy in front of it to forward the Host header")
 }
 
-// isOwn reports whether a page of this server asks. A proxy in front may have
-// turned https into http, so the host alone counts, which the proxy must keep.
+// isOwn reports whether origin is this server's own. A proxy in front of it may have
+// turned https into http, so only the host is compared, which the proxy must forward.
 func (s *Server) isOwn(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
 func notFound(r *http.Request) *problem {
-	return refuse(http.StatusNotFound, "not-found", "there is no %s here", clip(r.URL.Path)).hint("GET /openapi.json lists the routes")
+	return refuse(http.StatusNotFound, "not-found", "not found: %q", clip(r.URL.Path)).hint("GET /openapi.json lists the routes")
 }
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
@@ -320,13 +323,13 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 		if errors.Is(err, ErrUnavailable) {
 			return err
 		}
-		p := refuse(http.StatusServiceUnavailable, "store-failed", "the database does not record anything").with("Retry-After", "5")
+		p := refuse(http.StatusServiceUnavailable, "store-failed", "the database cannot record anything").with("Retry-After", "5")
 		p.cause = err
 		return p
 	}
 	out := map[string]string{"status": "ok"}
 	if list, err := s.missing(r.Context()); err == nil && len(list) > 0 {
-		out["warning"] = "there are subscriptions of a key that this server does not have; the servers on a database need the same keys"
+		out["warning"] = "some subscriptions were created with a key that this server does not have; servers that share a database need the same keys"
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
@@ -335,7 +338,7 @@ func (s *Server) getOpenAPI(w http.ResponseWriter, r *http.Request) error {
 	return serveFile(w, r, "openapi.json", openAPI)
 }
 
-// getPage answers with a file of the page.
+// getPage returns a file of the page.
 func (s *Server) getPage(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	if name == "" {
@@ -361,7 +364,7 @@ func serveFile(w http.ResponseWriter, r *http.Request, name string, b []byte) er
 	}
 	h := w.Header()
 	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", "no-cache") // to be asked for each time, and answered with 304
+	h.Set("Cache-Control", "no-cache") // revalidated each time
 	h.Set("ETag", etag(b))
 	if r.Header.Get("If-None-Match") == etag(b) {
 		w.WriteHeader(http.StatusNotModified)

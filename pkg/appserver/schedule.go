@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// changePush is PATCH /push/{id}: a scheduled push is sent at another time.
+// changePush handles PATCH /push/{id}, which moves a scheduled push to another time.
 func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
 	b, err := readBody(w, r, maxPush)
 	if err != nil {
@@ -42,19 +42,18 @@ func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.wakeUp()
-	s.news.tell(j.ID)
+	s.news.changed(j.ID)
 	if j, err = s.findJob(r); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, showJob(j))
 }
 
-// maxSchedule is how far ahead a push can be scheduled.
+// maxSchedule is the maximum time until a scheduled push.
 const maxSchedule = 366 * 24 * time.Hour
 
-// parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from
-// now such as 90m. It returns zero for a time that has passed: the push is sent
-// at once.
+// parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from now, such
+// as 90m. It returns zero for a time that has passed; the push is then sent immediately.
 func parseSendAt(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -11,9 +11,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// sending is a job while this server sends parts of it. One SendAll reads one
-// part after another, so that the end of a part does not wait for its slowest
-// messages.
+// sending is a job while this server sends parts of it. One SendAll reads one part
+// after another, so the end of a part does not wait for its slowest messages.
 type sending struct {
 	s   *Server
 	run *run
@@ -23,18 +22,18 @@ type sending struct {
 
 	mu    sync.Mutex
 	held  map[*heldPart]bool
-	state State // of the job, at the last commit
+	state State // state of the job at the last commit
 	err   error
 }
 
 // heldPart is a part that this server has claimed.
 type heldPart struct {
 	Part
-	commit sync.Mutex // one at a time
+	commit sync.Mutex // held during a commit
 
-	// The rest is guarded by sending.mu.
-	pending map[int64]bool // read and not recorded, or open from before
-	read    bool           // to its end
+	// sending.mu guards the other fields.
+	pending map[int64]bool // records that were read and are not recorded, or still open
+	read    bool           // all records have been read
 	done    bool
 	lost    bool
 	renewed time.Time
@@ -46,8 +45,7 @@ type task struct {
 	part   *heldPart
 }
 
-// patiently calls f until its error is not that the store is unavailable, or
-// the job stops.
+// patiently calls f again while the store is unavailable, until the job stops.
 func (x *sending) patiently(f func() error) error {
 	for {
 		err := f()
@@ -64,9 +62,9 @@ func (x *sending) patiently(f func() error) error {
 	}
 }
 
-// perform sends parts of a job until none is left or free.
+// perform sends parts of a job until no part is left or free.
 func (s *Server) perform(ctx context.Context, r *run, job Job) {
-	defer s.news.tell(job.ID)
+	defer s.news.changed(job.ID)
 	log := s.log.With("job", job.ID)
 	m := job.Message
 	x := &sending{s: s, run: r, job: job, ctx: ctx, held: make(map[*heldPart]bool),
@@ -82,14 +80,14 @@ func (s *Server) perform(ctx context.Context, r *run, job Job) {
 		return
 	case err != nil:
 		log.Error("the push cannot be started", "error", err)
-		select { // and then once more
+		select { // before another attempt
 		case <-time.After(storeRetry):
 		case <-r.stop:
 		case <-ctx.Done():
 		}
 		return
 	}
-	s.news.tell(job.ID)
+	s.news.changed(job.ID)
 	log.Info("push started", "total", job.Total, "part", first.Number, "cursor", first.Cursor, "unfinished", len(first.Open))
 	start := time.Now()
 	renewing, stopRenewing := context.WithCancel(ctx)
@@ -119,10 +117,10 @@ func (s *Server) perform(ctx context.Context, r *run, job Job) {
 		log.Info("push finished", "took", time.Since(start))
 	default:
 		log.Error("push failed", "error", err)
-		err = s.store.SetState(context.WithoutCancel(ctx), job.ID, Failed, "the server failed; its log says why")
+		err = s.store.SetState(context.WithoutCancel(ctx), job.ID, Failed, "the server failed; its log has the cause")
 		if err != nil && !errors.Is(err, ErrFinished) {
-			log.Error("the push's end cannot be recorded", "error", err)
-			// As long as nothing can be recorded, the same would be sent again and again.
+			log.Error("the failure of the push cannot be recorded", "error", err)
+			// While nothing can be recorded, the same messages would be sent repeatedly.
 			s.mu.Lock()
 			s.broken[job.ID] = true
 			s.mu.Unlock()
@@ -130,7 +128,7 @@ func (s *Server) perform(ctx context.Context, r *run, job Job) {
 	}
 }
 
-// over reports whether nothing more is to be sent.
+// over reports whether there is nothing more to send.
 func (x *sending) over() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -147,7 +145,7 @@ func (x *sending) claim() (*heldPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.job.State == Scheduled { // its recipients are known only now
+	if x.job.State == Scheduled { // the claim determined its recipients
 		job, err := x.s.store.FindJob(x.ctx, x.job.ID)
 		if err != nil {
 			return nil, err
@@ -164,7 +162,7 @@ func (x *sending) claim() (*heldPart, error) {
 	return h, nil
 }
 
-// send sends to the records of a part, and of those that can be claimed after it.
+// send sends to the records of a part and of the parts that can be claimed after it.
 func (x *sending) send(first *heldPart) {
 	o := x.s.o.Bulk
 	o.Stop, o.Commit = x.run.stop, x.commit
@@ -209,21 +207,21 @@ func (x *sending) source(p *heldPart) iter.Seq2[webpush.Job, error] {
 	}
 }
 
-// records yields the records that the part stopped at, and those after its
-// cursor. Between two pages nothing is open in the store.
+// records yields the open records of the part, and the records after its cursor.
+// Between two pages, it keeps nothing open in the store.
 func (x *sending) records(p *heldPart, yield func(Record) bool) error {
 	for open := range slices.Chunk(p.Open, pageSize) {
 		var list []Record
 		if err := x.patiently(func() (err error) { list, err = x.s.store.Get(x.ctx, open); return err }); err != nil {
 			return err
 		}
-		there := make(map[int64]bool)
+		exists := make(map[int64]bool)
 		for _, r := range list {
-			there[r.Seq] = true
+			exists[r.Seq] = true
 		}
 		x.mu.Lock()
 		for _, seq := range open {
-			if !there[seq] {
+			if !exists[seq] {
 				delete(p.pending, seq)
 			}
 		}
@@ -262,7 +260,7 @@ func (x *sending) records(p *heldPart, yield func(Record) bool) error {
 	}
 }
 
-// ended notes that a part has been read to its end.
+// ended records that all records of a part have been read.
 func (x *sending) ended(p *heldPart) error {
 	x.mu.Lock()
 	p.read = true
@@ -270,8 +268,8 @@ func (x *sending) ended(p *heldPart) error {
 	return x.record(p, nil)
 }
 
-// commit records results. Those that came of stopping are not: they are sent
-// again when the job continues.
+// commit records results. It omits temporary failures that stopping the job has
+// caused: these messages are sent again when the job continues.
 func (x *sending) commit(results []webpush.Result) error {
 	stopping := x.run.halted() || x.ctx.Err() != nil
 	var parts []*heldPart // nearly always one
@@ -298,7 +296,7 @@ func (x *sending) commit(results []webpush.Result) error {
 	return nil
 }
 
-// record commits outcomes of a part, and that it is done when it is.
+// record commits outcomes of a part, and the end of the part if all are recorded.
 func (x *sending) record(p *heldPart, outcomes []Outcome) error {
 	p.commit.Lock()
 	defer p.commit.Unlock()
@@ -310,7 +308,7 @@ func (x *sending) record(p *heldPart, outcomes []Outcome) error {
 	cursor := p.Cursor
 	for _, o := range outcomes {
 		delete(p.pending, o.Record.Seq)
-		if p.Number > 0 { // those to send to once more are listed in the store
+		if p.Number > 0 { // the store lists the records of part 0
 			cursor = max(cursor, o.Record.Seq)
 		}
 	}
@@ -332,7 +330,7 @@ func (x *sending) record(p *heldPart, outcomes []Outcome) error {
 		done, err = x.s.store.CommitPart(context.WithoutCancel(x.ctx), p.Part, b)
 		return err
 	})
-	if errors.Is(err, ErrNotFound) { // the job is over and was deleted
+	if errors.Is(err, ErrNotFound) { // the job has finished and was deleted
 		err = ErrLost
 	}
 	if err != nil && !errors.Is(err, ErrLost) {
@@ -352,14 +350,14 @@ func (x *sending) record(p *heldPart, outcomes []Outcome) error {
 	}
 	x.mu.Unlock()
 	if done.State.Over() && done.State != "" && done.State != Done {
-		x.run.halt() // it was canceled at another server
+		x.run.halt() // the job was canceled on another server
 	}
 	x.s.metrics.removed.Add(float64(done.Removed))
-	x.s.news.tell(x.job.ID)
+	x.s.news.changed(x.job.ID)
 	return nil
 }
 
-// renew extends the leases of parts that nothing is recorded of for a while.
+// renew extends the leases of parts for which nothing has been recorded for a while.
 func (x *sending) renew(ctx context.Context) {
 	every := time.NewTicker(x.s.times.lease / 3)
 	defer every.Stop()
@@ -383,7 +381,7 @@ func (x *sending) renew(ctx context.Context) {
 	}
 }
 
-// extend commits a batch that changes the lease alone.
+// extend commits a batch that changes only the lease.
 func (x *sending) extend(ctx context.Context, p *heldPart, b Batch) {
 	p.commit.Lock()
 	defer p.commit.Unlock()
@@ -408,8 +406,8 @@ func (x *sending) extend(ctx context.Context, p *heldPart, b Batch) {
 	}
 }
 
-// release gives back the parts that are not done, so that another server need
-// not wait for the end of their leases.
+// release gives back the parts that are not done, so that another server does not have
+// to wait until their leases expire.
 func (x *sending) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Second)
 	defer cancel()
@@ -424,16 +422,16 @@ func (x *sending) release() {
 	}
 }
 
-// watch tells those who wait of what other servers change. While the store cannot
-// say what that is, they look every second.
+// watch wakes up the readers of jobs that other servers change. While the store cannot
+// report changes, it wakes up all readers every second.
 func (s *Server) watch(ctx context.Context) {
 	for lost := false; ctx.Err() == nil; {
 		err := s.store.Watch(ctx, func(id string) {
 			lost = false
 			if id == "" {
-				s.news.tellAll()
+				s.news.allChanged()
 			} else {
-				s.news.tell(id)
+				s.news.changed(id)
 			}
 			s.wakeUp()
 		})
@@ -444,7 +442,7 @@ func (s *Server) watch(ctx context.Context) {
 			s.log.Warn("changes by other servers are noticed late", "error", err)
 			lost = true
 		}
-		s.news.tellAll()
+		s.news.allChanged()
 		select {
 		case <-ctx.Done():
 		case <-time.After(pollEvery):

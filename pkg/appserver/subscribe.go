@@ -10,16 +10,15 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// SubscribePage is the page's part that subscribes a browser, alone: without
-// store, token and messages. The browser subscribes with key, and save gets
-// what it posts, once: after save has returned nil, further subscriptions are
-// refused. file is the name by which the page calls the place where the
-// subscription goes. An error of save is shown on the page with its Hint, and
-// the browser may try again.
+// SubscribePage returns a handler that serves only the part of the page that subscribes
+// a browser, without a store, a token, or messages. The browser subscribes with key and
+// its subscription is passed to save. After save has returned nil once, later
+// subscriptions are refused. If save returns an error, the page shows it with its Hint,
+// and the browser can try again. file is the name of the destination that the page shows.
 //
-// The handler answers by the names of this machine alone, so that no page of
-// the Internet can reach it by a name of its own (DNS rebinding), and takes a
-// subscription from its own page only.
+// The handler accepts requests only for the loopback names of this machine, so that no
+// page of the Internet can reach it by another name (DNS rebinding), and subscriptions
+// only from its own page.
 func SubscribePage(key vapid.PublicKey, file string, save func(*webpush.Subscription) error) (http.Handler, error) {
 	page, err := fs.Sub(pageFiles, "page")
 	if err != nil {
@@ -27,13 +26,13 @@ func SubscribePage(key vapid.PublicKey, file string, save func(*webpush.Subscrip
 	}
 	p := &subscribePage{key: key, file: file, save: save}
 	p.server = &Server{o: Options{Hosts: []string{"localhost", "127.0.0.1", "::1"}}, page: page, mux: http.NewServeMux()}
-	p.server.mux.Handle("/subscription", p.answer("GET, HEAD, POST", p.subscription))
-	p.server.mux.Handle("/", p.answer("GET, HEAD", p.server.getPage))
+	p.server.mux.Handle("/subscription", p.handle("GET, HEAD, POST", p.subscription))
+	p.server.mux.Handle("/", p.handle("GET, HEAD", p.server.getPage))
 	return p.server, nil
 }
 
 type subscribePage struct {
-	server *Server // for its headers, its check of the name, and the page's files
+	server *Server // sets headers, checks the host, and serves the page's files
 	key    vapid.PublicKey
 	file   string
 
@@ -42,8 +41,9 @@ type subscribePage struct {
 	saved bool
 }
 
-// answer makes problems of errors.
-func (p *subscribePage) answer(allow string, h handler) http.Handler {
+// handle returns a handler that checks the method and origin, and writes errors as
+// problems.
+func (p *subscribePage) handle(allow string, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := p.server.sameOrigin(r)
 		if err == nil {
@@ -75,7 +75,7 @@ func (p *subscribePage) subscription(w http.ResponseWriter, r *http.Request) err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.saved {
-		return refuse(http.StatusConflict, "saved", "a subscription is saved already").hint("start the page again to save another")
+		return refuse(http.StatusConflict, "saved", "a subscription has already been saved").hint("start the page again to save another one")
 	}
 	if err := p.save(sub); err != nil {
 		problem := refuse(http.StatusInternalServerError, "not-saved", "%v", err)

@@ -20,11 +20,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Limits of what visitors send.
+// Limits for the requests of visitors.
 const (
-	maxSubscription = 16 << 10 // bytes of a body
-	maxEndpoint     = 2048     // bytes
-	maxName         = 200      // bytes of a user or tag
+	maxSubscription = 16 << 10 // body, in bytes
+	maxEndpoint     = 2048     // in bytes
+	maxName         = 200      // user or tag, in bytes
 	maxTags         = 32
 )
 
@@ -49,7 +49,7 @@ func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, map[string]string{"publicKey": text})
 }
 
-// entry is what the API shows of a record.
+// entry is a record in the API.
 type entry struct {
 	ID         string          `json:"id"`
 	Service    webpush.Service `json:"service"`
@@ -61,16 +61,16 @@ type entry struct {
 	Endpoint   string          `json:"endpoint,omitempty"`
 }
 
-// record reads a subscription and what stands beside it. path is where b
-// stands in the body.
+// record reads a subscription with its user and tags. path is the position of b in the
+// body.
 func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) {
-	var members struct {
+	var fields struct {
 		Subscription json.RawMessage `json:"subscription"`
 		Endpoint     json.RawMessage `json:"endpoint"`
 		User         *string         `json:"user"`
 		Tags         *[]string       `json:"tags"`
 	}
-	if err := decode(b, &members, false, path); err != nil {
+	if err := decode(b, &fields, false, path); err != nil {
 		return Record{}, err
 	}
 	sub, err := webpush.ParseSubscription(b)
@@ -91,28 +91,28 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 		rec.P256DH, rec.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
 	} else {
 		return Record{}, refuse(http.StatusBadRequest, "invalid-subscription", "the subscription has no keys, so no payload can be encrypted for it").
-			in("keys").hint("send what JSON.stringify(subscription) gives, whole")
+			in("keys").hint("send the complete result of JSON.stringify(subscription)")
 	}
 	switch {
 	case s.o.User != nil:
 		if rec.User, err = s.o.User(r); err != nil {
-			p := refuse(http.StatusForbidden, "unknown-user", "the request belongs to no user")
+			p := refuse(http.StatusForbidden, "unknown-user", "the request has no valid user")
 			p.cause = err
 			return Record{}, p
 		}
-	case members.User != nil:
-		rec.User = *members.User
+	case fields.User != nil:
+		rec.User = *fields.User
 	}
 	if rec.User != "" {
 		if err := checkName("user", rec.User); err != nil {
 			return Record{}, err
 		}
 	}
-	if members.Tags != nil {
-		rec.Tags = append([]string{}, *members.Tags...)
+	if fields.Tags != nil {
+		rec.Tags = append([]string{}, *fields.Tags...)
 	}
 	if len(rec.Tags) > maxTags {
-		return Record{}, refuse(http.StatusBadRequest, "invalid-input", "there are %d tags, at most %d are kept", len(rec.Tags), maxTags).in("tags")
+		return Record{}, refuse(http.StatusBadRequest, "invalid-input", "found %d tags, expected at most %d", len(rec.Tags), maxTags).in("tags")
 	}
 	for i, tag := range rec.Tags {
 		if err := checkName(fmt.Sprintf("tags[%d]", i), tag); err != nil {
@@ -131,32 +131,32 @@ func checkName(part, name string) error {
 	case name == "":
 		return bad("%s is empty", part)
 	case len(name) > maxName:
-		return bad("%s has %d bytes, at most %d are kept", part, len(name), maxName)
+		return bad("%s is %d bytes long, expected at most %d", part, len(name), maxName)
 	case strings.ContainsFunc(name, func(c rune) bool {
 		return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c)
 	}):
-		return bad("%s has a control character, or one that changes the direction of text", part)
-	case !utf8.ValidString(name): // of a header; a body always is
-		return bad("%s is no valid UTF-8", part)
+		return bad("%s contains a control character, or a character that changes the direction of text", part)
+	case !utf8.ValidString(name): // possible in a header, not in a body
+		return bad("%s is not valid UTF-8", part)
 	}
 	return nil
 }
 
-// acceptable refuses endpoints that nothing would be sent to. What a name
-// leads to is looked at when it is dialed.
+// acceptable refuses endpoints to which the server would not send. The addresses of a
+// host name are checked when it is dialed.
 func (s *Server) acceptable(sub *webpush.Subscription) error {
 	bad := func(format string, a ...any) *problem {
 		return refuse(http.StatusBadRequest, "endpoint-refused", format, a...).in("endpoint")
 	}
 	if len(sub.Endpoint()) > maxEndpoint {
-		return bad("the endpoint has %d bytes, at most %d are kept", len(sub.Endpoint()), maxEndpoint)
+		return bad("the endpoint is %d bytes long, expected at most %d", len(sub.Endpoint()), maxEndpoint)
 	}
 	if sub.PermanentlyRemoved() {
 		return bad("the browser has removed this subscription for good").hint("unsubscribe, and subscribe again")
 	}
 	u, err := url.Parse(sub.Origin())
 	if err != nil {
-		return bad("the endpoint's origin is no URL")
+		return bad("the endpoint's origin is not a URL")
 	}
 	local := !netaddr.PublicHost(u.Hostname())
 	switch {
@@ -167,12 +167,12 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 	case !s.o.AllowPrivate && u.Port() != "" && u.Port() != "443" && !slices.ContainsFunc(s.o.Ports, func(n int) bool { return u.Port() == strconv.Itoa(n) }):
 		return bad("the endpoint is at port %s, expected 443", u.Port()).hint("other ports must be allowed by the server")
 	case s.o.KnownServices && (sub.Service() == webpush.Other || sub.Service() == webpush.UnifiedPush):
-		return bad("the push service at %s is none of Apple, Google, Microsoft and Mozilla", sub.Origin())
+		return bad("unknown push service %s, expected one of Apple, Google, Microsoft, and Mozilla", sub.Origin())
 	}
 	return nil
 }
 
-// stored is the answer to a subscription.
+// stored is the response to a subscription.
 type stored struct {
 	ID      string          `json:"id"`
 	Service webpush.Service `json:"service"`
@@ -206,8 +206,8 @@ func (s *Server) postSubscription(w http.ResponseWriter, r *http.Request) error 
 	return writeStored(w, rec, created)
 }
 
-// room refuses one subscription more than the store may have. With one of the
-// endpoints known there is none more.
+// room refuses a new subscription if the store has the maximum number. If the store has
+// one of the endpoints, the subscription is not new.
 func (s *Server) room(r *http.Request, endpoints ...string) error {
 	if s.o.MaxSubscriptions <= 0 {
 		return nil
@@ -221,7 +221,7 @@ func (s *Server) room(r *http.Request, endpoints ...string) error {
 			return err
 		}
 	}
-	return refuse(http.StatusInsufficientStorage, "full", "the server has %d subscriptions and takes no more", n)
+	return refuse(http.StatusInsufficientStorage, "full", "the server has %d subscriptions, the maximum number", n)
 }
 
 func (s *Server) countAll(r *http.Request) (total int64, err error) {
@@ -232,7 +232,7 @@ func (s *Server) countAll(r *http.Request) (total int64, err error) {
 	return total, err
 }
 
-// endpointOf reads {"endpoint": …}, alone or with the rest of a subscription.
+// endpointOf returns the field endpoint of an object, such as a subscription.
 func endpointOf(b []byte, path string) (string, error) {
 	var v struct {
 		Endpoint *string `json:"endpoint"`
@@ -280,13 +280,13 @@ func (s *Server) changeSubscription(w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	if len(v.New) == 0 || bytes.Equal(v.New, []byte("null")) {
-		return refuse(http.StatusBadRequest, "invalid-input", "new is missing, expected a subscription").in("new").hint("to end the old one: DELETE /subscription")
+		return refuse(http.StatusBadRequest, "invalid-input", "new is missing, expected a subscription").in("new").hint("to remove the old one, use DELETE /subscription")
 	}
 	rec, err := s.record(r, v.New, "new")
 	if err != nil {
 		return err
 	}
-	old := "" // browsers do not always say
+	old := "" // some browsers do not provide it
 	if len(v.Old) > 0 && !bytes.Equal(v.Old, []byte("null")) {
 		if old, err = endpointOf(v.Old, "old"); err != nil {
 			return err
@@ -314,7 +314,7 @@ func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error
 	after, limit := q.number("after", 0, 1<<62), int(q.number("limit", 100, 1000))
 	filter := Filter{User: q.text("user"), Tag: q.text("tag")}
 	if filter.User != "" && filter.Tag != "" {
-		return refuse(http.StatusBadRequest, "invalid-input", "user and tag do not go together").in("tag")
+		return refuse(http.StatusBadRequest, "invalid-input", "user and tag cannot be combined").in("tag")
 	}
 	endpoints := q.flag("endpoints")
 	if q.err != nil {
@@ -359,13 +359,13 @@ func (s *Server) listSubscriptions(w http.ResponseWriter, r *http.Request) error
 	return writeJSON(w, http.StatusOK, out)
 }
 
-// pageOf cuts a list that was asked for one more than the limit to the limit, and
-// reports whether there was more.
+// pageOf shortens a list, which was requested with one more than limit, to limit. It
+// reports whether there are more.
 func pageOf[T any](list []T, limit int) ([]T, bool) {
 	return list[:min(len(list), limit)], len(list) > limit
 }
 
-// query reads the parameters of a request; the first that is wrong is in err.
+// query reads the parameters of a request. err is the first error.
 type query struct {
 	values url.Values
 	err    error
@@ -374,7 +374,7 @@ type query struct {
 func newQuery(r *http.Request, known ...string) (*query, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "invalid-query", "the query is no valid list of parameters").in("query")
+		return nil, refuse(http.StatusBadRequest, "invalid-query", "the query is not valid").in("query")
 	}
 	q := &query{values: values}
 	for name, list := range values {
@@ -383,15 +383,15 @@ func newQuery(r *http.Request, known ...string) (*query, error) {
 			found = found || k == name
 		}
 		if !found {
-			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %q is not known, expected %s", clip(name), strings.Join(known, ", ")).in(clip(name))
+			return nil, refuse(http.StatusBadRequest, "invalid-query", "unknown parameter %q, expected %s", clip(name), strings.Join(known, ", ")).in(clip(name))
 		}
-		// An empty value is mostly a variable that was not set.
+		// An empty value usually comes from a variable that was not set.
 		if len(list) > 1 || list[0] == "" {
 			problem := "is empty"
 			if len(list) > 1 {
 				problem = "is given more than once"
 			}
-			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %s %s", name, problem).in(name).hint("omit it for its default")
+			return nil, refuse(http.StatusBadRequest, "invalid-query", "the parameter %s %s", name, problem).in(name).hint("omit it to use its default")
 		}
 	}
 	return q, nil
@@ -399,7 +399,7 @@ func newQuery(r *http.Request, known ...string) (*query, error) {
 
 func (q *query) text(name string) string { return q.values.Get(name) }
 
-// number reads a whole number of 1 up to most, or 0 for after and before.
+// number reads a whole number from 1 to most; after and before may be 0.
 func (q *query) number(name string, otherwise, most int64) int64 {
 	text := q.values.Get(name)
 	if text == "" {

@@ -16,22 +16,22 @@ import (
 const (
 	// reportEvery is how often reports are recorded.
 	reportEvery = time.Second
-	// maxReported is how many IDs reports wait for, and reportRate how many
-	// reports a second are accepted from all visitors together.
+	// maxReported is the maximum number of IDs with unrecorded reports, and reportRate
+	// the maximum number of reports per second from all visitors together.
 	maxReported = 10_000
 	reportRate  = 1000
-	maxReport   = 1024 // bytes of a body
+	maxReport   = 1024 // size limit of a body, in bytes
 )
 
-// Reports are numbers of reports of service workers for a push. They say
-// nothing about who was reached.
+// Reports counts the reports of service workers for a push. It does not identify
+// recipients.
 type Reports struct {
 	Shown   int64 `json:"shown"`
 	Clicked int64 `json:"clicked"`
 	Closed  int64 `json:"closed"`
 }
 
-// Plus returns the sum, each number at most most; a negative most is no limit.
+// Plus returns the sum. Each number is at most most, unless most is negative.
 func (r Reports) Plus(o Reports, most int64) Reports {
 	sum := func(a, b int64) int64 {
 		if most >= 0 {
@@ -47,9 +47,9 @@ func (r Reports) Minus(o Reports) Reports {
 	return Reports{r.Shown - o.Shown, r.Clicked - o.Clicked, r.Closed - o.Closed}
 }
 
-// track puts the ID by which service workers report into a notification, as
-// data.webpush.track. It reports whether it did: a payload of the site's own,
-// and data that is not an object or has a member webpush, stay as they are.
+// track adds the ID that service workers report to a notification, as
+// data.webpush.track, and reports whether it did. It does not change a payload of the
+// site's own, or data that is not an object or already has the field webpush.
 func (p *pushRequest) track(id string) bool {
 	if p.Notification == nil {
 		return false
@@ -70,7 +70,7 @@ func (p *pushRequest) track(id string) bool {
 	return true
 }
 
-// reports collects what service workers report, until it is recorded.
+// reports collects the reports of service workers until they are recorded.
 type reports struct {
 	rate *rate.Limiter
 
@@ -78,9 +78,9 @@ type reports struct {
 	waiting map[string]Reports
 }
 
-var trackID = regexp.MustCompile("^[A-Z2-7]{26}$") // as rand.Text makes it
+var trackID = regexp.MustCompile("^[A-Z2-7]{26}$") // the format of rand.Text
 
-// add counts a report; it reports whether there is room.
+// add counts a report, and reports whether there was room for it.
 func (r *reports) add(id string, one Reports) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,7 +94,8 @@ func (r *reports) add(id string, one Reports) bool {
 	return true
 }
 
-// postReport is POST /report. The response is the same whether the ID is known.
+// postReport handles POST /report. The response does not depend on whether the ID is
+// known.
 func (s *Server) postReport(w http.ResponseWriter, r *http.Request) error {
 	b, err := readBody(w, r, maxReport)
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *Server) postReport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !trackID.MatchString(v.ID) {
-		return refuse(http.StatusBadRequest, "invalid-input", "id is not the ID of a push").in("id").hint("take it from data.webpush.track of the notification")
+		return refuse(http.StatusBadRequest, "invalid-input", "id is not the ID of a push").in("id").hint("use data.webpush.track of the notification")
 	}
 	var one Reports
 	switch v.Event {
@@ -128,7 +129,7 @@ func (s *Server) postReport(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// recordReports records reports until ctx ends, and then the rest.
+// recordReports records reports until ctx is done, and then the rest.
 func (s *Server) recordReports(ctx context.Context) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
@@ -159,7 +160,7 @@ func (s *Server) flushReports(ctx context.Context) {
 			s.log.Error("reports cannot be recorded", "error", err)
 			return
 		}
-		for id, r := range maps.All(waiting) { // later
+		for id, r := range maps.All(waiting) { // for the next attempt
 			s.reports.add(id, r)
 		}
 		return

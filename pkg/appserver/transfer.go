@@ -20,7 +20,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// transferBatch is how many records are stored in one transaction.
+// transferBatch is the number of records that are stored in one transaction.
 const transferBatch = 500
 
 // transferred is a record as Export writes it; Import and bulk sending read it.
@@ -41,8 +41,8 @@ type subscription struct {
 	} `json:"keys"`
 }
 
-// Export writes all subscriptions of a store as JSON lines, endpoints and keys
-// included, and returns their number.
+// Export writes all subscriptions of a store as JSON lines, including endpoints and
+// keys, and returns their number.
 func Export(ctx context.Context, store Store, w io.Writer) (n int64, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	for after := int64(0); ; {
@@ -69,10 +69,10 @@ func Export(ctx context.Context, store Store, w io.Writer) (n int64, err error) 
 	}
 }
 
-// ImportResult says what became of one record of an import.
+// ImportResult is the result of importing one record.
 type ImportResult struct {
-	Position string `json:"record"`       // in the input
-	ID       string `json:"id,omitempty"` // of the subscription
+	Position string `json:"record"`       // position in the input
+	ID       string `json:"id,omitempty"` // ID of the subscription
 	State    string `json:"state"`        // created, updated, or invalid
 	Problem  string `json:"problem,omitempty"`
 	Hint     string `json:"hint,omitempty"`
@@ -81,13 +81,13 @@ type ImportResult struct {
 // ImportSummary counts the records of an import.
 type ImportSummary struct{ Created, Updated, Invalid int64 }
 
-// Import stores the subscriptions of an input, with the user, tags, id, time of
-// creation, and application server key that a record has beside its
-// subscription. A record that is invalid does not affect the others. each is
-// called for every record in order; its error ends the import.
+// Import stores the subscriptions of an input, with the user, tags, ID, time of
+// creation, and application server key of each record. An invalid record does not affect
+// the others. each is called for every record in order; if it returns an error, the
+// import stops.
 //
-// AllowPrivate and Ports of o decide which endpoints are accepted, as for a
-// [Server], and with a Key, only subscriptions of that key and of OldKeys are.
+// AllowPrivate and Ports of o determine which endpoints are accepted, as for a [Server].
+// If o has a Key, only subscriptions created with that key or with OldKeys are accepted.
 func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each func(ImportResult) error) (sum ImportSummary, err error) {
 	s := &Server{o: Options{AllowPrivate: o.AllowPrivate, Ports: o.Ports}}
 	if o.Key != nil {
@@ -97,7 +97,7 @@ func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each f
 	}
 	var results []ImportResult
 	var records []Record
-	var at []int // of a record in results
+	var at []int // index of each record in results
 	flush := func() error {
 		if len(records) > 0 {
 			stored, created, err := store.PutAll(ctx, records)
@@ -150,7 +150,7 @@ func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each f
 	return sum, flush()
 }
 
-// imported makes a record of one of an input.
+// imported returns the record to store for a record of an input.
 func (s *Server) imported(rec *bulk.Record) (Record, error) {
 	job, err := rec.Job(webpush.Message{}, new(bulk.Keys))
 	if err != nil {
@@ -173,9 +173,9 @@ func (s *Server) imported(rec *bulk.Record) (Record, error) {
 		Created json.RawMessage `json:"created"`
 		Key     json.RawMessage `json:"applicationServerKey"`
 	}
-	_ = json.Unmarshal(rec.Raw, &about) // other programs may mean something else by these names
+	_ = json.Unmarshal(rec.Raw, &about) // in other programs, these names may have another meaning
 	var id string
-	if json.Unmarshal(about.ID, &id) == nil && len(id) >= 20 && checkName("id", id) == nil { // one that this program gave
+	if json.Unmarshal(about.ID, &id) == nil && len(id) >= 20 && checkName("id", id) == nil { // an ID of this program
 		r.ID = id
 	}
 	_ = json.Unmarshal(about.Created, &r.Created)
@@ -205,7 +205,7 @@ func (s *Server) imported(rec *bulk.Record) (Record, error) {
 			return Record{}, errors.New("tags is not an array of strings")
 		}
 		if len(r.Tags) > maxTags {
-			return Record{}, fmt.Errorf("there are %d tags, at most %d are kept", len(r.Tags), maxTags)
+			return Record{}, fmt.Errorf("found %d tags, expected at most %d", len(r.Tags), maxTags)
 		}
 		for i, tag := range r.Tags {
 			if err := checkName(fmt.Sprintf("tags[%d]", i), tag); err != nil {
@@ -216,10 +216,9 @@ func (s *Server) imported(rec *bulk.Record) (Record, error) {
 	return r, nil
 }
 
-// Copy copies all subscriptions and all scheduled pushes from one store to
-// another that has none of its own; what is there under the same endpoint is
-// updated. Pushes that are over are not copied. A push that is being sent is an
-// error.
+// Copy copies all subscriptions and all scheduled pushes from one store to another one,
+// which is usually empty; existing records with the same endpoint are updated. Finished
+// pushes are not copied. If a push is being sent, Copy returns an error.
 func Copy(ctx context.Context, from, to Store) (subscriptions, scheduled int64, err error) {
 	due, err := from.Unfinished(ctx, 1)
 	if err != nil {
@@ -252,7 +251,7 @@ func Copy(ctx context.Context, from, to Store) (subscriptions, scheduled int64, 
 			if j.State != Scheduled {
 				continue
 			}
-			if _, err := to.FindJob(ctx, j.ID); err == nil { // of a copy that was interrupted
+			if _, err := to.FindJob(ctx, j.ID); err == nil { // copied before an interruption
 				continue
 			} else if !errors.Is(err, ErrNotFound) {
 				return subscriptions, scheduled, err
@@ -265,8 +264,8 @@ func Copy(ctx context.Context, from, to Store) (subscriptions, scheduled int64, 
 	}
 }
 
-// importSubscriptions is POST /subscriptions. The results are sent after the
-// body has been read, since many clients do not read before they have sent.
+// importSubscriptions handles POST /subscriptions. The results are sent after the body
+// has been read, because many clients do not read before they have sent everything.
 func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch kind {
@@ -283,7 +282,7 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 		return refuse(http.StatusBadRequest, "invalid-input", "%v", err).in("body")
 	}
 	defer in.Close()
-	spool, err := os.CreateTemp("", "webpush-import-*") // of positions and ids, without secrets
+	spool, err := os.CreateTemp("", "webpush-import-*") // positions and IDs, no secrets
 	if err != nil {
 		return err
 	}
@@ -305,9 +304,9 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 		if sum == (ImportSummary{}) {
 			return err
 		}
-		b, _ := marshal(ImportResult{Position: "body", State: "invalid", Problem: "the import ended early: " + asProblem(err).Detail})
+		b, _ := marshal(ImportResult{Position: "body", State: "invalid", Problem: "the import stopped early: " + asProblem(err).Detail})
 		_, _ = out.Write(append(b, '\n'))
-		s.log.Error("the import ended early", "error", err)
+		s.log.Error("the import stopped early", "error", err)
 	}
 	s.log.Info("subscriptions imported", "created", sum.Created, "updated", sum.Updated, "invalid", sum.Invalid)
 	if err := out.Flush(); err != nil {
@@ -317,7 +316,7 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	_, _ = io.Copy(w, spool) // an error is that the client went away
+	_, _ = io.Copy(w, spool) // an error means that the client went away
 	return nil
 }
 
@@ -332,7 +331,7 @@ func wantsLines(r *http.Request) bool {
 	return false
 }
 
-// exportSubscriptions is GET /subscriptions for JSON lines.
+// exportSubscriptions handles GET /subscriptions for JSON lines.
 func (s *Server) exportSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	if _, err := newQuery(r); err != nil {
 		return err
@@ -347,13 +346,13 @@ func (s *Server) exportSubscriptions(w http.ResponseWriter, r *http.Request) err
 		if !first.done {
 			return err
 		}
-		s.log.Error("the export ended early", "error", err)
-		panic(http.ErrAbortHandler) // so that the client does not take it for whole
+		s.log.Error("the export stopped early", "error", err)
+		panic(http.ErrAbortHandler) // shows the client that the response is incomplete
 	}
 	return nil
 }
 
-// firstWrite notes whether something was written.
+// firstWrite records whether something was written.
 type firstWrite struct {
 	w    io.Writer
 	done bool

@@ -38,15 +38,15 @@ type trialRequest struct {
 	Endpoint string `json:"endpoint"`
 	Title    string `json:"title"`
 	Body     string `json:"body"`
-	// ID comes back in the payload as data.webpush.id, so that the page knows
-	// which of its messages arrived.
+	// ID is returned in the payload as data.webpush.id, so that the page can match
+	// the messages that arrive.
 	ID       string           `json:"id"`
-	TTL      *int64           `json:"ttl"` // seconds
+	TTL      *int64           `json:"ttl"` // in seconds
 	Urgency  webpush.Urgency  `json:"urgency"`
 	Topic    string           `json:"topic"`
 	Encoding string           `json:"encoding"` // aes128gcm or aesgcm
-	Delay    int64            `json:"delay"`    // seconds before it is sent
-	message  *webpush.Message // what the fields above amount to
+	Delay    int64            `json:"delay"`    // in seconds
+	message  *webpush.Message // result of the fields above
 }
 
 // trialReceipt is the response to a test message that was accepted.
@@ -54,15 +54,15 @@ type trialReceipt struct {
 	Service   webpush.Service `json:"service"`
 	Origin    string          `json:"origin"`
 	Status    int             `json:"status"`
-	TTL       *int64          `json:"ttl,omitempty"` // seconds, as granted
+	TTL       *int64          `json:"ttl,omitempty"` // granted, in seconds
 	Note      string          `json:"note,omitempty"`
 	LatencyMS int64           `json:"latencyMs"`
 	Request   *shownRequest   `json:"request,omitempty"`
 	Response  *shownResponse  `json:"response,omitempty"`
 }
 
-// shownRequest is a message request without its secrets: the path of the
-// endpoint and the token.
+// shownRequest is a message request without its secrets, the path of the endpoint and
+// the token.
 type shownRequest struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
@@ -136,7 +136,7 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 	}
 	rec, err := s.store.Find(r.Context(), v.Endpoint)
 	if errors.Is(err, ErrNotFound) {
-		return refuse(http.StatusNotFound, "not-found", "there is no subscription with this endpoint").in("endpoint").hint("POST it to /subscription first")
+		return refuse(http.StatusNotFound, "not-found", "no subscription has this endpoint").in("endpoint").hint("first POST the subscription to /subscription")
 	}
 	if err != nil {
 		return err
@@ -250,8 +250,8 @@ func (o *Options) tester(h webpush.Doer) *webpush.Client {
 	return &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: trialTimeout}
 }
 
-// sendLater sends a test message after a delay, unless the server stops first.
-// Nobody waits for the response; the log has it.
+// sendLater sends a test message after a delay, unless the server stops first. A failure
+// is only logged.
 func (s *Server) sendLater(ctx context.Context, delay time.Duration, sub *webpush.Subscription, m webpush.Message) {
 	select {
 	case <-s.closed:
@@ -265,7 +265,7 @@ func (s *Server) sendLater(ctx context.Context, delay time.Duration, sub *webpus
 	}
 }
 
-// capture keeps the header of the request and the response that pass through.
+// capture records the last request and its response.
 type capture struct {
 	next webpush.Doer
 
@@ -277,19 +277,19 @@ type capture struct {
 // Do sends the request.
 func (c *capture) Do(r *http.Request) (*http.Response, error) {
 	next := c.next
-	if client, ok := next.(*http.Client); ok { // behind this type, nobody else sees that it may follow redirects
+	if client, ok := next.(*http.Client); ok { // the caller cannot see this client, which may follow redirects
 		own := *client
 		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		next = &own
 	}
-	answer, err := next.Do(r)
+	response, err := next.Do(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.request, c.response = r, answer
-	return answer, err
+	c.request, c.response = r, response
+	return response, err
 }
 
-// shown returns what was sent and what came back, without secrets.
+// shown returns the request and the response without secrets.
 func (c *capture) shown(origin string) (*shownRequest, *shownResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

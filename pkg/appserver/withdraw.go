@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// withdrawBatch is how many messages are withdrawn between two commits.
+	// withdrawBatch is the maximum number of messages to withdraw in one commit.
 	withdrawBatch       = 256
 	withdrawConcurrency = 32
 	withdrawTimeout     = 10 * time.Second
 	withdrawWait        = 10 * time.Second
-	// withdrawLease is longer than a batch can take, with one retry of each.
+	// withdrawLease is longer than a batch can last, with one retry for each message.
 	withdrawLease = 5 * time.Minute
 )
 
-// Location is where a message that a push service has accepted can be withdrawn.
+// Location is the URL at which an accepted message can be withdrawn (RFC 8030, section 5).
 type Location struct {
 	JobID   string
-	Seq     int64 // of the record
+	Seq     int64 // Seq of the record
 	Service webpush.Service
 	Origin  string
 	URL     string // a secret
@@ -34,8 +34,8 @@ type Withdrawal struct {
 	OK    bool
 }
 
-// withdraw withdraws the messages of canceled jobs until ctx ends. What was not
-// recorded then is withdrawn again later, which does no harm.
+// withdraw withdraws the messages of canceled jobs until ctx is done. Results that could
+// not be recorded by then are harmless: these messages are withdrawn again later.
 func (s *Server) withdraw(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -63,7 +63,7 @@ func (s *Server) withdraw(ctx context.Context) {
 	}
 }
 
-// withdrawAll withdraws messages and records what became of them.
+// withdrawAll withdraws messages and records the results.
 func (s *Server) withdrawAll(ctx context.Context, client *webpush.Client, list []Location) error {
 	var mu sync.Mutex
 	var done []Withdrawal
@@ -99,7 +99,7 @@ func (s *Server) withdrawAll(ctx context.Context, client *webpush.Client, list [
 	defer cancel()
 	err := s.store.Withdrawn(recording, done)
 	for id := range jobs {
-		s.news.tell(id)
+		s.news.changed(id)
 	}
 	return err
 }
