@@ -5,12 +5,12 @@ import {request} from './api.js';
 import * as compose from './compose.js';
 import * as job from './job.js';
 
-// The token is in memory, and in the tab's storage when the visitor asks for it.
+// The token is in memory, and in the tab's storage if the visitor chooses this.
 const kept = 'webpush.token';
 let token = '';
 let next = '';        // the page of subscriptions that comes next
 
-/** Makes a request as the administrator. A token that is no longer right locks the page. */
+/** Makes a request as the administrator. If the token is no longer valid, the page is locked. */
 async function asAdmin(path, options = {}) {
   try {
     return await request(path, {...options, token});

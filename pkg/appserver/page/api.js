@@ -1,7 +1,7 @@
-// The server's REST API. Addresses are relative, so that the page also works
-// below a path of a larger site.
+// The server's REST API. URLs are relative, so the page also works below a path of a
+// larger site.
 
-/** A response that says what is wrong (RFC 9457), or no response. */
+/** A request that failed: a problem (RFC 9457), or no response. */
 export class Problem extends Error {
   constructor(title, {detail = '', hint = '', status = 0, code = '', wait = 0} = {}) {
     super(title);
@@ -9,25 +9,25 @@ export class Problem extends Error {
   }
 }
 
-async function problemOf(answer) {
+async function problemOf(response) {
   let p = {};
   try {
-    p = await answer.json();
+    p = await response.json();
   } catch {
-    // Not JSON: mostly a proxy's page.
+    // Not JSON: probably a page of a proxy.
   }
-  const wait = Number(answer.headers.get('Retry-After'));
+  const wait = Number(response.headers.get('Retry-After'));
   const reason = p.answer?.reason ? `It says: ${p.answer.reason}` : '';
-  return new Problem(sentence(p.detail || p.title || `The server responded with status ${answer.status}`), {
+  return new Problem(sentence(p.detail || p.title || `The server responded with status ${response.status}`), {
     detail: reason,
     hint: wait ? `Try again in ${wait} s.` : sentence(p.hint ?? ''),
-    status: answer.status,
+    status: response.status,
     code: p.code,
     wait,
   });
 }
 
-// The server words its problems for a line of their own.
+// Problems of the server are not complete sentences.
 const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.:?!…]$/.test(text) ? '' : '.');
 
 const away = () => new Problem('The server does not respond', {hint: 'Check that it is running, then try again.'});
@@ -36,33 +36,33 @@ async function ask(path, {method = 'GET', body, token, signal, accept = 'applica
   const headers = {Accept: accept};
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, {
+    response = await fetch(path, {
       method, headers, signal, cache: 'no-store', redirect: 'error', credentials: 'same-origin',
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (e) {
     throw e.name === 'AbortError' ? e : away();
   }
-  if (!answer.ok) throw await problemOf(answer);
-  return answer;
+  if (!response.ok) throw await problemOf(response);
+  return response;
 }
 
-/** Makes a request and returns what the answer's JSON parses to, or null. */
+/** Makes a request and returns the parsed JSON of the response, or null if it is empty. */
 export async function request(path, options) {
-  const answer = await ask(path, options);
-  const text = await answer.text();
+  const response = await ask(path, options);
+  const text = await response.text();
   return text === '' ? null : JSON.parse(text);
 }
 
 /**
- * Reads server-sent events, which EventSource cannot with an Authorization
+ * Reads server-sent events, because EventSource cannot send an Authorization
  * header. Yields {event, data, id} until the stream ends.
  */
 export async function* events(path, options) {
-  const answer = await ask(path, {...options, accept: 'text/event-stream'});
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const response = await ask(path, {...options, accept: 'text/event-stream'});
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '', event = '', data = [], id = '';
   try {
     for (;;) {

@@ -1,5 +1,5 @@
 // The section “This browser”: subscribe, unsubscribe, the subscription as JSON,
-// and a message to yourself.
+// and test messages.
 
 import {$, busy, copies, h, notice, show} from './dom.js';
 import {Problem, request} from './api.js';
@@ -8,18 +8,18 @@ import * as timeline from './timeline.js';
 
 const stateURL = new URL('state', document.baseURI).href;
 
-let config;          // what the server says: publicKey, and file for `webpush subscribe`
-let subscription;    // of this browser, or null
-let saved = false;   // the command has it: it is gone, and nothing more is asked of it
+let config;          // settings of the server: publicKey, and file for `webpush subscribe`
+let subscription;    // this browser's subscription, or null
+let saved = false;   // the command has saved it and exited
 
-/** Remembers for the service worker, and for the next visit, what belongs to the subscription. */
+/** Stores the subscription and its user and tags, for the service worker and the next visit. */
 async function remember(about) {
   try {
     const cache = await caches.open('webpush');
     if (subscription) await cache.put(stateURL, new Response(JSON.stringify({subscription: subscription.toJSON(), publicKey: config.publicKey, ...about})));
     else await cache.delete(stateURL);
   } catch {
-    // No storage here: then the browser itself must say which subscription it has replaced.
+    // No storage: the browser itself must report which subscription it has replaced.
   }
 }
 
@@ -60,7 +60,7 @@ function render() {
   $('subscribe').textContent = other ? 'Subscribe again' : subscription && config.file ? 'Save the subscription' : 'Subscribe';
   show($('unsubscribe'), !config.file);
   if (on) {
-    if (saved) state('on', 'Saved', `Your subscription is in ${config.file}, and the command has ended. You can close this tab.`);
+    if (saved) state('on', 'Saved', `Your subscription is in ${config.file}, and the command has exited. You can close this tab.`);
     else if (blocked) state('warn', 'Subscribed, but blocked', 'Messages reach this browser, but it is not allowed to show them.');
     else state('on', 'Subscribed', 'This server can send messages to this browser.');
     if (!saved && blocked) notice($('problem'), {...blocked, level: 'warn'});
@@ -75,7 +75,7 @@ function render() {
   else state('wait', 'Not subscribed', config.file ? `Subscribe, and the subscription is written to ${config.file}.` : 'This browser does not get messages from this server.');
 }
 
-/** Gives the subscription to the server; the server takes the same one again. */
+/** Sends the subscription to the server, which also accepts one that it has. */
 async function store() {
   const about = {user: $('user').value.trim(), tags: $('tags').value.split(',').map(t => t.trim()).filter(Boolean)};
   const body = withKey(subscription);
@@ -100,7 +100,7 @@ async function onSubscribe(event) {
       render();
       $('browser-title').focus();
     } catch (e) {
-      // The server refuses the new subscription: end it, since nobody else knows it.
+      // The server refuses the new subscription: remove it, because nobody else knows it.
       if (subscription && e instanceof Problem && e.status >= 400 && e.status < 500 && !config.file) {
         await subscription.unsubscribe().catch(() => {});
       }
@@ -121,12 +121,12 @@ async function onUnsubscribe() {
       await remember();
       await request('subscription', {method: 'DELETE', body: {endpoint}});
     } catch (e) {
-      // The push service refuses the endpoint from now on, so the server notices.
+      // The push service rejects the endpoint from now on, so the server will notice.
       subscription = await current().catch(() => null);
       render();
       notice($('problem'), {
-        title: subscription ? 'The browser did not unsubscribe' : 'Unsubscribed, but the server does not know yet',
-        detail: e.message, level: 'warn', hint: subscription ? 'Try again.' : 'It removes the subscription when it next sends to it.',
+        title: subscription ? 'The browser did not unsubscribe' : 'Unsubscribed, but the server does not know it yet',
+        detail: e.message, level: 'warn', hint: subscription ? 'Try again.' : 'The server removes the subscription after the next message to it.',
       });
       return;
     }
@@ -135,7 +135,7 @@ async function onUnsubscribe() {
   });
 }
 
-/** What POST /subscription/test gets: only what differs from the default. */
+/** Returns the body of POST /subscription/test, with only the values that differ from the defaults. */
 function test() {
   const body = {endpoint: subscription.endpoint, title: $('test-text-title').value || 'Hello', body: $('test-text-body').value};
   const ttl = Number($('test-ttl').value), delay = Number($('test-delay').value);
@@ -161,7 +161,7 @@ async function onTest(event) {
         receipt = await request('subscription/test', {method: 'POST', body});
       } catch (e) {
         if (e.code !== 'not-found') throw e;
-        await store(); // the server has lost it
+        await store(); // the server no longer has it
         receipt = await request('subscription/test', {method: 'POST', body});
       }
       if (receipt.sendAt) {
@@ -180,9 +180,9 @@ async function onTest(event) {
   });
 }
 
-let throttled = 0;   // a timer, while the server wants no test messages
+let throttled = 0;   // a timer, while the server accepts no test messages
 
-/** Counts down on the button, and lets it recover. */
+/** Counts down on the button, and then enables it again. */
 function throttle(seconds) {
   const until = performance.now() + seconds * 1000;
   const label = $('test-send').textContent;
@@ -232,8 +232,8 @@ function capabilities() {
 }
 
 /**
- * Replaces a subscription that was made with another key than the server uses now.
- * Only where the visitor has allowed notifications, so that nothing is asked.
+ * Replaces a subscription that was created with another key than the server's
+ * current one. Only used if the visitor has allowed notifications, so there is no prompt.
  */
 async function renew() {
   const old = subscription.toJSON();
@@ -251,12 +251,12 @@ async function refresh() {
   try {
     subscription = await current();
   } catch {
-    subscription = null; // a private window may refuse to say
+    subscription = null; // a private window may refuse access
   }
   render();
 }
 
-/** Starts the section with what the server says. */
+/** Starts the section with the settings of the server. */
 export async function start(c) {
   config = c;
   $('subscribe-form').addEventListener('submit', onSubscribe);
@@ -274,10 +274,10 @@ export async function start(c) {
     navigator.serviceWorker.addEventListener('message', onMessage);
     navigator.serviceWorker.startMessages();
   }
-  // A change in the browser's settings shows without a reload.
+  // A change of the browser's settings is shown without a reload.
   addEventListener('visibilitychange', () => document.visibilityState === 'visible' && !saved && refresh());
   navigator.permissions?.query({name: 'notifications'}).then(p => p.addEventListener('change', () => !saved && refresh()), () => {});
-  // The server may have lost it, so the page posts it again at each visit.
+  // The server may no longer have it, so the page posts it at each visit.
   if (!config.file && subscription && !madeWith(subscription, config.publicKey) && Notification.permission === 'granted') await renew();
   if (!config.file && subscription && madeWith(subscription, config.publicKey)) {
     await store().catch(e => notice($('problem'), {title: 'The server does not accept this browser\'s subscription', detail: e.message, hint: e.hint}));

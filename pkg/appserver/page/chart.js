@@ -4,7 +4,7 @@ import {number, svg} from './dom.js';
 
 const height = 150, left = 48, right = 8, top = 10, bottom = 24;
 
-/** A round number at or above n for the top of a scale. */
+/** Returns a round number that is at least n, for the top of a scale. */
 function ceiling(n) {
   const unit = 10 ** Math.floor(Math.log10(Math.max(n, 1)));
   return [1, 2, 5, 10].map(f => f * unit).find(v => v >= n);
@@ -13,8 +13,8 @@ function ceiling(n) {
 const seconds = s => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 /**
- * The rates between points, each over at least that many seconds: news of what was
- * sent may be late, and then comes twice in one moment, which is not a rate.
+ * Returns the rates between points, each over at least this many seconds. Late
+ * reports of progress can arrive at the same moment, which is not a rate.
  */
 export function ratesOf(points, least) {
   const rates = [];
@@ -28,9 +28,9 @@ export function ratesOf(points, least) {
 }
 
 /**
- * Draws points of {at, done}, at in seconds since the start and done in all,
- * as a rate over time. The counts say the same as text, so the picture is
- * hidden from screen readers.
+ * Draws points {at, done}, with the seconds since the start and the total number
+ * of messages, as a rate over time. The counts contain the same information as
+ * text, so the picture is hidden from screen readers.
  */
 export function draw(into, points) {
   drawn.set(into, points);
@@ -60,7 +60,7 @@ export function draw(into, points) {
   into.replaceChildren(picture);
 }
 
-// A picture is drawn for its width, so that its text stays readable.
+// A picture is drawn for its width, to keep its text readable.
 const drawn = new WeakMap();
 const sizes = new ResizeObserver(entries => {
   for (const {target} of entries) {
@@ -69,7 +69,7 @@ const sizes = new ResizeObserver(entries => {
   }
 });
 
-/** Keeps at most n points: every second one of the older ones goes. */
+/** Reduces the points to at most n by dropping every second one. */
 export function thin(points, n) {
   if (points.length <= n) return points;
   return points.filter((_, i) => i % 2 === 0 || i === points.length - 1);

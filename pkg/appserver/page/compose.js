@@ -13,7 +13,7 @@ const later = () => form.elements.when.value === 'later';
 
 let admin;
 
-/** The notification's fields, as POST /push takes them; data stays text until it is valid. */
+/** Returns the notification's fields for POST /push; data is text until it is valid JSON. */
 function notification() {
   const n = {};
   for (const name of ['title', 'body', 'icon', 'image', 'badge', 'tag', 'url']) {
@@ -33,7 +33,7 @@ function notification() {
   return n;
 }
 
-/** The JSON that the server makes of the fields: the same fields in the same order. */
+/** Returns the JSON that the server creates from the fields, in the same order. */
 function notificationPayload({title, body, icon, image, badge, tag, url, actions, data}) {
   if (url !== undefined && (data === undefined || data && typeof data === 'object' && !Array.isArray(data) && !('url' in data))) data = {...data, url};
   return JSON.stringify({title, body, icon, image, badge, tag, navigate: url, actions, data})
@@ -82,7 +82,7 @@ function render() {
   show($('to-field'), Boolean(label));
   if (label) $('to-label').textContent = label;
   show($('at-field'), later());
-  if (later() && $('at').value === '') { // the next full hour but one
+  if (later() && $('at').value === '') { // between one and two hours ahead, at a full hour
     setTime($('at'), new Date(Math.ceil(Date.now() / 3600e3 + 1) * 3600e3));
   }
   $('send').textContent = later() ? 'Schedule…' : 'Send…';
@@ -90,7 +90,7 @@ function render() {
   $('delivery-summary').textContent = `kept for ${$('ttl').selectedOptions[0].text}, ${$('urgency').selectedOptions[0].text} urgency${topic ? `, topic ${topic}` : ''}`;
 }
 
-/** The icon, where it is this site's own: the page loads nothing from others. */
+/** Returns the icon if it is on this site, because the page loads nothing from others. */
 function ownPicture(text) {
   try {
     const url = new URL(text, document.baseURI);
@@ -160,7 +160,7 @@ function message() {
   return body;
 }
 
-/** The number of recipients in words, or '' for none. Those of a user or tag are counted up to 1000. */
+/** Returns the number of recipients in words, or '' for none. For a user or tag, it counts up to 1000. */
 async function recipients({to}) {
   if (to.all) {
     const {total} = await admin.asAdmin('subscriptions?limit=1');
@@ -170,17 +170,17 @@ async function recipients({to}) {
   return subscriptions.length && (next ? `${number(subscriptions.length)} subscriptions or more` : count(subscriptions.length, 'subscription'));
 }
 
-/** Asks before something that cannot be undone; resolves to the choice. */
+/** Asks for confirmation; resolves to the choice. */
 function confirm(title, text, yes) {
   $('confirm-title').textContent = title;
   $('confirm-text').textContent = text;
   $('confirm-yes').textContent = yes;
   const dialog = $('confirm');
   return new Promise(resolve => {
-    const end = answer => {
+    const end = choice => {
       controller.abort();
       dialog.close();
-      resolve(answer);
+      resolve(choice);
     };
     const controller = new AbortController();
     const {signal} = controller;
@@ -223,7 +223,7 @@ async function onSubmit(event) {
 
 const quoted = text => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** The composed message as a command for curl. The token comes from the environment, so it is in no history. */
+/** The composed message as a curl command. The token comes from the environment, so it is not in the history. */
 const asCurl = () => `curl ${quoted(new URL('push', document.baseURI).href)} -H "Authorization: Bearer $WEBPUSH_ADMIN_TOKEN" -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(message()))}`;
 
 /** The composed message as a fetch call. */

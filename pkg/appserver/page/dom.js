@@ -4,8 +4,8 @@
 export const $ = id => document.getElementById(id);
 
 /**
- * Makes an element. Properties are set as properties where the element has
- * them, else as attributes; children are nodes or text.
+ * Creates an element. Properties that the element does not have are set as
+ * attributes; children are nodes or text.
  */
 export function h(name, properties = {}, ...children) {
   const e = document.createElement(name);
@@ -17,7 +17,7 @@ export function h(name, properties = {}, ...children) {
   return e;
 }
 
-/** Makes an element of SVG; its properties are attributes. */
+/** Creates an SVG element. */
 export function svg(name, attributes = {}, ...children) {
   const e = document.createElementNS('http://www.w3.org/2000/svg', name);
   for (const [key, value] of Object.entries(attributes)) e.setAttribute(key, value);
@@ -31,8 +31,8 @@ export function show(element, visible = true) {
 }
 
 /**
- * Shows a problem in a notice: what is wrong, and what to do about it. Steps
- * are a list. Without a problem the notice goes away.
+ * Shows a problem and its solution in a notice. Steps are a list. Without a
+ * problem, the notice is hidden.
  */
 export function notice(element, problem) {
   element.replaceChildren();
@@ -45,7 +45,7 @@ export function notice(element, problem) {
   if (problem.steps?.length) element.append(h('ol', {}, ...problem.steps.map(s => h('li', {}, s))));
 }
 
-/** Marks a field as wrong, with the reason under it, or as right again. */
+/** Marks a field as invalid, with the reason below it, or as valid. */
 export function mark(field, reason = '') {
   field.setAttribute('aria-invalid', String(reason !== ''));
   const id = field.getAttribute('aria-describedby')?.split(' ').find(i => i.endsWith('-problem'));
@@ -54,8 +54,8 @@ export function mark(field, reason = '') {
 }
 
 /**
- * Runs what a button starts; meanwhile the button says so and does nothing
- * more. It keeps the focus, which a disabled one would lose.
+ * Runs the action of a button. Until it is done, the button shows the label and
+ * ignores clicks. It keeps the focus, which a disabled button would lose.
  */
 export async function busy(button, label, work) {
   if (button.getAttribute('aria-disabled') === 'true') return;
@@ -70,7 +70,7 @@ export async function busy(button, label, work) {
   }
 }
 
-/** Lets a button copy a text, and say that it did. */
+/** Makes a button copy a text and confirm that it did. */
 export function copies(button, text) {
   const label = button.textContent;
   button.addEventListener('click', async () => {
@@ -93,16 +93,16 @@ export function copies(button, text) {
 
 const whole = new Intl.NumberFormat('en');
 
-/** A number for people. */
+/** Formats a number. */
 export const number = n => whole.format(n);
 
-/** A number with its noun: "1 subscription", "2 subscriptions". */
+/** Formats a number with its noun: "1 subscription", "2 subscriptions". */
 export const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
 
-const stamp = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit'});
-const thisYear = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'});
+const stamp = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit'});
+const thisYear = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'});
 
-/** The problem with a time to send at that a field has, or ''. */
+/** Returns the problem with the time in a field, or ''. */
 export function wrongTime(field) {
   const at = new Date(field.value).getTime();
   if (Number.isNaN(at)) return 'Enter a date and a time.';
@@ -115,7 +115,7 @@ export function setTime(field, date) {
   field.value = new Date(date.getTime() - date.getTimezoneOffset() * 60e3).toISOString().slice(0, 16);
 }
 
-/** A time for people, as a time element. */
+/** Returns a time element with a formatted time. */
 export function time(text) {
   const t = new Date(text);
   return Number.isNaN(t.getTime()) ? h('span', {}, '–') : h('time', {dateTime: t.toISOString()}, (t.getFullYear() === new Date().getFullYear() ? thisYear : stamp).format(t));

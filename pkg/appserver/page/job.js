@@ -8,11 +8,11 @@ import {draw, thin} from './chart.js';
 /** The outcomes of a message, in the order of the bar and the table. */
 const classes = [
   ['delivered', 'Delivered', 'accepted by the push service'],
-  ['gone', 'Gone', 'the subscription has ended and is removed'],
+  ['gone', 'Gone', 'the subscription no longer exists and is removed'],
   ['rejected', 'Rejected', 'the push service rejects the message or the key'],
   ['temporary', 'Temporary failure', 'not delivered after several attempts'],
   ['invalid', 'Invalid', 'the message could not be sent to this subscription'],
-  ['expired', 'Expired', 'its time to live was used up before it could be sent'],
+  ['expired', 'Expired', 'its time to live ended before it could be sent'],
   ['skipped', 'Skipped', 'not attempted'],
 ];
 
@@ -60,8 +60,8 @@ function render(job) {
     mark($('job-at'));
   }
 
-  // Time goes by this clock while it is watched, which may differ from the
-  // server's, and by the server's when it is over.
+  // Durations use this browser's clock while the push is watched, because it may
+  // differ from the server's, and the server's clock when the push has finished.
   const begun = Date.parse(job.started ?? job.created);
   if (job.started && watched.since === undefined) {
     watched.since = performance.now() - Math.max(0, Date.now() - begun);
@@ -136,7 +136,7 @@ function render(job) {
   }
 }
 
-/** Follows a push until it is over, over lost connections, too. */
+/** Follows a push until it has finished, and reconnects if necessary. */
 async function watch(id) {
   watched?.controller.abort();
   const controller = new AbortController();
@@ -177,7 +177,7 @@ async function watch(id) {
   await Promise.allSettled([admin.onEnd(), list()]);
 }
 
-/** Shows a push that was just made, or an earlier one. */
+/** Shows a new push, or an earlier one. */
 export async function open(job) {
   show($('job'));
   $('job-title').focus();
@@ -186,13 +186,13 @@ export async function open(job) {
   await list().catch(() => {});
 }
 
-/** Reads the pushes there are. */
+/** Reads the list of pushes. */
 async function list() {
   const [{jobs: last}, {jobs: scheduled}] = await Promise.all([admin.asAdmin('push'), admin.asAdmin('push?state=scheduled&limit=100')]);
   const jobs = [...scheduled, ...last.filter(job => !scheduled.some(s => s.id === job.id))];
   show($('jobs'), jobs.length > 0);
   $('jobs-rows').replaceChildren(...jobs.map(job => {
-    const look = h('button', {type: 'button', className: 'small', 'aria-label': `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString('en-GB')}`}, 'Show');
+    const look = h('button', {type: 'button', className: 'small', 'aria-label': `Show the push to ${audience(job.to)} of ${new Date(job.created).toLocaleString()}`}, 'Show');
     look.addEventListener('click', () => open(job));
     const [kind, label] = stateOf(job);
     const badge = h('span', {className: 'badge'}, label);
@@ -203,7 +203,7 @@ async function list() {
   return jobs;
 }
 
-/** The page was unlocked: shows the earlier pushes, and one that still runs. */
+/** The page was unlocked: shows the earlier pushes, and one that is running. */
 export async function enter(a) {
   admin = a;
   try {
@@ -217,7 +217,7 @@ export async function enter(a) {
   }
 }
 
-/** The page was locked: nothing more is asked of the server. */
+/** The page was locked: stops all requests. */
 export function leave() {
   watched?.controller.abort();
   watched = null;
@@ -287,7 +287,7 @@ function grouped(results) {
   return [...groups.values()].sort((a, b) => b.length - a.length);
 }
 
-/** Reads why messages were not delivered, as of now. */
+/** Reads and shows the causes of failures so far. */
 async function failures() {
   if (!$('failures').open) return;
   const {id} = watched;

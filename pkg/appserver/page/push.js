@@ -97,7 +97,7 @@ const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
 
 /**
  * Asks for permission and subscribes with this key. A subscription with
- * another key is ended first. Call it from a click.
+ * another key is removed first. Call it from a click.
  */
 export async function subscribe(publicKey) {
   let permission;

@@ -6,7 +6,7 @@ self.addEventListener('activate', event => event.waitUntil(self.clients.claim())
 
 self.addEventListener('push', event => event.waitUntil(received(event.data)));
 
-// Always show a notification: browsers end subscriptions that get silent
+// Always show a notification: browsers remove subscriptions that get silent
 // messages.
 async function received(data) {
   const message = read(data);
@@ -31,12 +31,12 @@ async function received(data) {
   await report({type: 'shown', id, arrived: at, at: Date.now(), shown, problem});
 }
 
-// Test messages carry an id, by which the page recognizes them.
+// Test messages carry an ID, so the page can match them.
 const idOf = options => options?.data?.webpush?.id ?? '';
 
 /**
- * Understands a message: no payload, the JSON of a notification as `webpush
- * send --title` makes it, a declarative push, any text, or bytes.
+ * Reads a message: without payload, the JSON of a notification (as `webpush send
+ * --title` creates it), a declarative push, any text, or bytes.
  */
 function read(data) {
   if (!data) return {kind: 'none', bytes: 0, text: '', title: 'A push message', options: {body: 'It has no payload.'}};
@@ -81,8 +81,8 @@ self.addEventListener('notificationclose', event => event.waitUntil(Promise.all(
   report({type: 'closed', id: idOf(event.notification), at: Date.now()}),
 ])));
 
-// Reports an event to the server if the message asks for that, as those of a server
-// that tracks notifications do.
+// Reports an event to the server if the message has an ID for that. A server that
+// tracks notifications adds it.
 async function count(notification, event) {
   const id = notification.data?.webpush?.track;
   if (!id) return;
@@ -91,7 +91,7 @@ async function count(notification, event) {
   }).catch(() => {});
 }
 
-// A click leads to the notification's URL, else to the page that is open.
+// A click opens the notification's URL, or an open page if it has none.
 async function open(target, action, id) {
   let url = null;
   try {
@@ -108,9 +108,9 @@ async function open(target, action, id) {
   return there ? there.focus() : self.clients.openWindow(url.href);
 }
 
-// The browser has replaced or ended the subscription: the server needs the new
-// one. Some browsers name neither of the two, so the page keeps the last one in
-// a cache.
+// The browser has replaced or removed the subscription, and the server needs the
+// new one. Some browsers provide neither of the two, so the page keeps the last one
+// in a cache.
 self.addEventListener('pushsubscriptionchange', event => event.waitUntil(changed(event)));
 
 const stateURL = new URL('state', self.registration.scope).href;
@@ -136,8 +136,8 @@ async function changed(event) {
   // The server may be busy or unreachable for a moment, and nobody else informs it.
   for (const pause of [0, 2000, 8000]) {
     await new Promise(resolve => setTimeout(resolve, pause));
-    const answer = await fetch(new URL('subscription/change', self.registration.scope), {method: 'POST', headers: {'Content-Type': 'application/json'}, body}).catch(() => null);
-    if (answer && answer.status < 500 && answer.status !== 429) break;
+    const response = await fetch(new URL('subscription/change', self.registration.scope), {method: 'POST', headers: {'Content-Type': 'application/json'}, body}).catch(() => null);
+    if (response && response.status < 500 && response.status !== 429) break;
   }
   await report({type: 'changed'});
 }

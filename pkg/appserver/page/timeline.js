@@ -1,4 +1,4 @@
-// The messages that arrived, and for each test message its way: encrypted,
+// The messages that arrived, and the timeline of each test message: encrypted,
 // accepted, received, shown, clicked.
 
 import {$, h, number, show} from './dom.js';
@@ -12,12 +12,12 @@ const steps = {
   clicked: 'Clicked', closed: 'Closed',
 };
 
-const known = new Map();   // of test messages, by their id
-let last = null;           // the latest message without an id
+const known = new Map();   // entries of test messages, by ID
+let last = null;           // the latest message without an ID
 
 const clock = at => {
   const t = new Date(at);
-  return h('time', {dateTime: t.toISOString()}, `${t.toLocaleTimeString('en-GB')}.${String(t.getMilliseconds()).padStart(3, '0')}`);
+  return h('time', {dateTime: t.toISOString()}, t.toLocaleTimeString(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3}));
 };
 
 /** An entry of the log. */

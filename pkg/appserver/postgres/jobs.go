@@ -46,7 +46,7 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// jobs reads jobs with their counts.
+// jobs returns the jobs that match a condition, with their counts.
 func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]appserver.Job, error) {
 	rows, err := s.pool.Query(ctx, s.sql("SELECT "+jobColumns+" FROM {s}.job j WHERE "+condition), args...)
 	if err != nil {
@@ -100,9 +100,9 @@ func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]apps
 	return list, failure(err)
 }
 
-// recipients returns the last record and the number of those of a filter.
+// recipients returns the Seq of the last record and the number of records of a filter.
 func (t tx) recipients(ctx context.Context, to appserver.Filter) (maxSeq, total int64, err error) {
-	// Wait for the records that have a number and cannot be seen yet.
+	// Wait for records that have a Seq but are not visible yet.
 	if err := t.exec(ctx, "SELECT pg_advisory_xact_lock($1)", t.s.key); err != nil {
 		return 0, 0, err
 	}
@@ -136,7 +136,7 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
 			return err
 		}
-		// The lock that recipients takes lets one job at a time be created.
+		// The lock of recipients serializes the creation of jobs.
 		if earlier, err = t.earlier(ctx, once); err != nil || earlier != "" {
 			return err
 		}
@@ -267,7 +267,7 @@ func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p ap
 			}
 		}
 		number, err := t.freePart(ctx, job)
-		if errors.Is(err, appserver.ErrFinished) { // which is to be kept
+		if errors.Is(err, appserver.ErrFinished) { // commit the end of the job
 			finished = true
 			return t.finish(ctx, job, id)
 		}
@@ -284,7 +284,7 @@ func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p ap
 	return p, err
 }
 
-// start makes a job Running; the recipients of a scheduled one are fixed now.
+// start makes a job Running, and determines the recipients of a scheduled job.
 func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
 	if state == appserver.Scheduled {
 		var due bool
@@ -306,8 +306,8 @@ func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
 	return t.exec(ctx, "UPDATE {s}.job SET state = 'running', started = coalesce(started, clock_timestamp()) WHERE seq = $1", job)
 }
 
-// freePart returns the number of a part that nobody has, cutting a new one if
-// necessary. The job is locked.
+// freePart returns the number of a part without a lease. If necessary, it creates a new
+// part. The job is locked.
 func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
 	err = t.row(ctx, `SELECT number FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done AND until <= clock_timestamp()
 		ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED`, []any{job}, &n)
@@ -352,8 +352,8 @@ func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
 	return 0, err
 }
 
-// left reports whether parts are not done, other than that of the records to
-// send to once more, and whether there are such records.
+// left reports whether a part other than part 0 is not done, and whether there are
+// records to send to again.
 func (t tx) left(ctx context.Context, job int64) (parts, again bool, err error) {
 	err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done),
 		EXISTS (SELECT 1 FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq WHERE a.job = $1)`, []any{job}, &parts, &again)
@@ -375,7 +375,7 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 	err = s.update(ctx, func(t tx) error {
 		out = appserver.Committed{}
 		var job, lease, step int64
-		if b.Done { // in the order in which Claim locks
+		if b.Done { // the same order of locks as in Claim
 			if _, _, err := t.job(ctx, p.JobID); err != nil {
 				return err
 			}
@@ -423,7 +423,7 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 	return out, err
 }
 
-// due reports whether others are to be notified of a job's progress now.
+// due reports whether it is time to notify other servers of a job's progress.
 func (s *store) due(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -438,8 +438,8 @@ func (s *store) due(id string) bool {
 	return true
 }
 
-// outcomes records what became of messages, and returns how many subscriptions
-// were removed.
+// outcomes records the outcomes of messages, and returns the number of removed
+// subscriptions.
 func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
 	if len(list) == 0 {
 		return 0, nil

@@ -16,40 +16,41 @@ import (
 )
 
 const (
-	// limiterTimeout is how long one statement may take.
+	// limiterTimeout is the time limit of one statement.
 	limiterTimeout = 2 * time.Second
-	// lowestFor is how long the rate of a server that asks for less than the others holds.
+	// lowestFor is how long the lowest requested rate applies after its last request.
 	lowestFor = 30 * time.Second
-	// pruneEvery is the time between two removals of rows that mean nothing any longer.
+	// pruneEvery is the time between two removals of rows that are no longer used.
 	pruneEvery = 5 * time.Minute
-	// maxRateName is the longest name that is stored as it is: origins come from strangers.
+	// maxRateName is the maximum length of a stored name, because origins are untrusted.
+	// Longer names are hashed.
 	maxRateName = 300
 	// slowest is the lowest rate, one request in 100 years.
 	slowest = 1.0 / (100 * 365 * 24 * 3600)
 )
 
-// limiter shares rates between all servers on a database: one row is a generic cell
-// rate algorithm. The clock is the database's alone, as servers are only told how long
-// to wait. Each statement is a transaction of its own on connections of its own, so that
-// it waits for no other work of this server.
+// limiter shares rates between all servers on a database. Each row is the state of a
+// generic cell rate algorithm. Only the database's clock counts, because it tells servers
+// how long to wait. Each statement is its own transaction on separate connections, so it
+// does not wait for other work of this server.
 //
-// A hold moves the row, too. Other servers find it there within the 100 ms for which
-// they reserve, so they need no notification.
+// A hold changes the row too. Other servers read it within the 100 ms of a reservation,
+// so they need no notification.
 type limiter struct {
 	s    *store
 	pool *pgxpool.Pool
 	log  *slog.Logger
 
-	ctx   context.Context // until the store is closed
+	ctx   context.Context // done when the store is closed
 	close context.CancelFunc
 	all   sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	pruned time.Time
-	lower  map[string]float64 // the rate of another server, which was logged
-	holds  map[string]hold    // to store
-	busy   bool               // storing them
+	lower  map[string]float64 // logged lower rates of other servers
+	holds  map[string]hold    // not stored yet
+	busy   bool               // a goroutine is storing holds
 }
 
 type hold struct {
@@ -57,10 +58,10 @@ type hold struct {
 	until time.Time
 }
 
-// Limiter returns what shares rates between all servers on the database of a store that
-// [Open] returned, or nil for another store. If servers ask for different rates, the
-// lowest holds, and the others log a warning. It is closed with the store. While the
-// database is away, Reserve fails.
+// Limiter returns a limiter that shares rates between all servers on the database of a
+// store that [Open] returned, or nil for another store. If servers request different
+// rates, the lowest applies, and the others log a warning. The limiter is closed with the
+// store. While the database is unavailable, Reserve fails.
 func Limiter(st appserver.Store, log *slog.Logger) (webpush.Limiter, error) {
 	s, ok := st.(*store)
 	if !ok {
@@ -128,7 +129,7 @@ func (l *limiter) Reserve(ctx context.Context, c webpush.Cell, n int) (webpush.G
 	return webpush.Grant{N: n, At: now.Add(time.Duration(min(wait, most) * float64(time.Second))), Every: webpush.Cell{PerSecond: lowest}.Every()}, nil
 }
 
-// compare logs, once, that another server asks for a lower rate.
+// compare logs once that another server requests a lower rate.
 func (l *limiter) compare(c webpush.Cell, lowest float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,10 +141,10 @@ func (l *limiter) compare(c webpush.Cell, lowest float64) {
 		return
 	}
 	l.lower[c.Name] = lowest
-	l.log.Warn("another server on this database has a lower rate, which holds for all", "service", c.Name, "rate", lowest, "here", c.PerSecond)
+	l.log.Warn("another server on this database has a lower rate, which applies to all", "service", c.Name, "rate", lowest, "here", c.PerSecond)
 }
 
-// prune removes the rows of services that nothing was sent to for a while.
+// prune removes the rows of push services that have not been used for a while.
 func (l *limiter) prune(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,7 +176,7 @@ func (l *limiter) Hold(c webpush.Cell, wait time.Duration) {
 	}
 }
 
-// storeHolds stores the holds that there are, until each is stored or over.
+// storeHolds stores all holds, until each is stored or has expired.
 func (l *limiter) storeHolds() {
 	for {
 		l.mu.Lock()

@@ -9,8 +9,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// keep notes where messages can be withdrawn. Those of a canceled job are to be
-// withdrawn at once.
+// keep stores where messages can be withdrawn. Messages of a canceled job are withdrawn
+// immediately.
 func (t tx) keep(ctx context.Context, job int64, list []appserver.Outcome) error {
 	var seqs []int64
 	var services, origins, urls []string

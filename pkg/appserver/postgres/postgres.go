@@ -28,15 +28,15 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// compatible is the lowest schema version a program may know to work on the
-// newest schema here: the migrations after it only add what it does not need.
+// compatible is the lowest schema version of a program that can use the newest schema:
+// later migrations only add things that it does not need.
 const compatible = 1
 
 // DefaultSchema is the schema that holds all tables unless [Options] name another.
 const DefaultSchema = "webpush"
 
-// notifyEvery is the minimum time between two notifications of a job's progress:
-// NOTIFY takes a lock of the whole database when its transaction commits.
+// notifyEvery is the minimum time between two notifications of a job's progress, because
+// NOTIFY locks the whole database when its transaction commits.
 const notifyEvery = 300 * time.Millisecond
 
 // ErrUnencrypted is wrapped by the error of [Open] for an address that allows
@@ -57,12 +57,12 @@ type store struct {
 	config  *pgx.ConnConfig
 	schema  string // quoted
 	channel string
-	key     int64 // of advisory locks
+	key     int64 // key of advisory locks
 
 	mu       sync.Mutex
 	queries  map[string]string
 	notified map[string]time.Time
-	limiter  *limiter // nil if there is none
+	limiter  *limiter // nil until it is used
 }
 
 // hinted is an error with the next step to take.
@@ -82,10 +82,9 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
 // key=value pairs) and creates or updates the tables. PGPASSWORD, PGSERVICE,
 // .pgpass, and the other means of libpq work. Errors never contain the password.
 //
-// The store keeps what was stored when the process or the database is killed.
-// While the database cannot be reached, errors wrap [appserver.ErrUnavailable].
-// Subscribing to changes needs a session: a pooler in transaction mode does not
-// provide one.
+// Changes survive if the process or the database is killed. While the database cannot be
+// reached, errors wrap [appserver.ErrUnavailable]. Subscribing to changes requires a
+// session, which a pooler in transaction mode does not provide.
 func Open(ctx context.Context, url string, o Options) (appserver.Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -141,8 +140,8 @@ func Name(st appserver.Store) string {
 	return fmt.Sprintf("postgres://%s/%s", net.JoinHostPort(c.Host, fmt.Sprint(c.Port)), c.Database)
 }
 
-// unencrypted returns a host to which a connection may be made without TLS and
-// that is not this machine.
+// unencrypted returns a host, other than this machine, for which the configuration allows
+// connections without TLS.
 func unencrypted(c *pgconn.Config) string {
 	check := func(host string, tls bool) bool {
 		if tls || strings.HasPrefix(host, "/") || host == "localhost" {
@@ -174,7 +173,7 @@ func (s *store) sql(text string) string {
 	return q
 }
 
-// failure makes an error say that the database is unavailable.
+// failure wraps [appserver.ErrUnavailable] or [appserver.ErrFull] where one applies.
 func failure(err error) error {
 	var refused *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -188,7 +187,8 @@ func failure(err error) error {
 		case refused.Code == "53100":
 			return fmt.Errorf("%w: %w", appserver.ErrFull, err)
 		case strings.HasPrefix(refused.Code, "08"), strings.HasPrefix(refused.Code, "57P"), strings.HasPrefix(refused.Code, "53"), refused.Code == "25006":
-			// Broken connections, shutdown and start, no free connection, and a server that has become read-only.
+			// Broken connections, shutdown and start, no free connection, and a server that
+			// has become read-only.
 		default:
 			return err
 		}
@@ -203,7 +203,7 @@ func failure(err error) error {
 	return fmt.Errorf("%w: %w", appserver.ErrUnavailable, err)
 }
 
-// update makes a change in one transaction, again after a deadlock.
+// update makes a change in one transaction, which it repeats after a deadlock.
 func (s *store) update(ctx context.Context, do func(t tx) error) error {
 	for try := 0; ; try++ {
 		err := pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error { return do(tx{s, t}) })
@@ -239,7 +239,7 @@ func (t tx) row(ctx context.Context, query string, args []any, into ...any) erro
 	return err
 }
 
-// notify tells other servers of a change of a job, when the transaction commits.
+// notify informs other servers of a change of a job when the transaction commits.
 func (t tx) notify(ctx context.Context, id string) error {
 	return t.exec(ctx, "SELECT pg_notify($1, $2)", t.s.channel, id)
 }
@@ -247,7 +247,7 @@ func (t tx) notify(ctx context.Context, id string) error {
 func (s *store) migrate(ctx context.Context) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("there are no migrations: %w", err)
+		return fmt.Errorf("no migrations found: %w", err)
 	}
 	slices.Sort(files)
 	return pgx.BeginFunc(ctx, s.pool, func(pt pgx.Tx) error {
@@ -255,13 +255,13 @@ func (s *store) migrate(ctx context.Context) error {
 		if err := t.exec(ctx, "SELECT pg_advisory_xact_lock($1)", s.key+1); err != nil {
 			return err
 		}
-		// A user who may not create schemas can use one that exists.
-		var there bool
-		if err := t.row(ctx, "SELECT to_regclass($1) IS NOT NULL", []any{s.schema + ".migration"}, &there); err != nil {
+		// A user without permission to create schemas can use an existing one.
+		var exists bool
+		if err := t.row(ctx, "SELECT to_regclass($1) IS NOT NULL", []any{s.schema + ".migration"}, &exists); err != nil {
 			return err
 		}
 		version, oldest := 0, 0
-		if there {
+		if exists {
 			if err := t.row(ctx, "SELECT version, oldest FROM {s}.migration", nil, &version, &oldest); err != nil {
 				return err
 			}
@@ -291,7 +291,7 @@ func (s *store) migrate(ctx context.Context) error {
 	})
 }
 
-// Watch listens to what all servers notify.
+// Watch listens to the notifications of all servers.
 func (s *store) Watch(ctx context.Context, changed func(id string)) error {
 	c, err := pgx.ConnectConfig(ctx, s.config.Copy())
 	if err == nil {
@@ -303,7 +303,7 @@ func (s *store) Watch(ctx context.Context, changed func(id string)) error {
 		_, err = c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel}.Sanitize())
 	}
 	if err == nil {
-		changed("") // what was missed
+		changed("") // there may have been changes before
 	}
 	for err == nil {
 		var n *pgconn.Notification

@@ -137,8 +137,8 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (out
 		if err != nil {
 			return err
 		}
-		// The older record stays: a job that has not come to it yet may be
-		// past the end of what it sends to with the newer one.
+		// The older record stays: the newer one may be beyond the last recipient of
+		// a job that has not yet reached the older one.
 		to := r
 		newer, err := t.find(ctx, r.Endpoint)
 		switch {
@@ -201,8 +201,8 @@ func (s *store) CountKeys(ctx context.Context) (map[string]int64, error) {
 	return counts, failure(err)
 }
 
-// where returns the tables and condition of a filter, for records above $1 and
-// up to $2, and its argument $3.
+// where returns the tables and the condition of a filter, for records with a Seq above $1
+// and up to $2, and its argument $3.
 func where(f appserver.Filter) (string, []any) {
 	switch {
 	case f.Tag != "":

@@ -8,11 +8,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
 )
 
-// hold locks the database file itself, so that no other name of it and no removed
-// .lock file lets a second process in. The file stays open as long as the store:
-// closing it would end SQLite's own locks. On Windows the .lock file alone does
-// this, as a lock on the file would keep SQLite away. A file with several hard
-// links is refused, as SQLite finds its log next to one of the names only.
+// hold locks the database file itself, which excludes a second process that uses another
+// name of the file or has removed the .lock file. The file stays open as long as the
+// store, because closing it would release SQLite's own locks. On Windows, there is only
+// the .lock file, because a lock on the database file would exclude SQLite. A file with
+// several hard links is refused, because SQLite finds its log only next to one name.
 func hold(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -36,9 +36,9 @@ func hold(path string) (*os.File, error) {
 	return f, nil
 }
 
-// lockable reports whether a file can be locked without keeping SQLite away.
+// lockable reports whether a file can be locked without excluding SQLite.
 const lockable = os.PathSeparator == '/'
 
 func inUse() error {
-	return withHint(appserver.ErrInUse, "stop the other server, or give this one a database of its own")
+	return withHint(appserver.ErrInUse, "stop the other server, or use another database for this one")
 }

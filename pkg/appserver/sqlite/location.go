@@ -8,8 +8,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// keep notes where a message can be withdrawn. That of a canceled job is to be
-// withdrawn at once.
+// keep stores where a message can be withdrawn. A message of a canceled job is withdrawn
+// immediately.
 func (t tx) keep(job int64, o appserver.Outcome) error {
 	if o.Location == "" {
 		return nil

@@ -33,8 +33,8 @@ func (s *store) SetState(ctx context.Context, id string, to appserver.State, pro
 	})
 }
 
-// clock is the time by which leases end. It is not set back or forward with the
-// clock of the machine, since the one process that has the file open compares it.
+// clock is the time for leases. It does not change when the machine's clock is set,
+// because only this process compares it.
 func (s *store) clock() int64 { return millis(s.opened.Add(time.Since(s.opened))) }
 
 func scanPart(rows *sql.Rows) (p appserver.Part, err error) {
@@ -63,7 +63,7 @@ func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p ap
 			}
 		}
 		number, err := t.freePart(ctx, job, s.clock())
-		if errors.Is(err, appserver.ErrFinished) { // which is to be kept
+		if errors.Is(err, appserver.ErrFinished) { // commit the end of the job
 			finished = true
 			return t.finish(job)
 		}
@@ -84,7 +84,7 @@ func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p ap
 	return p, err
 }
 
-// start makes a job Running; the recipients of a scheduled one are fixed now.
+// start makes a job Running, and determines the recipients of a scheduled job.
 func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
 	now := time.Now()
 	if state == appserver.Scheduled {
@@ -107,8 +107,8 @@ func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
 	return t.exec("UPDATE job SET state = 'running', started = CASE started WHEN 0 THEN ? ELSE started END WHERE seq = ?", millis(now), job)
 }
 
-// freePart returns the number of a part that nobody has, cutting a new one if
-// necessary.
+// freePart returns the number of a part without a lease. If necessary, it creates a new
+// part.
 func (t tx) freePart(ctx context.Context, job, now int64) (int64, error) {
 	rows, err := t.query(ctx, "SELECT number FROM job_part WHERE job = ? AND number > 0 AND done = 0 AND until <= ? ORDER BY number LIMIT 1", job, now)
 	n, err := one(rows, err, number)
@@ -162,15 +162,14 @@ func (t tx) freePart(ctx context.Context, job, now int64) (int64, error) {
 	return 0, err
 }
 
-// left reports whether parts are not done, other than that of the records to
-// send to once more.
+// left reports whether a part other than part 0 is not done.
 func (t tx) left(ctx context.Context, job int64) (bool, error) {
 	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_part WHERE job = ? AND number > 0 AND done = 0)", job)
 	n, err := one(rows, err, number)
 	return n > 0, err
 }
 
-// again reports whether there are records to send to once more.
+// again reports whether there are records to send to again.
 func (t tx) again(ctx context.Context, job int64) (bool, error) {
 	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again a JOIN subscription s ON s.seq = a.seq WHERE a.job = ?)", job)
 	n, err := one(rows, err, number)
@@ -237,11 +236,11 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 	return out, err
 }
 
-// outcomes records what became of messages, and returns how many subscriptions
-// were removed.
+// outcomes records the outcomes of messages, and returns the number of removed
+// subscriptions.
 func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
 	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
-	pending, err := one(rows, err, number) // rarely, and asked once for all
+	pending, err := one(rows, err, number) // rarely true, so checked once for all
 	if err != nil {
 		return 0, err
 	}
@@ -277,7 +276,7 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	return removed, nil
 }
 
-// Watch waits for ctx to end: no other process can change the file.
+// Watch waits until ctx is done: no other process can change the file.
 func (s *store) Watch(ctx context.Context, _ func(id string)) error {
 	<-ctx.Done()
 	return nil

@@ -29,20 +29,18 @@ import (
 var migrations embed.FS
 
 const (
-	// busyTimeout is how long SQLite waits for another process, such as one
-	// that makes a backup.
+	// busyTimeout is the time limit for waiting for another process, such as a backup.
 	busyTimeout = 10 * time.Second
-	// maxGroup is how many changes one transaction takes at most.
+	// maxGroup is the maximum number of changes in one transaction.
 	maxGroup = 256
 	readers  = 4
 )
 
-// store has one connection that writes, in a goroutine of its own that
-// puts into one transaction what waits for it, and some that read. No
-// transaction stays open between two calls.
+// store has one connection for writing and several for reading. A goroutine combines the
+// changes that wait into one transaction. No transaction stays open between two calls.
 type store struct {
-	held   *os.File // as long as the store is open, as is lock
-	lock   *sql.DB
+	held   *os.File // the locked database file, until the store is closed
+	lock   *sql.DB  // the locked .lock file, until the store is closed
 	read   *sql.DB
 	write  *sql.DB
 	conn   *sql.Conn
@@ -55,10 +53,10 @@ type store struct {
 
 	mu    sync.Mutex
 	reads map[string]*sql.Stmt
-	stmts map[string]*sql.Stmt // of conn, used by its goroutine alone
+	stmts map[string]*sql.Stmt // statements of conn, used only by its goroutine
 }
 
-// change is a step of a transaction.
+// change is one step of a transaction.
 type change struct {
 	ctx  context.Context
 	do   func(t tx) error
@@ -66,13 +64,13 @@ type change struct {
 	done chan struct{}
 }
 
-// Open opens the store in a file, and makes it when it is not there, with
-// permissions for its owner alone. Two processes cannot open the same one: both
-// would send what is due. Beside the file SQLite keeps two of its own, with
-// -wal and -shm at the end, and .lock is what tells the processes apart.
+// Open opens the store in a file. If the file does not exist, Open creates it, readable
+// only by its owner. Two processes cannot open the same file, because both would send the
+// jobs that are due; a file with the additional extension .lock prevents this. SQLite
+// keeps two more files next to it, with -wal and -shm at the end of their names.
 //
-// What was stored is kept when the process is killed; when the power fails,
-// the last moments may be lost, but never consistency.
+// Changes survive if the process is killed. After a power failure, the most recent
+// changes may be lost, but the database stays consistent.
 func Open(name string) (appserver.Store, error) {
 	s, err := open(name)
 	if err != nil {
@@ -94,7 +92,7 @@ func open(name string) (_ *store, err error) {
 		}
 	}()
 	for _, file := range []string{path, path + ".lock"} {
-		f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files follow its permissions
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files get the same permissions
 		if err != nil {
 			var p *fs.PathError
 			if errors.As(err, &p) {
@@ -129,7 +127,7 @@ func open(name string) (_ *store, err error) {
 	if err = s.migrate(ctx); err != nil {
 		return nil, err
 	}
-	// Leases of a process that has ended.
+	// Leases of a process that has exited.
 	if _, err = s.conn.ExecContext(ctx, "UPDATE job_part SET until = 0 WHERE until > 0; UPDATE location SET claimed = 0 WHERE claimed > 0"); err != nil {
 		return nil, err
 	}
@@ -147,11 +145,11 @@ func openDB(path string, pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+url.Values{"_pragma": pragmas}.Encode())
 }
 
-// migrate brings the schema up to the newest of the files.
+// migrate updates the schema to the newest version.
 func (s *store) migrate(ctx context.Context) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(files) == 0 {
-		return fmt.Errorf("there are no migrations: %w", err)
+		return fmt.Errorf("no migrations found: %w", err)
 	}
 	slices.Sort(files)
 	var version int
@@ -175,7 +173,7 @@ func (s *store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// writer does all changes, those that wait together in one transaction.
+// writer makes all changes, in one transaction for all that wait.
 func (s *store) writer() {
 	defer close(s.done)
 	for {
@@ -184,7 +182,7 @@ func (s *store) writer() {
 		case c := <-s.work:
 			group = append(group, c)
 		case <-s.closed:
-			select { // what was begun before
+			select { // changes that were submitted before
 			case c := <-s.work:
 				group = append(group, c)
 			default:
@@ -240,7 +238,7 @@ func (s *store) apply(group []*change) {
 	}
 }
 
-// failure makes an error say that the disk is full.
+// failure wraps [appserver.ErrFull] if the disk is full.
 func failure(err error) error {
 	var refused *sqlite.Error
 	if errors.As(err, &refused) && refused.Code()&0xff == sqlite3.SQLITE_FULL {
@@ -265,7 +263,7 @@ func (s *store) update(ctx context.Context, do func(t tx) error) error {
 		return errors.New("the store is closed")
 	}
 	select {
-	case <-c.done: // also when ctx ends: whether it was done is not known before
+	case <-c.done: // even if ctx is done: only now is it known whether the change was made
 		return c.err
 	case <-s.done:
 		select {
@@ -277,7 +275,7 @@ func (s *store) update(ctx context.Context, do func(t tx) error) error {
 	}
 }
 
-// tx runs statements of the writing connection, prepared once.
+// tx runs statements on the writing connection and prepares each of them once.
 type tx struct{ s *store }
 
 func (t tx) stmt(query string) (*sql.Stmt, error) {
@@ -328,7 +326,7 @@ func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, erro
 	return st.Query(args...)
 }
 
-// query runs a statement on a connection that reads.
+// query runs a statement on a reading connection.
 func (s *store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	s.mu.Lock()
 	st := s.reads[query]
@@ -344,7 +342,7 @@ func (s *store) query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return st.QueryContext(ctx, args...)
 }
 
-// querier is either of the two.
+// querier is a [store] or a [tx].
 type querier interface {
 	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
@@ -416,7 +414,7 @@ func tagsText(tags []string) string {
 	if len(tags) == 0 {
 		return ""
 	}
-	b, _ := json.Marshal(tags) // strings always can
+	b, _ := json.Marshal(tags) // never fails for strings
 	return string(b)
 }
 
@@ -469,7 +467,7 @@ func (t tx) addTags(r appserver.Record) error {
 	return nil
 }
 
-// replace puts r over old.
+// replace updates the record old with r.
 func (t tx) replace(old, r appserver.Record) (appserver.Record, error) {
 	now, changed := appserver.Merge(old, r)
 	if !changed {
@@ -497,8 +495,8 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (app
 		if err != nil {
 			return err
 		}
-		// The older record stays: a job that has not come to it yet may be
-		// past the end of what it sends to with the newer one.
+		// The older record stays: the newer one may be beyond the last recipient of
+		// a job that has not yet reached the older one.
 		newer, err := find(ctx, t, r.Endpoint)
 		switch {
 		case err == nil:
@@ -555,7 +553,7 @@ func (s *store) CountKeys(ctx context.Context) (map[string]int64, error) {
 	return counts, err
 }
 
-// where returns the table and condition of a filter, for records up to a Seq.
+// where returns the table and the condition of a filter, for records in a range of Seq.
 func where(f appserver.Filter) (string, []any) {
 	switch {
 	case f.Tag != "":
@@ -603,7 +601,7 @@ func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	return j, err
 }
 
-// jobs reads jobs with their counts.
+// jobs returns the jobs that match a condition, with their counts.
 func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]appserver.Job, error) {
 	rows, err := s.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE "+condition, args...)
 	list, err := collect(rows, err, scanJob)
@@ -688,7 +686,7 @@ func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err er
 	return id, err
 }
 
-// recipients returns the last record and the number of those of a filter.
+// recipients returns the Seq of the last record and the number of records of a filter.
 func (t tx) recipients(ctx context.Context, to appserver.Filter) (maxSeq, total int64, err error) {
 	rows, err := t.query(ctx, "SELECT coalesce(max(seq), 0) FROM subscription")
 	if maxSeq, err = one(rows, err, number); err != nil {
@@ -757,8 +755,8 @@ func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 	return seq, state, err
 }
 
-// outcome records one; again tells that the record has changed and is sent to
-// once more, gone that it was removed.
+// outcome records the outcome of one message. again reports that the record has changed
+// and is sent to again, gone that it was removed.
 func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
 	r := o.Record
 	if o.Class == webpush.ClassGone {
@@ -803,8 +801,8 @@ func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error
 	return false, gone, nil
 }
 
-// gone removes a record, or keeps it until it is gone for long enough. It does
-// neither if the record has changed.
+// gone removes a record, or keeps it until it has been gone for long enough. If the
+// record has changed, gone does neither.
 func (t tx) gone(r appserver.Record, after time.Duration) (removed, kept bool, err error) {
 	now := millis(time.Now())
 	n, err := t.affected("DELETE FROM subscription WHERE seq = ? AND version = ? AND (? OR gone_since > 0 AND gone_since <= ?)", r.Seq, r.Version, after <= 0, now-after.Milliseconds())
@@ -829,7 +827,7 @@ func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([
 	return collect(rows, err, scanRecord)
 }
 
-// retriable is the condition of messages that a retry sends.
+// retriable is the condition for failures that a retry sends again.
 const retriable = "class IN ('temporary', 'expired')"
 
 func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
@@ -867,7 +865,7 @@ func (s *store) Failures(ctx context.Context, id string, class webpush.Class, af
 
 func (s *store) Prune(ctx context.Context, before time.Time) error {
 	const old = "finished > 0 AND finished < ? AND state NOT IN ('queued', 'running', 'scheduled')"
-	// A job may have a million failures, and others want to write too.
+	// A job may have a million failures, and other changes must not wait for long.
 	for n := int64(1); n > 0; {
 		if err := s.update(ctx, func(t tx) (err error) {
 			n, err = t.affected("DELETE FROM job_failure WHERE (job, seq) IN (SELECT job, seq FROM job_failure WHERE job IN (SELECT seq FROM job WHERE "+old+") LIMIT 1000)", millis(before))
@@ -899,7 +897,7 @@ func (s *store) Close() error {
 	return s.err
 }
 
-// release closes what is open.
+// release closes everything that is open.
 func (s *store) release() error {
 	var errs []error
 	if s.read != nil {
@@ -907,7 +905,7 @@ func (s *store) release() error {
 	}
 	if s.conn != nil {
 		for _, st := range s.stmts {
-			_ = st.Close() // as the connection is
+			_ = st.Close()
 		}
 		errs = append(errs, s.conn.Close())
 	}
@@ -917,7 +915,7 @@ func (s *store) release() error {
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
-	if s.held != nil { // last, as closing it ends SQLite's locks
+	if s.held != nil { // last, because closing it releases SQLite's locks
 		errs = append(errs, s.held.Close())
 	}
 	return errors.Join(errs...)

@@ -49,8 +49,8 @@ func noPart(t *testing.T, s appserver.Store, id string, want error) {
 	}
 }
 
-// Parts are claimed by many at once: each recipient is in one, and the job is
-// done when all are, whatever the order in which they end.
+// Parts are claimed concurrently: each recipient is in one part, and the job is done when
+// all parts are done, in any order.
 func testParts(t *testing.T, s appserver.Store) {
 	const n = 2*appserver.PartSize + appserver.PartSize/2
 	many(t, s, n, func(i int, r *appserver.Record) {
@@ -109,7 +109,7 @@ func testParts(t *testing.T, s appserver.Store) {
 				t.Fatalf("%s: record %d is in %d parts", id, seq, times)
 			}
 		}
-		// The last part may end first; none that ends early ends the job.
+		// The last part may be done first; the job is done only after all parts.
 		for i := len(parts) - 1; i >= 0; i-- {
 			got := must[appserver.Committed](t)(s.CommitPart(t.Context(), parts[i], appserver.Batch{Step: 1, Cursor: parts[i].UpTo, Done: true}))
 			if (got.State == appserver.Done) != (i == 0) {
@@ -118,27 +118,27 @@ func testParts(t *testing.T, s appserver.Store) {
 		}
 		noPart(t, s, id, appserver.ErrFinished)
 	}
-	// A part that ends before others are cut.
+	// A part that is done before the next ones are created.
 	create(t, s, appserver.Job{ID: "early"})
 	p := claim(t, s, "early")
 	if got := must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 1, Cursor: p.UpTo, Done: true})); got.State != appserver.Running {
 		t.Errorf("after the first part the job is %s", got.State)
 	}
 	finish(t, s, "early")
-	// Nobody to send to.
+	// No recipients.
 	create(t, s, appserver.Job{ID: "nobody", To: appserver.Filter{Tag: "none"}})
 	finish(t, s, "nobody")
 }
 
-// A lease keeps others away until it ends; then another may have the part, and
-// the first cannot commit any more.
+// A lease excludes others until it expires. Then another caller can claim the part, and
+// the first one can no longer commit.
 func testLeases(t *testing.T, s appserver.Store) {
 	r := put(t, s, record("a"))
 	create(t, s, appserver.Job{ID: "j"})
 	first := claim(t, s, "j")
 	noPart(t, s, "j", appserver.ErrNoPart)
 	sent := []appserver.Outcome{{Record: r, Class: webpush.ClassDelivered, Status: 201}}
-	// A commit extends the lease, here to one that ends at once.
+	// A commit extends the lease; here, the new lease expires immediately.
 	if c := must[appserver.Committed](t)(s.CommitPart(t.Context(), first, appserver.Batch{Step: 1, Cursor: 1, Open: []int64{1}, Lease: time.Nanosecond})); c.State != appserver.Running {
 		t.Errorf("the job is %s", c.State)
 	}
@@ -153,9 +153,9 @@ func testLeases(t *testing.T, s appserver.Store) {
 		}
 	}
 	if c := findJob(t, s, "j").Counts; len(c) != 0 {
-		t.Errorf("what came too late counts: %v", c)
+		t.Errorf("a late outcome was counted: %v", c)
 	}
-	// To extend a lease changes nothing else, nor does giving it back.
+	// Extending a lease or giving it back changes nothing else.
 	for _, b := range []appserver.Batch{{Lease: appserver.Lease}, {Release: true}} {
 		must[appserver.Committed](t)(s.CommitPart(t.Context(), second, b))
 	}
@@ -163,7 +163,7 @@ func testLeases(t *testing.T, s appserver.Store) {
 	if third.Step != 1 || !reflect.DeepEqual(third.Open, []int64{1}) {
 		t.Errorf("claimed %+v", third)
 	}
-	// The part's holder hears that the job was canceled, and what was sent counts.
+	// The holder of the part learns that the job was canceled, and its outcomes count.
 	if err := s.SetState(t.Context(), "j", appserver.Canceled, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func testLeases(t *testing.T, s appserver.Store) {
 	noPart(t, s, "j", appserver.ErrFinished)
 }
 
-// A commit that is repeated, as its response was lost, counts once.
+// A commit that is repeated because its response was lost counts once.
 func testSteps(t *testing.T, s appserver.Store) {
 	r, other := put(t, s, record("a")), put(t, s, record("b"))
 	create(t, s, appserver.Job{ID: "j"})
@@ -203,7 +203,7 @@ func testSteps(t *testing.T, s appserver.Store) {
 	}
 }
 
-// A scheduled job is sent to those that are there when it is due.
+// A scheduled job is sent to the subscriptions that exist when it is due.
 func testScheduled(t *testing.T, s appserver.Store) {
 	put(t, s, record("a"))
 	due := time.Now().Add(300 * time.Millisecond).UTC().Truncate(time.Millisecond)
@@ -213,7 +213,7 @@ func testScheduled(t *testing.T, s appserver.Store) {
 	}
 	create(t, s, appserver.Job{ID: "canceled", Due: due})
 	if j := create(t, s, appserver.Job{ID: "past", Due: time.Now().Add(-time.Hour)}); j.State != appserver.Queued || !j.Due.IsZero() {
-		t.Errorf("one that was due in the past: %+v", j)
+		t.Errorf("a job that was due in the past: %+v", j)
 	}
 	ids := func() (out []string) {
 		for _, j := range must[[]appserver.Job](t)(s.Unfinished(t.Context(), 10)) {
@@ -242,11 +242,11 @@ func testScheduled(t *testing.T, s appserver.Store) {
 	if j := findJob(t, s, "j"); j.Total != 2 || j.MaxSeq != 2 || j.State != appserver.Running || !j.Due.Equal(due) {
 		t.Errorf("the job is %+v", j)
 	}
-	noPart(t, s, "j", appserver.ErrNoPart) // and not twice
+	noPart(t, s, "j", appserver.ErrNoPart) // the part is claimed only once
 	noPart(t, s, "canceled", appserver.ErrFinished)
 }
 
-// Many records at once are stored as one at a time, and keep what they had.
+// PutAll stores records as Put does, and keeps their ID, time, and status.
 func testPutAll(t *testing.T, s appserver.Store) {
 	old := put(t, s, record("a"))
 	moved := record("b")
@@ -270,7 +270,7 @@ func testPutAll(t *testing.T, s appserver.Store) {
 	}
 }
 
-// A record keeps the application server key until another is given.
+// A record keeps its application server key until it gets another one.
 func testKey(t *testing.T, s appserver.Store) {
 	r := record("a")
 	r.Key = "first"
@@ -289,8 +289,7 @@ func testKey(t *testing.T, s appserver.Store) {
 	}
 }
 
-// A probe succeeds as often as it is made, from several at once, and changes
-// nothing that others see.
+// A probe can be repeated and concurrent, and changes nothing that is visible.
 func testProbe(t *testing.T, s appserver.Store) {
 	var all sync.WaitGroup
 	for range 8 {
@@ -308,8 +307,8 @@ func testProbe(t *testing.T, s appserver.Store) {
 	}
 }
 
-// A request with a key creates one job, however often and from however many it
-// comes, until the key is forgotten.
+// Repeated and concurrent requests with the same key create one job, until the key is
+// forgotten.
 func testOnce(t *testing.T, s appserver.Store) {
 	once := appserver.Once{Key: "k", Request: "r", For: time.Hour}
 	var all sync.WaitGroup
@@ -346,13 +345,13 @@ func testOnce(t *testing.T, s appserver.Store) {
 		}
 		other = appserver.Once{}
 	}
-	// The response is the job as it is now.
+	// The response is the job in its current state.
 	put(t, s, record("a"))
 	finish(t, s, first)
 	if j := create(t, s, appserver.Job{ID: "late", Once: once}); j.ID != first || j.State != appserver.Done {
 		t.Errorf("found %+v", j)
 	}
-	// A key is forgotten when its time is over, or its job is.
+	// A key is forgotten after its time, or with its job.
 	if err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +364,7 @@ func testOnce(t *testing.T, s appserver.Store) {
 			break
 		}
 		if time.Since(start) > 10*time.Second {
-			t.Fatal("the key is remembered for ever")
+			t.Fatal("the key is never forgotten")
 		}
 	}
 	if n := jobs(); n != 4 {
@@ -428,8 +427,8 @@ func testReschedule(t *testing.T, s appserver.Store) {
 	}
 }
 
-// The messages of a cancelable job can be withdrawn after it is canceled, each
-// by one server, and only until they expire.
+// After a cancelable job was canceled, its messages can be withdrawn until they expire,
+// each by one server.
 func testWithdraw(t *testing.T, s appserver.Store) {
 	var all []appserver.Record
 	for i := range 5 {
@@ -492,9 +491,9 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 	if j := findJob(t, s, "j"); j.Kept != 0 || j.Withdrawn != 3 || j.NotWithdrawn != 1 {
 		t.Errorf("the job is %+v", j)
 	}
-	withdraw(3) // which notices that nothing is left
+	withdraw(3) // nothing is left
 
-	// Results that come after a job was canceled.
+	// Results that arrive after the job was canceled.
 	create(t, s, appserver.Job{ID: "late", Message: message})
 	p := claim(t, s, "late")
 	if err := s.SetState(t.Context(), "late", appserver.Canceled, ""); err != nil {
@@ -505,7 +504,7 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 		t.Errorf("found %+v", list)
 	}
 
-	// What has expired cannot be withdrawn, and is forgotten.
+	// Expired messages cannot be withdrawn, and are removed.
 	create(t, s, appserver.Job{ID: "old", Message: message})
 	commit(t, s, "old", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(-time.Second))})
 	finish(t, s, "old")
@@ -518,7 +517,7 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 	findJob(t, s, "old")
 }
 
-// Reports change the numbers of the job that they are for, up to its total.
+// Reports increase the numbers of their job, up to its total.
 func testReport(t *testing.T, s appserver.Store) {
 	for i := range 3 {
 		put(t, s, record(fmt.Sprint(i)))
@@ -556,7 +555,7 @@ func testReport(t *testing.T, s appserver.Store) {
 	}
 }
 
-// With GoneAfter, one response that a subscription is gone does not end it.
+// With GoneAfter, one response that a subscription is gone does not remove it.
 func testGoneAfter(t *testing.T, s appserver.Store) {
 	names := []string{"once", "again", "back", "changed", "now"}
 	for _, name := range names {
@@ -593,7 +592,7 @@ func testGoneAfter(t *testing.T, s appserver.Store) {
 		t.Errorf("%d were removed after two responses at once", n)
 	}
 	if again := find(t, s, record("again").Endpoint); !again.GoneSince.Equal(first.GoneSince) {
-		t.Errorf("the time moved from %v to %v", first.GoneSince, again.GoneSince)
+		t.Errorf("the time changed from %v to %v", first.GoneSince, again.GoneSince)
 	}
 	send(map[string]webpush.Class{"back": webpush.ClassDelivered, "once": webpush.ClassTemporary}, time.Hour)
 	r := record("changed")
@@ -601,7 +600,7 @@ func testGoneAfter(t *testing.T, s appserver.Store) {
 	put(t, s, r)
 	for name, want := range map[string]bool{"once": false, "again": false, "back": true, "changed": true, "now": true} {
 		if got := find(t, s, record(name).Endpoint).GoneSince.IsZero(); got != want {
-			t.Errorf("%s: it is known as gone: %v", name, !got)
+			t.Errorf("%s: it is recorded as gone: %v", name, !got)
 		}
 	}
 	time.Sleep(30 * time.Millisecond)

@@ -15,9 +15,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Run tests what the documentation of [appserver.Store] says. open makes an
-// empty store, which Run closes; reopen, when it is not nil, closes a store and
-// opens it again with what was kept.
+// Run tests an implementation of [appserver.Store]. open returns a new empty store, which
+// Run closes. reopen, if it is not nil, closes a store and opens it again with its data.
 func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *testing.T, s appserver.Store) appserver.Store) {
 	for name, test := range map[string]func(*testing.T, appserver.Store){
 		"Put": testPut, "Change": testChange, "Delete": testDelete, "List": testList, "Jobs": testJobs,
@@ -105,7 +104,7 @@ func findJob(t *testing.T, s appserver.Store, id string) appserver.Job {
 	return must[appserver.Job](t)(s.FindJob(t.Context(), id))
 }
 
-// commit records a step of the job's part that is free.
+// commit records a step of a free part of the job.
 func commit(t *testing.T, s appserver.Store, id string, b appserver.Batch) int {
 	t.Helper()
 	p := must[appserver.Part](t)(s.Claim(t.Context(), id, appserver.Lease))
@@ -113,7 +112,7 @@ func commit(t *testing.T, s appserver.Store, id string, b appserver.Batch) int {
 	return must[appserver.Committed](t)(s.CommitPart(t.Context(), p, b)).Removed
 }
 
-// finish ends a job.
+// finish sends nothing and finishes a job.
 func finish(t *testing.T, s appserver.Store, id string) {
 	t.Helper()
 	for {
@@ -148,12 +147,12 @@ func testPut(t *testing.T, s appserver.Store) {
 	if got := find(t, s, r.Endpoint); !reflect.DeepEqual(got, first) {
 		t.Errorf("found %+v, want %+v", got, first)
 	}
-	// Once more: the same, whatever of it is absent.
+	// Putting it again without user and tags changes nothing.
 	again, created, err := s.Put(t.Context(), record("a"))
 	if err != nil || created || !reflect.DeepEqual(again, first) {
 		t.Errorf("again: %+v, %v, %v, want %+v", again, created, err, first)
 	}
-	// Tags alone make no other version, keys do.
+	// Other keys increase the version; other tags alone do not.
 	r.Tags = []string{}
 	if got := put(t, s, r); got.Version != first.Version || len(got.Tags) != 0 {
 		t.Errorf("without tags: %+v", got)
@@ -191,11 +190,11 @@ func testChange(t *testing.T, s appserver.Store) {
 	if n := must[map[webpush.Service]int64](t)(s.Count(t.Context())); !reflect.DeepEqual(n, map[webpush.Service]int64{webpush.FCM: 1}) {
 		t.Errorf("counts are %v", n)
 	}
-	// An old one that is not known: the new one is stored.
+	// If the old one is not known, the new one is stored.
 	if _, created, err := s.Change(t.Context(), "https://push.example/none", record("c")); err != nil || !created {
 		t.Errorf("created %v, %v", created, err)
 	}
-	// A new one that is known too: one record is left, the older.
+	// If both are known, only the older record is left.
 	newer := record("d")
 	newer.User = "v"
 	put(t, s, newer)
@@ -206,7 +205,7 @@ func testChange(t *testing.T, s appserver.Store) {
 	if list := must[[]appserver.Record](t)(s.List(t.Context(), appserver.Filter{}, 0, 0, 10)); len(list) != 2 {
 		t.Errorf("%d records are left, want 2", len(list))
 	}
-	// The same endpoint: as Put.
+	// With the same endpoint, Change is Put.
 	if _, created, err := s.Change(t.Context(), "https://push.example/e", appserver.Record{Endpoint: "https://push.example/e", Service: webpush.Other}); err != nil || !created {
 		t.Errorf("created %v, %v", created, err)
 	}
@@ -311,7 +310,7 @@ func testJobs(t *testing.T, s appserver.Store) {
 	}
 	for _, to := range []appserver.State{appserver.Done, appserver.Running, appserver.Queued} {
 		if err := s.SetState(t.Context(), "all", to, ""); err == nil {
-			t.Errorf("the job was set to %s, which is the store's alone to do", to)
+			t.Errorf("the job was set to %s, which only the store may do", to)
 		}
 	}
 	started := findJob(t, s, "all").Started
@@ -408,7 +407,7 @@ func testVersions(t *testing.T, s appserver.Store) {
 	if list := must[[]appserver.Record](t)(s.Again(t.Context(), "j", now.Seq, 10)); len(list) != 0 {
 		t.Errorf("after it: %+v", list)
 	}
-	// The answer about the new one counts, and ends it.
+	// The response to the new version counts and is final.
 	commit(t, s, "j", appserver.Batch{Cursor: 1, Outcomes: []appserver.Outcome{{Record: now, Class: webpush.ClassDelivered, Status: 201}}})
 	if list := must[[]appserver.Record](t)(s.Again(t.Context(), "j", 0, 10)); len(list) != 0 {
 		t.Errorf("again once more: %+v", list)
@@ -416,7 +415,7 @@ func testVersions(t *testing.T, s appserver.Store) {
 	if c := findJob(t, s, "j").Counts; c["mozilla"]["delivered"] != 1 {
 		t.Errorf("counts are %v", c)
 	}
-	// Who always changes is not sent to for ever.
+	// The number of attempts for a record that always changes is limited.
 	create(t, s, appserver.Job{ID: "k"})
 	n := 0
 	for ; n < 20; n++ {
@@ -426,10 +425,10 @@ func testVersions(t *testing.T, s appserver.Store) {
 		}
 	}
 	if n != 3 || findJob(t, s, "k").Counts["mozilla"]["gone"] != 1 {
-		t.Errorf("ended after %d times more, want 3: %v", n, findJob(t, s, "k").Counts)
+		t.Errorf("it was sent %d more times, want 3: %v", n, findJob(t, s, "k").Counts)
 	}
 	find(t, s, now.Endpoint)
-	// One that was unsubscribed meanwhile is counted, and nothing is sent again.
+	// A record that was deleted in between is counted, and nothing is sent again.
 	create(t, s, appserver.Job{ID: "l"})
 	if _, err := s.Delete(t.Context(), now.Endpoint); err != nil {
 		t.Fatal(err)
@@ -492,7 +491,7 @@ func testRetry(t *testing.T, s appserver.Store) {
 		t.Fatal(err)
 	}
 	if _, err := s.Retry(t.Context(), "failed"); err != nil || findJob(t, s, "failed").State != appserver.Queued {
-		t.Errorf("a failed job does not go on: %v", err)
+		t.Errorf("a failed job does not continue: %v", err)
 	}
 }
 
@@ -545,7 +544,7 @@ func testPrune(t *testing.T, s appserver.Store) {
 	findJob(t, s, "queued")
 }
 
-// Many at once: nothing is lost or doubled, whoever gives up.
+// Concurrent calls: nothing is lost or duplicated, even if some callers give up.
 func testConcurrent(t *testing.T, s appserver.Store) {
 	put(t, s, record("same"))
 	create(t, s, appserver.Job{ID: "j"})
@@ -562,12 +561,12 @@ func testConcurrent(t *testing.T, s appserver.Store) {
 					t.Errorf("put: %v, %v", created, err)
 				}
 				if _, err := s.Find(context.Background(), r.Endpoint); err != nil {
-					t.Errorf("what was put is not found: %v", err)
+					t.Errorf("a record that was put is not found: %v", err)
 				}
 				if _, _, err := s.Put(context.Background(), record("same")); err != nil {
 					t.Error(err)
 				}
-				committing.Lock() // as steps come in order
+				committing.Lock() // steps must be in order
 				if _, err := s.CommitPart(context.Background(), part, appserver.Batch{Step: step.Add(1), Lease: appserver.Lease,
 					Outcomes: []appserver.Outcome{{Record: appserver.Record{Seq: -1, Service: webpush.Other}, Class: webpush.ClassDelivered}}}); err != nil {
 					t.Error(err)
@@ -576,7 +575,7 @@ func testConcurrent(t *testing.T, s appserver.Store) {
 				ended, cancel := context.WithCancel(context.Background())
 				cancel()
 				if _, _, err := s.Put(ended, record("never")); err == nil {
-					t.Error("a call whose context had ended succeeded")
+					t.Error("a call with a canceled context succeeded")
 				}
 			}
 		})

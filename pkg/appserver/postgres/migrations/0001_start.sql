@@ -10,7 +10,7 @@ CREATE TABLE {s}.subscription (
 	user_name  text NOT NULL DEFAULT '',
 	tags       text[] NOT NULL DEFAULT '{}',
 	created    timestamptz NOT NULL,
-	public_key text NOT NULL DEFAULT '' -- of the application server
+	public_key text NOT NULL DEFAULT '' -- application server key
 );
 CREATE INDEX subscription_user ON {s}.subscription (user_name, seq) WHERE user_name <> '';
 
@@ -21,15 +21,15 @@ CREATE TABLE {s}.tag (
 );
 CREATE INDEX tag_seq ON {s}.tag (seq);
 
--- The last status has a table of its own: to change it in the wide rows would
+-- The last status has its own table: changing it in the wide rows of subscription would
 -- write several times as much.
 CREATE TABLE {s}.status (
 	seq    bigint PRIMARY KEY,
 	status integer NOT NULL
 );
 
--- Counting a million rows takes a while; keeping the count does not. It is
--- spread over several rows, so that writers do not wait for one another.
+-- Counting a million rows is slow, so the number is maintained. It is spread over
+-- several rows, so writers do not wait for each other.
 CREATE TABLE {s}.service_count (
 	service text NOT NULL,
 	slot    integer NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE {s}.job (
 	to_tag   text NOT NULL,
 	max_seq  bigint NOT NULL,
 	total    bigint NOT NULL,
-	cut_seq  bigint NOT NULL DEFAULT 0, -- recipients up to this one are in parts
+	cut_seq  bigint NOT NULL DEFAULT 0, -- recipients up to this one belong to parts
 	parts    bigint NOT NULL DEFAULT 0,
 	problem  text NOT NULL DEFAULT '',
 	due      timestamptz,
@@ -80,10 +80,10 @@ CREATE INDEX job_unfinished ON {s}.job (seq) WHERE state IN ('queued', 'running'
 
 CREATE TABLE {s}.job_part (
 	job        bigint NOT NULL REFERENCES {s}.job ON DELETE CASCADE,
-	number     bigint NOT NULL, -- from 1; 0 has the records to send to once more
-	lease      bigint NOT NULL DEFAULT 0, -- grows with each claim
-	until      timestamptz NOT NULL DEFAULT '-infinity', -- when the lease ends
-	step       bigint NOT NULL DEFAULT 0, -- the last commit
+	number     bigint NOT NULL, -- from 1; part 0 has the records to send to again
+	lease      bigint NOT NULL DEFAULT 0, -- increases with each claim
+	until      timestamptz NOT NULL DEFAULT '-infinity', -- time at which the lease expires
+	step       bigint NOT NULL DEFAULT 0, -- number of the last commit
 	after_seq  bigint NOT NULL,
 	up_to      bigint NOT NULL,
 	cursor_seq bigint NOT NULL,

@@ -1,1 +1,1 @@
-ALTER TABLE {s}.job ADD COLUMN retried timestamptz; -- the TTL counts from then
+ALTER TABLE {s}.job ADD COLUMN retried timestamptz; -- time from which the TTL counts

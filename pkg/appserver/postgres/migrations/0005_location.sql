@@ -1,12 +1,12 @@
--- Messages that were accepted and can be withdrawn.
+-- Accepted messages that can be withdrawn.
 CREATE TABLE {s}.location (
 	job     bigint NOT NULL REFERENCES {s}.job ON DELETE CASCADE,
-	seq     bigint NOT NULL, -- of the subscription
+	seq     bigint NOT NULL, -- seq of the subscription
 	service text NOT NULL,
 	origin  text NOT NULL,
 	url     text NOT NULL,
-	until   timestamptz NOT NULL, -- when the message expires
-	claimed timestamptz NOT NULL DEFAULT '-infinity', -- until when a server is withdrawing it
+	until   timestamptz NOT NULL, -- time at which the message expires
+	claimed timestamptz NOT NULL DEFAULT '-infinity', -- end of the lease of the server that withdraws it
 	PRIMARY KEY (job, seq)
 );
 CREATE INDEX location_until ON {s}.location (until);

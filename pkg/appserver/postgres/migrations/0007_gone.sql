@@ -1,1 +1,1 @@
-ALTER TABLE {s}.subscription ADD COLUMN gone_since timestamptz; -- the first response that it is gone, since the last message that was accepted
+ALTER TABLE {s}.subscription ADD COLUMN gone_since timestamptz; -- time of the first response that it is gone, after the last accepted message

@@ -1,9 +1,9 @@
--- A row for each rate that servers share: next is when the next request may be sent.
--- It is written ten times a second by each server that sends, and losing it costs a
--- short burst, so it is not logged.
+-- One row for each rate that servers share; next is the time at which the next request may
+-- be sent. Each sending server writes it ten times per second, and its loss causes only a
+-- short burst, so the table is not logged.
 CREATE UNLOGGED TABLE {s}.rate (
 	name       text PRIMARY KEY,
 	next       timestamptz NOT NULL,
-	per_second double precision NOT NULL, -- the lowest that a server asked for
-	asked      timestamptz NOT NULL       -- when that was
+	per_second double precision NOT NULL, -- the lowest rate that a server requested
+	asked      timestamptz NOT NULL       -- time of that request
 ) WITH (fillfactor = 50);

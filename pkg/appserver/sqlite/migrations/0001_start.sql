@@ -9,7 +9,7 @@ CREATE TABLE subscription (
 	origin      TEXT NOT NULL,
 	user        TEXT NOT NULL,
 	tags        TEXT NOT NULL, -- a JSON array, or empty
-	created     INTEGER NOT NULL, -- milliseconds since 1970, as all times
+	created     INTEGER NOT NULL, -- in milliseconds since 1970, like all times
 	last_status INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX subscription_user ON subscription (user) WHERE user <> '';
@@ -21,7 +21,7 @@ CREATE TABLE tag (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tag_seq ON tag (seq);
 
--- Counting a million rows takes a while; keeping the count does not.
+-- Counting a million rows is slow, so the number is maintained.
 CREATE TABLE service_count (
 	service TEXT PRIMARY KEY,
 	n       INTEGER NOT NULL

@@ -1,11 +1,11 @@
--- A job is sent in parts, ranges of subscriptions that one server at a time
--- holds a lease of.
+-- A job is sent in parts. Each part is a range of subscriptions, which is leased to one
+-- server at a time.
 CREATE TABLE job_part (
 	job        INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
-	number     INTEGER NOT NULL, -- from 1; 0 has the records to send to once more
-	lease      INTEGER NOT NULL DEFAULT 0, -- grows with each claim
-	until      INTEGER NOT NULL DEFAULT 0, -- when the lease ends
-	step       INTEGER NOT NULL DEFAULT 0, -- the last commit
+	number     INTEGER NOT NULL, -- from 1; part 0 has the records to send to again
+	lease      INTEGER NOT NULL DEFAULT 0, -- increases with each claim
+	until      INTEGER NOT NULL DEFAULT 0, -- time at which the lease expires
+	step       INTEGER NOT NULL DEFAULT 0, -- number of the last commit
 	after_seq  INTEGER NOT NULL,
 	up_to      INTEGER NOT NULL,
 	cursor_seq INTEGER NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE job_part (
 	PRIMARY KEY (job, number)
 ) STRICT, WITHOUT ROWID;
 
-ALTER TABLE job ADD COLUMN cut_seq INTEGER NOT NULL DEFAULT 0; -- recipients up to this one are in parts
+ALTER TABLE job ADD COLUMN cut_seq INTEGER NOT NULL DEFAULT 0; -- recipients up to this one belong to parts
 ALTER TABLE job ADD COLUMN parts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
 UPDATE job SET cut_seq = CASE state WHEN 'done' THEN max_seq ELSE cursor_seq END;
@@ -27,5 +27,5 @@ ALTER TABLE job DROP COLUMN open_seqs;
 DROP INDEX job_unfinished;
 CREATE INDEX job_unfinished ON job (seq) WHERE state IN ('queued', 'running', 'scheduled');
 
--- The application server key that the subscription was made with.
+-- The application server key with which the subscription was created.
 ALTER TABLE subscription ADD COLUMN public_key TEXT NOT NULL DEFAULT '';

@@ -1,4 +1,4 @@
--- What a probe writes, to find out whether anything can be written.
+-- A probe writes here to check whether the database can be written.
 CREATE TABLE probe (
 	id   INTEGER PRIMARY KEY CHECK (id = 1),
 	time INTEGER NOT NULL

@@ -1,1 +1,1 @@
-ALTER TABLE job ADD COLUMN retried INTEGER NOT NULL DEFAULT 0; -- the TTL counts from then
+ALTER TABLE job ADD COLUMN retried INTEGER NOT NULL DEFAULT 0; -- time from which the TTL counts

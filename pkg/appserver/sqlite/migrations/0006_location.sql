@@ -1,12 +1,12 @@
--- Messages that were accepted and can be withdrawn.
+-- Accepted messages that can be withdrawn.
 CREATE TABLE location (
 	job     INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
-	seq     INTEGER NOT NULL, -- of the subscription
+	seq     INTEGER NOT NULL, -- seq of the subscription
 	service TEXT NOT NULL,
 	origin  TEXT NOT NULL,
 	url     TEXT NOT NULL,
-	until   INTEGER NOT NULL, -- when the message expires
-	claimed INTEGER NOT NULL DEFAULT 0, -- until when a server is withdrawing it
+	until   INTEGER NOT NULL, -- time at which the message expires
+	claimed INTEGER NOT NULL DEFAULT 0, -- end of the lease of the server that withdraws it
 	PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX location_until ON location (until);

@@ -1,4 +1,4 @@
--- What service workers report of a push.
+-- Reports of service workers about a push.
 ALTER TABLE job ADD COLUMN track TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN clicked INTEGER NOT NULL DEFAULT 0;
