@@ -11,9 +11,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// checkHost refuses a request for a host name that this service does not have.
-// A page whose name its owner points at this machine (DNS rebinding) has the
-// same origin as the service for a browser, and only Host gives it away.
+// checkHost refuses a request for a host name that is not the service's. If the owner
+// of a web page points its name at this machine (DNS rebinding), browsers consider
+// the page and the service the same origin; only Host reveals the difference.
 func (s *Service) checkHost(r *http.Request) error {
 	host := hostName(r.Host)
 	if host == "" || strings.ContainsAny(r.Host, "/?#@\\") {
@@ -48,9 +48,9 @@ func hostName(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// checkOrigin refuses a request that another web page than the service's own
-// makes a browser send, unless [Options].AllowOrigins has it. Programs send no
-// Origin, and the push connection of Firefox sends one with ws or wss.
+// checkOrigin refuses a request from a web page, except for pages of the service's own
+// origin and of [Options].AllowOrigins. Programs send no Origin header, and the push
+// connection of Firefox sends one with ws or wss.
 func (s *Service) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	refused := func(format string, a ...any) error {
 		return refuse(http.StatusForbidden, noErrno, "Invalid origin", format, a...)
@@ -62,13 +62,13 @@ func (s *Service) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	scheme, _, _ := strings.Cut(strings.ToLower(value), ":")
 	switch {
 	case value == "":
-		// Browsers leave Origin out of some requests and say here whose they are.
+		// Some requests of browsers have no Origin header; this header identifies them.
 		switch r.Header.Get("Sec-Fetch-Site") {
 		case "", "same-origin", "none":
 			return nil
 		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return nil // which changes nothing, and whose response pages cannot read
+			return nil // changes nothing, and pages cannot read the response
 		}
 		return refused("a web page of another site sent the request")
 	case value != "null" && scheme != "http" && scheme != "https":
@@ -82,7 +82,7 @@ func (s *Service) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if u, err := url.Parse(origin); err == nil && s.origin != "" && strings.EqualFold(u.Host, r.Host) && (u.Scheme == "https") == (r.TLS != nil) {
-		return nil // the service's own page by another of its names
+		return nil // the service's own page, under another of its names
 	}
 	if !slices.Contains(s.allowOrigins, origin) {
 		return refused("%q is not an origin that this push service allows", clip(value))
@@ -93,7 +93,8 @@ func (s *Service) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// preflight answers a CORS preflight request, if r is one.
+// preflight responds to r if it is a CORS preflight request, and reports whether it
+// is.
 func preflight(w http.ResponseWriter, r *http.Request, status int, methods string) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false

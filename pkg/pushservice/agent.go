@@ -30,8 +30,7 @@ type attachment struct {
 	// notify is called, with the store's lock held, when next may have messages, or
 	// the store has ended the attachment.
 	notify func()
-	// cause is the reason for which the store has ended the attachment; see
-	// store.causeOf.
+	// cause is set when the store ends the attachment; see store.causeOf.
 	cause error
 	// now holds messages with a TTL of zero, which are stored nowhere else.
 	now []delivery
@@ -100,7 +99,7 @@ func (st *store) connect(a *agent, notify func()) *attachment {
 	return a.on
 }
 
-// causeOf returns the reason for which the store has ended an attachment, or nil.
+// causeOf returns the cause if the store has ended an attachment, or nil.
 func (st *store) causeOf(at *attachment) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -15,7 +15,7 @@ func apple() *personality {
 			return badRequest("Invalid TTL value", "found 0, expected 1 or more").as(kindTTL)
 		}
 		if len(m.Topic)%4 == 1 {
-			return badRequest("Invalid Topic header", "%q has %d characters, which no base64 has", m.Topic, len(m.Topic)).as(kindTopic)
+			return badRequest("Invalid Topic header", "%q has %d characters, which is not a length of base64", m.Topic, len(m.Topic)).as(kindTopic)
 		}
 		if m.Encoding == aesgcm {
 			return badEncryption("Invalid Content-Encoding header", "found aesgcm, expected aes128gcm")
@@ -28,7 +28,7 @@ func apple() *personality {
 		switch e.kind {
 		case kindNoToken, kindToken, kindAudience, kindNoExpires, kindExpired, kindLifetime, kindSubject:
 			return http.StatusForbidden
-		case kindHeader, kindBadKey, kindMismatch, kindCoding:
+		case kindHeader, kindBadKey, kindMismatch, kindUnknownEncoding:
 			return http.StatusBadRequest
 		}
 		return e.Status
@@ -40,7 +40,7 @@ func apple() *personality {
 	return p
 }
 
-// appleReason is Apple's word.
+// appleReason returns Apple's reason code.
 func appleReason(e *Error, status int) string {
 	switch e.kind {
 	case kindTTL:

@@ -20,7 +20,7 @@ func fcm() *personality {
 	p.ignores = ignoresSub
 	p.receipts = false
 	p.accepted = func(h http.Header, origin string, m *AcceptedMessage) {
-		// The percent sign is not that of an escape.
+		// The percent sign does not begin an escape.
 		h.Set("Location", fmt.Sprintf("%s/0:%d%%%s", origin, m.Time.UnixMicro(), hexID(8)))
 		setTTL(h, m)
 	}
@@ -28,7 +28,7 @@ func fcm() *personality {
 		switch {
 		case e.kind.isToken():
 			return http.StatusForbidden
-		case e.kind == kindTooLarge, e.kind == kindCoding:
+		case e.kind == kindTooLarge, e.kind == kindUnknownEncoding:
 			return http.StatusBadRequest
 		}
 		return e.Status
@@ -39,7 +39,7 @@ func fcm() *personality {
 	return p
 }
 
-// fcmText is in the words of FCM, where they are known.
+// fcmText returns the message of FCM, if known.
 func fcmText(e *Error) string {
 	switch e.kind {
 	case kindNoToken:

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// mozilla is autopush. What it says was compared with autopush-rs 1.83.
+// mozilla is autopush. Its responses were compared with autopush-rs 1.83.
 func mozilla() *personality {
 	p := strict()
 	p.name = Mozilla
@@ -21,7 +21,7 @@ func mozilla() *personality {
 	p.preflights = true
 	p.forgetsBatches = true
 	p.status = func(e *Error) int {
-		if e.kind == kindCoding {
+		if e.kind == kindUnknownEncoding {
 			return http.StatusBadRequest
 		}
 		return e.Status
@@ -31,18 +31,18 @@ func mozilla() *personality {
 			writeEmpty(w, status)
 			return
 		}
-		answer := *e
-		answer.Status = status
+		response := *e
+		response.Status = status
 		if e.kind == kindExpired {
-			answer.Message = "ExpiredSignature"
+			response.Message = "ExpiredSignature"
 		}
-		writeJSON(w, status, &answer)
+		writeJSON(w, status, &response)
 	}
 	return p
 }
 
-// mozillaAuthorization refuses the forms of Authorization that RFC 9110 allows
-// and autopush does not: it separates parameters only by commas, takes quotation
+// mozillaAuthorization refuses forms of Authorization that RFC 9110 allows but
+// autopush does not: autopush separates parameters only by commas, reads quotation
 // marks as part of the value, and knows t and k only in lower case.
 func mozillaAuthorization(value string) error {
 	if value == "" {
@@ -76,7 +76,7 @@ func mozillaAuthorization(value string) error {
 	return nil
 }
 
-// mozillaHeader changes what autopush reads otherwise than RFC 8030.
+// mozillaHeader changes the headers that autopush reads differently from RFC 8030.
 func mozillaHeader(h http.Header) http.Header {
 	h = h.Clone()
 	h.Del("Urgency")
@@ -84,7 +84,7 @@ func mozillaHeader(h http.Header) http.Header {
 		if n := strings.TrimPrefix(v[0], "+"); n != v[0] && strings.Trim(n, "0123456789") == "" {
 			h.Set("TTL", n)
 		} else if _, err := strconv.ParseInt(v[0], 10, 64); err != nil && v[0] != "" && strings.Trim(v[0], "0123456789") == "" {
-			h.Del("TTL") // 2^63 and more is a missing TTL value there
+			h.Del("TTL") // to autopush, 2^63 and more is a missing TTL value
 		}
 	}
 	if v := h.Values("Topic"); len(v) == 1 {

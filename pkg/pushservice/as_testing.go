@@ -2,12 +2,12 @@ package pushservice
 
 import "net/http"
 
-// testing is the npm package web-push-testing, which only the subscriptions of
-// its own routes have.
+// testing is the npm package web-push-testing, for the subscriptions of its routes
+// only.
 func testing() *personality {
 	p := strict()
 	p.name = "web-push-testing"
-	// It looks at the signature and exp.
+	// It checks only the signature and exp.
 	p.ignores = func(part string, _ bool) bool { return part != "signature" && part != "exp" && part != "claims" }
 	p.anyLifetime = true
 	p.receipts = false
@@ -32,13 +32,12 @@ func testing() *personality {
 	return p
 }
 
-// testingWords are the package's own words for what is wrong, which its users
-// compare.
+// testingWords returns the package's own message, which its users compare.
 func testingWords(e *Error) string {
 	switch e.kind {
 	case kindTTL:
 		return "TTL header is invalid"
-	case kindCoding:
+	case kindUnknownEncoding:
 		return "Unsupported encoding"
 	case kindNoToken:
 		return "Missing or invalid authorization header"

@@ -42,7 +42,7 @@ func wns() *personality {
 			return http.StatusForbidden
 		case kindFull:
 			return http.StatusNotAcceptable
-		case kindCoding:
+		case kindUnknownEncoding:
 			return http.StatusBadRequest
 		}
 		return e.Status

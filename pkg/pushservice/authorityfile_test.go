@@ -50,10 +50,10 @@ func TestAuthorityFile(t *testing.T) {
 		"no certificate": {func(certificate, _ string) error { return os.Remove(certificate) }, " not found, the certificate of ", 1, true},
 		"another": {func(certificate, _ string) error {
 			return os.WriteFile(certificate, start(t, pushservice.ServerOptions{TLS: true}).CA(), 0o600)
-		}, "do not belong together", 2, false},
+		}, "do not match", 2, false},
 		"of the other": {func(certificate, key string) error {
 			return errors.Join(os.Rename(google, certificate), os.Rename(pushservice.AuthorityKeyFile(google), key))
-		}, "is not one that a push service has made", 2, false},
+		}, "was not made by a push service", 2, false},
 		"a directory": {func(certificate, key string) error {
 			return errors.Join(os.Remove(certificate), os.Mkdir(certificate, 0o700))
 		}, "is not a regular file", 0, true},

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// certificateLifetime is what all clients accept of certificates.
+	// certificateLifetime is the longest lifetime of certificates that all clients
+	// accept.
 	certificateLifetime = 397 * 24 * time.Hour
-	// authorityLifetime is that of an authority, which has to be trusted by hand.
+	// authorityLifetime is longer, because users must trust an authority manually.
 	authorityLifetime = 5 * 365 * 24 * time.Hour
 	// authorityName and chromiumAuthorityName identify the authorities of this
 	// package.
@@ -27,18 +28,20 @@ const (
 	chromiumAuthorityName = "local push service authority for Chromium"
 )
 
-// AuthorityError is why the authority in [ServerOptions].AuthorityPEM cannot be
-// used: it is none, another program's, has expired, or is not for the host. With
-// Chromium, it is that in [ChromiumOptions].AuthorityPEM.
+// AuthorityError reports why the certificate authority in [ServerOptions] cannot be
+// used or saved: it is malformed, was created by another program, has expired, or is
+// not valid for the host.
 type AuthorityError struct {
-	Err      error
+	// Err is the problem.
+	Err error
+	// Chromium is whether it is the authority in [ChromiumOptions].
 	Chromium bool
 	// Files are the files to remove to have a new authority made, if that would
 	// help.
 	Files []string
 }
 
-// Error says what is wrong.
+// Error describes the problem.
 func (e *AuthorityError) Error() string { return e.Err.Error() }
 
 // Hint returns the next step, or "" if the authority was not in a file.
@@ -49,21 +52,21 @@ func (e *AuthorityError) Hint() string {
 	return "use other files, or remove " + strings.Join(e.Files, " and ") + " to have a new authority made, which must be trusted again"
 }
 
-// Unwrap returns what is wrong.
+// Unwrap returns Err.
 func (e *AuthorityError) Unwrap() error { return e.Err }
 
-// authority signs servers' certificates. It is good for the names that it was
-// made for, and for no others: who has its key is nobody else for those who
-// trust it.
+// authority is a certificate authority that signs servers' certificates. It is
+// constrained to the names that it was made for: the owner of its key cannot
+// impersonate other hosts to those who trust it.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	// server is the key of the servers' certificates, or nil if each has a key of
-	// its own that is kept nowhere.
+	// server is the key of the servers' certificates, or nil if each certificate has
+	// a key of its own, which is not kept.
 	server *ecdsa.PrivateKey
 }
 
-// makeAuthority makes one for the names of a template.
+// makeAuthority makes an authority for the names of a template.
 func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -72,7 +75,7 @@ func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 	from := time.Now().Add(-time.Hour)
 	template := &x509.Certificate{
 		Subject:                     pkix.Name{CommonName: name},
-		NotBefore:                   from, // a clock that is behind is no reason to refuse
+		NotBefore:                   from, // in the past, for clients whose clock is behind
 		NotAfter:                    from.Add(authorityLifetime),
 		KeyUsage:                    x509.KeyUsageCertSign,
 		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -89,7 +92,7 @@ func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 		}
 		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
 	}
-	if len(names.IPAddresses) == 0 { // a form without constraint would be permitted
+	if len(names.IPAddresses) == 0 { // a type of name without constraint would be permitted
 		template.ExcludedIPRanges = []*net.IPNet{
 			{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 8*net.IPv4len)},
 			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 8*net.IPv6len)},
@@ -99,12 +102,12 @@ func makeAuthority(name string, names *x509.Certificate) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Parsed again for its key id, which CreateCertificate has computed.
+	// Parsed to get the key ID that CreateCertificate has computed.
 	certificate, err := x509.ParseCertificate(der)
 	return &authority{certificate: certificate, key: key}, err
 }
 
-// parseAuthority reads an authority of that name as encode writes it. The errors
+// parseAuthority reads an authority with that name as written by encode. The errors
 // are of type [*AuthorityError].
 func parseAuthority(text []byte, name string) (*authority, error) {
 	var a authority
@@ -138,13 +141,13 @@ func parseAuthority(text []byte, name string) (*authority, error) {
 	case c == nil:
 		problem = "has no certificate"
 	case c.Subject.CommonName != name || !c.IsCA:
-		problem = fmt.Sprintf("is not one that a push service has made: its certificate is that of %q", c.Subject.String())
+		problem = fmt.Sprintf("was not made by a push service: it is %q", c.Subject.String())
 	case len(keys) == 0:
 		problem = "has no private key"
 	case a.key == nil:
-		problem = "has a certificate and a private key that do not belong together"
+		problem = "has a certificate and a private key that do not match"
 	case now.After(c.NotAfter):
-		problem = "has expired, on " + c.NotAfter.Format(time.DateOnly)
+		problem = "expired on " + c.NotAfter.Format(time.DateOnly)
 	case now.Before(c.NotBefore):
 		problem = "is not valid before " + c.NotBefore.Format(time.RFC3339)
 	default:
@@ -157,8 +160,8 @@ func (a *authority) certificatePEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// encode returns the private key, the certificate, and the key of the servers if
-// it is kept, in PEM, or nil without an authority.
+// encode returns the private key, the certificate, and the servers' key, if kept, in
+// PEM, or nil without an authority.
 func (a *authority) encode() []byte {
 	if a == nil {
 		return nil
@@ -172,7 +175,7 @@ func (a *authority) encode() []byte {
 
 func encodeKey(key *ecdsa.PrivateKey) []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil { // no key of this package cannot be marshaled
+	if err != nil { // not possible with the keys of this package
 		return nil
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
@@ -199,8 +202,7 @@ func loadAuthority(text []byte, file, name string, names *x509.Certificate) (a *
 	return a, save, err
 }
 
-// sign makes a server's certificate for the names of a template, which host is
-// one of.
+// sign makes a server's certificate for the names of a template, including host.
 func (a *authority) sign(leaf *x509.Certificate, host string) (tls.Certificate, error) {
 	key := a.server
 	if key == nil {
@@ -226,7 +228,7 @@ func (a *authority) sign(leaf *x509.Certificate, host string) (tls.Certificate, 
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); err != nil {
-		return tls.Certificate{}, &AuthorityError{Err: fmt.Errorf("the authority is not for %q: it was made for another host", host)}
+		return tls.Certificate{}, &AuthorityError{Err: fmt.Errorf("the authority is not valid for %q: it was made for another host", host)}
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }

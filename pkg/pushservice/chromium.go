@@ -24,8 +24,8 @@ const (
 	registerPath = "/c2dm/register3"
 )
 
-// chromiumHosts are the hosts of the endpoints that Chromium reports: that of
-// the stable channel, and that of others.
+// chromiumHosts are the hosts of the endpoints that Chromium reports: in the stable
+// channel, and in other channels.
 var chromiumHosts = []string{"fcm.googleapis.com", "jmt17.google.com"}
 
 // ChromiumHosts returns the hosts of the endpoints that Chromium reports.
@@ -33,19 +33,20 @@ func ChromiumHosts() []string { return slices.Clone(chromiumHosts) }
 
 type chromiumOriginKey struct{}
 
-// chromiumOrigin returns the origin of the endpoint if r came by
+// chromiumOrigin returns the origin of the endpoint if r was received by
 // [Service.ServeChromium], or "".
 func chromiumOrigin(r *http.Request) string {
 	origin, _ := r.Context().Value(chromiumOriginKey{}).(string)
 	return origin
 }
 
-// ServeChromium handles the HTTP requests to the hosts of Google that the
-// service plays for Chromium: messages to the endpoints that Chromium reports,
-// whose hosts are [ChromiumHosts] and whose origin aud must be; and check-in and
-// registration, also under the service's own host names. All other requests are
-// refused. It is for a TLS listener that clients are made to connect to instead of
-// these hosts; no other listener accepts their names. See [ChromiumServer].
+// ServeChromium handles the HTTP requests to the hosts of Google that the service
+// stands in for: messages to the endpoints that Chromium reports, whose hosts are
+// the [ChromiumHosts] and whose origin is the expected aud; and check-in and
+// registration, which it also accepts under the service's own host names. All other
+// requests are refused. It is for a TLS listener that clients are made to connect
+// to instead of these hosts; no other listener accepts their names. See
+// [ChromiumServer].
 func (s *Service) ServeChromium(w http.ResponseWriter, r *http.Request) {
 	host := strings.ToLower(strings.TrimSuffix(r.Host, ":443"))
 	device := r.URL.Path == checkinPath || r.URL.Path == registerPath
@@ -79,17 +80,17 @@ func (s *Service) serveChromiumEndpoint(w http.ResponseWriter, r *http.Request, 
 	writeError(w, notFound("Invalid path", "%q is not a path of Chromium's endpoints", clip(r.URL.Path)))
 }
 
-// chromiumPath begins the paths of Chromium's subscriptions in the store. In
-// endpoints Chromium replaces it with what its channel and features say.
+// chromiumPath begins the paths of Chromium's subscriptions in the store. In its
+// endpoints, Chromium replaces it depending on its channel and features.
 const chromiumPath = "/fcm/send/"
 
-// chromiumTokenSize is the number of random bytes in a token, which is then as long
-// as a token of FCM, 152 characters.
+// chromiumTokenSize is the number of random bytes in a token. It makes tokens as
+// long as FCM's, 152 characters.
 const chromiumTokenSize = 100
 
-// serveCheckin gives a device its id and token, or confirms those that it has.
-// Nothing of them is stored before the first registration: the store knows a
-// device by both together, so an id with another token is another device.
+// serveCheckin gives a device an ID and a token, or confirms the ones that it has.
+// They are not stored before the first registration. The store identifies a device
+// by both together, so an ID with another token is another device.
 func (s *Service) serveCheckin(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return notAllowed(r, http.MethodPost)
@@ -105,15 +106,15 @@ func (s *Service) serveCheckin(w http.ResponseWriter, r *http.Request) error {
 	if s.faulty(w, r, OnCheckin, nil) {
 		return nil
 	}
-	answer := mcs.CheckinResponse{AndroidID: request.AndroidID, SecurityToken: request.SecurityToken, TimeMsec: uint64(time.Now().UnixMilli())}
-	if answer.AndroidID == 0 || answer.SecurityToken == 0 {
-		// Chromium keeps the id as a signed number.
-		answer.AndroidID, answer.SecurityToken = randomUint64()>>1|1, randomUint64()|1
+	response := mcs.CheckinResponse{AndroidID: request.AndroidID, SecurityToken: request.SecurityToken, TimeMsec: uint64(time.Now().UnixMilli())}
+	if response.AndroidID == 0 || response.SecurityToken == 0 {
+		// Chromium stores the ID as a signed number.
+		response.AndroidID, response.SecurityToken = randomUint64()>>1|1, randomUint64()|1
 	}
 	s.logger.Info("check-in", "new", request.AndroidID == 0, "version", clip(request.ChromeVersion))
 	w.Header().Set("Content-Type", "application/x-protobuf")
-	// An error is that the client went away.
-	_, _ = w.Write(answer.Append(nil))
+	// Writing fails if the client has disconnected.
+	_, _ = w.Write(response.Append(nil))
 	return nil
 }
 
@@ -123,7 +124,8 @@ func randomUint64() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// deviceID is the id of a device in the store, or "" if one of both is not valid.
+// deviceID returns the ID of a device in the store, or "" if id or token is not
+// valid.
 func deviceID(id, token string) string {
 	n, err := strconv.ParseUint(id, 10, 64)
 	t, tokenErr := strconv.ParseUint(token, 10, 64)
@@ -133,7 +135,7 @@ func deviceID(id, token string) string {
 	return "gcm-" + strconv.FormatUint(n, 10) + "-" + strconv.FormatUint(t, 10)
 }
 
-// deviceChannel is the channel of a registration in the store.
+// deviceChannel returns the Channel of a registration in the store.
 func deviceChannel(app, subtype string) string { return app + " " + subtype }
 
 // serveRegister registers a subscription of a device, or unregisters it.
@@ -141,15 +143,15 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return notAllowed(r, http.MethodPost)
 	}
-	answer := func(text string) error {
+	respond := func(text string) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		// An error is that the client went away.
+		// Writing fails if the client has disconnected.
 		_, _ = io.WriteString(w, text)
 		return nil
 	}
 	refused := func(code, reason string) error {
 		s.logger.Warn("registration refused", "code", code, "reason", reason)
-		return answer("Error=" + code)
+		return respond("Error=" + code)
 	}
 	b, err := readAll(w, r, maxFrame)
 	if err != nil {
@@ -163,13 +165,13 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	id, token, _ := strings.Cut(login, ":")
 	device := deviceID(id, token)
 	if !ok || device == "" {
-		return refused("AUTHENTICATION_FAILED", "the Authorization header has no id and token")
+		return refused("AUTHENTICATION_FAILED", "the Authorization header has no ID and token")
 	}
 	app, subtype, sender, instance := form.Get("app"), form.Get("X-subtype"), form.Get("sender"), form.Get("appid")
 	if app == "" || strings.ContainsAny(app, " \r\n") || len(app) > 200 || len(subtype) > 2000 || len(instance) > 100 {
 		return refused("INVALID_PARAMETERS", "app, X-subtype, or appid is not valid")
 	}
-	if instance == "" { // an instance id has 8 bytes, of which the first 4 bits are 0111
+	if instance == "" { // an instance ID has 8 bytes and begins with the bits 0111
 		b := make([]byte, 8)
 		rand.Read(b)
 		b[0] = b[0]&0x0f | 0x70
@@ -181,12 +183,12 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if form.Get("delete") == "true" {
 		on = OnUnregistration
 	}
-	// Chromium's own registration does not count.
+	// Chromium's own registration never fails.
 	if subtype != "" && s.faulty(w, r, on, func(f *Fault) {
 		if f.Status != 0 {
 			w.WriteHeader(f.Status)
 		}
-		_ = answer("Error=" + f.Error)
+		_ = respond("Error=" + f.Error)
 	}) {
 		return nil
 	}
@@ -195,11 +197,11 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 			return refused("INTERNAL_SERVER_ERROR", err.Error())
 		}
 		s.logger.Info("unregister", "device", short(id))
-		return answer("token=" + instance)
+		return respond("token=" + instance)
 	}
 	path := chromiumPath + instance + ":APA91b" + random(chromiumTokenSize)
-	if subtype == "" { // Chromium's own, which never gets a message
-		return answer("token=" + strings.TrimPrefix(path, chromiumPath))
+	if subtype == "" { // Chromium's own, which never receives a message
+		return respond("token=" + strings.TrimPrefix(path, chromiumPath))
 	}
 	var key vapid.PublicKey
 	raw, err := b64.Decode(sender)
@@ -217,11 +219,11 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 		return refused("INTERNAL_SERVER_ERROR", err.Error())
 	}
 	s.logger.Info("register", "device", short(id), "subscription", short(sub.ID))
-	return answer("token=" + strings.TrimPrefix(sub.Path, chromiumPath))
+	return respond("token=" + strings.TrimPrefix(sub.Path, chromiumPath))
 }
 
-// attachDevice connects the device with the given id. The store remembers one
-// without subscriptions while it is connected.
+// attachDevice connects the device with the given ID. The store remembers a device
+// without subscriptions as long as it is connected.
 func (st *store) attachDevice(id string, notify func()) *attachment {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -243,7 +245,7 @@ func (st *store) registerDevice(id string, s Subscription) (Subscription, error)
 	return st.registerFor(a, s)
 }
 
-// unregisterDevice ends a subscription. It is not an error if there is none.
+// unregisterDevice ends a subscription, if it exists.
 func (st *store) unregisterDevice(id, channel string) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -266,7 +268,7 @@ func (st *store) keyOf(at *attachment, channel string) (vapid.PublicKey, bool) {
 	return sub.Key, true
 }
 
-// acknowledgeListed removes messages that a login lists as received.
+// acknowledgeListed removes the messages that a login lists as received.
 func (st *store) acknowledgeListed(at *attachment, ids []string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -21,8 +20,8 @@ import (
 	"time"
 )
 
-// The hosts to which Chromium itself connects: for check-in and registration,
-// and for MCS.
+// The hosts that Chromium itself connects to: for check-in and registration, and
+// for MCS.
 const (
 	checkinHost = "android.clients.google.com"
 	mcsHost     = "mtalk.google.com"
@@ -30,7 +29,7 @@ const (
 )
 
 // googleHosts are the only hosts that the listener for Chromium's channel has a
-// certificate for, and to which it lets clients CONNECT.
+// certificate for and lets clients CONNECT to.
 var googleHosts = append([]string{checkinHost, mcsHost}, chromiumHosts...)
 
 // ChromiumOptions configures the listener for Chromium's channel.
@@ -45,21 +44,21 @@ type ChromiumOptions struct {
 	AuthorityFile string
 }
 
-// ChromiumServer is the listener for Chromium's channel: one port on which a
-// push service plays the four hosts of Google that Chromium and its application
-// servers connect to. Clients are made to connect there instead.
+// ChromiumServer is the listener for Chromium's channel: a port on which a push
+// service stands in for the four hosts of Google that Chromium and its application
+// servers connect to. Clients are made to connect to this port instead.
 //
-// It accepts TLS: HTTP requests to the hosts of the endpoints, and check-in and
-// registration; and MCS, which it recognizes by the first byte, its version. Plain
-// HTTP is accepted for CONNECT only, to these hosts: the port is also a proxy for
+// Over TLS, it accepts HTTP requests to the hosts of the endpoints, check-in,
+// registration, and MCS, which it recognizes by the first byte (the version). Over
+// plain HTTP, it accepts only CONNECT to these hosts: the port is also a proxy for
 // HTTPS. Everything else is refused.
 //
-// Its certificate is that of the hosts of Google, signed by a certificate
-// authority that is constrained to these names. Give it to processes that test,
-// one by one, and never to a system: the owner of its key can impersonate these
+// Its certificate has the names of these hosts and is signed by a certificate
+// authority that is constrained to them. Make only individual processes in tests
+// trust this authority, never a system: the owner of its key can impersonate these
 // hosts to everyone who trusts it.
 type ChromiumServer struct {
-	// Addr is the host:port at which it listens.
+	// Addr is the host:port that it listens on.
 	Addr string
 	// PublicKeyHash is the SHA-256 hash of its certificate's public key
 	// (SubjectPublicKeyInfo) in standard base64: a value of Chromium's switch
@@ -73,21 +72,21 @@ type ChromiumServer struct {
 	tls      *tls.Config
 	http     *http.Server
 	requests chan net.Conn // connections for http
-	room     chan struct{} // a token for each connection that is not served yet
+	room     chan struct{} // one token per connection that is not yet served
 	ctx      context.Context
 	cancel   context.CancelFunc
 	all      sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool // nothing is added to all
+	closed bool // no more goroutines are added to all
 }
 
 // maxOpening is the maximum number of connections to the listener for Chromium's
-// channel that have not finished their TLS handshake and shown their protocol. The
-// next ones are closed.
+// channel whose TLS handshake is unfinished or whose protocol is unknown. More are
+// closed.
 const maxOpening = 1000
 
-// startChromium listens for Chromium. It takes no requests before run.
+// startChromium listens for Chromium. It serves requests after run is called.
 func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
@@ -95,7 +94,7 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	names := func() *x509.Certificate { return &x509.Certificate{DNSNames: googleHosts} }
 	var certificate tls.Certificate
 	signer, save, err := loadAuthority(o.AuthorityPEM, o.AuthorityFile, chromiumAuthorityName, names())
-	// A browser knows the listener by its key, so the key stays.
+	// Browsers identify the listener by its key, so the key stays the same.
 	if err == nil && signer.server == nil {
 		signer.server, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
@@ -173,7 +172,7 @@ func (c *ChromiumServer) run() {
 	})
 }
 
-// close ends all connections but those of MCS, which [Service.Close] ends.
+// close closes all connections except for MCS, which [Service.Close] closes.
 func (c *ChromiumServer) close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -190,7 +189,7 @@ func (c *ChromiumServer) close() error {
 	return err
 }
 
-// open finds out what a connection speaks, in a goroutine, and has it served.
+// open detects the protocol of a connection, in a goroutine, and serves it.
 func (c *ChromiumServer) open(conn net.Conn, proxy bool) {
 	select {
 	case c.room <- struct{}{}:
@@ -213,8 +212,8 @@ func (c *ChromiumServer) open(conn net.Conn, proxy bool) {
 			return
 		}
 		_ = conn.SetDeadline(time.Time{})
-		// In another goroutine: the TLS handshake has made the stack of this one
-		// large.
+		// In another goroutine, because the TLS handshake has enlarged the stack of
+		// this one.
 		c.all.Go(serve)
 	})
 }
@@ -225,7 +224,8 @@ const tlsHandshake = 22
 // isMethod reports whether an HTTP method can begin with b.
 func isMethod(b byte) bool { return 'A' <= b && b <= 'Z' }
 
-// recognize reads the beginning of a connection and returns what serves it.
+// recognize reads the beginning of a connection and returns a function that serves
+// it.
 func (c *ChromiumServer) recognize(conn net.Conn, proxy bool) (serve func(), err error) {
 	_ = conn.SetDeadline(time.Now().Add(headerTimeout))
 	conn, first, err := peek(conn)
@@ -236,7 +236,7 @@ func (c *ChromiumServer) recognize(conn net.Conn, proxy bool) (serve func(), err
 		if proxy && isMethod(first) {
 			return func() { c.hand(&plainConn{conn}) }, nil
 		}
-		return nil, fmt.Errorf("neither TLS nor HTTP")
+		return nil, errors.New("neither TLS nor HTTP")
 	}
 	secure := tls.Server(conn, c.tls)
 	if err := secure.HandshakeContext(c.ctx); err != nil {
@@ -253,12 +253,12 @@ func (c *ChromiumServer) recognize(conn net.Conn, proxy bool) (serve func(), err
 		return func() { c.hand(conn) }, nil
 	}
 	return func() {
-		// The error was logged.
+		// ServeMCS logs the error.
 		_ = c.service.ServeMCS(conn)
 	}, nil
 }
 
-// hand gives a connection to the HTTP server.
+// hand passes a connection to the HTTP server.
 func (c *ChromiumServer) hand(conn net.Conn) {
 	select {
 	case c.requests <- conn:
@@ -267,7 +267,7 @@ func (c *ChromiumServer) hand(conn net.Conn) {
 	}
 }
 
-// peek reads one byte, which the returned connection has read again.
+// peek reads one byte; reading the returned connection returns that byte again.
 func peek(conn net.Conn) (net.Conn, byte, error) {
 	b := make([]byte, 1)
 	if _, err := io.ReadFull(conn, b); err != nil {
@@ -276,7 +276,7 @@ func peek(conn net.Conn) (net.Conn, byte, error) {
 	return &prefixed{conn, b}, b[0], nil
 }
 
-// prefixed is a connection some of whose bytes were read before.
+// prefixed is a connection whose first bytes have already been read.
 type prefixed struct {
 	net.Conn
 	prefix []byte
@@ -320,14 +320,14 @@ func (c *ChromiumServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.service.ServeChromium(w, r)
 }
 
-// connect is the proxy for HTTPS, to the hosts of Google that this listener
-// plays.
+// connect is the proxy for HTTPS to the hosts of Google that this listener stands in
+// for.
 func (c *ChromiumServer) connect(w http.ResponseWriter, r *http.Request) {
 	host, port, err := net.SplitHostPort(r.Host)
 	host = strings.ToLower(host)
 	switch {
 	case r.Method != http.MethodConnect:
-		writeError(w, refuse(http.StatusMisdirectedRequest, noErrno, "Not an HTTPS request", "this port is for HTTPS, MCS, and CONNECT to %s", strings.Join(googleHosts, ", ")))
+		writeError(w, refuse(http.StatusMisdirectedRequest, noErrno, "Not an HTTPS request", "this port accepts HTTPS, MCS, and CONNECT to %s", strings.Join(googleHosts, ", ")))
 		return
 	case err != nil || !slices.Contains(googleHosts, host) || port != "443" && (host != mcsHost || port != mcsPort):
 		c.service.logger.Warn("CONNECT refused", "host", clip(r.Host))

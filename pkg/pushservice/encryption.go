@@ -20,12 +20,12 @@ const (
 	pointSize = 65 // of a P-256 public key, uncompressed
 	tagSize   = 16
 
-	// headerSize is that of salt, rs, idlen and keyid (RFC 8188 section 2.1).
+	// headerSize is the size of salt, rs, idlen, and keyid (RFC 8188, section 2.1).
 	headerSize = saltSize + 4 + 1 + pointSize
 )
 
-// checkEncryption checks all about a body that can be seen without a key, and
-// sets what the user agent has to know.
+// checkEncryption checks everything about a body that is visible without a key, and
+// sets the fields that the user agent needs.
 func checkEncryption(h http.Header, body []byte, m *AcceptedMessage) error {
 	encoding := strings.ToLower(joined(h, "Content-Encoding"))
 	encryption, cryptoKey := joined(h, "Encryption"), joined(h, "Crypto-Key")
@@ -50,27 +50,27 @@ func checkEncryption(h http.Header, body []byte, m *AcceptedMessage) error {
 	case aesgcm:
 		m.Encryption, m.CryptoKey = encryption, cryptoKey
 		if h.Get("Encryption-Key") != "" {
-			return badEncryption("Encryption-Key header is not valid for webpush draft 02 or later", "the sender's key goes to Crypto-Key")
+			return badEncryption("Encryption-Key header is not valid for webpush draft 02 or later", "the sender's key belongs in Crypto-Key")
 		}
 		return checkAESGCM(encryptionList, cryptoKeyList, len(body))
 	case "":
 		return badEncryption("Missing Content-Encoding header", "the message has a body of %s, expected aes128gcm", bytesOf(len(body)))
 	}
-	e := refuse(http.StatusUnsupportedMediaType, errnoEncryption, "Unknown Content-Encoding header", "found %q, expected aes128gcm", clip(encoding)).as(kindCoding)
-	e.header = map[string]string{"Accept-Encoding": "aes128gcm, aesgcm"} // RFC 9110 section 15.5.16
+	e := refuse(http.StatusUnsupportedMediaType, errnoEncryption, "Unknown Content-Encoding header", "found %q, expected aes128gcm", clip(encoding)).as(kindUnknownEncoding)
+	e.header = map[string]string{"Accept-Encoding": "aes128gcm, aesgcm"} // RFC 9110, section 15.5.16
 	return e
 }
 
-// checkAES128GCM checks the header of a body (RFC 8188 section 2.1) and the
-// rules of RFC 8291 section 4 on it.
+// checkAES128GCM checks the header of a body (RFC 8188, section 2.1) by the rules of
+// RFC 8291, section 4.
 func checkAES128GCM(body []byte) error {
 	const (
 		invalid = "Invalid aes128gcm body"
-		// A delimiter and a tag are the least that a record has.
+		// A record has at least a delimiter and a tag.
 		minSize = headerSize + 1 + tagSize
 	)
 	if len(body) <= saltSize+4 {
-		return badEncryption(invalid, "it has %s, too few for salt, rs and idlen", bytesOf(len(body)))
+		return badEncryption(invalid, "it has %s, too few for salt, rs, and idlen", bytesOf(len(body)))
 	}
 	if idlen := body[saltSize+4]; idlen != pointSize {
 		return badEncryption(invalid, "idlen is %d, expected %d, the size of the sender's key", idlen, pointSize)
@@ -91,8 +91,8 @@ func checkAES128GCM(body []byte) error {
 	return nil
 }
 
-// checkAESGCM checks the header fields of draft-ietf-webpush-encryption-04
-// section 4 for a body of the given size.
+// checkAESGCM checks the headers of draft-ietf-webpush-encryption-04, section 4, for
+// a body of the given size.
 func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 	if len(encryption) == 0 {
 		return badEncryption("Missing Encryption header", "aesgcm has the salt there")
@@ -111,7 +111,7 @@ func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 	}
 
 	if len(all(cryptoKey, "aesgcm")) > 0 {
-		return badEncryption("Invalid Crypto-Key header", "it has an explicit key, which decrypts the message")
+		return badEncryption("Invalid Crypto-Key header", "it contains an explicit key, with which anyone could decrypt the message")
 	}
 	var senders []parameters
 	for _, entry := range cryptoKey {
@@ -124,10 +124,10 @@ func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 		return badEncryption("Missing dh value in Crypto-Key header", "aesgcm has the sender's key there")
 	case 1:
 	default:
-		return badEncryption("Invalid Crypto-Key header", "it has dh %d times", len(senders))
+		return badEncryption("Invalid Crypto-Key header", "it contains dh %d times", len(senders))
 	}
 	if id, ok := encryption[0]["keyid"]; ok && senders[0]["keyid"] != id {
-		return badEncryption("Invalid Crypto-Key header", "the entry with dh has not the keyid that the Encryption header has")
+		return badEncryption("Invalid Crypto-Key header", "the entry with dh does not have the keyid of the Encryption header")
 	}
 	dh, err := b64.Decode(senders[0]["dh"])
 	if err == nil {
@@ -146,7 +146,7 @@ func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 	if size < 2+tagSize {
 		return badEncryption("Invalid aesgcm body", "it has %s, too few for a record", bytesOf(size))
 	}
-	// A record that is full would be followed by another one.
+	// A full record would be followed by another one.
 	if int64(size) >= rs+tagSize {
 		return badEncryption("Invalid aesgcm body", "it has %s, too many for one record with rs %d", bytesOf(size), rs)
 	}
@@ -158,13 +158,13 @@ func checkPoint(b []byte) error {
 		return fmt.Errorf("the key has %s, expected %d", bytesOf(len(b)), pointSize)
 	}
 	if _, err := ecdh.P256().NewPublicKey(b); err != nil {
-		return fmt.Errorf("the key is no point on P-256")
+		return fmt.Errorf("the key is not a point on P-256")
 	}
 	return nil
 }
 
-// parseKey takes 65 bytes only, where package vapid takes every form of a key,
-// private ones as well.
+// parseKey accepts only 65 bytes; package vapid accepts keys in every form, including
+// private keys.
 func parseKey(b []byte) (vapid.PublicKey, error) {
 	if err := checkPoint(b); err != nil {
 		return vapid.PublicKey{}, err

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The operations of user agents to which a [Fault] can apply.
+// Operations of user agents that a [Fault] can make fail.
 const (
 	// OnRegistration is the registration of a subscription, on any channel.
 	OnRegistration = "registration"
@@ -25,8 +25,8 @@ const (
 	OnLogin = "login"
 )
 
-// RegistrationErrors returns the error codes, known to Chromium, with which Google
-// refuses registrations.
+// RegistrationErrors returns the error codes of Google's responses to registrations
+// that Chromium knows.
 func RegistrationErrors() []string {
 	return []string{
 		"PHONE_REGISTRATION_ERROR", "AUTHENTICATION_FAILED", "INTERNAL_SERVER_ERROR", "TOO_MANY_SUBSCRIBERS", "FIS_AUTH_ERROR",
@@ -43,9 +43,8 @@ type Fault struct {
 	// a login by MCS a number. Other channels have no codes, and refuse the
 	// operation in their own words.
 	Error string
-	// Subscription is the ID of a subscription, to which the message requests that
-	// fail are sent. If empty, all message requests fail, including those to unknown
-	// endpoints.
+	// Subscription limits the fault to message requests to the subscription with
+	// this ID. If empty, all message requests fail, even to unknown endpoints.
 	Subscription string
 	// Status is the status code of the response, from 200 to 599. If it is 0, a
 	// message request gets its usual response after Delay. An operation of a user

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// parameters is one entry of a header field: names in lower case and values.
+// parameters is one entry of a header: names in lower case and values.
 type parameters map[string]string
 
-// parseList reads a header field of entries separated by commas, each of them
-// parameters name=value separated by semicolons; values may be quoted. The
-// errors quote names only, as a value may be a secret.
+// parseList reads a header with entries separated by commas. Each entry has
+// parameters name=value separated by semicolons; values may be quoted. Errors quote
+// only names, because values may be secret.
 func parseList(s string) ([]parameters, error) {
 	var list []parameters
 	entry := make(parameters)
@@ -38,7 +38,7 @@ func parseList(s string) ([]parameters, error) {
 		}
 		name := strings.ToLower(s[:n])
 		if s = strings.TrimLeft(s[n:], " \t"); name == "" || s == "" || s[0] != '=' {
-			return nil, fmt.Errorf("found no name=value where a parameter should be")
+			return nil, fmt.Errorf("expected name=value")
 		}
 		value, rest, err := parseValue(strings.TrimLeft(s[1:], " \t"))
 		if err != nil {
@@ -52,7 +52,7 @@ func parseList(s string) ([]parameters, error) {
 	}
 }
 
-// parseValue reads a value and what ends it.
+// parseValue reads a value and returns the rest of s.
 func parseValue(s string) (value, rest string, err error) {
 	if strings.HasPrefix(s, `"`) {
 		var b strings.Builder
@@ -64,7 +64,7 @@ func parseValue(s string) (value, rest string, err error) {
 			b.WriteByte(s[i])
 		}
 		if i >= len(s) {
-			return "", "", fmt.Errorf("has a quote that does not end")
+			return "", "", fmt.Errorf("has an unterminated quote")
 		}
 		value, s = b.String(), s[i+1:]
 	} else {
@@ -83,7 +83,7 @@ func parseValue(s string) (value, rest string, err error) {
 	return value, s, nil
 }
 
-// all returns the values that parameters of that name have in the list.
+// all returns the values of the parameters with that name in the list.
 func all(list []parameters, name string) []string {
 	var values []string
 	for _, entry := range list {
@@ -94,13 +94,13 @@ func all(list []parameters, name string) []string {
 	return values
 }
 
-// isTokenChar reports whether c is a tchar of RFC 9110 section 5.6.2.
+// isTokenChar reports whether c is a tchar (RFC 9110, section 5.6.2).
 func isTokenChar(c byte) bool { return isBase64URL(c) || strings.IndexByte("!#$%&'*+.^`|~", c) >= 0 }
 
 func isBase64URL(c byte) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '-' || c == '_'
 }
 
-// joined returns the value of a field that is a list, which may come in several
-// lines (RFC 9110 section 5.3).
+// joined returns the value of a header that is a list and can occur several times
+// (RFC 9110, section 5.3).
 func joined(h http.Header, name string) string { return strings.Join(h.Values(name), ", ") }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// sweepInterval is how often messages are removed whose TTL has ended.
+// sweepInterval is the time between two removals of expired messages.
 const sweepInterval = time.Minute
 
-// journal stores the changes of a store in the order in which they happened. Its
-// goroutine commits at once everything that has gathered during the last commit.
-// The store's lock protects the queue.
+// journal stores the changes of a store in their order. Its goroutine commits
+// together all changes that have accumulated during the previous commit. The store's
+// lock protects the queue.
 type journal struct {
 	store   *store
 	storage Storage
@@ -29,17 +29,17 @@ type journal struct {
 // entry is a change of the store.
 type entry struct {
 	change Change
-	// apply makes the change, with the store's lock held, after it is stored.
-	// It is nil for a change that was made already: that is tried again until it
-	// is stored.
+	// apply makes the change, with the store's lock held, after it is stored. It is
+	// nil for a change that has already been made: storing such a change is retried
+	// until it succeeds.
 	apply func() error
 	err   error
 	done  chan struct{} // closed after err is set
 	tried bool
 }
 
-// first has the journal, if there is one, store a change before apply makes it.
-// The store's lock is held, but not meanwhile.
+// first makes a change with apply after the journal, if there is one, has stored
+// it. The store's lock is held, but released while waiting.
 func (st *store) first(change Change, apply func() error) error {
 	if st.journal == nil {
 		return apply()
@@ -51,7 +51,7 @@ func (st *store) first(change Change, apply func() error) error {
 	return e.err
 }
 
-// note has the journal, if there is one, store a change that was made. The
+// note makes the journal, if there is one, store a change that has been made. The
 // store's lock is held.
 func (st *store) note(change Change) {
 	if st.journal != nil {
@@ -59,8 +59,8 @@ func (st *store) note(change Change) {
 	}
 }
 
-// settle waits until what was noted is stored, and says why it could not be. The
-// store's lock is held, but not meanwhile.
+// settle waits until noted changes are stored, and returns the error if they could
+// not be. The store's lock is held, but released while waiting.
 func (st *store) settle() error {
 	if st.journal == nil || st.journal.last == nil {
 		return nil
@@ -89,7 +89,7 @@ func (j *journal) add(change Change, apply func() error) *entry {
 	return e
 }
 
-// finish tells who waits, once.
+// finish wakes the goroutines that wait for the entry, once.
 func (e *entry) finish(err error) {
 	if !e.tried {
 		e.tried = true
@@ -98,8 +98,8 @@ func (e *entry) finish(err error) {
 	}
 }
 
-// notStored is the response when the storage fails, with autopush's number for
-// that.
+// notStored returns the response if the storage fails, with autopush's error
+// number.
 func notStored(err error) *Error {
 	e := refuse(http.StatusServiceUnavailable, errnoStorage, "Storage failed", "%v", err)
 	e.header = map[string]string{"Retry-After": "120"}
@@ -111,12 +111,12 @@ func (j *journal) run() {
 	defer close(j.ended)
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
-	var failed []*entry // that are tried again
+	var failed []*entry // to be retried
 	for closed := false; !closed; {
 		select {
 		case <-j.wake:
 		case <-sweep.C:
-			j.store.list() // which removes what has expired
+			j.store.list() // removes expired messages
 		}
 		j.store.mu.Lock()
 		batch := append(failed, j.queue...)
@@ -131,26 +131,26 @@ func (j *journal) run() {
 	j.err = errors.Join(j.err, j.storage.Close())
 }
 
-// errNotAllStored is what closing a service returns if its storage failed to the
-// end.
+// errNotAllStored is the error of closing a service whose storage has failed until
+// then.
 var errNotAllStored = notAllStored{}
 
 type notAllStored struct{}
 
-// Error says what happened.
-func (notAllStored) Error() string { return "not everything that happened could be stored" }
+// Error describes the problem.
+func (notAllStored) Error() string { return "some changes could not be stored" }
 
-// Hint says what follows.
-func (notAllStored) Hint() string { return "messages that were acknowledged may arrive again" }
+// Hint describes the consequence.
+func (notAllStored) Hint() string { return "acknowledged messages may arrive again" }
 
-// write stores entries and returns those to be tried again.
+// write stores entries and returns the entries to be retried.
 func (j *journal) write(batch []*entry) (failed []*entry) {
 	if len(batch) == 0 {
 		return nil
 	}
 	errs := make([]error, len(batch))
 	if err := j.commit(batch); err != nil {
-		// One by one, so that each fails for itself only.
+		// One by one, so a failure affects only its own entry.
 		for i := range batch {
 			errs[i] = j.commit(batch[i : i+1])
 		}
@@ -175,7 +175,7 @@ func (j *journal) write(batch []*entry) (failed []*entry) {
 	return failed
 }
 
-// close stores what is left. Later changes are refused.
+// close stores the remaining changes. Later changes are refused.
 func (j *journal) close() error {
 	j.store.mu.Lock()
 	j.closed = true

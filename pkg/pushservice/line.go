@@ -19,8 +19,8 @@ type line struct {
 	mu    sync.Mutex // held while a task is running
 	poked atomic.Bool
 	cause atomic.Pointer[error]
-	once  *time.Timer // of after, or nil
-	ping  *time.Timer // of every, or nil
+	once  *time.Timer // set by after
+	ping  *time.Timer // set by every
 }
 
 // work runs f unless the connection is closed. If f fails, work closes it.
@@ -90,7 +90,7 @@ func (l *line) end(cause error) {
 	}
 }
 
-// ended returns the reason for which the connection was closed, or nil.
+// ended returns the cause if the connection is closed, or nil.
 func (l *line) ended() error {
 	if cause := l.cause.Load(); cause != nil {
 		return *cause

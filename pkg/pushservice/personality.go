@@ -31,19 +31,20 @@ const (
 	// with every message, responds with 403 in plain text, and with 400 to a body
 	// that is too large, and keeps messages for at most 28 days.
 	FCM Personality = "fcm"
-	// Apple is Safari's push service: it requires a token with every message,
-	// whose sub has a public domain, aes128gcm, a TTL above 0, as its
-	// documentation is said to require, and a Topic that is base64url; it
-	// responds with {"reason": "…"} and has no Location.
+	// Apple is Safari's push service: it requires aes128gcm, a token whose sub has a
+	// public domain with every message, a TTL above 0 (as its documentation is
+	// said to require), and a Topic that decodes as base64url. It responds with
+	// {"reason": "…"} and without Location.
 	Apple Personality = "apple"
 	// WNS is Windows Push Notification Services, Edge's push service: its
 	// responses have X-WNS-* headers and no body, it requires an
-	// X-WNS-Cache-Policy that goes with TTL and a Content-Length, which chunked
-	// bodies lack, accepts bodies of up to 5000 bytes, and throttles with 406.
+	// X-WNS-Cache-Policy that is consistent with TTL, and a Content-Length, which
+	// chunked bodies lack. It accepts bodies of up to 5000 bytes and throttles with
+	// 406.
 	WNS Personality = "wns"
 )
 
-// Personalities lists the names of all but Strict.
+// Personalities returns the names of all personalities except Strict.
 func Personalities() []string {
 	var names []string
 	for _, p := range personalities() {
@@ -54,12 +55,12 @@ func Personalities() []string {
 	return names
 }
 
-// personalities are all that a service can have.
+// personalities returns all personalities of a service.
 func personalities() []*personality {
 	return []*personality{strict(), mozilla(), fcm(), apple(), wns()}
 }
 
-// personalityOf returns that of a name, or false.
+// personalityOf returns the personality with a name, or false.
 func personalityOf(name Personality) (*personality, bool) {
 	for _, p := range personalities() {
 		if p.name == name {
@@ -69,42 +70,41 @@ func personalityOf(name Personality) (*personality, bool) {
 	return strict(), false
 }
 
-// personality is everything in which one push service differs from the others.
-// Each is a value in a file of its own, which changes fields of the one that
-// strict returns.
+// personality holds everything in which push services differ. Each is defined in a
+// file of its own, which changes fields of the result of strict.
 type personality struct {
 	name    Personality
-	maxBody int           // size of the largest body, in bytes
-	maxTTL  time.Duration // how long messages are kept
+	maxBody int           // maximum size of a body, in bytes
+	maxTTL  time.Duration // longest time to keep a message
 
-	// path returns the path of a new endpoint, which nobody can guess.
+	// path returns the unguessable path of a new endpoint.
 	path func(restricted bool) string
 	// owns reports whether a path, in segments, has the form of its endpoints.
 	owns func(parts []string) bool
-	// needsToken is whether it refuses messages without a token even for a
-	// subscription without a key.
+	// needsToken makes it refuse messages without a token even to a subscription
+	// without a key.
 	needsToken bool
-	// noToken is what it says if a restricted subscription's message has none.
+	// noToken is its message for a restricted subscription if the token is missing.
 	noToken string
-	// leeway is how long ago exp can be.
+	// leeway is the time for which it accepts a token after exp.
 	leeway time.Duration
-	// anyLifetime is whether exp can be later than 24 hours from now.
+	// anyLifetime allows an exp later than 24 hours from now.
 	anyLifetime bool
 	// ignores reports whether it accepts a token with this problem.
 	ignores func(part string, advice bool) bool
 	// authorization applies its own rules for the form of the Authorization
 	// header, before all others.
 	authorization func(value string) error
-	// header changes a message's header before it is read.
+	// header changes a message's headers before they are checked.
 	header func(http.Header) http.Header
-	// check applies its own rules to a message that is right by the RFCs.
+	// check applies its own rules to a message that is valid according to the RFCs.
 	check func(r *http.Request, m *AcceptedMessage) error
-	// receipts is whether it offers receipts (RFC 8030, section 5.1).
+	// receipts enables receipts (RFC 8030, section 5.1).
 	receipts bool
-	// preflights is whether pages may send messages with fetch().
+	// preflights allows pages to send messages with fetch().
 	preflights bool
-	// forgetsBatches is whether acknowledged messages without a topic are
-	// forgotten only when everything on the way to a user agent is acknowledged.
+	// forgetsBatches keeps acknowledged messages without a topic until everything
+	// on the way to their user agent is acknowledged.
 	forgetsBatches bool
 	// accepted sets the headers of the response to a message.
 	accepted func(h http.Header, origin string, m *AcceptedMessage)
@@ -122,7 +122,7 @@ func (p *personality) write(w http.ResponseWriter, e *Error) {
 	p.refuse(w, e, p.statusOf(e))
 }
 
-// statusOf is the status code of that response.
+// statusOf returns the status code of that response.
 func (p *personality) statusOf(e *Error) int {
 	if e.kind == kindFault {
 		return e.Status
@@ -155,17 +155,16 @@ func strict() *personality {
 		},
 		status: func(e *Error) int { return e.Status },
 		refuse: func(w http.ResponseWriter, e *Error, status int) {
-			answer := *e
-			answer.Status = status
-			writeJSON(w, status, &answer)
+			response := *e
+			response.Status = status
+			writeJSON(w, status, &response)
 		},
 	}
 }
 
 func setTTL(h http.Header, m *AcceptedMessage) { h.Set("TTL", fmt.Sprint(int64(m.TTL/time.Second))) }
 
-// ignoresSub ignores what is wrong with sub, which most push services do not
-// look at.
+// ignoresSub ignores problems with sub, which most push services do not check.
 func ignoresSub(part string, advice bool) bool { return advice || part == "sub" }
 
 // writeText writes a body that is not JSON.
@@ -174,7 +173,7 @@ func writeText(w http.ResponseWriter, status int, contentType, body string) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(status)
-	// An error is that the client went away.
+	// Writing fails if the client has disconnected.
 	_, _ = w.Write([]byte(body))
 }
 
@@ -183,7 +182,7 @@ func writeEmpty(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 }
 
-// endpointKey is the part of a request's URL that names the endpoint.
+// endpointKey returns the part of a request's URL that identifies the endpoint.
 func endpointKey(u *url.URL) string {
 	if u.Path == "/w/" { // WNS has its token in the query
 		return u.Path + "?" + u.RawQuery

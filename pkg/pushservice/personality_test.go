@@ -210,7 +210,7 @@ func TestPersonalityWithoutKey(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", as, w.Code, want)
 		}
 	}
-	if _, err := pushservice.Start(pushservice.ServerOptions{Options: pushservice.Options{As: "unknown"}}); err == nil || !strings.Contains(err.Error(), "none of the personalities") {
+	if _, err := pushservice.Start(pushservice.ServerOptions{Options: pushservice.Options{As: "unknown"}}); err == nil || !strings.Contains(err.Error(), "unknown personality") {
 		t.Errorf("an unknown personality: %v", err)
 	}
 }

@@ -7,7 +7,7 @@
 // in a [Storage] ([Open]). Application servers use
 //
 //	POST   /wpush/v1/{token}    send a message to an unrestricted subscription,
-//	                            also without v1/
+//	                            (v1/ is optional)
 //	POST   /wpush/v2/{token}    send a message to a restricted subscription, signed with its
 //	                            application server key (RFC 8292, section 4)
 //	DELETE /m/{id}              cancel a message
@@ -58,8 +58,8 @@
 // Chromium checks in with POST /checkin and registers with POST /c2dm/register3.
 // It receives messages through MCS, which [Service.ServeMCS] speaks on a TLS
 // connection of the caller. Chromium's endpoints are on hosts of Google; only
-// [Service.ServeChromium] accepts these names, on a listener to which clients are
-// made to connect. [ServerOptions].Chromium starts a listener for all of this, and
+// [Service.ServeChromium] accepts these names, on a listener that clients are made
+// to connect to. [ServerOptions].Chromium starts a listener for all of this, and
 //
 //	GET    /api/chromium         200 {"address": "127.0.0.1:5228", "hosts": ["fcm.googleapis.com", …],
 //	                             "publicKeyHash": "base64", "ca": "-----BEGIN CERTIFICATE-----…"}
@@ -72,10 +72,10 @@
 //
 // The routes under /api need no credentials: anyone who can reach the service can
 // read and expire every subscription. [Start] listens on the loopback address by
-// default. Requests for an unknown host are refused, because a web page's own
-// name can be pointed at this machine (DNS rebinding), and the WebSocket and these
-// routes refuse requests of web pages, except those of the service's own origin
-// and of [Options].AllowOrigins.
+// default. Requests for an unknown host are refused, because a web page's own name
+// can be pointed at this machine (DNS rebinding). The WebSocket and these routes
+// refuse requests from web pages, except pages of the service's own origin and of
+// [Options].AllowOrigins.
 package pushservice
 
 import (
@@ -117,23 +117,23 @@ type Options struct {
 	// header. It is normalized by [vapid.Origin]; no token has an aud for a value
 	// that is not an origin.
 	Origin string
-	// Hosts are further names, without ports, by which clients reach the service.
+	// Hosts are additional names, without ports, that clients use for the service.
 	// Requests for a host other than these, localhost, a loopback address, the
 	// address that the client has connected to, and the host of Origin are refused
 	// with 421.
 	Hosts []string
-	// HostHint is what the 421 response advises; empty is to add the name to the
-	// service's host names.
+	// HostHint is the advice in the 421 response. If empty, the advice is to add the
+	// name to the service's host names.
 	HostHint string
 	// AllowOrigins are the origins, scheme://host[:port], of web pages that can use
-	// the WebSocket, the routes under /api, and those of web-push-testing, besides
-	// the service's own. Pages of all other origins are refused with 403.
+	// the WebSocket, the routes under /api, and the routes of web-push-testing, in
+	// addition to the service's own pages. All other pages are refused with 403.
 	AllowOrigins []string
 	// MaxBody is the maximum size of a message's body, in bytes. The default is
 	// 5630 for Mozilla and 5000 for WNS.
 	MaxBody int
-	// MaxTTL is the longest time for which a message is kept, in whole seconds, at
-	// least one. A longer TTL is reduced to it. The default is 28 days for FCM.
+	// MaxTTL is the longest time to keep a message, in whole seconds, at least one. A
+	// longer TTL is reduced to it. The default is 28 days for FCM.
 	MaxTTL time.Duration
 	// MaxSubscriptions is the maximum number of subscriptions; more are refused
 	// with 429. The same number of expired subscriptions is remembered, for

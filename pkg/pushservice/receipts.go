@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// receiptRel is the link relation of a receipt subscription (RFC 8030 section
+// receiptRel is the link relation of a receipt subscription (RFC 8030, section
 // 9.2).
 const receiptRel = "urn:ietf:params:push:receipt"
 
-// maxReceipts is how many receipts a receipt subscription keeps; older ones are
-// lost first.
+// maxReceipts is the maximum number of receipts of a receipt subscription; the
+// oldest are dropped first.
 const maxReceipts = 1000
 
-// receipts is a receipt subscription (RFC 8030 section 5.1).
+// receipts is a receipt subscription (RFC 8030, section 5.1).
 type receipts struct {
 	path  string
 	store *store
@@ -24,7 +24,7 @@ type receipts struct {
 	mu   sync.Mutex
 	seq  uint64
 	list []Receipt
-	more chan struct{} // closed when there is one more
+	more chan struct{} // closed when a receipt is added
 }
 
 func newReceipts(st *store) *receipts { return &receipts{store: st, more: make(chan struct{})} }
@@ -47,7 +47,8 @@ func (rs *receipts) add(message string, status int) {
 	rs.more = make(chan struct{})
 }
 
-// after returns the receipts after one, and what is closed at the next.
+// after returns the receipts after a Seq, and a channel that is closed when the next
+// one is added.
 func (rs *receipts) after(seq uint64) ([]Receipt, <-chan struct{}) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -59,7 +60,7 @@ func (rs *receipts) after(seq uint64) ([]Receipt, <-chan struct{}) {
 	return nil, rs.more
 }
 
-// wantsReceipt reads Prefer: respond-async (RFC 7240 section 4.1).
+// wantsReceipt reports whether h has Prefer: respond-async (RFC 7240, section 4.1).
 func wantsReceipt(h http.Header) bool {
 	for _, item := range strings.Split(joined(h, "Prefer"), ",") {
 		name, _, _ := strings.Cut(item, ";")
@@ -70,8 +71,8 @@ func wantsReceipt(h http.Header) bool {
 	return false
 }
 
-// receiptLink returns the target of the request's link to a receipt
-// subscription, or nothing.
+// receiptLink returns the target of the request's link to a receipt subscription,
+// or "".
 func receiptLink(h http.Header) string {
 	for _, link := range h.Values("Link") {
 		for _, item := range strings.Split(link, ",") {
@@ -84,8 +85,8 @@ func receiptLink(h http.Header) string {
 	return ""
 }
 
-// receiptsFor returns the receipt subscription for a message: the one that the
-// request links to, or a new one.
+// receiptsFor returns the receipt subscription for a message: the target of the
+// request's Link header, or a new one.
 func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
 	st := s.store
 	st.mu.Lock()
@@ -93,12 +94,12 @@ func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
 	if link := receiptLink(h); link != "" {
 		rs := st.receipts[strings.TrimPrefix(link, origin)]
 		if rs == nil {
-			return nil, badRequest("Invalid receipt subscription", "the Link header names none that this service has")
+			return nil, badRequest("Invalid receipt subscription", "this service does not have the target of the Link header")
 		}
 		return rs, nil
 	}
 	if len(st.receipts) >= st.maxSubscriptions {
-		return nil, full("Too many receipt subscriptions", "there are %d; send the Link of an earlier answer with the next message", len(st.receipts))
+		return nil, full("Too many receipt subscriptions", "there are %d, the maximum; send the Link header of an earlier response with the next message", len(st.receipts))
 	}
 	rs := newReceipts(st)
 	rs.path = "/r/" + random(tokenSize)
@@ -109,8 +110,8 @@ func (s *Service) receiptsFor(h http.Header, origin string) (*receipts, error) {
 	return rs, err
 }
 
-// serveReceipts is a long poll as that of messages, where RFC 8030 section 6.3
-// has a push of HTTP/2, which clients do not have any more.
+// serveReceipts handles a long poll for receipts, like the one for messages. RFC
+// 8030, section 6.3, uses HTTP/2 server push, which clients no longer support.
 func (s *Service) serveReceipts(w http.ResponseWriter, r *http.Request, token string) error {
 	if r.Method != http.MethodGet {
 		return notAllowed(r, http.MethodGet)
@@ -127,10 +128,10 @@ func (s *Service) serveReceipts(w http.ResponseWriter, r *http.Request, token st
 	}
 	end := time.NewTimer(wait)
 	defer end.Stop()
-	look := time.NewTicker(time.Second) // for messages whose TTL ends meanwhile
+	look := time.NewTicker(time.Second) // for messages that expire while waiting
 	defer look.Stop()
 	for {
-		s.store.list() // drops them
+		s.store.list() // drops expired messages
 		list, more := rs.after(after)
 		if len(list) > 0 || wait == 0 {
 			writeJSON(w, http.StatusOK, map[string][]Receipt{"receipts": orEmpty(list)})
@@ -147,7 +148,7 @@ func (s *Service) serveReceipts(w http.ResponseWriter, r *http.Request, token st
 	}
 }
 
-// pollParameters reads those of a long poll.
+// pollParameters reads the parameters of a long poll.
 func pollParameters(r *http.Request) (wait time.Duration, after uint64, err error) {
 	var seconds uint64
 	for name, p := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// Error numbers of autopush, where they tell more than the status code.
+// Error numbers of autopush that say more than the status code.
 const (
 	noErrno          = 0
 	errnoNotFound    = 102
@@ -26,24 +26,24 @@ const (
 	errnoStorage     = 201
 )
 
-// moreInfo is the constant value of the member more_info in autopush.
+// moreInfo is autopush's constant value of the field more_info.
 const moreInfo = "http://autopush.readthedocs.io/en/latest/http.html#error-codes"
 
-// Error is why the service refused something, as its answer tells.
+// Error reports why the service refused a request, as in its response.
 type Error struct {
 	// Status is the HTTP status code.
 	Status int
-	// Errno is autopush's number for the kind of error, 0 if it has none.
+	// Errno is autopush's number for the kind of error, or 0.
 	Errno int
-	// Message says what was wrong, beginning with autopush's own words where
-	// it has some, such as "Missing TTL value". It has no secrets.
+	// Message describes the problem, beginning with autopush's own words if it has
+	// any, such as "Missing TTL value". It contains no secrets.
 	Message string
 
 	header map[string]string
 	kind   kind
 }
 
-// kind is what was wrong, more finely than Status and Errno tell, for the
+// kind is the kind of problem, more specific than Status and Errno, for the
 // personalities.
 type kind int
 
@@ -58,13 +58,14 @@ const (
 	kindUrgency
 	kindTopic
 	kindEncryption
-	kindCoding // an unknown Content-Encoding
+	kindUnknownEncoding
 
-	kindNoToken // the first of those that isToken names
-	kindHeader  // the Authorization header cannot be read
+	// Problems with the token begin here; see isToken.
+	kindNoToken
+	kindHeader // the Authorization header is malformed
 	kindBadKey
 	kindMismatch
-	kindToken // the token cannot be read, its signature is wrong, or else
+	kindToken // any other problem, such as a wrong signature
 	kindAudience
 	kindNoExpires
 	kindExpired
@@ -83,8 +84,8 @@ func (e *Error) as(k kind) *Error {
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// MarshalJSON writes the five members of an error of autopush: code, errno
-// (null if it is 0), error, message and more_info.
+// MarshalJSON writes the five fields of an error of autopush: code, errno (null if
+// it is 0), error, message, and more_info.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	var errno *int
 	if e.Errno != noErrno {
@@ -99,7 +100,7 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{e.Status, errno, http.StatusText(e.Status), e.Message, moreInfo})
 }
 
-// refuse makes an Error of what, which names the rule, and the details.
+// refuse returns an Error with a message: what, which names the rule, and details.
 func refuse(status, errno int, what, format string, a ...any) *Error {
 	return &Error{Status: status, Errno: errno, Message: what + ": " + fmt.Sprintf(format, a...)}
 }
@@ -126,8 +127,8 @@ func gone() *Error {
 	return e
 }
 
-// full is for limits of this service, which are over once messages are
-// received or expire.
+// full returns the response for a limit of this service, which can pass as messages
+// are received or expire.
 func full(what, format string, a ...any) *Error {
 	e := refuse(http.StatusTooManyRequests, noErrno, what, format, a...).as(kindFull)
 	e.header = map[string]string{"Retry-After": "60"}
@@ -140,7 +141,7 @@ func notAllowed(r *http.Request, allow string) *Error {
 	return e
 }
 
-// asError makes an Error of any error.
+// asError converts any error to an Error.
 func asError(err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
@@ -156,29 +157,28 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, e.Status, e)
 }
 
-// answerTimeout is how long a client may take to read an answer.
-const answerTimeout = 2 * time.Minute
+// responseTimeout is the time limit for sending a response.
+const responseTimeout = 2 * time.Minute
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := marshal(v)
-	if err != nil { // no value of this package cannot be marshaled
+	if err != nil { // not possible with the values of this package
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
-	// For a list of messages that nobody reads. The errors are that w has no
+	// For a list of messages that the client does not read. This fails if w has no
 	// deadlines.
 	c := http.NewResponseController(w)
-	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_ = c.SetWriteDeadline(time.Now().Add(responseTimeout))
 	defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 	w.WriteHeader(status)
-	// An error is that the client went away.
+	// Writing fails if the client has disconnected.
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// marshal is json.Marshal, which would otherwise write < > & in messages as
-// escapes.
+// marshal is json.Marshal without escapes for < > & in messages.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -189,5 +189,5 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// clip shortens values of requests that are quoted in messages.
+// clip shortens values of requests for messages that quote them.
 func clip(s string) string { return text.Clip(s, 64) }

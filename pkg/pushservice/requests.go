@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Request is a request to an endpoint as it was received, credentials included.
+// Request is a request to an endpoint as it was received, including credentials.
 type Request struct {
-	// Time is when its header was received.
+	// Time is the time at which the headers had been received.
 	Time time.Time `json:"time"`
-	// Method is that of HTTP, POST for a message request.
+	// Method is the HTTP method, POST for a message request.
 	Method string `json:"method"`
-	// Host is what the Host header says.
+	// Host is the value of the Host header.
 	Host string `json:"host"`
-	// Path is path and query.
+	// Path is the path with the query.
 	Path string `json:"path"`
 	// Proto is "HTTP/1.1" or "HTTP/2.0".
 	Proto string `json:"proto"`
-	// Headers are all others, by canonical name.
+	// Headers are all other headers, by canonical name.
 	Headers http.Header `json:"headers"`
-	// BodyLength is how many bytes of body were read, none after the limit.
+	// BodyLength is the number of bytes of the body, up to the maximum size.
 	BodyLength int `json:"bodyLength"`
-	// Status is the status code of the answer, 0 if there was none.
+	// Status is the status code of the response, or 0 without one.
 	Status int `json:"status"`
-	// Subscription is the id of the subscription, or empty if the endpoint is
+	// Subscription is the ID of the subscription, or empty if the endpoint is
 	// unknown.
 	Subscription string `json:"subscription"`
 }
@@ -41,8 +41,8 @@ func newRequest(r *http.Request) Request {
 	}
 }
 
-// Requests lists the last requests to endpoints, in the order in which they
-// were answered.
+// Requests returns the latest requests to endpoints, in the order of their
+// responses.
 func (s *Service) Requests() []Request {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

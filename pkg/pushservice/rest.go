@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// maxWait is the longest long poll, in seconds: proxies often end requests
-	// that take more than a minute.
+	// maxWait is the longest duration of a long poll, in seconds: proxies often
+	// abort requests after a minute.
 	maxWait = 60
-	// maxJSON is the size of the largest body of a request under /api.
+	// maxJSON is the maximum size of a request's body under /api, in bytes.
 	maxJSON = 1 << 20
 )
 
-// serveAPI answers the routes under /api; parts are the segments after that.
+// serveAPI handles the routes under /api; parts are the segments after /api.
 func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []string) error {
 	if err := s.checkOrigin(w, r); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []strin
 	}
 	method := r.Method
 	if method == http.MethodHead {
-		method = http.MethodGet // net/http leaves the body out
+		method = http.MethodGet // net/http omits the body
 	}
 	switch {
 	case len(parts) == 1 && parts[0] == "subscriptions":
@@ -86,7 +86,7 @@ func (s *Service) serveAPI(w http.ResponseWriter, r *http.Request, parts []strin
 	return notFound("Invalid path", "%q is not a route of this push service", clip(r.URL.Path))
 }
 
-// orEmpty makes an empty list [] in JSON, not null.
+// orEmpty makes a nil list [] in JSON, not null.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -168,8 +168,8 @@ func (s *Service) getMessages(w http.ResponseWriter, r *http.Request, id string)
 	if err != nil && r.Context().Err() == nil {
 		return err
 	}
-	// When the context ended it is the server that stops, or else nobody reads
-	// this.
+	// If the context is canceled, the server is stopping or the client has
+	// disconnected.
 	writeJSON(w, http.StatusOK, map[string][]AcceptedMessage{"messages": orEmpty(list)})
 	return nil
 }
@@ -212,7 +212,7 @@ func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 	return s.AddFault(f)
 }
 
-// readJSON reads the body into v, which stays as it is if there is none.
+// readJSON reads the body into v; without a body, v is unchanged.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	body, err := readAll(w, r, maxJSON)
 	if errors.As(err, new(*http.MaxBytesError)) {

@@ -20,18 +20,19 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// ServerOptions says how to [Start].
+// ServerOptions configures [Start].
 type ServerOptions struct {
-	// Addr is host:port to listen at; empty is 127.0.0.1:0. Port 0 is any that
-	// is free.
+	// Addr is the host:port to listen on; empty means 127.0.0.1:0. Port 0 means any
+	// free port.
 	Addr string
-	// TLS serves https, and HTTP/2, with a certificate for Addr's host,
-	// localhost, 127.0.0.1 and ::1, signed by an authority that is good for
-	// these names only.
+	// TLS serves https, with HTTP/2, with a certificate for Addr's host, localhost,
+	// 127.0.0.1, and ::1. It is signed by a certificate authority that is
+	// constrained to these names.
 	TLS bool
-	// AuthorityPEM is that authority, as [Server.AuthorityPEM] has returned it
-	// of another server, so that who trusts the one trusts the other; empty makes
-	// one. What cannot be used is an [*AuthorityError].
+	// AuthorityPEM is the certificate authority of another server, as returned by
+	// [Server.AuthorityPEM]: clients that trust that server also trust this one. If
+	// empty, a new authority is made. If it cannot be used, the error is an
+	// [*AuthorityError].
 	AuthorityPEM []byte
 	// AuthorityFile keeps the authority in files, for the next start, if
 	// AuthorityPEM is empty: the certificate in the file with this name, and the
@@ -46,15 +47,15 @@ type ServerOptions struct {
 	// Storage keeps the service's data, as [Open] describes, and is closed with
 	// the server or if Start fails. If nil, everything is kept in memory.
 	Storage Storage
-	// Options are those of the service.
+	// Options configures the service.
 	Options Options
 }
 
-// Server is a [Service] that listens.
+// Server is a listening [Service].
 type Server struct {
-	// URL is scheme://host:port, without a slash: what user agents are given.
+	// URL is scheme://host:port, without a slash at the end.
 	URL string
-	// Service is what answers.
+	// Service handles the requests.
 	Service *Service
 	// Chromium is the listener for Chromium's channel, or nil.
 	Chromium *ChromiumServer
@@ -77,8 +78,9 @@ const (
 	maxHeader       = 64 << 10 // bytes
 )
 
-// Start makes a service and serves it until [Server.Close]. The error says what
-// is wrong with the options, or is that of listening or of the storage.
+// Start creates a service and serves it until [Server.Close]. The error reports an
+// invalid option, or that listening ([*ListenError]), the certificate authority
+// ([*AuthorityError]), or the storage failed.
 func Start(o ServerOptions) (_ *Server, err error) {
 	defer func() {
 		if err != nil && o.Storage != nil {
@@ -87,11 +89,11 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	}()
 	if o.Options.Origin != "" {
 		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
-			return nil, fmt.Errorf("the origin %q is not of the form scheme://host[:port]", o.Options.Origin)
+			return nil, fmt.Errorf("the origin %q does not have the form scheme://host[:port]", o.Options.Origin)
 		}
 	}
 	if _, known := personalityOf(o.Options.As); !known {
-		return nil, fmt.Errorf("%q is none of the personalities %s", o.Options.As, strings.Join(Personalities(), ", "))
+		return nil, fmt.Errorf("unknown personality %q, expected one of %s", o.Options.As, strings.Join(Personalities(), ", "))
 	}
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
@@ -136,9 +138,9 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		// Clients that do not trust the certificate are their own affair.
+		// Clients that do not trust the certificate see that themselves.
 		ErrorLog: log.New(io.Discard, "", 0),
-		// Close cancels it, which ends the long polls.
+		// Close cancels it, which makes long polls return.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	transport := &http.Transport{ForceAttemptHTTP2: true, IdleConnTimeout: idleTimeout}
@@ -156,8 +158,8 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	}
 	go func() {
 		defer close(s.served)
-		// The error is that Close was called, or that the listener failed,
-		// which clients see for themselves.
+		// The error reports that Close was called, or that the listener failed, which
+		// clients notice.
 		if o.TLS {
 			_ = s.http.ServeTLS(l, "", "")
 		} else {
@@ -176,14 +178,14 @@ func Start(o ServerOptions) (_ *Server, err error) {
 	return s, nil
 }
 
-// maxOther is the maximum number of connections to one port that are not those of
-// user agents.
+// maxOther is the maximum number of connections to one port in addition to
+// connected user agents.
 const maxOther = 1000
 
-// limited is a listener that closes connections above a maximum at once.
+// limited is a listener that immediately closes connections above a maximum.
 type limited struct {
 	net.Listener
-	room chan struct{} // a token for each connection
+	room chan struct{} // one token per connection
 }
 
 func listen(addr string, most int) (net.Listener, error) {
@@ -225,7 +227,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// reachable returns the host by which this machine reaches a listener at addr.
+// reachable returns the host that this machine uses to reach a listener on addr.
 func reachable(addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
@@ -234,7 +236,7 @@ func reachable(addr string) string {
 	return host
 }
 
-// certificate returns the one that was given, or makes one.
+// certificate returns the certificate in the options, or makes one.
 func (s *Server) certificate(o ServerOptions, host string) (c tls.Certificate, err error) {
 	if len(o.CertificatePEM) > 0 {
 		if c, err = tls.X509KeyPair(o.CertificatePEM, o.KeyPEM); err != nil {
@@ -280,8 +282,8 @@ func (e *ListenError) Error() string {
 // Unwrap returns the problem.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// CA returns the certificate of the server's own authority in PEM, or nil
-// without TLS and with a certificate that was given.
+// CA returns the certificate of the server's own certificate authority in PEM. It is
+// nil without TLS, or if the options have a certificate.
 func (s *Server) CA() []byte {
 	if s.signer == nil {
 		return nil
@@ -289,9 +291,9 @@ func (s *Server) CA() []byte {
 	return s.signer.certificatePEM()
 }
 
-// AuthorityPEM returns the private key of the server's own authority in PEM, and
-// after it what CA returns, or nil if there is none. It is a secret of who
-// trusts the authority.
+// AuthorityPEM returns the private key of the server's own certificate authority in
+// PEM, followed by the result of CA, or nil if there is none. Keep it secret from
+// everyone except those who trust the authority.
 func (s *Server) AuthorityPEM() []byte {
 	return s.signer.encode()
 }
@@ -299,15 +301,14 @@ func (s *Server) AuthorityPEM() []byte {
 // WebSocket returns the URL to which user agents connect by WebSocket.
 func (s *Server) WebSocket() string { return webSocketURL(s.URL) }
 
-// Client returns a client for this server: it trusts CA, or the certificate that
-// was given, and nobody else, uses
-// no proxy, and returns redirects as answers instead of following them.
+// Client returns a client for this server. It trusts only CA, or the certificate in
+// the options; it uses no proxy and does not follow redirects.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Close ends the long polls and the connections of user agents, waits up to 5
-// seconds for other requests, and then closes their connections. The error is
-// that this was necessary, or that of [Service.Close]. More calls do nothing but
-// return the same.
+// Close makes long polls return, closes the connections of user agents, waits up to
+// 5 seconds for other requests, and then closes their connections. The error reports
+// that requests were interrupted, or is the error of [Service.Close]. Later calls
+// return the same error.
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.cancel()
@@ -316,7 +317,7 @@ func (s *Server) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if err := s.http.Shutdown(ctx); err != nil {
-			s.err = fmt.Errorf("requests were cut off: %w", err)
+			s.err = fmt.Errorf("requests were interrupted: %w", err)
 			_ = s.http.Close()
 		}
 		<-s.served

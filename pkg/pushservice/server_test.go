@@ -129,14 +129,14 @@ func TestServerAuthority(t *testing.T) {
 		pem  []byte
 		addr string
 	}{
-		"the authority has no certificate":         {[]byte("x"), ""},
-		"the authority has no private key":         {one.CA(), ""},
-		"the authority has expired, on 2020-01-02": {made("local push service authority", time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)), ""},
-		`the authority is not one that a push service has made: its certificate is that of "CN=My CA"`: {made("My CA", soon), ""},
-		`the authority is not one that a push service has made: its certificate is that of "CN=x"`:     {append(kept[:len(kept):len(kept)], foreignKey...), ""},
-		"the authority has a certificate and a private key that do not belong together":                {append(start(t, pushservice.ServerOptions{TLS: true}).AuthorityPEM(), one.CA()...), ""},
-		`the authority is not for "127.0.0.2": it was made for another host`:                           {kept, "127.0.0.2:0"},
-		"the authority cannot be read: x509: malformed certificate":                                    {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), ""},
+		"the authority has no certificate":                                         {[]byte("x"), ""},
+		"the authority has no private key":                                         {one.CA(), ""},
+		"the authority expired on 2020-01-02":                                      {made("local push service authority", time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)), ""},
+		`the authority was not made by a push service: it is "CN=My CA"`:           {made("My CA", soon), ""},
+		`the authority was not made by a push service: it is "CN=x"`:               {append(kept[:len(kept):len(kept)], foreignKey...), ""},
+		"the authority has a certificate and a private key that do not match":      {append(start(t, pushservice.ServerOptions{TLS: true}).AuthorityPEM(), one.CA()...), ""},
+		`the authority is not valid for "127.0.0.2": it was made for another host`: {kept, "127.0.0.2:0"},
+		"the authority cannot be read: x509: malformed certificate":                {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), ""},
 	} {
 		s, err := pushservice.Start(pushservice.ServerOptions{TLS: true, AuthorityPEM: c.pem, Addr: c.addr})
 		if err == nil {
@@ -266,8 +266,8 @@ func TestStartRefuses(t *testing.T) {
 		o    pushservice.ServerOptions
 		want string
 	}{
-		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "push.example.net"}}, `the origin "push.example.net" is not of the form scheme://host[:port]`},
-		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "https://push.example.net/"}}, `the origin "https://push.example.net/" is not of the form scheme://host[:port]`},
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "push.example.net"}}, `the origin "push.example.net" does not have the form scheme://host[:port]`},
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "https://push.example.net/"}}, `the origin "https://push.example.net/" does not have the form scheme://host[:port]`},
 		{pushservice.ServerOptions{Addr: "127.0.0.1"}, "cannot listen: address 127.0.0.1: missing port in address"},
 		{pushservice.ServerOptions{Addr: strings.TrimPrefix(busy.URL, "http://")}, "cannot listen: "},
 	} {

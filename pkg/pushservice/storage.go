@@ -11,22 +11,21 @@ import (
 type Storage interface {
 	// Load returns everything that is stored.
 	Load() (*Snapshot, error)
-	// Commit stores the changes in the given order: all of them, or, if it
-	// returns an error, none. What it has stored must survive the end of the
-	// process, however that happens.
+	// Commit stores the changes in the given order: all of them or, if it returns
+	// an error, none. Stored changes must survive even if the process is killed.
 	Commit([]Change) error
-	// Close ends the use of the storage.
+	// Close closes the storage.
 	Close() error
 }
 
-// Snapshot is everything that a [Storage] keeps.
+// Snapshot is the whole content of a [Storage].
 type Snapshot struct {
-	// Subscriptions are first those that have not expired, in the order in which
-	// they were made, and then the others, in the order in which they ended.
+	// Subscriptions holds the active subscriptions, oldest first, followed by the
+	// expired ones, in the order of their expiry.
 	Subscriptions []StoredSubscription
 	// Receipts are the receipt subscriptions (RFC 8030, section 5.1).
 	Receipts []StoredReceipts
-	// Messages are in the order in which they were accepted.
+	// Messages holds the waiting messages, oldest first.
 	Messages []StoredMessage
 }
 
@@ -39,16 +38,16 @@ type StoredSubscription struct {
 	Agent string
 	// Seq is the Seq of its last message.
 	Seq uint64
-	// Expired is whether it has ended.
+	// Expired reports whether it has expired.
 	Expired bool
 }
 
-// StoredMessage is a message that waits to be acknowledged.
+// StoredMessage is a message that has not been acknowledged.
 type StoredMessage struct {
 	AcceptedMessage
 	// Subscription is the ID of its subscription.
 	Subscription string
-	// Expires is when its TTL ends.
+	// Expires is the time of its expiry.
 	Expires time.Time
 	// Receipts is the path of its receipt subscription, or empty.
 	Receipts string
@@ -58,7 +57,7 @@ type StoredMessage struct {
 type StoredReceipts struct {
 	// Path is the path of its resource.
 	Path string
-	// Used is when it was made or got its last receipt.
+	// Used is the time of its creation or of its last receipt.
 	Used time.Time
 	// List holds its receipts, oldest first.
 	List []Receipt
@@ -72,8 +71,7 @@ type Receipt struct {
 	Seq uint64 `json:"seq"`
 	// Message is the path of the message's resource.
 	Message string `json:"message"`
-	// Status is 204 if the message was acknowledged, and 410 if its TTL ended
-	// before that.
+	// Status is 204 if the message was acknowledged, and 410 if it expired first.
 	Status int `json:"status"`
 }
 
@@ -84,24 +82,23 @@ type Change interface{ change() }
 // AddSubscription stores a new subscription.
 type AddSubscription struct{ StoredSubscription }
 
-// EndSubscription stores that a subscription has ended, and its messages with
-// it.
+// EndSubscription stores that a subscription has expired, and removes its messages.
 type EndSubscription struct {
 	// ID is the ID of the subscription.
 	ID string
-	// Time is when it ended.
+	// Time is the time of its expiry.
 	Time time.Time
-	// Forget is the ID of a subscription that ended earlier, or of this one, and
-	// need not be kept any longer, or empty.
+	// Forget, if not empty, is the ID of an expired subscription to remove, which
+	// can be this one.
 	Forget string
 }
 
-// AddMessage stores a new message in place of those of its subscription with the
-// same topic, and the Seq of its subscription. A message whose TTL is zero is
+// AddMessage stores a new message and the Seq of its subscription, and removes
+// messages of its subscription with the same topic. A message with a TTL of zero is
 // not kept.
 type AddMessage struct{ StoredMessage }
 
-// RemoveMessages stores that messages do not wait any longer.
+// RemoveMessages removes messages.
 type RemoveMessages struct {
 	// IDs are the IDs of the messages.
 	IDs []string
@@ -111,7 +108,7 @@ type RemoveMessages struct {
 type AddReceipts struct {
 	// Path is the path of its resource.
 	Path string
-	// Time is when it was made.
+	// Time is the time of its creation.
 	Time time.Time
 }
 
@@ -119,15 +116,15 @@ type AddReceipts struct {
 type AddReceipt struct {
 	// Path is the path of the receipt subscription.
 	Path string
-	// Time is when the receipt was made, which is when its receipt subscription
-	// was last used.
+	// Time is the time of the receipt, and the last use of its receipt
+	// subscription.
 	Time time.Time
 	Receipt
-	// Forget is the Seq up to which earlier receipts need not be kept.
+	// Forget removes earlier receipts with a Seq of at most this value.
 	Forget uint64
 }
 
-// RemoveReceipts stores that a receipt subscription is not there any longer.
+// RemoveReceipts removes a receipt subscription.
 type RemoveReceipts struct {
 	// Path is the path of its resource.
 	Path string
@@ -141,18 +138,17 @@ func (AddReceipts) change()     {}
 func (AddReceipt) change()      {}
 func (RemoveReceipts) change()  {}
 
-// Open returns a service that keeps its subscriptions, the user agents that have
-// them, messages, and receipts in a storage, and continues with what is there.
-// Subscriptions of the routes of web-push-testing, faults, and the list of
-// requests are not kept. Endpoints begin with the origin, which must be the same
-// again for them to be of use.
+// Open returns a service that keeps subscriptions with their user agents, messages,
+// and receipts in a storage, and continues with the stored ones. Subscriptions of
+// the routes of web-push-testing, faults, and the list of requests are not kept.
+// Stored endpoints remain valid only if the service's origin stays the same.
 //
-// What was answered with success is there again even if the process is killed at
-// any moment after that. What cannot be stored, for example on a full disk, is
-// refused with 503 and autopush's error number 201.
+// A change is stored before the response that reports its success, so it survives
+// even if the process is killed. Changes that cannot be stored, for example on a
+// full disk, are refused with 503 and autopush's error number 201.
 //
-// [Service.Close] must be called; it closes the storage. So does Open if it
-// returns an error, which is that of [Storage.Load].
+// [Service.Close] must be called; it closes the storage. If [Storage.Load] fails,
+// Open closes the storage and returns the error.
 func Open(storage Storage, o Options) (*Service, error) {
 	s := New(o)
 	stored, err := storage.Load()
@@ -163,7 +159,7 @@ func Open(storage Storage, o Options) (*Service, error) {
 	s.store.journal = newJournal(s.store, storage, s.logger)
 	s.store.forgetReceipts(stored.Receipts)
 	go s.store.journal.run()
-	s.store.list() // drops messages whose TTL has ended in the meantime
+	s.store.list() // drops messages that have expired since
 	return s, nil
 }
 
@@ -199,9 +195,9 @@ func (st *store) load(stored *Snapshot) {
 	}
 }
 
-// forgetReceipts removes receipt subscriptions that nobody seems to want: they
-// had no receipt for longer than any message is kept, and no message waits that
-// has one.
+// forgetReceipts removes receipt subscriptions that are probably not in use: they
+// have had no receipt for longer than the maximum TTL, and no waiting message
+// belongs to them.
 func (st *store) forgetReceipts(stored []StoredReceipts) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -217,7 +213,7 @@ func (st *store) forgetReceipts(stored []StoredReceipts) {
 	}
 }
 
-// stored is what a storage keeps of a subscription.
+// stored returns the form in which a storage keeps a subscription.
 func (sub *subscription) stored() StoredSubscription {
 	v := StoredSubscription{Subscription: sub.Subscription, Seq: sub.seq}
 	if sub.agent != nil {

@@ -32,8 +32,8 @@ type Subscription struct {
 	// Waiting is the number of user agents that are currently waiting for a
 	// message: long polls, and a connection by WebSocket or MCS.
 	Waiting int
-	// Channel is the name under which its user agent registered it by WebSocket or
-	// through Chromium's channel, or empty for other subscriptions.
+	// Channel is the name that its user agent has given it (by WebSocket or through
+	// Chromium's channel), or empty for other subscriptions.
 	Channel string
 }
 
@@ -43,7 +43,7 @@ type AcceptedMessage struct {
 	ID string
 	// Seq is 1 for the first message of a subscription and grows with each.
 	Seq uint64
-	// Time is the time at which it was accepted.
+	// Time is the time of its acceptance.
 	Time time.Time
 	// TTL is the granted TTL, in whole seconds.
 	TTL time.Duration

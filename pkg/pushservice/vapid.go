@@ -9,9 +9,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// authorize checks who sends the message (RFC 8292 section 4.2). A subscription
-// without key takes messages without a token, but no invalid token. The answer
-// to all that is wrong is 401, as in autopush, where the RFC also allows 403.
+// authorize checks the sender of a message (RFC 8292, section 4.2). A subscription
+// without a key accepts messages without a token, but not with an invalid token. All
+// problems result in 401, as at autopush; the RFC also allows 403.
 func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin string) error {
 	const invalid = "Invalid VAPID token"
 	values := h.Values("Authorization")
@@ -41,7 +41,7 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 		return unauthorized(kindToken, invalid, "%v", err)
 	}
 	if k := token.PublicKey(); !key.IsZero() && k != key {
-		return unauthorized(kindMismatch, "VAPID public key mismatch", "the message is signed with the key %s, the subscription was made for %s", k, key)
+		return unauthorized(kindMismatch, "VAPID public key mismatch", "the message is signed with the key %s, but the subscription was created for %s", k, key)
 	}
 	for _, problem := range token.Check(origin) {
 		if p.ignores(problem.Part, problem.Severity == vapid.Advice) {
@@ -74,8 +74,8 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 	return nil
 }
 
-// checkForm finds what is missing for package vapid to read the token, in the
-// words of autopush.
+// checkForm reports, in the words of autopush, the problems for which package vapid
+// could not read the token.
 func checkForm(authorization, cryptoKey string) error {
 	scheme, rest := authorization, ""
 	if i := strings.IndexAny(authorization, " \t"); i >= 0 {
@@ -95,18 +95,18 @@ func checkForm(authorization, cryptoKey string) error {
 			return unauthorized(kindHeader, "Missing VAPID public key", "Authorization has no parameter k")
 		}
 		return checkKey("k", k[0])
-	case "webpush", "bearer": // the scheme of draft-ietf-webpush-vapid-01
+	case "webpush", "bearer": // draft-ietf-webpush-vapid-01
 		list, err := parseList(cryptoKey)
 		if err != nil {
 			return badEncryption("Invalid Crypto-Key header", "%v", err)
 		}
 		k := all(list, "p256ecdsa")
 		if len(k) == 0 {
-			return badEncryption("Missing p256ecdsa in Crypto-Key header", "the scheme %s has the application server key there", scheme)
+			return badEncryption("Missing p256ecdsa in Crypto-Key header", "the scheme %s requires the application server key there", scheme)
 		}
 		return checkKey("p256ecdsa", k[0])
 	}
-	// The text does not repeat what may be a bare token.
+	// The message does not repeat the value, which may be a token.
 	_, err := vapid.ParseToken(authorization, cryptoKey)
 	return unauthorized(kindHeader, "Unknown auth scheme", "%v, expected vapid", err)
 }

@@ -51,13 +51,13 @@ func TestVAPID(t *testing.T) {
 		{"no k", "vapid t=" + good.JWT(), "", "Missing VAPID public key: Authorization has no parameter k", 109, false},
 		{"short k", "vapid t=" + good.JWT() + ", k=AAAA", "", "Invalid VAPID public key: k: the key has 3 bytes, expected 65", 109, false},
 		{"cut k", "vapid t=" + good.JWT() + ", k=" + k[:85], "", "Invalid VAPID public key: k: 85 characters of base64 is a length that no encoding has; is it cut off?", 109, false},
-		{"k off the curve", "vapid t=" + good.JWT() + ", k=" + encode(offCurve), "", "Invalid VAPID public key: k: the key is no point on P-256", 109, false},
-		{"draft without key", "WebPush " + good.JWT(), "dh=x", "Missing p256ecdsa in Crypto-Key header: the scheme WebPush has the application server key there", 110, false},
+		{"k off the curve", "vapid t=" + good.JWT() + ", k=" + encode(offCurve), "", "Invalid VAPID public key: k: the key is not a point on P-256", 109, false},
+		{"draft without key", "WebPush " + good.JWT(), "dh=x", "Missing p256ecdsa in Crypto-Key header: the scheme WebPush requires the application server key there", 110, false},
 		{"draft with short key", "WebPush " + good.JWT(), "p256ecdsa=AAAA", "Invalid VAPID public key: p256ecdsa: the key has 3 bytes, expected 65", 109, false},
-		{"draft with junk", "WebPush " + good.JWT(), "p256ecdsa", "Invalid Crypto-Key header: found no name=value where a parameter should be", 110, false},
+		{"draft with junk", "WebPush " + good.JWT(), "p256ecdsa", "Invalid Crypto-Key header: expected name=value", 110, false},
 		{"basic", "Basic YTpi", "", `Unknown auth scheme: found the scheme "Basic", expected vapid`, 109, false},
 		{"bare", good.JWT(), "", "Unknown auth scheme: found a bare token without its scheme and key, expected vapid", 109, false},
-		{"junk", "vapid " + good.JWT(), "", "Invalid VAPID token: Authorization: found no name=value where a parameter should be", 109, false},
+		{"junk", "vapid " + good.JWT(), "", "Invalid VAPID token: Authorization: expected name=value", 109, false},
 		{"t twice", "vapid t=a,t=b,k=" + k, "", "Invalid VAPID token: found the parameter t twice", 109, false},
 		{"cut t", "vapid t=" + good.JWT()[:60] + ", k=" + k, "", "Invalid VAPID token: the token has 2 parts, expected 3 with dots between; is it truncated?", 109, false},
 		{"not signed", unsigned, "", `Invalid VAPID token: the token is signed with "none", expected ES256`, 109, false},
@@ -72,7 +72,7 @@ func TestVAPID(t *testing.T) {
 		{"long", with("exp", future), "", fmt.Sprintf("The VAPID token expiration is too long: exp is %s (%d), ", stamp(future), future), 109, false},
 		{"bad sub", with("sub", "me"), "", `Invalid VAPID token: sub is "me", expected a mailto: or https: URI`, 109, false},
 		{"another key", sign(t, other, goodClaims()).Authorization(), "",
-			"VAPID public key mismatch: the message is signed with the key " + other.PublicKey().String() + ", the subscription was made for " + k, 109, true},
+			"VAPID public key mismatch: the message is signed with the key " + other.PublicKey().String() + ", but the subscription was created for " + k, 109, true},
 	} {
 		for _, restriction := range []vapid.PublicKey{{}, key.PublicKey()} {
 			name := c.name + " unrestricted"
