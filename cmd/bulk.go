@@ -239,7 +239,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 		s.note("%s", o.tellPipelined(d.client.NotPipelined(run.Send)))
 	}
 	progress := startProgress(s, o, run.Progress.Snapshot)
-	defer context.AfterFunc(ctx, func() { progress.interrupted(o) })()
+	defer context.AfterFunc(ctx, func() { progress.interrupted() })()
 	s.atOnce.Store(o.lostAtOnce(s.json))
 	defer s.atOnce.Store(nil)
 	run.Send.Stop = ctx.Done()

@@ -1,142 +1,55 @@
 package cmd
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// printSummary says at the end what was done and what to do next.
+// maxReasons is the maximum number of kinds of failures in a summary.
+const maxReasons = 10
+
+// printSummary prints the outcome of a run and the next steps.
 func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 	hints := o.nextSteps(t)
 	if s.json {
 		printSummaryJSON(s, t, hints)
 		return
 	}
-	sent, verb := t.Sent, "sent to"
-	if t.DryRun {
-		sent, verb = t.Records, "a dry run of"
+	for _, line := range t.Lines() {
+		s.note("%s", line)
 	}
-	if t.Records == 0 {
-		s.note("nothing to send")
-	} else {
-		what := records(t.Records)
-		if sent < t.Records {
-			what = fmt.Sprintf("%d of %s", sent, what)
-		}
-		s.note("%s %s in %s, %s: %s", verb, what, roughly(t.Took), perSecond(rateOf(t)), countsOf(t.Counts, t.DryRun))
-	}
-	if n := t.FinishedBefore; n > 0 {
-		more := "more "
-		if t.Records == 0 {
-			more = ""
-		}
-		s.note("%s %swere finished before, says %s", records(n), more, o.bulk.resume)
-	}
-	if t.Journal != nil && t.FinishedBefore > 0 {
-		s.note("in all runs of %s: %s", o.bulk.resume, countsOf(t.Journal, false))
-	}
-	if len(t.Services) > 1 {
-		for _, service := range append(preflight.Services(), webpush.Other) {
-			if n := t.Services[service]; n != nil {
-				s.note("  %s: %s", nameOfService(service), countsOf(n, t.DryRun))
-			}
-		}
-	}
-	if t.P99 > 0 {
-		s.note("latency: p50 %s, p95 %s, p99 %s", showLatency(t.P50), showLatency(t.P95), showLatency(t.P99))
-	}
-	const most = 10
-	reasons := slices.DeleteFunc(slices.Clone(t.Reasons), func(r bulk.Reason) bool { return r.Class == webpush.ClassGone }) // not a failure
+	reasons := t.Failures()
 	for i, r := range reasons {
-		if i == most {
-			s.note("and %d more kinds of failures", len(reasons)-most)
+		if i == maxReasons {
+			s.note("and %d more kinds of failures", len(reasons)-maxReasons)
 			break
 		}
-		what := fmt.Sprintf("%d %s: ", r.Count, r.Class)
-		if r.Count > 1 {
-			what += "such as "
-		}
-		if !strings.HasPrefix(r.Reason, r.First+": ") { // an error about a file already has its name
-			what += r.First + ": "
-		}
 		hint := r.Hint
-		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // it says how
+		if slices.ContainsFunc(hints, func(h string) bool { return strings.HasPrefix(h, hint) }) { // it follows below
 			hint = ""
 		}
-		s.talk("warning", severityColor[preflight.SeverityWarning], what+r.Reason, hint)
+		s.talk("warning", severityColor[preflight.SeverityWarning], r.String(), hint)
 	}
 	for _, hint := range hints {
 		s.hint(hint)
 	}
 }
 
-// rateOf returns the number of messages sent per second.
-func rateOf(t *bulk.Summary) float64 {
-	sent := t.Sent
-	if t.DryRun {
-		sent = t.Records
-	}
-	return float64(sent) / max(t.Took.Seconds(), 1e-6)
-}
-
-func perSecond(rate float64) string {
-	if rate < 10 {
-		return fmt.Sprintf("%.1f/s", rate)
-	}
-	return fmt.Sprintf("%.0f/s", rate)
-}
-
-func records(n int64) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
-}
-
-func showLatency(d time.Duration) string {
-	if d < 10*time.Millisecond {
-		return d.Round(100 * time.Microsecond).String()
-	}
-	return d.Round(time.Millisecond).String()
-}
-
-func nameOfService(s webpush.Service) string {
-	if s == webpush.Other {
-		return "other services"
-	}
-	return s.String()
-}
-
-// countsOf writes the counts that are not 0.
-func countsOf(n map[webpush.Class]int64, dryRun bool) string {
-	var parts []string
-	for _, c := range webpush.Classes() {
-		word := string(c)
-		if dryRun && c == webpush.ClassSkipped {
-			word = "could be sent"
-		}
-		if n[c] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[c], word))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// nextSteps says what to do with messages that were not delivered.
+// nextSteps returns hints about the messages that were not delivered.
 func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	b := &o.bulk
 	hints := []string{}
 	if n := t.Counts[webpush.ClassGone]; n > 0 {
 		if t.GoneWritten >= 0 {
-			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions are gone", records(t.GoneWritten), b.gone))
+			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions are gone", plural(t.GoneWritten, "record"), b.gone))
 		} else if b.gone == "" {
-			hints = append(hints, fmt.Sprintf("%s can be deleted: --gone FILE collects them", records(n)))
+			hints = append(hints, fmt.Sprintf("%s can be deleted: --gone FILE collects them", plural(n, "record")))
 		}
 	}
 	if t.DryRun {
@@ -162,37 +75,25 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	return hints
 }
 
-// stopTexts say why a run ended early.
+// stopTexts name the reason why a run stopped early.
 var stopTexts = map[bulk.Stop]string{bulk.StopAsked: "interrupted", bulk.StopDeadline: "--deadline reached", bulk.StopFailures: "--max-failures"}
 
 func printSummaryJSON(s *streams, t *bulk.Summary, hints []string) {
-	ms := func(d time.Duration) float64 { return float64(d.Round(100*time.Microsecond)) / 1e6 }
-	counts := func(n map[webpush.Class]int64) map[string]int64 {
-		out := make(map[string]int64)
-		for _, c := range webpush.Classes() {
-			out[string(c)] = n[c]
-		}
-		return out
+	var fields map[string]json.RawMessage
+	b, err := t.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(b, &fields)
 	}
-	services := make(map[webpush.Service]map[string]int64)
-	for service, n := range t.Services {
-		services[service] = counts(n)
+	if err != nil {
+		s.warn("the summary cannot be printed: "+err.Error(), "")
+		return
 	}
-	reasons := t.Reasons
-	if reasons == nil {
-		reasons = []bulk.Reason{}
-	}
-	out := map[string]any{"level": "summary", "records": t.Records, "sent": t.Sent, "counts": counts(t.Counts), "services": services, "finishedBefore": t.FinishedBefore,
-		"seconds": float64(t.Took.Milliseconds()) / 1e3, "perSecond": float64(int64(rateOf(t)*10)) / 10, "complete": t.Complete,
-		"latencyMs": map[string]float64{"p50": ms(t.P50), "p95": ms(t.P95), "p99": ms(t.P99)}, "reasons": reasons, "hints": hints}
-	if t.Journal != nil {
-		out["journal"] = counts(t.Journal)
+	out := map[string]any{"level": "summary", "hints": hints}
+	for name, value := range fields {
+		out[name] = value
 	}
 	if t.Stopped != "" {
 		out["stopped"] = stopTexts[t.Stopped]
-	}
-	if t.DryRun {
-		out["dryRun"] = true
 	}
 	s.talkJSON(out)
 }

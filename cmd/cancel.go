@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,16 +9,13 @@ import (
 	"iter"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
-
-// cancelConcurrency is the maximum number of requests in flight.
-const cancelConcurrency = 32
 
 type cancelOptions struct {
 	cmd *cobra.Command
@@ -63,15 +59,6 @@ code of the first failure.`,
 	return c
 }
 
-// accepted is a message of a results file, as far as cancel reads it.
-type accepted struct {
-	Location string          `json:"location"`
-	Origin   string          `json:"origin"`
-	Service  webpush.Service `json:"service"`
-	ID       json.RawMessage `json:"id,omitempty"`
-	Index    *int64          `json:"index,omitempty"`
-}
-
 // canceled is the JSON output of cancel for one message.
 type canceled struct {
 	ID      json.RawMessage `json:"id,omitempty"`
@@ -82,157 +69,119 @@ type canceled struct {
 	Reason  string          `json:"reason,omitempty"`
 }
 
+// newCanceled describes an outcome.
+func newCanceled(c *bulk.Canceled) canceled {
+	out := canceled{ID: c.Result.ID, Origin: c.Result.Origin, Service: c.Result.Service, State: "withdrawn"}
+	if c.Result.Class != "" { // of a run
+		out.Index = &c.Result.Index
+	}
+	if c.Err != nil {
+		out.State, out.Reason = "failed", c.Err.Error()
+		var refused *webpush.Error
+		if errors.As(c.Err, &refused) {
+			out.State = string(refused.Code)
+		}
+	}
+	return out
+}
+
 func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string) error {
 	client, _, err := o.client(o.cmd, s)
 	if err != nil {
 		return err
 	}
-	var (
-		mu             sync.Mutex
-		all, withdrawn int
-		first          error
-		reasons        []string // in the order in which they came
-	)
+	all, withdrawn := 0, 0
+	var failures []error // in the order in which they came
 	counts := make(map[string]int)
-	hints := make(map[string]string)
-	work := make(chan accepted)
-	var workers sync.WaitGroup
-	for range cancelConcurrency {
-		workers.Go(func() {
-			for m := range work {
-				err := client.Cancel(ctx, &webpush.Receipt{Service: m.Service, Origin: m.Origin, Location: m.Location})
-				mu.Lock()
-				all++
-				out := canceled{ID: m.ID, Index: m.Index, Origin: m.Origin, Service: m.Service, State: "withdrawn"}
-				if err == nil {
-					withdrawn++
-				} else {
-					if first == nil {
-						first = err
-					}
-					out.State, out.Reason = "failed", err.Error()
-					var refused *webpush.Error
-					if errors.As(err, &refused) {
-						out.State = string(refused.Code)
-					}
-					if counts[out.Reason] == 0 {
-						reasons, hints[out.Reason] = append(reasons, out.Reason), hintOf(err)
-					}
-					counts[out.Reason]++
-				}
-				if s.json {
-					if b, err := marshal(out, ""); err == nil {
-						_, _ = s.out.Write(b)
-					}
-				}
-				mu.Unlock()
-			}
-		})
-	}
 	err = nil
-	for m, problem := range s.messages(args) {
-		if problem != nil {
-			err = problem
+	for c, unread := range bulk.Cancel(ctx, client, s.messages(args)) {
+		if unread != nil {
+			err = unread
 			break
 		}
-		select {
-		case work <- m:
-			continue
-		case <-ctx.Done():
+		all++
+		if c.Err == nil {
+			withdrawn++
+		} else {
+			if counts[c.Err.Error()] == 0 {
+				failures = append(failures, c.Err)
+			}
+			counts[c.Err.Error()]++
 		}
-		break
-	}
-	close(work)
-	workers.Wait()
-	if ctx.Err() != nil {
-		s.note("withdrew %d messages before the interruption", withdrawn)
-		return context.Canceled
+		if s.json {
+			if b, err := marshal(newCanceled(&c), ""); err == nil {
+				_, _ = s.out.Write(b)
+			}
+		}
 	}
 	switch {
-	case err != nil:
-	case all == 0:
+	case ctx.Err() != nil:
+		s.note("withdrew %s before the interruption", plural(withdrawn, "message"))
+		return context.Canceled
+	case err == nil && all == 0:
 		return withHint(errors.New("the results have no message with a location"), "services that withdraw messages give their location in the response; see webpush cancel --help")
-	case all == 1 && first != nil:
-		return first
+	case err == nil && all == 1 && withdrawn == 0:
+		return failures[0]
 	}
 	if all > 0 {
 		s.note("withdrew %d of %s", withdrawn, plural(all, "message"))
 	}
-	for _, reason := range reasons {
-		s.warn(fmt.Sprintf("%s not withdrawn: %s", plural(counts[reason], "message"), reason), hints[reason])
+	for _, failure := range failures {
+		s.warn(fmt.Sprintf("%s not withdrawn: %v", plural(counts[failure.Error()], "message"), failure), hintOf(failure))
 	}
 	switch {
 	case err != nil:
 		return err
-	case withdrawn > 0 && first != nil:
+	case withdrawn > 0 && withdrawn < all:
 		return &exitError{fmt.Errorf("%d of %s were not withdrawn", all-withdrawn, plural(all, "message")), exitPartial}
+	case withdrawn == 0:
+		return failures[0]
 	}
-	return first
+	return nil
 }
 
 // messages yields the messages that the arguments name.
-func (s *streams) messages(args []string) iter.Seq2[accepted, error] {
-	return func(yield func(accepted, error) bool) {
+func (s *streams) messages(args []string) iter.Seq2[bulk.Result, error] {
+	return func(yield func(bulk.Result, error) bool) {
 		for _, arg := range args {
 			if strings.HasPrefix(arg, "https://") || strings.HasPrefix(arg, "http://") {
 				origin, err := vapid.Origin(arg)
 				if err != nil {
 					err = usage("copy the location as send prints it", "the location is not a URL")
 				}
-				if !yield(accepted{Location: arg, Origin: origin}, err) || err != nil {
+				if !yield(bulk.Result{Location: arg, Origin: origin}, err) || err != nil {
 					return
 				}
 				continue
 			}
-			if !s.results(arg, yield) {
+			in, err := s.openResults(arg)
+			if err != nil {
+				yield(bulk.Result{}, err)
 				return
 			}
+			for r, err := range bulk.ReadResults(in) {
+				if err != nil {
+					err = withHint(within(inputName(arg), err), "pass the output of send --results, or the location of a message")
+				}
+				if !yield(r, err) || err != nil {
+					in.Close()
+					return
+				}
+			}
+			in.Close()
 		}
 	}
 }
 
-// results yields the messages of a results file that have a location; it reports
-// whether to continue.
-func (s *streams) results(name string, yield func(accepted, error) bool) bool {
-	fail := func(err error) bool {
-		yield(accepted{}, err)
-		return false
-	}
-	var in io.Reader
+// openResults opens a results file.
+func (s *streams) openResults(name string) (io.ReadCloser, error) {
 	if name == "-" {
-		r, err := s.stdin("the results")
-		if err != nil {
-			return fail(err)
-		}
-		in, name = r, "standard input"
-	} else {
-		f, err := os.Open(name)
-		if err != nil {
-			return fail(fileProblem(name, err))
-		}
-		defer f.Close()
-		in = f
+		in, err := s.stdin("the results")
+		return io.NopCloser(in), err
 	}
-	d := json.NewDecoder(bufio.NewReader(in))
-	for n := 1; ; n++ {
-		var m accepted
-		err := d.Decode(&m)
-		if errors.Is(err, io.EOF) {
-			return true
-		}
-		if err != nil {
-			return fail(withHint(fmt.Errorf("%s: result %d is not a JSON object", name, n), "pass the output of send --results, or the location of a message"))
-		}
-		if m.Location == "" {
-			continue
-		}
-		if m.Origin == "" {
-			if m.Origin, err = vapid.Origin(m.Location); err != nil {
-				return fail(fmt.Errorf("%s: result %d has a location that is not a URL", name, n))
-			}
-		}
-		if !yield(m, nil) {
-			return false
-		}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fileProblem(name, err)
 	}
+	return f, nil
 }

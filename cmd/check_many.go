@@ -89,10 +89,10 @@ func printMany(s *streams, found []*manyFinding, n int) error {
 			if f.Severity != severity {
 				continue
 			}
-			where := fmt.Sprintf("%d of %s, the first is %s", f.Records, records(int64(n)), f.First)
+			where := fmt.Sprintf("%d of %s, the first is %s", f.Records, plural(n, "record"), f.First)
 			switch {
 			case f.Records == n && n > 1:
-				where = fmt.Sprintf("all %s", records(int64(n)))
+				where = fmt.Sprintf("all %s", plural(n, "record"))
 			case f.Records == 1:
 				where = f.First
 			}
@@ -105,9 +105,9 @@ func printMany(s *streams, found []*manyFinding, n int) error {
 		}
 	}
 	if failed != nil {
-		fmt.Fprintln(s.out, s.paint(s.outTTY, strings.TrimSpace(counted(count)+", in "+records(int64(n))), color.FgRed))
+		fmt.Fprintln(s.out, s.paint(s.outTTY, strings.TrimSpace(counted(count)+", in "+plural(n, "record")), color.FgRed))
 		return failed
 	}
-	fmt.Fprintf(s.out, "%s: nothing that the push services are known to refuse, in %s\n", s.paint(s.outTTY, "good", color.FgGreen), records(int64(n)))
+	fmt.Fprintf(s.out, "%s: nothing that the push services are known to refuse, in %s\n", s.paint(s.outTTY, "good", color.FgGreen), plural(n, "record"))
 	return nil
 }

@@ -2,10 +2,8 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -114,63 +112,53 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	}
 	named := e.run != ""
 	if !named {
-		e.run = time.Now().UTC().Format("20060102-150405-") + fmt.Sprintf("%04x", rand.N(1<<16))
+		e.run = queue.NewRunName()
 	}
-	eo := queue.EnqueueOptions{Run: e.run, Message: m, Empty: o.empty, Progress: new(queue.EnqueueProgress), Stop: ctx.Done()}
-	if name := o.bulk.resume; name != "" {
-		if eo.Journal, err = o.openJournal(name, m); err != nil {
-			return wrongFile(err)
+	refused := 0
+	p := new(queue.EnqueueProgress)
+	eo := queue.EnqueueOptions{Run: e.run, Message: m, Empty: o.empty, Journal: o.bulk.resume, Progress: p, Stop: ctx.Done(), Refused: func(r *bulk.Record, err error) {
+		if refused++; refused <= maxReasons {
+			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
 		}
-		defer eo.Journal.Close()
-	}
+	}}
 	q, err := e.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	var misplaced, unknown []string
-	refused := 0
-	eo.Refused = func(r *bulk.Record, err error) {
-		if refused++; refused <= 10 {
-			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
-		}
-	}
-	entries := func(yield func(*bulk.Record, error) bool) {
-		for r, err := range reader.Records(ctx) {
-			more := yield(r, err)
-			misplaced, unknown = noteMembers(misplaced, r.Misplaced), noteMembers(unknown, r.Unknown)
-			if !more {
-				return
-			}
-		}
-	}
 	begun := time.Now()
-	if !named && !o.bulk.quiet {
-		s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", e.run, e.run)
+	end := func() {}
+	if !o.bulk.quiet {
+		if !named {
+			s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", e.run, e.run)
+		}
+		end = repeat(progressEvery, func() {
+			s.note("%s enqueued so far, %s", plural(p.Enqueued.Load(), "record"), p.PerSecond(time.Since(begun)))
+		})
 	}
-	done := o.showEnqueued(s, eo.Progress, begun)
-	err = q.Enqueue(context.WithoutCancel(ctx), entries, eo)
-	done()
-	if refused > 10 {
-		s.warn(fmt.Sprintf("not enqueued: %s more", records(int64(refused-10))), "")
+	err = q.Enqueue(context.WithoutCancel(ctx), reader.Records(ctx), eo)
+	end()
+	if refused > maxReasons {
+		s.warn(fmt.Sprintf("not enqueued: %s more", plural(refused-maxReasons, "record")), "")
 	}
-	o.warnFields(s, misplaced, unknown)
+	o.warnFields(s, p.Ignored.Misplaced(), p.Ignored.Unknown())
+	there := p.Enqueued.Load() + p.Skipped.Load()
+	next := "repeat the command with --run " + e.run + " to continue"
 	switch {
 	case ctx.Err() != nil:
-		s.note("%s enqueued into the run %s; repeat the command with --run %s to continue", were(eo.Progress.Enqueued.Load()+eo.Progress.Skipped.Load()), e.run, e.run)
+		s.note("%s enqueued into the run %s; %s", were(there), e.run, next)
 		return ctx.Err()
-	case err != nil && eo.Journal != nil && errors.As(err, new(*bulk.Error)):
+	case errors.As(err, new(*bulk.Error)):
 		return wrongFile(err)
+	case err != nil && p.Enqueued.Load() > 0:
+		return natsError(withHint(err, joinHints(hintOf(err), were(p.Enqueued.Load())+" enqueued; "+next)))
 	case err != nil:
-		if p := eo.Progress.Enqueued.Load(); p > 0 {
-			err = withHint(err, joinHints(hintOf(err), fmt.Sprintf("%s enqueued; repeat the command with --run %s to continue", were(p), e.run)))
-		}
 		return natsError(err)
 	}
-	if err := o.printEnqueued(s, q, eo.Progress, time.Since(begun)); err != nil {
+	if err := o.printEnqueued(s, q, p, time.Since(begun)); err != nil {
 		return err
 	}
-	if n := eo.Progress.Refused.Load(); n > 0 {
+	if n := p.Refused.Load(); n > 0 {
 		return &exitError{fmt.Errorf("%s not enqueued", were(n)), exitPartial}
 	}
 	return nil
@@ -182,16 +170,6 @@ func were(n int64) string {
 		return "1 record was"
 	}
 	return fmt.Sprintf("%d records were", n)
-}
-
-// noteMembers adds names that are new, up to a number of them.
-func noteMembers(list, names []string) []string {
-	for _, name := range names {
-		if len(list) < 100 && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
-	}
-	return list
 }
 
 // enqueuedMessage is the default message for records without their own fields.
@@ -216,45 +194,6 @@ func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 	return m, nil
 }
 
-// openJournal opens the journal of a run of enqueueing.
-func (o *sendOptions) openJournal(name string, m webpush.Message) (*bulk.Journal, error) {
-	text, err := json.Marshal(struct {
-		To         string
-		HasPayload bool
-		Payload    []byte
-		TTL        *time.Duration
-		Urgency    webpush.Urgency
-		Topic      string
-	}{o.enqueue.run, m.Payload != nil, m.Payload, m.TTL, m.Urgency, m.Topic})
-	if err != nil {
-		return nil, err
-	}
-	return bulk.OpenJournal(name, "enqueue "+string(text))
-}
-
-// showEnqueued shows the progress until the function that it returns is called.
-func (o *sendOptions) showEnqueued(s *streams, p *queue.EnqueueProgress, begun time.Time) (end func()) {
-	if o.bulk.quiet {
-		return func() {}
-	}
-	quit, over := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(over)
-		tick := time.NewTicker(progressEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-				n := p.Enqueued.Load()
-				s.note("%s enqueued so far, %s", records(n), perSecond(float64(n)/time.Since(begun).Seconds()))
-			}
-		}
-	}()
-	return func() { close(quit); <-over }
-}
-
 // printEnqueued prints the name of the run, and says what to do next.
 func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.EnqueueProgress, took time.Duration) error {
 	n, run := p.Enqueued.Load(), o.enqueue.run
@@ -262,7 +201,7 @@ func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.Enqueue
 		return s.printJSON(map[string]any{"run": run, "enqueued": n, "duplicates": p.Duplicates.Load(), "finishedBefore": p.Skipped.Load(), "refused": p.Refused.Load(), "seconds": float64(took.Milliseconds()) / 1e3})
 	}
 	if !o.bulk.quiet {
-		s.note("enqueued %s in %s, %s", records(n), roughly(took), perSecond(float64(n)/max(took.Seconds(), 1e-3)))
+		s.note("%s", p.Text(took))
 		if again := p.Duplicates.Load(); again > 0 {
 			s.note("%d of them were in the run already, and are not sent again", again)
 		}

@@ -2,18 +2,16 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/queue"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type resultsOptions struct {
@@ -85,61 +83,39 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 		return err
 	}
 	defer q.Close()
-	p := &resultsPrinter{s: s, o: &o, q: q, out: bufio.NewWriterSize(s.out, 1<<16), counts: make(map[webpush.Class]int64)}
+	p := &resultsPrinter{s: s, o: &o, q: q, out: bufio.NewWriterSize(s.out, 1<<16)}
 	if o.gone != "" {
-		f, err := p.createGone()
+		err := within("--gone", s.mayReplace(o.gone, o.force))
 		if err != nil {
 			return err
+		}
+		f, err := bulk.Create(bulk.PartGone, o.gone, o.force)
+		if err != nil {
+			return wrongFile(err)
 		}
 		defer f.Close()
 		p.gone = bufio.NewWriter(f)
 	}
 	err = p.print(ctx)
-	if flushed := p.flush(); err == nil {
-		err = flushed
-	}
-	return err
+	return cmp.Or(err, p.flush())
 }
 
 // resultsPrinter prints results as they come.
 type resultsPrinter struct {
-	s      *streams
-	o      *resultsOptions
-	q      *queue.Queue
-	out    *bufio.Writer
-	gone   *bufio.Writer // nil without a file
-	n      int64
-	shown  int64 // of n in the last summary
-	counts map[webpush.Class]int64
+	s       *streams
+	o       *resultsOptions
+	q       *queue.Queue
+	outcome queue.Outcome
+	out     *bufio.Writer
+	gone    *bufio.Writer // nil without a file
+	shown   int64         // results in the last summary
 }
 
-// createGone creates the file of --gone.
-func (p *resultsPrinter) createGone() (io.WriteCloser, error) {
-	name := p.o.gone
-	if err := p.s.mayReplace(name, p.o.force); err != nil {
-		return nil, within("--gone", err)
-	}
-	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if p.o.force {
-		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
-	f, err := os.OpenFile(name, mode, 0o600)
-	if os.IsExist(err) {
-		return nil, withHint(fmt.Errorf("--gone: %s: the file already exists", shown(name)), "give another name, or --force to replace the file")
-	}
-	if err != nil {
-		return nil, within("--gone", fileProblem(name, err))
-	}
-	return f, nil
-}
-
+// print prints the results until there are no more. Between them, it flushes its
+// output and prints summaries.
 func (p *resultsPrinter) print(ctx context.Context) error {
-	run, known := queue.Run{}, false
-	if p.o.run != "" {
-		var err error
-		if run, known, err = p.q.Run(ctx, p.o.run); err != nil {
-			return natsError(err)
-		}
+	if err := p.readRun(ctx); err != nil {
+		return err
 	}
 	type item struct {
 		r   queue.Result
@@ -158,17 +134,17 @@ func (p *resultsPrinter) print(ctx context.Context) error {
 			}
 		}
 	}()
-	every := progressEvery
+	interval := progressEvery
 	if !p.o.summary {
-		every = 200 * time.Millisecond
+		interval = 200 * time.Millisecond
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if p.o.summary && p.o.follow && p.n != p.shown {
-				p.shown = p.n
+			if n := p.outcome.Counts.Total(); p.o.summary && p.o.follow && n != p.shown {
+				p.shown = n
 				if err := p.summary(ctx); err != nil {
 					return err
 				}
@@ -178,20 +154,10 @@ func (p *resultsPrinter) print(ctx context.Context) error {
 			}
 		case i, ok := <-items:
 			switch {
+			case !ok && ctx.Err() != nil:
+				return ctx.Err()
 			case !ok:
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if p.n == 0 && p.o.run != "" && !known {
-					return withHint(fmt.Errorf("no results of the run %q, and no such run was enqueued", p.o.run), "check the name: send --to prints it")
-				}
-				if p.o.summary {
-					return p.summary(ctx)
-				}
-				if p.n == 0 && known && run.Records > 0 && !p.o.follow {
-					p.s.note("no result of the %s yet; --follow waits for them", records(run.Records))
-				}
-				return nil
+				return p.end(ctx)
 			case i.err != nil:
 				return natsError(i.err)
 			}
@@ -202,9 +168,31 @@ func (p *resultsPrinter) print(ctx context.Context) error {
 	}
 }
 
+// readRun reads the state of the run, if one was named.
+func (p *resultsPrinter) readRun(ctx context.Context) (err error) {
+	if p.o.run != "" {
+		p.outcome.Run, p.outcome.Known, err = p.q.Run(ctx, p.o.run)
+	}
+	return natsError(err)
+}
+
+// end reports what there is to say after the last result.
+func (p *resultsPrinter) end(ctx context.Context) error {
+	o, n := &p.outcome, p.outcome.Counts.Total()
+	switch {
+	case n == 0 && p.o.run != "" && !o.Known:
+		return withHint(fmt.Errorf("no results of the run %q, and no such run was enqueued", p.o.run), "check the name: send --to prints it")
+	case p.o.summary:
+		return p.summary(ctx)
+	case n == 0 && o.Known && o.Run.Records > 0 && !p.o.follow:
+		p.s.note("no result of the %s yet; --follow waits for them", plural(o.Run.Records, "record"))
+	}
+	return nil
+}
+
+// result prints one result, and writes its record to the file of gone records.
 func (p *resultsPrinter) result(r queue.Result) error {
-	p.n++
-	p.counts[r.Class]++
+	p.outcome.Add(&r)
 	if p.gone != nil && r.Record != nil {
 		if _, err := p.gone.Write(append(r.Record, '\n')); err != nil {
 			return within("--gone", fileProblem(p.o.gone, err))
@@ -233,50 +221,14 @@ func (p *resultsPrinter) flush() error {
 	return p.out.Flush()
 }
 
-// summary prints the numbers so far.
+// summary prints the number of results so far.
 func (p *resultsPrinter) summary(ctx context.Context) error {
-	var run queue.Run
-	known := false
-	if p.o.run != "" {
-		var err error
-		if run, known, err = p.q.Run(context.WithoutCancel(ctx), p.o.run); err != nil {
-			return natsError(err)
-		}
+	if err := p.readRun(context.WithoutCancel(ctx)); err != nil {
+		return err
 	}
 	if p.s.json {
-		counts := make(map[string]int64)
-		for _, c := range webpush.Classes() {
-			counts[string(c)] = p.counts[c]
-		}
-		out := map[string]any{"results": p.n, "counts": counts}
-		if p.o.run != "" {
-			out["run"] = p.o.run
-		}
-		if known {
-			out["complete"], out["canceled"] = run.Complete, run.Canceled
-			if run.Complete {
-				out["records"] = run.Records
-			}
-		}
-		return p.s.printJSON(out)
+		return p.s.printJSON(&p.outcome)
 	}
-	of := records(p.n)
-	if known && run.Complete {
-		of = fmt.Sprintf("%d of %s", p.n, records(run.Records))
-	}
-	text := of + " have a result"
-	if of == "1 record" {
-		text = "1 record has a result"
-	}
-	if p.n > 0 {
-		text += ": " + countsOf(p.counts, false)
-	}
-	if known && run.Canceled {
-		text += "; the run is canceled"
-	}
-	if known && !run.Complete && !run.Canceled {
-		text += "; enqueueing is not finished"
-	}
-	_, err := fmt.Fprintln(p.out, text)
+	_, err := fmt.Fprintln(p.out, &p.outcome)
 	return err
 }

@@ -236,7 +236,7 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	if err != nil {
 		return err
 	}
-	return printReceipt(s, receipt, client.Key)
+	return printReceipt(s, receipt, client)
 }
 
 // printCurl prints the command and writes its body.

@@ -12,16 +12,15 @@ import (
 
 	"github.com/fatih/color"
 
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // printReceipt prints a receipt, with the key that signed if that is not the
 // current one.
-func printReceipt(s *streams, r *webpush.Receipt, current *vapid.Key) error {
+func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error {
 	old := ""
-	if current != nil && !r.Key.IsZero() && r.Key != current.PublicKey() {
-		old = r.Key.String()
+	if key := client.ReplacedKey(r); !key.IsZero() {
+		old = key.String()
 	}
 	if s.json {
 		out := map[string]any{"status": r.Status, "service": r.Service, "origin": r.Origin, "attempts": r.Attempts,

@@ -194,7 +194,7 @@ func (s *streams) finish(ctx context.Context, err error) int {
 }
 
 // plural counts things for people.
-func plural(n int, noun string) string {
+func plural[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

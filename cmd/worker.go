@@ -155,34 +155,36 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		return err
 	}
 	defer q.Close()
-	w := newWorkerMetrics(q)
+	m := queue.NewMonitor(q)
 	if o.metrics != "" {
 		listener, err := net.Listen("tcp", o.metrics)
 		if err != nil {
 			return usage("write it as 127.0.0.1:9090", "--metrics: %w", err)
 		}
-		server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second}
+		server := &http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
 		go func() { _ = server.Serve(listener) }()
 		defer server.Close()
 		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")
 	}
 	b := &o.send.bulk
 	d.client.OnRetry = nil
-	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: w.result, OnHold: w.hold,
+	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: m.OnResult, OnHold: m.OnHold,
 		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, Rates: b.rates.rates, StandardHTTP: b.http.String() == "standard"}}
 	lanes := "all"
 	if len(o.lanes) > 0 {
 		lanes = strings.Join(o.lanes, ",")
 	}
 	log.Info("worker started", "nats", q.Server(), "lanes", lanes)
-	stopLog := w.logEvery(log, 10*time.Second)
+	logging, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLog()
+	go m.Log(logging, log, 10*time.Second)
 	defer context.AfterFunc(ctx, func() { log.Info("finishing the requests in flight; interrupt again to stop now") })()
 	err = q.Work(ctx, work)
 	stopLog()
 	if err != nil {
 		return natsError(err)
 	}
-	log.Info("worker stopped", w.totals()...)
+	log.Info("worker stopped", slog.Any("", m))
 	return nil
 }
 

@@ -38,7 +38,7 @@ type Journal struct {
 	name string
 	keys []journalKey // of earlier runs, sorted
 	used []uint64     // a bit for each: it has been told by Done
-	n    map[webpush.Class]int64
+	n    Counts
 	old  bool
 	end  int64 // of what is committed
 	buf  []byte
@@ -74,7 +74,7 @@ func OpenJournal(path, run string) (*Journal, error) {
 	if err != nil {
 		return nil, journalProblem(path, err)
 	}
-	j := &Journal{f: f, name: path, n: make(map[webpush.Class]int64)}
+	j := &Journal{f: f, name: path, n: make(Counts)}
 	if err := j.open(run); err != nil {
 		f.Close()
 		return nil, err
@@ -246,7 +246,7 @@ func (j *Journal) Done(record []byte) bool {
 
 // Resumed reports whether the journal existed before, and how many records of
 // each class it held.
-func (j *Journal) Resumed() (bool, map[webpush.Class]int64) { return j.old, j.n }
+func (j *Journal) Resumed() (bool, Counts) { return j.old, j.n }
 
 // Record notes the result of a record, given as it was read, for the next Commit.
 // A record that is temporary or skipped is not finished, so it is not noted.

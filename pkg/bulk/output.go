@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -23,7 +21,7 @@ type outputs struct {
 	all              []*output
 	stdout, results  *output
 	gone, retryLater *output
-	current          *vapid.Key // current key of a run with several keys
+	client           *webpush.Client
 	showEndpoints    bool
 }
 
@@ -76,12 +74,10 @@ func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resu
 			return err
 		}
 		used = append(used, file)
-		if info := file.info; info != nil && info.Mode().IsRegular() && info.Size() > 0 && !opts.Overwrite {
+		if e := file.exists(t.part); e != nil && !opts.Overwrite {
 			if resumed && t.ours() {
 				continue
 			}
-			e := fileError(t.part, t.name, fs.ErrExist)
-			e.hint = "use another name"
 			switch {
 			case resumed:
 				e.hint = "use another name: the file does not look like one from an earlier run"
@@ -92,6 +88,31 @@ func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resu
 		}
 	}
 	return nil
+}
+
+// exists returns the error for a file that would be replaced, or nil if there is
+// none or if it is empty.
+func (f usedFile) exists(part Part) *Error {
+	if f.info == nil || !f.info.Mode().IsRegular() || f.info.Size() == 0 {
+		return nil
+	}
+	e := fileError(part, f.name, fs.ErrExist)
+	e.hint = "use another name"
+	return e
+}
+
+// Create creates a file with mode 0600 for the records or results of a program that
+// does not use [Run]. It returns an [*Error] if the file exists and has content,
+// unless overwrite is set.
+func Create(part Part, name string, overwrite bool) (*os.File, error) {
+	if e := newUsedFile(name).exists(part); e != nil && !overwrite {
+		return nil, e
+	}
+	out, err := openOutput(part, name, false)
+	if err != nil {
+		return nil, err
+	}
+	return out.f, nil
 }
 
 // ours reports whether a file begins like the files of a run, or like a partial
@@ -115,10 +136,7 @@ func (t target) ours() bool {
 // appended to the files of its earlier runs; the file of records to retry later
 // is created again.
 func (o *outputs) open(opts *Options, resumed bool) error {
-	o.showEndpoints = opts.Endpoints
-	if len(opts.Client.OldKeys) > 0 {
-		o.current = opts.Client.Key
-	}
+	o.showEndpoints, o.client = opts.Endpoints, opts.Client
 	if opts.Output != nil {
 		o.stdout = &output{name: opts.OutputName, part: PartOutput, w: bufio.NewWriterSize(opts.Output, 1<<16)}
 		o.all = append(o.all, o.stdout)
@@ -218,24 +236,10 @@ func (o *output) problem(err error) error {
 	return fileError(o.part, o.name, err)
 }
 
-// resultLine writes a result as a line. current is the key of a run that has
-// several, or nil.
-func resultLine(r *webpush.Result, rec *Record, endpoint bool, current *vapid.Key) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	line := NewResult(r, rec, endpoint)
-	if current != nil && r.Receipt != nil && !r.Receipt.Key.IsZero() && r.Receipt.Key != current.PublicKey() {
-		line.VAPIDKey = r.Receipt.Key.String()
-	}
-	err := e.Encode(line)
-	return b.Bytes(), err
-}
-
 // write writes the result of a record, to the other files too if one fails.
 func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	if o.stdout != nil || o.results != nil {
-		b, err := resultLine(r, rec, o.showEndpoints, o.current)
+		b, err := NewResult(o.client, r, rec, o.showEndpoints).line()
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,13 @@
 package bulk
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"iter"
 	"math"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -38,9 +43,9 @@ type Result struct {
 	LatencyMs float64 `json:"latencyMs,omitempty"`
 }
 
-// NewResult describes the result of a record, with its endpoint if that is asked
-// for.
-func NewResult(r *webpush.Result, rec *Record, endpoint bool) Result {
+// NewResult describes the result of a record that client sent, with its endpoint if
+// that is asked for.
+func NewResult(client *webpush.Client, r *webpush.Result, rec *Record, endpoint bool) Result {
 	l := Result{Index: rec.Index, ID: rec.ID, File: rec.File, Line: rec.Line, Element: rec.Element, Class: r.Class, Attempts: r.Attempts,
 		LatencyMs: math.Round(r.Latency.Seconds()*1e4) / 10}
 	if sub := r.Job.Subscription; sub != nil {
@@ -55,6 +60,9 @@ func NewResult(r *webpush.Result, rec *Record, endpoint bool) Result {
 			seconds := int64(receipt.TTL.Seconds())
 			l.TTL = &seconds
 		}
+		if old := client.ReplacedKey(receipt); !old.IsZero() {
+			l.VAPIDKey = old.String()
+		}
 	}
 	var rejection *webpush.Error
 	if errors.As(r.Err, &rejection) {
@@ -64,4 +72,42 @@ func NewResult(r *webpush.Result, rec *Record, endpoint bool) Result {
 		l.Reason, l.Hint = r.Err.Error(), hintOf(r.Err)
 	}
 	return l
+}
+
+// line returns the result as a line of a file.
+func (l Result) line() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(l)
+	return b.Bytes(), err
+}
+
+// ReadResults yields the results in r, which a run wrote to Options.Results or
+// Options.Output: JSON objects, one after the other. An error ends it.
+func ReadResults(r io.Reader) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		d := json.NewDecoder(bufio.NewReader(r))
+		for n := 1; ; n++ {
+			var l Result
+			err := d.Decode(&l)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			var syntax *json.SyntaxError
+			var kind *json.UnmarshalTypeError
+			switch {
+			case err == nil:
+			case errors.As(err, &kind) && kind.Field != "":
+				err = fmt.Errorf("result %d has the field %q with a value of another type", n, kind.Field)
+			case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, io.ErrUnexpectedEOF):
+				err = fmt.Errorf("result %d is not a JSON object", n)
+			default:
+				err = fmt.Errorf("result %d: %w", n, err)
+			}
+			if !yield(l, err) || err != nil {
+				return
+			}
+		}
+	}
 }

@@ -82,9 +82,9 @@ type run struct {
 
 	concurrency int // messages in flight at most
 	commits     commitTimes
-	final       map[webpush.Class]int64 // results of this run in the journal
-	lost        int64                   // delivered messages that may not be recorded everywhere
-	unjournaled bool                    // the journal could not be written in the end
+	final       Counts // results of this run in the journal
+	lost        int64  // delivered messages that may not be recorded everywhere
+	unjournaled bool   // the journal could not be written in the end
 
 	reading sync.Mutex // held while the source is read
 	cut     bool       // an input that blocked was left before its end
@@ -102,8 +102,8 @@ func Run(ctx context.Context, source *Reader, o Options) (*Summary, error) {
 	if o.Committing == nil {
 		o.Committing = new(sync.Mutex)
 	}
-	r := &run{o: &o, source: source, keys: Keys{Own: o.Client.Ring()}, tally: newTally(o.Progress, o.Send.DryRun), final: make(map[webpush.Class]int64)}
-	o.Progress.size.Store(source.Size())
+	r := &run{o: &o, source: source, keys: Keys{Own: o.Client.Ring()}, tally: newTally(o.Progress, o.Send.DryRun), final: make(Counts)}
+	o.Progress.begin(source.Size(), o.Send.DryRun)
 	end, err := r.open()
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (r *run) summary() *Summary {
 	s.GoneWritten, s.RetryLaterWritten = lines(r.outputs.gone), lines(r.outputs.retryLater)
 	if r.journal != nil {
 		_, before := r.journal.Resumed()
-		s.Journal = make(map[webpush.Class]int64)
+		s.Journal, s.journalName = make(Counts), r.o.Journal
 		for _, class := range webpush.Classes() {
 			if n := before[class] + r.final[class]; n > 0 {
 				s.Journal[class] = n

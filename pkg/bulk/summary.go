@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"math/bits"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -23,14 +20,14 @@ type Summary struct {
 	Records, Sent int64
 	// Counts has the number of results per class, and Services the number of
 	// results per class for each push service.
-	Counts   map[webpush.Class]int64
-	Services map[webpush.Service]map[webpush.Class]int64
+	Counts   Counts
+	Services map[webpush.Service]Counts
 	// FinishedBefore counts the records that were skipped because the journal has
 	// them.
 	FinishedBefore int64
 	// Journal has the number of finished records of each class over all runs of
 	// the journal, this one included, or is nil without one.
-	Journal map[webpush.Class]int64
+	Journal Counts
 	// Took is the duration of the run.
 	Took time.Duration
 	// P50, P95, and P99 are quantiles of the time from a request to its response,
@@ -50,6 +47,8 @@ type Summary struct {
 	// Options.Gone and Options.RetryLater, or -1 if the file is not set or
 	// could not be written.
 	GoneWritten, RetryLaterWritten int64
+
+	journalName string
 }
 
 // Stop is the reason why a run stopped early.
@@ -142,99 +141,17 @@ func (s *Summary) err(o *Options) error {
 	return fail(fmt.Sprintf("%d of %d messages %s not delivered", total-good, total, were))
 }
 
-// Progress shows how far a run is, to other goroutines. The zero value is ready to
-// use.
-type Progress struct {
-	size                               atomic.Int64 // size of the input in bytes, or 0
-	readBytes, readRecords             atomic.Int64 // read from the input
-	already                            atomic.Int64 // records that the journal has
-	ended                              atomic.Bool  // all was read
-	done, delivered, gone, wrong, rest atomic.Int64
-	phase                              atomic.Int32
-	limit                              atomic.Int64 // limit of messages in flight
-
-	mu     sync.Mutex
-	origin string
-	until  time.Time
-}
-
-// Phase is the current phase of a run.
-type Phase int32
-
-// The phases of a run, in their order.
-const (
-	Sending   Phase = iota
-	Finishing       // stopped; messages in flight are being finished
-	Recording       // unsent records are recorded for another run
-)
-
-// Snapshot is the progress at one moment.
-type Snapshot struct {
-	Phase Phase
-	// Done counts the records with a result, and Delivered, Gone, and Failed those
-	// of a kind.
-	Done, Delivered, Gone, Failed int64
-	// FinishedBefore counts those that the journal has.
-	FinishedBefore int64
-	// InFlight counts the messages that are in flight at most.
-	InFlight int64
-	// Recorded counts the records that were recorded unsent.
-	Recorded int64
-	// Expected is the total number of records, or 0 if not known yet. It is an
-	// estimate until AllRead.
-	Expected int64
-	AllRead  bool
-	// Waiting is the origin of the push service that asked to wait until Until, or
-	// "".
-	Waiting string
-	Until   time.Time
-}
-
-// Snapshot returns the progress now.
-func (p *Progress) Snapshot() Snapshot {
-	s := Snapshot{Phase: Phase(p.phase.Load()), Done: p.done.Load(), Delivered: p.delivered.Load(), Gone: p.gone.Load(), Failed: p.wrong.Load(), FinishedBefore: p.already.Load(),
-		Recorded: p.rest.Load(), AllRead: p.ended.Load()}
-	read := p.readRecords.Load()
-	s.InFlight = max(0, min(p.limit.Load(), read-s.FinishedBefore-s.Done))
-	s.Expected = read
-	if !s.AllRead {
-		bytes, size := p.readBytes.Load(), p.size.Load()
-		s.Expected = 0
-		if size > 0 && bytes > 0 {
-			s.Expected = int64(float64(read) * max(1, float64(size)/float64(bytes)))
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.until.After(time.Now()) {
-		s.Waiting, s.Until = p.origin, p.until
-	}
-	return s
-}
-
-// wait notes a push service that asks to wait: the one that ends last.
-func (p *Progress) wait(e *webpush.Error, wait time.Duration) {
-	if e.RetryAfter == 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := time.Now().Add(wait); until.After(p.until) {
-		p.origin, p.until = e.Origin, until
-	}
-}
-
 // tally counts results.
 type tally struct {
 	*Progress
-	dryRun             bool
-	start              time.Time
-	n                  map[webpush.Class]int64
-	services           map[webpush.Service]map[webpush.Class]int64
-	reasons            map[reasonKey]*Reason
-	latencies          histogram
-	sent               int64
-	misplaced, unknown map[string]bool
+	dryRun    bool
+	start     time.Time
+	n         Counts
+	services  map[webpush.Service]Counts
+	reasons   map[reasonKey]*Reason
+	latencies histogram
+	sent      int64
+	ignored   Ignored
 }
 
 // reasonKey groups failures that are alike.
@@ -245,14 +162,11 @@ type reasonKey struct {
 	status  int
 }
 
-const (
-	maxReasons = 200 // distinct kinds of failures
-	maxMembers = 100 // names of fields that are kept
-)
+// maxReasons is the maximum number of distinct kinds of failures.
+const maxReasons = 200
 
 func newTally(p *Progress, dryRun bool) *tally {
-	return &tally{Progress: p, dryRun: dryRun, start: time.Now(), n: make(map[webpush.Class]int64), services: make(map[webpush.Service]map[webpush.Class]int64), reasons: make(map[reasonKey]*Reason),
-		misplaced: make(map[string]bool), unknown: make(map[string]bool)}
+	return &tally{Progress: p, dryRun: dryRun, start: time.Now(), n: make(Counts), services: make(map[webpush.Service]Counts), reasons: make(map[reasonKey]*Reason)}
 }
 
 func (t *tally) add(r *webpush.Result, rec *Record) {
@@ -267,20 +181,12 @@ func (t *tally) add(r *webpush.Result, rec *Record) {
 	default:
 		t.wrong.Add(1)
 	}
-	note := func(names []string, in map[string]bool) {
-		for _, name := range names {
-			if len(in) < maxMembers {
-				in[name] = true
-			}
-		}
-	}
-	note(rec.Misplaced, t.misplaced)
-	note(rec.Unknown, t.unknown)
+	t.ignored.Add(rec)
 	key := reasonKey{class: r.Class}
 	if sub := r.Job.Subscription; sub != nil {
 		key.service = sub.Service()
 		if t.services[key.service] == nil {
-			t.services[key.service] = make(map[webpush.Class]int64)
+			t.services[key.service] = make(Counts)
 		}
 		t.services[key.service][r.Class]++
 	}
@@ -327,7 +233,7 @@ func (t *tally) failures() int64 { return t.wrong.Load() }
 func (t *tally) summary() *Summary {
 	s := &Summary{DryRun: t.dryRun, Records: t.total(), Sent: t.sent, Counts: t.n, Services: t.services, FinishedBefore: t.already.Load(), Took: time.Since(t.start),
 		P50: t.latencies.quantile(0.5), P95: t.latencies.quantile(0.95), P99: t.latencies.quantile(0.99),
-		Misplaced: slices.Sorted(maps.Keys(t.misplaced)), Unknown: slices.Sorted(maps.Keys(t.unknown)), GoneWritten: -1, RetryLaterWritten: -1}
+		Misplaced: t.ignored.Misplaced(), Unknown: t.ignored.Unknown(), GoneWritten: -1, RetryLaterWritten: -1}
 	for _, r := range t.reasons {
 		s.Reasons = append(s.Reasons, *r)
 	}

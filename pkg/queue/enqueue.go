@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -29,9 +30,9 @@ type EnqueueOptions struct {
 	// Empty also enqueues messages without payload to database rows (see
 	// [bulk.CheckEmpty]).
 	Empty bool
-	// Journal, if set, skips the records that it has, and gets those that were
-	// enqueued, as delivered. Its caller closes it.
-	Journal *bulk.Journal
+	// Journal names a file that remembers which records are in the stream: run again
+	// with the same journal, run, and message, Enqueue skips them. "" means none.
+	Journal string
 	// Refused, if set, is called with each record that was not enqueued, and why.
 	Refused func(*bulk.Record, error)
 	// Progress, if set, shows other goroutines how far it is.
@@ -46,12 +47,26 @@ type EnqueueProgress struct {
 	// Enqueued are in the stream, Duplicates of them were there before, Skipped were
 	// in the journal, and Refused are not in the stream.
 	Enqueued, Duplicates, Skipped, Refused atomic.Int64
+	// Ignored has the fields of records that have no effect, after Enqueue has
+	// returned.
+	Ignored bulk.Ignored
+}
+
+// PerSecond returns the number of records per second enqueued after this time, such
+// as "120/s".
+func (p *EnqueueProgress) PerSecond(took time.Duration) string {
+	return text.PerSecond(float64(p.Enqueued.Load()) / max(took.Seconds(), 1e-3))
+}
+
+// Text returns what was enqueued in this time, in words.
+func (p *EnqueueProgress) Text(took time.Duration) string {
+	return fmt.Sprintf("enqueued %s in %s, %s", text.Count(p.Enqueued.Load(), "record"), text.Duration(took), p.PerSecond(took))
 }
 
 // Enqueue publishes records and returns when the stream has all of them. Records
 // that no worker could send are published too, so that the results have them, except
 // those that could not be read or are larger than the server allows. The error is an
-// [*Error], a [*CanceledError], one of the journal, or the context's.
+// [*Error], a [*CanceledError], a [*bulk.Error] of the journal, or the context's.
 func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, error], o EnqueueOptions) error {
 	if err := CheckRun(o.Run); err != nil {
 		return err
@@ -69,6 +84,14 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	if o.Refused == nil {
 		o.Refused = func(*bulk.Record, error) {}
 	}
+	e := &enqueuing{q: q, o: &o, distinct: make(map[uint64]uint64)}
+	if o.Journal != "" {
+		var err error
+		if e.journal, err = openJournal(&o); err != nil {
+			return err
+		}
+		defer e.journal.Close()
+	}
 	err := q.changeRun(ctx, o.Run, func(r *Run) error {
 		if r.Canceled {
 			return &CanceledError{o.Run}
@@ -82,7 +105,6 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	if err != nil {
 		return err
 	}
-	e := &enqueuing{q: q, o: &o, distinct: make(map[uint64]uint64)}
 	whole, err := e.run(ctx, records)
 	if err != nil {
 		return err
@@ -94,10 +116,28 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	})
 }
 
+// openJournal opens the journal, which is for one run and one message.
+func openJournal(o *EnqueueOptions) (*bulk.Journal, error) {
+	m := o.Message
+	digest, err := json.Marshal(struct {
+		To         string
+		HasPayload bool
+		Payload    []byte
+		TTL        *time.Duration
+		Urgency    webpush.Urgency
+		Topic      string
+	}{o.Run, m.Payload != nil, m.Payload, m.TTL, m.Urgency, m.Topic})
+	if err != nil {
+		return nil, err
+	}
+	return bulk.OpenJournal(o.Journal, "enqueue "+string(digest))
+}
+
 // enqueuing is a call of Enqueue.
 type enqueuing struct {
 	q        *Queue
 	o        *EnqueueOptions
+	journal  *bulk.Journal // nil without one
 	waiting  []published
 	distinct map[uint64]uint64 // a bit for each sequence in the stream, of 64 by their quotient
 	records  int64             // of distinct
@@ -127,7 +167,7 @@ func (e *enqueuing) run(ctx context.Context, records iter.Seq2[*bulk.Record, err
 		if !whole || ctx.Err() != nil {
 			break
 		}
-		if e.o.Journal != nil && rec.Raw != nil && e.o.Journal.Done(rec.Raw) {
+		if e.journal != nil && rec.Raw != nil && e.journal.Done(rec.Raw) {
 			e.o.Progress.Skipped.Add(1)
 			continue
 		}
@@ -163,6 +203,7 @@ func (e *enqueuing) message(rec *bulk.Record, err error) (*nats.Msg, error) {
 		return nil, errors.New("the record could not be read")
 	}
 	job, jobErr := rec.Job(e.o.Message, new(bulk.Keys)) // the worker says what is wrong with it
+	e.o.Progress.Ignored.Add(rec)
 	if jobErr == nil && !e.o.Empty {
 		if err := bulk.CheckEmpty(job); err != nil {
 			return nil, err
@@ -235,13 +276,13 @@ func (e *enqueuing) confirm(ctx context.Context, n int) error {
 			e.distinct[ack.Sequence/64] |= bit
 			e.records++
 		}
-		if e.o.Journal != nil {
-			e.o.Journal.Record(p.raw, webpush.ClassDelivered)
+		if e.journal != nil {
+			e.journal.Record(p.raw, webpush.ClassDelivered)
 		}
 	}
 	e.waiting = append(e.waiting[:0], e.waiting[n:]...)
-	if e.o.Journal != nil && n > 0 {
-		return e.o.Journal.Commit()
+	if e.journal != nil && n > 0 {
+		return e.journal.Commit()
 	}
 	return nil
 }

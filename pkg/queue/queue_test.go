@@ -459,12 +459,7 @@ func TestEnqueueJournal(t *testing.T) {
 	q := e.queue(Config{DuplicateWindow: 100 * time.Millisecond})
 	name := filepath.Join(t.TempDir(), "journal")
 	pass := func(lines ...string) *EnqueueProgress {
-		j, err := bulk.OpenJournal(name, "r")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
-		return enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi"), Journal: j}, lines...)
+		return enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi"), Journal: name}, lines...)
 	}
 	a, b, c := subscription(s.URL+"/a"), subscription(s.URL+"/b"), subscription(s.URL+"/c")
 	if p := pass(a, b); p.Enqueued.Load() != 2 {

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Run is the state of a run that [Queue.Enqueue] has begun or [Queue.Cancel] has
@@ -21,6 +25,69 @@ type Run struct {
 	Complete bool      `json:"complete"`
 	Canceled bool      `json:"canceled"`
 	Started  time.Time `json:"started"`
+}
+
+// NewRunName returns a name for a run: the time, and four random digits.
+func NewRunName() string {
+	return time.Now().UTC().Format("20060102-150405-") + fmt.Sprintf("%04x", rand.N(1<<16))
+}
+
+// Outcome counts the results of a run, or of all runs.
+type Outcome struct {
+	// Run is the state of the run, if Known; see [Queue.Run].
+	Run   Run
+	Known bool
+	// Counts are the results so far.
+	Counts bulk.Counts
+}
+
+// Add counts a result.
+func (o *Outcome) Add(r *Result) {
+	if o.Counts == nil {
+		o.Counts = make(bulk.Counts)
+	}
+	o.Counts[r.Class]++
+}
+
+// String returns the outcome in words, such as "2 of 3 records have a result: 1
+// delivered, 1 gone; enqueueing is not finished".
+func (o *Outcome) String() string {
+	n := o.Counts.Total()
+	of := text.Count(n, "record")
+	verb := " have a result"
+	if n == 1 {
+		verb = " has a result"
+	}
+	if o.Known && o.Run.Complete {
+		of, verb = fmt.Sprintf("%d of %s", n, text.Count(o.Run.Records, "record")), " have a result"
+	}
+	s := of + verb
+	if n > 0 {
+		s += ": " + o.Counts.String()
+	}
+	switch {
+	case o.Known && o.Run.Canceled:
+		s += "; the run is canceled"
+	case o.Known && !o.Run.Complete:
+		s += "; enqueueing is not finished"
+	}
+	return s
+}
+
+// MarshalJSON returns an object with results, counts, and, if the run is known, run,
+// complete, canceled, and records.
+func (o *Outcome) MarshalJSON() ([]byte, error) {
+	fields := map[string]any{"results": o.Counts.Total(), "counts": o.Counts}
+	if o.Run.Name != "" {
+		fields["run"] = o.Run.Name
+	}
+	if o.Known {
+		fields["complete"], fields["canceled"] = o.Run.Complete, o.Run.Canceled
+		if o.Run.Complete {
+			fields["records"] = o.Run.Records
+		}
+	}
+	return json.Marshal(fields)
 }
 
 // ErrCanceled is why a message of a canceled run was not sent. Its class is

@@ -584,7 +584,7 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 			byRun[m.data.run] = new(bytes.Buffer)
 		}
 		b := byRun[m.data.run]
-		l := resultLine{Sequence: m.place.seq, Result: bulk.NewResult(r, m.data.record, false)}
+		l := resultLine{Sequence: m.place.seq, Result: bulk.NewResult(w.o.Client, r, m.data.record, false)}
 		if r.Class == webpush.ClassGone {
 			l.Record = bare(m.data.record.Raw)
 		}

@@ -42,6 +42,15 @@ type Receipt struct {
 	Latency time.Duration
 }
 
+// ReplacedKey returns the key that signed an accepted message if it is one of
+// OldKeys, and the zero key otherwise. The subscription was made with it.
+func (c *Client) ReplacedKey(r *Receipt) vapid.PublicKey {
+	if vapid.Ring(c.OldKeys).Find(r.Key) == nil {
+		return vapid.PublicKey{}
+	}
+	return r.Key
+}
+
 // Error reports why a message was not accepted: the push service's response, or
 // the lack of one.
 type Error struct {

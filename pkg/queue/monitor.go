@@ -1,4 +1,4 @@
-package cmd
+package queue
 
 import (
 	"context"
@@ -12,39 +12,42 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/seed81da77dd/webpush/pkg/queue"
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// workerMetrics count what a worker does.
-type workerMetrics struct {
-	q        *queue.Queue
+// Monitor counts the results of a worker for its operator: as metrics, in a log, and
+// as a health check. It is safe for concurrent use.
+type Monitor struct {
+	q        *Queue
 	registry *prometheus.Registry
 	messages *prometheus.CounterVec
 	retries  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	holds    *prometheus.CounterVec
 
-	mu     sync.Mutex
-	counts map[webpush.Class]int64
-	later  int64 // temporary failures that are tried again
-	held   map[webpush.Service]time.Time
+	mu        sync.Mutex
+	counts    bulk.Counts
+	postponed int64
+	held      map[webpush.Service]time.Time
 }
 
-func newWorkerMetrics(q *queue.Queue) *workerMetrics {
-	m := &workerMetrics{q: q, registry: prometheus.NewRegistry(), counts: make(map[webpush.Class]int64), held: make(map[webpush.Service]time.Time),
+// NewMonitor returns a monitor of a worker of the queue. Set OnResult and OnHold of
+// its [WorkerOptions] to the methods of the monitor.
+func NewMonitor(q *Queue) *Monitor {
+	m := &Monitor{q: q, registry: prometheus.NewRegistry(), counts: make(bulk.Counts), held: make(map[webpush.Service]time.Time),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Results by push service and class."}, []string{"service", "class"}),
 		retries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_postponed_total", Help: "Temporary failures that will be tried again, by push service."}, []string{"service"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "Response times of push services.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
 		holds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_holds_total", Help: "Responses that asked to wait, by push service."}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.messages, m.retries, m.latency, m.holds, m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.messages, m.retries, m.latency, m.holds, collector{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// result counts a result of the worker.
-func (m *workerMetrics) result(r *webpush.Result, final bool) {
+// OnResult counts a result; see [WorkerOptions].
+func (m *Monitor) OnResult(r *webpush.Result, final bool) {
 	service := webpush.Other
 	if r.Job.Subscription != nil {
 		service = r.Job.Subscription.Service()
@@ -55,7 +58,7 @@ func (m *workerMetrics) result(r *webpush.Result, final bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !final {
-		m.later++
+		m.postponed++
 		m.retries.WithLabelValues(string(service)).Inc()
 		return
 	}
@@ -63,8 +66,8 @@ func (m *workerMetrics) result(r *webpush.Result, final bool) {
 	m.messages.WithLabelValues(string(service), string(r.Class)).Inc()
 }
 
-// hold notes a push service that asks to wait.
-func (m *workerMetrics) hold(service webpush.Service, _ string, until time.Time) {
+// OnHold counts a response that asked to wait; see [WorkerOptions].
+func (m *Monitor) OnHold(service webpush.Service, _ string, until time.Time) {
 	m.holds.WithLabelValues(string(service)).Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,88 +76,50 @@ func (m *workerMetrics) hold(service webpush.Service, _ string, until time.Time)
 	}
 }
 
-// totals are the numbers of results, for the log.
-func (m *workerMetrics) totals() []any {
+// LogValue returns the number of results per class, and of temporary failures that
+// will be tried again as postponed, without those that are 0.
+func (m *Monitor) LogValue() slog.Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var list []any
+	var list []slog.Attr
 	for _, c := range webpush.Classes() {
 		if n := m.counts[c]; n > 0 {
-			list = append(list, string(c), n)
+			list = append(list, slog.Int64(string(c), n))
 		}
 	}
-	if m.later > 0 {
-		list = append(list, "postponed", m.later)
+	if m.postponed > 0 {
+		list = append(list, slog.Int64("postponed", m.postponed))
 	}
-	return list
+	return slog.GroupValue(list...)
 }
 
-// logEvery logs the numbers when they have changed, until the function that it
-// returns is called.
-func (m *workerMetrics) logEvery(log *slog.Logger, every time.Duration) (end func()) {
-	quit, over := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(over)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		var before int64
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-			}
-			m.mu.Lock()
-			n := m.later
-			for _, count := range m.counts {
-				n += count
-			}
-			m.mu.Unlock()
-			if n != before {
-				before = n
-				log.Info("results", m.totals()...)
-			}
+// Log logs the numbers at each interval in which they have changed, until ctx is
+// done.
+func (m *Monitor) Log(ctx context.Context, log *slog.Logger, interval time.Duration) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	var before int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-	}()
-	return func() { close(quit); <-over }
-}
-
-var (
-	queueMessages = prometheus.NewDesc("webpush_queue_messages", "Messages in the stream by lane: waiting, or taken by workers or to be tried again.", []string{"lane", "state"}, nil)
-	queueAge      = prometheus.NewDesc("webpush_queue_age_seconds", "Age of the oldest message of a lane.", []string{"lane"}, nil)
-	heldSeconds   = prometheus.NewDesc("webpush_held_seconds", "How long a push service still asks to wait.", []string{"service"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (m *workerMetrics) Describe(c chan<- *prometheus.Desc) {
-	c <- queueMessages
-	c <- queueAge
-	c <- heldSeconds
-}
-
-// Collect implements prometheus.Collector.
-func (m *workerMetrics) Collect(c chan<- prometheus.Metric) {
-	m.mu.Lock()
-	for service, until := range m.held {
-		c <- prometheus.MustNewConstMetric(heldSeconds, prometheus.GaugeValue, max(0, time.Until(until).Seconds()), string(service))
-	}
-	m.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	lanes, err := m.q.Status(ctx)
-	if err != nil {
-		c <- prometheus.NewInvalidMetric(queueMessages, err)
-		return
-	}
-	for _, l := range lanes {
-		c <- prometheus.MustNewConstMetric(queueMessages, prometheus.GaugeValue, float64(l.Waiting), l.Lane, "waiting")
-		c <- prometheus.MustNewConstMetric(queueMessages, prometheus.GaugeValue, float64(l.Taken), l.Lane, "taken")
-		c <- prometheus.MustNewConstMetric(queueAge, prometheus.GaugeValue, l.Age.Seconds(), l.Lane)
+		m.mu.Lock()
+		n := m.counts.Total() + m.postponed
+		m.mu.Unlock()
+		if n != before {
+			before = n
+			log.Info("results", slog.Any("", m))
+		}
 	}
 }
 
-// handler serves /healthz and /metrics.
-func (m *workerMetrics) handler() http.Handler {
+// Handler returns a handler of GET /healthz, with status 503 while the connection to
+// the NATS server is lost, and of GET /metrics, for Prometheus: results by push
+// service and class, the number and age of the messages of each lane, and push
+// services that asked to wait.
+func (m *Monitor) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		status, code := "ok", http.StatusOK
@@ -167,4 +132,41 @@ func (m *workerMetrics) handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	return mux
+}
+
+var (
+	queueMessages = prometheus.NewDesc("webpush_queue_messages", "Messages in the stream by lane: waiting, or taken by workers or to be tried again.", []string{"lane", "state"}, nil)
+	queueAge      = prometheus.NewDesc("webpush_queue_age_seconds", "Age of the oldest message of a lane.", []string{"lane"}, nil)
+	heldSeconds   = prometheus.NewDesc("webpush_held_seconds", "How long a push service still asks to wait.", []string{"service"}, nil)
+)
+
+// collector is the part of a monitor that asks the server when it is read.
+type collector struct{ m *Monitor }
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(c chan<- *prometheus.Desc) {
+	c <- queueMessages
+	c <- queueAge
+	c <- heldSeconds
+}
+
+// Collect implements prometheus.Collector.
+func (o collector) Collect(c chan<- prometheus.Metric) {
+	o.m.mu.Lock()
+	for service, until := range o.m.held {
+		c <- prometheus.MustNewConstMetric(heldSeconds, prometheus.GaugeValue, max(0, time.Until(until).Seconds()), string(service))
+	}
+	o.m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	lanes, err := o.m.q.Status(ctx)
+	if err != nil {
+		c <- prometheus.NewInvalidMetric(queueMessages, err)
+		return
+	}
+	for _, l := range lanes {
+		c <- prometheus.MustNewConstMetric(queueMessages, prometheus.GaugeValue, float64(l.Waiting), l.Lane, "waiting")
+		c <- prometheus.MustNewConstMetric(queueMessages, prometheus.GaugeValue, float64(l.Taken), l.Lane, "taken")
+		c <- prometheus.MustNewConstMetric(queueAge, prometheus.GaugeValue, l.Age.Seconds(), l.Lane)
+	}
 }
