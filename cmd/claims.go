@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,33 +41,18 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 	completeEnum(c, "scheme", &o.scheme)
 }
 
-// load returns the claims from file and options. Where file is empty,
-// claims.json in the current directory is used if no subject was given. aud and
-// exp are filled by the signer.
-func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
-	var c vapid.Claims
-	name := file
-	if name == "" && !given(o.cmd, "subject") && exists(defaultClaims) {
-		name = defaultClaims
-	}
-	if name != "" {
-		b, err := s.input(name, "the claims")
-		if errors.Is(err, fs.ErrNotExist) {
-			err = withHint(err, `claims look like {"sub": "mailto:you@your.domain"}; --subject does without a file`)
-		}
-		if err != nil {
-			return c, err
-		}
-		if c, err = vapid.ParseClaims(b); err != nil {
-			return c, misplacedClaims(name, err)
+// load returns the claims from the file and the flags. If no file is given, it reads
+// claims.json in the current directory unless there is a subject. The signer sets aud
+// and exp.
+func (o *claimsFlags) load(s *streams, file string) (c vapid.Claims, err error) {
+	if file != "" || !given(o.cmd, "subject") {
+		if c, err = readClaims(s, file); err != nil {
+			return c, misplacedClaims(cmp.Or(file, defaultClaims), err)
 		}
 	}
-	switch subject := vapid.NormalizeSubject(o.subject); {
-	case subject == "":
-	case c.Subject == "" || source(o.cmd, "subject") == "--subject":
-		c.Subject = subject
+	if o.subject != "" && (c.Subject == "" || source(o.cmd, "subject") == "--subject") {
+		c.Subject = o.subject
 	}
-	c.Subject = vapid.NormalizeSubject(c.Subject)
 	if o.expiresIn.value < time.Second || o.expiresIn.value > vapid.MaxLifetime {
 		return c, usage("omit --expires-in to use 12h", "--expires-in is %s, expected 1s to 24h", o.expiresIn.String())
 	}
@@ -74,6 +60,26 @@ func (o *claimsFlags) load(s *streams, file string) (vapid.Claims, error) {
 		c.Expires = time.Time{}
 	}
 	return c, nil
+}
+
+// readClaims reads the claims in a file. If no file is given, it reads claims.json in
+// the current directory if that exists.
+func readClaims(s *streams, file string) (c vapid.Claims, err error) {
+	if file == "" {
+		if !exists(defaultClaims) {
+			return c, nil
+		}
+		file = defaultClaims
+	}
+	b, err := s.input(file, "the claims")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = withHint(err, `claims look like {"sub": "mailto:you@your.domain"}; without a file, use --subject`)
+	}
+	if err != nil {
+		return c, err
+	}
+	c, err = vapid.ParseClaims(b)
+	return c, within(inputName(file), err)
 }
 
 // signer returns the signer of the claims. It fills aud with the endpoint's
@@ -99,16 +105,16 @@ func refused(signer *vapid.Signer, c vapid.Claims) error {
 	}
 }
 
-// misplacedClaims names the flag for an input that was given as claims.
+// misplacedClaims adds the flag for an input that was given as claims.
 func misplacedClaims(name string, err error) error {
 	var mistake *vapid.Error
 	if errors.As(err, &mistake) {
 		option := map[string]string{"subscription": "-f", "key": "-k"}[mistake.Misplaced()]
 		if option != "" {
-			return withHint(within(inputName(name), err), joinHints("give it with "+option+" "+shellWord(name), mistake.Hint()))
+			return withHint(err, joinHints("give it with "+option+" "+shellWord(name), mistake.Hint()))
 		}
 	}
-	return within(inputName(name), err)
+	return err
 }
 
 func joinHints(a, b string) string {

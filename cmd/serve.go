@@ -16,7 +16,6 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/appserver/postgres"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -193,7 +192,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		log = slog.New(slog.NewJSONHandler(s.err, nil))
 	}
 	bo := appserver.Options{
-		Subject:          vapid.NormalizeSubject(o.subject),
+		Subject:          o.subject,
 		Origins:          o.origins,
 		SiteName:         o.siteName,
 		Track:            o.track,
@@ -353,21 +352,14 @@ func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token,
 
 // claimsSubject returns sub of claims.json, if the file exists.
 func claimsSubject(s *streams) (string, error) {
-	b, err := readFile(defaultClaims)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services")
-	}
-	if err != nil {
-		return "", err
-	}
-	c, err := vapid.ParseClaims(b)
-	if err != nil {
-		return "", within(defaultClaims, err)
-	}
-	if c.Subject == "" {
+	c, err := readClaims(s, "")
+	switch {
+	case err != nil || c.Subject != "":
+		return c.Subject, err
+	case exists(defaultClaims):
 		return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services, and %s has no sub", defaultClaims)
 	}
-	return vapid.NormalizeSubject(c.Subject), nil
+	return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services")
 }
 
 // withinFile words an error about a file, which may be an error of the file system.

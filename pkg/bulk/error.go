@@ -86,13 +86,3 @@ type recordError struct {
 func (e *recordError) Error() string { return e.problem }
 func (e *recordError) Hint() string  { return e.hint }
 func (e *recordError) Final() bool   { return true }
-
-// hintOf returns the hint of the outermost error that has one, or "".
-func hintOf(err error) string {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
-			return h.Hint()
-		}
-	}
-	return ""
-}

@@ -69,7 +69,7 @@ func NewResult(client *webpush.Client, r *webpush.Result, rec *Record, endpoint 
 		l.Status, l.Code = rejection.Status, rejection.Code
 	}
 	if r.Err != nil {
-		l.Reason, l.Hint = r.Err.Error(), hintOf(r.Err)
+		l.Reason, l.Hint = r.Err.Error(), webpush.HintOf(r.Err)
 	}
 	return l
 }

@@ -218,7 +218,7 @@ func (t *tally) add(r *webpush.Result, rec *Record) {
 			key = reasonKey{class: r.Class}
 		}
 		if t.reasons[key] == nil {
-			t.reasons[key] = &Reason{Class: key.class, Service: key.service, Code: key.code, Status: key.status, First: rec.Position(), Reason: r.Err.Error(), Hint: hintOf(r.Err)}
+			t.reasons[key] = &Reason{Class: key.class, Service: key.service, Code: key.code, Status: key.status, First: rec.Position(), Reason: r.Err.Error(), Hint: webpush.HintOf(r.Err)}
 		}
 	}
 	t.reasons[key].Count++
