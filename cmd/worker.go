@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/queue"
@@ -161,7 +162,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		if err != nil {
 			return usage("write it as 127.0.0.1:9090", "--metrics: %w", err)
 		}
-		server := &http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
+		server := &http.Server{Handler: m.Handler(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})), ReadHeaderTimeout: 10 * time.Second}
 		go func() { _ = server.Serve(listener) }()
 		defer server.Close()
 		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")

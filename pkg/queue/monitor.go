@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
@@ -17,10 +16,10 @@ import (
 )
 
 // Monitor counts the results of a worker for its operator: as metrics, in a log, and
-// as a health check. It is safe for concurrent use.
+// as a health check. It is safe for concurrent use. A program with a registry of its
+// own can register it as a [prometheus.Collector].
 type Monitor struct {
 	q        *Queue
-	registry *prometheus.Registry
 	messages *prometheus.CounterVec
 	retries  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
@@ -35,15 +34,13 @@ type Monitor struct {
 // NewMonitor returns a monitor of a worker of the queue. Set OnResult and OnHold of
 // its [WorkerOptions] to the methods of the monitor.
 func NewMonitor(q *Queue) *Monitor {
-	m := &Monitor{q: q, registry: prometheus.NewRegistry(), counts: make(bulk.Counts), held: make(map[webpush.Service]time.Time),
+	return &Monitor{q: q, counts: make(bulk.Counts), held: make(map[webpush.Service]time.Time),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Results by push service and class."}, []string{"service", "class"}),
 		retries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_postponed_total", Help: "Temporary failures that will be tried again, by push service."}, []string{"service"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "Response times of push services.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
 		holds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_holds_total", Help: "Responses that asked to wait, by push service."}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.messages, m.retries, m.latency, m.holds, collector{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
 }
 
 // OnResult counts a result; see [WorkerOptions].
@@ -118,8 +115,10 @@ func (m *Monitor) Log(ctx context.Context, log *slog.Logger, interval time.Durat
 // Handler returns a handler of GET /healthz, with status 503 while the connection to
 // the NATS server is lost, and of GET /metrics, for Prometheus: results by push
 // service and class, the number and age of the messages of each lane, and push
-// services that asked to wait.
-func (m *Monitor) Handler() http.Handler {
+// services that asked to wait. The metrics of others are added.
+func (m *Monitor) Handler(others ...prometheus.Collector) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(append([]prometheus.Collector{m}, others...)...)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		status, code := "ok", http.StatusOK
@@ -130,7 +129,7 @@ func (m *Monitor) Handler() http.Handler {
 		w.WriteHeader(code)
 		_ = json.NewEncoder(w).Encode(map[string]string{"status": status})
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	return mux
 }
 
@@ -140,26 +139,35 @@ var (
 	heldSeconds   = prometheus.NewDesc("webpush_held_seconds", "How long a push service still asks to wait.", []string{"service"}, nil)
 )
 
-// collector is the part of a monitor that asks the server when it is read.
-type collector struct{ m *Monitor }
+// counters returns the metrics that the worker counts. The others are read from the
+// server when they are collected.
+func (m *Monitor) counters() []prometheus.Collector {
+	return []prometheus.Collector{m.messages, m.retries, m.latency, m.holds}
+}
 
-// Describe implements prometheus.Collector.
-func (collector) Describe(c chan<- *prometheus.Desc) {
+// Describe implements [prometheus.Collector].
+func (m *Monitor) Describe(c chan<- *prometheus.Desc) {
+	for _, counter := range m.counters() {
+		counter.Describe(c)
+	}
 	c <- queueMessages
 	c <- queueAge
 	c <- heldSeconds
 }
 
-// Collect implements prometheus.Collector.
-func (o collector) Collect(c chan<- prometheus.Metric) {
-	o.m.mu.Lock()
-	for service, until := range o.m.held {
+// Collect implements [prometheus.Collector].
+func (m *Monitor) Collect(c chan<- prometheus.Metric) {
+	for _, counter := range m.counters() {
+		counter.Collect(c)
+	}
+	m.mu.Lock()
+	for service, until := range m.held {
 		c <- prometheus.MustNewConstMetric(heldSeconds, prometheus.GaugeValue, max(0, time.Until(until).Seconds()), string(service))
 	}
-	o.m.mu.Unlock()
+	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	lanes, err := o.m.q.Status(ctx)
+	lanes, err := m.q.Status(ctx)
 	if err != nil {
 		c <- prometheus.NewInvalidMetric(queueMessages, err)
 		return
