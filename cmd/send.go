@@ -13,10 +13,10 @@ type sendOptions struct {
 
 	subscription string
 	parts        subscriptionParts
-	inputs       []string // of send, which takes several
+	inputs       []string // values of -f, where it may be repeated
 	bulk         bulkFlags
 	enqueue      enqueueOptions
-	many         bool // that are not read from inputs
+	many         bool // the subscriptions come from elsewhere, such as a queue
 	key          keyFlag
 	claims       claimsFlags
 	claimsFile   string
@@ -45,10 +45,10 @@ type sendOptions struct {
 	empty bool
 }
 
-// defaultBodyFile is where a curl command finds the body, as with pywebpush.
+// defaultBodyFile is the file with the body for curl, named as in pywebpush.
 const defaultBodyFile = "encrypted.data"
 
-// urgencyWords are what --urgency takes.
+// urgencyWords returns the values of --urgency.
 func urgencyWords() []string { return words(webpush.Urgencies()) }
 
 func newSendCmd(s *streams) *cobra.Command {
@@ -95,13 +95,13 @@ secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 && o.inputs != nil {
-				return usage("give all subscriptions with -f, and the payload with -p", "webpush send takes no argument, found %q next to -f", shown(args[0]))
+				return usage("give all subscriptions with -f, and the payload with -p", "webpush send accepts no arguments with -f, found %q", shown(args[0]))
 			}
 			o.inputs = append(o.inputs, args...)
 			if !o.curl {
 				for _, name := range []string{"inline", "body-file"} {
 					if c.Flags().Changed(name) {
-						return usage("add --curl", "--%s goes with --curl", name)
+						return usage("add --curl", "--%s requires --curl", name)
 					}
 				}
 			}
@@ -149,7 +149,7 @@ works until its token expires.`,
 
 func (o *sendOptions) addCurlFlags(c *cobra.Command) {
 	if c.Flags().Lookup("force") == nil {
-		c.Flags().BoolVar(&o.bulk.force, "force", false, "replace a file that has a key")
+		c.Flags().BoolVar(&o.bulk.force, "force", false, "replace a file even if it has a key")
 	}
 	c.Flags().StringVar(&o.bodyFile, "body-file", defaultBodyFile, "write the body for curl to `FILE`")
 	c.Flags().BoolVar(&o.inline, "inline", false, "put the body into the curl command, in base64")
@@ -170,25 +170,25 @@ func (o *sendOptions) addFlags(c *cobra.Command) {
 	o.payload.addFlags(c)
 	o.addMessageFlags(c)
 	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
-	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, with a topic made from any `TEXT`")
-	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with this GCM server key: a `FILE`, env:NAME or the key")
-	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: the registration `ID` (default: the end of the endpoint)")
+	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, but derive the topic from any `TEXT`")
+	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with the GCM server `KEY`: a file, env:NAME, or the key")
+	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: send to the registration `ID` (default: the end of the endpoint)")
 	inGroup(f, "Message")
 
 	o.connection.addFlags(c)
 	asSetting(f, "gcm-key")
 }
 
-// addKeyFlags adds the options that sign.
+// addKeyFlags adds the flags for the key and the claims.
 func (o *sendOptions) addKeyFlags(c *cobra.Command) {
 	o.key.addRingFlags(c)
 	o.claims.addFlags(c)
-	c.Flags().StringVar(&o.claimsFile, "claims", "", "the claims' `FILE`; - for standard input")
+	c.Flags().StringVar(&o.claimsFile, "claims", "", "read the claims from `FILE`; - for standard input")
 	inGroup(c.Flags(), "Key and claims")
 	asSetting(c.Flags(), "claims")
 }
 
-// addMessageFlags adds the options of messages that a worker has, too.
+// addMessageFlags adds the flags of a message that send and worker share.
 func (o *sendOptions) addMessageFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.ttl.value = webpush.DefaultTTL
@@ -239,7 +239,7 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	return printReceipt(s, receipt, client)
 }
 
-// printCurl prints the command and writes its body.
+// printCurl prints the curl command and writes its body.
 func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) error {
 	req, err := d.client.NewRequest(ctx, d.sub, d.message)
 	if err != nil {
@@ -262,7 +262,7 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 		s.note("wrote the body to %s", o.bodyFile)
 	}
 	if o.denyPrivate {
-		s.warn("curl does not look at addresses as --deny-private does", "")
+		s.warn("curl does not check addresses as --deny-private does", "")
 	}
 	if s.json {
 		return s.printJSON(map[string]string{"command": command})
