@@ -14,7 +14,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// bulkFlags are the options of send for many subscriptions.
+// bulkFlags are the flags of send for many subscriptions.
 type bulkFlags struct {
 	concurrency, perOrigin int
 	rate                   rateFlag
@@ -31,26 +31,26 @@ type bulkFlags struct {
 	columns                []string
 }
 
-// bulkOnly are the flags that mean many subscriptions, however many there are.
+// bulkOnly are the flags that select bulk sending, even for one subscription.
 var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "max-failures", "deadline", "results", "show-endpoints", "gone", "retry-later", "resume", "fail-on-gone", "map"}
 
-// singleOnly are the flags of one subscription, and what does instead.
+// singleOnly are the flags for a single subscription, with the alternative for many.
 var singleOnly = [][2]string{
-	{"curl", "give one subscription"},
-	{"check", "webpush check -f FILE with one of them; --dry-run tries all without sending"},
+	{"curl", "pass a single subscription"},
+	{"check", "use webpush check, or --dry-run, which sends nothing"},
 	{"gcm-reg-id", "omit it: the ID is the end of each endpoint"},
 }
 
 func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, as with --json")
+	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, like --json")
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
 	o.addColumns(f)
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
-	f.BoolVar(&o.force, "force", false, "overwrite these files if they exist")
-	f.StringVar(&o.resume, "resume", "", "record finished records in `JOURNAL`, and skip them when the command is repeated")
+	f.BoolVar(&o.force, "force", false, "overwrite the files of --results, --gone, and --retry-later")
+	f.StringVar(&o.resume, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
 	o.addSendingFlags(c, "128, or 256 with --resume")
 	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting gone subscriptions (default: never)")
 	f.Var(&o.deadline, "deadline", "stop after this time")
@@ -59,25 +59,25 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	asSetting(f, "max-failures")
 }
 
-// addSendingFlags adds the options for how many messages are sent at a time.
+// addSendingFlags adds the flags that limit concurrency and rates.
 func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
 	f := c.Flags()
-	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default for each processor: "+concurrency+")")
+	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default per processor: "+concurrency+")")
 	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
 	o.rates.addFlag(f)
 	o.http = newEnum("auto", "auto", "standard")
-	f.Var(&o.http, "http", "auto, or standard to use only the HTTP client of Go")
+	f.Var(&o.http, "http", "use HTTP/2 pipelining if possible: auto; or only Go's HTTP client: standard")
 	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "http")
 	completeEnum(c, "http", &o.http)
 }
 
-// addColumns adds the option that names columns.
+// addColumns adds the flag that names columns.
 func (o *bulkFlags) addColumns(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.columns, "map", nil, "read the parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
+	f.StringSliceVar(&o.columns, "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
 }
 
-// checkSending rejects values of addSendingFlags that are out of range.
+// checkSending returns an error if a value of addSendingFlags is out of range.
 func (o *bulkFlags) checkSending(c *cobra.Command) error {
 	for _, n := range []struct {
 		name  string
@@ -90,7 +90,7 @@ func (o *bulkFlags) checkSending(c *cobra.Command) error {
 	return nil
 }
 
-// check rejects values that are out of range.
+// check returns an error if a value is out of range.
 func (o *bulkFlags) check(c *cobra.Command) error {
 	if err := o.checkSending(c); err != nil {
 		return err
@@ -102,16 +102,15 @@ func (o *bulkFlags) check(c *cobra.Command) error {
 		return usage("", "--deadline is %s, expected more than 0", o.deadline.String())
 	}
 	if o.force && !c.Flags().Changed("curl") && o.results == "" && o.gone == "" && o.retryLater == "" {
-		return usage("add the file to replace", "--force requires --results, --gone, or --retry-later")
+		return usage("add the file to overwrite", "--force requires --results, --gone, or --retry-later")
 	}
 	return nil
 }
 
-// partFlags are the options that name the files of a run.
+// partFlags are the flags for the files of a run.
 var partFlags = map[bulk.Part]string{bulk.PartResults: "results", bulk.PartGone: "gone", bulk.PartRetryLater: "retry-later", bulk.PartJournal: "resume"}
 
-// wrongFile adds to the error of a run which option names the file, and what that
-// option offers.
+// wrongFile adds the flag of the file, and its hint, to the error of a run.
 func wrongFile(err error) error {
 	var e *bulk.Error
 	if !errors.As(err, &e) {
@@ -143,14 +142,14 @@ func (o *bulkFlags) readColumns() (*bulk.Columns, error) {
 	for _, pair := range o.columns {
 		part, column, _ := strings.Cut(pair, "=")
 		if parts[part] == nil || column == "" {
-			return nil, usage("write it as --map endpoint=url,p256dh=key1,auth=key2", "--map: %q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
+			return nil, usage("use the form --map endpoint=url,p256dh=key1,auth=key2", "--map: %q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
 		}
 		*parts[part] = column
 	}
 	return c, nil
 }
 
-// inputs are the sources that -f names.
+// inputs returns the sources that -f names.
 func inputs(s *streams, names []string) ([]bulk.Source, error) {
 	sources := bulk.Files(names...)
 	for i, name := range names {
@@ -170,7 +169,7 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 	return sources, nil
 }
 
-// runOptions are the options of a run.
+// runOptions returns the options of a run.
 func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) {
 	b := &o.bulk
 	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
@@ -192,7 +191,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	}
 	for name, value := range map[string]string{"gone": b.gone, "retry-later": b.retryLater, "resume": b.resume} {
 		if value == "-" {
-			return run, usage("give the name of a file", "--%s cannot be -: standard output is for the results", name)
+			return run, usage("pass a file name", "--%s cannot be -: standard output is for the results", name)
 		}
 	}
 	if s.json || b.results == "-" {
@@ -204,13 +203,13 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	return run, nil
 }
 
-// tellPipelined says how requests are sent, for -v. why is the reason of the client.
-func (o *sendOptions) tellPipelined(why string) string {
+// pipelining says how requests are sent, for -v. why is the reason of the client.
+func (o *sendOptions) pipelining(why string) string {
 	switch {
 	case o.dryRun:
 		return "no request is sent"
 	case o.verbose > 1:
-		why = "-vv shows each of them"
+		why = "-vv prints each of them"
 	case o.bulk.http.String() == "standard":
 		why = "--http standard"
 	}
@@ -236,7 +235,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 		d.client.HTTP = &tracer{next: d.client.HTTP, s: s, showSecrets: o.showSecrets}
 	}
 	if o.verbose > 0 {
-		s.note("%s", o.tellPipelined(d.client.NotPipelined(run.Send)))
+		s.note("%s", o.pipelining(d.client.NotPipelined(run.Send)))
 	}
 	progress := startProgress(s, o, run.Progress.Snapshot)
 	defer context.AfterFunc(ctx, func() { progress.interrupted() })()
@@ -263,8 +262,8 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	return &exitError{err, exitPartial}
 }
 
-// checkMany warns about everything that push services would reject in every message,
-// and returns an error if no message can be sent.
+// checkMany warns about problems of the message, which apply to every record, and
+// returns an error if no message can be sent.
 func (o *sendOptions) checkMany(s *streams, d *delivery) error {
 	found := d.findings(d.client)
 	for _, f := range found {

@@ -48,7 +48,7 @@ code of the first failure.`,
   webpush cancel https://updates.push.services.mozilla.com/m/gAAAAAB…`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("give the location of a message, or a file of results", "there is nothing to cancel")
+				return usage("pass the location of a message, or a results file", "nothing to cancel")
 			}
 			return nil
 		},
@@ -72,7 +72,7 @@ type canceled struct {
 // newCanceled describes an outcome.
 func newCanceled(c *bulk.Canceled) canceled {
 	out := canceled{ID: c.Result.ID, Origin: c.Result.Origin, Service: c.Result.Service, State: "withdrawn"}
-	if c.Result.Class != "" { // of a run
+	if c.Result.Class != "" { // a result of many, which has an index
 		out.Index = &c.Result.Index
 	}
 	if c.Err != nil {
@@ -91,7 +91,7 @@ func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string)
 		return err
 	}
 	all, withdrawn := 0, 0
-	var failures []error // in the order in which they came
+	var failures []error // one of each kind, the first one first
 	counts := make(map[string]int)
 	err = nil
 	for c, unread := range bulk.Cancel(ctx, client, s.messages(args)) {
@@ -119,7 +119,7 @@ func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string)
 		s.note("withdrew %s before the interruption", plural(withdrawn, "message"))
 		return context.Canceled
 	case err == nil && all == 0:
-		return withHint(errors.New("the results have no message with a location"), "services that withdraw messages give their location in the response; see webpush cancel --help")
+		return withHint(errors.New("the results have no message with a location"), "push services that withdraw messages return their location; see webpush cancel --help")
 	case err == nil && all == 1 && withdrawn == 0:
 		return failures[0]
 	}

@@ -16,8 +16,8 @@ import (
 // defaultClaims is the default claims file, in the current directory.
 const defaultClaims = "claims.json"
 
-// claimsFlags are the options that make claims. A command that sends gets the
-// audience from the subscription; a command that only signs needs it as a flag.
+// claimsFlags are the flags for the claims. A command that sends gets the audience
+// from the subscription; sign has a flag for it.
 type claimsFlags struct {
 	cmd       *cobra.Command
 	subject   string
@@ -88,8 +88,8 @@ func (o *claimsFlags) signer(key *vapid.Key, c vapid.Claims) *vapid.Signer {
 	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: vapid.Scheme(o.scheme.String()), Lenient: o.noStrict}
 }
 
-// refused returns the first reason why a signer refuses the claims, with a hint in
-// the words of the command line, or nil.
+// refused returns the first reason why a signer refuses the claims, with a hint that
+// names flags, or nil.
 func refused(signer *vapid.Signer, c vapid.Claims) error {
 	var no *vapid.ClaimsError
 	if !errors.As(signer.Refused(c), &no) {
@@ -97,7 +97,7 @@ func refused(signer *vapid.Signer, c vapid.Claims) error {
 	}
 	switch p := no.Problems[0]; {
 	case p.Part == "aud" && c.Audience == "":
-		return withHint(p, "give --endpoint URL or -f subscription.json, or --audience")
+		return withHint(p, "pass --endpoint URL, -f subscription.json, or --audience")
 	case p.Severity == vapid.Lenient:
 		return withHint(p, joinHints(commandHint(p.Advice), "use --no-strict to sign it anyway"))
 	default:
@@ -111,7 +111,7 @@ func misplacedClaims(name string, err error) error {
 	if errors.As(err, &mistake) {
 		option := map[string]string{"subscription": "-f", "key": "-k"}[mistake.Misplaced()]
 		if option != "" {
-			return withHint(err, joinHints("give it with "+option+" "+shellWord(name), mistake.Hint()))
+			return withHint(err, joinHints("pass it with "+option+" "+shellWord(name), mistake.Hint()))
 		}
 	}
 	return err
@@ -173,7 +173,7 @@ func runSign(s *streams, o signOptions, file string) error {
 	switch {
 	case o.endpoint != "":
 		if origin, err = vapid.Origin(o.endpoint); err != nil {
-			return wrongFlag("endpoint", withHint(err, "give the endpoint of a subscription, https://…"))
+			return wrongFlag("endpoint", withHint(err, "pass the endpoint of a subscription, https://…"))
 		}
 	case o.subscription != "":
 		sub, err := loadSubscription(s, o.subscription)

@@ -28,10 +28,10 @@ type delivery struct {
 // prints them all.
 type flaw struct {
 	err     error
-	finding *preflight.Finding // nil if the rules for messages find it by themselves
+	finding *preflight.Finding // nil if the rules for messages also find it
 }
 
-// firstFlaw is the error of the first flaw, or nil.
+// firstFlaw returns the error of the first flaw, or nil.
 func (d *delivery) firstFlaw() error {
 	if len(d.flaws) == 0 {
 		return nil
@@ -39,7 +39,7 @@ func (d *delivery) firstFlaw() error {
 	return d.flaws[0].err
 }
 
-// found are the findings of the flaws.
+// found returns the findings of the flaws.
 func (d *delivery) found() []preflight.Finding {
 	var found []preflight.Finding
 	for _, f := range d.flaws {
@@ -50,17 +50,16 @@ func (d *delivery) found() []preflight.Finding {
 	return found
 }
 
-// flawed keeps an error as a flaw that the rules for messages find, too.
+// flawed adds an error as a flaw that the rules for messages also find.
 func (d *delivery) flawed(err error) {
 	if err != nil {
 		d.flaws = append(d.flaws, flaw{err: err})
 	}
 }
 
-// prepare reads everything that the options name. After it, nothing else is read. The
-// error is about the command line or a file that cannot be read; errors in the
-// content of a file are among the flaws. A subscription may be missing if it
-// is optional.
+// prepare reads everything that the flags name; nothing else is read later. The error
+// is about the command line or a file that cannot be read; errors in the content of a
+// file are among the flaws. If the subscription is optional, it may be missing.
 func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	d := new(delivery)
 	if o.subscription == "" && o.inputs == nil && !optional && o.parts == (subscriptionParts{}) {
@@ -93,7 +92,7 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	}
 	if o.parts != (subscriptionParts{}) {
 		if o.subscription != "" || o.inputs != nil {
-			return nil, usage("give one of them", "-f and --endpoint are both the subscription")
+			return nil, usage("pass one of them", "-f and --endpoint cannot be combined: both name the subscription")
 		}
 		d.sub, err = o.parts.subscription(s)
 		if err = d.excuse("subscription", "Push API, PushSubscription.toJSON", err); err != nil {
@@ -143,11 +142,11 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	return alone, d.excuse("subscription", "Push API, PushSubscription.toJSON", within(inputName(o.inputs[0]), err))
 }
 
-// noInput words why an input cannot be read.
+// noInput returns the error for an input that cannot be read.
 func (o *sendOptions) noInput(s *streams, err error) error {
 	var e *bulk.Error
 	if errors.As(err, &e) && e.Err != nil {
-		_, err = loadSubscription(s, e.Path) // words it
+		_, err = loadSubscription(s, e.Path) // has the same error in the words for one
 		return err
 	}
 	return wrongFile(err)
@@ -162,13 +161,13 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	}
 	o.warnFields(s, record.Misplaced, nil)
 	if err := bulk.CheckEmpty(job); err != nil && !o.empty {
-		return within(record.File, withHint(err, "give a payload with -p, or --empty if you mean an empty push"))
+		return within(record.File, withHint(err, "pass a payload with -p, or use --empty to send an empty push"))
 	}
 	d.message = job.Message
 	return nil
 }
 
-// files are those that the options name, apart from the subscriptions.
+// files returns the input files of the flags, except the subscriptions.
 func (o *sendOptions) files() []string {
 	names := append([]string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}, o.key.replaced...)
 	if o.claimsFile == "" {
@@ -177,7 +176,7 @@ func (o *sendOptions) files() []string {
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" || !exists(name) })
 }
 
-// excuse makes a flaw of an error about the content of a file. It returns other
+// excuse turns an error about the content of a file into a flaw. It returns other
 // errors.
 func (d *delivery) excuse(rule, source string, err error) error {
 	var key *vapid.Error
@@ -193,7 +192,7 @@ func (d *delivery) excuse(rule, source string, err error) error {
 // checked.
 const anyOrigin = "https://push.example.net"
 
-// sign gives the client its key and claims.
+// sign sets the key and the claims of the client.
 func (o *sendOptions) sign(s *streams, d *delivery) error {
 	client := d.client
 	if o.gcmKey != "" {
@@ -246,7 +245,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 	if o.cmd.Flags().Changed("topic") {
 		err := wrongFlag("topic", webpush.CheckTopic(o.topic))
 		if o.topic == "" {
-			return err // for the message, it means no topic
+			return err // an empty Topic in the message means none
 		}
 		d.flawed(err)
 	}
@@ -257,7 +256,7 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return usage("write it as --header 'Name: value'", "--header: %q has no colon", h)
+			return usage("use the form --header 'Name: value'", "--header: %q has no colon", h)
 		}
 		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
 		d.flawed(wrongFlag("header", webpush.CheckHeader(name, value)))
@@ -299,7 +298,7 @@ func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 		}
 		key = string(b)
 	} else if source(o.cmd, "gcm-key") == "--gcm-key" {
-		s.warn("the GCM key is on the command line, where other users of this machine can see it", "give a file, or --gcm-key env:NAME")
+		s.warn("the GCM key is on the command line, where other users of this machine can see it", "pass a file, or --gcm-key env:NAME")
 	}
 	return strings.TrimSpace(key), nil
 }

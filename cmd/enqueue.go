@@ -16,7 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// enqueueOptions are the flags of send that put records into a queue instead.
+// enqueueOptions are the flags of send that put records into a queue.
 type enqueueOptions struct {
 	to, run, cancelRun string
 	nats               natsOptions
@@ -36,11 +36,11 @@ func (o *enqueueOptions) asked(c *cobra.Command) bool {
 	return slices.ContainsFunc(append([]string{"to", "run", "cancel-run"}, natsFlags...), c.Flags().Changed)
 }
 
-// enqueueing are the options of send that mean something with --to.
+// enqueueing are the flags of send that have an effect with --to.
 var enqueueing = append([]string{"to", "run", "cancel-run", "subscription", "payload", "payload-file", "ttl", "urgency", "topic", "topic-hash", "map", "empty", "resume", "quiet",
 	"json", "config", "no-color"}, append(natsFlags, notificationFlags...)...)
 
-// ofWorker are those that the worker has instead.
+// ofWorker are the flags of send that worker has instead.
 var ofWorker = []string{"private-key", "claims", "subject", "audience", "expires-in", "scheme", "timeout", "retries", "proxy", "ca-file", "insecure", "connect-to", "allow-http", "deny-private",
 	"rate", "rate-per-origin", "concurrency", "concurrency-per-origin", "http", "encoding", "pad", "max-body", "header", "wns-type"}
 
@@ -54,11 +54,11 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		hint := "omit it"
 		switch {
 		case slices.Contains(ofWorker, f.Name):
-			hint = "give it to webpush worker, which sends"
+			hint = "use it with webpush worker, which sends"
 		case slices.Contains([]string{"results", "gone", "show-endpoints"}, f.Name):
-			hint = "webpush results prints the results of a run, and --gone there collects ended subscriptions"
+			hint = "use webpush results, which prints the results of a run; its --gone collects gone subscriptions"
 		case slices.Contains([]string{"endpoint", "key", "auth"}, f.Name):
-			hint = "give a file with -f"
+			hint = "pass a file with -f"
 		}
 		wrong = usage(hint, "--%s has no effect with --to", f.Name)
 	})
@@ -85,10 +85,10 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		return err
 	}
 	if o.bulk.resume != "" && e.run == "" {
-		return usage("add --run NAME, the same each time", "--resume continues a run, and needs its name with --to")
+		return usage("add --run NAME, with the same name each time", "with --to, --resume requires --run")
 	}
 	if o.bulk.resume == "-" {
-		return usage("give the name of a file", "--resume cannot be -")
+		return usage("pass a file name", "--resume cannot be -")
 	}
 	sources, err := inputs(s, o.inputs)
 	if err != nil {
@@ -172,7 +172,7 @@ func were(n int64) string {
 	return fmt.Sprintf("%d records were", n)
 }
 
-// enqueuedMessage is the default message for records without their own fields.
+// enqueuedMessage returns the message for records without fields of their own.
 func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 	if err := exclusive(o.cmd, "topic", "topic-hash"); err != nil {
 		return webpush.Message{}, err
@@ -189,7 +189,7 @@ func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 		m.TTL = d.message.TTL
 	}
 	if most := ece.AES128GCM.MaxPayload(ece.MaxBody); len(m.Payload) > most {
-		return m, usage("shorten it", "the payload has %d bytes, and push services take at most %d", len(m.Payload), most)
+		return m, usage("shorten it", "the payload has %d bytes, but push services accept at most %d", len(m.Payload), most)
 	}
 	return m, nil
 }
@@ -203,7 +203,7 @@ func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.Enqueue
 	if !o.bulk.quiet {
 		s.note("%s", p.Text(took))
 		if again := p.Duplicates.Load(); again > 0 {
-			s.note("%d of them were in the run already, and are not sent again", again)
+			s.note("%d of them were already in the run and are not sent again", again)
 		}
 		if before := p.Skipped.Load(); before > 0 {
 			s.note("%s enqueued before, says %s", were(before), o.bulk.resume)
@@ -214,7 +214,7 @@ func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.Enqueue
 	return err
 }
 
-// cancelRun withdraws a run.
+// cancelRun cancels a run.
 func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
 	e := &o.enqueue
 	if len(o.inputs) > 0 || e.run != "" {
@@ -240,7 +240,7 @@ func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
 		return natsError(err)
 	}
 	if !known {
-		s.warn(fmt.Sprintf("no run %q was enqueued by webpush here; records of this name by other programs are withdrawn", e.cancelRun), "check the name")
+		s.warn(fmt.Sprintf("run not found: %q; records with this run from other programs are withdrawn", e.cancelRun), "check the name")
 	}
 	s.note("the run %s is canceled: workers withdraw the records that have not been sent", e.cancelRun)
 	return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// keyRingUsage is the help of -k where it may be repeated.
-const keyRingUsage = privateKeyUsage + "; repeat it for the keys that it has replaced"
+// keyRingUsage is the help of a -k that may be repeated.
+const keyRingUsage = privateKeyUsage + "; repeat for the keys that it has replaced"
 
 // addRingFlags adds -k, which may be repeated: the first key is the current one,
 // the others sign for subscriptions that were made with them.
@@ -47,8 +47,8 @@ func (l *keyList) Set(v string) error {
 	return nil
 }
 
-// String joins the keys as the environment has them. A value that may be a key
-// itself is not shown.
+// String joins the keys in the form of the environment variable. A value that may be
+// a key itself is not shown.
 func (l *keyList) String() string {
 	if l.k == nil {
 		return ""
@@ -83,8 +83,8 @@ func (l *keyList) Replace(list []string) error {
 // GetSlice returns all keys, as they were given.
 func (l *keyList) GetSlice() []string { return append([]string{l.k.value}, l.k.replaced...) }
 
-// splitKeys splits a list of keys as the environment has it, separated as in
-// PATH. The colon of env:NAME separates nothing, and a key itself is not split.
+// splitKeys splits the list of keys in an environment variable, which is separated as
+// in PATH. The colon of env:NAME is not a separator, and a key itself is not split.
 func splitKeys(v string) []string {
 	if keyText(v) {
 		return []string{v}
@@ -100,7 +100,7 @@ func splitKeys(v string) []string {
 	return list
 }
 
-// loadRing reads the current key as load does, and those that it has replaced.
+// loadRing reads the current key, as load does, and the keys that it has replaced.
 func (k *keyFlag) loadRing(s *streams) (vapid.Ring, error) {
 	current, err := k.load(s)
 	if err != nil {

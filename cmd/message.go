@@ -11,7 +11,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// payloadFlags are the options that make a payload and encrypt it.
+// payloadFlags are the flags for the payload and its encryption.
 type payloadFlags struct {
 	cmd               *cobra.Command
 	text, file        string
@@ -26,7 +26,7 @@ type payloadFlags struct {
 	maxBody           int
 }
 
-// notificationFlags build a payload, so they cannot be combined with -p.
+// notificationFlags make a payload, so they cannot be combined with -p.
 var notificationFlags = []string{"title", "body", "icon", "image", "badge", "url", "tag", "data", "action", "silent", "require-interaction", "declarative"}
 
 func (o *payloadFlags) addFlags(c *cobra.Command) {
@@ -47,15 +47,15 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 	f.StringVar(&o.data, "data", "", "pass `JSON` to the service worker")
 	f.BoolVar(&o.silent, "silent", false, "show it without sound")
 	f.BoolVar(&o.require, "require-interaction", false, "keep it until the user reacts")
-	f.BoolVar(&o.declarative, "declarative", false, "send a declarative push; requires --title and --url")
+	f.BoolVar(&o.declarative, "declarative", false, "send a declarative push message; requires --title and --url")
 	inGroup(f, "Notification, instead of a payload")
 }
 
-// addEncodingFlags adds the options for how a payload is encrypted.
+// addEncodingFlags adds the flags for the encryption of the payload.
 func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
 	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
 	f := c.Flags()
-	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (the old draft)")
+	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (an old draft)")
 	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
 	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse a body of more than `BYTES`")
 	asSetting(f, "encoding", "pad", "max-body")
@@ -112,7 +112,7 @@ func (o *payloadFlags) notification() ([]byte, error) {
 	for _, a := range o.actions {
 		id, title, ok := strings.Cut(a, "=")
 		if !ok || id == "" || title == "" {
-			return nil, usage("write it as --action open=Open", "--action: %q is not of the form ID=TITLE", a)
+			return nil, usage("use the form --action open=Open", "--action: %q is not of the form ID=TITLE", a)
 		}
 		n.Actions = append(n.Actions, webpush.Action{Action: id, Title: title})
 	}
@@ -133,7 +133,7 @@ func (o *payloadFlags) notification() ([]byte, error) {
 	return b, wrongFlag(flag, err)
 }
 
-// fill writes how to encrypt into a message.
+// fill sets the encryption of a message.
 func (o *payloadFlags) fill(m *webpush.Message) error {
 	m.Encoding = ece.Encoding(o.encoding.String())
 	m.MaxBody = o.maxBody

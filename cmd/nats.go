@@ -12,14 +12,14 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/queue"
 )
 
-// natsEnv holds the address of NATS servers, and natsPasswordEnv a password, for
-// secrets that must not be arguments.
+// natsEnv is the environment variable for the address of NATS servers, and
+// natsPasswordEnv the one for a password: secrets must not be arguments.
 const (
 	natsEnv         = "WEBPUSH_NATS"
 	natsPasswordEnv = "WEBPUSH_NATS_PASSWORD"
 )
 
-// natsOptions say how to reach NATS and how to create the streams.
+// natsOptions are the flags for the connection to NATS and for new streams.
 type natsOptions struct {
 	dial                             queue.DialOptions
 	config                           queue.Config
@@ -34,18 +34,18 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.dial.CertFile, "nats-cert", "", "use the client certificate in this PEM `FILE`")
 	f.StringVar(&o.dial.KeyFile, "nats-key", "", "read the private key of the client certificate from this PEM `FILE`")
 	inGroup(f, "NATS")
-	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default 1)")
-	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default no limit)")
-	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default 7d)")
-	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default 7d)")
-	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default 1h)")
+	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default: 1)")
+	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default: no limit)")
+	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default: 7d)")
+	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default: 7d)")
+	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default: 1h)")
 	inGroup(f, "Streams, when they are created")
 }
 
-// natsFlags are the options of addFlags and the address.
+// natsFlags are the flags of addFlags.
 var natsFlags = []string{"nats-creds", "nats-nkey", "nats-user", "nats-ca-file", "nats-cert", "nats-key", "stream-replicas", "stream-max-bytes", "stream-max-age", "results-max-age", "duplicate-window"}
 
-// check rejects values that are out of range.
+// check returns an error if a value is out of range or a file cannot be read.
 func (o *natsOptions) check() error {
 	c := &o.config
 	if c.Replicas < 0 || c.Replicas > 5 {

@@ -69,10 +69,10 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 		}
 	}
 	if o.force && o.gone == "" {
-		return usage("add the file to replace", "--force requires --gone")
+		return usage("add the file to overwrite", "--force requires --gone")
 	}
 	if o.gone == "-" {
-		return usage("give the name of a file", "--gone cannot be -: standard output is for the results")
+		return usage("pass a file name", "--gone cannot be -: standard output is for the results")
 	}
 	address, err := natsAddress(s, "nats", o.address)
 	if err != nil {
@@ -111,8 +111,7 @@ type resultsPrinter struct {
 	shown   int64         // results in the last summary
 }
 
-// print prints the results until there are no more. Between them, it flushes its
-// output and prints summaries.
+// print prints all results. Between them, it flushes its output and prints summaries.
 func (p *resultsPrinter) print(ctx context.Context) error {
 	if err := p.readRun(ctx); err != nil {
 		return err
@@ -176,7 +175,7 @@ func (p *resultsPrinter) readRun(ctx context.Context) (err error) {
 	return natsError(err)
 }
 
-// end reports what there is to say after the last result.
+// end prints the summary or a note after the last result.
 func (p *resultsPrinter) end(ctx context.Context) error {
 	o, n := &p.outcome, p.outcome.Counts.Total()
 	switch {

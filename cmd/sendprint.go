@@ -15,8 +15,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// printReceipt prints a receipt, with the key that signed if that is not the
-// current one.
+// printReceipt prints a receipt, with the key that signed if it is not the current
+// one.
 func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error {
 	old := ""
 	if key := client.ReplacedKey(r); !key.IsZero() {
@@ -81,7 +81,7 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 	s.note("ttl %s, urgency %s, topic %s, timeout %s, %d attempts at most", shortDuration(*m.TTL), urgency, orDash(m.Topic), shortDuration(client.Timeout), client.Attempts)
 }
 
-// printRequest is what --dry-run prints.
+// printRequest prints the request of --dry-run.
 func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 	var body []byte
 	if req.Body != nil {
@@ -133,7 +133,7 @@ func headersOf(h http.Header, secrets bool) func(func(string, string) bool) {
 	}
 }
 
-// redactHeader hides tokens, keys and capability URLs in a header's value.
+// redactHeader hides tokens, keys, and capability URLs in the value of a header.
 func redactHeader(name, v string) string {
 	switch http.CanonicalHeaderKey(name) {
 	case "Authorization":
@@ -155,7 +155,7 @@ func redactHeader(name, v string) string {
 	return v
 }
 
-// tracer tells what goes over the network, for -vv.
+// tracer prints requests and responses, for -vv.
 type tracer struct {
 	next        webpush.Doer
 	s           *streams
@@ -171,7 +171,7 @@ func (t *tracer) Do(req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	resp, err := t.next.Do(req)
 	if err != nil {
-		t.s.note("< no answer after %v", time.Since(start).Round(time.Microsecond))
+		t.s.note("< no response after %v", time.Since(start).Round(time.Microsecond))
 		return nil, err
 	}
 	t.s.note("< %s %s, after %v", resp.Proto, resp.Status, time.Since(start).Round(time.Microsecond))

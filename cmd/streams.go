@@ -19,8 +19,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// streams holds the streams of a command, and formats its output:
-// data to out, talk to err.
+// streams holds the streams of a command and formats its output: data to out,
+// messages to err.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -32,15 +32,15 @@ type streams struct {
 	configFile string
 
 	inputs   []fs.FileInfo  // files that the command has read
-	stdinFor string         // the option that reads standard input, as only one can
-	settings []settingsFile // in order of precedence
+	stdinFor string         // the flag that reads standard input; only one can
+	settings []settingsFile // the highest precedence first
 
 	atOnce     atomic.Pointer[string] // the message if a second interrupt stops the process
-	committing sync.Mutex             // held while what belongs together is written, which no interrupt cuts
+	committing sync.Mutex             // held while related files are written, which no interrupt may cut
 }
 
-// latch remembers the first error of a stream, so that lost output does not count as
-// success, and writes nothing after it.
+// latch remembers the first error of a stream and writes nothing after it: lost output
+// must not count as success.
 type latch struct {
 	io.Writer
 	err error
@@ -69,13 +69,13 @@ func systemStreams() *streams {
 		inTTY: tty(os.Stdin), outTTY: tty(os.Stdout), errTTY: tty(os.Stderr)}
 }
 
-// paint returns text in the colors when the stream shows them.
+// paint returns text in color if the stream shows colors.
 func (s *streams) paint(tty bool, text string, attributes ...color.Attribute) string {
 	if !tty || s.noColor || s.json || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return text
 	}
 	c := color.New(attributes...)
-	c.EnableColor() // fatih/color looks at standard output only; this stream is known
+	c.EnableColor() // fatih/color checks only standard output; this stream is known
 	return c.Sprint(text)
 }
 
@@ -141,7 +141,7 @@ func marshal(v any, indent string) ([]byte, error) {
 	return safeJSON(b.Bytes()), nil
 }
 
-// finish prints the error that a command ended with and returns its exit code.
+// finish prints the error of a command and returns its exit code.
 func (s *streams) finish(ctx context.Context, err error) int {
 	if out, ok := s.out.(*latch); ok && out.err != nil && err == nil {
 		err = out.err
@@ -167,33 +167,33 @@ func (s *streams) finish(ctx context.Context, err error) int {
 		return code
 	}
 	fields := map[string]any{"level": "error", "message": message, "hint": hint, "exit": code}
-	var answer *webpush.Error
-	if errors.As(err, &answer) {
-		fields["code"] = answer.Code
-		fields["service"] = answer.Service
-		fields["origin"] = answer.Origin
-		fields["gone"] = answer.Gone()
-		fields["temporary"] = answer.Temporary()
-		for name, v := range map[string]any{"status": answer.Status, "errno": answer.Errno, "attempts": answer.Attempts} {
+	var rejection *webpush.Error
+	if errors.As(err, &rejection) {
+		fields["code"] = rejection.Code
+		fields["service"] = rejection.Service
+		fields["origin"] = rejection.Origin
+		fields["gone"] = rejection.Gone()
+		fields["temporary"] = rejection.Temporary()
+		for name, v := range map[string]any{"status": rejection.Status, "errno": rejection.Errno, "attempts": rejection.Attempts} {
 			if v != 0 {
 				fields[name] = v
 			}
 		}
-		if answer.Reason != "" {
-			fields["reason"] = answer.Reason
+		if rejection.Reason != "" {
+			fields["reason"] = rejection.Reason
 		}
-		if answer.RetryAfter > 0 {
-			fields["retryAfter"] = answer.RetryAfter.Seconds()
+		if rejection.RetryAfter > 0 {
+			fields["retryAfter"] = rejection.RetryAfter.Seconds()
 		}
-		if len(answer.Body) > 0 {
-			fields["body"] = strings.ToValidUTF8(string(answer.Body), "\ufffd")
+		if len(rejection.Body) > 0 {
+			fields["body"] = strings.ToValidUTF8(string(rejection.Body), "\ufffd")
 		}
 	}
 	s.talkJSON(fields)
 	return code
 }
 
-// plural counts things for people.
+// plural returns a number with its noun.
 func plural[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -18,7 +18,7 @@ import (
 )
 
 type workerOptions struct {
-	send      sendOptions // key, message, and connection
+	send      sendOptions // key, message, connection
 	address   string
 	nats      natsOptions
 	lanes     []string
@@ -59,21 +59,21 @@ SECURITY. Like send, a worker sends to private addresses; use --deny-private if 
 endpoints are untrusted. The streams contain endpoints and payloads, which are secrets:
 use TLS and credentials, and limit who can read webpush.>.
 
-MESSAGE FORMAT. Any program can publish records. A message is one record, as send -f
-reads it:
+MESSAGE FORMAT. Any program can publish records. A message is one record, in the form
+that send -f accepts:
 
     subject          webpush.send. and the lane of the push service
     Nats-Msg-Id      optional: the stream drops a repeated ID within 1 hour
     Webpush-Run      optional: the run, 1 to 64 of A-Z a-z 0-9 - _
-    Webpush-Expires  optional: when the message loses its value, in RFC 3339;
-                     by default the ttl of the record after it was published
+    Webpush-Expires  optional: the time after which the message is not sent
+                     (RFC 3339); by default, the record's ttl after publishing
     Webpush-Source   optional: {"index": 7, "file": "x", "line": 8} for the result
     body             {"id": …, "subscription": {…}, "payload": …, "ttl": 3600,
                       "urgency": "normal", "topic": "…"}
 
-The lane follows from the host of the endpoint: fcm.googleapis.com is fcm, hosts
-under push.services.mozilla.com are mozilla, under push.apple.com apple, under
-notify.windows.com wns, and all others other. In Node, with the package nats:
+The lane follows from the host of the endpoint: fcm for fcm.googleapis.com, mozilla for
+hosts under push.services.mozilla.com, apple for push.apple.com, wns for
+notify.windows.com, and other for the rest. In Node.js, with the package nats:
 
     import { connect, headers } from 'nats'
     const nc = await connect({ servers: process.env.WEBPUSH_NATS })
@@ -94,7 +94,8 @@ In Python, with the package nats-py:
                           "Nats-Msg-Id": f"welcome-{user.id}"})
 
 --metrics serves /healthz and /metrics, for Prometheus: results by push service and
-class, the depth and age of each lane, and push services that ask to wait.`,
+class, the number and age of the messages of each lane, and push services that asked to
+wait.`,
 		Example: `  webpush worker --nats nats://localhost:4222 -k private_key.pem --subject mailto:ops@example.com
   webpush worker --nats tls://nats1:4222,tls://nats2:4222 --nats-creds worker.creds --deny-private
   webpush worker --nats nats://localhost:4222 --lane fcm,mozilla --metrics 127.0.0.1:9090`,
@@ -189,7 +190,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	return nil
 }
 
-// prepareWorker makes the client and the message of a worker.
+// prepareWorker returns the client and the message of a worker.
 func (o *sendOptions) prepareWorker(s *streams) (*delivery, error) {
 	o.many = true
 	d, err := o.prepare(s, true)
@@ -200,7 +201,7 @@ func (o *sendOptions) prepareWorker(s *streams) (*delivery, error) {
 		return nil, err
 	}
 	if d.client.Key == nil {
-		return nil, withHint(fmt.Errorf("there is no private key to sign with: %s is missing", defaultPrivateKey), "give one with -k, or make a key pair with webpush gen")
+		return nil, withHint(fmt.Errorf("a worker requires a private key to sign with: %s not found", defaultPrivateKey), "pass one with -k, or generate a key pair with webpush gen")
 	}
 	return d, o.checkMany(s, d)
 }
