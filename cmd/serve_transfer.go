@@ -34,23 +34,27 @@ func (o *transferOptions) addFlags(c *cobra.Command) {
 // open opens the database that the flags name. If a server has an SQLite database
 // open, the hint names the route to use instead.
 func (o *transferOptions) open(ctx context.Context, s *streams, route string) (appserver.Store, error) {
-	file, address, err := o.database.resolve(s, o.data)
+	address, err := o.database.address(s, o.data)
 	if err != nil {
 		return nil, err
 	}
-	if address == "" && !exists(file) && route != "POST" {
+	file := address.File()
+	if file != "" && !exists(file) && route != "POST" {
 		return nil, fmt.Errorf("%s: no such file", file)
 	}
-	if address == "" && route == "POST" && file == filepath.Join(o.data, "webpush.db") {
+	if file != "" && route == "POST" && file == filepath.Join(o.data, "webpush.db") {
 		if err := os.MkdirAll(o.data, 0o700); err != nil {
 			return nil, fileProblem(o.data, err)
 		}
 	}
-	store, _, err := o.database.open(ctx, file, address)
+	d, err := o.database.open(ctx, address)
 	if errors.Is(err, appserver.ErrInUse) && route != "" {
 		return nil, withHint(err, "stop the server, or use its route: "+route+" /subscriptions")
 	}
-	return store, err
+	if err != nil {
+		return nil, err
+	}
+	return d.Store, nil
 }
 
 func newServeImportCmd(s *streams) *cobra.Command {

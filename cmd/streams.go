@@ -16,6 +16,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
 
+	"github.com/seed81da77dd/webpush/cmd/internal/settings"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -31,9 +32,9 @@ type streams struct {
 	noColor    bool
 	configFile string
 
-	inputs   []fs.FileInfo  // files that the command has read
-	stdinFor string         // the flag that reads standard input; only one can
-	settings []settingsFile // the highest precedence first
+	inputs   []fs.FileInfo // files that the command has read
+	stdinFor string        // the flag that reads standard input; only one can
+	settings *settings.Settings
 
 	atOnce     atomic.Pointer[string] // the message if a second interrupt stops the process
 	committing sync.Mutex             // held while related files are written, which no interrupt may cut

@@ -111,7 +111,7 @@ func (o *subscribeOptions) check() error {
 // private key file, or the public key file if there is only that.
 func (o *subscribeOptions) publicKey(s *streams) (vapid.PublicKey, error) {
 	if !given(o.cmd, "application-server-key") {
-		if value, from, ok := s.lookup("private-key"); ok {
+		if value, from, ok := s.settings.Lookup("private-key"); ok {
 			o.key.value, o.key.from = value, from
 		} else if !exists(defaultPrivateKey) && exists(defaultPublicKey) {
 			o.key.value = defaultPublicKey

@@ -45,11 +45,12 @@ func TestImports(t *testing.T) {
 		{"pkg/appserver", nil, []string{"pkg/internal/b64", "pkg/internal/diskfull", "pkg/internal/filelock", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk"}},
 		{"pkg/appserver/sqlite", nil, []string{"pkg/internal/b64", "pkg/internal/diskfull", "pkg/internal/filelock", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 		{"pkg/appserver/postgres", nil, []string{"pkg/internal/b64", "pkg/internal/diskfull", "pkg/internal/filelock", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
+		{"pkg/appserver/database", nil, []string{"pkg/internal/b64", "pkg/internal/diskfull", "pkg/internal/filelock", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver", "pkg/appserver/sqlite", "pkg/appserver/postgres"}},
 		{"pkg/appserver/storetest", nil, []string{"pkg/internal/b64", "pkg/internal/diskfull", "pkg/internal/filelock", "pkg/internal/netaddr", "pkg/internal/pipeline", "pkg/internal/text", "pkg/vapid", "pkg/ece", "pkg/webpush", "pkg/bulk", "pkg/appserver"}},
 	}
 	drivers := map[string][]string{ // and clients of other engines, and the packages that may use them
-		"modernc.org/sqlite":         {"pkg/appserver/sqlite", "pkg/pushservice/sqlite"},
-		"github.com/jackc/pgx/v5":    {"pkg/appserver/postgres"},
+		"modernc.org/sqlite":         {"pkg/appserver/sqlite", "pkg/appserver/database", "pkg/pushservice/sqlite"},
+		"github.com/jackc/pgx/v5":    {"pkg/appserver/postgres", "pkg/appserver/database"},
 		"github.com/nats-io/nats.go": {"pkg/queue"},
 	}
 	known := make(map[string]bool)

@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// outcome records the outcome of one message. again reports that the record has changed
+// and is sent to again, gone that it was removed.
+func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
+	r := o.Record
+	if o.Class == webpush.ClassGone {
+		removed, kept, err := t.gone(r, o.GoneAfter)
+		if err != nil || kept {
+			return false, false, err
+		}
+		n := int64(0)
+		if removed {
+			n = 1
+		} else {
+			n, err = t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
+				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, appserver.MaxTries)
+			if err != nil || n > 0 {
+				return err == nil, false, err
+			}
+		}
+		gone = n > 0
+	} else {
+		if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
+			if err := t.exec("UPDATE subscription SET last_status = ? WHERE seq = ? AND version = ?", o.Status, r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
+		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
+			if err := t.exec("UPDATE subscription SET gone_since = 0 WHERE seq = ? AND version = ?", r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
+		if o.Key != "" {
+			if err := t.exec("UPDATE subscription SET public_key = ? WHERE seq = ? AND version = ?", o.Key, r.Seq, r.Version); err != nil {
+				return false, false, err
+			}
+		}
+		if o.Class != webpush.ClassDelivered {
+			if err := t.exec("INSERT OR REPLACE INTO job_failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", job, r.Seq, r.ID, string(r.Service), r.Origin,
+				string(o.Class), o.Status, o.Problem, o.Hint, o.Attempts, millis(time.Now())); err != nil {
+				return false, false, err
+			}
+		}
+	}
+	return false, gone, nil
+}
+
+func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([]appserver.Record, error) {
+	rows, err := s.query(ctx, "SELECT "+recordColumns+` FROM job_again a JOIN subscription s ON s.seq = a.seq
+		WHERE a.job = (SELECT seq FROM job WHERE id = ?) AND a.seq > ? ORDER BY a.seq LIMIT ?`, id, after, limit)
+	return collect(rows, err, scanRecord)
+}
+
+// retriable is the condition for failures that a retry sends again.
+const retriable = "class IN ('temporary', 'expired')"
+
+func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
+	err = s.update(ctx, func(t tx) error {
+		job, state, err := t.jobState(id)
+		if err != nil {
+			return err
+		}
+		if state != appserver.Done && state != appserver.Failed {
+			return appserver.ErrFinished
+		}
+		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND "+retriable, job)
+		if err != nil || n == 0 && state == appserver.Done {
+			return err
+		}
+		return errors.Join(
+			t.exec("DELETE FROM job_failure WHERE job = ? AND "+retriable, job),
+			t.exec("DELETE FROM job_count WHERE job = ? AND "+retriable, job),
+			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0, retried = ? WHERE seq = ?", millis(time.Now()), job),
+			t.exec("UPDATE job_part SET until = 0 WHERE job = ?", job))
+	})
+	return n, err
+}
+
+func (s *store) Failures(ctx context.Context, id string, class webpush.Class, after int64, limit int) ([]appserver.Failure, error) {
+	rows, err := s.query(ctx, `SELECT seq, id, service, origin, class, status, problem, hint, attempts, time FROM job_failure
+		WHERE job = (SELECT seq FROM job WHERE id = ?1) AND (?2 = '' OR class = ?2) AND seq > ?3 ORDER BY seq LIMIT ?4`, id, string(class), after, limit)
+	return collect(rows, err, func(rows *sql.Rows) (f appserver.Failure, err error) {
+		var at int64
+		err = rows.Scan(&f.Seq, &f.ID, &f.Service, &f.Origin, &f.Class, &f.Status, &f.Problem, &f.Hint, &f.Attempts, &at)
+		f.Time = fromMillis(at)
+		return f, err
+	})
+}
