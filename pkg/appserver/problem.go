@@ -104,7 +104,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 func writeBody(w http.ResponseWriter, status int, kind string, v any) {
-	b, err := marshal(v)
+	b, err := text.JSON(v)
 	if err != nil { // no value of this package cannot be marshaled
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -113,17 +113,6 @@ func writeBody(w http.ResponseWriter, status int, kind string, v any) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // an error means that the client went away
-}
-
-// marshal is json.Marshal, except that it does not escape < > & in strings.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // contentType returns the media type of a request's body in lower case. It is empty if

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -464,7 +465,7 @@ func (s *Server) event(r *http.Request, send func(b []byte) bool, id string, nex
 		if err != nil {
 			return nil, false, err
 		}
-		b, err := marshal(showJob(j))
+		b, err := text.JSON(showJob(j))
 		name := "progress"
 		if j.State.Over() {
 			name = "end"

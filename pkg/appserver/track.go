@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 const (
@@ -61,8 +63,8 @@ func (p *pushRequest) track(id string) bool {
 	if _, ok := data["webpush"]; ok {
 		return false
 	}
-	data["webpush"], _ = marshal(map[string]string{"track": id})
-	b, err := marshal(data)
+	data["webpush"], _ = text.JSON(map[string]string{"track": id})
+	b, err := text.JSON(data)
 	if err != nil {
 		return false
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -56,7 +57,7 @@ func Export(ctx context.Context, store Store, w io.Writer) (n int64, err error) 
 		for _, r := range list {
 			t := transferred{ID: r.ID, User: r.User, Tags: r.Tags, Created: &r.Created, Key: r.Key}
 			t.Subscription.Endpoint, t.Subscription.Keys.P256DH, t.Subscription.Keys.Auth = r.Endpoint, r.P256DH, r.Auth
-			b, err := marshal(t)
+			b, err := text.JSON(t)
 			if err != nil {
 				return n, err
 			}
@@ -290,7 +291,7 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 	defer spool.Close()
 	out := bufio.NewWriter(spool)
 	sum, err := Import(r.Context(), s.store, in, s.o, func(result ImportResult) error {
-		b, err := marshal(result)
+		b, err := text.JSON(result)
 		if err == nil {
 			_, err = out.Write(append(b, '\n'))
 		}
@@ -304,7 +305,7 @@ func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) err
 		if sum == (ImportSummary{}) {
 			return err
 		}
-		b, _ := marshal(ImportResult{Position: "body", State: "invalid", Problem: "the import stopped early: " + asProblem(err).Detail})
+		b, _ := text.JSON(ImportResult{Position: "body", State: "invalid", Problem: "the import stopped early: " + asProblem(err).Detail})
 		_, _ = out.Write(append(b, '\n'))
 		s.log.Error("the import stopped early", "error", err)
 	}

@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"iter"
 	"math"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -76,11 +76,8 @@ func NewResult(client *webpush.Client, r *webpush.Result, rec *Record, endpoint 
 
 // line returns the result as a line of a file.
 func (l Result) line() ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(l)
-	return b.Bytes(), err
+	b, err := text.JSON(l)
+	return append(b, '\n'), err
 }
 
 // ReadResults yields the results in r, which a run wrote to Options.Results or

@@ -1,8 +1,6 @@
 package bulk
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -112,9 +110,6 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 	if s.DryRun {
 		fields["dryRun"] = true
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(fields)
-	return b.Bytes(), err
+	b, err := text.JSON(fields)
+	return append(b, '\n'), err
 }

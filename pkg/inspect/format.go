@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -82,17 +81,6 @@ func relative(d time.Duration) string {
 		return text + " ago"
 	}
 	return "in " + text
-}
-
-// marshal writes JSON without escapes for HTML.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 // printable reports whether bytes are text without control characters.

@@ -118,13 +118,13 @@ func (l Fields) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := marshal(f.Value)
+		value, err := text.JSON(f.Value)
 		if err != nil {
 			return nil, err
 		}
 		b.Write(name)
 		b.WriteByte(':')
-		b.Write(bytes.TrimSuffix(value, []byte("\n")))
+		b.Write(value)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

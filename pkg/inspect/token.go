@@ -175,11 +175,11 @@ func (in inspector) addClaims(t *Thing, c vapid.Claims) {
 			t.add(name, seconds, showTime(time.Unix(seconds, 0)))
 			continue
 		}
-		b, err := marshal(v)
+		b, err := text.JSON(v)
 		if err != nil {
 			continue
 		}
-		t.add(text.Clip(name, 40), v, strings.TrimSpace(string(b)))
+		t.add(text.Clip(name, 40), v, string(b))
 	}
 }
 

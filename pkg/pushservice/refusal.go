@@ -1,8 +1,6 @@
 package pushservice
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,7 +89,7 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	if e.Errno != noErrno {
 		errno = &e.Errno
 	}
-	return marshal(struct {
+	return text.JSON(struct {
 		Code     int    `json:"code"`
 		Errno    *int   `json:"errno"`
 		Error    string `json:"error"`
@@ -161,7 +159,7 @@ func writeError(w http.ResponseWriter, err error) {
 const responseTimeout = 2 * time.Minute
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	b, err := marshal(v)
+	b, err := text.JSON(v)
 	if err != nil { // not possible with the values of this package
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -176,17 +174,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	// Writing fails if the client has disconnected.
 	_, _ = w.Write(append(b, '\n'))
-}
-
-// marshal is json.Marshal without escapes for < > & in messages.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // clip shortens values of requests for messages that quote them.

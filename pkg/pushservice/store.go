@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -478,7 +479,7 @@ func (m AcceptedMessage) MarshalJSON() ([]byte, error) {
 			headers[name] = value
 		}
 	}
-	return marshal(struct {
+	return text.JSON(struct {
 		ID      string            `json:"id"`
 		Seq     uint64            `json:"seq"`
 		Time    time.Time         `json:"time"`

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -450,7 +451,7 @@ func forAgent(field string) string {
 }
 
 func (c *socket) write(ctx context.Context, v any) error {
-	b, err := marshal(v)
+	b, err := text.JSON(v)
 	if err != nil {
 		return err
 	}

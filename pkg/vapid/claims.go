@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Limits of exp (RFC 8292 section 2).
@@ -293,13 +295,11 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 	if c.Subject != "" {
 		members["sub"] = c.Subject
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(members); err != nil {
+	b, err := text.JSON(members)
+	if err != nil {
 		return nil, fmt.Errorf("encoding the claims: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return b, nil
 }
 
 // Origin returns the origin of an endpoint as aud must have it (RFC 8292

@@ -1,10 +1,11 @@
 package webpush
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Notification are the fields of a notification, to make a payload of. What
@@ -75,11 +76,9 @@ func (n Notification) Declarative() ([]byte, error) {
 }
 
 func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	b, err := text.JSON(v)
+	if err != nil {
 		return nil, &InputError{Part: "data", Problem: "the notification's data is not valid JSON: " + err.Error()}
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return b, nil
 }

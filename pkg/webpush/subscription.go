@@ -543,13 +543,11 @@ func (s Subscription) MarshalJSON() ([]byte, error) {
 			}{p256dh, auth}
 		}
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(fields); err != nil {
+	b, err := text.JSON(fields)
+	if err != nil {
 		return nil, fmt.Errorf("encoding the subscription: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return b, nil
 }
 
 // UnmarshalJSON is [ParseSubscription].
