@@ -10,14 +10,18 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
 
-// defaultListenState is the file of the user agent that listen is.
-const defaultListenState = "listen.json"
+// The files of listen.
+const (
+	defaultListenState  = "listen.json"
+	defaultSubscription = "subscription.json"
+)
 
 type listenOptions struct {
 	cmd *cobra.Command
 
 	server       string
 	key          keyFlag
+	name         string
 	subscription string
 	state        string
 	new          bool
@@ -52,15 +56,22 @@ The default push service is Mozilla's; use --server to choose another:
 
 Keys and registration are kept in listen.json, so the endpoint stays the same, and
 messages sent while listen was not running arrive later. Only one process at a time
-can use that file. A lost connection is retried with exponential backoff, up to 5 minutes
-(Chromium: up to 10). Messages are acknowledged after they are printed, so none is
-lost; if the process is killed in between, one may arrive again.
+can use that file. A lost connection is retried with exponential backoff, up to 5
+minutes (Chromium: up to 10). Messages are acknowledged after they are printed, so
+none is lost; if the process is killed in between, one may arrive again.
+
+One user agent can have several subscriptions, as a browser has for several sites:
+listen --name NAME adds one to listen.json (not over the REST API) and writes it to
+subscription-NAME.json. Each run receives the messages to all of them over one
+connection and acknowledges each after it is printed; --json and --exec include the
+name. With --new and --unregister, --name chooses one of them; --unregister without
+--name removes all.
 
 With chromium:// and fcm, a subscription requires an application server key:
 private_key.pem by default. Its endpoint is at https://fcm.googleapis.com, so
 sending to a push service on this machine requires the flags --connect-to and
---ca-file that webpush push-service --chromium prints. With --new, the device that
-is registered stays the same.
+--ca-file that webpush push-service --chromium prints. --new keeps the registered
+device.
 
 --server fcm has not been tested against Google's servers: not whether they accept a
 registration of a program that is not a browser, which fields they require, when they
@@ -73,17 +84,17 @@ themselves as webpush.
 A payload is printed as text. If it is not UTF-8, listen prints its size and its bytes
 in base64url. On a terminal, notifications (JSON for a service worker, or Declarative
 Web Push) are shown as such. Characters that could act on the terminal are always
-escaped. With --json, each message is one object per line: time, id, encoding, headers,
-payload (text) or payloadBase64url, json (the parsed value), and declarative if it is a
-declarative push.
+escaped. With --json, each message is one object per line: time, id, subscription (the
+name, if it has one), encoding, headers, payload (text) or payloadBase64url, json (the
+parsed value), and declarative if it is a declarative push.
 
 --exec runs a program for each message instead of printing it (with --json, in
-addition, and its output goes to standard error). It is run without a shell, with
-the arguments after --, the payload on its standard input, and WEBPUSH_MESSAGE_ID,
-_TIME, and _ENCODING in its environment; with the REST API also _TTL, _URGENCY, and
-_TOPIC, with MCS _TTL and _TOPIC, and for a notification _TITLE, _BODY, and _URL. If
-the program fails, listen prints a warning, counts the message as received, and
-later exits with code 1.
+addition, and its output goes to standard error). It runs without a shell, with the
+arguments after --, the payload on its standard input, and WEBPUSH_MESSAGE_ID,
+_TIME, _SUBSCRIPTION, and _ENCODING in its environment; with the REST API also
+_TTL, _URGENCY, and _TOPIC; with MCS _TTL and _TOPIC; and for a notification _TITLE,
+_BODY, and _URL. If the program fails, listen prints a warning, counts the message
+as received, and later exits with code 1.
 
 Exit codes: 0 when --count is reached, or on --timeout without --count; 6 on
 --timeout before --count is reached, or if the push service cannot be reached at
@@ -93,6 +104,7 @@ connection was closed cleanly.`,
   webpush listen --server ws://127.0.0.1:8090 --application-server-key public_key.pem
   webpush listen --server chromium://127.0.0.1:5228 --ca-file push-service-chromium-ca.pem
   webpush listen --json --count 1 --timeout 30s
+  webpush listen --name news --application-server-key news.pem
   webpush listen --exec notify-send -- "a push has arrived"
   webpush listen --unregister`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -116,11 +128,12 @@ connection was closed cleanly.`,
 	f := c.Flags()
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f.StringVar(&o.key.value, "application-server-key", "", "accept only messages signed with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
-	f.StringVarP(&o.subscription, "subscription", "f", "subscription.json", "write the subscription to `FILE`; - for standard output")
+	f.StringVar(&o.name, "name", "", "use the subscription with this `NAME`, and create it if necessary")
+	f.StringVarP(&o.subscription, "subscription", "f", defaultSubscription, "write the subscription to `FILE`; - for standard output")
 	f.StringVar(&o.state, "state", defaultListenState, "keep keys and registration in `FILE`, readable by you alone")
 	f.BoolVar(&o.new, "new", false, "create a new subscription (by default with the same push service and key) and remove the old one")
 	f.BoolVar(&o.force, "force", false, "replace a subscription file that belongs to another user agent")
-	f.BoolVar(&o.unregister, "unregister", false, "remove the subscription and its files, instead of listening")
+	f.BoolVar(&o.unregister, "unregister", false, "remove the subscription, or all without --name, and the files, instead of listening")
 	f.IntVar(&o.count, "count", 0, "exit after `N` messages")
 	f.Var(&o.timeout, "timeout", "exit after this time")
 	f.StringVar(&o.program, "exec", "", "run `PROGRAM` for each message")
@@ -150,9 +163,9 @@ func (o *listenOptions) check() error {
 	case o.state == "" || o.state == "-":
 		return usage("omit --state to use "+defaultListenState, "--state is %q, expected a file", o.state)
 	case o.subscription == "":
-		return usage("omit --subscription to use subscription.json", "--subscription is empty, expected a file or -")
-	case o.subscription != "-" && samePlace(o.subscription, o.state):
-		return usage("give them different names", "--subscription %s and --state %s are the same file", o.subscription, o.state)
+		return usage("omit --subscription to use "+defaultSubscription, "--subscription is empty, expected a file or -")
+	case useragent.CheckName(o.name) != nil:
+		return usage("use a name such as news", "--name: %w", useragent.CheckName(o.name))
 	case changed("exec"):
 		return o.checkProgram()
 	}

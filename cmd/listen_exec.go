@@ -13,7 +13,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
 
-// hand prints a message, or has the program deal with it.
+// hand prints a message or passes it to the program.
 func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error {
 	switch {
 	case l.json:
@@ -38,7 +38,7 @@ func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error
 	return nil
 }
 
-// run has the program deal with a message.
+// run runs the program for a message.
 func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error {
 	c := exec.CommandContext(ctx, l.o.program, l.o.arguments...)
 	c.Stdin = bytes.NewReader(m.Payload)
@@ -57,8 +57,8 @@ func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error 
 	return c.Run()
 }
 
-// messageEnvironment are the variables for a program. A value that cannot stand
-// in the environment, with a zero byte in it, is left out.
+// messageEnvironment returns the variables for a program. A value with a zero byte
+// is omitted, because the environment cannot hold it.
 func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	n, _ := parseNotification(m.Payload)
 	ttl := ""
@@ -67,7 +67,7 @@ func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	}
 	var list []string
 	for _, v := range [][2]string{
-		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
+		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"SUBSCRIPTION", subscriptionName(m)}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
 		{"TITLE", n.title}, {"BODY", n.body}, {"URL", n.url},
 	} {
 		if !strings.ContainsRune(v[1], 0) {

@@ -19,6 +19,7 @@ import (
 type messageJSON struct {
 	Time     time.Time         `json:"time"`
 	ID       string            `json:"id"`
+	Name     string            `json:"subscription,omitempty"`
 	Encoding string            `json:"encoding,omitempty"`
 	Headers  map[string]string `json:"headers"`
 	TTL      *int64            `json:"ttl,omitempty"`
@@ -32,11 +33,11 @@ type messageJSON struct {
 }
 
 func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
-	v := messageJSON{Time: m.Time, ID: m.ID, Encoding: string(m.Encoding), Headers: m.Headers, Urgency: m.Urgency, Topic: m.Topic}
+	v := messageJSON{Time: m.Time, ID: m.ID, Name: subscriptionName(m), Encoding: string(m.Encoding), Headers: m.Headers, Urgency: m.Urgency, Topic: m.Topic}
 	if v.Headers == nil {
 		v.Headers = map[string]string{}
 	}
-	if m.Urgency != "" || m.TTL > 0 { // the WebSocket has neither
+	if m.Urgency != "" || m.TTL > 0 { // neither comes over a WebSocket
 		v.TTL = new(int64(m.TTL / time.Second))
 	}
 	switch {
@@ -54,6 +55,14 @@ func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
 	return v
 }
 
+// subscriptionName returns the name of the subscription that a message is for, or "".
+func subscriptionName(m *useragent.ReceivedMessage) string {
+	if m.Subscription == nil {
+		return ""
+	}
+	return m.Subscription.Name()
+}
+
 func (l *listener) printLine(v any) error {
 	if m, ok := v.(*useragent.ReceivedMessage); ok {
 		v = newMessageJSON(m)
@@ -66,8 +75,8 @@ func (l *listener) printLine(v any) error {
 	return err
 }
 
-// printDamaged is a message that could not be decrypted, for --json only: it is
-// told as a warning, too.
+// printDamaged prints a message that could not be decrypted, with --json only,
+// because there is a warning as well.
 func (l *listener) printDamaged(e *useragent.DecryptError) error {
 	if !l.json {
 		return nil
@@ -77,11 +86,14 @@ func (l *listener) printDamaged(e *useragent.DecryptError) error {
 	return l.printLine(v)
 }
 
-// printText prints a message for people.
+// printText prints a message as text.
 func (l *listener) printText(m *useragent.ReceivedMessage) error {
 	var b strings.Builder
 	if l.outTTY {
 		b.WriteString(l.paint(true, m.Time.Local().Format("15:04:05"), color.Faint) + " ")
+		if name := subscriptionName(m); name != "" {
+			b.WriteString(l.paint(true, name, color.Faint) + " ")
+		}
 	}
 	n, isNotification := parseNotification(m.Payload)
 	switch {
@@ -118,16 +130,16 @@ func indented(text string) string {
 	return "         " + strings.ReplaceAll(text, "\n", "\n         ")
 }
 
-// shownNotification is what of a notification is shown.
+// shownNotification holds the parts of a notification that are shown.
 type shownNotification struct {
 	title, body, url string
 	actions          []string
 	declarative      bool // the browser shows it without a service worker
 }
 
-// parseNotification recognizes the payload of a notification: that of
-// Declarative Web Push, or the members that are usual for a service worker,
-// with title at least, at the top or in notification.
+// parseNotification recognizes the payload of a notification: Declarative Web
+// Push, or the usual fields for a service worker, at least title, at the top level
+// or in notification.
 func parseNotification(payload []byte) (n shownNotification, ok bool) {
 	type members struct {
 		Title    any

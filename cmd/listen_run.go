@@ -13,14 +13,16 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// listener is a user agent at work.
+// listener runs listen.
 type listener struct {
 	*streams
-	o     listenOptions
-	agent *useragent.Subscription
+	o      listenOptions
+	device *useragent.Device
+	// chosen is the subscription that -f is for; nil if there are several.
+	chosen *useragent.Subscription
 
 	received int
-	failed   int // programs
+	failed   int // runs of --exec
 }
 
 func runListen(ctx context.Context, s *streams, options listenOptions) error {
@@ -31,36 +33,26 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 		return err
 	}
 	defer file.Close()
-	state, found := file.State()
-	if o.unregister {
-		return l.unregister(ctx, file)
-	}
-	key, err := l.key()
+	state, _ := file.State()
+	chosen, err := o.choose(state)
 	if err != nil {
 		return err
 	}
-	switch {
-	case found && !o.new:
-		if err := o.same(state, key); err != nil {
-			return err
-		}
-	case found:
-		if !given(o.cmd, "server") {
-			o.server = state.Server()
-		}
-		if key.IsZero() {
-			key = state.ApplicationServerKey()
-		}
+	if o.unregister {
+		return l.unregister(ctx, file, chosen)
 	}
-	if key, err = l.requiredKey(key); err != nil {
+	key, err := l.loadKey(state, chosen)
+	if err != nil {
 		return err
 	}
 	how, err := l.options()
 	if err != nil {
 		return err
 	}
-	if err := l.mayWrite(state.Endpoint()); err != nil {
-		return err
+	if create := o.creates(chosen); create || len(chosen) == 1 {
+		if err := l.mayWrite(o.subscription, endpoints(chosen)); err != nil {
+			return err
+		}
 	}
 	limited := ctx
 	if o.timeout.set {
@@ -71,60 +63,58 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	if o.server == useragent.FCM {
 		l.warn("listening at Google is experimental: it has not been tested against Google's servers", "webpush push-service --chromium is a push service of this kind on this machine")
 	}
-	if found && !o.new {
-		l.agent, err = file.Open(limited, how)
-	} else {
-		how.ApplicationServerKey = key
-		l.agent, err = file.Subscribe(limited, o.server, how)
-		if path := (*fs.PathError)(nil); errors.As(err, &path) {
-			return stateProblem(o.state, err)
-		}
-		if err != nil && !errors.As(err, new(*useragent.Error)) {
-			return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
-		}
-	}
-	if err != nil {
+	if err := l.connect(limited, file, chosen, key, how); err != nil {
 		return l.end(ctx, limited, err)
 	}
 	defer func() {
-		if err := l.agent.Close(); err != nil {
+		if err := l.device.Close(); err != nil {
 			s.warn(err.Error(), "the last message may come again")
 		}
 	}()
-	if err := l.saveSubscription(); err != nil {
-		if !found || o.new { // nobody could use it
+	if err := l.saveSubscription(l.chosen); err != nil {
+		if o.creates(chosen) { // nobody could use it
 			forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			_ = l.agent.Unsubscribe(forget)
+			_ = l.chosen.Unsubscribe(forget)
 		}
 		return err
 	}
-	if found && o.new {
-		l.forget(ctx, state)
+	if o.new {
+		l.forget(ctx, state, chosen, how)
 	}
 	l.announce()
-	return l.end(ctx, limited, l.listen(ctx, limited))
+	return l.end(ctx, limited, l.listen(ctx, limited, state))
 }
 
-// key reads the application server key, if one is given.
-func (l *listener) key() (vapid.PublicKey, error) {
-	if !given(l.o.cmd, "application-server-key") {
-		return vapid.PublicKey{}, nil
+// loadKey returns the key for a new subscription, and checks the command line
+// against an existing one.
+func (l *listener) loadKey(state useragent.State, chosen []useragent.Registration) (key vapid.PublicKey, err error) {
+	o := &l.o
+	if given(o.cmd, "application-server-key") {
+		if key, err = o.key.loadPublic(l.streams); err != nil {
+			return key, err
+		}
 	}
-	return l.o.key.loadPublic(l.streams)
-}
-
-// requiredKey returns the key, or the usual one if the push service requires a
-// key.
-func (l *listener) requiredKey(key vapid.PublicKey) (vapid.PublicKey, error) {
-	if !key.IsZero() || !useragent.RequiresKey(l.o.server) {
-		return key, nil
+	if !o.new {
+		if err := o.same(state, chosen, key); err != nil {
+			return key, err
+		}
+	} else if len(chosen) > 0 {
+		if !given(o.cmd, "server") {
+			o.server = state.Server()
+		}
+		if key.IsZero() {
+			key = chosen[len(chosen)-1].ApplicationServerKey()
+		}
 	}
-	l.o.key.value = defaultPrivateKey
-	return l.o.key.loadPublic(l.streams)
+	if o.creates(chosen) && key.IsZero() && useragent.RequiresKey(o.server) {
+		o.key.value = defaultPrivateKey
+		return o.key.loadPublic(l.streams)
+	}
+	return key, nil
 }
 
-// options say how to reach the push service.
+// options returns the options that reach the push service.
 func (l *listener) options() (useragent.Options, error) {
 	var t webpush.TransportOptions
 	if l.o.caFile != "" {
@@ -145,7 +135,65 @@ func (l *listener) options() (useragent.Options, error) {
 	return useragent.Options{HTTP: hc, CAs: t.CAs, Notify: l.notify}, nil
 }
 
-// notify prints news of the connection.
+// connect opens the device, and creates the subscription that is to be created.
+func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, key vapid.PublicKey, how useragent.Options) (err error) {
+	o := &l.o
+	state, found := file.State()
+	if found && o.server == state.Server() {
+		l.device, err = file.Open(ctx, how)
+		var gone *useragent.Error
+		switch {
+		case err == nil:
+		case o.new && errors.As(err, &gone) && gone.Gone():
+			l.warn(err.Error()+"; its subscriptions have ended", "")
+			found = false
+		default:
+			return l.stateError(err)
+		}
+	}
+	if l.device == nil {
+		if l.device, err = file.New(o.server, how); err != nil {
+			return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
+		}
+	}
+	if !o.creates(chosen) {
+		if all := l.device.Subscriptions(); len(all) == 1 || given(o.cmd, "name") {
+			l.chosen = l.find(chosen[len(chosen)-1].Name())
+		}
+		return nil
+	}
+	if l.chosen, err = l.device.Subscribe(ctx, o.name, key); err != nil {
+		if closeErr := l.device.Close(); closeErr != nil {
+			l.warn(closeErr.Error(), "")
+		}
+		l.device = nil
+		return l.stateError(err)
+	}
+	return nil
+}
+
+// find returns the last subscription with a name.
+func (l *listener) find(name string) (found *useragent.Subscription) {
+	for _, s := range l.device.Subscriptions() {
+		if s.Name() == name {
+			found = s
+		}
+	}
+	return found
+}
+
+// stateError adds a hint to an error of subscribing.
+func (l *listener) stateError(err error) error {
+	switch path := (*fs.PathError)(nil); {
+	case errors.As(err, &path):
+		return stateProblem(l.o.state, err)
+	case errors.Is(err, useragent.ErrSingle):
+		return usage("use --state FILE for another subscription", "%w", err)
+	}
+	return err
+}
+
+// notify prints changes of the connection.
 func (l *listener) notify(e useragent.Event) {
 	if e.Err == nil {
 		l.note("connected again")
@@ -168,16 +216,36 @@ func (l *listener) notify(e useragent.Event) {
 
 // announce says that listening begins.
 func (l *listener) announce() {
-	l.note("listening, with a %v", l.agent)
-	if l.o.subscription != "-" {
+	all := l.device.Subscriptions()
+	var names []string
+	for _, s := range all {
+		names = append(names, shownName(s.Name()))
+	}
+	switch {
+	case len(all) > 1:
+		l.note("listening, with %v: %s", l.device, strings.Join(names, ", "))
+	case all[0].Name() != "":
+		l.note("listening, with the %v", l.device)
+	default:
+		l.note("listening, with a %v", l.device)
+	}
+	if l.chosen != nil && l.o.subscription != "-" {
 		l.note("wrote the subscription to %s; send with: %s", absolute(l.o.subscription), l.sendCommand())
 	}
+}
+
+// shownName is the name of a subscription in a list.
+func shownName(name string) string {
+	if name == "" {
+		return "(without a name)"
+	}
+	return name
 }
 
 func (l *listener) sendCommand() string {
 	name := l.o.subscription
 	if name == "-" {
-		name = "subscription.json"
+		name = defaultSubscription
 	}
 	command := "webpush send -f " + shellWord(name)
 	if address, ok := strings.CutPrefix(l.o.server, "chromium://"); ok {
@@ -189,10 +257,10 @@ func (l *listener) sendCommand() string {
 	return command + ` -p "hi"`
 }
 
-// listen takes messages until one of the contexts ends or there are enough.
-// limited is ctx with --timeout.
-func (l *listener) listen(ctx, limited context.Context) error {
-	for m, err := range l.agent.Messages(limited) {
+// listen receives messages until one of the contexts ends or there are enough.
+// limited is ctx with --timeout; before is the state at the start.
+func (l *listener) listen(ctx, limited context.Context, before useragent.State) error {
+	for m, err := range l.device.Messages(limited) {
 		var (
 			damaged *useragent.DecryptError
 			changed *useragent.ChangedError
@@ -200,13 +268,12 @@ func (l *listener) listen(ctx, limited context.Context) error {
 		)
 		switch {
 		case errors.As(err, &changed):
-			l.warn(err.Error(), "give "+l.o.subscription+" to the application server again; messages to the old endpoint are lost")
-			err = l.saveSubscription()
+			err = l.replaced(err.Error(), changed.Subscription, before)
 		case errors.As(err, &lost):
 			l.warn(err.Error(), "they were too many or too old: listen more often")
 			err = nil
 		case errors.As(err, &damaged):
-			l.warn(visible(err.Error()), "it was encrypted for other keys, or altered; the sender needs the subscription as it is now")
+			l.warn(visible(err.Error()), "it was encrypted for other keys, or altered; the sender needs the current subscription")
 			err = l.printDamaged(damaged)
 		case err == nil:
 			if err = l.hand(ctx, m); err == nil {
@@ -217,45 +284,45 @@ func (l *listener) listen(ctx, limited context.Context) error {
 			return err
 		}
 		if l.o.count > 0 && l.received == l.o.count {
-			return l.agent.Ack(ctx, m)
+			return l.device.Ack(ctx, m)
 		}
 	}
 	return nil
 }
 
-// errTimeIsOver is the end of --timeout.
+// errTimeIsOver is the cause of the end by --timeout.
 var errTimeIsOver = errors.New("the time is over")
 
-// end says what the end of listening means.
+// end returns the error with which listening ends.
 func (l *listener) end(ctx, limited context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Canceled
 	case limited.Err() != nil && errors.Is(err, errTimeIsOver):
-		if l.o.count == 0 && l.agent != nil {
+		if l.o.count == 0 && l.device != nil {
 			err = nil
 			break
 		}
 		text := "--timeout " + shortDuration(l.o.timeout.value) + " reached"
-		if l.agent == nil {
-			return withHint(&exitError{fmt.Errorf("%s before the push service has answered", text), exitTemporary}, "raise --timeout")
+		if l.device == nil {
+			return withHint(&exitError{fmt.Errorf("%s before the push service responded", text), exitTemporary}, "raise --timeout")
 		}
 		return withHint(&exitError{fmt.Errorf("%s: %d of %d messages have arrived", text, l.received, l.o.count), exitTemporary},
 			"send with: "+l.sendCommand())
 	}
 	var (
-		answer  *useragent.Error
-		closed  *useragent.CloseError
-		refused *useragent.RegistrationError
+		response *useragent.Error
+		closed   *useragent.CloseError
+		refused  *useragent.RegistrationError
 	)
 	_ = errors.As(err, &refused)
 	switch {
 	case err == nil:
-	case errors.As(err, &answer) && answer.Gone():
+	case errors.As(err, &response) && response.Gone():
 		return withHint(&exitError{err, exitGone}, "make another with: webpush listen --new")
-	case errors.As(err, &answer) && answer.Temporary():
+	case errors.As(err, &response) && response.Temporary():
 		hint := "try again later"
-		if answer.Status == 0 && refused == nil && strings.Contains(l.o.server, "://127.0.0.1") {
+		if response.Status == 0 && refused == nil && strings.Contains(l.o.server, "://127.0.0.1") {
 			hint = "start a push service with: webpush push-service"
 			if strings.HasPrefix(l.o.server, "chromium:") {
 				hint += " --chromium"
@@ -264,9 +331,9 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 		return withHint(&exitError{err, exitTemporary}, hint)
 	case refused != nil:
 		return &exitError{err, exitRejected}
-	case errors.As(err, &answer) && answer.Status >= 400:
+	case errors.As(err, &response) && response.Status >= 400:
 		return &exitError{err, exitRejected}
-	case errors.As(err, &answer) && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
+	case errors.As(err, &response) && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
 		return withHint(err, "to trust the CA of your own push service, use --ca-file FILE")
 	case errors.As(err, &closed):
 		return withHint(&exitError{err, exitTemporary}, "it asks not to come back at once; try again later")
@@ -277,7 +344,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 	return err
 }
 
-// exitError is an error with an exit code of its own.
+// exitError is an error with its own exit code.
 type exitError struct {
 	error
 	code int

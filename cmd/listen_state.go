@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +18,13 @@ import (
 // openState locks and reads the state file. Its absence is not an error.
 func (l *listener) openState() (*useragent.File, error) {
 	name := l.o.state
-	// Read first, so that no lock is made next to a file that is another's.
+	// Read first, to create no lock next to a file of another program.
 	if _, err := useragent.ReadFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, stateProblem(name, err)
 	}
 	file, err := useragent.OpenFile(name)
 	if errors.Is(err, useragent.ErrLocked) {
-		return nil, withHint(fmt.Errorf("another webpush listen is running with %s", name), "--state FILE and -f FILE make this one a user agent of its own")
+		return nil, withHint(fmt.Errorf("another webpush listen is running with %s", name), "use --state FILE and -f FILE for a separate user agent")
 	}
 	if err != nil {
 		return nil, stateProblem(name, err)
@@ -40,76 +41,180 @@ func stateProblem(name string, err error) error {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		err = fileProblem(name, err)
 		if errors.Is(err, fs.ErrExist) {
-			err = withHint(err, "another webpush listen has just made it; run it again")
+			err = withHint(err, "another webpush listen has just created it; run the command again")
 		}
 		return err
 	}
-	return withHint(within(name, err), "it is not the state of webpush listen; --state FILE names another")
+	return withHint(within(name, err), "it is not the state of webpush listen; use --state FILE for another file")
 }
 
-// same refuses a server or key that is not that of the state.
-func (o *listenOptions) same(state useragent.State, key vapid.PublicKey) error {
-	hint := "use --new to create another subscription, or --state FILE to keep both"
-	if given(o.cmd, "server") && strings.TrimSuffix(o.server, "/") != strings.TrimSuffix(state.Server(), "/") {
+// choose returns the subscriptions in the state that the command is for: those with
+// the name of --name, or all. It completes the options, and refuses those that
+// require a single subscription if there are several.
+func (o *listenOptions) choose(state useragent.State) ([]useragent.Registration, error) {
+	all := state.Subscriptions()
+	var chosen []useragent.Registration
+	var names []string
+	for _, r := range all {
+		names = append(names, shownName(r.Name()))
+		if !given(o.cmd, "name") || r.Name() == o.name {
+			chosen = append(chosen, r)
+		}
+	}
+	several := len(chosen) > 1 && !given(o.cmd, "name")
+	if len(chosen) > 0 {
+		o.name = chosen[0].Name()
+	}
+	if !given(o.cmd, "subscription") {
+		o.subscription = subscriptionFile(o.name)
+	}
+	hint := "use --name NAME to choose one of: " + strings.Join(names, ", ")
+	switch {
+	case several && o.new:
+		return nil, usage(hint, "--new requires one subscription, and %s has %d", o.state, len(all))
+	case several && given(o.cmd, "subscription"):
+		return nil, usage(hint, "--subscription requires one subscription, and %s has %d", o.state, len(all))
+	case o.new && len(chosen) < len(all) && given(o.cmd, "server") && !sameServer(o.server, state.Server()):
+		return nil, usage("use --state FILE for the other push service", "%s has other subscriptions, which are at %s", o.state, state.Server())
+	case o.unregister && len(chosen) == 0 && len(all) > 0:
+		return nil, usage(hint, "%s has no subscription with the name %q", o.state, o.name)
+	case !several && o.subscription != "-" && samePlace(o.subscription, o.state):
+		return nil, usage("give them different names", "--subscription %s and --state %s are the same file", o.subscription, o.state)
+	}
+	return chosen, nil
+}
+
+// creates reports whether a subscription is to be created.
+func (o *listenOptions) creates(chosen []useragent.Registration) bool {
+	return o.new || len(chosen) == 0
+}
+
+// subscriptionFile returns the default of --subscription.
+func subscriptionFile(name string) string {
+	if name == "" {
+		return defaultSubscription
+	}
+	return "subscription-" + name + ".json"
+}
+
+func sameServer(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
+
+// same refuses a server or key that differs from the state's.
+func (o *listenOptions) same(state useragent.State, chosen []useragent.Registration, key vapid.PublicKey) error {
+	hint := "use --new to replace the subscription, or --state FILE to keep both"
+	if len(state.Subscriptions()) == 0 {
+		return nil
+	}
+	if given(o.cmd, "server") && !sameServer(o.server, state.Server()) {
 		return usage(hint, "%s is a subscription at %s, not at %s", o.state, state.Server(), visible(o.server))
 	}
 	o.server = state.Server()
-	if given(o.cmd, "application-server-key") && key != state.ApplicationServerKey() {
-		if state.ApplicationServerKey().IsZero() {
-			return usage(hint, "%s is a subscription for messages of anyone, not of --application-server-key", o.state)
+	for _, r := range chosen {
+		switch is := r.ApplicationServerKey(); {
+		case !given(o.cmd, "application-server-key") || key == is:
+		case is.IsZero():
+			return usage(hint, "%s is a subscription that accepts messages from anyone, without --application-server-key", o.state)
+		default:
+			return usage(hint, "%s is a subscription for messages signed with %s, not with %s", o.state, is, key)
 		}
-		return usage(hint, "%s is a subscription for messages signed with %s, not with %s", o.state, state.ApplicationServerKey(), key)
 	}
 	return nil
 }
 
-// mayWrite refuses to replace a subscription file that does not have this
-// endpoint: it may be a browser's.
-func (l *listener) mayWrite(endpoint string) error {
-	if l.o.subscription == "-" {
+// endpoints returns the endpoints of subscriptions.
+func endpoints(list []useragent.Registration) (all []string) {
+	for _, r := range list {
+		all = append(all, r.Endpoint())
+	}
+	return all
+}
+
+// mayWrite refuses to replace a subscription file that does not have one of these
+// endpoints: it may be a browser's.
+func (l *listener) mayWrite(name string, endpoints []string) error {
+	if name == "-" {
 		return nil
 	}
-	if err := l.mayReplace(l.o.subscription, l.o.force); err != nil {
+	if err := l.mayReplace(name, l.o.force); err != nil {
 		return err
 	}
-	if l.o.force || l.ours(endpoint) {
+	if l.o.force || l.ours(name, endpoints) {
 		return nil
 	}
-	if info, err := os.Stat(l.o.subscription); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s already exists and is not the subscription in %s", l.o.subscription, l.o.state),
+	return withHint(fmt.Errorf("%s already exists and is not the subscription in %s", name, l.o.state),
 		"use -f FILE to write to another file, or --force to overwrite it")
 }
 
-// ours reports whether the subscription file has this endpoint.
-func (l *listener) ours(endpoint string) bool {
-	b, err := readFile(l.o.subscription)
-	if err != nil || endpoint == "" {
+// ours reports whether a subscription file has one of these endpoints.
+func (l *listener) ours(name string, endpoints []string) bool {
+	b, err := readFile(name)
+	if err != nil {
 		return false
 	}
 	var v struct{ Endpoint string }
-	return json.Unmarshal(b, &v) == nil && v.Endpoint == endpoint
+	return json.Unmarshal(b, &v) == nil && v.Endpoint != "" && slices.Contains(endpoints, v.Endpoint)
 }
 
-// saveSubscription writes the subscription, which belongs to the state in the
-// file.
-func (l *listener) saveSubscription() error {
-	subscription, err := l.agent.State().Subscription()
+// saveSubscription writes the subscription, if there is one to write, to its file.
+func (l *listener) saveSubscription(s *useragent.Subscription) error {
+	if s == nil {
+		return nil
+	}
+	b, err := s.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	return l.output(l.o.subscription, append(subscription, '\n'), 0o600, true, "")
+	return l.output(l.fileOf(s), append(b, '\n'), 0o600, true, "")
 }
 
-// forget removes the subscription that --new has replaced.
-func (l *listener) forget(ctx context.Context, state useragent.State) {
+// fileOf returns the file of a subscription.
+func (l *listener) fileOf(s *useragent.Subscription) string {
+	if s == l.chosen {
+		return l.o.subscription
+	}
+	return subscriptionFile(s.Name())
+}
+
+// replaced warns that a subscription has a new endpoint, and writes it to its file,
+// unless that is another's: -f may have named its file in another run.
+func (l *listener) replaced(warning string, s *useragent.Subscription, before useragent.State) error {
+	name := l.fileOf(s)
+	if s != l.chosen && !l.ours(name, endpoints(before.Subscriptions())) {
+		l.warn(warning, "to write it, run: webpush listen"+nameFlag(s.Name())+"; messages to the old endpoint are lost")
+		return nil
+	}
+	l.warn(warning, "give "+name+" to the application server again; messages to the old endpoint are lost")
+	return l.saveSubscription(s)
+}
+
+// nameFlag returns the flag that chooses a subscription, with a space before it.
+func nameFlag(name string) string {
+	if name == "" {
+		return " --name ''"
+	}
+	return " --name " + name
+}
+
+// forget removes the subscriptions that --new has replaced.
+func (l *listener) forget(ctx context.Context, before useragent.State, replaced []useragent.Registration, how useragent.Options) {
+	if len(replaced) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	options, err := l.options()
-	if err == nil {
-		options.Notify = nil
-		err = useragent.Unsubscribe(ctx, state, options)
+	var err error
+	if l.device.Server() == before.Server() {
+		for _, s := range l.device.Subscriptions() {
+			if s != l.chosen && s.Name() == l.chosen.Name() {
+				err = errors.Join(err, s.Unsubscribe(ctx))
+			}
+		}
+	} else {
+		how.Notify = nil
+		err = useragent.Unsubscribe(ctx, before, how)
 	}
 	if err != nil {
 		l.warn("the old subscription could not be removed: "+visible(err.Error()), "")
@@ -117,35 +222,55 @@ func (l *listener) forget(ctx context.Context, state useragent.State) {
 }
 
 // unregister is --unregister.
-func (l *listener) unregister(ctx context.Context, file *useragent.File) error {
-	state, found := file.State()
+func (l *listener) unregister(ctx context.Context, file *useragent.File, chosen []useragent.Registration) error {
+	before, found := file.State()
 	if !found {
-		return withHint(fileProblem(l.o.state, fs.ErrNotExist), "there is no subscription to remove here; --state FILE names another")
+		return withHint(fileProblem(l.o.state, fs.ErrNotExist), "there is no subscription to remove here; use --state FILE for another file")
 	}
-	if err := l.o.same(state, vapid.PublicKey{}); err != nil {
+	if err := l.o.same(before, nil, vapid.PublicKey{}); err != nil {
 		return err
 	}
-	options, err := l.options()
+	how, err := l.options()
 	if err != nil {
 		return err
 	}
-	if err := useragent.Unsubscribe(ctx, state, options); err != nil {
-		return l.end(ctx, ctx, err)
-	}
-	if l.o.subscription != "-" && l.ours(state.Endpoint()) {
-		if err := os.Remove(l.o.subscription); err != nil {
-			return fileProblem(l.o.subscription, err)
+	err = file.Unsubscribe(ctx, how, chosen...)
+	after, _ := file.State()
+	for _, r := range chosen {
+		if slices.Contains(endpoints(after.Subscriptions()), r.Endpoint()) {
+			continue
+		}
+		name := subscriptionFile(r.Name())
+		if given(l.o.cmd, "subscription") {
+			name = l.o.subscription
+		}
+		if name != "-" && l.ours(name, []string{r.Endpoint()}) {
+			if err := os.Remove(name); err != nil {
+				return fileProblem(name, err)
+			}
 		}
 	}
-	if err := file.Remove(); err != nil {
-		return fileProblem(l.o.state, err)
+	for _, r := range after.Subscriptions() { // a push service that had forgotten the user agent has registered it again
+		if !slices.Contains(endpoints(before.Subscriptions()), r.Endpoint()) {
+			l.warn(fmt.Sprintf("the %v has a new endpoint", r), "to write it, run: webpush listen"+nameFlag(r.Name()))
+		}
 	}
-	l.note("removed the %v", state)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return stateProblem(l.o.state, err)
+	}
+	if err != nil {
+		return l.end(ctx, ctx, err)
+	}
+	if len(chosen) == 1 {
+		l.note("removed the %v at %s", chosen[0], before.Origin())
+	} else {
+		l.note("removed %d subscriptions at %s", len(chosen), before.Origin())
+	}
 	return nil
 }
 
-// groupReadable reports whether others than the owner can read a file, where
-// that can be told.
+// groupReadable reports whether users other than the owner can read a file, if the
+// system has such permissions.
 func groupReadable(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && info.Mode().Perm()&0o111 == 0 && os.PathSeparator == '/'
 }

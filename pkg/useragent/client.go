@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// callTimeout is for requests that the service answers at once.
+	// callTimeout limits requests to which the service responds immediately.
 	callTimeout = 30 * time.Second
-	// maxAnswer is the size of the largest answer that is read, in bytes. All
-	// waiting messages come in one.
-	maxAnswer = 128 << 20
+	// maxResponse is the maximum size of a response, in bytes. One can have all
+	// waiting messages.
+	maxResponse = 128 << 20
 )
 
-// Error is an answer of the push service other than the expected, or none.
+// Error reports an unexpected response from the push service, or none.
 type Error struct {
-	// Op is what was tried, such as "receiving".
+	// Op is the operation that failed, such as "receiving".
 	Op string
 	// Service is the origin of the push service.
 	Service string
-	// Status is the status code of HTTP, or the status of the same meaning in
-	// an answer on the WebSocket; 0 if there was no answer.
+	// Status is the HTTP status code, or the status with the same meaning in a
+	// response over the WebSocket; 0 if there was no response.
 	Status int
-	// Reason is the service's own words, or empty.
+	// Reason is the service's own explanation, or empty.
 	Reason string
-	// Err is why there was no answer, if Status is 0.
+	// Err is the reason why there was no response, if Status is 0.
 	Err error
 
-	fatal     bool // another attempt would be as good for nothing
-	handshake bool // the status is not about a subscription
+	fatal     bool // a retry is useless
+	handshake bool // the status does not concern a subscription
 }
 
-// Error tells all of it.
+// Error returns the operation, the origin, and the reason.
 func (e *Error) Error() string {
 	if e.Status == 0 {
 		return fmt.Sprintf("%s at %s: %v", e.Op, e.Service, e.Err)
@@ -66,9 +66,9 @@ func (e *Error) Gone() bool {
 	return !e.handshake && (e.Status == http.StatusGone || e.Status == http.StatusNotFound)
 }
 
-// Temporary reports whether the same may succeed later: the network failed, or
-// the status is 408, 429 or 5xx. A certificate that is not trusted, an answer
-// that no push service gives and the end of the caller's context are not.
+// Temporary reports whether a retry can succeed: the network failed, or the status
+// is 408, 429, or 5xx. An untrusted certificate, a response that is not a push
+// service's, and the end of the caller's context are not temporary.
 func (e *Error) Temporary() bool {
 	if e.Status == 0 {
 		return !e.fatal
@@ -82,8 +82,8 @@ func isTemporary(err error) bool {
 	return errors.As(err, &e) && e.Temporary()
 }
 
-// failed makes an Error of what kept an answer away. ctx is the caller's: its
-// end counts more than what it made fail.
+// failed returns the Error for a request without a response. ctx is the caller's:
+// its end takes precedence over the failure that it caused.
 func failed(ctx context.Context, op, service string, err error) *Error {
 	e := &Error{Op: op, Service: service, Err: bare(err)}
 	if ctx.Err() != nil {
@@ -97,7 +97,7 @@ func failed(ctx context.Context, op, service string, err error) *Error {
 	return e
 }
 
-// misread makes an Error of an answer that is no push service's.
+// misread returns the Error for a response that is not a push service's.
 func misread(op, service, format string, a ...any) *Error {
 	return &Error{Op: op, Service: service, Err: fmt.Errorf(format, a...), fatal: true}
 }
@@ -107,7 +107,7 @@ type doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// httpClient returns that of the options, or a new one.
+// httpClient returns the client in the options, or a new one.
 func (o Options) httpClient() doer {
 	if o.HTTP != nil {
 		return o.HTTP
@@ -116,13 +116,7 @@ func (o Options) httpClient() doer {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-func (o Options) notify(e Event) {
-	if o.Notify != nil {
-		o.Notify(e)
-	}
-}
-
-// client makes requests of JSON.
+// client sends JSON requests.
 type client struct {
 	http doer
 	base *url.URL
@@ -130,12 +124,12 @@ type client struct {
 
 func (c client) origin() string { return c.base.Scheme + "://" + c.base.Host }
 
-// call requests the path, with query, below the service's URL, with the JSON of
-// in if that is not nil, and reads the answer into out if that is not nil. Its
-// errors do not repeat the path, which has ids that are secret.
+// call requests the path, with query, below the service's URL, with in as JSON
+// unless it is nil, and reads the response into out unless that is nil. Its errors
+// do not repeat the path, because the IDs in it are secret.
 func (c client) call(ctx context.Context, timeout time.Duration, op, method, path string, in any, status int, out any) error {
 	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no response within %v", timeout))
 	defer cancel()
 	fail := func(err error) error {
 		// The cause says which timeout it was.
@@ -160,42 +154,42 @@ func (c client) call(ctx context.Context, timeout time.Duration, op, method, pat
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	answer, err := c.http.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		return fail(err)
 	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	defer response.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
 	switch {
 	case err != nil:
 		return fail(err)
-	case len(b) > maxAnswer:
-		return misread(op, c.origin(), "the answer has more than %d bytes", maxAnswer)
-	case answer.StatusCode != status:
-		return &Error{Op: op, Service: c.origin(), Status: answer.StatusCode, Reason: reason(b)}
+	case len(b) > maxResponse:
+		return misread(op, c.origin(), "the response has more than %d bytes", maxResponse)
+	case response.StatusCode != status:
+		return &Error{Op: op, Service: c.origin(), Status: response.StatusCode, Reason: reason(b)}
 	case out == nil:
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return misread(op, c.origin(), "the answer is no push service's: %w", err)
+		return misread(op, c.origin(), "the response is not a push service's: %w", err)
 	}
 	return nil
 }
 
-// reason takes the message out of an error of the service.
+// reason returns the message in an error response of the service.
 func reason(body []byte) string {
 	var v struct{ Message string }
-	// An answer of something else, a proxy for example, has no reason for us.
+	// A response from something else, for example a proxy, has no usable reason.
 	if err := json.Unmarshal(body, &v); err != nil {
 		return ""
 	}
 	return clip(v.Message)
 }
 
-// clip cuts a text of the service to 500 bytes.
+// clip truncates a text of the service to 500 bytes.
 func clip(s string) string { return text.Clip(s, 500) }
 
-// bare takes the URL off an error of net/http or net/url.
+// bare removes the URL from an error of net/http or net/url.
 func bare(err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		return e.Err
@@ -203,7 +197,7 @@ func bare(err error) error {
 	return err
 }
 
-// ignoreStatus makes an [*Error] with one of the status codes none.
+// ignoreStatus returns nil for an [*Error] with one of the status codes.
 func ignoreStatus(err error, statuses ...int) error {
 	if e := (*Error)(nil); errors.As(err, &e) && slices.Contains(statuses, e.Status) {
 		return nil

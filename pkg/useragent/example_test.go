@@ -12,9 +12,10 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// A user agent that keeps its subscription in a file, receives one message, and
+// A user agent that keeps its subscriptions in a file, receives one message, and
 // acknowledges it.
 func ExampleFile() {
 	service, err := pushservice.Start(pushservice.ServerOptions{})
@@ -34,30 +35,30 @@ func ExampleFile() {
 		log.Fatal(err)
 	}
 	defer file.Close()
-	var agent *useragent.Subscription
+	var device *useragent.Device
 	if _, found := file.State(); found {
-		agent, err = file.Open(ctx, useragent.Options{})
-	} else {
-		agent, err = file.Subscribe(ctx, "ws"+strings.TrimPrefix(service.URL, "http"), useragent.Options{})
+		device, err = file.Open(ctx, useragent.Options{})
+	} else if device, err = file.New("ws"+strings.TrimPrefix(service.URL, "http"), useragent.Options{}); err == nil {
+		_, err = device.Subscribe(ctx, "news", vapid.PublicKey{})
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer agent.Close()
+	defer device.Close()
 
-	// An application server sends a message without payload.
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, agent.Endpoint(), nil)
+	// An application server sends a message without a payload.
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, device.Subscriptions()[0].Endpoint(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	r.Header.Set("TTL", "60")
-	answer, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		log.Fatal(err)
 	}
-	answer.Body.Close()
+	response.Body.Close()
 
-	for m, err := range agent.Messages(ctx) {
+	for m, err := range device.Messages(ctx) {
 		var damaged *useragent.DecryptError
 		switch {
 		case errors.As(err, &damaged):
@@ -65,12 +66,12 @@ func ExampleFile() {
 		case err != nil:
 			log.Fatal(err)
 		default:
-			fmt.Printf("a message with %d bytes\n", len(m.Payload))
-			if err := agent.Ack(ctx, m); err != nil {
+			fmt.Printf("a message of %d bytes for %s\n", len(m.Payload), m.Subscription.Name())
+			if err := device.Ack(ctx, m); err != nil {
 				log.Fatal(err)
 			}
 			return
 		}
 	}
-	// Output: a message with 0 bytes
+	// Output: a message of 0 bytes for news
 }

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
+	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/atomicfile"
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
@@ -17,25 +17,25 @@ import (
 // ErrLocked is the error of [OpenFile] if another process uses the file.
 var ErrLocked = filelock.ErrLocked
 
-// maxStateFile is the size of the largest state file that is read, in bytes.
+// maxStateFile is the maximum size of a state file, in bytes.
 const maxStateFile = 1 << 20
 
-// File is a state file: it keeps a subscription with its keys, so that a program
-// can continue with it after a restart, and is locked for this process. It is
-// readable only by its owner.
+// File is a state file: it keeps a device and its subscriptions with their keys,
+// so a program can continue with them after a restart, and is locked for this
+// process. Only its owner can read it.
 //
-// A subscription that [File.Subscribe] or [File.Open] returns keeps the file up
-// to date: it is written before a message is acknowledged that the push service
-// could repeat, and when the endpoint changes. A File is not safe for concurrent
-// use; its subscription is.
+// A device that [File.New] or [File.Open] returns keeps the file up to date: it is
+// written when a subscription begins, ends, or gets another endpoint, and before a
+// message is acknowledged that the push service could repeat. A File is not safe for
+// concurrent use and serves one device at a time; the device is safe.
 type File struct {
 	name  string
-	lock  *filelock.Lock // or nil where no lock can be made
+	lock  *filelock.Lock // nil if no lock can be made
 	state State
 	found bool
 }
 
-// ReadFile reads a state file without locking it. The error is that of reading,
+// ReadFile reads a state file without locking it. The error is the file system's,
 // such as [fs.ErrNotExist], or says what is wrong with the content.
 func ReadFile(name string) (State, error) {
 	var state State
@@ -58,9 +58,9 @@ func ReadFile(name string) (State, error) {
 	return state, err
 }
 
-// OpenFile locks and reads a state file, which need not exist. Where no lock can
-// be made, writing the file fails in its own words. The error is [ErrLocked], or
-// that of [ReadFile].
+// OpenFile locks and reads a state file, which need not exist. If no lock can be
+// made, the file cannot be written either, and the error of writing it says why.
+// The error is [ErrLocked], or that of [ReadFile].
 func OpenFile(name string) (*File, error) {
 	f := &File{name: name}
 	var err error
@@ -82,48 +82,97 @@ func OpenFile(name string) (*File, error) {
 	return nil, err
 }
 
-// State returns the state in the file, and whether there is one.
-func (f *File) State() (state State, found bool) { return f.state, f.state.identity != nil }
+// State returns the state in the file, and whether it has a subscription.
+func (f *File) State() (state State, found bool) { return f.state, len(f.state.subscriptions) > 0 }
 
-// Subscribe is [Subscribe] for a new subscription, whose state takes the place
-// of an earlier one. If the state cannot be written, the subscription is ended.
-// In Chromium it is one of the device in the file, if there is one for this server;
-// a new device is kept even if the registration fails.
-func (f *File) Subscribe(ctx context.Context, server string, o Options) (*Subscription, error) {
-	var d device
-	if f.state.server == server {
-		d = f.state.registration.device
+// New is [NewDevice] for a device whose state replaces the file's as soon as it
+// has a subscription. If the file has a device for this server, and no
+// subscription, it is used again: that of Chromium is kept even if its first
+// registration fails.
+func (f *File) New(server string, o Options) (*Device, error) {
+	state := State{server: server}
+	if _, found := f.State(); !found && f.state.server == server {
+		state = f.state
 	}
-	s, err := subscribe(ctx, server, d, func(d device) error {
-		if f.state.identity != nil { // the earlier subscription stays until there is another
-			return nil
-		}
-		return f.save(State{server: server, registration: registration{device: d}})
-	}, o)
+	d, err := newDevice(state, o)
 	if err != nil {
 		return nil, err
 	}
-	s.file = f
-	if err := f.save(s.State()); err != nil {
-		forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		defer cancel()
-		_ = s.Unsubscribe(forget)
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	d.file = f
+	return d, nil
 }
 
 // Open is [Open] for the state in the file.
-func (f *File) Open(ctx context.Context, o Options) (*Subscription, error) {
-	s, err := Open(ctx, f.state, o)
+func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
+	d, err := Open(ctx, f.state, o)
 	if err != nil {
 		return nil, err
 	}
-	s.file = f
-	if err := f.save(s.State()); err != nil { // the service may have given other IDs
-		return nil, errors.Join(err, s.Close())
+	d.file = f
+	if err := d.save(); err != nil { // the service may have given it other IDs
+		return nil, errors.Join(err, d.Close())
 	}
-	return s, nil
+	return d, nil
+}
+
+// Unsubscribe is [Unsubscribe] for some of the subscriptions in the file, as
+// [State.Subscriptions] returns them, and removes them from it, and the file with
+// the last one. On error, those that have ended are removed as well.
+func (f *File) Unsubscribe(ctx context.Context, o Options, subscriptions ...Registration) error {
+	return unsubscribe(ctx, f.state, o, subscriptions, func(rest State) error {
+		if len(rest.subscriptions) == 0 {
+			return f.remove()
+		}
+		return f.save(rest)
+	})
+}
+
+// unsubscribe ends some subscriptions of a state; ended is called with the rest
+// after each. In Chromium this works while another process uses the device.
+func unsubscribe(ctx context.Context, state State, o Options, list []Registration, ended func(rest State) error) (err error) {
+	base, err := parseServer(state.server)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	if isChromium(base) {
+		g, err := newGoogle(base, o)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			if err := g.unregister(ctx, state.android, r); err != nil {
+				return err
+			}
+			state.subscriptions = slices.DeleteFunc(state.Subscriptions(), func(other Registration) bool { return other.identity == r.identity })
+			if err := ended(state); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d, err := Open(ctx, state, o)
+	if err != nil {
+		return unlessGone(err)
+	}
+	defer func() {
+		if e := d.Close(); err == nil {
+			err = e
+		}
+	}()
+	for _, r := range list {
+		for _, s := range d.Subscriptions() {
+			if s.Identity() != r.identity { // its IDs may be new
+				continue
+			}
+			if err := s.Unsubscribe(ctx); err != nil {
+				return err
+			}
+			if err := ended(d.State()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // save writes a state. The first one must not replace a file.
@@ -146,8 +195,7 @@ func (f *File) save(state State) error {
 	return nil
 }
 
-// Remove removes the file, after its subscription has ended.
-func (f *File) Remove() error {
+func (f *File) remove() error {
 	err := os.Remove(f.name)
 	if err == nil {
 		f.state, f.found = State{}, false
@@ -155,47 +203,10 @@ func (f *File) Remove() error {
 	return err
 }
 
-// Close gives up the lock. More calls do nothing.
+// Close releases the lock. Calling it again does nothing.
 func (f *File) Close() {
 	if f.lock != nil {
 		f.lock.Release()
 		f.lock = nil
-	}
-}
-
-// Messages returns the messages as [Subscription.Receive] does, in a loop. A
-// message is acknowledged when the loop continues after it; before a break, call
-// [Subscription.Ack] if it is to be acknowledged. A [*DecryptError] comes with
-// its message, which is acknowledged as well, and a [*ChangedError] or [*LostError]
-// with none.
-// Any other error is the last.
-func (s *Subscription) Messages(ctx context.Context) iter.Seq2[*ReceivedMessage, error] {
-	return func(yield func(*ReceivedMessage, error) bool) {
-		for {
-			m, err := s.Receive(ctx)
-			var (
-				damaged *DecryptError
-				changed *ChangedError
-				lost    *LostError
-			)
-			switch {
-			case errors.As(err, &damaged):
-				m = damaged.Message
-			case errors.As(err, &changed), errors.As(err, &lost):
-			case err != nil:
-				yield(nil, err)
-				return
-			}
-			if !yield(m, err) {
-				return
-			}
-			if m == nil {
-				continue
-			}
-			if err := s.Ack(ctx, m); err != nil {
-				yield(nil, err)
-				return
-			}
-		}
 	}
 }

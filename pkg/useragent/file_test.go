@@ -46,7 +46,7 @@ func TestFileRepeats(t *testing.T) {
 		if _, err := useragent.OpenFile(name); !errors.Is(err, useragent.ErrLocked) {
 			t.Errorf("a second lock: %v", err)
 		}
-		sub, err := file.Subscribe(t.Context(), autopushURL, a.options())
+		sub, err := begin(t, file, autopushURL, a.options())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestFileRepeats(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		if sub, err = file.Open(t.Context(), a.options()); err != nil {
+		if sub, err = only(file.Open(t.Context(), a.options())); err != nil {
 			t.Fatal(err)
 		}
 		ack(t, sub, receive(t, sub, "m2")) // and not m1
@@ -73,7 +73,7 @@ func TestFileRepeats(t *testing.T) {
 		t.Errorf("the lock's file is there: %v", err)
 	}
 	state, err := useragent.ReadFile(name)
-	if err != nil || state.Endpoint() != endpoint {
+	if err != nil || state.Subscriptions()[0].Endpoint() != endpoint {
 		t.Errorf("%v: %v", state, err)
 	}
 }

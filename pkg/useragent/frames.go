@@ -12,8 +12,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// frame is what a push service sends: one JSON object in a text frame. The
-// members that may be damaged without damage to the frame are kept as they are.
+// frame is one message of a push service: a JSON object in a text frame. Fields
+// that can be malformed without making the frame unusable are kept raw.
 type frame struct {
 	MessageType  string          `json:"messageType"`
 	UAID         string          `json:"uaid"`
@@ -26,11 +26,11 @@ type frame struct {
 	Headers      json.RawMessage `json:"headers"`
 }
 
-// parseFrame reads a frame; members that it does not know are ignored.
+// parseFrame reads a frame and ignores unknown fields.
 func parseFrame(b []byte) (frame, error) {
 	var f frame
 	if !bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) {
-		return f, errors.New("a frame is no JSON object")
+		return f, errors.New("a frame is not a JSON object")
 	}
 	if err := json.Unmarshal(b, &f); err != nil {
 		return f, fmt.Errorf("a frame is damaged: %w", err)
@@ -38,7 +38,7 @@ func parseFrame(b []byte) (frame, error) {
 	return f, nil
 }
 
-// truthy is what JavaScript, and so Firefox, takes for true.
+// truthy reports whether JavaScript, and therefore Firefox, treats v as true.
 func truthy(v json.RawMessage) bool {
 	switch string(v) {
 	case "", "false", "null", "0", `""`:
@@ -47,19 +47,19 @@ func truthy(v json.RawMessage) bool {
 	return true
 }
 
-// message makes a message of a notification.
+// message returns the message in a notification.
 func (f frame) message() wireMessage {
 	w := wireMessage{ID: f.Version, Time: time.Now()}
 	if len(f.Data) == 0 || string(f.Data) == "null" {
 		return w
 	}
 	if err := json.Unmarshal(f.Data, &w.Body); err != nil {
-		w.damage = errors.New("data is no string")
+		w.damage = errors.New("data is not a string")
 		return w
 	}
 	var headers map[string]string
 	if err := json.Unmarshal(f.Headers, &headers); len(f.Headers) > 0 && err != nil {
-		w.damage = errors.New("headers are no object of strings")
+		w.damage = errors.New("headers is not an object of strings")
 		return w
 	}
 	w.Headers = make(map[string]string)
@@ -107,7 +107,7 @@ func hello(uaid string) helloFrame {
 func register(channelID string, key vapid.PublicKey) registerFrame {
 	f := registerFrame{ChannelID: channelID, MessageType: "register"}
 	if !key.IsZero() {
-		f.Key = base64.URLEncoding.EncodeToString(key.Bytes()) // autopush wants the padding
+		f.Key = base64.URLEncoding.EncodeToString(key.Bytes()) // autopush requires the padding
 	}
 	return f
 }
@@ -120,8 +120,8 @@ func acknowledge(channelID, version string, code int) ackFrame {
 	return ackFrame{"ack", []ackUpdate{{channelID, version, code}}}
 }
 
-// newChannelID makes a UUID (version 4, RFC 9562 section 5.4) in the form that
-// autopush demands: lower case, with dashes.
+// newChannelID generates a UUID (version 4, RFC 9562, section 5.4) in the form that
+// autopush requires: lower case, with dashes.
 func newChannelID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails

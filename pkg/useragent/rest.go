@@ -7,26 +7,27 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 const (
-	// pollSeconds is how long the service is asked to wait for a message.
+	// pollSeconds is the time that the service is asked to wait for a message, in
+	// seconds.
 	pollSeconds = 50
 	pollTimeout = (pollSeconds + 20) * time.Second
-	// pollPause is the least time between two polls of which the first had
-	// nothing, so that a service that does not wait is not flooded.
+	// pollPause is the minimum time between two polls if the first returned nothing,
+	// to protect a service that does not wait.
 	pollPause = time.Second
 )
 
-// rest is the REST channel of package pushservice. Receiving is a long poll.
+// rest is the REST channel of package pushservice. Receiving is a long poll. That
+// API has no user agents, so a device has a single subscription.
 type rest struct {
 	client  client
-	known   registration
+	roster  *roster
+	sub     *Subscription
 	options Options
 
-	// What follows belongs to the one whose turn it is.
+	// The fields below belong to the caller that holds the turn.
 	turn  chan struct{} // holds one token while nobody receives
 	after uint64
 	queue []wireMessage
@@ -35,35 +36,46 @@ type rest struct {
 	shut   context.CancelCauseFunc
 }
 
-func newREST(base *url.URL, known registration, o Options) *rest {
-	r := &rest{client: client{http: o.httpClient(), base: base}, known: known, options: o, turn: make(chan struct{}, 1)}
+// openREST registers the subscription in the roster if it has no endpoint.
+func openREST(ctx context.Context, base *url.URL, all *roster, o Options) (*rest, error) {
+	subs := all.all()
+	if len(subs) != 1 {
+		return nil, ErrSingle
+	}
+	r := &rest{client: client{http: o.httpClient(), base: base}, roster: all, sub: subs[0], options: o, turn: make(chan struct{}, 1)}
 	r.turn <- struct{}{}
 	r.closed, r.shut = context.WithCancelCause(context.Background())
-	return r
-}
-
-func subscribeREST(ctx context.Context, base *url.URL, key vapid.PublicKey, o Options) (*rest, error) {
-	r := newREST(base, registration{}, o)
-	request := make(map[string]string)
-	if !key.IsZero() {
-		request["applicationServerKey"] = key.String()
+	if r.sub.Endpoint() == "" {
+		if err := r.register(ctx); err != nil {
+			return nil, err
+		}
 	}
-	const op = "subscribing"
-	var answer struct{ ID, Endpoint string }
-	if err := r.client.call(ctx, callTimeout, op, http.MethodPost, "api/subscriptions", request, http.StatusCreated, &answer); err != nil {
-		return nil, err
-	}
-	if !isID(answer.ID) {
-		return nil, misread(op, r.client.origin(), "the answer has no valid id")
-	}
-	if _, err := parseURL(answer.Endpoint, "https"); err != nil {
-		return nil, misread(op, r.client.origin(), "the endpoint in the answer %w", err)
-	}
-	r.known = registration{id: answer.ID, endpoint: answer.Endpoint}
 	return r, nil
 }
 
-func (r *rest) registration() registration { return r.known }
+func (r *rest) register(ctx context.Context) error {
+	request := make(map[string]string)
+	if key := r.sub.ApplicationServerKey(); !key.IsZero() {
+		request["applicationServerKey"] = key.String()
+	}
+	const op = "subscribing"
+	var response struct{ ID, Endpoint string }
+	if err := r.client.call(ctx, callTimeout, op, http.MethodPost, "api/subscriptions", request, http.StatusCreated, &response); err != nil {
+		return err
+	}
+	if !isID(response.ID) {
+		return misread(op, r.client.origin(), "the response has no valid id")
+	}
+	if _, err := parseURL(response.Endpoint, "https"); err != nil {
+		return misread(op, r.client.origin(), "the endpoint in the response %w", err)
+	}
+	r.sub.registered(response.ID, "", response.Endpoint)
+	return nil
+}
+
+func (r *rest) identity() (string, android) { return "", android{} }
+
+func (r *rest) subscribe(context.Context, *Subscription) error { return ErrSingle }
 
 // open returns a context that also ends when the channel is closed.
 func (r *rest) open(ctx context.Context) (context.Context, func()) {
@@ -124,27 +136,30 @@ func (r *rest) receive(ctx context.Context) (wireMessage, error) {
 
 // poll asks once for messages after the last one.
 func (r *rest) poll(ctx context.Context) error {
-	var answer struct{ Messages []wireMessage }
-	path := fmt.Sprintf("api/subscriptions/%s/messages?wait=%d&after=%d", r.known.id, pollSeconds, r.after)
-	if err := r.client.call(ctx, pollTimeout, "receiving", http.MethodGet, path, nil, http.StatusOK, &answer); err != nil {
+	var response struct{ Messages []wireMessage }
+	path := fmt.Sprintf("api/subscriptions/%s/messages?wait=%d&after=%d", r.id(), pollSeconds, r.after)
+	if err := r.client.call(ctx, pollTimeout, "receiving", http.MethodGet, path, nil, http.StatusOK, &response); err != nil {
 		return err
 	}
-	for _, m := range answer.Messages {
+	for _, m := range response.Messages {
 		if m.Seq <= r.after {
 			continue
 		}
 		r.after = m.Seq
+		m.to = r.sub
 		r.queue = append(r.queue, m)
 	}
 	return nil
 }
+
+func (r *rest) id() string { return r.sub.registration().id }
 
 // remember does nothing: the service does not repeat what it has confirmed.
 func (r *rest) remember(string, int) bool { return false }
 
 func (r *rest) progress() progress { return progress{} }
 
-func (r *rest) ack(ctx context.Context, id string, _ int) error {
+func (r *rest) ack(ctx context.Context, _ *Subscription, id string, _ int) error {
 	const op = "acknowledging"
 	if !isID(id) {
 		return misread(op, r.client.origin(), "the message has no valid id")
@@ -155,11 +170,14 @@ func (r *rest) ack(ctx context.Context, id string, _ int) error {
 	return ignoreStatus(err, http.StatusNotFound)
 }
 
-func (r *rest) unsubscribe(ctx context.Context) error {
+func (r *rest) unsubscribe(ctx context.Context, s *Subscription) error {
 	ctx, done := r.open(ctx)
 	defer done()
-	err := r.client.call(ctx, callTimeout, "unsubscribing", http.MethodDelete, "api/subscriptions/"+r.known.id, nil, http.StatusNoContent, nil)
-	return ignoreStatus(err, http.StatusNotFound, http.StatusGone)
+	err := r.client.call(ctx, callTimeout, "unsubscribing", http.MethodDelete, "api/subscriptions/"+r.id(), nil, http.StatusNoContent, nil)
+	if err = ignoreStatus(err, http.StatusNotFound, http.StatusGone); err == nil {
+		r.roster.remove(s)
+	}
+	return err
 }
 
 func (r *rest) close() error {

@@ -64,7 +64,7 @@ func TestRESTRetries(t *testing.T) {
 		if err := json.Unmarshal(b, &state); err != nil {
 			t.Fatal(err)
 		}
-		if sub, err = useragent.Open(t.Context(), state, useragent.Options{HTTP: c}); err != nil {
+		if sub, err = only(useragent.Open(t.Context(), state, useragent.Options{HTTP: c})); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(time.Hour, func() {

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// firstRetry is the longest wait before the first attempt to connect again;
-	// each further one doubles, up to lastRetry.
+	// firstRetry is the longest wait before the first attempt to reconnect; each
+	// later one doubles, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 5 * time.Minute
-	// steady is how long a connection has to last for the waits to begin anew.
+	// steady is the duration of a connection that resets the waits.
 	steady = 30 * time.Second
 )
 
-// backoff counts attempts that failed. The zero value is none.
+// backoff counts failed attempts. The zero value has counted none.
 type backoff struct{ failures int }
 
-// next returns how long to wait before the next attempt: between half and all
-// of a time that doubles, so that user agents do not come back at one moment.
+// next returns the wait before the next attempt: between half and all of a time
+// that doubles, to keep user agents from reconnecting all at once.
 func (b *backoff) next() time.Duration {
 	d := lastRetry
 	if b.failures < 20 {
@@ -30,7 +30,7 @@ func (b *backoff) next() time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// succeeded tells of a connection that lasted.
+// succeeded notes the duration of a connection.
 func (b *backoff) succeeded(lasted time.Duration) {
 	if lasted >= steady {
 		b.failures = 0
@@ -39,24 +39,23 @@ func (b *backoff) succeeded(lasted time.Duration) {
 
 const (
 	// firstPatience is the longest wait before Chromium's second attempt to connect;
-	// each further one doubles, up to lastPatience.
+	// each later one doubles, up to lastPatience.
 	firstPatience = 30 * time.Second
 	lastPatience  = 10 * time.Minute
-	// earlyLoss is how soon after the login a connection is lost for the waits to
-	// continue where they were.
+	// earlyLoss is the time after the login within which a lost connection makes the
+	// waits continue where they were.
 	earlyLoss = 10 * time.Second
 )
 
 // patience is the backoff of Chromium, which Google's servers expect. The zero
-// value is that of a first connection.
+// value is for a first connection.
 type patience struct {
 	failures int
 	before   int // failures before the last connection
 }
 
-// failed returns how long to wait after an attempt that failed: up to a third
-// less than a time that doubles, so that user agents do not come back at one
-// moment.
+// failed returns the wait after a failed attempt: up to a third less than a time
+// that doubles, to keep user agents from reconnecting all at once.
 func (p *patience) failed() time.Duration {
 	d := lastPatience
 	if p.failures < 10 {
@@ -69,8 +68,8 @@ func (p *patience) failed() time.Duration {
 // connected notes a login.
 func (p *patience) connected() { p.before, p.failures = p.failures, 0 }
 
-// lost returns how long to wait after a connection was lost: nothing, unless that
-// was soon after its login.
+// lost returns the wait after a connection was lost: zero, unless that was soon
+// after its login.
 func (p *patience) lost(lasted time.Duration) time.Duration {
 	if lasted >= earlyLoss {
 		return 0
@@ -79,7 +78,7 @@ func (p *patience) lost(lasted time.Duration) time.Duration {
 	return p.failed()
 }
 
-// pause waits, and returns the cause of ctx when that ends first.
+// pause waits, and returns the cause of ctx if that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -100,8 +99,8 @@ type waitedError struct{ cause, last error }
 func (e *waitedError) Error() string   { return fmt.Sprintf("%v; before that: %v", e.cause, e.last) }
 func (e *waitedError) Unwrap() []error { return []error{e.cause, e.last} }
 
-// ended is the error of a call whose context has ended, with the last failure
-// of the connection if there was one.
+// ended returns the error of a call whose context is done, with the last failure of
+// the connection if there was one.
 func ended(ctx context.Context, last error) error {
 	if last == nil {
 		return context.Cause(ctx)

@@ -1,26 +1,35 @@
 package useragent
 
-// maxSeen is how many of the last versions are remembered to know a repeated
-// message by; Firefox remembers 100.
+// maxSeen is the number of last versions that are remembered to recognize a
+// repeated message; Firefox remembers 100.
 const maxSeen = 1024
 
-// maxKept is how many of them are kept over restarts, if they are acknowledged:
+// maxKept is the number of acknowledged versions that are kept across restarts:
 // autopush can repeat a batch of about 10, and up to 150 before it forgets the
 // user agent.
 const maxKept = 300
 
-// seen are the last versions that arrived, each with the code that acknowledged
+// seen holds the last versions that arrived, each with the code that acknowledged
 // it, 0, or dropped. The zero value is empty.
 type seen struct {
 	codes map[string]int
-	order []string // a ring once it is full
+	order []string // a ring buffer when full
 	next  int
 }
 
-// dropped is the code of a version that nobody got.
+// dropped is the code of a version that nobody received.
 const dropped = -1
 
-// add remembers a version that find does not find, and forgets the oldest if there are too many.
+// restore remembers the last acknowledged versions of an earlier run.
+func (s *seen) restore(acknowledged []string) {
+	for _, version := range acknowledged[max(0, len(acknowledged)-maxKept):] {
+		s.add(version)
+		s.acked(version, ackDelivered)
+	}
+}
+
+// add remembers a version that find does not find, and forgets the oldest if there
+// are too many.
 func (s *seen) add(version string) {
 	if s.codes == nil {
 		s.codes = make(map[string]int)
@@ -45,7 +54,7 @@ func (s *seen) find(version string) (code int, ok bool) {
 	return code, ok && code != dropped
 }
 
-// drop has a version taken for new when it comes again.
+// drop makes a version new again when it arrives the next time.
 func (s *seen) drop(version string) { s.codes[version] = dropped }
 
 // acked notes that a version is acknowledged.
@@ -55,8 +64,7 @@ func (s *seen) acked(version string, code int) {
 	}
 }
 
-// kept returns the last versions that are acknowledged, oldest first, at most
-// maxKept.
+// kept returns the last acknowledged versions, oldest first, at most maxKept.
 func (s *seen) kept() []string {
 	var list []string
 	for i := range s.order {

@@ -91,7 +91,7 @@ func TestRestarts(t *testing.T) {
 		if err := json.Unmarshal(b, &state); err != nil {
 			t.Fatal(err)
 		}
-		if sub, err = useragent.Open(t.Context(), state, useragent.Options{HTTP: s.Client()}); err != nil {
+		if sub, err = only(useragent.Open(t.Context(), state, useragent.Options{HTTP: s.Client()})); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,60 +2,44 @@ package useragent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 const (
-	// connectTimeout is for all of connecting, hello and register.
+	// connectTimeout limits connecting, hello, and register together, and any other
+	// exchange of frames.
 	connectTimeout = 30 * time.Second
-	// writeTimeout is for one frame.
+	// writeTimeout limits one frame.
 	writeTimeout = 10 * time.Second
-	// closeTimeout is for the end of the connection, by handshake.
+	// closeTimeout limits the closing handshake.
 	closeTimeout = 3 * time.Second
-	// pingInterval keeps the connection open. Autopush closes it when pings are
-	// less than 45 seconds apart.
-	pingInterval = 5 * time.Minute
-	// pongTimeout is how long the answer may take, or any other frame.
-	pongTimeout = 20 * time.Second
-	// maxFrame is the size of the largest frame that is read, in bytes. A
-	// notification with a body of 4096 bytes has some 5800.
-	maxFrame = 128 << 10
-	// maxQueue is how many messages wait for Receive before nothing more is
-	// read from the connection.
-	maxQueue = 128
 	// closeForGood is the code with which a push service closes the connection
-	// of a user agent that is not to come back by itself.
+	// of a user agent that must not reconnect automatically.
 	closeForGood = 4774
 )
 
-// CloseError is a connection that the push service closed (RFC 6455 section
+// CloseError is a connection that the push service closed (RFC 6455, section
 // 7.4). Autopush closes with 1000 when it forgets the user agent, and with 1011
-// for most faults, one of which is a second connection of the same user agent.
+// for most failures, such as a second connection of the same user agent.
 type CloseError struct {
 	// Service is the origin of the push service.
 	Service string
-	// Code is the status code of the closing frame. After 4774 the connection
-	// is not made again: Receive returns the error.
+	// Code is the status code of the closing frame. After 4774 the connection is
+	// not restored: Receive returns the error.
 	Code int
-	// Reason is the service's own words, up to 123 bytes, or empty.
+	// Reason is the service's own explanation, up to 123 bytes, or empty.
 	Reason string
 }
 
-// Error tells the code and the reason.
+// Error returns the code and the reason.
 func (e *CloseError) Error() string {
 	text := fmt.Sprintf("the push service at %s closed the connection with code %d", e.Service, e.Code)
 	if e.Reason != "" {
@@ -64,69 +48,57 @@ func (e *CloseError) Error() string {
 	return text
 }
 
-// socket is the WebSocket protocol of autopush. One goroutine reads, and makes
-// the connection again when it is lost.
+// socket is the WebSocket protocol of autopush. One goroutine reads, and
+// reconnects when the connection is lost.
 type socket struct {
 	url     string
 	origin  string
-	key     vapid.PublicKey
+	roster  *roster
 	http    *http.Client
 	options Options
+	changed []*item // the goroutine's: errors for Receive, of new endpoints
 
 	items chan *item    // for Receive
 	done  chan struct{} // closed at the end, with err set
 	err   error
 	ctx   context.Context // ends with the channel
 	end   context.CancelCauseFunc
-	turn  chan struct{} // holds one token while nobody unsubscribes
+	turn  chan struct{} // holds one token while no call runs
 
 	mu      sync.Mutex
-	known   registration
+	uaid    string
 	seen    seen
 	session *session      // nil while the connection is lost
 	news    chan struct{} // closed when session changes
-	leaving chan struct{} // closed while unsubscribing
-	left    chan int      // gets the status of the answer to unregister
-	final   error         // what ends the channel, once that is decided
-	last    error         // why the connection was lost
+	calling chan struct{} // closed while a call runs
+	call    *call         // nil while none runs
+	final   error         // ends the channel, once that is decided
+	last    error         // the reason why the connection was lost
 }
 
-// item is a message, or news that Receive returns in its place.
-type item struct {
-	message wireMessage
-	err     error
+// call is a frame that waits for its response.
+type call struct {
+	kind, channelID string
+	response        chan frame // has room for one
 }
 
-// session is one connection, after hello.
-type session struct {
-	conn    *websocket.Conn
-	began   time.Time
-	ctx     context.Context
-	fail    context.CancelCauseFunc
-	ping    atomic.Pointer[time.Timer] // runs until the next ping
-	pong    atomic.Pointer[time.Timer] // runs while an answer is awaited
-	blocked atomic.Bool                // nothing is read as the queue is full
-}
-
-// openSocket connects, and registers if known is empty or forgotten.
-func openSocket(ctx context.Context, base *url.URL, known registration, acknowledged []string, key vapid.PublicKey, o Options) (*socket, error) {
+// openSocket connects, and registers the subscriptions that the push service does
+// not know.
+func openSocket(ctx context.Context, base *url.URL, all *roster, before State, o Options) (*socket, error) {
 	if base.Path == "" {
 		base.Path = "/"
 	}
 	c := &socket{
-		url: base.String(), origin: base.Scheme + "://" + base.Host, key: key, options: o, known: known,
+		url: base.String(), origin: base.Scheme + "://" + base.Host, roster: all, options: o, uaid: before.uaid,
 		items: make(chan *item, maxQueue), done: make(chan struct{}), turn: make(chan struct{}, 1), news: make(chan struct{}),
-		leaving: make(chan struct{}),
+		calling: make(chan struct{}),
 	}
 	if hc, ok := o.httpClient().(*http.Client); ok {
 		c.http = hc
 	} else {
 		c.http = &http.Client{Transport: roundTripper{o.HTTP}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	for _, version := range acknowledged[max(0, len(acknowledged)-maxKept):] {
-		c.seen.add(version)
-		c.seen.acked(version, ackDelivered)
-	}
+	c.seen.restore(before.acknowledged)
 	c.turn <- struct{}{}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	s, err := c.connect(ctx)
@@ -139,15 +111,15 @@ func openSocket(ctx context.Context, base *url.URL, known registration, acknowle
 	return c, nil
 }
 
-// roundTripper is a doer as a transport.
+// roundTripper adapts a doer to http.RoundTripper.
 type roundTripper struct{ doer }
 
 func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r.Do(req) }
 
-func (c *socket) registration() registration {
+func (c *socket) identity() (string, android) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.known
+	return c.uaid, android{}
 }
 
 func (c *socket) setSession(s *session, lost error) {
@@ -177,159 +149,7 @@ func (c *socket) connected(ctx context.Context, but *session) (*session, error) 
 	}
 }
 
-// connect makes a connection, says hello, and registers if the push service
-// does not know the user agent.
-func (c *socket) connect(ctx context.Context) (_ *session, err error) {
-	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
-	defer cancel()
-	fail := func(op string, err error) error {
-		if e := (*Error)(nil); errors.As(err, &e) {
-			return err
-		}
-		if caller.Err() == nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return failed(caller, op, c.origin, err)
-	}
-	conn, answer, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{HTTPClient: c.http})
-	switch {
-	case err != nil && answer != nil && answer.StatusCode != http.StatusSwitchingProtocols:
-		return nil, &Error{Op: "connecting", Service: c.origin, Status: answer.StatusCode, handshake: true}
-	case err != nil && answer != nil:
-		return nil, misread("connecting", c.origin, "the answer is no WebSocket's: %w", err)
-	case err != nil:
-		return nil, fail("connecting", err)
-	}
-	conn.SetReadLimit(maxFrame)
-	s := &session{conn: conn, began: time.Now()}
-	s.ctx, s.fail = context.WithCancelCause(c.ctx)
-	defer func() {
-		if err != nil {
-			s.fail(err)
-			_ = conn.CloseNow()
-		}
-	}()
-	// The end of ctx ends what waits for the connection, until it is whole.
-	stop := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
-
-	known := c.registration()
-	if err := s.write(hello(known.uaid)); err != nil {
-		return nil, fail("saying hello", c.lost(s, err))
-	}
-	f, err := c.await(s, "hello", "")
-	switch {
-	case err != nil:
-		return nil, fail("saying hello", err)
-	case f.Status != 0 && f.Status != http.StatusOK:
-		return nil, &Error{Op: "saying hello", Service: c.origin, Status: f.Status, handshake: true}
-	case !isUAID(f.UAID):
-		return nil, misread("saying hello", c.origin, "the answer has no valid uaid")
-	case !truthy(f.UseWebPush):
-		return nil, misread("saying hello", c.origin, "the push service does not speak Web Push: use_webpush is not true")
-	}
-	if f.UAID != known.uaid || known.endpoint == "" {
-		if err := c.register(s, f.UAID); err != nil {
-			return nil, fail("subscribing", err)
-		}
-	}
-	if !stop() {
-		return nil, fail("connecting", context.Cause(ctx))
-	}
-	start(&s.ping, pingInterval, s.sendPing)
-	return s, nil
-}
-
-// register makes the subscription known under another id of the user agent.
-func (c *socket) register(s *session, uaid string) error {
-	const op = "subscribing"
-	id := newChannelID()
-	if err := s.write(register(id, c.key)); err != nil {
-		return c.lost(s, err)
-	}
-	f, err := c.await(s, "register", id)
-	if err != nil {
-		return err
-	}
-	if f.Status != http.StatusOK {
-		return &Error{Op: op, Service: c.origin, Status: f.Status, Reason: clip(f.PushEndpoint), handshake: true}
-	}
-	if _, err := parseURL(f.PushEndpoint, "https"); err != nil {
-		return misread(op, c.origin, "the endpoint in the answer %w", err)
-	}
-	c.mu.Lock()
-	before := c.known
-	c.known = registration{uaid: uaid, id: id, endpoint: f.PushEndpoint}
-	c.mu.Unlock()
-	if before.endpoint != "" {
-		c.put(s, &item{err: &ChangedError{c.origin}})
-	}
-	return nil
-}
-
-// await reads until an answer has come, and takes notifications meanwhile.
-func (c *socket) await(s *session, kind, channelID string) (frame, error) {
-	for {
-		f, err := c.read(s)
-		switch {
-		case err != nil:
-			if g := (*garbageError)(nil); errors.As(err, &g) {
-				return f, misread(map[string]string{"hello": "saying hello", "register": "subscribing"}[kind], c.origin, "the answer is no push service's: %w", g.err)
-			}
-			return f, err
-		case f.MessageType == kind && strings.EqualFold(f.ChannelID, channelID):
-			return f, nil
-		}
-		c.take(s, f)
-	}
-}
-
-// garbageError is a frame that is no message of the protocol; the connection is
-// good nevertheless.
-type garbageError struct{ err error }
-
-func (e *garbageError) Error() string { return e.err.Error() }
-
-// read returns the next frame. Its error is a [*garbageError], or that the
-// connection is lost.
-func (c *socket) read(s *session) (frame, error) {
-	kind, b, err := s.conn.Read(s.ctx)
-	if err != nil {
-		return frame{}, c.lost(s, err)
-	}
-	stop(&s.pong)
-	if kind != websocket.MessageText {
-		return frame{}, &garbageError{errors.New("a frame is binary")}
-	}
-	f, err := parseFrame(b)
-	if err != nil {
-		return f, &garbageError{err}
-	}
-	return f, nil
-}
-
-// lost says why a connection was lost.
-func (c *socket) lost(s *session, err error) error {
-	var (
-		closed websocket.CloseError
-		op     *net.OpError
-	)
-	switch {
-	case s.ctx.Err() != nil:
-		return context.Cause(s.ctx)
-	case errors.As(err, &closed):
-		return &CloseError{c.origin, int(closed.Code), clip(closed.Reason)}
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		err = fmt.Errorf("a frame has more than %d bytes", maxFrame)
-	case errors.As(err, &op):
-		err = op
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed):
-		err = errors.New("the connection has ended")
-	}
-	return &Error{Op: "receiving", Service: c.origin, Err: err}
-}
-
-// run reads until the subscription ends or is closed.
+// run reads until the device has no subscription or is closed.
 func (c *socket) run(s *session) {
 	defer close(c.done)
 	var retry backoff
@@ -359,150 +179,25 @@ func (c *socket) run(s *session) {
 	}
 }
 
-// over returns the error for Receive when the connection is not to be made
-// again after err.
+// over returns the error for Receive if the connection must not be restored
+// after err.
 func (c *socket) over(err error) error {
 	c.mu.Lock()
 	final := c.final
 	c.mu.Unlock()
 	var (
-		closed *CloseError
-		answer *Error
+		closed   *CloseError
+		response *Error
 	)
 	switch {
 	case final != nil:
 		return final
 	case errors.As(err, &closed) && closed.Code == closeForGood:
 		return err
-	case errors.As(err, &answer) && answer.Op == "subscribing" && answer.Status != 0 && !answer.Temporary():
+	case errors.As(err, &response) && response.Op == "subscribing" && response.Status != 0 && !response.Temporary():
 		return err
 	}
 	return nil
-}
-
-// serve reads frames until the connection is lost.
-func (c *socket) serve(s *session) error {
-	for {
-		f, err := c.read(s)
-		if g := (*garbageError)(nil); errors.As(err, &g) {
-			continue // as in Firefox; what was a notification comes again
-		}
-		if err != nil {
-			return err
-		}
-		c.take(s, f)
-	}
-}
-
-// take deals with a frame that no call waits for.
-func (c *socket) take(s *session, f frame) {
-	switch f.MessageType {
-	case "notification":
-		c.notification(s, f)
-	case "unregister":
-		c.mu.Lock()
-		left, ours := c.left, strings.EqualFold(f.ChannelID, c.known.id)
-		c.mu.Unlock()
-		if left != nil && ours {
-			select {
-			case left <- f.Status:
-			default:
-			}
-		}
-	}
-}
-
-// notification passes a message on, once.
-func (c *socket) notification(s *session, f frame) {
-	if f.Version == "" {
-		return // it cannot be acknowledged
-	}
-	c.mu.Lock()
-	ours := strings.EqualFold(f.ChannelID, c.known.id)
-	code, repeated := c.seen.find(f.Version)
-	if ours && !repeated {
-		c.seen.add(f.Version) // before Ack can come
-	}
-	c.mu.Unlock()
-	switch {
-	case !ours:
-		code = ackRefused
-	case !repeated:
-		if !c.put(s, &item{message: f.message()}) {
-			c.mu.Lock()
-			c.seen.drop(f.Version)
-			c.mu.Unlock()
-		}
-		return
-	case code == 0:
-		return // Ack will come
-	}
-	_ = s.write(acknowledge(f.ChannelID, f.Version, code)) // if this fails, so does reading
-}
-
-// put queues for Receive, and reports whether it did. While the queue is full
-// nothing is read, so that the push service waits.
-func (c *socket) put(s *session, i *item) bool {
-	select {
-	case c.items <- i:
-		return true
-	default:
-	}
-	c.mu.Lock()
-	leaving := c.leaving
-	c.mu.Unlock()
-	s.blocked.Store(true)
-	defer s.blocked.Store(false)
-	select {
-	case c.items <- i:
-		return true
-	case <-leaving:
-	case <-s.ctx.Done():
-	}
-	return false
-}
-
-// write sends one frame.
-func (s *session) write(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
-	defer cancel()
-	return s.conn.Write(ctx, websocket.MessageText, b)
-}
-
-// sendPing asks for a sign of life.
-func (s *session) sendPing() {
-	if s.ctx.Err() != nil {
-		return
-	}
-	if !s.blocked.Load() {
-		start(&s.pong, pongTimeout, func() {
-			if !s.blocked.Load() {
-				s.fail(fmt.Errorf("no answer to a ping within %v", pongTimeout))
-			}
-		})
-		if err := s.write(struct{}{}); err != nil {
-			s.fail(fmt.Errorf("a ping could not be sent: %w", err))
-			return
-		}
-	}
-	start(&s.ping, pingInterval, s.sendPing)
-}
-
-// start starts a timer in place of another.
-func start(t *atomic.Pointer[time.Timer], d time.Duration, f func()) {
-	if old := t.Swap(time.AfterFunc(d, f)); old != nil {
-		old.Stop()
-	}
-}
-
-func stop(t *atomic.Pointer[time.Timer]) {
-	if old := t.Swap(nil); old != nil {
-		old.Stop()
-	}
 }
 
 func (c *socket) receive(ctx context.Context) (wireMessage, error) {
@@ -527,10 +222,13 @@ func (c *socket) progress() progress {
 	return progress{acknowledged: c.seen.kept()}
 }
 
-func (c *socket) ack(ctx context.Context, id string, code int) error {
+func (c *socket) ack(ctx context.Context, to *Subscription, id string, code int) error {
 	const op = "acknowledging"
-	if id == "" {
+	switch {
+	case id == "":
 		return misread(op, c.origin, "the message has no valid id")
+	case to == nil:
+		return misread(op, c.origin, "the message is not for a subscription of this device")
 	}
 	c.remember(id, code)
 	var s *session
@@ -539,69 +237,128 @@ func (c *socket) ack(ctx context.Context, id string, code int) error {
 		if s, err = c.connected(ctx, s); err != nil {
 			return unlessGone(&Error{Op: op, Service: c.origin, Err: err, fatal: true})
 		}
-		if s.write(acknowledge(c.registration().id, id, code)) == nil {
+		if s.write(acknowledge(to.registration().id, id, code)) == nil {
 			return nil
 		}
 	}
 }
 
-func (c *socket) unsubscribe(ctx context.Context) (err error) {
+func (c *socket) subscribe(ctx context.Context, s *Subscription) error {
+	const op = "subscribing"
+	id := newChannelID()
+	f, err := c.request(ctx, op, "register", func() (string, any) { return id, register(id, s.ApplicationServerKey()) })
+	if err != nil {
+		return err
+	}
+	c.resend()
+	return c.registered(s, id, f)
+}
+
+// resend reconnects if a call has dropped messages, to have them sent again.
+func (c *socket) resend() {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s != nil && s.dropped.Load() {
+		s.fail(errors.New("messages for which there was no room must be sent again"))
+	}
+}
+
+// registered notes the endpoint in the response to register.
+func (c *socket) registered(s *Subscription, id string, f frame) error {
+	const op = "subscribing"
+	if f.Status != http.StatusOK {
+		return &Error{Op: op, Service: c.origin, Status: f.Status, Reason: clip(f.PushEndpoint), handshake: true}
+	}
+	if _, err := parseURL(f.PushEndpoint, "https"); err != nil {
+		return misread(op, c.origin, "the endpoint in the response %w", err)
+	}
+	s.registered(id, "", f.PushEndpoint)
+	return nil
+}
+
+func (c *socket) unsubscribe(ctx context.Context, s *Subscription) error {
 	const op = "unsubscribing"
+	if !c.roster.has(s) {
+		return nil
+	}
+	f, err := c.request(ctx, op, "unregister", func() (string, any) {
+		id := s.registration().id
+		return id, unregister(id)
+	})
+	switch {
+	case err != nil:
+		return unlessGone(err)
+	case f.Status != http.StatusOK:
+		return &Error{Op: op, Service: c.origin, Status: f.Status, handshake: true}
+	}
+	if c.roster.remove(s) == 0 {
+		_ = c.finish(&Error{Op: "receiving", Service: c.origin, Status: http.StatusGone, Reason: "the subscription was ended here"})
+		return nil
+	}
+	c.resend()
+	return nil
+}
+
+// request sends a frame and returns its response, on the next connection if one is
+// lost. newFrame returns the frame with its channel ID.
+func (c *socket) request(caller context.Context, op, kind string, newFrame func() (channelID string, v any)) (frame, error) {
 	select {
 	case <-c.turn:
 		defer func() { c.turn <- struct{}{} }()
-	case <-ctx.Done():
-		return &Error{Op: op, Service: c.origin, Err: context.Cause(ctx), fatal: true}
+	case <-caller.Done():
+		return frame{}, &Error{Op: op, Service: c.origin, Err: context.Cause(caller), fatal: true}
 	}
-	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
+	ctx, cancel := context.WithTimeoutCause(caller, connectTimeout, fmt.Errorf("no response within %v", connectTimeout))
 	defer cancel()
-	left := make(chan int, 1)
+	response := make(chan frame, 1)
 	c.mu.Lock()
-	c.left = left
-	close(c.leaving)
+	close(c.calling)
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
-		c.leaving, c.left = make(chan struct{}), nil
+		c.calling, c.call = make(chan struct{}), nil
 		c.mu.Unlock()
 	}()
 	var s *session
 	for {
+		var err error
 		if s, err = c.connected(ctx, s); err != nil {
-			return unlessGone(&Error{Op: op, Service: c.origin, Err: err, fatal: caller.Err() != nil})
+			return frame{}, &Error{Op: op, Service: c.origin, Err: err, fatal: caller.Err() != nil}
 		}
-		if s.write(unregister(c.registration().id)) != nil {
+		id, v := newFrame()
+		c.mu.Lock()
+		c.call = &call{kind, id, response}
+		c.mu.Unlock()
+		if s.write(v) != nil {
 			continue
 		}
 		select {
-		case status := <-left:
-			if status != http.StatusOK {
-				return &Error{Op: op, Service: c.origin, Status: status, handshake: true}
-			}
-			_ = c.finish(&Error{Op: "receiving", Service: c.origin, Status: http.StatusGone, Reason: "the subscription was ended here"})
-			return nil
-		case <-s.ctx.Done(): // once more, on the next connection
+		case f := <-response:
+			return f, nil
+		case <-s.ctx.Done(): // again, on the next connection
 		case <-ctx.Done():
-			s.fail(context.Cause(ctx)) // what was not queued meanwhile comes again
-			return &Error{Op: op, Service: c.origin, Err: context.Cause(ctx), fatal: caller.Err() != nil}
+			s.fail(context.Cause(ctx)) // messages that were not queued are sent again
+			return frame{}, &Error{Op: op, Service: c.origin, Err: context.Cause(ctx), fatal: caller.Err() != nil}
 		}
 	}
 }
 
-// unlessGone returns no error if the subscription has ended.
-func unlessGone(err error) error {
-	var e *Error
-	for inner := err; errors.As(inner, &e); inner = e.Err {
-		if e.Gone() {
-			return nil
-		}
+// responded passes a frame to the call that waits for it.
+func (c *socket) responded(f frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call == nil || c.call.kind != f.MessageType || !strings.EqualFold(c.call.channelID, f.ChannelID) {
+		return
 	}
-	return err
+	select {
+	case c.call.response <- f:
+	default:
+	}
 }
 
-// close ends the connection by handshake, which tells that the push service has
-// read all acknowledgements.
+// close closes the connection by handshake, after which the push service has read
+// all acknowledgments.
 func (c *socket) close() error {
 	err := c.finish(ErrClosed)
 	if c.options.HTTP == nil {
@@ -642,6 +399,17 @@ func (c *socket) shut(s *session) error {
 	case <-timer.C:
 		_ = s.conn.CloseNow()
 		<-done
-		return &Error{Op: "closing", Service: c.origin, Err: fmt.Errorf("no answer within %v", closeTimeout)}
+		return &Error{Op: "closing", Service: c.origin, Err: fmt.Errorf("no response within %v", closeTimeout)}
 	}
+}
+
+// unlessGone returns nil if err says that the subscription has ended.
+func unlessGone(err error) error {
+	var e *Error
+	for inner := err; errors.As(inner, &e); inner = e.Err {
+		if e.Gone() {
+			return nil
+		}
+	}
+	return err
 }

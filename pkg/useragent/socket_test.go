@@ -107,8 +107,8 @@ func TestSocketLoop(t *testing.T) {
 			t.Fatal(err)
 		}
 		recipients <- sub.Identity().Recipient()
-		if sub.Endpoint() != endpoint || sub.State().ApplicationServerKey() != key.PublicKey() {
-			t.Errorf("endpoint %s, key %v", sub.Endpoint(), sub.State().ApplicationServerKey())
+		if sub.Endpoint() != endpoint || sub.ApplicationServerKey() != key.PublicKey() {
+			t.Errorf("endpoint %s, key %v", sub.Endpoint(), sub.ApplicationServerKey())
 		}
 		for _, want := range []string{"grüße aes128gcm", "grüße aesgcm"} {
 			m, err := sub.Receive(t.Context())
@@ -259,7 +259,7 @@ func TestRestart(t *testing.T) {
 		if err := json.Unmarshal(b, &state); err != nil {
 			t.Fatal(err)
 		}
-		again, err := useragent.Open(t.Context(), state, a.options())
+		again, err := only(useragent.Open(t.Context(), state, a.options()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if two, err := json.Marshal(again); err != nil || !bytes.Equal(one, two) || state.Server() != autopushURL || state.Endpoint() != endpoint {
+		if two, err := json.Marshal(again); err != nil || !bytes.Equal(one, two) || state.Server() != autopushURL || state.Subscriptions()[0].Endpoint() != endpoint {
 			t.Errorf("was %s, is %s, %v", one, two, err)
 		}
 		ack(t, again, receive(t, again, "a"))
@@ -306,13 +306,13 @@ func TestForgotten(t *testing.T) {
 		if m != nil || !errors.As(err, &e) || strings.Contains(err.Error(), "wpush") {
 			t.Fatalf("got %v, %v", m, err)
 		}
-		if sub.Endpoint() != endpoint2 || sub.State().Endpoint() != endpoint2 || sub.Identity().String() != p256dh {
+		if sub.Endpoint() != endpoint2 || sub.State().Subscriptions()[0].Endpoint() != endpoint2 || sub.Identity().String() != p256dh {
 			t.Errorf("endpoint is %s", sub.Endpoint())
 		}
 		ack(t, sub, receive(t, sub, "a"))
 		synctest.Wait()
 		closeSub(t, sub)
-		if sub, err = useragent.Open(t.Context(), sub.State(), a.options()); err != nil {
+		if sub, err = only(useragent.Open(t.Context(), sub.State(), a.options())); err != nil {
 			t.Fatal(err)
 		}
 		if m, err := sub.Receive(t.Context()); m != nil || !errors.As(err, &e) || sub.Endpoint() != endpoint {
@@ -357,7 +357,7 @@ func TestPings(t *testing.T) {
 			t.Error(err)
 		}
 		told := a.told()
-		if pings != 5 || len(told) != 2 || !strings.Contains(told[0].Err.Error(), "no answer to a ping within 20s") {
+		if pings != 5 || len(told) != 2 || !strings.Contains(told[0].Err.Error(), "no response to a ping within 20s") {
 			t.Errorf("%d pings, told %v", pings, told)
 		}
 		closeSub(t, sub)
@@ -458,22 +458,22 @@ func TestSocketRefuses(t *testing.T) {
 		temporary bool
 	}{
 		{nil, "status 404 Not Found", false},
-		{func(c *agentConn) { c.drain() }, "no answer within 30s", true},
-		{func(c *agentConn) { c.read(); c.hold() }, "no answer within 30s", true},
-		{func(c *agentConn) { c.hello("", uaid); c.read(); c.hold() }, "no answer within 30s", true},
+		{func(c *agentConn) { c.drain() }, "no response within 30s", true},
+		{func(c *agentConn) { c.read(); c.hold() }, "no response within 30s", true},
+		{func(c *agentConn) { c.hello("", uaid); c.read(); c.hold() }, "no response within 30s", true},
 		{func(c *agentConn) { c.read(); _ = c.conn.Close(1011, "") }, "closed the connection with code 1011", true},
 		{func(c *agentConn) { c.read(); _ = c.conn.Close(4774, "") }, "closed the connection with code 4774", false},
-		{says("<html>"), "the answer is no push service's: a frame is no JSON object", false},
-		{says(`{"messageType":"hello","uaid":"","use_webpush":true}`), "the answer has no valid uaid", false},
-		{says(`{"messageType":"hello","uaid":"` + strings.Repeat("x", 129) + `","use_webpush":true}`), "the answer has no valid uaid", false},
+		{says("<html>"), "the response is not a push service's: a frame is not a JSON object", false},
+		{says(`{"messageType":"hello","uaid":"","use_webpush":true}`), "the response has no valid uaid", false},
+		{says(`{"messageType":"hello","uaid":"` + strings.Repeat("x", 129) + `","use_webpush":true}`), "the response has no valid uaid", false},
 		{says(`{"messageType":"hello","uaid":"x","status":200}`), "the push service does not speak Web Push: use_webpush is not true", false},
 		{says(`{"messageType":"hello","uaid":"x","use_webpush":0}`), "the push service does not speak Web Push: use_webpush is not true", false},
 		{says(`{"messageType":"hello","status":503}`), "status 503 Service Unavailable", true},
 		{registers(`{"messageType":"register","channelID":%q,"status":400,"pushEndpoint":"Failed to generate endpoint"}`), "status 400 Bad Request: Failed to generate endpoint", false},
 		{registers(`{"messageType":"register","channelID":%q,"status":500,"pushEndpoint":""}`), "status 500 Internal Server Error", true},
-		{registers(`{"messageType":"register","channelID":%q,"status":200}`), `the endpoint in the answer has the scheme "", expected https`, false},
-		{registers(`{"messageType":"register","channelID":%q,"status":200,"pushEndpoint":"http://example.net/x"}`), `the endpoint in the answer is http at "example.net", expected https, or a loopback host`, false},
-		{registers(`{"messageType":"register","channelID":"11111111-2222-4333-8444-555555555555%.0s","status":200,"pushEndpoint":"https://a/"}`), "no answer within 30s", true},
+		{registers(`{"messageType":"register","channelID":%q,"status":200}`), `the endpoint in the response has the scheme "", expected https`, false},
+		{registers(`{"messageType":"register","channelID":%q,"status":200,"pushEndpoint":"http://example.net/x"}`), `the endpoint in the response is http at "example.net", expected https, or a loopback host`, false},
+		{registers(`{"messageType":"register","channelID":"11111111-2222-4333-8444-555555555555%.0s","status":200,"pushEndpoint":"https://a/"}`), "no response within 30s", true},
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -44,6 +44,28 @@ func subscribe(t *testing.T, s *pushservice.Server, key vapid.PublicKey) *userag
 	return sub
 }
 
+// only returns the only subscription of a device.
+func only(d *useragent.Device, err error) (*useragent.Subscription, error) {
+	if err != nil {
+		return nil, err
+	}
+	all := d.Subscriptions()
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%d subscriptions, want 1", len(all))
+	}
+	return all[0], nil
+}
+
+// begin creates a device with a subscription in a file.
+func begin(t *testing.T, file *useragent.File, server string, o useragent.Options) (*useragent.Subscription, error) {
+	t.Helper()
+	d, err := file.New(server, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.Subscribe(t.Context(), "", o.ApplicationServerKey)
+}
+
 // recipient reads a subscription as an application server gets it.
 func recipient(t *testing.T, sub *useragent.Subscription) (endpoint string, r *ece.Recipient) {
 	t.Helper()
@@ -351,7 +373,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"https://me:secret@localhost", "the push service's address has a user name or password"},
 		{"http://push.example.net", `the push service's address is http at "push.example.net", expected https, or a loopback host`},
 		{"http://192.0.2.1", `the push service's address is http at "192.0.2.1", expected https, or a loopback host`},
-		{"https://a b", "the push service's address is no URL: "},
+		{"https://a b", "the push service's address is not a URL: "},
 	} {
 		sub, err := useragent.Subscribe(t.Context(), c.server, useragent.Options{})
 		if sub != nil || err == nil || !strings.HasPrefix(err.Error(), c.want) {
@@ -380,15 +402,15 @@ func TestStrangeAnswers(t *testing.T) {
 		answers answers
 		want    string // in the error
 	}{
-		{answers{"201 {}"}, "the answer has no valid id"},
-		{answers{`201 {"id":"../a","endpoint":"https://localhost/"}`}, "the answer has no valid id"},
-		{answers{`201 {"id":"a"}`}, `the endpoint in the answer has the scheme "", expected https`},
-		{answers{`201 {"id":"a","endpoint":"http://push.example.net/"}`}, `the endpoint in the answer is http at "push.example.net", expected https, or a loopback host`},
-		{answers{"201 <html>"}, "the answer is no push service's: invalid character '<' looking for beginning of value"},
+		{answers{"201 {}"}, "the response has no valid id"},
+		{answers{`201 {"id":"../a","endpoint":"https://localhost/"}`}, "the response has no valid id"},
+		{answers{`201 {"id":"a"}`}, `the endpoint in the response has the scheme "", expected https`},
+		{answers{`201 {"id":"a","endpoint":"http://push.example.net/"}`}, `the endpoint in the response is http at "push.example.net", expected https, or a loopback host`},
+		{answers{"201 <html>"}, "the response is not a push service's: invalid character '<' looking for beginning of value"},
 		{answers{"200 {}"}, "status 200 OK"},
 		{answers{`429 {"message":"slow down"}`}, "status 429 Too Many Requests: slow down"},
 		{answers{"502 <html>"}, "status 502 Bad Gateway"},
-		{answers{good, "200 <html>"}, "the answer is no push service's: invalid character '<' looking for beginning of value"},
+		{answers{good, "200 <html>"}, "the response is not a push service's: invalid character '<' looking for beginning of value"},
 		{answers{good, `200 {"messages":[{"id":"m","seq":1,"body":"!"}]}`}, "message m cannot be decrypted: body: character '!' at position 1 is not base64"},
 		{answers{good, `200 {"messages":[{"id":"m","seq":1,"body":"AAAA","headers":{"content-encoding":"gzip"}}]}`}, `message m cannot be decrypted: content encoding "gzip"`},
 		{answers{good, `200 {"messages":[]}`}, "context deadline exceeded"},

@@ -9,43 +9,43 @@ const (
 	// maxUnconfirmed is the maximum number of acknowledged messages whose
 	// acknowledgment the push service has not confirmed. The oldest are forgotten.
 	maxUnconfirmed = 1000
-	// maxListed is the maximum size of all their ids in a login, in bytes: it has to
-	// fit into one frame.
+	// maxListed is the maximum size of all their IDs in a login, in bytes: a login
+	// must fit into one frame.
 	maxListed = 48 << 10
-	// maxPersistentID is the size of the longest id of a message, in bytes.
+	// maxPersistentID is the maximum size of a message's ID, in bytes.
 	maxPersistentID = 256
 )
 
-// receipts is the account of the messages of MCS: what is to be acknowledged, and
-// what was. Each side counts the frames of a connection, from 1; a number in a
-// frame acknowledges all frames up to it. The numbers that receipts hands out
-// never cover a message that the caller has not acknowledged.
+// receipts tracks which messages of MCS are acknowledged, and which must still be.
+// Each side counts the frames of a connection, from 1; a number in a frame
+// acknowledges all frames up to it. The numbers that receipts returns never cover a
+// message that the caller has not acknowledged.
 type receipts struct {
 	seen        seen
 	unconfirmed []receipt // oldest first
 
-	// Of the connection.
+	// The counters of the connection.
 	received uint32 // frames from the service
 	sent     uint32 // frames to the service
-	told     uint32 // the last number that was sent
+	reported uint32 // the last number that was sent
 	undone   []undone
 }
 
-// receipt is an acknowledged message, of which the push service has not confirmed
-// that it knows.
+// receipt is an acknowledged message whose acknowledgment the push service has not
+// confirmed.
 type receipt struct {
 	id      string
-	number  uint32 // of the frame it came in on this connection, or 0
-	carrier uint32 // the frame that told the service on this connection, or 0
+	number  uint32 // the frame in which it arrived on this connection, or 0
+	carrier uint32 // the frame that acknowledged it on this connection, or 0
 }
 
-// undone is a message that is not acknowledged.
+// undone is a message that is not yet acknowledged.
 type undone struct {
 	number uint32
 	id     string
 }
 
-// login begins a connection, with the ids for its first frame.
+// login begins a connection and returns the IDs for its first frame.
 func (r *receipts) login() []string {
 	size, from := 0, len(r.unconfirmed)
 	for from > 0 && size+len(r.unconfirmed[from-1].id) <= maxListed {
@@ -58,7 +58,7 @@ func (r *receipts) login() []string {
 		r.unconfirmed[i].number, r.unconfirmed[i].carrier = 0, 1
 		ids[i] = r.unconfirmed[i].id
 	}
-	r.received, r.sent, r.told, r.undone = 0, 1, 0, nil
+	r.received, r.sent, r.reported, r.undone = 0, 1, 0, nil
 	return ids
 }
 
@@ -72,11 +72,11 @@ func (r *receipts) frame(last uint32) error {
 	return nil
 }
 
-// message notes that the frame counted last is a message, and reports whether it
+// message notes that the last counted frame is a message, and reports whether it
 // is new.
 func (r *receipts) message(id string) (isNew bool) {
 	code, repeated := r.seen.find(id)
-	if repeated && code > 0 { // acknowledged before, which the service does not know
+	if repeated && code > 0 { // acknowledged before, but the service does not know
 		r.confirmLater(id, r.received)
 		return false
 	}
@@ -90,10 +90,10 @@ func (r *receipts) message(id string) (isNew bool) {
 	return true
 }
 
-// lose notes that nobody got a message, which is new when it comes again.
+// lose notes that nobody received a message; it is new when it arrives again.
 func (r *receipts) lose(id string) { r.seen.drop(id) }
 
-// done notes that a message is acknowledged, and reports whether it was not.
+// done notes that a message is acknowledged, and reports whether it was not before.
 func (r *receipts) done(id string, code int) (changed bool) {
 	if before, ok := r.seen.find(id); !ok || before > 0 {
 		return false
@@ -117,7 +117,7 @@ func (r *receipts) confirmLater(id string, number uint32) {
 	r.unconfirmed = slices.Delete(r.unconfirmed, 0, max(0, len(r.unconfirmed)-maxUnconfirmed))
 }
 
-// watermark is the number of the last frame up to which all is done.
+// watermark returns the number of the last frame up to which all messages are done.
 func (r *receipts) watermark() uint32 {
 	if len(r.undone) > 0 {
 		return r.undone[0].number - 1
@@ -125,28 +125,28 @@ func (r *receipts) watermark() uint32 {
 	return r.received
 }
 
-// carry counts a frame to the push service, and returns the number in it.
+// carry counts a frame to the push service, and returns the number for it.
 func (r *receipts) carry() uint32 {
 	r.sent++
-	r.told = r.watermark()
+	r.reported = r.watermark()
 	for i := range r.unconfirmed {
-		if u := &r.unconfirmed[i]; u.carrier == 0 && u.number != 0 && u.number <= r.told {
+		if u := &r.unconfirmed[i]; u.carrier == 0 && u.number != 0 && u.number <= r.reported {
 			u.carrier = r.sent
 		}
 	}
-	return r.told
+	return r.reported
 }
 
-// behind reports whether the push service has not been told of all that is done.
-func (r *receipts) behind() bool { return r.watermark() > r.told }
+// behind reports whether a message is done whose acknowledgment was not sent.
+func (r *receipts) behind() bool { return r.watermark() > r.reported }
 
-// carried reports whether the push service was told of a message and has not
-// confirmed it.
+// carried reports whether an acknowledgment was sent that the push service has not
+// confirmed.
 func (r *receipts) carried() bool {
 	return slices.ContainsFunc(r.unconfirmed, func(u receipt) bool { return u.carrier != 0 })
 }
 
-// ids returns the ids of the receipts, oldest first.
+// ids returns the IDs of the receipts, oldest first.
 func (r *receipts) ids() []string {
 	var list []string
 	for _, u := range r.unconfirmed {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // The addresses of Google's services for Chromium.
@@ -32,51 +31,51 @@ const (
 )
 
 const (
-	// chromiumVersion is the version of Chromium whose protocol this is.
+	// chromiumVersion is the version of Chromium whose protocol this implements.
 	chromiumVersion = "156.0.0.0"
 	chromiumMajor   = "156"
 	// chromiumApp is the application that is registered, as in Chromium on Linux.
 	chromiumApp = "org.chromium.linux"
-	// chromiumOrigin is the origin of the subscriptions, which Google may see.
+	// chromiumOrigin is the origin of the subscriptions; Google can see it.
 	chromiumOrigin = "https://webpush.invalid/"
-	// userAgent is the User-Agent of the HTTP requests for Chromium's channel.
+	// userAgent is the User-Agent of HTTP requests over Chromium's channel.
 	userAgent = "webpush (+https://github.com/seed81da77dd/webpush)"
-	// maxToken is the size of the longest token of an endpoint, in bytes.
+	// maxToken is the maximum size of an endpoint's token, in bytes.
 	maxToken = 1000
-	// checkinInterval is how often a device checks in again.
+	// checkinInterval is the interval between check-ins of a device.
 	checkinInterval = 48 * time.Hour
 )
 
-// phoneRegistrationWaits are the waits before a registration is tried again that
+// phoneRegistrationWaits are the waits before the retries of a registration that
 // was refused with PHONE_REGISTRATION_ERROR: for some seconds after its first
-// check-in a device is not known everywhere.
+// check-in, a device is not known everywhere.
 var phoneRegistrationWaits = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
 
-// finalCodes are the codes of a refused registration that another attempt does
-// not change.
+// finalCodes are the codes of refused registrations for which a retry is useless.
 var finalCodes = []string{"INVALID_SENDER", "INVALID_PARAMETERS", "QUOTA_EXCEEDED", "TOO_MANY_REGISTRATIONS", "INVALID_TARGET_VERSION"}
 
-// device is a device as Google knows it. Its id and token are secrets: anyone
-// who has them can receive its messages.
-type device struct {
+// android is a device as Google knows it. Its ID and token are secrets: anyone who
+// has them can receive its messages.
+type android struct {
 	ID      uint64
 	Token   uint64
 	Checkin time.Time
 }
 
-func (d device) known() bool { return d.ID != 0 && d.Token != 0 }
+func (a android) known() bool { return a.ID != 0 && a.Token != 0 }
 
-// google makes the requests of a device, and its connections.
+// google makes the requests and connections of a device.
 type google struct {
 	origin string   // of the push service, for errors
-	mcs    []string // host:port, in the order in which they are tried
+	mcs    []string // host:port, in order of preference
 	http   doer
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	tls    *tls.Config
 	notify func(Event)
 }
 
-// newGoogle connects to Google, or for the scheme chromium to the host of base.
+// newGoogle returns a client of Google, or for the scheme chromium of the host of
+// base.
 func newGoogle(base *url.URL, o Options) (*google, error) {
 	g := &google{
 		origin: serverOrigin(base),
@@ -91,7 +90,7 @@ func newGoogle(base *url.URL, o Options) (*google, error) {
 			pool = x509.NewCertPool()
 		}
 		if !pool.AppendCertsFromPEM(o.CAs) {
-			return nil, errors.New("found no certificate in the PEM of the authorities")
+			return nil, errors.New("found no certificate in the PEM of the certificate authorities")
 		}
 		g.tls.RootCAs = pool
 	}
@@ -104,7 +103,7 @@ func newGoogle(base *url.URL, o Options) (*google, error) {
 		TLSClientConfig:     &tls.Config{RootCAs: g.tls.RootCAs, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: connectTimeout,
-		DisableKeepAlives:   true, // a request in two days
+		DisableKeepAlives:   true, // requests are days apart
 	}
 	if base.Scheme == chromiumScheme {
 		g.mcs = []string{base.Host}
@@ -119,7 +118,7 @@ func newGoogle(base *url.URL, o Options) (*google, error) {
 // mcs.MaxFrame bytes.
 func (g *google) post(ctx context.Context, op, target, contentType, authorization string, body []byte) (int, []byte, error) {
 	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("no answer within %v", callTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("no response within %v", callTimeout))
 	defer cancel()
 	fail := func(err error) error {
 		if cause := context.Cause(ctx); cause != nil {
@@ -136,24 +135,24 @@ func (g *google) post(ctx context.Context, op, target, contentType, authorizatio
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	answer, err := g.http.Do(r)
+	response, err := g.http.Do(r)
 	if err != nil {
 		return 0, nil, fail(err)
 	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, mcs.MaxFrame+1))
+	defer response.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(response.Body, mcs.MaxFrame+1))
 	switch {
 	case err != nil:
 		return 0, nil, fail(err)
 	case len(b) > mcs.MaxFrame:
-		return 0, nil, misread(op, g.origin, "the answer has more than %d bytes", mcs.MaxFrame)
+		return 0, nil, misread(op, g.origin, "the response has more than %d bytes", mcs.MaxFrame)
 	}
-	return answer.StatusCode, b, nil
+	return response.StatusCode, b, nil
 }
 
-// checkin makes a device known, or confirms it. The error of a device that the
-// service has forgotten is Gone.
-func (g *google) checkin(ctx context.Context, d device) (device, error) {
+// checkin registers a new device, or confirms a known one. The error for a device
+// that the service has forgotten is Gone.
+func (g *google) checkin(ctx context.Context, d android) (android, error) {
 	const op = "checking in"
 	request := mcs.CheckinRequest{AndroidID: d.ID, SecurityToken: d.Token, ChromeVersion: chromiumVersion}
 	status, b, err := g.post(ctx, op, checkinURL, "application/x-protobuf", "", request.Append(nil))
@@ -167,34 +166,34 @@ func (g *google) checkin(ctx context.Context, d device) (device, error) {
 	case status != http.StatusOK:
 		return d, &Error{Op: op, Service: g.origin, Status: status, handshake: true}
 	}
-	answer, err := mcs.ParseCheckinResponse(b)
-	got := device{answer.AndroidID, answer.SecurityToken, time.Now()}
+	response, err := mcs.ParseCheckinResponse(b)
+	got := android{response.AndroidID, response.SecurityToken, time.Now()}
 	switch {
 	case err != nil:
-		return d, misread(op, g.origin, "the answer is not a push service's: %w", err)
+		return d, misread(op, g.origin, "the response is not a push service's: %w", err)
 	case !got.known():
-		return d, misread(op, g.origin, "the answer has no id and token")
+		return d, misread(op, g.origin, "the response has no id and token")
 	case d.known() && (got.ID != d.ID || got.Token != d.Token):
 		return d, forgotten
 	}
 	return got, nil
 }
 
-// RegistrationError is a registration that Chromium's push service has refused,
-// with the code of its answer.
+// RegistrationError is a registration that Chromium's push service has refused.
 type RegistrationError struct {
 	// Service is the origin of the push service.
 	Service string
-	// Code is such as INVALID_SENDER: the application server key is not acceptable.
+	// Code is the code in the response, for example INVALID_SENDER: the application
+	// server key is not acceptable.
 	Code string
 }
 
-// Error is the code.
+// Error returns the code.
 func (e *RegistrationError) Error() string { return "the push service refused it with " + e.Code }
 
-// call sends the form of a registration, or of its end, and returns the token
-// in the answer.
-func (g *google) call(ctx context.Context, op string, d device, form url.Values) (string, error) {
+// call sends the form that begins or ends a registration, and returns the token
+// in the response.
+func (g *google) call(ctx context.Context, op string, d android, form url.Values) (string, error) {
 	id, token := decimal(d.ID), decimal(d.Token)
 	form.Set("app", chromiumApp)
 	form.Set("device", id)
@@ -203,7 +202,7 @@ func (g *google) call(ctx context.Context, op string, d device, form url.Values)
 	if err != nil {
 		return "", err
 	}
-	// The order is that of Chromium: an error can come with any status.
+	// The order is Chromium's: an error can come with any status.
 	if _, code, found := strings.Cut(string(b), "Error="); found {
 		code, _, _ = strings.Cut(code, "\n")
 		code = clip(strings.TrimSpace(code))
@@ -214,23 +213,23 @@ func (g *google) call(ctx context.Context, op string, d device, form url.Values)
 	}
 	_, token, found := strings.Cut(string(b), "token=")
 	if !found && !strings.Contains(string(b), "deleted=") {
-		return "", misread(op, g.origin, "the answer has no token")
+		return "", misread(op, g.origin, "the response has no token")
 	}
 	return strings.TrimSpace(token), nil
 }
 
-// register registers a subscription and returns its endpoint. It tries again
-// while a new device is not known everywhere.
-func (g *google) register(ctx context.Context, d device, r registration, key vapid.PublicKey) (endpoint string, err error) {
+// register registers a subscription and returns its endpoint. It retries while
+// the push service does not know a new device everywhere.
+func (g *google) register(ctx context.Context, d android, r Registration) (endpoint string, err error) {
 	const op = "subscribing"
 	for attempt := 0; ; attempt++ {
 		token, err := g.call(ctx, op, d, url.Values{
-			"X-subtype": {r.id}, "scope": {"GCM"}, "X-scope": {"GCM"}, "appid": {r.instance}, "sender": {key.String()},
+			"X-subtype": {r.id}, "scope": {"GCM"}, "X-scope": {"GCM"}, "appid": {r.instance}, "sender": {r.key.String()},
 		})
 		refused := (*RegistrationError)(nil)
 		switch {
 		case err == nil && !isToken(token):
-			return "", misread(op, g.origin, "the answer has no valid token")
+			return "", misread(op, g.origin, "the response has no valid token")
 		case err == nil:
 			return fcmEndpoint + token, nil
 		case !errors.As(err, &refused) || refused.Code != "PHONE_REGISTRATION_ERROR" || attempt == len(phoneRegistrationWaits):
@@ -245,14 +244,14 @@ func (g *google) register(ctx context.Context, d device, r registration, key vap
 }
 
 // unregister ends a subscription.
-func (g *google) unregister(ctx context.Context, d device, r registration) error {
+func (g *google) unregister(ctx context.Context, d android, r Registration) error {
 	_, err := g.call(ctx, "unsubscribing", d, url.Values{
 		"X-subtype": {r.id}, "scope": {"*"}, "X-scope": {"*"}, "appid": {r.instance}, "sender": {"*"}, "delete": {"true"},
 	})
 	return err
 }
 
-// connect makes a TLS connection to MCS at the first address that answers.
+// connect makes a TLS connection to MCS at the first address that is reachable.
 func (g *google) connect(ctx context.Context) (conn *tls.Conn, err error) {
 	for _, addr := range g.mcs {
 		var plain net.Conn
@@ -270,8 +269,8 @@ func (g *google) connect(ctx context.Context) (conn *tls.Conn, err error) {
 	return nil, err
 }
 
-// newSubtype makes the name of a subscription at its push service, as Chromium
-// does for a page's.
+// newSubtype generates the name of a subscription at its push service, in the form
+// that Chromium uses for a page.
 func newSubtype() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -281,7 +280,7 @@ func newSubtype() string {
 	return "wp:" + chromiumOrigin + "#" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:29] + "-V2"
 }
 
-// newInstance makes an instance id: 8 bytes, of which the first 4 bits are 0111.
+// newInstance generates an instance ID: 8 bytes that start with the bits 0111.
 func newInstance() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -289,7 +288,7 @@ func newInstance() string {
 	return b64.Encode(b[:])
 }
 
-// isToken reports whether s can be part of an endpoint's path as it is.
+// isToken reports whether s can be used unescaped in the path of an endpoint.
 func isToken(s string) bool {
 	return s != "" && len(s) <= maxToken && strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_:.~%") == ""
 }
