@@ -38,7 +38,7 @@ func newListenCmd(s *streams) *cobra.Command {
 	var o listenOptions
 	c := &cobra.Command{
 		Use:   "listen [--exec PROGRAM [-- ARGUMENT...]]",
-		Short: "Be a user agent: subscribe, and print each message as it arrives",
+		Short: "Act as a user agent: subscribe, and print each message as it arrives",
 		Long: `Subscribe with a push service as a browser does, write the subscription to
 subscription.json for webpush send, and decrypt and print each message as soon as it
 arrives.
@@ -114,7 +114,7 @@ connection was closed cleanly.`,
 			if c.ArgsLenAtDash() == 0 {
 				return usage("name the program: --exec PROGRAM -- ARGUMENT", "the arguments after -- require --exec")
 			}
-			return usage("arguments of --exec go after --; see: webpush listen --help", "webpush listen takes no argument, found %q", shown(args[0]))
+			return usage("arguments of --exec go after --; see: webpush listen --help", "webpush listen accepts no arguments, found %q", shown(args[0]))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			o.arguments = args
@@ -157,9 +157,9 @@ func (o *listenOptions) check() error {
 	}
 	switch {
 	case changed("count") && o.count < 1:
-		return usage("omit --count to listen without end", "--count is %d, expected 1 or more", o.count)
+		return usage("omit --count for no limit", "--count is %d, expected 1 or more", o.count)
 	case o.timeout.set && o.timeout.value <= 0:
-		return usage("omit --timeout to listen without end", "--timeout is %s, expected more than 0", o.timeout.String())
+		return usage("omit --timeout for no limit", "--timeout is %s, expected more than 0", o.timeout.String())
 	case o.state == "" || o.state == "-":
 		return usage("omit --state to use "+defaultListenState, "--state is %q, expected a file", o.state)
 	case o.subscription == "":
@@ -172,7 +172,7 @@ func (o *listenOptions) check() error {
 	return nil
 }
 
-// checkProgram refuses a program that cannot be run.
+// checkProgram returns an error if the program cannot be run.
 func (o *listenOptions) checkProgram() error {
 	_, err := exec.LookPath(o.program)
 	if err == nil {

@@ -28,7 +28,7 @@ func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error
 	}
 	err := l.run(ctx, m)
 	if err != nil && ctx.Err() != nil {
-		l.warn("the program was interrupted: its message will come again", "")
+		l.warn("the program was interrupted: its message will arrive again", "")
 		return context.Canceled
 	}
 	if err != nil {

@@ -141,7 +141,7 @@ type shownNotification struct {
 // Push, or the usual fields for a service worker, at least title, at the top level
 // or in notification.
 func parseNotification(payload []byte) (n shownNotification, ok bool) {
-	type members struct {
+	type fields struct {
 		Title    any
 		Body     any
 		Navigate any
@@ -150,14 +150,14 @@ func parseNotification(payload []byte) (n shownNotification, ok bool) {
 		Actions  any
 	}
 	var v struct {
-		members
-		Notification *members
+		fields
+		Notification *fields
 		WebPush      any `json:"web_push"`
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || json.Unmarshal(payload, &v) != nil {
 		return n, false
 	}
-	m := v.members
+	m := v.fields
 	if v.Notification != nil {
 		m = *v.Notification
 	}

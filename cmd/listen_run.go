@@ -57,22 +57,22 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	limited := ctx
 	if o.timeout.set {
 		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeoutCause(ctx, o.timeout.value, errTimeIsOver)
+		limited, cancel = context.WithTimeoutCause(ctx, o.timeout.value, errTimeout)
 		defer cancel()
 	}
 	if o.server == useragent.FCM {
-		l.warn("listening at Google is experimental: it has not been tested against Google's servers", "webpush push-service --chromium is a push service of this kind on this machine")
+		l.warn("listening at Google is experimental: untested against Google's servers", "for a local push service of this kind, run: webpush push-service --chromium")
 	}
 	if err := l.connect(limited, file, chosen, key, how); err != nil {
 		return l.end(ctx, limited, err)
 	}
 	defer func() {
 		if err := l.device.Close(); err != nil {
-			s.warn(err.Error(), "the last message may come again")
+			s.warn(err.Error(), "the last message may arrive again")
 		}
 	}()
 	if err := l.saveSubscription(l.chosen); err != nil {
-		if o.creates(chosen) { // nobody could use it
+		if o.creates(chosen) { // it would be unusable
 			forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			_ = l.chosen.Unsubscribe(forget)
@@ -145,7 +145,7 @@ func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []u
 		switch {
 		case err == nil:
 		case o.new && errors.As(err, &gone) && gone.Gone():
-			l.warn(err.Error()+"; its subscriptions have ended", "")
+			l.warn(err.Error()+"; its subscriptions are lost", "")
 			found = false
 		default:
 			return l.stateError(err)
@@ -290,15 +290,15 @@ func (l *listener) listen(ctx, limited context.Context, before useragent.State) 
 	return nil
 }
 
-// errTimeIsOver is the cause of the end by --timeout.
-var errTimeIsOver = errors.New("the time is over")
+// errTimeout is the cause of the context's end by --timeout.
+var errTimeout = errors.New("--timeout reached")
 
-// end returns the error with which listening ends.
+// end returns the error of the command when listening ends.
 func (l *listener) end(ctx, limited context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Canceled
-	case limited.Err() != nil && errors.Is(err, errTimeIsOver):
+	case limited.Err() != nil && errors.Is(err, errTimeout):
 		if l.o.count == 0 && l.device != nil {
 			err = nil
 			break
@@ -319,7 +319,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &response) && response.Gone():
-		return withHint(&exitError{err, exitGone}, "make another with: webpush listen --new")
+		return withHint(&exitError{err, exitGone}, "create a new one with: webpush listen --new")
 	case errors.As(err, &response) && response.Temporary():
 		hint := "try again later"
 		if response.Status == 0 && refused == nil && strings.Contains(l.o.server, "://127.0.0.1") {
@@ -336,7 +336,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 	case errors.As(err, &response) && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
 		return withHint(err, "to trust the CA of your own push service, use --ca-file FILE")
 	case errors.As(err, &closed):
-		return withHint(&exitError{err, exitTemporary}, "it asks not to come back at once; try again later")
+		return withHint(&exitError{err, exitTemporary}, "the push service asked not to reconnect immediately; try again later")
 	}
 	if err == nil && l.failed > 0 {
 		return fmt.Errorf("%s failed for %d of %d messages", visible(l.o.program), l.failed, l.received)

@@ -48,9 +48,9 @@ func stateProblem(name string, err error) error {
 	return withHint(within(name, err), "it is not the state of webpush listen; use --state FILE for another file")
 }
 
-// choose returns the subscriptions in the state that the command is for: those with
-// the name of --name, or all. It completes the options, and refuses those that
-// require a single subscription if there are several.
+// choose returns the subscriptions in the state with the name of --name, or all. It
+// completes the options, and returns an error for a flag that requires a single
+// subscription if there are several.
 func (o *listenOptions) choose(state useragent.State) ([]useragent.Registration, error) {
 	all := state.Subscriptions()
 	var chosen []useragent.Registration
@@ -84,7 +84,7 @@ func (o *listenOptions) choose(state useragent.State) ([]useragent.Registration,
 	return chosen, nil
 }
 
-// creates reports whether a subscription is to be created.
+// creates reports whether listen must create a subscription.
 func (o *listenOptions) creates(chosen []useragent.Registration) bool {
 	return o.new || len(chosen) == 0
 }
@@ -99,7 +99,7 @@ func subscriptionFile(name string) string {
 
 func sameServer(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 
-// same refuses a server or key that differs from the state's.
+// same returns an error if the server or key differs from the state's.
 func (o *listenOptions) same(state useragent.State, chosen []useragent.Registration, key vapid.PublicKey) error {
 	hint := "use --new to replace the subscription, or --state FILE to keep both"
 	if len(state.Subscriptions()) == 0 {
@@ -129,7 +129,7 @@ func endpoints(list []useragent.Registration) (all []string) {
 	return all
 }
 
-// mayWrite refuses to replace a subscription file that does not have one of these
+// mayWrite returns an error if a subscription file exists without one of these
 // endpoints: it may be a browser's.
 func (l *listener) mayWrite(name string, endpoints []string) error {
 	if name == "-" {
@@ -225,7 +225,7 @@ func (l *listener) forget(ctx context.Context, before useragent.State, replaced 
 func (l *listener) unregister(ctx context.Context, file *useragent.File, chosen []useragent.Registration) error {
 	before, found := file.State()
 	if !found {
-		return withHint(fileProblem(l.o.state, fs.ErrNotExist), "there is no subscription to remove here; use --state FILE for another file")
+		return withHint(fileProblem(l.o.state, fs.ErrNotExist), "nothing to remove; use --state FILE for another file")
 	}
 	if err := l.o.same(before, nil, vapid.PublicKey{}); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 // channel is a connection of a device to its push service. Its errors do not show
 // IDs and endpoints.
 type channel interface {
-	// identity returns the identifiers of the device, of which each protocol uses
-	// at most one.
+	// identity returns the identifiers of the device; each protocol uses at most
+	// one of them.
 	identity() (uaid string, a android)
 	// subscribe registers another subscription, which the caller adds to the roster.
 	subscribe(ctx context.Context, s *Subscription) error
@@ -33,7 +33,7 @@ type channel interface {
 // first.
 type progress struct {
 	acknowledged []string // at most maxKept
-	unconfirmed  []string // in Chromium only, at most maxUnconfirmed
+	unconfirmed  []string // Chromium only, at most maxUnconfirmed
 }
 
 // wireMessage is a message as it arrives.
@@ -48,7 +48,7 @@ type wireMessage struct {
 	Body    string
 
 	to     *Subscription // nil if unknown
-	damage error         // the reason why there is no body, though one was sent
+	damage error         // the reason why a body that was sent is missing
 }
 
 // item is a message, or an error that Receive returns in its place.

@@ -18,7 +18,7 @@ type chromium struct {
 	google *google
 	roster *roster
 
-	items chan *item    // for Receive
+	items chan *item    // queued for Receive
 	done  chan struct{} // closed at the end, with err set
 	err   error
 	ctx   context.Context // ends with the channel
@@ -200,7 +200,7 @@ func (c *chromium) checkins() (stop func()) {
 	return func() { c.end(nil); all.Wait() }
 }
 
-// fail ends the channel with an error, if it has not ended.
+// fail ends the channel with an error, unless it has ended already.
 func (c *chromium) fail(err error) {
 	c.mu.Lock()
 	if c.final == nil {
@@ -278,14 +278,14 @@ func (c *chromium) unsubscribe(ctx context.Context, s *Subscription) error {
 		return err
 	}
 	if c.roster.remove(s) == 0 {
-		_ = c.finish(&Error{Op: "receiving", Service: c.google.origin, Status: http.StatusGone, Reason: "the subscription was ended here"})
+		_ = c.finish(&Error{Op: "receiving", Service: c.google.origin, Status: http.StatusGone, Reason: "it was unsubscribed here"})
 	}
 	return nil
 }
 
 func (c *chromium) close() error { return c.finish(ErrClosed) }
 
-// finish ends the channel with an error for Receive, if it has not ended.
+// finish ends the channel with an error for Receive, unless it has ended already.
 func (c *chromium) finish(final error) (err error) {
 	c.mu.Lock()
 	s, over := c.session, c.final != nil

@@ -31,7 +31,7 @@ type mcsSession struct {
 	conn     *tls.Conn
 	reader   *bufio.Reader
 	began    time.Time
-	interval time.Duration // of pings
+	interval time.Duration // between pings
 	ctx      context.Context
 	fail     context.CancelCauseFunc
 	ping     atomic.Pointer[time.Timer] // runs until the next ping
@@ -237,7 +237,7 @@ func (c *chromium) acknowledge(s *mcsSession) error {
 	return c.write(s, mcs.TagIq)
 }
 
-// write sends a frame, with the number up to which all messages are finished.
+// write sends a frame that acknowledges all finished messages.
 func (c *chromium) write(s *mcsSession, tag mcs.Tag) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

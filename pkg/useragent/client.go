@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// callTimeout limits requests to which the service responds immediately.
+	// callTimeout limits requests that the service handles immediately.
 	callTimeout = 30 * time.Second
 	// maxResponse is the maximum size of a response, in bytes. One can have all
 	// waiting messages.
@@ -32,11 +32,11 @@ type Error struct {
 	// Service is the origin of the push service.
 	Service string
 	// Status is the HTTP status code, or the status with the same meaning in a
-	// response over the WebSocket; 0 if there was no response.
+	// response over the WebSocket; 0 without a response.
 	Status int
 	// Reason is the service's own explanation, or empty.
 	Reason string
-	// Err is the reason why there was no response, if Status is 0.
+	// Err is the reason for the missing response, if Status is 0.
 	Err error
 
 	fatal     bool // a retry is useless
@@ -61,7 +61,7 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Gone reports whether the subscription has ended.
+// Gone reports whether the subscription no longer exists.
 func (e *Error) Gone() bool {
 	return !e.handshake && (e.Status == http.StatusGone || e.Status == http.StatusNotFound)
 }
@@ -83,7 +83,7 @@ func isTemporary(err error) bool {
 }
 
 // failed returns the Error for a request without a response. ctx is the caller's:
-// its end takes precedence over the failure that it caused.
+// its end is reported rather than the failure that it caused.
 func failed(ctx context.Context, op, service string, err error) *Error {
 	e := &Error{Op: op, Service: service, Err: bare(err)}
 	if ctx.Err() != nil {

@@ -162,7 +162,7 @@ func (d *Device) Subscriptions() []*Subscription { return d.roster.all() }
 // [NewDevice].
 func (d *Device) Server() string { return d.server }
 
-// State returns the current state, from which Open continues.
+// State returns the current state, for Open.
 func (d *Device) State() State {
 	d.mu.Lock()
 	state, c := d.before, d.channel
@@ -213,7 +213,7 @@ func (d *Device) keep(a android) error {
 // A message that cannot be decrypted is a [*DecryptError], a new endpoint a
 // [*ChangedError], and messages that the push service has removed are a
 // [*LostError]; the next call continues after it. An [*Error] that is Gone means
-// that all subscriptions have ended. Other errors are the error of ctx,
+// that no subscription exists any longer. Other errors are the error of ctx,
 // [ErrClosed], an [*Error] with a response that is not a push service's, or a
 // [*CloseError].
 func (d *Device) Receive(ctx context.Context) (*ReceivedMessage, error) {
@@ -241,8 +241,8 @@ func (d *Device) Receive(ctx context.Context) (*ReceivedMessage, error) {
 	}
 }
 
-// Ack tells the push service that the message was received (RFC 8030, section
-// 6.2), so it is not delivered again; for the Message of a [DecryptError] it
+// Ack acknowledges the message to the push service (RFC 8030, section 6.2), so it
+// is not delivered again; for the Message of a [DecryptError] it
 // reports that the message could not be decrypted, if the push service supports
 // that. Over a WebSocket it waits until a lost connection is back. It is not an
 // error if the push service no longer has the message, because its TTL has expired
@@ -381,7 +381,7 @@ func (r *roster) has(s *Subscription) bool {
 	return slices.Contains(r.list, s)
 }
 
-// find returns the subscription for which the push service uses an ID, or nil.
+// find returns the subscription whose ID at the push service matches, or nil.
 func (r *roster) find(same func(id string) bool) *Subscription {
 	r.mu.Lock()
 	defer r.mu.Unlock()

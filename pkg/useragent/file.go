@@ -36,7 +36,7 @@ type File struct {
 }
 
 // ReadFile reads a state file without locking it. The error is the file system's,
-// such as [fs.ErrNotExist], or says what is wrong with the content.
+// such as [fs.ErrNotExist], or describes the defect of the content.
 func ReadFile(name string) (State, error) {
 	var state State
 	f, err := os.Open(name)
@@ -60,7 +60,7 @@ func ReadFile(name string) (State, error) {
 
 // OpenFile locks and reads a state file, which need not exist. If no lock can be
 // made, the file cannot be written either, and the error of writing it says why.
-// The error is [ErrLocked], or that of [ReadFile].
+// The error is [ErrLocked], or one of [ReadFile].
 func OpenFile(name string) (*File, error) {
 	f := &File{name: name}
 	var err error
@@ -87,8 +87,8 @@ func (f *File) State() (state State, found bool) { return f.state, len(f.state.s
 
 // New is [NewDevice] for a device whose state replaces the file's as soon as it
 // has a subscription. If the file has a device for this server, and no
-// subscription, it is used again: that of Chromium is kept even if its first
-// registration fails.
+// subscription, New uses it again: a device of Chromium stays in the file even if
+// its first registration fails.
 func (f *File) New(server string, o Options) (*Device, error) {
 	state := State{server: server}
 	if _, found := f.State(); !found && f.state.server == server {
@@ -117,7 +117,7 @@ func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
 
 // Unsubscribe is [Unsubscribe] for some of the subscriptions in the file, as
 // [State.Subscriptions] returns them, and removes them from it, and the file with
-// the last one. On error, those that have ended are removed as well.
+// the last one. If it fails halfway, the subscriptions that it ended are removed.
 func (f *File) Unsubscribe(ctx context.Context, o Options, subscriptions ...Registration) error {
 	return unsubscribe(ctx, f.state, o, subscriptions, func(rest State) error {
 		if len(rest.subscriptions) == 0 {
@@ -161,7 +161,7 @@ func unsubscribe(ctx context.Context, state State, o Options, list []Registratio
 	}()
 	for _, r := range list {
 		for _, s := range d.Subscriptions() {
-			if s.Identity() != r.identity { // its IDs may be new
+			if s.Identity() != r.identity { // the IDs can be new
 				continue
 			}
 			if err := s.Unsubscribe(ctx); err != nil {

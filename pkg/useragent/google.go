@@ -51,7 +51,7 @@ const (
 // check-in, a device is not known everywhere.
 var phoneRegistrationWaits = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
 
-// finalCodes are the codes of refused registrations for which a retry is useless.
+// finalCodes are the codes of refused registrations that a retry cannot change.
 var finalCodes = []string{"INVALID_SENDER", "INVALID_PARAMETERS", "QUOTA_EXCEEDED", "TOO_MANY_REGISTRATIONS", "INVALID_TARGET_VERSION"}
 
 // android is a device as Google knows it. Its ID and token are secrets: anyone who
@@ -66,7 +66,7 @@ func (a android) known() bool { return a.ID != 0 && a.Token != 0 }
 
 // google makes the requests and connections of a device.
 type google struct {
-	origin string   // of the push service, for errors
+	origin string   // the push service's, for errors
 	mcs    []string // host:port, in order of preference
 	http   doer
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -273,7 +273,7 @@ func (g *google) connect(ctx context.Context) (conn *tls.Conn, err error) {
 // that Chromium uses for a page.
 func newSubtype() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
+	_, _ = rand.Read(b[:]) // never fails
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	h := strings.ToUpper(hex.EncodeToString(b[:]))
@@ -283,7 +283,7 @@ func newSubtype() string {
 // newInstance generates an instance ID: 8 bytes that start with the bits 0111.
 func newInstance() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // it never fails
+	_, _ = rand.Read(b[:]) // never fails
 	b[0] = b[0]&0x0f | 0x70
 	return b64.Encode(b[:])
 }

@@ -35,7 +35,7 @@ type receipts struct {
 // confirmed.
 type receipt struct {
 	id      string
-	number  uint32 // the frame in which it arrived on this connection, or 0
+	number  uint32 // the frame that brought it on this connection, or 0
 	carrier uint32 // the frame that acknowledged it on this connection, or 0
 }
 
@@ -117,7 +117,7 @@ func (r *receipts) confirmLater(id string, number uint32) {
 	r.unconfirmed = slices.Delete(r.unconfirmed, 0, max(0, len(r.unconfirmed)-maxUnconfirmed))
 }
 
-// watermark returns the number of the last frame up to which all messages are done.
+// watermark returns the number of the last frame before the first unfinished message.
 func (r *receipts) watermark() uint32 {
 	if len(r.undone) > 0 {
 		return r.undone[0].number - 1

@@ -8,24 +8,24 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
-// The codes with which messages are acknowledged to autopush.
+// The codes for acknowledging messages to autopush.
 const (
 	ackDelivered = 100
-	ackDamaged   = 101 // it could not be decrypted
-	ackRefused   = 102 // it was not delivered
+	ackDamaged   = 101 // decryption failed
+	ackRefused   = 102 // not delivered
 )
 
 // ReceivedMessage is a message as it was received.
 type ReceivedMessage struct {
-	// Subscription is the subscription to which it was sent; nil if it is damaged
-	// and that is unknown.
+	// Subscription is the recipient; nil if it is unknown because the message is
+	// damaged.
 	Subscription *Subscription
 	// ID identifies it to the push service.
 	ID string
 	// Time is the time when the push service accepted it or, over a WebSocket,
 	// which does not transmit that, when it arrived.
 	Time time.Time
-	// TTL is the time for which the push service keeps it, in whole seconds; zero
+	// TTL is how long the push service keeps it, in whole seconds; zero
 	// over a WebSocket, which does not transmit it.
 	TTL time.Duration
 	// Urgency is "very-low", "low", "normal", or "high", or empty over a WebSocket
@@ -34,11 +34,11 @@ type ReceivedMessage struct {
 	// Topic has up to 32 characters, or is empty; over a WebSocket it is always
 	// empty (RFC 8030, section 5.4).
 	Topic string
-	// Encoding is the content encoding, empty if there is no payload.
+	// Encoding is the content encoding, empty without a payload.
 	Encoding ece.Encoding
 	// Headers are the header fields of the encryption, with their lower-case HTTP
 	// names: "content-encoding" and, for aesgcm, "encryption" and "crypto-key". It
-	// is empty if there is no payload.
+	// is empty without a payload.
 	Headers map[string]string
 	// Payload is the decrypted payload, or nil if the application server sent none.
 	Payload []byte
@@ -51,7 +51,7 @@ type ReceivedMessage struct {
 type DecryptError struct {
 	// Message has all other fields, and a nil Payload.
 	Message *ReceivedMessage
-	// Err is the error of package ece, or says what is wrong with the message.
+	// Err is the error of package ece, or describes the defect of the message.
 	Err error
 }
 

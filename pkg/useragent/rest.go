@@ -154,7 +154,7 @@ func (r *rest) poll(ctx context.Context) error {
 
 func (r *rest) id() string { return r.sub.registration().id }
 
-// remember does nothing: the service does not repeat what it has confirmed.
+// remember does nothing: the service does not repeat confirmed messages.
 func (r *rest) remember(string, int) bool { return false }
 
 func (r *rest) progress() progress { return progress{} }

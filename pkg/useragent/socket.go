@@ -21,8 +21,8 @@ const (
 	writeTimeout = 10 * time.Second
 	// closeTimeout limits the closing handshake.
 	closeTimeout = 3 * time.Second
-	// closeForGood is the code with which a push service closes the connection
-	// of a user agent that must not reconnect automatically.
+	// closeForGood is the closing code of a push service for a user agent that must
+	// not reconnect automatically.
 	closeForGood = 4774
 )
 
@@ -58,7 +58,7 @@ type socket struct {
 	options Options
 	changed []*item // the goroutine's: errors for Receive, of new endpoints
 
-	items chan *item    // for Receive
+	items chan *item    // queued for Receive
 	done  chan struct{} // closed at the end, with err set
 	err   error
 	ctx   context.Context // ends with the channel
@@ -260,7 +260,7 @@ func (c *socket) resend() {
 	s := c.session
 	c.mu.Unlock()
 	if s != nil && s.dropped.Load() {
-		s.fail(errors.New("messages for which there was no room must be sent again"))
+		s.fail(errors.New("the queue was full: the messages that did not fit must be sent again"))
 	}
 }
 
@@ -293,7 +293,7 @@ func (c *socket) unsubscribe(ctx context.Context, s *Subscription) error {
 		return &Error{Op: op, Service: c.origin, Status: f.Status, handshake: true}
 	}
 	if c.roster.remove(s) == 0 {
-		_ = c.finish(&Error{Op: "receiving", Service: c.origin, Status: http.StatusGone, Reason: "the subscription was ended here"})
+		_ = c.finish(&Error{Op: "receiving", Service: c.origin, Status: http.StatusGone, Reason: "it was unsubscribed here"})
 		return nil
 	}
 	c.resend()
@@ -357,8 +357,8 @@ func (c *socket) responded(f frame) {
 	}
 }
 
-// close closes the connection by handshake, after which the push service has read
-// all acknowledgments.
+// close closes the connection by handshake, to be sure that the push service has
+// read all acknowledgments.
 func (c *socket) close() error {
 	err := c.finish(ErrClosed)
 	if c.options.HTTP == nil {
@@ -367,7 +367,7 @@ func (c *socket) close() error {
 	return err
 }
 
-// finish ends the channel with an error for Receive, if it has not ended.
+// finish ends the channel with an error for Receive, unless it has ended already.
 func (c *socket) finish(final error) (err error) {
 	c.mu.Lock()
 	s, over := c.session, c.final != nil
@@ -403,7 +403,7 @@ func (c *socket) shut(s *session) error {
 	}
 }
 
-// unlessGone returns nil if err says that the subscription has ended.
+// unlessGone returns nil if err says that the subscription is gone.
 func unlessGone(err error) error {
 	var e *Error
 	for inner := err; errors.As(inner, &e); inner = e.Err {

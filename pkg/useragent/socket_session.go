@@ -202,7 +202,7 @@ func (c *socket) serve(s *session) error {
 		}
 		f, err := c.read(s)
 		if g := (*garbageError)(nil); errors.As(err, &g) {
-			continue // as in Firefox; a damaged notification is sent again
+			continue // Firefox does the same; a damaged notification is sent again
 		}
 		if err != nil {
 			return err
@@ -224,7 +224,7 @@ func (c *socket) handle(s *session, f frame) {
 // notification passes a message on, once.
 func (c *socket) notification(s *session, f frame) {
 	if f.Version == "" {
-		return // it cannot be acknowledged
+		return // an acknowledgment is impossible
 	}
 	to := c.roster.find(func(id string) bool { return id != "" && strings.EqualFold(id, f.ChannelID) })
 	c.mu.Lock()

@@ -19,8 +19,8 @@ import (
 // maxName is the maximum length of a subscription's name, in bytes.
 const maxName = 64
 
-// Registration is a subscription at rest: the identifiers under which the push
-// service knows it, and its keys. It prints, with any verb of fmt and in slog,
+// Registration is a subscription at rest: its identifiers at the push service and
+// its keys. It prints, with any verb of fmt and in slog,
 // without secrets.
 type Registration struct {
 	name     string
@@ -28,7 +28,7 @@ type Registration struct {
 	identity *ece.Identity
 	id       string // the channel ID, or Chromium's subtype
 	endpoint string
-	instance string // of Chromium only
+	instance string // Chromium only
 }
 
 // Name returns the name given to [Device.Subscribe], or "".
@@ -80,14 +80,14 @@ func (r Registration) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.S
 // LogValue is String, so log/slog does not write secrets.
 func (r Registration) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// State is a device at rest: the address of the push service, the identifiers
-// under which it knows the device, and its subscriptions with their keys. It comes
+// State is a device at rest: the address of the push service, the device's
+// identifiers there, and its subscriptions with their keys. It comes
 // from [Device.State] or from JSON. Its JSON has secrets; printed with any verb of
 // fmt and in slog, it shows no secrets.
 type State struct {
 	server        string
-	uaid          string  // of the user agent, over a WebSocket
-	android       android // of Chromium only
+	uaid          string  // WebSocket only
+	android       android // Chromium only
 	subscriptions []Registration
 	progress
 }

@@ -64,8 +64,8 @@ func (s *Subscription) MarshalJSON() ([]byte, error) { return s.registration().M
 
 // Unsubscribe ends the subscription: the push service rejects messages to it from
 // now on, and those that wait here are acknowledged and not received. It is not an
-// error if it has ended before. Over a WebSocket it waits until a lost connection is
-// back. The device's other subscriptions continue; after its last one has ended,
+// error if it no longer exists. Over a WebSocket it waits until a lost connection is
+// back. The device's other subscriptions continue; after its last one,
 // Receive returns an [*Error] that is Gone.
 func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	c, err := s.device.connected()

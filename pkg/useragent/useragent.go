@@ -3,8 +3,8 @@
 // receives and decrypts messages.
 //
 //	sub, err := useragent.Subscribe(ctx, useragent.Mozilla, useragent.Options{})
-//	subscription, err := json.Marshal(sub) // for the application server, as a page sends it
-//	state, err := json.Marshal(sub.State()) // for Open, after a restart
+//	subscription, err := json.Marshal(sub) // a page sends this to its application server
+//	state, err := json.Marshal(sub.State()) // Open continues with this after a restart
 //	m, err := sub.Receive(ctx)
 //	err = sub.Ack(ctx, m)
 //	err = sub.Close()
@@ -77,7 +77,7 @@ type Event struct {
 // Subscribe creates a device with one subscription at the push service with the
 // address server: a URL with wss, https, or chromium, or with ws or http on a
 // loopback host, or [FCM]. The context limits the registration only; the
-// subscription lasts until Close. The errors are those of [NewDevice] and
+// subscription lasts until Close. The errors come from [NewDevice] and
 // [Device.Subscribe].
 func Subscribe(ctx context.Context, server string, o Options) (*Subscription, error) {
 	d, err := NewDevice(server, o)

@@ -2,15 +2,15 @@ package mcs
 
 import "strconv"
 
-// CheckinRequest is an AndroidCheckinRequest, by which a device obtains its
-// credentials or confirms them.
+// CheckinRequest is an AndroidCheckinRequest: a device obtains or confirms its
+// credentials.
 type CheckinRequest struct {
 	AndroidID     uint64 // 0 for a new device
 	SecurityToken uint64
 	ChromeVersion string
 }
 
-// Append appends the message to b. The other fields are those of Chromium on
+// Append appends the message to b. The other fields have the values of Chromium on
 // Linux, stable channel, without settings from an earlier check-in.
 func (m CheckinRequest) Append(b []byte) []byte {
 	const (
@@ -58,8 +58,8 @@ func ParseCheckinRequest(b []byte) (m CheckinRequest, err error) {
 	return m, err
 }
 
-// CheckinResponse is an AndroidCheckinResponse. Both members are not zero in a
-// valid one.
+// CheckinResponse is an AndroidCheckinResponse. In a valid one, neither credential
+// is zero.
 type CheckinResponse struct {
 	AndroidID     uint64
 	SecurityToken uint64
@@ -90,8 +90,8 @@ func ParseCheckinResponse(b []byte) (m CheckinResponse, err error) {
 	return m, err
 }
 
-// pair is a message of a name, field 1, and a value, field 2, as settings and
-// app data are.
+// pair returns a message with a name in field 1 and a value in field 2, the form of
+// settings and app data.
 func pair(name, value string) []byte { return appendBytes(appendBytes(nil, 1, name), 2, value) }
 
 func parsePair(b []byte) (name, value string, err error) {

@@ -1,7 +1,7 @@
-// Package mcs has the framing and the messages of Mobile Connection Server, the
-// protocol by which Chromium receives push messages, and the messages of the
-// check-in that precedes it, for both sides. The names are those of Chromium's
-// sources; only the fields that either side uses exist here. Decoding is
+// Package mcs implements the framing and the messages of Mobile Connection Server,
+// Chromium's protocol for receiving push messages, and the messages of the check-in
+// that precedes it, for both sides. The names come from Chromium's sources; only the
+// fields that either side uses exist here. Decoding is
 // bounded: a frame has at most [MaxFrame] bytes, and a decoded message holds at
 // most a small multiple of its frame.
 package mcs
@@ -17,9 +17,8 @@ const (
 	// Version is the protocol version, which each side sends as one byte
 	// before its first frame.
 	Version = 41
-	// MaxFrame is the size of the largest frame that is read, in bytes: a
-	// message of 4 KiB with its headers, or a login with more than 2,000
-	// persistent ids.
+	// MaxFrame is the maximum size of a frame, in bytes: enough for a message of
+	// 4 KiB with its headers, or a login with more than 2,000 persistent IDs.
 	MaxFrame = 64 << 10
 )
 
@@ -31,7 +30,7 @@ const maxAtOnce = 8 << 10
 // Tag is the type of a frame.
 type Tag byte
 
-// The tags that are in use.
+// The tags in use.
 const (
 	TagHeartbeatPing Tag = 0
 	TagHeartbeatAck  Tag = 1

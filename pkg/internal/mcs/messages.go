@@ -5,7 +5,7 @@ import "slices"
 // Heartbeat is a HeartbeatPing or a HeartbeatAck.
 type Heartbeat struct {
 	// LastStreamIDReceived acknowledges all frames of the other side up to this
-	// number, the first one of a connection being 1.
+	// number. The first frame of a connection has the number 1.
 	LastStreamIDReceived uint32
 }
 
@@ -32,7 +32,7 @@ type LoginRequest struct {
 	User, Resource        string // the android id, decimal
 	AuthToken             string // the security token, decimal
 	DeviceID              string // android- and the android id, hexadecimal
-	HeartbeatInterval     uint64 // asked for by the client, in milliseconds, or 0
+	HeartbeatInterval     uint64 // the interval that the client requests, in milliseconds, or 0
 	ReceivedPersistentIDs []string
 }
 
@@ -95,7 +95,7 @@ type LoginResponse struct {
 	ErrorCode            int32 // not 0 if the login failed
 	ErrorMessage         string
 	LastStreamIDReceived uint32
-	HeartbeatInterval    uint64 // in milliseconds, or 0 if the client decides
+	HeartbeatInterval    uint64 // milliseconds, or 0 if the client decides
 	ServerTimestamp      uint64 // milliseconds since 1970
 }
 
@@ -152,11 +152,11 @@ const (
 	StreamAck    = 13
 )
 
-// Iq is an IqStanza. The two extensions in use acknowledge: StreamAck by
-// LastStreamIDReceived, SelectiveAck by persistent ids.
+// Iq is an IqStanza. Both extensions in use acknowledge messages: StreamAck with
+// LastStreamIDReceived, SelectiveAck with persistent IDs.
 type Iq struct {
 	Extension            int
-	IDs                  []string // of a SelectiveAck
+	IDs                  []string // SelectiveAck only
 	LastStreamIDReceived uint32
 }
 
@@ -211,7 +211,7 @@ type AppData struct{ Key, Value string }
 // DataMessage is a DataMessageStanza: one push message.
 type DataMessage struct {
 	From                 string // the sender: the application server key as it was registered
-	Category             string // the app as it was registered
+	Category             string // the registered app
 	Token                string // the collapse key
 	AppData              []AppData
 	PersistentID         string

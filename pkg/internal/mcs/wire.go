@@ -9,7 +9,7 @@ import (
 // errWire is the error for bytes that are not a protobuf message.
 var errWire = errors.New("malformed protobuf")
 
-// The wire types of protobuf. Groups (3 and 4) are refused: no message here
+// The wire types of protobuf. Groups (3 and 4) are refused, because no message here
 // has one.
 const (
 	varint  = 0
@@ -35,7 +35,7 @@ func (f field) uint() uint64 {
 	return f.value
 }
 
-// text returns the value of a string field, without what is not UTF-8.
+// text returns the value of a string field, or "" if it is not UTF-8.
 func (f field) text() string {
 	if !utf8.Valid(f.data) {
 		return ""
@@ -43,8 +43,7 @@ func (f field) text() string {
 	return string(f.data)
 }
 
-// each calls do for each field of a message, in order. Unknown fields are the
-// caller's to skip.
+// each calls do for each field of a message, in order. do must skip unknown fields.
 func each(b []byte, do func(field) error) error {
 	for len(b) > 0 {
 		key, n := binary.Uvarint(b)
@@ -92,7 +91,7 @@ func appendUint(b []byte, number int, value uint64) []byte {
 	return binary.AppendUvarint(b, value)
 }
 
-// appendSome is appendUint for a value that is omitted if it is 0.
+// appendSome is appendUint, but omits a value of 0.
 func appendSome(b []byte, number int, value uint64) []byte {
 	if value == 0 {
 		return b
@@ -111,7 +110,7 @@ func appendBytes[T string | []byte](b []byte, number int, value T) []byte {
 	return append(b, value...)
 }
 
-// appendText is appendBytes for a value that is omitted if it is empty.
+// appendText is appendBytes, but omits an empty value.
 func appendText[T string | []byte](b []byte, number int, value T) []byte {
 	if len(value) == 0 {
 		return b
