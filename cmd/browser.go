@@ -17,7 +17,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// defaultPushService is where push-service listens without --listen.
+// defaultPushService is the address of push-service without --listen.
 const defaultPushService = "127.0.0.1:8090"
 
 type browserOptions struct {
@@ -35,16 +35,16 @@ func newBrowserCmd(s *streams) *cobra.Command {
 		Use:   "browser NAME [URL]",
 		Short: "Start a browser that uses the push service on this machine",
 		Long: `Start an installed browser with a new profile that uses webpush push-service
-instead of the push service of its maker, and open URL. Your own site at
-http://localhost:… then receives real, encrypted pushes, without an account or the
-internet. Your profile is not touched; the new one is removed when the browser
-exits.
+instead of the vendor's push service, and open URL. Your own site at
+http://localhost:… then receives real, encrypted messages, without an account and
+without the internet. Your own profile is not touched; the new one is removed when
+the browser exits.
 
 NAME is firefox (Firefox or Firefox ESR), chromium (Chromium, Google Chrome,
 Microsoft Edge, or Brave), or one of firefox-esr, chrome, edge, and brave. On
-Windows, Edge receives through Windows' own push service and cannot be used. If no
-push service runs at ` + defaultPushService + `, one is started for as long as the
-browser runs.`,
+Windows, Edge cannot be used, because it receives messages through Windows' own push
+service. If no push service runs on ` + defaultPushService + `, one is started and
+stopped with the browser.`,
 		Example: `  webpush browser firefox http://localhost:3000
   webpush browser chromium http://localhost:3000
   webpush browser chrome --binary /opt/chrome/chrome http://localhost:3000
@@ -59,10 +59,10 @@ browser runs.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.binary, "binary", "", "start the program `FILE` as that browser")
-	f.BoolVar(&o.headless, "headless", false, "start it without a window; implies --allow-notifications")
-	f.BoolVar(&o.allow, "allow-notifications", false, "allow notifications on every site, as a visitor does in the prompt")
-	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default the one at "+defaultPushService+", or a new one)")
+	f.StringVar(&o.binary, "binary", "", "start the program `FILE` instead of the installed browser")
+	f.BoolVar(&o.headless, "headless", false, "start the browser without a window; implies --allow-notifications")
+	f.BoolVar(&o.allow, "allow-notifications", false, "allow notifications on every site, without a prompt")
+	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default: the one on "+defaultPushService+", or a new one)")
 	inGroup(f, "Flags")
 	return c
 }
@@ -71,10 +71,10 @@ func (o *browserOptions) check(args []string) error {
 	names := strings.Join(browser.Names(), ", ")
 	switch len(args) {
 	case 0:
-		return usage("name one of "+names, "the browser is missing")
+		return usage("name one of "+names, "missing the name of the browser")
 	case 1, 2:
 	default:
-		return usage("quote the URL if the shell splits it", "webpush browser takes a name and a URL, found %q as well", shown(args[2]))
+		return usage("quote the URL if the shell splits it", "webpush browser expects a name and a URL, found %q as well", shown(args[2]))
 	}
 	o.name = args[0]
 	if !slices.Contains(browser.Names(), o.name) {
@@ -106,7 +106,7 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 		return withHint(err, "install one, or name its program with --binary FILE")
 	}
 	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) && !strings.HasSuffix(u.Hostname(), ".localhost") {
-		s.warn("browsers have no push on plain HTTP pages, except those of this machine", "use https://, or http://localhost:…")
+		s.warn("browsers support push only on https pages and on this machine's own pages", "use https://, or http://localhost:…")
 	}
 	dir, err := os.MkdirTemp("", "webpush-browser-")
 	if err != nil {
@@ -145,7 +145,7 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 	return nil
 }
 
-// announce says what was started and how it was set up.
+// announce prints the browser, its settings, and the settings of senders.
 func (o *browserOptions) announce(s *streams, found *browser.Browser, process *browser.Process, service string, own bool, senders *chromiumSettings) error {
 	if s.json {
 		return s.printJSON(struct {
@@ -161,25 +161,25 @@ func (o *browserOptions) announce(s *streams, found *browser.Browser, process *b
 		return err
 	}
 	if own {
-		s.note("started a push service at %s, until the browser exits", service)
+		s.note("started a push service on %s, which runs until the browser exits", service)
 	} else {
-		s.note("the push service at %s is used", service)
+		s.note("using the push service on %s", service)
 	}
-	s.note("started %s (%s) with a new profile, set up with:", found.Title, found.Path)
+	s.note("started %s (%s) with a new profile and these settings:", found.Title, found.Path)
 	for _, setting := range process.Settings {
 		s.note("  %s", setting)
 	}
 	if slices.Contains(process.Settings, "--no-sandbox") {
-		s.warn("as root, "+found.Title+" runs without its sandbox", "open only pages that you trust, or run this command as another user")
+		s.warn("as root, "+found.Title+" runs without a sandbox", "open only pages that you trust, or run this command as another user")
 	}
 	if senders != nil {
 		senders.note(s)
 	}
-	s.note("close the browser, or interrupt this command, to remove the profile")
+	s.note("to remove the profile, close the browser or interrupt this command")
 	return nil
 }
 
-// pushService finds the push service to use, or starts one.
+// pushService finds the push service, or starts one.
 func (o *browserOptions) pushService(ctx context.Context, s *streams, found *browser.Browser) (*pushservice.Running, *pushservice.Server, error) {
 	address := o.service
 	if address == "" {
@@ -201,8 +201,8 @@ func (o *browserOptions) pushService(ctx context.Context, s *streams, found *bro
 	return server.Running(), server, nil
 }
 
-// startPushService starts a push service at the usual addresses, or where they
-// are taken at others.
+// startPushService starts a push service on the usual addresses, or on free ports if
+// these are in use.
 func (o *browserOptions) startPushService(s *streams) (*pushservice.Server, error) {
 	free := func(address string) string {
 		l, err := net.Listen("tcp", address)

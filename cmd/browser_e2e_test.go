@@ -158,7 +158,7 @@ func TestBrowserSite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := startSiteBrowser(t, name)
 			args := []string{"send", "-f", "subscription.json", "--subject", "mailto:ops@example.com", "-p", "Grüße"}
-			b.run("./webpush", append(args, strings.Fields(b.printed("sending to Chromium: webpush send "))...)...)
+			b.run("./webpush", append(args, strings.Fields(b.printed("send to Chromium with: webpush send "))...)...)
 			if got := b.expect("/pushed"); got != "Grüße" {
 				t.Errorf("the worker got %q", got)
 			}
@@ -243,8 +243,8 @@ func TestBrowserOtherSenders(t *testing.T) {
 			if strings.HasPrefix(test.send[0], "venv/") {
 				test.send[0] = filepath.Join(dir, test.send[0])
 			}
-			proxy := b.printed("for other senders: HTTPS_PROXY=")
-			ca, _, _ := strings.Cut(b.printed("with NODE_EXTRA_CA_CERTS="), " ")
+			proxy := b.printed("with other senders: HTTPS_PROXY=")
+			ca, _, _ := strings.Cut(b.printed("and NODE_EXTRA_CA_CERTS="), " ")
 			c := b.command(test.send[0], test.send[1:]...)
 			c.Dir = dir
 			c.Env = append(os.Environ(), "HTTPS_PROXY="+proxy, "NODE_EXTRA_CA_CERTS="+ca, "REQUESTS_CA_BUNDLE="+ca)

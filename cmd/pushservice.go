@@ -105,7 +105,7 @@ code: ` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + ` …`,
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8090", "listen on `ADDRESS`, host:port; port 0 is any free port")
 	f.StringVar(&o.origin, "origin", "", "announce this `URL` if others reach it there: scheme://host[:port]")
-	f.StringArrayVar(&o.hosts, "host", nil, "also answer requests for the host `NAME`, such as a container's; repeatable")
+	f.StringArrayVar(&o.hosts, "host", nil, "also accept requests for the host `NAME`, such as a container's; repeatable")
 	f.StringArrayVar(&o.origins, "allow-origin", nil, "let the web pages of `ORIGIN` use the WebSocket and the JSON API; repeatable")
 	f.Var(&o.as, "as", "imitate this push service: "+strings.Join(o.as.allowed, ", ")+" (default: strict, with explanations)")
 	completeEnum(c, "as", &o.as)
@@ -145,7 +145,7 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 		Options: pushservice.Options{
 			Origin:           o.origin,
 			Hosts:            o.hosts,
-			HostHint:         "allow it with --host NAME if it is one",
+			HostHint:         "to accept it, use --host NAME",
 			AllowOrigins:     o.origins,
 			MaxBody:          o.maxBody,
 			MaxTTL:           o.maxTTL.value,
@@ -200,7 +200,7 @@ func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err 
 	return nil
 }
 
-// receiver is a user agent's part for the routes of web-push-testing.
+// receiver holds the keys of a user agent for the routes of web-push-testing.
 type receiver struct{ identity *ece.Identity }
 
 func newReceiver() (pushservice.Receiver, error) {
@@ -224,7 +224,7 @@ func (r receiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
 	return r.identity.Decrypt(encrypted)
 }
 
-// logger writes a line to standard error for each thing that happens.
+// logger returns a logger that writes to standard error.
 func (s *streams) logger() *slog.Logger {
 	o := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {

@@ -34,7 +34,7 @@ func startProblem(err error) error {
 	return err
 }
 
-// faultProblem words the error of a fault that the push service refuses.
+// faultProblem returns the error for a fault that the push service rejects.
 func faultProblem(err error) error {
 	text := strings.TrimPrefix(err.Error(), "Invalid fault: ")
 	return usage("write it as status=503,share=10%,retry-after=5", "--fault: %s", text)
@@ -47,7 +47,7 @@ func (s *streams) warnReadable(name string) {
 	}
 }
 
-// chromiumSettings are the flags and environment variables with which senders
+// chromiumSettings are the flags and environment variables that senders need to
 // reach the endpoints of Chromium.
 type chromiumSettings struct {
 	Address   string   `json:"address"`
@@ -60,7 +60,7 @@ func newChromiumSettings(a pushservice.ChromiumAccess, ca string) *chromiumSetti
 	return &chromiumSettings{Address: a.Address, CAFile: ca, ConnectTo: a.ConnectTo(), Proxy: a.Proxy()}
 }
 
-// sendFlags are the flags of webpush send.
+// sendFlags returns the flags of webpush send.
 func (v *chromiumSettings) sendFlags() string {
 	var b strings.Builder
 	for _, c := range v.ConnectTo {
@@ -69,16 +69,16 @@ func (v *chromiumSettings) sendFlags() string {
 	return b.String() + "--ca-file " + shellWord(v.CAFile)
 }
 
-// note prints what senders need.
+// note prints the settings of senders.
 func (v *chromiumSettings) note(s *streams) {
-	s.note("a user agent of this kind in a terminal: webpush listen --server chromium://%s --ca-file %s", v.Address, shellWord(v.CAFile))
-	s.note("sending to Chromium: webpush send %s", v.sendFlags())
-	s.note("  and for other senders: HTTPS_PROXY=%s", v.Proxy)
-	s.note("  with NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", shellWord(v.CAFile), shellWord(v.CAFile))
-	s.note("  never install %s in a system or a browser: its key can sign for hosts of Google", v.CAFile)
+	s.note("a user agent like Chromium in a terminal: webpush listen --server chromium://%s --ca-file %s", v.Address, shellWord(v.CAFile))
+	s.note("send to Chromium with: webpush send %s", v.sendFlags())
+	s.note("  or, with other senders: HTTPS_PROXY=%s", v.Proxy)
+	s.note("  and NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", shellWord(v.CAFile), shellWord(v.CAFile))
+	s.note("  never install %s in a system or a browser: this CA can sign certificates for hosts of Google", v.CAFile)
 }
 
-// noteBrowser prints how a browser is started that uses the push service.
+// noteBrowser prints the command that starts a browser with the push service.
 func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server) {
 	name, flag := "firefox", ""
 	if server.Chromium != nil {
@@ -87,10 +87,10 @@ func (o *pushServiceOptions) noteBrowser(s *streams, server *pushservice.Server)
 	if _, address, _ := strings.Cut(server.URL, "://"); address != defaultPushService {
 		flag = " --push-service " + server.URL
 	}
-	s.note("a browser with a throwaway profile: webpush browser %s%s http://localhost:…", name, flag)
+	s.note("a browser with a new profile: webpush browser %s%s http://localhost:…", name, flag)
 }
 
-// announce says where the push service is and how it is used.
+// announce prints the address of the push service and the settings of its clients.
 func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) error {
 	socket := server.WebSocket()
 	var chromium *chromiumSettings
@@ -109,21 +109,26 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 		}
 	} else {
 		fmt.Fprintln(s.out, server.URL)
-		s.note("listening at %s, until it is interrupted", server.URL)
+		s.note("listening on %s until interrupted", server.URL)
 		if o.data != "" {
 			subscriptions, messages := server.Service.Subscriptions(), 0
 			for _, sub := range subscriptions {
 				messages += sub.Messages
 			}
-			s.note("it keeps its data in %s, which has %s and %s", o.data, plural(len(subscriptions), "subscription"), plural(messages, "message"))
+			s.note("the data in %s has %s and %s", o.data, plural(len(subscriptions), "subscription"), plural(messages, "message"))
 		}
-		s.note("a user agent in a terminal: webpush listen --server %s", socket)
-		s.note("Firefox, in about:config: dom.push.serverURL = %s/", socket)
-		if o.caOut == "" {
+		ca := ""
+		if o.caOut != "" {
+			ca = " --ca-file " + shellWord(o.caOut)
+		}
+		s.note("a user agent in a terminal: webpush listen --server %s%s", socket, ca)
+		s.note("Firefox: in about:config, set dom.push.serverURL = %s/", socket)
+		if strings.HasPrefix(socket, "ws:") {
 			s.note("  and dom.push.testing.allowInsecureServerURL = true")
-		} else {
-			s.note("  and, in its settings, %s among the certificates' authorities", o.caOut)
-			s.note("trust it for sending with: webpush send --ca-file %s", shellWord(o.caOut))
+		}
+		if ca != "" {
+			s.note("  and import %s in Settings, Certificates, Authorities", o.caOut)
+			s.note("send with: webpush send%s", ca)
 		}
 		o.noteBrowser(s, server)
 		if chromium != nil {
@@ -132,12 +137,12 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 	}
 	host, port, _ := net.SplitHostPort(o.listen)
 	if o.data != "" && o.origin == "" && port == "0" {
-		s.warn("endpoints of earlier runs have another port, and are of no use now", "give it a port that stays, such as --listen 127.0.0.1:8090")
+		s.warn("endpoints of earlier runs are no longer valid, because their port differs", "use a fixed port, such as --listen 127.0.0.1:8090")
 	}
 	if !loopback(host) {
-		s.warn("anyone who can reach "+o.listen+" can read and expire every subscription", "listen on 127.0.0.1 unless others have to reach it")
+		s.warn("anyone who can reach "+o.listen+" can read and expire every subscription", "listen on 127.0.0.1 unless other machines need it")
 		if len(o.hosts) == 0 && o.origin == "" {
-			s.note("requests for other host names are refused; from containers, start it with --host host.docker.internal, or with the name that they use")
+			s.note("requests for other host names are refused; for containers, add --host host.docker.internal or the name that they use")
 		}
 	}
 	return nil

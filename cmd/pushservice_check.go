@@ -13,19 +13,19 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// check finds options that contradict each other.
+// check reports invalid flags and flags that contradict each other.
 func (o *pushServiceOptions) check(c *cobra.Command) error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return usage("pass both", "--tls-cert and --tls-key must be used together")
 	}
 	if o.caOut != "" && (!o.tls || o.tlsCert != "") {
-		return usage("add --tls, without --tls-cert", "--ca-out goes with --tls")
+		return usage("add --tls, without --tls-cert", "--ca-out requires --tls")
 	}
 	if c.Flags().Changed("data") && o.data == "" {
-		return usage("name a folder, or leave it out", "--data is empty")
+		return usage("name a directory, or omit --data", "--data is empty")
 	}
 	if o.caOut == "-" {
-		return usage("it is a file that stays, beside its private key; leave it out for push-service-ca.pem", "--ca-out is -, expected a file")
+		return usage("name a file, or omit --ca-out for push-service-ca.pem", "--ca-out is -, expected a file that is kept")
 	}
 	if o.caOut == "" {
 		o.caOut = filepath.Join(o.data, "push-service-ca.pem")
@@ -48,7 +48,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		return usage("write it as 127.0.0.1:5228", "--chromium-listen: %q has the port %q, expected 0 to 65535", o.chromiumListen, port)
 	}
 	if o.chromiumCAOut == "-" {
-		return usage("name a file, or omit it", "--chromium-ca-out is -, expected a file that is kept")
+		return usage("name a file, or omit --chromium-ca-out for push-service-chromium-ca.pem", "--chromium-ca-out is -, expected a file that is kept")
 	}
 	if o.chromiumCAOut == "" {
 		o.chromiumCAOut = filepath.Join(o.data, "push-service-chromium-ca.pem")
@@ -72,7 +72,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		}
 	}
 	if !loopback(host) && !o.tls && o.tlsCert == "" && !o.plain {
-		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: %q is reached from other machines, and plain HTTP shows them every endpoint", o.listen)
+		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: other machines can reach %q, and plain HTTP exposes every endpoint", o.listen)
 	}
 	for name, n := range map[string]int{"max-subscriptions": o.maxSubs, "max-messages": o.maxStored, "max-connections": o.maxConns} {
 		if n < 1 {
@@ -88,7 +88,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	return nil
 }
 
-// loopback reports whether only this machine reaches the host.
+// loopback reports whether only this machine can reach the host.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()

@@ -146,7 +146,7 @@ func TestPushService(t *testing.T) {
 	}
 	log := talk.String()
 	for _, want := range []string{
-		"listening at " + url, "dom.push.serverURL = ws" + strings.TrimPrefix(url, "http") + "/", "allowInsecureServerURL",
+		"listening on " + url, "dom.push.serverURL = ws" + strings.TrimPrefix(url, "http") + "/", "allowInsecureServerURL",
 		`level=INFO msg="message accepted" status=201`, `level=WARN msg="fault injected into a message request" status=503`,
 		`level=WARN msg="message refused" status=400`, "Invalid TTL value", "webpush: stopping",
 	} {
@@ -240,7 +240,7 @@ func TestPushServiceData(t *testing.T) {
 	if after, err := os.ReadFile(ca); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the authority is another one, or %v", err)
 	}
-	if !strings.Contains(talk.String(), "it keeps its data in data, which has 1 subscription and 1 message\n") {
+	if !strings.Contains(talk.String(), "the data in data has 1 subscription and 1 message\n") {
 		t.Errorf("it says %s", talk.String())
 	}
 	// A second one with the same folder is refused.
@@ -258,7 +258,7 @@ func TestPushServiceData(t *testing.T) {
 // says which option allows it.
 func TestPushServiceHost(t *testing.T) {
 	url, _, stop := startPushService(t, "--host", "push")
-	for host, want := range map[string]string{"push:8090": "200", "evil.example": `421 "evil.example" is not a host name of this push service; allow it with --host NAME if it is one`} {
+	for host, want := range map[string]string{"push:8090": "200", "evil.example": `421 "evil.example" is not a host name of this push service; to accept it, use --host NAME`} {
 		r, err := http.NewRequest("GET", url+"/api/subscriptions", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -300,7 +300,7 @@ func TestPushServiceChromium(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	_, after, _ := strings.Cut(talk.String(), "sending to Chromium: webpush ")
+	_, after, _ := strings.Cut(talk.String(), "send to Chromium with: webpush ")
 	line, _, _ := strings.Cut(after, "\n")
 	if !strings.Contains(talk.String(), "HTTPS_PROXY=http://127.0.0.1:") {
 		t.Errorf("it says %s", talk)
@@ -342,7 +342,7 @@ func TestPushServiceChromium(t *testing.T) {
 	if again, err := os.ReadFile(ca); err != nil || !bytes.Equal(before, again) {
 		t.Errorf("the authority is another one, or %v", err)
 	}
-	if code := stop(); code != 0 || !strings.Contains(talk.String(), "which has 1 subscription and 1 message") {
+	if code := stop(); code != 0 || !strings.Contains(talk.String(), "the data in data has 1 subscription and 1 message") {
 		t.Errorf("exit %d: %s", code, talk)
 	}
 }

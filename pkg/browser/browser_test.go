@@ -170,7 +170,7 @@ func TestStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-p.Done() // since there is no fifo
-		if err := p.Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 1; it said: ") {
+		if err := p.Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 1; its last message: ") {
 			t.Errorf("%s: %v", test.family, err)
 		}
 		text, _ := os.ReadFile(filepath.Join(dir, "arguments"))

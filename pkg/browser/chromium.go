@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// quietChromium are switches that keep a new profile from asking questions and
-// from talking to its maker.
+// quietChromium are switches that disable questions to the user and connections to
+// the vendor in a new profile.
 var quietChromium = []string{
 	"--no-first-run",
 	"--no-default-browser-check",
@@ -15,7 +15,7 @@ var quietChromium = []string{
 	"--disable-component-update",
 	"--disable-default-apps",
 	"--disable-search-engine-choice-screen",
-	// The passwords of such a profile are not worth a question for the keyring.
+	// A throwaway profile needs no keyring for passwords.
 	"--password-store=basic",
 	"--use-mock-keychain",
 }
@@ -50,8 +50,7 @@ func (p *Process) setUpChromium(o Options) ([]string, error) {
 	return append(args, orBlank(o.URL)), nil
 }
 
-// writePreferences writes the file with the settings of the profile, unless it
-// has one.
+// writePreferences writes the profile's file of preferences, unless it exists.
 func (p *Process) writePreferences(o Options) error {
 	dir := filepath.Join(p.Profile, "Default")
 	file := filepath.Join(dir, "Preferences")
@@ -60,9 +59,9 @@ func (p *Process) writePreferences(o Options) error {
 	}
 	type object map[string]any
 	preferences := object{
-		// Or closing the last window would not end the browser.
+		// Otherwise, the browser keeps running when the last window is closed.
 		"background_mode": object{"enabled": false},
-		// Brave does not receive pushes otherwise.
+		// Otherwise, Brave does not receive push messages.
 		"brave": object{"gcm": object{"channel_status": true}},
 	}
 	if o.AllowNotifications {

@@ -1,6 +1,5 @@
-// Package browser finds the browsers that are installed and starts them with a
-// profile of their own, set up to use a push service on this machine. The profile
-// of the user is never touched.
+// Package browser finds installed browsers and starts them with a new profile that
+// uses a push service on this machine. It never touches the user's own profile.
 package browser
 
 import (
@@ -13,7 +12,7 @@ import (
 	"strings"
 )
 
-// family is a kind of browser that is set up in one way.
+// family is a group of browsers with the same settings.
 type family string
 
 const (
@@ -34,8 +33,7 @@ type product struct {
 	windows []string
 }
 
-// products are the browsers that are known, in the order in which they are
-// preferred.
+// products are the supported browsers, the preferred ones first.
 var products = []product{
 	{"firefox", "Firefox", firefox, []string{"firefox"}, []string{"firefox/firefox"}, []string{"Firefox.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox\firefox.exe`}},
 	{"firefox-esr", "Firefox ESR", firefox, []string{"firefox-esr"}, nil, []string{"Firefox ESR.app/Contents/MacOS/firefox"}, []string{`Mozilla Firefox ESR\firefox.exe`}},
@@ -45,8 +43,8 @@ var products = []product{
 	{"brave", "Brave", chromium, []string{"brave-browser", "brave-browser-stable", "brave"}, []string{"brave.com/brave/brave"}, []string{"Brave Browser.app/Contents/MacOS/Brave Browser"}, []string{`BraveSoftware\Brave-Browser\Application\brave.exe`}},
 }
 
-// Names returns the names that [Find] accepts. "firefox" is also Firefox ESR, and
-// "chromium" is any browser of that family.
+// Names returns the names that [Find] accepts. "firefox" includes Firefox ESR, and
+// "chromium" includes all browsers that are based on Chromium.
 func Names() []string {
 	names := make([]string, len(products))
 	for i, p := range products {
@@ -59,24 +57,24 @@ func Names() []string {
 type Browser struct {
 	// Name is one of [Names].
 	Name string
-	// Title is the name that its maker uses.
+	// Title is the product's full name.
 	Title string
-	// Path is the program.
+	// Path is the path of the program.
 	Path string
 
 	family family
 }
 
-// Chromium reports whether the browser is of Chromium's family, and not of
-// Firefox's.
+// Chromium reports whether the browser is based on Chromium; otherwise, it is a
+// Firefox.
 func (b *Browser) Chromium() bool { return b.family == chromium }
 
-// NotFoundError reports that a browser is not installed in a usual place.
+// NotFoundError reports that no matching browser is installed in a usual place.
 type NotFoundError struct {
-	Titles []string // of the browsers that were searched for
+	Titles []string // the names of the browsers
 }
 
-// Error names what was searched for.
+// Error names the browsers.
 func (e *NotFoundError) Error() string {
 	if len(e.Titles) == 1 {
 		return e.Titles[0] + " is not installed in a usual place"
@@ -84,10 +82,10 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("none of %s is installed in a usual place", strings.Join(e.Titles, ", "))
 }
 
-// Find returns the installed browser with one of the [Names]. With binary, that
-// program is it instead. The error is a [*NotFoundError], or that the name is
-// unknown, the program does not exist, or the browser cannot be made to use another
-// push service on this system.
+// Find returns the installed browser with one of the [Names]. If binary is not empty,
+// it uses that program instead of searching. The error is a [*NotFoundError], or
+// reports that the name is unknown, the program does not exist, or the browser
+// cannot use another push service on this system.
 func Find(name, binary string) (*Browser, error) {
 	return find(name, binary, runtime.GOOS, os.Getenv)
 }
@@ -168,8 +166,8 @@ func (p *product) candidates(system string, getenv func(string) string) (list []
 	return list
 }
 
-// snap returns the name of the snap package that the program belongs to, or "".
-// Such a program sees neither hidden directories nor /tmp.
+// snap returns the name of the snap package that contains the program, or "". Such a
+// program cannot access hidden directories and /tmp.
 func snap(path string) string {
 	const bin = "/snap/bin/"
 	if name, ok := strings.CutPrefix(path, bin); ok {

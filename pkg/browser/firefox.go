@@ -18,8 +18,8 @@ type preference struct {
 	value any
 }
 
-// quietFirefox are preferences that keep a new profile from talking: to its
-// maker, and to the user.
+// quietFirefox are preferences that disable questions to the user and connections to
+// the vendor in a new profile.
 var quietFirefox = []preference{
 	{"browser.shell.checkDefaultBrowser", false},
 	{"browser.startup.page", 0},
@@ -34,7 +34,7 @@ var quietFirefox = []preference{
 	{"termsofuse.bypassNotification", true},
 }
 
-// offlineFirefox are preferences for a Firefox that reaches this machine only.
+// offlineFirefox are preferences that limit Firefox to this machine.
 var offlineFirefox = []preference{
 	{"network.proxy.type", 1},
 	{"network.proxy.allow_bypass", false},
@@ -62,7 +62,7 @@ func (p *Process) setUpFirefox(o Options) ([]string, error) {
 		push = append(push, preference{"permissions.default.desktop-notification", 1})
 	}
 	all := append(push[:len(push):len(push)], quietFirefox...)
-	// Many desktops in containers have no service for notifications.
+	// In containers, many desktops have no notification service.
 	all = append(all, preference{"alerts.useSystemBackend", !o.Headless && !o.Offline && hasNotificationService()})
 	if o.Remote {
 		all = append(all, preference{"remote.prefs.recommended", false})
@@ -88,7 +88,7 @@ func (p *Process) setUpFirefox(o Options) ([]string, error) {
 		return nil, err
 	}
 	args := []string{"--no-remote", "--profile", p.Profile}
-	if runtime.GOOS == "windows" { // where the first process would exit at once
+	if runtime.GOOS == "windows" { // otherwise, the first process exits immediately
 		args = append(args, "--wait-for-browser")
 	}
 	if o.Headless {
@@ -100,8 +100,8 @@ func (p *Process) setUpFirefox(o Options) ([]string, error) {
 	return append(args, orBlank(o.URL)), nil
 }
 
-// trustCertificate makes the profile accept the certificate of the push service,
-// as a person does who adds an exception for it.
+// trustCertificate adds a certificate exception for the push service to the profile,
+// like a user who accepts the browser's warning.
 func (p *Process) trustCertificate(push PushService) error {
 	if push.Certificate == nil {
 		return nil
@@ -116,14 +116,14 @@ func (p *Process) trustCertificate(push PushService) error {
 	}
 	hash := sha256.Sum256(push.Certificate)
 	fingerprint := strings.Trim(strings.ReplaceAll(fmt.Sprintf("% X", hash), " ", ":"), ":")
-	// The object identifier is that of SHA-256.
+	// The object identifier stands for SHA-256.
 	text := fmt.Sprintf("%s:%s:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n", u.Hostname(), port, fingerprint)
 	p.Settings = append(p.Settings, "certificate exception for "+net.JoinHostPort(u.Hostname(), port))
 	return os.WriteFile(filepath.Join(p.Profile, "cert_override.txt"), []byte(text), 0o600)
 }
 
 // hasNotificationService reports whether the desktop shows notifications for
-// programs; otherwise Firefox draws them itself.
+// programs. Otherwise, Firefox shows them itself.
 func hasNotificationService() bool {
 	return runtime.GOOS == "windows" || runtime.GOOS == "darwin" || os.Getenv("DBUS_SESSION_BUS_ADDRESS") != ""
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Page controls the first page of a browser: Firefox by WebDriver BiDi, Chromium
-// by the DevTools protocol. It is for one goroutine at a time.
+// Page controls the first page of a browser: Firefox through WebDriver BiDi, Chromium
+// through the DevTools protocol. Only one goroutine at a time can use it.
 type Page struct {
 	ws       *websocket.Conn
 	id       int
@@ -19,7 +19,7 @@ type Page struct {
 	context  string // the page: a browsing context, or a session
 }
 
-// Page connects to the browser, which was started with [Options].Remote.
+// Page connects to a browser that was started with [Options].Remote.
 func (p *Process) Page(ctx context.Context) (*Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -54,12 +54,12 @@ func (p *Process) Page(ctx context.Context) (*Page, error) {
 	return g, nil
 }
 
-// Close ends the control of the browser, which goes on.
+// Close disconnects from the browser, which keeps running.
 func (g *Page) Close() { _ = g.ws.CloseNow() }
 
 type object = map[string]any
 
-// attach finds the page of a Chromium and begins a session with it.
+// attach finds the page of a Chromium and starts a session with it.
 func (g *Page) attach(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var targets struct {
@@ -81,8 +81,8 @@ func (g *Page) attach(ctx context.Context) error {
 	return errors.New("the browser has no page")
 }
 
-// topContext is the first of the top-level browsing contexts that the
-// parameters choose.
+// topContext returns the first top-level browsing context that matches the
+// parameters.
 func (g *Page) topContext(ctx context.Context, params object) (string, error) {
 	var tree struct{ Contexts []struct{ Context string } }
 	if err := g.call(ctx, "browsingContext.getTree", params, &tree); err != nil {
@@ -113,22 +113,22 @@ func (g *Page) call(ctx context.Context, method string, params object, result an
 		if err != nil {
 			return fmt.Errorf("%s: %w", method, err)
 		}
-		var answer struct {
+		var response struct {
 			ID     int
 			Error  json.RawMessage
 			Result json.RawMessage
 		}
-		if err := json.Unmarshal(text, &answer); err != nil {
+		if err := json.Unmarshal(text, &response); err != nil {
 			return err
 		}
 		switch {
-		case answer.ID != g.id: // an event
-		case answer.Error != nil:
+		case response.ID != g.id: // an event
+		case response.Error != nil:
 			return fmt.Errorf("%s: %s", method, text)
 		case result == nil:
 			return nil
 		default:
-			return json.Unmarshal(answer.Result, result)
+			return json.Unmarshal(response.Result, result)
 		}
 	}
 }
@@ -192,19 +192,19 @@ func (g *Page) Open(ctx context.Context, url string) error {
 	}
 }
 
-// Run runs the body of an async function in the page. It returns the string
-// that it resolves to, or an empty one for anything else.
+// Run runs the body of an async function in the page. It returns the result if
+// it is a string, and "" otherwise.
 func (g *Page) Run(ctx context.Context, script string) (string, error) {
 	v, err := g.evaluate(ctx, g.context, script)
 	s, _ := v.Value.(string)
 	return s, err
 }
 
-// RunPrivileged is [Page.Run] with the rights of the browser itself, which only
-// Firefox gives.
+// RunPrivileged is [Page.Run] with the privileges of the browser itself. Only Firefox
+// supports it.
 func (g *Page) RunPrivileged(ctx context.Context, script string) (string, error) {
 	if g.chromium {
-		return "", errors.New("Chromium runs no privileged script")
+		return "", errors.New("Chromium does not run privileged scripts")
 	}
 	where, err := g.topContext(ctx, object{"moz:scope": "chrome"})
 	if err != nil {

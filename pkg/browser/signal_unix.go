@@ -9,6 +9,6 @@ import (
 
 var terminate os.Signal = syscall.SIGTERM
 
-// privileged reports whether this process is root's, as whom Chromium cannot use
-// its sandbox.
+// privileged reports whether this process runs as root. Chromium's sandbox does not
+// work for root.
 func privileged() bool { return os.Geteuid() == 0 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// PushService is the push service that a browser is made to use.
+// PushService is the push service that a browser uses.
 type PushService struct {
 	// WebSocket is the URL that Firefox connects to, ws://host:port or
 	// wss://host:port.
@@ -24,46 +24,46 @@ type PushService struct {
 	// DER. Firefox accepts it there even if no CA that it trusts has signed it. Nil
 	// makes Firefox verify the certificate as usual.
 	Certificate []byte
-	// Address is the host:port that Chromium connects to, by TLS.
+	// Address is the host:port that Chromium connects to, over TLS.
 	Address string
 	// PublicKeyHash is the SHA-256 hash of the public key of the certificate at
 	// Address, in standard base64. The browser accepts that certificate.
 	PublicKeyHash string
 }
 
-// Options configures how a browser is started.
+// Options configures [Browser.Start].
 type Options struct {
 	// PushService is the push service to use.
 	PushService PushService
-	// URL is the page to open; empty means an empty one.
+	// URL is the page to open; empty means about:blank.
 	URL string
 	// Headless starts the browser without a window.
 	Headless bool
-	// AllowNotifications gives every page the permission for notifications, as a
-	// visitor does who accepts the prompt.
+	// AllowNotifications gives every page the permission for notifications, like a
+	// visitor who accepts the prompt.
 	AllowNotifications bool
 	// Offline keeps the browser off the network, except for this machine.
 	Offline bool
 	// Remote lets [Process.Page] control the browser.
 	Remote bool
-	// Profile is the directory of the profile, which is kept. If it is empty, a
-	// new one is made, and removed when the browser has exited.
+	// Profile is the directory of the profile, which is kept. If empty, a new
+	// profile is created, and removed by [Process.Close].
 	Profile string
-	// Env are further environment variables, NAME=value.
+	// Env are additional environment variables, NAME=value.
 	Env []string
 }
 
-// Process is a browser that was started.
+// Process is a running browser.
 type Process struct {
 	// Settings are the command-line switches or preferences that make the browser
-	// use the push service, for people to read.
+	// use the push service, in a readable form.
 	Settings []string
 	// Profile is the directory of its profile.
 	Profile string
 
 	browser *Browser
 	command *exec.Cmd
-	address chan string // of the remote protocol
+	address chan string // address of the remote protocol
 	done    chan struct{}
 	err     error // set before done is closed
 	remove  bool
@@ -71,13 +71,14 @@ type Process struct {
 }
 
 const (
-	// stopTimeout is the time that a browser has to exit when it is asked to.
+	// stopTimeout is the time limit for a browser to exit.
 	stopTimeout = 10 * time.Second
-	// startTimeout is the time that a browser has to start.
+	// startTimeout is the time limit for a browser to start.
 	startTimeout = time.Minute
 )
 
-// Start starts the browser. Call [Process.Close] in the end, in any case.
+// Start starts the browser. [Process.Close] must be called, even if the browser has
+// exited.
 func (b *Browser) Start(o Options) (_ *Process, err error) {
 	p := &Process{browser: b, Profile: o.Profile, address: make(chan string, 1), done: make(chan struct{})}
 	if p.Profile == "" {
@@ -107,8 +108,8 @@ func (b *Browser) Start(o Options) (_ *Process, err error) {
 	return nil, errors.Join(err, p.removeProfile())
 }
 
-// profileRoot is the directory for profiles that the browser can use; empty means
-// that for temporary files.
+// profileRoot returns a directory for profiles that the browser can access; empty
+// means the directory for temporary files.
 func (b *Browser) profileRoot() string {
 	if name := snap(b.Path); name != "" {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -121,7 +122,7 @@ func (b *Browser) profileRoot() string {
 	return ""
 }
 
-// watch reads what the browser says, until it has exited.
+// watch reads the browser's standard error until it has exited.
 func (p *Process) watch(stderr io.Reader) {
 	r := bufio.NewReaderSize(stderr, 4096)
 	last := ""
@@ -143,7 +144,7 @@ func (p *Process) watch(stderr io.Reader) {
 		}
 	}
 	if p.err = p.command.Wait(); p.err != nil && last != "" {
-		p.err = fmt.Errorf("%w; it said: %q", p.err, last)
+		p.err = fmt.Errorf("%w; its last message: %q", p.err, last)
 	}
 	close(p.done)
 }
@@ -161,8 +162,7 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
-// Kill ends the browser without giving it time for anything, and keeps its
-// profile until [Process.Close].
+// Kill kills the browser and keeps its profile until [Process.Close].
 func (p *Process) Kill() {
 	_ = p.command.Process.Kill()
 	<-p.done
@@ -182,7 +182,8 @@ func (p *Process) Stop() {
 	}
 }
 
-// Close makes the browser exit and removes its profile, unless that was given.
+// Close makes the browser exit and removes its profile, unless the profile was in the
+// options.
 func (p *Process) Close() (err error) {
 	p.closing.Do(func() {
 		p.Stop()
@@ -191,8 +192,8 @@ func (p *Process) Close() (err error) {
 	return err
 }
 
-// removeProfile tries it several times: the last of a browser's processes write
-// when the first has exited.
+// removeProfile retries several times, because the last processes of a browser may
+// still write files after the first has exited.
 func (p *Process) removeProfile() error {
 	if !p.remove {
 		return nil
@@ -204,5 +205,5 @@ func (p *Process) removeProfile() error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("the profile is left over: %w", err)
+	return fmt.Errorf("the profile could not be removed: %w", err)
 }

@@ -84,7 +84,7 @@ func mozillaHeader(h http.Header) http.Header {
 		if n := strings.TrimPrefix(v[0], "+"); n != v[0] && strings.Trim(n, "0123456789") == "" {
 			h.Set("TTL", n)
 		} else if _, err := strconv.ParseInt(v[0], 10, 64); err != nil && v[0] != "" && strings.Trim(v[0], "0123456789") == "" {
-			h.Del("TTL") // to autopush, 2^63 and more is a missing TTL value
+			h.Del("TTL") // autopush treats 2^63 and more as a missing value
 		}
 	}
 	if v := h.Values("Topic"); len(v) == 1 {

@@ -34,7 +34,7 @@ const (
 type AuthorityError struct {
 	// Err is the problem.
 	Err error
-	// Chromium is whether it is the authority in [ChromiumOptions].
+	// Chromium reports that it is the authority in [ChromiumOptions].
 	Chromium bool
 	// Files are the files to remove to have a new authority made, if that would
 	// help.

@@ -78,7 +78,7 @@ type ChromiumServer struct {
 	all      sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool // no more goroutines are added to all
+	closed bool // true when goroutines must not be added to all
 }
 
 // maxOpening is the maximum number of connections to the listener for Chromium's

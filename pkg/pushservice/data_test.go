@@ -473,7 +473,7 @@ func TestOpenProblems(t *testing.T) {
 		"newer": {func(t *testing.T, dir string) {
 			fill(t, dir)
 			execute(t, database(t, dir), "PRAGMA user_version = 99")
-		}, "it was written by a newer version: its schema is 99, and this version knows 1", "use the newer version, or use another directory"},
+		}, "it was written by a newer version: its schema is 99, but this version supports 1", "use the newer version, or use another directory"},
 		"in use": {func(t *testing.T, dir string) { open(t, dir, pushservice.Options{}) },
 			"another push service uses it", "stop that one, or use another directory"},
 		"in use by another process": {func(t *testing.T, dir string) { startChild(t, childOptions{Dir: dir}) },

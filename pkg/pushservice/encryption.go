@@ -17,7 +17,7 @@ const (
 	aesgcm    = "aesgcm"    // draft-ietf-webpush-encryption-04
 
 	saltSize  = 16
-	pointSize = 65 // of a P-256 public key, uncompressed
+	pointSize = 65 // size of an uncompressed P-256 public key
 	tagSize   = 16
 
 	// headerSize is the size of salt, rs, idlen, and keyid (RFC 8188, section 2.1).
@@ -111,7 +111,7 @@ func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 	}
 
 	if len(all(cryptoKey, "aesgcm")) > 0 {
-		return badEncryption("Invalid Crypto-Key header", "it contains an explicit key, with which anyone could decrypt the message")
+		return badEncryption("Invalid Crypto-Key header", "it contains an explicit key, which lets anyone decrypt the message")
 	}
 	var senders []parameters
 	for _, entry := range cryptoKey {

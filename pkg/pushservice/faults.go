@@ -91,11 +91,8 @@ func (f *Fault) size() int {
 	return n
 }
 
-// AddFault makes the next message requests, or the next operations of user agents,
-// fail as f describes, once earlier faults that apply to them are used up. Other
-// requests do not count. The error reports that f has values out of range, that
-// its subscription is unknown or has expired, or that there are too many faults.
-func (s *Service) AddFault(f Fault) error {
+// check reports values that are out of range or contradict each other.
+func (f *Fault) check() error {
 	const invalid = "Invalid fault"
 	switch {
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
@@ -130,6 +127,17 @@ func (s *Service) AddFault(f Fault) error {
 		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			return badRequest(invalid, "header %q contains control characters", clip(name))
 		}
+	}
+	return nil
+}
+
+// AddFault makes the next message requests, or the next operations of user agents,
+// fail as f describes, once earlier faults that apply to them are used up. Other
+// requests do not count. The error reports that f has values out of range, that
+// its subscription is unknown or has expired, or that there are too many faults.
+func (s *Service) AddFault(f Fault) error {
+	if err := f.check(); err != nil {
+		return err
 	}
 	if f.Subscription != "" {
 		s.store.mu.Lock()

@@ -12,7 +12,8 @@ import (
 // fields (subscription, on, error, status, body, count, after, share, delay,
 // reset) and retry-after for that header. Share is a percentage or a fraction,
 // delay a duration such as 100ms or a number of seconds, and reset has no value.
-// Always is true unless count is given. The error is an [*Error].
+// Always is true unless count is given. The error is an [*Error], even for values
+// that [Service.AddFault] would refuse.
 func ParseFault(text string) (Fault, error) {
 	const invalid = "Invalid fault"
 	f := Fault{Always: true}
@@ -76,5 +77,5 @@ func ParseFault(text string) (Fault, error) {
 			return f, err
 		}
 	}
-	return f, nil
+	return f, f.check()
 }

@@ -42,6 +42,8 @@ func TestParseFault(t *testing.T) {
 		"share=NaN":           `share is "NaN"`,
 		"delay=soon":          `delay is "soon", expected a duration such as 100ms or 2s`,
 		"retry-after=soon":    `retry-after is "soon", expected seconds`,
+		"share=10%":           `status, delay, and reset are missing`,
+		"on=hello,status=503": `on is "hello"`,
 		"reset=1":             `reset has the value "1", expected none`,
 		"status=503,\x1b[31m": `unknown name "\x1b[31m"`,
 	} {

@@ -19,7 +19,7 @@ import (
 // ChromiumAccess describes the listener for Chromium's channel to browsers and
 // senders. It is the response to GET /api/chromium.
 type ChromiumAccess struct {
-	// Address is the host:port at which it listens.
+	// Address is the host:port that it listens on.
 	Address string `json:"address"`
 	// Hosts are the hosts of Google that it stands in for.
 	Hosts []string `json:"hosts"`
@@ -71,7 +71,7 @@ func (s *Server) Running() *Running {
 	return r
 }
 
-// WebSocket returns the URL to which user agents connect by WebSocket.
+// WebSocket returns the URL for user agents that connect by WebSocket.
 func (r *Running) WebSocket() string { return webSocketURL(r.URL) }
 
 func webSocketURL(url string) string { return "ws" + strings.TrimPrefix(url, "http") }

@@ -42,7 +42,7 @@ type device struct {
 
 // pendingMessage is a message that was sent but not acknowledged.
 type pendingMessage struct {
-	number      uint32 // of its frame
+	number      uint32 // stream ID of its frame
 	channel, id string
 }
 

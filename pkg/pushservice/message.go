@@ -68,7 +68,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 		return
 	}
 	key := endpointKey(r.URL)
-	if parts[0] == "wpush" && len(parts) == 2 { // as autopush has it
+	if parts[0] == "wpush" && len(parts) == 2 { // as at autopush
 		key = "/wpush/v1/" + parts[1]
 	}
 	sub, expired, known := s.store.lookup(key)

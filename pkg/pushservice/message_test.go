@@ -98,7 +98,7 @@ func TestMessageRefused(t *testing.T) {
 		{"two dh", good, legacy("salt="+salt, "dh="+dh+",dh="+dh), 400, 110, "Invalid Crypto-Key header: it contains dh 2 times"},
 		{"short dh", good, legacy("salt="+salt, "dh=AAAA"), 400, 110, "Invalid dh value in Crypto-Key header: the key has 3 bytes, expected 65"},
 		{"dh off the curve", good, legacy("salt="+salt, "dh="+encode(offCurve)), 400, 110, "Invalid dh value in Crypto-Key header: the key is not a point on P-256"},
-		{"explicit key", good, legacy("salt="+salt, "aesgcm=AAAA;dh="+dh), 400, 110, "Invalid Crypto-Key header: it contains an explicit key, with which anyone could decrypt the message"},
+		{"explicit key", good, legacy("salt="+salt, "aesgcm=AAAA;dh="+dh), 400, 110, "Invalid Crypto-Key header: it contains an explicit key, which lets anyone decrypt the message"},
 		{"other keyid", good, legacy("keyid=a;salt="+salt, "keyid=b;dh="+dh), 400, 110, "Invalid Crypto-Key header: the entry with dh does not have the keyid of the Encryption header"},
 		{"Encryption-Key", good, legacy("salt="+salt, "dh="+dh, "Encryption-Key", "dh="+dh), 400, 110, "Encryption-Key header is not valid for webpush draft 02 or later: the sender's key belongs in Crypto-Key"},
 		{"bad rs", good, legacy("salt="+salt+";rs=1", "dh="+dh), 400, 110, `Invalid rs value in Encryption header: found "1", expected a number from 2 to 2^36-31`},

@@ -18,7 +18,7 @@ type Personality string
 
 // The personalities.
 const (
-	// Strict is the default: it checks everything and says what is wrong, in
+	// Strict is the default: it checks everything and explains rejections, in
 	// Mozilla's JSON form.
 	Strict Personality = ""
 	// Mozilla is autopush, Firefox's push service: it ignores Urgency, refuses an
@@ -70,8 +70,8 @@ func personalityOf(name Personality) (*personality, bool) {
 	return strict(), false
 }
 
-// personality holds everything in which push services differ. Each is defined in a
-// file of its own, which changes fields of the result of strict.
+// personality holds the differences between push services. Each is defined in a file
+// of its own, which changes fields of the result of strict.
 type personality struct {
 	name    Personality
 	maxBody int           // maximum size of a body, in bytes
@@ -86,7 +86,7 @@ type personality struct {
 	needsToken bool
 	// noToken is its message for a restricted subscription if the token is missing.
 	noToken string
-	// leeway is the time for which it accepts a token after exp.
+	// leeway is the time after exp during which it still accepts a token.
 	leeway time.Duration
 	// anyLifetime allows an exp later than 24 hours from now.
 	anyLifetime bool

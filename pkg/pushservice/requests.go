@@ -9,7 +9,7 @@ import (
 
 // Request is a request to an endpoint as it was received, including credentials.
 type Request struct {
-	// Time is the time at which the headers had been received.
+	// Time is the time of its arrival, when the headers were complete.
 	Time time.Time `json:"time"`
 	// Method is the HTTP method, POST for a message request.
 	Method string `json:"method"`

@@ -196,7 +196,7 @@ func listen(addr string, most int) (net.Listener, error) {
 	return &limited{l, make(chan struct{}, most)}, nil
 }
 
-// Accept returns the next connection for which there is room.
+// Accept returns the next connection within the maximum.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -267,7 +267,7 @@ func certificateProblem(err error, chromium bool) error {
 // ListenError reports that an address cannot be listened on.
 type ListenError struct {
 	Err error
-	// Chromium is whether it is the address in [ChromiumOptions].
+	// Chromium reports that it is the address in [ChromiumOptions].
 	Chromium bool
 }
 
@@ -298,7 +298,7 @@ func (s *Server) AuthorityPEM() []byte {
 	return s.signer.encode()
 }
 
-// WebSocket returns the URL to which user agents connect by WebSocket.
+// WebSocket returns the URL for user agents that connect by WebSocket.
 func (s *Server) WebSocket() string { return webSocketURL(s.URL) }
 
 // Client returns a client for this server. It trusts only CA, or the certificate in

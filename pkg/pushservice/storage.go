@@ -213,7 +213,7 @@ func (st *store) forgetReceipts(stored []StoredReceipts) {
 	}
 }
 
-// stored returns the form in which a storage keeps a subscription.
+// stored returns the subscription in the form for a storage.
 func (sub *subscription) stored() StoredSubscription {
 	v := StoredSubscription{Subscription: sub.Subscription, Seq: sub.seq}
 	if sub.agent != nil {

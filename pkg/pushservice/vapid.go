@@ -74,8 +74,8 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 	return nil
 }
 
-// checkForm reports, in the words of autopush, the problems for which package vapid
-// could not read the token.
+// checkForm reports, in the words of autopush, problems that keep package vapid from
+// reading the token.
 func checkForm(authorization, cryptoKey string) error {
 	scheme, rest := authorization, ""
 	if i := strings.IndexAny(authorization, " \t"); i >= 0 {

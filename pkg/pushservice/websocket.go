@@ -119,7 +119,7 @@ func (s *Service) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 // a user agent that waits for messages sends little.
 type smallBuffers struct{ http.ResponseWriter }
 
-// Hijack takes over the connection.
+// Hijack implements http.Hijacker.
 func (w smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	const size = 512 // bytes
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()

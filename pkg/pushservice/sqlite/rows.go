@@ -62,7 +62,7 @@ func (s *Storage) write(change pushservice.Change) error {
 		}
 		return s.exec("DELETE FROM receipt_subscriptions WHERE path = ?", c.Path)
 	}
-	return fmt.Errorf("the database has no place for %T", change)
+	return fmt.Errorf("unknown change %T", change)
 }
 
 func (s *Storage) writeMessage(m pushservice.StoredMessage) error {
@@ -178,7 +178,7 @@ func (s *Storage) load(all *pushservice.Snapshot) error {
 	})
 }
 
-// query calls each for every row, with what scans it.
+// query calls each for every row, with the row's Scan method.
 func (s *Storage) query(text string, each func(scan func(...any) error) error) error {
 	rows, err := s.conn.QueryContext(context.Background(), text)
 	if err != nil {

@@ -3,8 +3,8 @@
 //	storage, err := sqlite.Open("push-data")
 //	service, err := pushservice.Open(storage, pushservice.Options{})
 //
-// It is a package of its own so that programs and tests whose push service is in
-// memory link no database.
+// It is a separate package, so programs and tests with a push service in memory do
+// not link a database.
 package sqlite
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// schema holds what makes version N of the database out of version N-1, as
+// schema holds the statements that upgrade the database from version N-1 to N, in
 // N.sql.
 //
 //go:embed schema/*.sql
@@ -36,8 +36,8 @@ var schema embed.FS
 
 const (
 	schemaVersion = 1
-	// applicationID is in the header of the database, so that no other program's
-	// is taken for one of this package.
+	// applicationID is in the header of the database and identifies databases of
+	// this package.
 	applicationID = 0x77707368
 	// dataFile is the name of the database in its directory.
 	dataFile = "push-service.db"
@@ -47,12 +47,12 @@ const (
 type Error struct {
 	// Path is the path of the file or directory.
 	Path string
-	// Err is what is wrong.
+	// Err is the problem.
 	Err  error
 	hint string
 }
 
-// Error tells the path and what is wrong.
+// Error returns the path and the problem.
 func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns Err.
@@ -63,14 +63,14 @@ func (e *Error) Hint() string { return e.hint }
 
 // Storage is a [pushservice.Storage] in a SQLite database.
 //
-// The database is written ahead of a log that is synchronized with the disk only
-// from time to time: what is committed is safe if the process is killed, but the
-// last of it may be lost if the machine loses power.
+// Changes are first written to a log, which is synchronized with the disk only from
+// time to time: committed changes survive if the process is killed, but the latest
+// can be lost if the machine loses power.
 type Storage struct {
 	path  string
 	db    *sql.DB
 	conn  *sql.Conn
-	mu    sync.Mutex // held while the connection is used
+	mu    sync.Mutex // guards the connection
 	ready map[string]*sql.Stmt
 }
 
@@ -88,7 +88,7 @@ func (s *Storage) Commit(changes []pushservice.Change) error {
 		err = s.exec("COMMIT")
 	}
 	if err != nil {
-		// The error is that SQLite has done so already.
+		// This fails if SQLite has already rolled back.
 		_ = s.exec("ROLLBACK")
 	}
 	var cause *sqlite.Error
@@ -109,7 +109,7 @@ func (s *Storage) Close() error {
 	return errors.Join(err, s.conn.Close(), s.db.Close())
 }
 
-// exec runs a statement, which is prepared once.
+// exec runs a statement. It prepares each statement only once.
 func (s *Storage) exec(query string, args ...any) error {
 	statement := s.ready[query]
 	if statement == nil {
@@ -136,8 +136,8 @@ func Open(dir string) (_ *Storage, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	// Created here because SQLite would let others read it; its log gets the same
-	// mode.
+	// Created here because SQLite would let other users read it; the log gets the
+	// same mode.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -179,9 +179,9 @@ func Open(dir string) (_ *Storage, err error) {
 			_ = s.conn.Close()
 		}
 	}()
-	// Nobody else may have it open: the lock is given up when the process ends,
-	// however that happens. It is asked for first, so that SQLite needs no memory
-	// to share with others, which is a file.
+	// Only one process can have the database open: the lock is released when the
+	// process exits, even if it is killed. The lock comes first, so SQLite does not
+	// need a file for memory that processes share.
 	for _, pragma := range []string{"locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL", "journal_size_limit = 4194304"} {
 		if _, err := s.conn.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
 			return nil, err
@@ -195,7 +195,7 @@ func Open(dir string) (_ *Storage, err error) {
 
 // migrate brings the schema up to date.
 func (s *Storage) migrate() error {
-	// This takes the lock.
+	// This acquires the lock.
 	if err := s.exec("BEGIN EXCLUSIVE"); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (s *Storage) migrate() error {
 	case tables > 0 && id != applicationID:
 		return &Error{Err: errors.New("it is the database of another program"), hint: "use another directory"}
 	case version > schemaVersion:
-		return &Error{Err: fmt.Errorf("it was written by a newer version: its schema is %d, and this version knows %d", version, schemaVersion),
+		return &Error{Err: fmt.Errorf("it was written by a newer version: its schema is %d, but this version supports %d", version, schemaVersion),
 			hint: "use the newer version, or use another directory"}
 	}
 	var damage string
@@ -228,7 +228,7 @@ func (s *Storage) migrate() error {
 		return err
 	}
 	if version == schemaVersion {
-		return s.exec("COMMIT") // nothing is written, for which there may be no room
+		return s.exec("COMMIT") // writes nothing, since the disk may be full
 	}
 	for ; version < schemaVersion; version++ {
 		text, err := schema.ReadFile(fmt.Sprintf("schema/%d.sql", version+1))
@@ -246,10 +246,10 @@ func (s *Storage) migrate() error {
 }
 
 func damaged(err error) *Error {
-	return &Error{Err: fmt.Errorf("it is damaged: %w", err), hint: "move it away to start anew; the subscriptions and messages in it are lost"}
+	return &Error{Err: fmt.Errorf("it is damaged: %w", err), hint: "move it away to start with an empty one; its subscriptions and messages are lost"}
 }
 
-// explain says what an error from the file system or SQLite means.
+// explain converts an error of the file system or of SQLite.
 func explain(path string, err error) error {
 	var (
 		e      *Error
@@ -269,7 +269,7 @@ func explain(path string, err error) error {
 		case sqlite3.SQLITE_FULL:
 			e = &Error{Err: diskfull.Error, hint: "make room, or use a directory on another disk"}
 		case sqlite3.SQLITE_IOERR:
-			e = &Error{Err: err, hint: "check that the disk has free space and no faults"}
+			e = &Error{Err: err, hint: "check that the disk has free space and is not defective"}
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 			e = &Error{Err: err, hint: "use a directory that you can write to"}
 		}

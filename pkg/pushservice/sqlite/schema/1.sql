@@ -1,19 +1,20 @@
--- What a push service keeps over restarts. Times are milliseconds of Unix time.
+-- The data that a push service keeps across restarts. Times are Unix times in
+-- milliseconds.
 
 CREATE TABLE subscriptions (
-	num INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they were made
+	num INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of creation
 	id TEXT NOT NULL UNIQUE,
-	path TEXT NOT NULL UNIQUE,             -- of the endpoint
-	key BLOB,                              -- of the application server, 65 bytes
+	path TEXT NOT NULL UNIQUE,             -- path of the endpoint
+	key BLOB,                              -- application server key, 65 bytes
 	created INTEGER NOT NULL,
-	agent TEXT,                            -- uaid and channel id, for those of a WebSocket
+	agent TEXT,                            -- agent and channel, or null in the REST channel
 	channel TEXT,
-	seq INTEGER NOT NULL DEFAULT 0,        -- of the last message
-	expired INTEGER                        -- when it ended, or null
+	seq INTEGER NOT NULL DEFAULT 0,        -- seq of the last message
+	expired INTEGER                        -- time of expiry, or null
 ) STRICT;
 
 CREATE TABLE messages (
-	num INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they were accepted
+	num INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of acceptance
 	id TEXT NOT NULL UNIQUE,
 	subscription TEXT NOT NULL,
 	seq INTEGER NOT NULL,
@@ -33,13 +34,13 @@ CREATE INDEX messages_of ON messages (subscription, topic);
 
 CREATE TABLE receipt_subscriptions (
 	path TEXT PRIMARY KEY,
-	used INTEGER NOT NULL                  -- when it was made, or had its last receipt
+	used INTEGER NOT NULL                  -- time of creation or of the last receipt
 ) STRICT;
 
 CREATE TABLE receipts (
 	path TEXT NOT NULL,
 	seq INTEGER NOT NULL,
-	message TEXT NOT NULL,                 -- path of its resource
+	message TEXT NOT NULL,                 -- path of the message resource
 	status INTEGER NOT NULL,
 	PRIMARY KEY (path, seq)
 ) STRICT, WITHOUT ROWID;
