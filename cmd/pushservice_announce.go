@@ -74,7 +74,8 @@ func (v *chromiumSettings) note(s *streams) {
 	s.note("a user agent like Chromium in a terminal: webpush listen --server chromium://%s --ca-file %s", v.Address, shellWord(v.CAFile))
 	s.note("send to Chromium with: webpush send %s", v.sendFlags())
 	s.note("  or, with other senders: HTTPS_PROXY=%s", v.Proxy)
-	s.note("  and NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", shellWord(v.CAFile), shellWord(v.CAFile))
+	file := shellWord(absolute(v.CAFile)) // for programs that run elsewhere
+	s.note("  and NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", file, file)
 	s.note("  never install %s in a system or a browser: this CA can sign certificates for hosts of Google", v.CAFile)
 }
 
