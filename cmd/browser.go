@@ -108,6 +108,9 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) && !strings.HasSuffix(u.Hostname(), ".localhost") {
 		s.warn("browsers support push only on https pages and on this machine's own pages", "use https://, or http://localhost:…")
 	}
+	if found.Chromium() && !browser.Online() {
+		s.warn("without a network, "+found.Title+" considers itself offline and receives no messages", "connect this machine to any network; it need not reach the internet")
+	}
 	dir, err := os.MkdirTemp("", "webpush-browser-")
 	if err != nil {
 		return err

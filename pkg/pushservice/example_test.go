@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -94,4 +97,69 @@ func ExampleService_AddFault() {
 		fmt.Println(refused.Status, refused.RetryAfter)
 	}
 	// Output: 429 30s
+}
+
+// receiver holds the keys of a user agent for the routes of web-push-testing.
+type receiver struct{ identity *ece.Identity }
+
+func (r receiver) Recipient() (p256dh, auth []byte) {
+	recipient := r.identity.Recipient()
+	return recipient.P256DH(), recipient.Auth()
+}
+
+func (r receiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
+	encrypted, err := ece.ParseEncryptedMessage(ece.Encoding(m.Encoding), m.Encryption, m.CryptoKey, m.Body)
+	if err != nil {
+		return nil, err
+	}
+	return r.identity.Decrypt(encrypted)
+}
+
+// The routes of the npm package web-push-testing require a Receiver, which holds
+// the keys of user agents: tests written for that package then work with this push
+// service.
+func ExampleReceiver() {
+	service := pushservice.New(pushservice.Options{NewReceiver: func() (pushservice.Receiver, error) {
+		identity, err := ece.GenerateIdentity()
+		return receiver{identity}, err
+	}})
+	defer service.Close()
+	server := httptest.NewServer(service)
+	defer server.Close()
+	response, err := http.Post(server.URL+"/subscribe", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	var v struct{ Data json.RawMessage }
+	if err := json.NewDecoder(response.Body).Decode(&v); err != nil {
+		log.Fatal(err)
+	}
+	var client struct{ ClientHash string }
+	if err := json.Unmarshal(v.Data, &client); err != nil {
+		log.Fatal(err)
+	}
+	sub, err := webpush.ParseSubscription(v.Data)
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := vapid.GenerateKey()
+	if err != nil {
+		log.Fatal(err)
+	}
+	sender := &webpush.Client{Key: key, Subject: "mailto:ops@example.com"}
+	if _, err := sender.Send(context.Background(), sub, webpush.Message{Payload: []byte("hello")}); err != nil {
+		log.Fatal(err)
+	}
+	response, err = http.Post(server.URL+"/get-notifications", "application/json", strings.NewReader(`{"clientHash":"`+client.ClientHash+`"}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s", text)
+	// Output: {"data":{"messages":["hello"]}}
 }
