@@ -51,13 +51,13 @@ type frame struct {
 	body []byte
 }
 
-// frameReaders are buffers for connections that are being read.
+// frameReaders holds buffers for connections with data to read.
 var frameReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2048) }}
 
 // ServeMCS speaks MCS, the protocol through which Chromium receives messages, on a
-// connection whose TLS the caller has set up. It returns when either side closes
-// the connection. The error is an error of the connection, or reports how the
-// device violated the protocol.
+// connection whose TLS the caller has set up, until either side closes it. The
+// connection is closed when ServeMCS returns. The error is an error of the
+// connection, or reports how the device violated the protocol.
 func (s *Service) ServeMCS(conn net.Conn) error {
 	defer conn.Close()
 	d := &device{service: s, conn: conn}
@@ -113,7 +113,7 @@ func (d *device) Read(b []byte) (int, error) {
 // version, and has the deadline of the login.
 func (d *device) read(first bool) (f frame, err error) {
 	if d.r == nil {
-		if !first { // the pings of this side come in between
+		if !first { // this side's pings keep the device talking
 			_ = d.conn.SetReadDeadline(time.Now().Add(pingInterval + time.Minute))
 			if err := d.line.ended(); err != nil {
 				return f, err
