@@ -173,7 +173,7 @@ func TestPushServiceTLS(t *testing.T) {
 	if b, err := os.ReadFile(ca); err != nil || !bytes.Contains(b, []byte("BEGIN CERTIFICATE")) || bytes.Contains(b, []byte("PRIVATE")) {
 		t.Errorf("the authority is %s, %v", b, err)
 	}
-	// The sender trusts it, and is told Apple's reason.
+	// The sender trusts it, and reports Apple's reason.
 	if err := os.WriteFile("subscription.json", []byte(`{"endpoint":"`+url+`/Qx"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestPushServiceData(t *testing.T) {
 	if !strings.Contains(talk.String(), "the data in data has 1 subscription and 1 message\n") {
 		t.Errorf("it says %s", talk.String())
 	}
-	// A second one with the same folder is refused.
+	// A second one with the same directory is refused.
 	var out, problem buffer
 	code := run(t.Context(), &streams{in: strings.NewReader(""), out: &out, err: &problem}, []string{"push-service", "--listen", "127.0.0.1:0", "--data", "data"})
 	if code != 1 || !strings.Contains(problem.String(), "push-service.db: another push service uses it") || !strings.Contains(problem.String(), "hint: stop that one, or use another directory") {

@@ -120,7 +120,7 @@ func TestCandidates(t *testing.T) {
 			}
 		}
 	}
-	// Directories that the environment does not name are left out.
+	// Directories that the environment does not name are omitted.
 	none := func(string) string { return "" }
 	for _, p := range products {
 		if got := p.candidates("windows", none); len(got) != 0 {
@@ -148,8 +148,8 @@ func TestSnap(t *testing.T) {
 	}
 }
 
-// TestStart: the profile has the settings that are listed, and is gone after the
-// end, with programs in place of browsers.
+// TestStart: the profile has the listed settings, and is removed after the browser
+// exits. The browsers are scripts.
 func TestStart(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("SKIPPED: there is no shell")
@@ -193,7 +193,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("%s: the profile is left over: %v", test.family, err)
 		}
 	}
-	// One that does not start leaves nothing.
+	// A browser that does not start leaves nothing behind.
 	b := &Browser{"x", "X", filepath.Join(t.TempDir(), "none"), firefox}
 	t.Setenv("TMPDIR", t.TempDir())
 	if _, err := b.Start(Options{}); err == nil {

@@ -13,8 +13,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// TestHost: a request for a name that the service does not have is refused on
-// every route.
+// TestHost: every route refuses requests for unknown host names.
 func TestHost(t *testing.T) {
 	s := pushservice.New(pushservice.Options{Hosts: []string{"push"}, HostHint: "allow it with an option", NewReceiver: newReceiver})
 	sub := subscribe(t, s, vapid.PublicKey{})
@@ -49,8 +48,8 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestWebPages: web pages of other origins cannot use the routes of user agents,
-// except those that are allowed.
+// TestWebPages: web pages of other origins cannot use the routes of user agents
+// unless they are allowed.
 func TestWebPages(t *testing.T) {
 	s := pushservice.New(pushservice.Options{AllowOrigins: []string{"https://test.example"}, NewReceiver: newReceiver})
 	for _, c := range []struct {
@@ -99,7 +98,7 @@ func TestWebPages(t *testing.T) {
 			}
 		}
 	}
-	// A page that is allowed can send JSON, for which browsers ask first.
+	// An allowed page can send JSON, which requires a preflight request.
 	r := newRequest("OPTIONS", "/api/subscriptions", nil)
 	r.Header.Set("Origin", "https://test.example")
 	r.Header.Set("Access-Control-Request-Method", "POST")
@@ -107,7 +106,7 @@ func TestWebPages(t *testing.T) {
 	if w := do(s, r); w.Code != 204 || w.Header().Get("Access-Control-Allow-Headers") != "content-type" || !strings.Contains(w.Header().Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("the preflight is %d, %v", w.Code, w.Header())
 	}
-	// Not on message requests: whoever has an endpoint may send.
+	// Message requests are not checked: anyone who has an endpoint can send.
 	sub := subscribe(t, s, vapid.PublicKey{})
 	r = request(sub.Path, nil)
 	r.Header.Set("Origin", "https://evil.example")
@@ -133,7 +132,7 @@ func TestWebPages(t *testing.T) {
 	}
 }
 
-// TestPreflight: with Mozilla's ways, pages can send messages with fetch.
+// TestPreflight: as Mozilla, the service lets pages send messages with fetch().
 func TestPreflight(t *testing.T) {
 	for _, as := range []pushservice.Personality{pushservice.Strict, pushservice.Mozilla} {
 		s := pushservice.New(pushservice.Options{As: as})

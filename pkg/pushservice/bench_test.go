@@ -7,9 +7,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// BenchmarkMessage accepts a message of the largest size and acknowledges it,
-// without a network: in memory, with a folder, and with a folder for many
-// senders at once, who share its transactions.
+// BenchmarkMessage accepts a message of the maximum size and acknowledges it, without
+// a network: in memory, in a directory, and in a directory with many simultaneous
+// senders, which share its transactions.
 func BenchmarkMessage(b *testing.B) {
 	body := aes128gcmBody(b, 4096, point(b), 4010)
 	once := func(b *testing.B, s *pushservice.Service, path string) {

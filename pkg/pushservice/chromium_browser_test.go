@@ -19,15 +19,16 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// startChromium starts a Chromium that uses a push service, with a profile that
-// is kept if it is named.
+// startChromium starts a Chromium that uses a push service. If profile is not empty,
+// the profile is kept.
 func startChromium(t *testing.T, c *pushservice.ChromiumServer, profile string) *browsertest.Browser {
 	t.Helper()
 	return browsertest.Start(t, browsertest.Options{Name: "chromium", Profile: profile,
 		PushService: browsertest.PushService{Address: c.Addr, PublicKeyHash: c.PublicKeyHash}})
 }
 
-// chromiumClient sends to Chromium's endpoints by way of the push service.
+// chromiumClient returns a client that sends to Chromium's endpoints at the push
+// service.
 func chromiumClient(t *testing.T, c *pushservice.ChromiumServer) *webpush.Client {
 	t.Helper()
 	hc, err := webpush.NewHTTPClient(webpush.TransportOptions{CAs: c.CA(), ConnectTo: []string{c.Addr}})
@@ -101,8 +102,8 @@ func (s *site) silence(t *testing.T) {
 }
 
 // TestChromium lets a real Chromium subscribe, receive every payload in both
-// encodings and 100 messages in a row, come back after its connection was lost,
-// and unsubscribe.
+// encodings and 100 messages in a row, reconnect after a lost connection, and
+// unsubscribe.
 func TestChromium(t *testing.T) {
 	log := newAckLog()
 	server := startChromiumServer(t, pushservice.ServerOptions{Options: pushservice.Options{Log: slog.New(log)}})
@@ -127,7 +128,7 @@ func TestChromium(t *testing.T) {
 		send(webpush.Message{Payload: bytes.Repeat([]byte{0xff, 0, 7}, 1331), Encoding: encoding})
 		s.expect(t, pushed{null: true})
 	}
-	// An empty payload arrives, in aes128gcm thanks to its padding.
+	// An empty payload arrives; in aes128gcm, because it is padded.
 	for _, encoding := range []ece.Encoding{ece.AES128GCM, ece.AESGCM} {
 		send(webpush.Message{Payload: []byte{}, Encoding: encoding})
 		s.expect(t, pushed{})
@@ -167,20 +168,20 @@ func TestChromium(t *testing.T) {
 	}
 	log.mu.Unlock()
 
-	// The connection is lost, and a message comes before Chromium is back. After
-	// less than 10 s since its login it would wait for up to 30 s.
+	// The connection is lost, and a message is sent before Chromium reconnects. Within
+	// 10 seconds of its login, Chromium would wait up to 30 seconds.
 	time.Sleep(time.Until(began.Add(11 * time.Second)))
 	server.Service.Disconnect()
 	send(webpush.Message{Payload: []byte("meanwhile")})
 	s.expect(t, pushed{data: []byte("meanwhile")})
 
-	// A message with another key than that of the subscription is refused.
+	// A message signed with a key other than the subscription's is refused.
 	other := chromiumClient(t, server.Chromium)
 	var refused *webpush.Error
 	if _, err := other.Send(t.Context(), sub, webpush.Message{}); !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 		t.Errorf("with another key: %v", err)
 	}
-	// Unsubscribing ends it for senders.
+	// After unsubscribe(), messages are refused.
 	b.Run(`
 		const registration = await navigator.serviceWorker.ready;
 		const subscription = await registration.pushManager.getSubscription();
@@ -226,7 +227,7 @@ func TestChromiumRestart(t *testing.T) {
 	send(webpush.Message{Payload: []byte("news"), Topic: "news"})
 	time.Sleep(short + 100*time.Millisecond)
 	b = startChromium(t, server.Chromium, profile)
-	// Those with a topic come first.
+	// Messages with a topic come first.
 	s.expect(t, pushed{data: []byte("news")})
 	s.expect(t, pushed{data: []byte("kept")})
 	acknowledged(t, server.Service)
@@ -240,10 +241,10 @@ func TestChromiumRestart(t *testing.T) {
 	s.silence(t)
 }
 
-// TestChromiumKilledService kills a push service that keeps its data, and starts
-// it again, while a Chromium and a Firefox use it: their subscriptions stay good.
+// TestChromiumKilledService kills and restarts a push service with stored data while
+// a Chromium and a Firefox use it: their subscriptions remain valid.
 func TestChromiumKilledService(t *testing.T) {
-	// Only its authority and address are used.
+	// Only the authority and the address are used.
 	first := startChromiumServer(t, pushservice.ServerOptions{})
 	o := childOptions{Dir: t.TempDir(), Chromium: &pushservice.ChromiumOptions{Addr: first.Chromium.Addr, AuthorityPEM: first.Chromium.AuthorityPEM()}}
 	o.Addr = first.URL[len("http://"):]
@@ -274,7 +275,7 @@ func TestChromiumKilledService(t *testing.T) {
 	round("before")
 	service.kill()
 	startChild(t, o)
-	// Chromium finds nobody at once, and asks again after 20 to 30 s.
+	// Chromium's first attempt fails, and it retries after 20 to 30 seconds.
 	round("after SIGKILL")
 	for _, s := range sites {
 		s.silence(t)

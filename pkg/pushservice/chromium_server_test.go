@@ -39,8 +39,8 @@ func startChromiumServer(t testing.TB, o pushservice.ServerOptions) *pushservice
 	return server
 }
 
-// trusted returns a TLS configuration for a host that trusts the listener's
-// authority alone.
+// trusted returns a TLS configuration for a host that trusts only the listener's
+// authority.
 func trusted(c *pushservice.ChromiumServer, host string, protocols ...string) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.CA())
@@ -59,7 +59,7 @@ func dialChromium(t testing.TB, c *pushservice.ChromiumServer, host string, prot
 	return conn
 }
 
-// loginRequest is the beginning of a connection of the device.
+// loginRequest returns the first bytes of the device's connection.
 func (c *chromium) loginRequest() []byte {
 	request := mcs.LoginRequest{ID: "chrome-156.0.0.0", Domain: "mcs.android.com", User: c.id, Resource: c.id, AuthToken: c.token}
 	return mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, request.Append(nil))
@@ -145,8 +145,8 @@ func TestChromiumServer(t *testing.T) {
 	speak("MCS by CONNECT", secure)
 }
 
-// TestChromiumServerRefuses: no other host is reached through the listener, or
-// played by it.
+// TestChromiumServerRefuses: clients cannot reach any other host through the
+// listener, and it does not stand in for any other host.
 func TestChromiumServerRefuses(t *testing.T) {
 	server := startChromiumServer(t, pushservice.ServerOptions{})
 	c := server.Chromium
@@ -210,8 +210,8 @@ func TestChromiumServerRefuses(t *testing.T) {
 	}
 }
 
-// TestChromiumAuthority: the authority signs for the hosts of Google that are
-// needed, and for no other name or address.
+// TestChromiumAuthority: the authority can sign certificates for the required hosts
+// of Google, and for no other name or address.
 func TestChromiumAuthority(t *testing.T) {
 	server := startChromiumServer(t, pushservice.ServerOptions{TLS: true})
 	c := server.Chromium
@@ -273,7 +273,7 @@ func TestChromiumAuthority(t *testing.T) {
 	if err := verify(&x509.Certificate{DNSNames: []string{"fcm.googleapis.com"}}, x509.ExtKeyUsageClientAuth, "fcm.googleapis.com"); err == nil {
 		t.Error("a client's certificate is valid")
 	}
-	// The two authorities are not good for each other's work.
+	// Neither authority can replace the other.
 	for name, o := range map[string]pushservice.ServerOptions{
 		"that of the everyday listener": {Chromium: &pushservice.ChromiumOptions{AuthorityPEM: server.AuthorityPEM()}},
 		"that of Chromium's":            {TLS: true, AuthorityPEM: c.AuthorityPEM()},
@@ -283,8 +283,8 @@ func TestChromiumAuthority(t *testing.T) {
 			_ = s.Close()
 		}
 	}
-	// The same one is used again, with the same key for the listener, which
-	// browsers know.
+	// The next listener uses the same authority and key, since browsers identify it
+	// by the key.
 	if again := startChromiumServer(t, pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{AuthorityPEM: c.AuthorityPEM()}}).Chromium; !bytes.Equal(again.CA(), c.CA()) || again.PublicKeyHash != c.PublicKeyHash {
 		t.Error("another authority or key was made")
 	}
@@ -311,8 +311,8 @@ func TestChromiumDescription(t *testing.T) {
 	}
 }
 
-// TestChromiumServerOpenings: connections that show no protocol are bounded, and
-// end with the server.
+// TestChromiumServerOpenings: connections with an unknown protocol are limited, and
+// are closed with the server.
 func TestChromiumServerOpenings(t *testing.T) {
 	server := startChromiumServer(t, pushservice.ServerOptions{})
 	hello := []byte{22, 3, 1, 0x02, 0} // the beginning of a TLS handshake
@@ -344,7 +344,7 @@ func TestChromiumServerOpenings(t *testing.T) {
 	}
 }
 
-// dialing connects to one address, whatever is asked for.
+// dialing always connects to the same address.
 func dialing(address string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)

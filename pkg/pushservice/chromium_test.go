@@ -21,7 +21,7 @@ import (
 
 const chromiumEndpointOrigin = "https://fcm.googleapis.com"
 
-// chromium plays the device of a Chromium.
+// chromium is a device that behaves like Chromium's.
 type chromium struct {
 	t         testing.TB
 	service   *pushservice.Service
@@ -43,7 +43,7 @@ func newChromium(t testing.TB, s *pushservice.Service) *chromium {
 	return &chromium{t: t, service: s, key: generateKey(t), id: strconv.FormatUint(answer.AndroidID, 10), token: strconv.FormatUint(answer.SecurityToken, 10)}
 }
 
-// form sends a registration and returns the answer.
+// form sends a registration and returns the response.
 func (c *chromium) form(subtype string, more ...string) string {
 	c.t.Helper()
 	form := url.Values{"app": {"org.chromium.linux"}, "X-subtype": {subtype}, "device": {c.id}, "sender": {c.key.PublicKey().String()}}
@@ -158,8 +158,8 @@ func (c *chromium) message() mcs.DataMessage {
 	return m
 }
 
-// ping acknowledges frames, and returns when the service has seen that: what it
-// sent before the answer would be an error.
+// ping acknowledges frames and waits for the response: no other frame may precede
+// it.
 func (c *chromium) ping(number uint32) {
 	c.t.Helper()
 	c.write(mcs.AppendFrame(nil, mcs.TagHeartbeatPing, mcs.Heartbeat{LastStreamIDReceived: number}.Append(nil)))
@@ -192,17 +192,17 @@ func TestChromiumMessages(t *testing.T) {
 	if got, _ := m.Value("content-encoding"); got != "aes128gcm" {
 		t.Errorf("content-encoding %q", got)
 	}
-	// Not acknowledged and not listed: it comes again.
+	// Neither acknowledged nor listed: it is sent again.
 	c.close()
 	c.login()
 	if again := c.message(); again.PersistentID != m.PersistentID {
 		t.Errorf("redelivered %q, want %q", again.PersistentID, m.PersistentID)
 	}
-	// Listed: it does not.
+	// Listed: it is not.
 	c.close()
 	c.login(m.PersistentID)
 	c.ping(1)
-	// The number of one of several messages acknowledges all before it.
+	// Acknowledging one of several messages acknowledges all earlier ones.
 	for i := range 3 {
 		if got := c.push(strings.Replace(path, "/fcm/send/", "/preprod/wp/", 1), nil, "TTL", strconv.Itoa(60+i)); got != http.StatusCreated {
 			t.Fatalf("status %d", got)
@@ -218,11 +218,12 @@ func TestChromiumMessages(t *testing.T) {
 	if m := c.message(); m.PersistentID != third.PersistentID || m.PersistentID == second.PersistentID {
 		t.Errorf("redelivered %q, want %q", m.PersistentID, third.PersistentID)
 	}
-	// SelectiveAck names a message, whatever the number.
+	// SelectiveAck acknowledges messages by ID, independent of the number.
 	c.write(mcs.AppendFrame(nil, mcs.TagIq, mcs.Iq{Extension: mcs.SelectiveAck, IDs: []string{third.PersistentID}, LastStreamIDReceived: 1}.Append(nil)))
 	c.ping(1)
 	c.close()
-	// A TTL of zero is now or never, and of one topic there is the newest.
+	// A message with a TTL of zero arrives now or never, and only the newest message
+	// of a topic arrives.
 	c.push(path, nil, "TTL", "0")
 	c.push(path, nil, "Topic", "t", "TTL", "100")
 	c.push(path, nil, "Topic", "t", "TTL", "200")
@@ -235,7 +236,7 @@ func TestChromiumMessages(t *testing.T) {
 	if n := c.service.Subscriptions()[0].Messages; n != 0 {
 		t.Errorf("%d messages wait", n)
 	}
-	// With its subscription its messages are gone.
+	// The messages of an unregistered subscription are dropped.
 	c.close()
 	c.push(path, nil)
 	if answer := c.form(subtype, "delete", "true", "sender", "*"); !strings.HasPrefix(answer, "token=") {
@@ -278,8 +279,8 @@ func TestChromiumRegistration(t *testing.T) {
 	}
 }
 
-// TestChromiumHosts: the names of Chromium's endpoints are good at their own
-// listener only, and no others there.
+// TestChromiumHosts: the hosts of Chromium's endpoints are accepted only on their
+// own listener, which accepts no other hosts.
 func TestChromiumHosts(t *testing.T) {
 	s := pushservice.New(pushservice.Options{})
 	if hosts := pushservice.ChromiumHosts(); !slices.Contains(hosts, "fcm.googleapis.com") {
@@ -303,8 +304,8 @@ func TestChromiumHosts(t *testing.T) {
 	}
 }
 
-// TestMCSHostile: a device that breaks the protocol loses its connection, and
-// the service goes on.
+// TestMCSHostile: a device that violates the protocol loses its connection, and the
+// service continues.
 func TestMCSHostile(t *testing.T) {
 	c := newChromium(t, pushservice.New(pushservice.Options{}))
 	for name, frame := range map[string][]byte{
@@ -329,7 +330,7 @@ func TestMCSHostile(t *testing.T) {
 	if m, err := mcs.ParseHeartbeat(c.read(mcs.TagHeartbeatAck)); err != nil || m.LastStreamIDReceived != 3 {
 		t.Errorf("answer to the ping: %+v, %v", m, err)
 	}
-	// A second connection of the device ends the first.
+	// A second connection of the device replaces the first.
 	first, ended := c.conn, c.ended
 	c.login()
 	_ = first.SetReadDeadline(time.Now().Add(30 * time.Second))
@@ -337,15 +338,15 @@ func TestMCSHostile(t *testing.T) {
 		t.Errorf("the first connection: %v", err)
 	}
 	<-ended
-	// Close ends the connection and waits for it.
+	// Close closes the connection and waits for it.
 	if err := c.service.Close(); err != nil {
 		t.Error(err)
 	}
 	<-c.ended
 }
 
-// TestChromiumFaults: check-in, registration, and login fail on request, and
-// go on after that.
+// TestChromiumFaults: check-in, registration, and login fail on request, and work
+// afterward.
 func TestChromiumFaults(t *testing.T) {
 	s := pushservice.New(pushservice.Options{})
 	c := newChromium(t, s)
@@ -385,7 +386,7 @@ func TestChromiumFaults(t *testing.T) {
 			t.Errorf("%s: status %d", path, w.Code)
 		}
 	}
-	// A message to Chromium meets faults like any other.
+	// Faults apply to messages to Chromium like to any other.
 	add(pushservice.Fault{Status: http.StatusServiceUnavailable})
 	if got := c.push(path, nil); got != http.StatusServiceUnavailable {
 		t.Errorf("message: status %d", got)

@@ -26,7 +26,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// TestMain is a push service itself when it is run as a child; see startChild.
+// TestMain runs a push service in a child process; see startChild.
 func TestMain(m *testing.M) {
 	options := os.Getenv("PUSHSERVICE_TEST_SERVE")
 	if options == "" {
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	fmt.Println(server.URL)
-	// Until it is killed, or its parent is.
+	// Until this process or its parent is killed.
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := server.Close(); err != nil {
 		panic(err)
@@ -64,7 +64,7 @@ type childOptions struct {
 	Chromium          *pushservice.ChromiumOptions
 }
 
-// child is a push service in a process of its own.
+// child is a push service in a child process.
 type child struct {
 	url   string
 	c     *exec.Cmd
@@ -102,7 +102,7 @@ func startChild(t testing.TB, o childOptions) *child {
 	return &child{strings.TrimSpace(line), c, stdin}
 }
 
-// kill is SIGKILL.
+// kill sends SIGKILL.
 func (c *child) kill() {
 	_ = c.c.Process.Kill()
 	_ = c.c.Wait()
@@ -129,7 +129,7 @@ func closeService(t testing.TB, s *pushservice.Service) {
 	}
 }
 
-// TestOpen: all that was there is there again.
+// TestOpen: all stored data is restored.
 func TestOpen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?#%", "data")
 	s := open(t, dir, pushservice.Options{MaxSubscriptions: 4})
@@ -158,8 +158,8 @@ func TestOpen(t *testing.T) {
 	if err := s.Unsubscribe(ended.ID); err != nil {
 		t.Fatal(err)
 	}
-	// SQLite would share memory in a file with others, which must not be there: a
-	// full disk would keep the service from starting.
+	// SQLite must not create a file for memory that processes share: on a full
+	// disk, the service could not start.
 	if _, err := os.Stat(filepath.Join(dir, "push-service.db-shm")); err == nil {
 		t.Error("the database is open for others")
 	}
@@ -186,14 +186,13 @@ func TestOpen(t *testing.T) {
 	if w := do(s, request(restricted.Path, nil)); w.Code != 401 {
 		t.Errorf("status %d without a token", w.Code)
 	}
-	// The numbers go on where they were, those of messages that were not kept
-	// included.
+	// The numbers continue, including the numbers of messages that were not kept.
 	id := send(t, s, plain.Path)
 	list := receive(t, s, plain.ID, 0)
 	if last := list[len(list)-1]; last.ID != id || last.Seq != 8 {
 		t.Errorf("the next message is %q with seq %d, want %q with 8", last.ID, last.Seq, id)
 	}
-	// Expired subscriptions are forgotten in the end, as without a folder.
+	// Expired subscriptions are forgotten eventually, as without a storage.
 	for range 4 {
 		if err := s.Unsubscribe(subscribe(t, s, vapid.PublicKey{}).ID); err != nil {
 			t.Fatal(err)
@@ -221,8 +220,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenAgent: a user agent is known again by its uaid, gets what it has not
-// acknowledged, and its channels are those that it has not unregistered.
+// TestOpenAgent: a user agent keeps its uaid, receives messages that it has not
+// acknowledged, and keeps the channels that it has not unregistered.
 func TestOpenAgent(t *testing.T) {
 	const one, two, three = "11111111-2222-3333-4444-555555555555", "21111111-2222-3333-4444-555555555555", "31111111-2222-3333-4444-555555555555"
 	dir := t.TempDir()
@@ -262,9 +261,8 @@ func TestOpenAgent(t *testing.T) {
 	wantError(t, do(s, request(third, nil)), 410, 106, "No such subscription: it has expired")
 }
 
-// TestKilledAgent: what a user agent has acknowledged over its WebSocket does not
-// come again when the push service is killed, once it has answered anything
-// after that.
+// TestKilledAgent: after the push service is killed, it does not resend a message
+// that was acknowledged by WebSocket before a later response of the service.
 func TestKilledAgent(t *testing.T) {
 	const channel = "11111111-2222-3333-4444-555555555555"
 	o := childOptions{Dir: t.TempDir(), Origin: "http://127.0.0.1:1"}
@@ -309,8 +307,8 @@ func TestKilledAgent(t *testing.T) {
 	}
 }
 
-// TestOpenReceipts: what became of messages is told after a restart, that the
-// TTL of one ended in between, too.
+// TestOpenReceipts: receipts survive a restart, and a message that expires in the
+// meantime has one.
 func TestOpenReceipts(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, pushservice.Options{})
@@ -351,7 +349,7 @@ func TestOpenReceipts(t *testing.T) {
 	}
 	id := strings.TrimPrefix(post("60"), "/m/") // its Link is good still
 
-	// It is forgotten when there was nothing for it for 30 days.
+	// It is forgotten after 30 days without a receipt.
 	forget := func() {
 		closeService(t, s)
 		execute(t, database(t, dir), "UPDATE receipt_subscriptions SET used = used - 31 * 86400000")
@@ -364,7 +362,7 @@ func TestOpenReceipts(t *testing.T) {
 	call(t, s, "GET", path, "", 404)
 }
 
-// database opens the file of a service that is closed, for one execute.
+// database runs one statement on the file of a closed service.
 func database(t testing.TB, dir string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "push-service.db"))
@@ -383,13 +381,13 @@ func execute(t testing.TB, db *sql.DB, query string) {
 	_ = db.Close()
 }
 
-// age makes the messages of TTL 1 two seconds older.
+// age makes messages with a TTL of 1 two seconds older.
 func age(t testing.TB, dir string) {
 	execute(t, database(t, dir), "UPDATE messages SET expires = expires - 2000 WHERE ttl = 1")
 }
 
-// TestOpenExpired: messages whose TTL has ended are removed from the file, at
-// the start and while the service runs.
+// TestOpenExpired: expired messages are removed from the file, at the start and
+// while the service runs.
 func TestOpenExpired(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, pushservice.Options{})
@@ -424,7 +422,7 @@ func TestOpenExpired(t *testing.T) {
 	}
 }
 
-// TestOpenProblems: what cannot be used is told, and stays as it is.
+// TestOpenProblems: unusable files are reported and left unchanged.
 func TestOpenProblems(t *testing.T) {
 	garbage := func(dir string) {
 		if err := os.WriteFile(filepath.Join(dir, "push-service.db"), []byte(strings.Repeat("garbage ", 4096)), 0o600); err != nil {
@@ -538,9 +536,9 @@ func TestOpenProblems(t *testing.T) {
 	open(t, dir, pushservice.Options{})
 }
 
-// TestKilled kills a push service while messages are sent and acknowledged,
-// again and again: what was accepted is delivered, and what was acknowledged
-// does not come again.
+// TestKilled repeatedly kills a push service while messages are sent and
+// acknowledged: accepted messages are delivered, and acknowledged messages are not
+// sent again.
 func TestKilled(t *testing.T) {
 	const rounds, senders = 6, 8
 	dir := t.TempDir()

@@ -22,7 +22,7 @@ import (
 
 const firefoxPage = `<!doctype html><title>push</title>`
 
-// firefoxWorker passes on what it gets.
+// firefoxWorker forwards each push message to the site.
 const firefoxWorker = `
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
@@ -34,7 +34,7 @@ self.addEventListener('push', event => event.waitUntil(fetch('/pushed', {
 self.addEventListener('pushsubscriptionchange', event => event.waitUntil(fetch('/changed', {method: 'POST'})));
 `
 
-// pushed is what the worker passed on.
+// pushed is a push message that the worker has forwarded.
 type pushed struct {
 	null bool
 	data []byte
@@ -46,9 +46,9 @@ func startFirefox(t *testing.T, url string) *browsertest.Browser {
 	return browsertest.Start(t, browsertest.Options{Name: "firefox", PushService: browsertest.PushService{WebSocket: strings.Replace(url, "http", "ws", 1)}})
 }
 
-// subscribeIn makes a subscription. One that is asked for before Firefox has said
-// hello to the push service never settles, so it is asked for again; Chromium is
-// asked once, as a second request would replace the first.
+// subscribeIn creates a subscription. A request before Firefox has sent its hello to
+// the push service never settles, so it is repeated. Chromium gets only one request,
+// because a second one would replace the first.
 func subscribeIn(t *testing.T, f *browsertest.Browser, key string) *webpush.Subscription {
 	t.Helper()
 	text := f.Run(`
@@ -70,7 +70,8 @@ func subscribeIn(t *testing.T, f *browsertest.Browser, key string) *webpush.Subs
 	return sub
 }
 
-// trust makes the browser trust an authority for servers, as its settings do.
+// trust makes the browser trust a certificate authority for servers, like its
+// settings.
 func trust(f *browsertest.Browser, ca []byte) {
 	block, _ := pem.Decode(ca)
 	f.RunPrivileged(`
@@ -78,7 +79,7 @@ func trust(f *browsertest.Browser, ca []byte) {
 		db.addCertFromBase64('` + base64.StdEncoding.EncodeToString(block.Bytes) + `', 'C,,');`)
 }
 
-// site is where the page and its worker are.
+// site is a web site with a page and a worker.
 type site struct {
 	url     string
 	arrived chan pushed
@@ -119,9 +120,9 @@ func (s *site) expect(t *testing.T, want pushed) {
 	}
 }
 
-// TestFirefoxRestart kills a push service that keeps its data, and starts it
-// again: the subscription of a real Firefox stays good. Once over plain HTTP,
-// once over TLS with an authority that Firefox was made to trust.
+// TestFirefoxRestart kills and restarts a push service with stored data: the
+// subscription of a real Firefox remains valid. It runs once over plain HTTP, and
+// once over TLS with a certificate authority that Firefox trusts.
 func TestFirefoxRestart(t *testing.T) {
 	for _, name := range []string{"plain", "TLS"} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestFirefoxRestart(t *testing.T) {
 			client := &webpush.Client{Key: generateKey(t), Subject: "mailto:ops@example.com"}
 			var ca []byte
 			if name == "TLS" {
-				// Only its authority is used.
+				// Only the authority is used.
 				server := start(t, pushservice.ServerOptions{TLS: true})
 				o.Authority, ca = server.AuthorityPEM(), server.CA()
 				hc, err := webpush.NewHTTPClient(webpush.TransportOptions{CAs: ca})
@@ -179,8 +180,8 @@ func TestFirefoxRestart(t *testing.T) {
 	}
 }
 
-// TestFirefox lets a real Firefox subscribe, receive, and come back after the
-// push service was away.
+// TestFirefox lets a real Firefox subscribe, receive, and reconnect after the push
+// service was away.
 func TestFirefox(t *testing.T) {
 	service := startService(t, "127.0.0.1:0")
 	s := startSite(t)
@@ -221,12 +222,12 @@ func TestFirefox(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 
-	// The connection is lost, and a message comes before Firefox is back.
+	// The connection is lost, and a message is sent before Firefox reconnects.
 	service.Service.Disconnect()
 	send(webpush.Message{Payload: []byte("meanwhile")})
 	expect(pushed{data: []byte("meanwhile")})
 
-	// Unsubscribing ends it for senders.
+	// After unsubscribe(), messages are refused.
 	f.Run(`
 		const registration = await navigator.serviceWorker.ready;
 		const subscription = await registration.pushManager.getSubscription();
@@ -246,8 +247,8 @@ func TestFirefox(t *testing.T) {
 		t.Error("a message was accepted after unsubscribe()")
 	}
 
-	// A push service that comes back without its data gives Firefox a new id,
-	// and takes new subscriptions.
+	// A push service that restarts without its data gives Firefox a new ID and accepts
+	// new subscriptions.
 	sub = subscribeIn(t, f, key.PublicKey().String())
 	address := strings.TrimPrefix(service.URL, "http://")
 	if err := service.Close(); err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// TestMCSHeartbeat: the service pings a device every 5 minutes, for as long as it
-// answers, and ends the connection of one that does not, or that stops in the middle
-// of a frame or before its login.
+// TestMCSHeartbeat: the service pings a device every 5 minutes as long as it
+// responds. It closes the connection of a device that does not respond, or that
+// stops in the middle of a frame or before its login.
 func TestMCSHeartbeat(t *testing.T) {
 	login := mcs.AppendFrame([]byte{mcs.Version}, mcs.TagLoginRequest, mcs.LoginRequest{User: "1", AuthToken: "1"}.Append(nil))
 	start := func(t *testing.T) (*bufio.Reader, net.Conn, chan error) {
@@ -51,7 +51,7 @@ func TestMCSHeartbeat(t *testing.T) {
 				if err != nil || tag != mcs.TagHeartbeatPing {
 					t.Fatalf("tag %d, %v", tag, err)
 				}
-				// The login and the answers before were received.
+				// The login and the earlier responses were received.
 				if m, err := mcs.ParseHeartbeat(body); err != nil || m.LastStreamIDReceived != uint32(i+1) {
 					t.Errorf("ping %d: %+v, %v", i, m, err)
 				}
@@ -97,7 +97,7 @@ func TestMCSHeartbeat(t *testing.T) {
 			})
 		})
 	}
-	// A device that does not read is given up when a write takes 10 s.
+	// A device that does not read is disconnected when a write takes 10 seconds.
 	t.Run("does not read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r, conn, ended := start(t)
@@ -111,8 +111,8 @@ func TestMCSHeartbeat(t *testing.T) {
 	})
 }
 
-// TestWebSocketHeartbeat: the service pings a user agent every 5 minutes, and ends
-// the connection of one that does not answer, or does not say hello.
+// TestWebSocketHeartbeat: the service pings a user agent every 5 minutes, and closes
+// the connection of a user agent that does not respond, or does not send a hello.
 func TestWebSocketHeartbeat(t *testing.T) {
 	for name, test := range map[string]struct {
 		hello, reads bool
@@ -164,7 +164,7 @@ func TestWebSocketHeartbeat(t *testing.T) {
 	}
 }
 
-// TestWebSocketFragments: a message whose fragments never end does.
+// TestWebSocketFragments: an endless message closes the connection.
 func TestWebSocketFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pushservice.New(pushservice.Options{})

@@ -22,7 +22,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// origin is where httptest.NewRequest goes to.
+// origin is the origin of requests from newRequest.
 const origin = "http://localhost"
 
 var encode = base64.RawURLEncoding.EncodeToString
@@ -36,8 +36,8 @@ func point(t testing.TB) []byte {
 	return key.PublicKey().Bytes()
 }
 
-// aes128gcmBody returns a body as a push service sees one: all but the record
-// is in the clear.
+// aes128gcmBody returns a body as a push service sees it: only the record is
+// encrypted.
 func aes128gcmBody(t testing.TB, rs uint32, keyid []byte, record int) []byte {
 	t.Helper()
 	body := make([]byte, 16, 16+5+len(keyid)+record)
@@ -56,8 +56,7 @@ func generateKey(t testing.TB) *vapid.Key {
 	return key
 }
 
-// sign makes a token of claims, whatever they are, which package vapid would
-// put right.
+// sign signs arbitrary claims, even invalid ones, which package vapid would correct.
 func sign(t testing.TB, key *vapid.Key, claims map[string]any) *vapid.Token {
 	t.Helper()
 	payload, err := json.Marshal(claims)
@@ -96,8 +95,7 @@ func goodClaims() map[string]any {
 	}
 }
 
-// request makes a message request that is right for an unrestricted
-// subscription.
+// request returns a valid message request for an unrestricted subscription.
 func request(path string, body []byte) *http.Request {
 	r := newRequest(http.MethodPost, path, bytes.NewReader(body))
 	r.Header.Set("TTL", "60")
@@ -113,7 +111,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// call makes a request of JSON, checks the status and returns the answer.
+// call makes a JSON request, checks the status, and returns the response.
 func call(t testing.TB, h http.Handler, method, path, body string, status int) string {
 	t.Helper()
 	w := do(h, newRequest(method, path, strings.NewReader(body)))
@@ -167,7 +165,7 @@ func ids(list []pushservice.AcceptedMessage) string {
 	return strings.Join(s, " ")
 }
 
-// wantError checks an answer to be an error of autopush with five members.
+// wantError checks that a response is an error of autopush with five fields.
 func wantError(t testing.TB, w *httptest.ResponseRecorder, status, errno int, message string) {
 	t.Helper()
 	var got map[string]any
@@ -204,7 +202,7 @@ func readAll(t testing.TB, r *http.Response) string {
 	return string(b)
 }
 
-// newRequest is httptest.NewRequest for a host that the service has.
+// newRequest is httptest.NewRequest for a host that the service accepts.
 func newRequest(method, target string, body io.Reader) *http.Request {
 	r := httptest.NewRequest(method, target, body)
 	if r.Host == "example.com" {

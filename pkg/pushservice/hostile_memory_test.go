@@ -57,8 +57,8 @@ func waitGoroutines(t *testing.T, n int) {
 	}
 }
 
-// TestHostileHalfOpen: 1,000 connections that stop in the middle of what they
-// have begun, at either port, hold little memory while they are open.
+// TestHostileHalfOpen: 1,000 connections that stop in the middle of a message, on
+// either port, use little memory while they are open.
 func TestHostileHalfOpen(t *testing.T) {
 	const count = 1000
 	for name, beginning := range map[string]string{
@@ -132,9 +132,9 @@ func pipeMCS(t *testing.T, s *pushservice.Service, id int) (net.Conn, *bufio.Rea
 	return ours, r
 }
 
-// TestHostileFrames: a device that never stops sending frames leaves nothing
-// behind, and 1,000 that announce a frame of the largest size do not make the
-// service allocate it before it arrives.
+// TestHostileFrames: a device that never stops sending frames does not use more and
+// more memory, and 1,000 devices that announce a frame of the maximum size do not
+// make the service allocate it before it arrives.
 func TestHostileFrames(t *testing.T) {
 	t.Run("endless", func(t *testing.T) {
 		s := pushservice.New(pushservice.Options{})
@@ -185,7 +185,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// endless is a body that never ends; it counts what is read of it.
+// endless is a body that never ends; it counts the bytes that are read.
 type endless struct{ read int }
 
 func (e *endless) Read(b []byte) (int, error) {
@@ -198,8 +198,7 @@ func (e *endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestHostileBodies: no route reads a body beyond its limit, or keeps what it has
-// read.
+// TestHostileBodies: no route reads a body beyond its limit, or keeps it in memory.
 func TestHostileBodies(t *testing.T) {
 	s := pushservice.New(pushservice.Options{NewReceiver: newReceiver})
 	defer s.Close()
@@ -221,7 +220,7 @@ func TestHostileBodies(t *testing.T) {
 	})
 }
 
-// TestHostileFaults: failures to inject, of which many can be waiting, are small.
+// TestHostileFaults: the size of each fault is limited, since many can be waiting.
 func TestHostileFaults(t *testing.T) {
 	s := pushservice.New(pushservice.Options{})
 	defer s.Close()

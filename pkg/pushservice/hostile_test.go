@@ -17,9 +17,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// TestHostileConnections: 1,000 connections at once to each port, of each kind that
-// a hostile client could make, neither stop the service nor make it grow without
-// bound.
+// TestHostileConnections: 1,000 simultaneous connections to each port, with each kind
+// of hostile input, neither stop the service nor make its memory grow without bound.
 func TestHostileConnections(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("SKIPPED: this system does not show the memory of processes")
@@ -95,8 +94,8 @@ func TestHostileConnections(t *testing.T) {
 	idleWebSocket(t, s)
 }
 
-// TestMaxConnections: the next user agent is refused, by either channel, and gets
-// through when there is room again.
+// TestMaxConnections: user agents above the maximum are refused, on either channel,
+// until another one disconnects.
 func TestMaxConnections(t *testing.T) {
 	s := pushservice.New(pushservice.Options{MaxConnections: 1})
 	url := listen(t, s)
@@ -130,8 +129,8 @@ func upgradeRequest(t *testing.T, url string) *http.Request {
 	return r
 }
 
-// TestListenerRoom: a port has a maximum of connections, and room again when one
-// is closed.
+// TestListenerRoom: a port has a maximum number of connections, and accepts more when
+// connections are closed.
 func TestListenerRoom(t *testing.T) {
 	server := startChromiumServer(t, pushservice.ServerOptions{Options: pushservice.Options{MaxConnections: 1}})
 	for name, addr := range map[string]string{"everyday": strings.TrimPrefix(server.URL, "http://"), "Chromium": server.Chromium.Addr} {

@@ -23,20 +23,18 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// maxIdleMemory is the memory that a connection may cost on which nothing
-// happens, in KiB.
+// maxIdleMemory is the maximum memory of an idle connection, in KiB.
 const maxIdleMemory = 25
 
-// BenchmarkIdle measures the memory of a push service, in a process of its own,
-// for each of 5,000 user agents that are connected, have a subscription, and wait
-// (as the system counts it: the growth of the resident set). It fails if that is
-// more than maxIdleMemory.
+// BenchmarkIdle measures the memory of a push service in a child process for each of
+// 5,000 user agents that are connected, have a subscription, and wait (the growth of
+// the resident set). It fails if that is more than maxIdleMemory.
 func BenchmarkIdle(b *testing.B) {
 	const agents = 5000
 	for name, connect := range map[string]func(testing.TB, *idleService) io.Closer{"websocket": idleWebSocket, "mcs": idleMCS} {
 		b.Run(name, func(b *testing.B) {
 			s := startIdleService(b, "")
-			// What the first connections need, all others need not.
+			// The first connections need additional memory once.
 			for range 50 {
 				defer connect(b, s).Close()
 			}
@@ -57,7 +55,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-// idleService is a push service in a process of its own.
+// idleService is a push service in a child process.
 type idleService struct {
 	child    *child
 	chromium struct{ Address, CA string }
@@ -170,7 +168,7 @@ func (s *idleService) device(b testing.TB) *mcsDevice {
 	return d
 }
 
-// cpu returns the time of processors that the service's process has used.
+// cpu returns the CPU time that the service's process has used.
 func (s *idleService) cpu(b testing.TB) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.child.c.Process.Pid))
 	if err != nil {

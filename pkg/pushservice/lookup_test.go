@@ -12,8 +12,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// TestLookup: a running push service is found by its URL, and by its address
-// whichever scheme it has, and nothing else is taken for one.
+// TestLookup: a running push service is found by its URL, and by its address with
+// either scheme. Other servers are not mistaken for a push service.
 func TestLookup(t *testing.T) {
 	for name, o := range map[string]pushservice.ServerOptions{
 		"plain":               {},
@@ -66,7 +66,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// TestChromiumAccess: senders get the addresses of all hosts of endpoints.
+// TestChromiumAccess: senders get an address for each host of endpoints.
 func TestChromiumAccess(t *testing.T) {
 	a := pushservice.ChromiumAccess{Address: "127.0.0.1:5228"}
 	if got := strings.Join(a.ConnectTo(), " "); got != "fcm.googleapis.com:443:127.0.0.1:5228 jmt17.google.com:443:127.0.0.1:5228" {

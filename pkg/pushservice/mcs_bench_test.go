@@ -13,11 +13,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/mcs"
 )
 
-// BenchmarkMCS is 1,000 devices connected by MCS to a service in a process of its
-// own, which keeps messages in memory or also in a directory. Each operation is
-// one message to each of them, acknowledged by the device, and the benchmark fails
-// if one is lost or comes twice. µs-CPU/message is the time of processors that the
-// service uses for a message, from the request to the acknowledgment.
+// BenchmarkMCS connects 1,000 devices by MCS to a service in a child process, which
+// keeps messages in memory only, or in a directory, too. Each operation is one
+// message to each device and its acknowledgment; the benchmark fails if a message is
+// lost or repeated. µs-CPU/message is the service's CPU time for a message, from the
+// request to the acknowledgment.
 func BenchmarkMCS(b *testing.B) {
 	b.Run("memory", func(b *testing.B) { benchmarkMCS(b, "") })
 	b.Run("data", func(b *testing.B) { benchmarkMCS(b, b.TempDir()) })
@@ -83,7 +83,7 @@ func benchmarkMCS(b *testing.B, dir string) {
 	b.ReportMetric(float64(delivered.Load())/time.Since(began).Seconds(), "deliveries/s")
 	b.ReportMetric(float64((s.cpu(b)-used).Microseconds())/float64(delivered.Load()), "µs-CPU/message")
 	b.ReportMetric(0, "ns/op")
-	// Each was acknowledged, so none is left.
+	// All messages were acknowledged, so none is left.
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		left := 0
 		answer, err := client.Get(s.child.url + "/api/subscriptions")

@@ -298,8 +298,8 @@ func FuzzMessageRequest(f *testing.F) {
 	})
 }
 
-// deadlines is a ResponseWriter that must not be touched when the handler has
-// returned, as those of net/http's HTTP/2.
+// deadlines is a ResponseWriter that must not be used after the handler has returned,
+// like net/http's for HTTP/2.
 type deadlines struct {
 	http.ResponseWriter
 	t        *testing.T
@@ -322,7 +322,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// A client that goes away while its request is read ends this request only.
+// A client that disconnects while its request is read affects only this request.
 func TestClientGoesAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d := &deadlines{ResponseWriter: httptest.NewRecorder(), t: t, begun: make(chan struct{})}

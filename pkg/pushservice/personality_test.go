@@ -12,8 +12,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// TestPersonalities breaks a rule at a time and compares what each service
-// answers, and what the sender of this module makes of it.
+// TestPersonalities violates one rule at a time, and compares the response of each
+// service and its interpretation by this module's sender.
 func TestPersonalities(t *testing.T) {
 	key, other := generateKey(t), generateKey(t)
 	type set map[string]string
@@ -176,7 +176,7 @@ func TestPersonalities(t *testing.T) {
 	}
 }
 
-// checkAccepted compares the headers of an answer to a message.
+// checkAccepted compares the headers of a response to a message.
 func checkAccepted(t *testing.T, as pushservice.Personality, w *httptest.ResponseRecorder) {
 	t.Helper()
 	location := w.Header().Get("Location")
@@ -200,7 +200,7 @@ func checkAccepted(t *testing.T, as pushservice.Personality, w *httptest.Respons
 	}
 }
 
-// TestPersonalityWithoutKey has subscriptions that are not restricted.
+// TestPersonalityWithoutKey uses unrestricted subscriptions.
 func TestPersonalityWithoutKey(t *testing.T) {
 	for as, want := range map[pushservice.Personality]int{
 		pushservice.Strict: 201, pushservice.Mozilla: 201, pushservice.WNS: 201, pushservice.FCM: 403, pushservice.Apple: 403, "unknown": 201,
@@ -215,7 +215,7 @@ func TestPersonalityWithoutKey(t *testing.T) {
 	}
 }
 
-// TestPersonalityTTL: the longest TTL is that of the service.
+// TestPersonalityTTL: each service has its own maximum TTL.
 func TestPersonalityTTL(t *testing.T) {
 	key := generateKey(t)
 	for as, want := range map[pushservice.Personality]string{pushservice.Strict: "2592000", pushservice.Mozilla: "2592000", pushservice.FCM: "2419200"} {
@@ -229,8 +229,8 @@ func TestPersonalityTTL(t *testing.T) {
 	}
 }
 
-// TestMozilla: with Mozilla's ways, the service reads header fields as autopush
-// does, where that differs from the RFCs.
+// TestMozilla: as Mozilla, the service reads headers like autopush, even where
+// autopush differs from the RFCs.
 func TestMozilla(t *testing.T) {
 	key := generateKey(t)
 	token := sign(t, key, goodClaims())

@@ -84,8 +84,8 @@ func TestServerTLS(t *testing.T) {
 	}
 }
 
-// TestServerAuthority: who trusts the authority of one server trusts that of the
-// next, and nobody of another name.
+// TestServerAuthority: clients that trust the authority of one server trust the next
+// server with it, but no server with another name.
 func TestServerAuthority(t *testing.T) {
 	one := start(t, pushservice.ServerOptions{TLS: true})
 	kept := one.AuthorityPEM()
@@ -189,8 +189,8 @@ func TestServerPlain(t *testing.T) {
 	}
 }
 
-// TestServerStopsSlowBody: a client that does not send its body keeps the server
-// from stopping for a moment only.
+// TestServerStopsSlowBody: a client that does not send its body delays the stop of the
+// server only briefly.
 func TestServerStopsSlowBody(t *testing.T) {
 	s := start(t, pushservice.ServerOptions{})
 	for _, path := range []string{subscribe(t, s.Service, vapid.PublicKey{}).Path, "/api/subscriptions"} {
@@ -202,7 +202,7 @@ func TestServerStopsSlowBody(t *testing.T) {
 		if _, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: localhost\r\nTTL: 1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		// The server says so when it begins to read the body.
+		// The server sends this when it begins to read the body.
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 			t.Fatalf("answer %q, %v", line, err)
 		}

@@ -63,7 +63,7 @@ func TestLongPoll(t *testing.T) {
 		}
 		nobody()
 
-		// A message ends the wait of everyone at once.
+		// A message wakes all waiting calls.
 		one, start := poll(time.Minute)
 		two, _ := poll(time.Minute)
 		if n := s.Subscriptions()[0].Waiting; n != 2 {
@@ -76,12 +76,12 @@ func TestLongPoll(t *testing.T) {
 		}
 		nobody()
 
-		// It stays until it is acknowledged.
+		// The message stays until it is acknowledged.
 		c, start = poll(time.Minute)
 		if got := ids(<-c); got != id || time.Since(start) != 0 {
 			t.Errorf("again: %q after %v, want %q", got, time.Since(start), id)
 		}
-		// Unless one asks for later ones.
+		// Calls for later messages do not return it.
 		list, err := s.Messages(t.Context(), sub.ID, 1, time.Second)
 		if len(list) != 0 || err != nil {
 			t.Errorf("after the last: %v, %v", list, err)
@@ -89,7 +89,7 @@ func TestLongPoll(t *testing.T) {
 		call(t, s, "DELETE", "/m/"+id, "", 204)
 		call(t, s, "DELETE", "/m/"+id, "", 404)
 
-		// TTL 0 reaches who is waiting and nobody else.
+		// A message with a TTL of 0 reaches only the waiting calls.
 		gone := send(t, s, sub.Path, "TTL", "0")
 		if list := receive(t, s, sub.ID, 0); len(list) != 0 {
 			t.Errorf("a message of TTL 0 was kept")
@@ -104,7 +104,7 @@ func TestLongPoll(t *testing.T) {
 			t.Errorf("it was kept")
 		}
 
-		// So does the end of the subscription, or of who waits.
+		// The expiry of the subscription and a canceled context wake them, too.
 		ctx, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 2)
 		go func() {
@@ -150,7 +150,7 @@ func TestExpiredSubscription(t *testing.T) {
 	}
 	call(t, s, "DELETE", "/m/"+id, "", 404)
 
-	// Expired ones are forgotten in the end.
+	// Expired subscriptions are forgotten eventually.
 	if err := s.Unsubscribe(subscribe(t, s, vapid.PublicKey{}).ID); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestTopic(t *testing.T) {
 		t.Errorf("the other subscription has %q, want %q", got, elsewhere)
 	}
 	call(t, s, "DELETE", "/m/"+first, "", 404)
-	// A message that is not kept replaces all the same.
+	// A message that is not kept replaces an earlier one anyway.
 	send(t, s, sub.Path, "Topic", "news", "TTL", "0")
 	if got, want := ids(receive(t, s, sub.ID, 0)), plain+" "+upper; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -202,7 +202,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestConcurrent has something to do with the race detector only.
+// TestConcurrent is useful only with the race detector.
 func TestConcurrent(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { testConcurrent(t, pushservice.New(pushservice.Options{})) })
 	t.Run("data", func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// fakeReceiver takes the record of a body for its text, but those of zeros.
+// fakeReceiver returns the record of a body as its text, except for zeros.
 type fakeReceiver struct{}
 
 func (fakeReceiver) Recipient() (p256dh, auth []byte) { return make([]byte, 65), make([]byte, 16) }
@@ -23,7 +23,7 @@ func (fakeReceiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
 }
 
 // TestWebPushTesting calls the routes as the documentation of web-push-testing
-// has them.
+// describes them.
 func TestWebPushTesting(t *testing.T) {
 	s := pushservice.New(pushservice.Options{NewReceiver: func() (pushservice.Receiver, error) { return fakeReceiver{}, nil }})
 	post := func(path, contentType, body string, status int, want string) string {
@@ -125,7 +125,7 @@ func TestWebPushTesting(t *testing.T) {
 	wantError(t, w, 501, 0, "No receiver keys: the routes of web-push-testing require the keys of user agents, which this push service was started without")
 }
 
-// TestFaultShares has faults that concern some requests only.
+// TestFaultShares injects faults into a part of the requests.
 func TestFaultShares(t *testing.T) {
 	for _, c := range []struct{ fault, want string }{
 		{`{"status":503,"always":true}`, "!!!!!!!!!!!!"},

@@ -74,8 +74,8 @@ func (b *browser) hear() map[string]any {
 	return m
 }
 
-// quiet checks that there is nothing to hear: the answer to a question that is
-// always answered is the next message.
+// quiet checks that no message is waiting: the next message is the response to a
+// request that always has one.
 func (b *browser) quiet() {
 	b.t.Helper()
 	b.say(`{"messageType":"broadcast_subscribe","broadcasts":{}}`)
@@ -84,7 +84,8 @@ func (b *browser) quiet() {
 	}
 }
 
-// hello says it with an id, empty for none, and returns the answer's.
+// hello sends a hello with an ID, or without one if it is empty, and returns the ID in
+// the response.
 func (b *browser) hello(uaid string) string {
 	b.t.Helper()
 	b.say(fmt.Sprintf(`{"messageType":"hello","broadcasts":{},"use_webpush":true,"uaid":%q,"other":1}`, uaid))
@@ -125,7 +126,7 @@ func (b *browser) ack(m map[string]any, code int) {
 	b.say(fmt.Sprintf(`{"messageType":"ack","updates":[{"channelID":%q,"version":%q,"code":%d}]}`, m["channelID"], m["version"], code))
 }
 
-// closed checks that the service ends the connection so.
+// closed checks that the service closes the connection with that code and reason.
 func (b *browser) closed(code websocket.StatusCode, reason string) {
 	b.t.Helper()
 	for {
@@ -227,7 +228,7 @@ func TestWebSocket(t *testing.T) {
 		t.Errorf("%d messages wait after they were acknowledged", list[0].Messages)
 	}
 
-	// What is not acknowledged comes again, what was canceled does not.
+	// Unacknowledged messages are sent again; canceled ones are not.
 	post(t, endpoint, nil, "Topic", "x")
 	first := b.notification()
 	b.ws.Close(websocket.StatusGoingAway, "")
@@ -252,7 +253,7 @@ func TestWebSocket(t *testing.T) {
 	b.ack(second, 100)
 	b.quiet()
 
-	// A second connection takes the place of the first.
+	// A second connection replaces the first.
 	ghost, b := b, connect(t, url)
 	if again := b.hello(id); again != id {
 		t.Fatalf("hello gave %s, not %s", again, id)
@@ -269,8 +270,7 @@ func TestWebSocket(t *testing.T) {
 	if err != nil || answer.StatusCode != 410 {
 		t.Errorf("a message after unregister: %v, %v", answer, err)
 	}
-	// The last subscription is ended from outside: the user agent has to learn
-	// it.
+	// The last subscription is removed through the API: the user agent must notice.
 	if err := s.Unsubscribe(s.Subscriptions()[0].ID); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestWebSocketBacklog(t *testing.T) {
 		}
 	}
 	b.quiet()
-	// Now at once, but not without end.
+	// Immediately, but not in unlimited number.
 	for range 150 {
 		post(t, endpoint, nil)
 	}
@@ -383,7 +383,8 @@ func TestWebSocketProtocol(t *testing.T) {
 			if c.hello {
 				b.hello("")
 			}
-			// An error is that the service closed it before it had read all.
+			// Writing fails if the service closes the connection before it has read
+			// everything.
 			_ = b.ws.Write(t.Context(), websocket.MessageText, []byte(c.say))
 			b.closed(c.code, c.reason)
 		})
@@ -434,8 +435,8 @@ func TestWebSocketProtocol(t *testing.T) {
 	})
 }
 
-// FuzzWebSocket sends two frames after hello, and any as the first. The service
-// must go on to serve others.
+// FuzzWebSocket sends two frames after hello, and arbitrary ones as the first. The
+// service must continue to serve others.
 func FuzzWebSocket(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"messageType":"hello","uaid":"x","broadcasts":{"a":1}}`, `{"messageType":"register","channelID":"` + channelA + `","key":"x"}`,
@@ -464,9 +465,9 @@ func FuzzWebSocket(f *testing.F) {
 	})
 }
 
-// TestMozillaRepeats: autopush forgets the messages of a batch only when all of
-// it is acknowledged, so that a user agent that reconnects before that gets
-// acknowledged messages again; those with a topic it forgets at once.
+// TestMozillaRepeats: autopush forgets the messages of a batch only when the whole
+// batch is acknowledged. A user agent that reconnects earlier receives acknowledged
+// messages again, except for messages with a topic, which are forgotten immediately.
 func TestMozillaRepeats(t *testing.T) {
 	const channel = "11111111-2222-3333-4444-555555555555"
 	for _, as := range []pushservice.Personality{pushservice.Strict, pushservice.Mozilla} {
@@ -478,8 +479,8 @@ func TestMozillaRepeats(t *testing.T) {
 		_ = b.ws.Close(websocket.StatusNormalClosure, "")
 		send := func(header ...string) string { return path.Base(post(t, endpoint, nil, header...)) }
 		topic, one, two := send("Topic", "news"), send(), send()
-		// again connects and returns the n messages that wait. Another one would be
-		// heard by quiet, or take the place of the next expected one.
+		// again connects and returns the n waiting messages. An additional message would
+		// make quiet or the next expectation fail.
 		again := func(n int) []string {
 			b = connect(t, url)
 			if id := b.hello(uaid); id != uaid {
@@ -520,8 +521,8 @@ func TestMozillaRepeats(t *testing.T) {
 	}
 }
 
-// TestRegistrationBounds: a user agent cannot have any number of subscriptions,
-// and those that were registered and never used give way to others.
+// TestRegistrationBounds: the number of subscriptions of a user agent is limited, and
+// subscriptions that were never used are removed for new ones.
 func TestRegistrationBounds(t *testing.T) {
 	channel := func(n int) string { return fmt.Sprintf("%08d-2222-3333-4444-555555555555", n) }
 	s := pushservice.New(pushservice.Options{})
@@ -563,8 +564,8 @@ func TestRegistrationBounds(t *testing.T) {
 	}
 }
 
-// TestWebSocketFaults: hello, register, and unregister fail on request, and so
-// do the routes of the JSON API.
+// TestWebSocketFaults: hello, register, and unregister fail on request, and so do the
+// routes of the JSON API.
 func TestWebSocketFaults(t *testing.T) {
 	s := pushservice.New(pushservice.Options{})
 	server := httptest.NewServer(s)
