@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,7 +27,7 @@ type bulkFlags struct {
 	resume                 string
 	quiet                  bool
 	http                   enumFlag
-	columns                []string
+	columns                columnsFlag
 }
 
 // bulkOnly are the flags that select bulk sending, even for one subscription.
@@ -47,7 +46,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
 	f.StringVar(&o.retryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
-	o.addColumns(f)
+	o.columns.add(f)
 	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
 	f.BoolVar(&o.force, "force", false, "overwrite the files of --results, --gone, and --retry-later")
 	f.StringVar(&o.resume, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
@@ -72,9 +71,12 @@ func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
 	completeEnum(c, "http", &o.http)
 }
 
-// addColumns adds the flag that names columns.
-func (o *bulkFlags) addColumns(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.columns, "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
+// columnsFlag is the value of --map.
+type columnsFlag []string
+
+// add adds the flag that names columns.
+func (o *columnsFlag) add(f *pflag.FlagSet) {
+	f.StringSliceVar((*[]string)(o), "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
 }
 
 // checkSending returns an error if a value of addSendingFlags is out of range.
@@ -132,21 +134,16 @@ func wrongFile(err error) error {
 	return withHint(err, hint)
 }
 
-// readColumns returns the columns of --map, or nil.
-func (o *bulkFlags) readColumns() (*bulk.Columns, error) {
-	if o.columns == nil {
+// read returns the columns, or nil without the flag.
+func (o columnsFlag) read() (*bulk.Columns, error) {
+	if o == nil {
 		return nil, nil
 	}
-	c := new(bulk.Columns)
-	parts := map[string]*string{"endpoint": &c.Endpoint, "p256dh": &c.P256DH, "auth": &c.Auth, "id": &c.ID}
-	for _, pair := range o.columns {
-		part, column, _ := strings.Cut(pair, "=")
-		if parts[part] == nil || column == "" {
-			return nil, usage("use the form --map endpoint=url,p256dh=key1,auth=key2", "--map: %q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
-		}
-		*parts[part] = column
+	c, err := bulk.ParseColumns(o...)
+	if err != nil {
+		return nil, usage("use the form --map endpoint=url,p256dh=key1,auth=key2", "--map: %v", err)
 	}
-	return c, nil
+	return &c, nil
 }
 
 // inputs returns the sources that -f names.

@@ -88,7 +88,7 @@ such query; check sends them nothing and says so.`,
 	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")
 	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
 	f.BoolVar(&o.online, "online", false, "ask the push service, if that does not show a notification")
-	o.send.bulk.addColumns(f)
+	o.send.bulk.columns.add(f)
 	o.send.addFlags(c)
 	complete(c, "for", func() []string { return append(serviceNames(), "all") })
 	return c

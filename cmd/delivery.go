@@ -122,7 +122,7 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	if err != nil {
 		return nil, o.noInput(s, err)
 	}
-	columns, err := o.bulk.readColumns()
+	columns, err := o.bulk.columns.read()
 	if err != nil {
 		return nil, err
 	}

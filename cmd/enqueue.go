@@ -94,7 +94,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	if err != nil {
 		return err
 	}
-	columns, err := o.bulk.readColumns()
+	columns, err := o.bulk.columns.read()
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 
 type inspectOptions struct {
 	showSecrets bool
+	columns     columnsFlag
 }
 
 func newInspectCmd(s *streams) *cobra.Command {
@@ -53,12 +54,17 @@ The exit code is 0 if everything was recognized, even if there are warnings, and
 		},
 	}
 	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "show endpoints whole")
+	o.columns.add(c.Flags())
 	return c
 }
 
 func runInspect(s *streams, o inspectOptions, args []string) error {
 	if len(args) == 0 {
 		args = []string{"-"}
+	}
+	columns, err := o.columns.read()
+	if err != nil {
+		return err
 	}
 	broken := false
 	for i, arg := range args {
@@ -70,7 +76,7 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 		if err != nil {
 			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: err.Error(), Hint: hintOf(err)}}
 		} else {
-			t = inspect.Inspect(data, inspect.Options{ShowSecrets: o.showSecrets})
+			t = inspect.Inspect(data, inspect.Options{ShowSecrets: o.showSecrets, Columns: columns})
 			in.judge(t)
 		}
 		broken = broken || t.Broken()

@@ -160,7 +160,7 @@ func TestExampleFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sub.Service() != webpush.Mozilla || sub.Recipient() == nil {
+	if sub.Service() != webpush.FCM || sub.Recipient() == nil {
 		t.Errorf("subscription.example.json is a %v with recipient %v", sub, sub.Recipient())
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 )
 
 // Source is one input of a [Reader].
@@ -60,6 +63,21 @@ type Columns struct {
 	Endpoint, P256DH, Auth, ID string
 }
 
+// ParseColumns reads pairs such as "p256dh=COLUMN", with a part of endpoint, p256dh,
+// auth, or id.
+func ParseColumns(pairs ...string) (Columns, error) {
+	var c Columns
+	parts := map[string]*string{"endpoint": &c.Endpoint, "p256dh": &c.P256DH, "auth": &c.Auth, "id": &c.ID}
+	for _, pair := range pairs {
+		part, column, _ := strings.Cut(pair, "=")
+		if parts[part] == nil || column == "" {
+			return Columns{}, fmt.Errorf("%q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
+		}
+		*parts[part] = column
+	}
+	return c, nil
+}
+
 // SetColumns reads the parts of the subscriptions from these columns. It must be
 // called before anything is read.
 func (r *Reader) SetColumns(c Columns) { r.columns = &c }
@@ -67,8 +85,9 @@ func (r *Reader) SetColumns(c Columns) { r.columns = &c }
 // apply makes the subscription of a record with columns of other names. Text that
 // is not an object stays as it is.
 func (c *Columns) apply(raw []byte) []byte {
+	object, _ := notation.Unwrap(raw)
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil || fields == nil {
+	if json.Unmarshal(object, &fields) != nil || fields == nil {
 		return raw
 	}
 	out := make(map[string]any)
@@ -159,9 +178,20 @@ func (r *Reader) Alone() ([]byte, error) {
 		return nil, fileError(PartInput, source.Name, p.err)
 	}
 	if p.end > maxRecord {
-		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file exceeds the limit of 1 MiB for a subscription"}
+		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file exceeds the limit of 1 MiB"}
 	}
 	return p.buf[:p.end:p.end], nil
+}
+
+// Table reports whether the input that is read has the rows of a table: CSV, or a
+// dump in SQL. It is for an input that [Reader.Alone] has opened, or that is the
+// only one.
+func (r *Reader) Table() bool {
+	if r.open == nil && len(r.sources) == 1 && r.begin(r.sources[0]) == nil {
+		r.sources = nil
+		r.open.sniff()
+	}
+	return r.open != nil && (r.open.csv != nil || r.open.sql != nil)
 }
 
 // isEmptyList reports whether an input that was sniffed is without records, and

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -117,8 +118,9 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		}
 		return job, err
 	}
+	raw, _ := notation.Unwrap(r.Raw)
 	var members map[string]json.RawMessage
-	if json.Unmarshal(r.Raw, &members) == nil {
+	if json.Unmarshal(raw, &members) == nil {
 		r.setID(members["id"])
 	}
 	inner := members["subscription"]
@@ -129,12 +131,8 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 				r.Misplaced = append(r.Misplaced, name)
 			}
 		}
-		job.Subscription, err = webpush.ParseSubscription(r.Raw)
+		job.Subscription, err = webpush.ParseSubscription(raw)
 		return job, err
-	}
-	var text string
-	if json.Unmarshal(inner, &text) == nil && text != "" { // form in a database column
-		inner = json.RawMessage(text)
 	}
 	if job.Subscription, err = webpush.ParseSubscription(inner); err != nil {
 		return job, err

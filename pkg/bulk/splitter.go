@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"regexp"
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 )
 
 // maxRecord is the maximum size of a record, in bytes.
@@ -142,7 +145,7 @@ func (p *splitter) sniff() amount {
 		lines, n := sniff(b, p.eof)
 		p.lines = lines
 		if n != undecided {
-			p.mixed = exportHead.Match(b)
+			p.mixed = exportHead.Match(b) || holdsLists(b)
 			return n
 		}
 		if p.end-p.start > maxRecord || !p.more() && p.eof {
@@ -161,7 +164,7 @@ func sniff(b []byte, all bool) (lines bool, n amount) {
 	if len(b) == 0 {
 		return true, amountAt(all, one)
 	}
-	if b[0] == '[' {
+	if b[0] == '[' && !logLine.Match(b) {
 		return false, many
 	}
 	first, rest, ended := bytes.Cut(b, []byte("\n"))
@@ -183,6 +186,24 @@ func sniff(b []byte, all bool) (lines bool, n amount) {
 	}
 	return false, undecided
 }
+
+// holdsLists reports whether text begins with an array of objects that have lists of
+// records.
+func holdsLists(b []byte) bool {
+	if len(b) == 0 || b[0] != '[' {
+		return false
+	}
+	inner := bytes.TrimLeft(b[1:], " \t\r\n")
+	if len(inner) == 0 || inner[0] != '{' {
+		return false
+	}
+	kind, _, _ := enter(inner)
+	return kind == listOf
+}
+
+// logLine matches the beginning of a line of a log: a time or a level in brackets,
+// which is not an array.
+var logLine = regexp.MustCompile(`^\[[^\]\n,{"\[]+\][ \t]*[^\s,]`)
 
 func amountAt(all bool, n amount) amount {
 	if all {
@@ -208,9 +229,11 @@ func others(rest []byte, all bool) amount {
 	return amountAt(all, one)
 }
 
+// isObject reports whether a line is a JSON object, perhaps within an encoding such
+// as a JSON string.
 func isObject(line []byte) bool {
 	line = bytes.TrimSpace(line)
-	return len(line) > 1 && line[0] == '{' && line[len(line)-1] == '}' && json.Valid(line)
+	return len(line) > 1 && (line[0] == '{' && line[len(line)-1] == '}' && json.Valid(line) || notation.Wrapped(line))
 }
 
 // valueScanner finds the end of a JSON value by its quotes and brackets.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -77,13 +78,16 @@ type Field struct {
 type Options struct {
 	// ShowSecrets shows endpoints whole instead of as their origins.
 	ShowSecrets bool
+	// Columns are the names of a subscription's parts in rows with names of their
+	// own. If they are set, the data is read as records of subscriptions.
+	Columns *bulk.Columns
 }
 
 // Inspect describes data: text in UTF-8 or UTF-16, or binary. It always returns a
 // Thing; if nothing is recognized, one of a general kind such as [KindText], with
 // a problem.
 func Inspect(data []byte, o Options) *Thing {
-	return inspector{showSecrets: o.ShowSecrets}.inspect(data)
+	return inspector{showSecrets: o.ShowSecrets, columns: o.Columns}.inspect(data)
 }
 
 // Recognized reports whether the thing is of a kind that Web Push knows.

@@ -65,8 +65,10 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 		}
 		return t
 	case '[':
-		if t := in.key(s); t != nil {
-			return t
+		if inner := strings.TrimLeft(s[1:], " \t\r\n"); inner != "" && (inner[0] >= '0' && inner[0] <= '9' || inner[0] == '{' && strings.Contains(inner, `"kty"`)) { // bytes, or a set of keys
+			if t := in.key(s); t != nil {
+				return t
+			}
 		}
 		var values []json.RawMessage
 		if json.Unmarshal(raw, &values) != nil {
@@ -103,6 +105,12 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 		kind, what = KindJSON, "JSON"
 	default:
 		return nil // {, [ or " in another text
+	}
+	if kind == KindSubscription {
+		t := &Thing{Kind: kind, Title: what + ", damaged"}
+		_, err := webpush.ParseSubscription([]byte(s))
+		t.failErr(err)
+		return t
 	}
 	t := &Thing{Kind: kind, Title: what + ", damaged", Secret: kind == KindReceiver || kind == KindPrivateKey}
 	var syntax *json.SyntaxError
@@ -179,48 +187,6 @@ func (in inspector) recognizeValue(raw json.RawMessage) *Thing {
 func hasMember(raw json.RawMessage, name string) bool {
 	var m map[string]json.RawMessage
 	return json.Unmarshal(raw, &m) == nil && m[name] != nil
-}
-
-// within describes a subscription in a field of another object.
-func (in inspector) within(raw json.RawMessage, path string) *Thing {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return nil
-	}
-	if inner := m["subscription"]; m["endpoint"] == nil && inner != nil && in.depth < maxLayers {
-		if t := in.deeper().within(inner, path+".subscription"); t != nil {
-			return t
-		}
-	}
-	return in.subscription(m, path)
-}
-
-// nested finds a subscription deeper in an object, even in a string.
-func (in inspector) nested(raw json.RawMessage, path string) *Thing {
-	if in.depth >= 4 || len(raw) == 0 {
-		return nil
-	}
-	var m map[string]json.RawMessage
-	if s := str(raw); strings.HasPrefix(strings.TrimSpace(s), "{") && strings.Contains(s, `"endpoint"`) {
-		if json.Unmarshal([]byte(s), &m) != nil || m["endpoint"] == nil {
-			return nil
-		}
-		t := in.subscription(m, path)
-		t.warn("it was encoded as JSON twice: the subscription is in a string", "decode the string before it is stored")
-		return t
-	}
-	if json.Unmarshal(raw, &m) != nil {
-		return nil
-	}
-	if m["endpoint"] != nil && (m["keys"] != nil || m["p256dh"] != nil) {
-		return in.subscription(m, path)
-	}
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if t := in.deeper().nested(m[name], path+"."+text.Clip(name, 40)); t != nil {
-			return t
-		}
-	}
-	return nil
 }
 
 // receiverAndSubscription describes the output of webpush gen --receiver

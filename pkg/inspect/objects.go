@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // members holds the fields of a JSON object.
@@ -45,8 +47,10 @@ func objects() []objectKind {
 		{func(m members) bool {
 			return m.has("endpoint") || m.has("p256dh", "auth") && !m.has("privateKey") || hasMember(m["keys"], "p256dh")
 		}, func(in inspector, _ string, m members) *Thing { return in.subscription(m, "") }},
-		{func(m members) bool { return m.has("subscription") && m["subscription"][0] == '{' },
-			func(in inspector, _ string, m members) *Thing { return in.within(m["subscription"], "subscription") }},
+		{func(m members) bool {
+			inner, _ := notation.Unwrap(m["subscription"])
+			return len(inner) > 0 && inner[0] == '{'
+		}, inspector.record},
 		{func(m members) bool { return m.has("privateKey", "auth") },
 			func(in inspector, s string, m members) *Thing { return in.receiver(s, m) }},
 
@@ -106,10 +110,14 @@ func (in inspector) object(s string, m members) *Thing {
 		}
 	}
 	names := slices.Sorted(maps.Keys(m))
-	for _, name := range names {
-		if t := in.nested(m[name], name); t != nil {
-			return t
-		}
+	if t := in.rows([]byte(s)); t != nil {
+		return t
+	}
+	if strings.Contains(s, `"endpoint"`) {
+		t := &Thing{Kind: KindSubscription, Title: "push subscription in another object"}
+		_, err := webpush.ParseSubscription([]byte(s)) // as send says it
+		t.failErr(err)
+		return t
 	}
 	t := unknown(KindJSON, "a JSON object of "+plural(len(m), "member"))
 	if len(names) > 0 {

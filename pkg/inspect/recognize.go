@@ -10,14 +10,18 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // inspector recognizes things. Its methods read only their arguments.
 type inspector struct {
 	showSecrets bool
-	depth       int // number of layers that were removed
+	columns     *bulk.Columns // nil unless they were given
+	depth       int           // number of layers that were removed
 }
 
 // maxLayers bounds how often a thing may be wrapped.
@@ -27,9 +31,13 @@ const maxLayers = 6
 func (in inspector) inspect(data []byte) *Thing {
 	plain := UTF8(data)
 	t := in.recognize(plain)
-	if t.Broken() && (!t.Recognized() || t.Kind == KindOtherKey || t.Kind == KindSubscription || t.Kind == KindSubscriptions) {
+	if in.columns != nil || t.Broken() && (!t.Recognized() || t.Kind == KindOtherKey || t.Kind == KindSubscription || t.Kind == KindSubscriptions) {
 		if rows := in.rows(plain); rows != nil {
 			t = rows
+		} else if name, _ := notation.Name(string(plain)); name != "" {
+			t = &Thing{Kind: KindSubscription, Title: "push subscription, not plain JSON"}
+			_, err := webpush.ParseSubscription(plain) // as send says it
+			t.failErr(err)
 		}
 	}
 	if len(plain) != len(data) && bytes.IndexByte(data, 0) >= 0 {
@@ -51,6 +59,12 @@ func (in inspector) recognize(data []byte) *Thing {
 		return in.journal(trimmed)
 	case !utf8.Valid(data) || strings.ContainsFunc(trimmed, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n\f\x1b", r) }):
 		return in.binary(data)
+	}
+	if object, layers := notation.Unwrap(data); layers != nil {
+		if t := in.deeper().recognize(object); t.Kind == KindSubscription || t.Kind == KindSubscriptions {
+			t.add("encoded in", layers, strings.Join(layers, ", ")+"; webpush decodes it, other programs may not")
+			return t
+		}
 	}
 	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
 		// autopush's body alone is an error body; text that a library logged is

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -18,8 +19,10 @@ func (in inspector) rows(data []byte) *Thing {
 	if err != nil {
 		return nil
 	}
-	alone, err := r.Alone()
-	if err != nil {
+	var alone []byte
+	if in.columns != nil {
+		r.SetColumns(*in.columns)
+	} else if alone, err = r.Alone(); err != nil {
 		return nil
 	}
 	if alone != nil {
@@ -29,8 +32,11 @@ func (in inspector) rows(data []byte) *Thing {
 		}
 		return in.row(sub)
 	}
+	table := r.Table()
+	var only *webpush.Subscription
 	services := make(map[webpush.Service]int)
 	n, bad, without, first := 0, 0, 0, ""
+	var failed error
 	for rec, err := range r.Records(context.Background()) {
 		n++
 		var job webpush.Job
@@ -39,17 +45,20 @@ func (in inspector) rows(data []byte) *Thing {
 		}
 		if err != nil {
 			if bad++; bad == 1 {
-				first = fmt.Sprintf("%s: %v", position(rec), err)
+				first, failed = fmt.Sprintf("%s: %v", position(rec), err), err
 			}
 			continue
 		}
-		if job.Subscription.Recipient() == nil {
+		if only = job.Subscription; only.Recipient() == nil {
 			without++
 		}
 		services[job.Subscription.Service()]++
 	}
-	if n == bad {
+	switch {
+	case n == bad && !table && in.columns == nil:
 		return nil
+	case n == 1 && bad == 0:
+		return in.row(only)
 	}
 	t := &Thing{Kind: KindSubscriptions, Title: plural(n-bad, "subscription") + " as rows of a database"}
 	names := make([]webpush.Service, 0, len(services))
@@ -63,7 +72,10 @@ func (in inspector) rows(data []byte) *Thing {
 	if without > 0 {
 		t.warn(plural(without, "subscription")+" without keys", "they receive only messages without a payload")
 	}
-	if bad > 0 {
+	switch {
+	case n == 1 && bad == 1:
+		t.failErr(failed)
+	case bad > 0:
 		t.fail(fmt.Sprintf("%d of %d are invalid or not recognized; the first is %s", bad, n, first), "")
 	}
 	return t
@@ -88,6 +100,22 @@ func (in inspector) row(sub *webpush.Subscription) *Thing {
 		return nil
 	}
 	t := in.subscription(members, "")
-	t.add("written as", "a row", "a row of a database: its fields have other names")
+	t.add("written as", "a row", "a row of a database, or within another object; webpush finds it there")
 	return t
+}
+
+// record describes an object with the field subscription.
+func (in inspector) record(s string, m members) *Thing {
+	sub, err := webpush.ParseSubscription([]byte(s))
+	if err != nil {
+		t := &Thing{Kind: KindSubscription, Title: "push subscription in another object"}
+		t.failErr(err)
+		return t
+	}
+	object, _ := notation.Unwrap(m["subscription"])
+	var inner members
+	if json.Unmarshal(object, &inner) != nil || inner["endpoint"] == nil {
+		return in.row(sub)
+	}
+	return in.subscription(inner, "subscription")
 }

@@ -32,10 +32,7 @@ const (
 func (in inspector) subscription(members map[string]json.RawMessage, path string) *Thing {
 	t := &Thing{Kind: KindSubscription, Title: "push subscription"}
 	if path != "" {
-		t.add("found in", path, "the member "+path)
-		if path != "subscription" {
-			t.warn("the subscription is in the field "+path+", where other commands do not look", "pass only the JSON of the subscription, from its { to its }")
-		}
+		t.add("found in", path, "the field "+path)
 	}
 	var keys struct {
 		P256DH json.RawMessage `json:"p256dh"`
@@ -65,7 +62,7 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	switch {
 	case errors.As(err, &wrong) && (wrong.Part == "keys" || p256dh == "" && auth == ""): // as send says it
 		t.failErr(err)
-	case sub != nil && sub.Row() && sub.Recipient() != nil && p256dh == "":
+	case sub != nil && sub.Recipient() != nil && p256dh == "":
 		in.addRecipient(t, base64.RawURLEncoding.EncodeToString(sub.Recipient().P256DH()), base64.RawURLEncoding.EncodeToString(sub.Recipient().Auth()))
 		p256dh = "found"
 	case p256dh == "" && auth == "":
@@ -75,6 +72,11 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		in.addRecipient(t, p256dh, auth)
 	}
 	in.addExpiration(t, members["expirationTime"])
+	if sub != nil {
+		if f, ok := preflight.Expired(sub); ok {
+			t.problem(f.Severity, f.Message, f.Fix)
+		}
+	}
 	in.addRecordedKey(t, members)
 	state := members["server"] != nil && members["endpoint"] != nil // a file of webpush listen, with the private key
 	if state {
@@ -173,16 +175,13 @@ func (in inspector) addExpiration(t *Thing, raw json.RawMessage) {
 	}
 	var ms float64
 	if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
-		t.fail("expirationTime is not a number of milliseconds since 1970", "get the subscription from the browser again")
+		t.warn("expirationTime is ignored: it is not a number of milliseconds since 1970", "")
 		return
 	}
 	at := time.UnixMilli(int64(ms))
 	t.add("expirationTime", int64(ms), showTime(at))
-	switch {
-	case ms < 1e11:
-		t.warn("expirationTime looks like seconds, browsers write milliseconds", "")
-	case time.Until(at) < 0:
-		t.warn("according to its expirationTime, the subscription has expired", "have the user agent subscribe again, or delete the subscription")
+	if ms < 1e11 {
+		t.warn("expirationTime is ignored: it looks like seconds, browsers write milliseconds", "")
 	}
 }
 
@@ -210,9 +209,13 @@ func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription
 	t.add("audience", sub.Origin(), sub.Origin()+" (aud of the token)")
 	t.add("length", len(endpoint), plural(len(endpoint), "character")+" of endpoint")
 	t.addTokenVersion(sub)
+	refused, ok := preflight.Refused(new(webpush.Client), sub)
+	if ok {
+		t.problem(refused.Severity, refused.Message, refused.Fix)
+	}
 	for _, f := range preflight.Endpoint(sub) {
 		// Of the notes, only those that may be a mistake are worth a line here.
-		if f.Severity > preflight.SeverityNote || f.Rule == "endpoint-token" {
+		if f.Rule != refused.Rule && (f.Severity > preflight.SeverityNote || f.Rule == "endpoint-token") {
 			t.problem(f.Severity, f.Message, f.Fix)
 		}
 	}

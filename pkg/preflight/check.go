@@ -88,15 +88,17 @@ func (k *check) apple() (Severity, bool) {
 
 func (k *check) subscription() {
 	s := k.sub
-	refused := k.allowed()
+	refused, ok := Refused(k.client, s)
+	if ok {
+		k.add(refused)
+	}
 	for _, f := range Endpoint(s) {
-		if f.Rule != refused {
+		if f.Rule != refused.Rule {
 			k.add(f)
 		}
 	}
-	if t := s.ExpirationTime(); !t.IsZero() && t.Before(time.Now()) {
-		k.say(SeverityWarning, "subscription-expired", nil, fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
-			"Push API, expirationTime", "have the user agent subscribe again, or delete the subscription")
+	if f, ok := Expired(s); ok {
+		k.add(f)
 	}
 	if k.msg.Payload != nil && s.Recipient() == nil {
 		k.addErr("keys", sourceToJSON, s.CheckKeys())
@@ -108,24 +110,6 @@ func (k *check) subscription() {
 	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
 		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was created with the application server key %s, but the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
 	}
-}
-
-// allowed adds the reason why the client refuses to send to the endpoint, and
-// returns the rule.
-func (k *check) allowed() (rule string) {
-	err := k.client.CheckSubscription(k.sub)
-	if err == nil {
-		return ""
-	}
-	rule, source := "endpoint-http", sourceCapability
-	if k.sub.PermanentlyRemoved() {
-		rule, source = "subscription-removed", "observed: Chrome's endpoint of a removed subscription"
-	}
-	k.addErr(rule, source, err)
-	if e, ok := errors.AsType[*webpush.Error](err); ok {
-		k.found[len(k.found)-1].Message = e.Meaning
-	}
-	return rule
 }
 
 func (k *check) signature() {

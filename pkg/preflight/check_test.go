@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 		{"metadata", good(), at("https://[fe80::1]/x"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-private"}, "not public"},
 		{"one label", good(), at("https://intranet/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "intranet"},
 		{"reserved domain", good(), at("https://push.internal/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "push.internal"},
-		{"expired", good(), beside(v2Endpoint, `"expirationTime":1000`), webpush.Message{Payload: hi}, nil, []string{"warning subscription-expired"}, "expired on 1970-01-01"},
+		{"expired", good(), beside(v2Endpoint, `"expirationTime":1700000000000`), webpush.Message{Payload: hi}, nil, []string{"warning subscription-expired"}, "expired on 2023-11-14"},
 		{"not expired", good(), beside(v2Endpoint, `"expirationTime":99999999999999`), webpush.Message{Payload: hi}, nil, nil, ""},
 		{"no keys", good(), parse(`{"endpoint":"` + v2Endpoint + `"}`), webpush.Message{Payload: hi}, nil, []string{"error keys"}, "no keys"},
 		{"long UnifiedPush endpoint", good(), at("https://push.dev/up" + strings.Repeat("x", 1000) + "?up=1"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-length [unifiedpush]"}, "UnifiedPush allows 1000"},

@@ -3,6 +3,7 @@ package preflight
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
@@ -19,10 +21,8 @@ import (
 const (
 	takeAgain = "get the subscription from the browser again, and store the complete endpoint"
 
-	// minAutopushToken is the least number of characters of a Fernet token of
-	// autopush: 41 bytes, 48 of content, and 16 more of authentication code, in
-	// base64.
-	minAutopushToken = 140
+	// minFernet is less than the number of characters of any Fernet token.
+	minFernet = 100
 	// minFCMToken is far below the length of FCM's tokens, about 150
 	// characters.
 	minFCMToken = 100
@@ -44,9 +44,8 @@ func Endpoint(sub *webpush.Subscription) []Finding {
 	if u, err := url.Parse(sub.Origin()); err == nil {
 		e.host = strings.ToLower(u.Hostname())
 	}
-	if sub.PermanentlyRemoved() {
-		e.say(SeverityError, "subscription-removed", "Chrome uses this endpoint for a subscription that was permanently removed", "observed: Chrome's endpoint of a removed subscription", webpush.CodeGone.Hint())
-		return e.found
+	if sub.PermanentlyRemoved() { // see Refused
+		return nil
 	}
 	if strings.HasPrefix(sub.Origin(), "http:") && !sub.Loopback() {
 		e.say(SeverityWarning, "endpoint-http", "the endpoint uses plain http: anyone who sees the request can send to it too", sourceCapability, "use https")
@@ -55,6 +54,35 @@ func Endpoint(sub *webpush.Subscription) []Finding {
 	e.form()
 	sortFindings(e.found)
 	return e.found
+}
+
+// Refused returns the finding about a subscription to which the client does not
+// send: one that the browser has removed, or one with plain http. ok is false if it
+// sends.
+func Refused(client *webpush.Client, sub *webpush.Subscription) (f Finding, ok bool) {
+	err := client.CheckSubscription(sub)
+	if err == nil {
+		return Finding{}, false
+	}
+	f = Finding{Severity: SeverityError, Rule: "endpoint-http", Message: err.Error(), Source: sourceCapability, Fix: webpush.HintOf(err), Err: err}
+	if sub.PermanentlyRemoved() {
+		f.Rule, f.Source = "subscription-removed", "observed: Chrome's endpoint of a removed subscription"
+	}
+	if e, ok := errors.AsType[*webpush.Error](err); ok {
+		f.Message = e.Meaning
+	}
+	return f, true
+}
+
+// Expired returns the finding about a subscription whose expirationTime has passed.
+// ok is false if it has not, or if the subscription does not have one.
+func Expired(sub *webpush.Subscription) (f Finding, ok bool) {
+	t := sub.ExpirationTime()
+	if t.IsZero() || t.After(time.Now()) {
+		return Finding{}, false
+	}
+	return Finding{Severity: SeverityWarning, Rule: "subscription-expired", Message: fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
+		Source: "Push API, expirationTime", Fix: "have the user agent subscribe again, or delete the subscription"}, true
 }
 
 type endpoint struct {
@@ -95,12 +123,22 @@ func (e *endpoint) address() {
 func (e *endpoint) form() {
 	size := len(e.sub.Endpoint())
 	service := e.sub.Service()
+	if err := e.sub.CheckEndpoint(); err != nil { // of an endpoint alone
+		e.say(SeverityError, "endpoint-dead", err.Error(), sourceCapability, webpush.HintOf(err))
+		return
+	}
 	switch {
 	case strings.Trim(e.path, "/") == "":
 		e.say(SeverityError, "endpoint-dead", "the endpoint has no path: it is the origin of a push service", sourceCapability, "the endpoint is the value of subscription.endpoint in the browser")
 		return
 	case strings.Contains(e.path, "..."):
 		e.say(SeverityWarning, "endpoint-shortened", "the endpoint has ... in it: it may have been shortened for display", sourceCapability, takeAgain)
+	case strings.Contains(e.path, "***"), strings.ContainsAny(e.path, "<>{}"), strings.Contains(strings.ToUpper(e.path), "%3C"), strings.Contains(strings.ToUpper(e.path), "REDACTED"):
+		e.say(SeverityWarning, "endpoint-placeholder", "the endpoint has a placeholder in it, such as <token> or ***", sourceCapability, takeAgain)
+	case strings.Contains(e.path, "https://"):
+		e.say(SeverityWarning, "endpoint-twice", "the endpoint has another URL in it: two were joined", sourceCapability, takeAgain)
+	case strings.ContainsFunc(e.path, func(r rune) bool { return r > unicode.MaxASCII }):
+		e.say(SeverityWarning, "endpoint-characters", "the endpoint has characters beyond ASCII, which browsers percent-encode: it was altered", sourceCapability, takeAgain)
 	case strings.HasSuffix(e.path, `"`), strings.HasSuffix(e.path, "'"), strings.HasSuffix(e.path, ","):
 		e.say(SeverityWarning, "endpoint-quote", "the endpoint ends with a quote or comma, which is not part of it", sourceCapability, "remove everything except the URL")
 	case ColumnWidth(size) && service != webpush.Mozilla: // whose lengths are known
@@ -121,8 +159,6 @@ func (e *endpoint) fcm() {
 	switch {
 	case e.host == "android.googleapis.com", e.host == "gcm-http.googleapis.com":
 		e.say(SeverityError, "endpoint-dead", "the endpoint belongs to Google Cloud Messaging, which has been shut down", sourceFirebase, "delete the subscription, and subscribe this browser again", webpush.FCM)
-	case token == "", e.path == "/fcm/send", e.path == "/wp":
-		e.say(SeverityError, "endpoint-dead", "the endpoint has no token after its path", sourceCapability, takeAgain, webpush.FCM)
 	case !strings.Contains(e.path, "/wp/") && !strings.Contains(e.path, "/fcm/send/"):
 		e.say(SeverityWarning, "endpoint-token", "the path is not one of FCM's: /fcm/send/ or /wp/", sourceFirebase, takeAgain, webpush.FCM)
 	case len(token) < minFCMToken:
@@ -136,16 +172,13 @@ var wpush = regexp.MustCompile(`^/wpush/(?:(v[0-9]+)/)?([A-Za-z0-9_=-]+)`)
 // whose length depends on the version. Servers other than Mozilla's may use
 // other tokens.
 func (e *endpoint) autopush() {
-	const cut = "the token at the end of the endpoint is truncated"
 	mozilla := e.sub.Service() == webpush.Mozilla
 	m := wpush.FindStringSubmatch(e.path)
-	last := e.path[strings.LastIndexByte(e.path, '/')+1:]
 	switch {
-	case m == nil && last == "", m != nil && m[1] == "" && regexp.MustCompile(`^v[0-9]+$`).MatchString(m[2]),
-		strings.HasPrefix(last, "gAAAAA") && len(last) < minAutopushToken:
-		e.say(SeverityError, "endpoint-dead", cut, sourceAutopush, takeAgain)
-		return
 	case !mozilla:
+		if m != nil && strings.HasPrefix(m[2], "gAAAAA") && len(m[2]) < minFernet {
+			e.say(SeverityWarning, "endpoint-token", "the token at the end of the endpoint is truncated", sourceAutopush, takeAgain)
+		}
 		return
 	case m == nil:
 		e.say(SeverityWarning, "endpoint-token", "the path is not one of Mozilla's: /wpush/v1/ or /wpush/v2/ and a token", sourceAutopush, takeAgain, webpush.Mozilla)

@@ -47,3 +47,57 @@ func isNative(u *url.URL, path string) bool {
 	}
 	return strings.HasSuffix(strings.ToLower(u.Hostname()), ".push.apple.com") && strings.HasPrefix(path, "/3/device")
 }
+
+// minAutopushToken is the least number of characters of a Fernet token of autopush:
+// 41 bytes, 48 of content, and 16 more of authentication code, in base64.
+const minAutopushToken = 140
+
+// CheckEndpoint returns an [*InputError] if the push service of the endpoint cannot
+// know it, because its token is missing or truncated. A subscription with keys
+// always passes.
+func (s *Subscription) CheckEndpoint() error {
+	if problem := s.deadEnd(); problem != "" {
+		return badSubscription("endpoint", problem, "get the subscription from the browser again, and store the complete endpoint")
+	}
+	return nil
+}
+
+// deadEnd returns what shows that the service of an endpoint cannot know it, or "".
+// Endpoints are opaque, so this applies only to the services whose form is known, and
+// to tokens that are missing or too short to be one.
+func (s *Subscription) deadEnd() string {
+	_, rest, _ := strings.Cut(s.Endpoint(), "://")
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[end:]
+	} else {
+		rest = ""
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	missing := false
+	switch s.service {
+	case FCM:
+		missing = (last == "" || path == "/fcm/send" || path == "/wp") && !isGCM(s.origin)
+	case Mozilla:
+		missing = last == "" || path == "/wpush/v1" || path == "/wpush/v2"
+	case WNS:
+		_, token, _ := strings.Cut(query, "token=")
+		missing = token == ""
+	case Apple:
+		missing = last == ""
+	}
+	switch {
+	case missing && strings.Trim(rest, "/") == "":
+		return "the endpoint has no path: it is the origin of a push service"
+	case missing:
+		return "the endpoint has no token after its path"
+	case s.service == Mozilla && strings.HasPrefix(last, "gAAAAA") && len(last) < minAutopushToken:
+		return "the token at the end of the endpoint is truncated"
+	}
+	return ""
+}
+
+// isGCM reports whether an origin belongs to Google Cloud Messaging.
+func isGCM(origin string) bool {
+	return origin == "https://android.googleapis.com" || origin == "https://gcm-http.googleapis.com"
+}

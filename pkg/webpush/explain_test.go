@@ -519,12 +519,12 @@ func TestExplainReason(t *testing.T) {
 // TestServiceAt names services by host, or by the form of the endpoint.
 func TestServiceAt(t *testing.T) {
 	for endpoint, want := range map[string]Service{
-		"https://cloud.example.org/index.php/apps/uppush/push/abc":    UnifiedPush,
-		"https://cloud.example.org/apps/uppush/push/abc":              UnifiedPush,
-		"https://fcm.distributor.unifiedpush.org/wpfcm?t=abc":         UnifiedPush,
-		"https://push.kaiostech.com:8443/wpush/v2/gAAAAABf4QzE":       KaiOS,
-		"https://push.kaiostech.com.example.org/wpush/v2/gAAAAABf4Q":  Other,
-		"https://updates.push.services.mozilla.com/apps/uppush/push/": Mozilla,
+		"https://cloud.example.org/index.php/apps/uppush/push/abc":     UnifiedPush,
+		"https://cloud.example.org/apps/uppush/push/abc":               UnifiedPush,
+		"https://fcm.distributor.unifiedpush.org/wpfcm?t=abc":          UnifiedPush,
+		"https://push.kaiostech.com:8443/wpush/v2/gAAAAABf4QzE":        KaiOS,
+		"https://push.kaiostech.com.example.org/wpush/v2/gAAAAABf4Q":   Other,
+		"https://updates.push.services.mozilla.com/apps/uppush/push/a": Mozilla,
 	} {
 		s, err := NewSubscription(endpoint, "", "")
 		if err != nil || s.Service() != want {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -70,10 +71,7 @@ func field(fields map[string]json.RawMessage, names []string) (json.RawMessage, 
 
 // objectOf returns the object that a value is, or that it has as text.
 func objectOf(value json.RawMessage) map[string]json.RawMessage {
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		value = json.RawMessage(text)
-	}
+	value, _ = notation.Unwrap(value)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(value, &fields) != nil {
 		return nil
@@ -127,6 +125,9 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 		}
 	}
 	if r.endpoint == "" {
+		if inner, found := onlySubscription(fields, depth); found && name == "" {
+			return inner, true, nil
+		}
 		return r, name == "endpoint", nil // the caller reports an empty endpoint
 	}
 	keys := fields
@@ -149,16 +150,50 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 	return r, true, nil
 }
 
+// onlySubscription finds the only field that has a subscription with keys, whatever
+// its name.
+func onlySubscription(fields map[string]json.RawMessage, depth int) (r row, found bool) {
+	for _, value := range fields {
+		if inner := objectOf(value); inner != nil {
+			if wrapped, ok, err := readRow(inner, depth+1); ok && err == nil && wrapped.p256dh != "" {
+				if found {
+					return row{}, false
+				}
+				r, found = wrapped, true
+			}
+		}
+	}
+	return r, found
+}
+
+// listField returns the name of a field that has a list of subscriptions, or "".
+func listField(fields map[string]json.RawMessage) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		var list []json.RawMessage
+		if json.Unmarshal(fields[name], &list) == nil && len(list) > 0 {
+			if r, ok, err := readRow(objectOf(list[0]), 0); ok && err == nil && r.p256dh != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
 // typed returns the text of a value that a database writes with its type: {"S": …} of
-// DynamoDB, {"stringValue": …} of Firestore. Other values it returns as they are.
+// DynamoDB, {"stringValue": …} of Firestore, {"$binary": {"base64": …}} of MongoDB.
+// Other values are returned unchanged.
 func typed(value json.RawMessage) json.RawMessage {
 	var members map[string]json.RawMessage
-	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &members) != nil || len(members) != 1 {
+	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &members) != nil || len(members) > 1 && members["$binary"] == nil && members["base64"] == nil {
 		return value
 	}
-	for _, name := range []string{"S", "stringValue"} {
-		if inner := members[name]; len(inner) > 0 && inner[0] == '"' {
+	for _, name := range []string{"S", "stringValue", "bytesValue", "$binary", "base64"} {
+		switch inner := members[name]; {
+		case len(inner) == 0:
+		case inner[0] == '"':
 			return inner
+		case name == "$binary":
+			return typed(inner)
 		}
 	}
 	return value
@@ -177,6 +212,8 @@ func keyText(part string, value json.RawMessage) (string, error) {
 	what := "not a string"
 	var fields map[string]json.RawMessage
 	switch {
+	case value[0] == '[':
+		what = "an array of bytes"
 	case json.Unmarshal(value, &fields) == nil && len(fields) == 0:
 		what = "an empty object, which JSON makes of an ArrayBuffer"
 	case fields["type"] != nil && fields["data"] != nil:

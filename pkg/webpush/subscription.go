@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -69,7 +70,8 @@ const subscriptionHint = `a subscription is what JSON.stringify(subscription) gi
 // NewSubscription makes a subscription of its three parts, as a database may
 // hold them: the endpoint's URL, and the 65-byte p256dh and 16-byte auth in
 // base64 of either alphabet, padded or not. Both keys may be empty together:
-// then only messages without a payload can be sent. The error is an
+// then only messages without a payload can be sent, and the endpoint may also be
+// the origin of a push service. The error is an
 // [*InputError].
 func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	s, err := newEndpoint(endpoint)
@@ -78,6 +80,9 @@ func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	}
 	if p256dh == "" && auth == "" {
 		return s, nil
+	}
+	if err := s.CheckEndpoint(); err != nil {
+		return nil, err
 	}
 	if len(p256dh) < len(auth) && keySize(p256dh) == ece.AuthSize && keySize(auth) == ece.KeySize {
 		return nil, badSubscription("keys", "p256dh and auth are swapped: p256dh has 16 bytes and auth 65", "swap them where they are stored")
@@ -136,15 +141,22 @@ func parseSubscription(data []byte) (*Subscription, error) {
 		return nil, badSubscription("endpoint", "the subscription has no endpoint", noEndpointHint(fields))
 	}
 	if raw, ok := r.fields["keys"]; ok && string(raw) != "null" && objectOf(raw) == nil {
+		var text string
+		if json.Unmarshal(raw, &text) == nil && strings.HasPrefix(text, "[object ") {
+			return nil, badlySerialized("keys", fmt.Sprintf("the text %q", text[:min(len(text), 40)]))
+		}
 		return nil, badSubscription("keys", "keys is not an object with the strings p256dh and auth", subscriptionHint)
 	}
 	s, err := NewSubscription(r.endpoint, r.p256dh, r.auth)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.CheckEndpoint(); err != nil {
+		return nil, err
+	}
 	if raw, ok := r.fields["expirationTime"]; ok {
 		var ms float64
-		if json.Unmarshal(raw, &ms) == nil && ms > 0 && ms < 1e17 { // other forms are ignored
+		if json.Unmarshal(raw, &ms) == nil && ms >= minExpiration && ms < 1e17 { // other forms are ignored
 			s.expires = time.UnixMilli(int64(ms))
 		}
 	}
@@ -153,12 +165,19 @@ func parseSubscription(data []byte) (*Subscription, error) {
 	return s, nil
 }
 
+// minExpiration is the smallest expirationTime that counts, a time in 1973. Smaller
+// numbers are seconds or another mistake.
+const minExpiration = 1e11
+
 func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
 
 // noEndpointHint names the fields that are there, if there are any.
 func noEndpointHint(fields map[string]json.RawMessage) string {
 	if len(fields) == 0 {
 		return subscriptionHint
+	}
+	if name := listField(fields); name != "" {
+		return fmt.Sprintf("the field %q has a list of subscriptions: write each on a line of its own", text.OneLine(name, 40))
 	}
 	return "the fields are " + fieldList(fields) + "; " + subscriptionHint
 }
@@ -191,17 +210,15 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 	if what := deviceToken(string(data)); what != "" {
 		return bad("found "+what, adviceDeviceToken)
 	}
-	if len(data) > 2 && data[0] == '"' {
-		var inner string
-		if json.Unmarshal(data, &inner) == nil && strings.HasPrefix(strings.TrimSpace(inner), "{") {
-			return bad("found a subscription that was encoded as JSON twice", "use JSON.stringify once, or decode the string first")
-		}
-	}
+	data, _ = notation.Unwrap(data)
 	d := json.NewDecoder(bytes.NewReader(data))
 	var fields map[string]json.RawMessage
 	if err := d.Decode(&fields); err != nil {
 		var kind *json.UnmarshalTypeError
 		var syntax *json.SyntaxError
+		if other := otherNotation(data); other != nil {
+			return nil, other
+		}
 		switch {
 		case errors.As(err, &kind):
 			return bad("found a JSON "+kind.Value+", expected the object of one subscription", subscriptionHint)
@@ -385,13 +402,18 @@ func isScheme(s string) bool {
 
 func decodeKey(part, value string, size int) ([]byte, error) {
 	const again = "get the subscription from the browser again, whole"
-	if value == "" {
+	if value = strings.TrimSpace(value); value == "" {
 		return nil, badSubscription(part, part+" is missing", again)
 	}
 	if strings.HasPrefix(value, "[object ") {
 		return nil, badlySerialized(part, fmt.Sprintf("the text %q", text.OneLine(value, 40)))
 	}
 	b, err := b64.Decode(value)
+	if err != nil || len(b) != size {
+		if what := unusualKey(value, size); what != "" {
+			return nil, badlySerialized(part, what)
+		}
+	}
 	if err != nil {
 		return nil, badSubscription(part, part+": "+err.Error(), again)
 	}

@@ -1,0 +1,132 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const (
+	verdictPoint = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+	verdictAuth  = "BTBZMqHH6r4Tts7J_aSIgg"
+)
+
+// TestVerdicts asserts that send, check, and inspect agree about a subscription: all
+// accept it, or all name the same problem in the same words.
+func TestVerdicts(t *testing.T) {
+	inFolder(t)
+	if code, _, talk := command(t, "", "gen"); code != 0 {
+		t.Fatal(talk)
+	}
+	fcm := "https://fcm.googleapis.com/fcm/send/" + strings.Repeat("dR3vQxW8kLE-APA91bHPRgkF3", 6)
+	sub := func(endpoint, keys string) string {
+		return fmt.Sprintf(`{"endpoint":%q,"expirationTime":null,"keys":%s}`, endpoint, keys)
+	}
+	good := fmt.Sprintf(`{"p256dh":"%s","auth":"%s"}`, verdictPoint, verdictAuth)
+	at := func(endpoint string) string { return sub(endpoint, good) }
+	keys := func(p256dh, auth string) string {
+		return sub(fcm, fmt.Sprintf(`{"p256dh":%s,"auth":%s}`, p256dh, auth))
+	}
+	quoted := func(s string) string { return fmt.Sprintf("%q", s) }
+	expires := func(v string) string { return strings.Replace(at(fcm), "null", v, 1) }
+	mozilla := "https://updates.push.services.mozilla.com/wpush/v2/"
+	for name, c := range map[string]struct {
+		text    string
+		problem string // what all three say, or "" if all accept it
+		args    string
+	}{
+		// An expirationTime that cannot be read stops nothing.
+		"expires, text":      {text: expires(`"2024-01-01T00:00:00Z"`)},
+		"expires, empty":     {text: expires(`""`)},
+		"expires, object":    {text: expires(`{"$numberLong":"1"}`)},
+		"expires, negative":  {text: expires("-1")},
+		"expires, seconds":   {text: expires("1700000000")},
+		"expires, true":      {text: expires("true")},
+		"expires, far":       {text: expires("4102444800000")},
+		"expired":            {text: expires("1700000000000"), problem: "according to its expirationTime, the subscription expired on 2023-11-14 22:13:20Z"},
+		"swapped":            {text: keys(quoted(verdictAuth), quoted(verdictPoint)), problem: "p256dh and auth are swapped: p256dh has 16 bytes and auth 65"},
+		"swapped row":        {text: fmt.Sprintf(`{"endpoint":%q,"public_key":%q,"auth_token":%q}`, fcm, verdictAuth, verdictPoint), problem: "p256dh and auth are swapped: p256dh has 16 bytes and auth 65"},
+		"swapped in CSV":     {text: "endpoint,p256dh,auth\n" + fcm + "," + verdictAuth + "," + verdictPoint + "\n", problem: "p256dh and auth are swapped: p256dh has 16 bytes and auth 65"},
+		"Node Buffer":        {text: keys(`{"type":"Buffer","data":[4,1]}`, `{"type":"Buffer","data":[1]}`), problem: "keys.p256dh is a Node Buffer"},
+		"numbered":           {text: keys(`{"0":4,"1":1}`, `{"0":1}`), problem: "keys.p256dh is an object with numbered bytes, which JSON makes of a Uint8Array"},
+		"empty objects":      {text: keys("{}", "{}"), problem: "keys.p256dh is an empty object, which JSON makes of an ArrayBuffer"},
+		"arrays":             {text: keys("[4,1]", "[1]"), problem: "keys.p256dh is an array of bytes"},
+		"object ArrayBuffer": {text: keys(`"[object ArrayBuffer]"`, `"[object ArrayBuffer]"`), problem: `keys.p256dh is the text "[object ArrayBuffer]"`},
+		"object Object":      {text: sub(fcm, `"[object Object]"`), problem: `keys is the text "[object Object]"`},
+		"undefined":          {text: keys(`"undefined"`, `"undefined"`), problem: "keys.p256dh is the text undefined"},
+		"Python bytes":       {text: keys(quoted("b'"+verdictPoint+"'"), quoted("b'"+verdictAuth+"'")), problem: "keys.p256dh is the text of Python bytes"},
+		"space at the end":   {text: keys(quoted(verdictPoint+"\n"), quoted(" "+verdictAuth))},
+		"BSON":               {text: keys(`{"$binary":{"base64":"`+verdictPoint+`","subType":"00"}}`, `{"$binary":"`+verdictAuth+`","$type":"00"}`)},
+		"other names":        {text: sub(fcm, fmt.Sprintf(`{"p256dhKey":%q,"authKey":%q}`, verdictPoint, verdictAuth))},
+		"unknown names":      {text: fmt.Sprintf(`{"endpoint":%q,"kp":%q,"ka":%q}`, fcm, verdictPoint, verdictAuth), problem: `found no keys under any known name; the fields are "endpoint", "ka", "kp"`},
+		"named with --map":   {text: fmt.Sprintf(`{"u":%q,"k":%q,"s":%q}`, fcm, verdictPoint, verdictAuth), args: "endpoint=u,p256dh=k,auth=s"},
+		"CSV with --map":     {text: "u,k,s\n" + fcm + "," + verdictPoint + "," + verdictAuth + "\n", args: "endpoint=u,p256dh=k,auth=s"},
+		"no keys":            {text: sub(fcm, "null"), problem: "the subscription has no keys, so no payload can be encrypted for it"},
+
+		// Endpoints.
+		"ellipsis":    {text: at("https://fcm.googleapis.com/fcm/send/abc…def"), problem: "the endpoint was shortened for display: it has … in it"},
+		"percent":     {text: at("https://fcm.googleapis.com/fcm/send/abc%E2%80%A6"), problem: "the endpoint was shortened for display: it has … in it"},
+		"dots":        {text: at(fcm + "...abc"), problem: "the endpoint has ... in it: it may have been shortened for display"},
+		"placeholder": {text: at("https://fcm.googleapis.com/fcm/send/{token}"), problem: "the endpoint has a placeholder in it, such as <token> or ***"},
+		"joined":      {text: at(fcm + fcm), problem: "the endpoint has another URL in it: two were joined"},
+		"no token":    {text: at("https://fcm.googleapis.com/fcm/send/"), problem: "the endpoint has no token after its path"},
+		"no token 2":  {text: at("https://fcm.googleapis.com/wp"), problem: "the endpoint has no token after its path"},
+		"WNS":         {text: at("https://db5p.notify.windows.com/w/?token="), problem: "the endpoint has no token after its path"},
+		"origin":      {text: at("https://web.push.apple.com"), problem: "the endpoint has no path: it is the origin of a push service"},
+		"truncated":   {text: at(mozilla + "gAAAAABmxxxxxx"), problem: "the token at the end of the endpoint is truncated"},
+		"no Fernet":   {text: at(mozilla), problem: "the endpoint has no token after its path"},
+		"GCM":         {text: at("https://android.googleapis.com/gcm/send/abc"), problem: "the endpoint belongs to Google Cloud Messaging, which has been shut down"},
+		"width":       {text: at((fcm + fcm[8:] + fcm[8:])[:255]), problem: "the endpoint has 255 characters, a common width of database columns: it may be truncated"},
+		"APNs":        {text: at("https://api.push.apple.com/3/device/abcdef"), problem: "the endpoint belongs to the push service of native apps at https://api.push.apple.com"},
+		"Expo":        {text: at("ExponentPushToken[xxxxxxxxxxxxxxxxxxxxxx]"), problem: "the endpoint is an Expo push token, for apps"},
+		"Firebase":    {text: at("dR3vQxW8kLE:APA91bHPRgkF3JUikC4ENAHEeMrd41Zxv3hVZjC9KtT8OvPVGJ"), problem: "the endpoint is a registration token of Firebase Cloud Messaging, for apps"},
+		"removed":     {text: at("https://permanently-removed.invalid/fcm/send/x"), problem: "the browser has permanently removed this subscription, as its endpoint shows"},
+		"plain http":  {text: at("http://push.example.net/x"), problem: "the endpoint is plain http and not on this machine"},
+		"relative":    {text: at("/fcm/send/abc"), problem: "the endpoint is not an absolute URL, expected https://…"},
+
+		// Forms.
+		"string":        {text: quoted(at(fcm))},
+		"twice":         {text: quoted(quoted(at(fcm)))},
+		"escaped":       {text: strings.Trim(quoted(at(fcm)), `"`)},
+		"array of text": {text: "[" + quoted(at(fcm)) + "]"},
+		"any field":     {text: `{"device":` + quoted(at(fcm)) + `,"platform":"web"}`},
+		"map of one":    {text: `{"my phone":{"browser":"chrome","subscription":` + at(fcm) + `}}`},
+		"YAML":          {text: "endpoint: " + fcm + "\nkeys:\n  auth: x\n", problem: "the subscription is YAML, not plain JSON"},
+		"print_r":       {text: "Array\n(\n    [endpoint] => " + fcm + "\n)\n", problem: "the subscription is the output of PHP's print_r, not plain JSON"},
+		"Python":        {text: strings.ReplaceAll(at(fcm), `"`, "'"), problem: "the subscription is a Python dictionary, not plain JSON"},
+		"Redis":         {text: "1) \"endpoint\"\n2) \"" + fcm + "\"\n", problem: "the subscription is a listing of redis-cli, not plain JSON"},
+		"MySQL":         {text: "*************************** 1. row ***************************\nendpoint: " + fcm + "\n", problem: `the subscription is rows as MySQL writes them after \G, not plain JSON`},
+		"log":           {text: "[2024-01-01 10:00:00] INFO subscribed " + at(fcm) + "\n", problem: "the subscription is JSON with other text around it, not plain JSON"},
+		"list":          {text: `{"user":"a","phones":[` + at(fcm) + `]}`, problem: "the subscription has no endpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile("sub", []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mapped := []string{}
+			if c.args != "" {
+				mapped = []string{"--map", c.args}
+			}
+			for _, args := range [][]string{
+				{"send", "-f", "sub", "-p", "hi", "--subject", "mailto:a@example.com", "--dry-run"},
+				{"check", "-f", "sub", "-p", "hi", "--subject", "mailto:a@example.com"},
+				{"inspect", "sub"},
+			} {
+				code, out, talk := command(t, "", append(args, mapped...)...)
+				all := talk
+				if args[0] == "check" {
+					all += out
+				}
+				problem := regexp.MustCompile(`(?m)\b(?:error|warning|invalid): (?:.*: )?` + regexp.QuoteMeta(c.problem) + `( \[[a-z-]+\]| \(.*\))?$`)
+				switch {
+				case c.problem != "" && !problem.MatchString(all):
+					t.Errorf("%s exits with %d and does not say %q:\n%s", args[0], code, c.problem, all)
+				case c.problem == "" && (code != 0 || strings.Contains(all, "error:")):
+					t.Errorf("%s exits with %d:\n%s", args[0], code, all)
+				}
+			}
+		})
+	}
+}
