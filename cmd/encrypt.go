@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -159,6 +160,10 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		if strings.Contains(string(keys), `"endpoint"`) {
 			return withHint(fmt.Errorf("%s is a subscription, which has no private key", inputName(o.receiver)),
 				"only the receiver can decrypt: give the file that webpush gen --receiver made")
+		}
+		if _, notKey := vapid.ParseKey(keys); notKey == nil {
+			return withHint(fmt.Errorf("%s is a VAPID key, expected the keys of a receiver", inputName(o.receiver)),
+				"a VAPID key signs; only the receiver's keys decrypt: {\"privateKey\": …, \"p256dh\": …, \"auth\": …}")
 		}
 		return within(inputName(o.receiver), jsonProblem(err))
 	}

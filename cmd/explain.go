@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +46,7 @@ shown.
   webpush explain 201`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && s.inTTY {
-				return needsAnswer()
+				return needsResponse()
 			}
 			if len(args) > 2 {
 				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain takes a status and a body, found %q after them", args[2])
@@ -61,7 +60,7 @@ shown.
 					return err
 				}
 				if len(bytes.TrimSpace(b)) == 0 {
-					return needsAnswer()
+					return needsResponse()
 				}
 				s.in, s.stdinFor, args = bytes.NewReader(b), "", []string{"-"}
 			}
@@ -76,9 +75,6 @@ shown.
 	return c
 }
 
-// statusLine is a status with its phrase.
-var statusLine = regexp.MustCompile(`^\s*([1-9]\d\d) [A-Z][A-Za-z' -]{1,40}$`)
-
 // clip shortens text of a response for a message.
 func clip(s string) string {
 	if r := []rune(strings.TrimSpace(s)); len(r) > 60 {
@@ -87,7 +83,7 @@ func clip(s string) string {
 	return strings.TrimSpace(s)
 }
 
-func needsAnswer() error {
+func needsResponse() error {
 	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "no status given")
 }
 
@@ -109,13 +105,14 @@ type explanation struct {
 }
 
 func runExplain(s *streams, o explainOptions, args []string) error {
-	status, h, body, err := o.answer(s, args)
+	r, err := o.response(s, args)
 	if err != nil {
 		return err
 	}
-	if status == 0 {
-		return o.words(s, body)
+	if r.Status == 0 {
+		return o.words(s, r)
 	}
+	status, h, body := r.Status, r.Header, r.Body
 	for _, line := range o.headers {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
@@ -123,7 +120,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		}
 		h.Add(name, strings.TrimSpace(value))
 	}
-	service, err := o.whose(h)
+	service, err := o.whose(r)
 	if err != nil {
 		return err
 	}
@@ -147,8 +144,9 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 }
 
 // words explains a response without a status by its wording.
-func (o *explainOptions) words(s *streams, text []byte) error {
-	service, err := o.whose(nil)
+func (o *explainOptions) words(s *streams, r inspect.Response) error {
+	text := r.Body
+	service, err := o.whose(r)
 	if err != nil {
 		return err
 	}
@@ -181,58 +179,53 @@ func printExplanations(s *streams, list []explanation) error {
 	return nil
 }
 
-// answer reads the response from the arguments or standard input. The status is 0 if
-// there are only words.
-func (o *explainOptions) answer(s *streams, args []string) (int, http.Header, []byte, error) {
-	fail := func(err error) (int, http.Header, []byte, error) { return 0, nil, nil, err }
+// response reads the response from the arguments or standard input. The status is 0
+// if there are only words.
+func (o *explainOptions) response(s *streams, args []string) (r inspect.Response, err error) {
+	pasted := func(text string) inspect.Response {
+		if r, ok := inspect.ParseResponse(text); ok {
+			return r
+		}
+		return inspect.Response{Body: []byte(text)}
+	}
 	if args[0] == "-" {
 		if len(args) > 1 {
-			return fail(usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1]))
+			return r, usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1])
 		}
 		b, err := s.input("-", "the response")
-		if err != nil {
-			return fail(err)
+		if err == nil && len(bytes.TrimSpace(b)) == 0 {
+			err = needsResponse()
 		}
-		r, ok := inspect.ParseResponse(string(b))
-		if !ok && len(bytes.TrimSpace(b)) > 0 {
-			return 0, nil, b, nil
-		}
-		if !ok {
-			return fail(needsAnswer())
-		}
-		return r.Status, r.Header, r.Body, nil
+		return pasted(string(b)), err
 	}
 	status, err := strconv.Atoi(args[0])
-	if m := statusLine.FindStringSubmatch(args[0]); m != nil { // 410 Gone
-		status, err = strconv.Atoi(m[1])
-	}
 	if err != nil && len(args) == 1 {
-		if r, ok := inspect.ParseResponse(args[0]); ok {
-			return r.Status, r.Header, r.Body, nil
-		}
-		return 0, nil, []byte(args[0]), nil
+		return pasted(args[0]), nil
+	}
+	if first := pasted(args[0]); err != nil && first.Status != 0 && len(first.Body) == 0 { // 410 Gone
+		status, err = first.Status, nil
 	}
 	if err != nil || status < 200 || status > 999 {
-		return fail(usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(args[0])))
+		return r, usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(args[0]))
 	}
-	h := make(http.Header)
+	r = inspect.Response{Status: status, Header: make(http.Header)}
 	switch {
 	case len(args) == 1:
-		return status, h, nil, nil
 	case args[1] == "-":
-		b, err := s.input("-", "the body of the response")
-		return status, h, b, err
+		r.Body, err = s.input("-", "the body of the response")
+	default:
+		r.Body = []byte(args[1])
 	}
-	return status, h, []byte(args[1]), nil
+	return r, err
 }
 
 // whose returns the push service that responded, or Other.
-func (o *explainOptions) whose(h http.Header) (webpush.Service, error) {
+func (o *explainOptions) whose(r inspect.Response) (webpush.Service, error) {
 	switch {
 	case o.service.value != "":
 		return webpush.Service(o.service.value), nil
 	case o.endpoint == "":
-		return inspect.Response{Header: h}.Service(), nil
+		return r.Service(), nil
 	}
 	sub, err := webpush.NewSubscription(o.endpoint, "", "")
 	if err != nil {

@@ -1,10 +1,10 @@
 package inspect
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,14 +24,26 @@ func loggedResponse(s string) (status int, h http.Header, body string) {
 			return status, h, body
 		}
 	}
-	forms := logged
-	if s != "" && strings.IndexByte("{[\"", s[0]) < 0 && len(s) < 1<<14 {
-		forms = append(slices.Clip(forms), prose...)
+	if status, h, body = loggedAs(s, logged); status != 0 || s == "" || strings.IndexByte("{[\"", s[0]) >= 0 || len(s) >= 1<<14 {
+		return status, h, body
 	}
+	if i := strings.Index(s, `{"`); i > 0 { // JSON after somebody's own words
+		if status, h, body = loggedJSON(s[i:]); status != 0 {
+			return status, h, body
+		}
+	}
+	return loggedAs(s, prose)
+}
+
+// loggedAs reads a response in the first of the forms that matches.
+func loggedAs(s string, forms []loggedForm) (status int, h http.Header, body string) {
 	for _, form := range forms {
 		m := form.status.FindStringSubmatch(s)
 		if m == nil {
 			continue
+		}
+		if len(m) == 1 { // the words of a library for one status
+			return form.means, make(http.Header), ""
 		}
 		status, _ = strconv.Atoi(m[1])
 		if b := form.body.FindStringSubmatch(s); b != nil {
@@ -55,30 +67,35 @@ var (
 // nothing is the expression of a form without a body.
 var nothing = regexp.MustCompile(`$^`)
 
-// loggedForm is a form of text in which a status and a body stand.
+// loggedForm is a form of text with a status and a body.
 type loggedForm struct {
 	status, body *regexp.Regexp
 	quoted       bool
+	means        int // status of words without a number
 }
 
 // logged are the forms of libraries for Web Push.
 var logged = []loggedForm{
 	// pywebpush: WebPushException: Push failed: 410 Gone, with the response's body in the next line
-	{regexp.MustCompile(`Push failed: ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false},
+	{regexp.MustCompile(`Push failed: ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false, 0},
 	// Guzzle: Client error: `POST https://…` resulted in a `410 Gone` response:
-	{regexp.MustCompile("resulted in an? `([1-5]\\d\\d) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false},
+	{regexp.MustCompile("resulted in an? `([1-5]\\d\\d) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false, 0},
 	// Ruby: host: …, #<Net::HTTPGone 410 Gone readbody=true>
-	{regexp.MustCompile(`#<Net::HTTP\w+ ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false},
+	{regexp.MustCompile(`#<Net::HTTP\w+ ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false, 0},
 	// Elixir: %HTTPoison.Response{status_code: 410, body: "…"}, %Finch.Response{status: 410, body: "…"}
-	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
+	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
 	// npm's web-push, printed: WebPushError { statusCode: 410, body: '…' }
-	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true},
+	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true, 0},
 	// Tesla of Elixir, which is not named a response
-	{regexp.MustCompile(`(?s)%Tesla\.Env\{.*?\bstatus: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true},
+	{regexp.MustCompile(`(?s)%Tesla\.Env\{.*?\bstatus: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
+	// Elixir: {:error, {:http_error, 410, "…"}}
+	{regexp.MustCompile(`^\{:error,.*?\b([45]\d\d)\b`), regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`), true, 0},
+	// Python: a dictionary with the parts of a response
+	{regexp.MustCompile(`^\{.*?'status(?:_code)?': ([1-5]\d\d)\b`), regexp.MustCompile(`'(?:text|body|content|data)': b?'((?:[^'\\]|\\.)*)'`), true, 0},
 	// .NET: WebPush.WebPushException: …, StatusCode: 410
-	{regexp.MustCompile(`(?s)WebPushException\b.*?\bStatusCode: ([1-5]\d\d)\b`), nothing, false},
+	{regexp.MustCompile(`(?s)WebPushException\b.*?\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
 	// Rust's web-push: ErrorInfo { code: 410, errno: 103, …, message: "…" }
-	{regexp.MustCompile(`\bErrorInfo \{ code: ([1-5]\d\d)\b`), regexp.MustCompile(`\bmessage: "((?:[^"\\]|\\.)*)"`), true},
+	{regexp.MustCompile(`\bErrorInfo \{ code: ([1-5]\d\d)\b`), regexp.MustCompile(`\bmessage: "((?:[^"\\]|\\.)*)"`), true, 0},
 }
 
 // prose are the forms of HTTP clients and logs, which are not looked for in JSON: a
@@ -86,49 +103,87 @@ var logged = []loggedForm{
 var prose = []loggedForm{
 	// HTTP clients: axios, requests, httpx, aiohttp, reqwest, Apache's, OkHttp, fetch,
 	// Go's %v of a response, Faraday, and lines of access logs
-	{regexp.MustCompile(`\b(?:status code:?|failed with status) ([1-5]\d\d)\b`), nothing, false},
-	{regexp.MustCompile(`\b([45]\d\d) (?:Client|Server) Error: `), nothing, false},
-	{regexp.MustCompile(`(?:Client|Server|Redirect) error '([1-5]\d\d) `), nothing, false},
-	{regexp.MustCompile(`\bClientResponseError: ([1-5]\d\d), message=`), nothing, false},
-	{regexp.MustCompile(`\bHTTP status (?:client|server) error \(([45]\d\d) `), nothing, false},
-	{regexp.MustCompile(`\{HTTP/[\d.]+ ([1-5]\d\d) `), nothing, false},
-	{regexp.MustCompile(`\bResponse\{protocol=\S+ code=([1-5]\d\d),`), nothing, false},
-	{regexp.MustCompile(`(?s)\bResponse \{[^}]*?\bstatus: ([1-5]\d\d),`), nothing, false},
-	{regexp.MustCompile(`&\{([1-5]\d\d) [A-Z][^{}]* \d{3} HTTP/`), nothing, false},
-	{regexp.MustCompile(`#<Faraday::.*?@status=([1-5]\d\d)\b`), nothing, false},
-	{regexp.MustCompile(`"(?:POST|DELETE|GET) \S+ HTTP/[\d.]+" ([1-5]\d\d)\b`), nothing, false},
+	{regexp.MustCompile(`\b(?:status code:?|failed with status) ([1-5]\d\d)\b`), nothing, false, 0},
+	{regexp.MustCompile(`\b([45]\d\d) (?:Client|Server) Error: `), nothing, false, 0},
+	{regexp.MustCompile(`(?:Client|Server|Redirect) error '([1-5]\d\d) `), nothing, false, 0},
+	{regexp.MustCompile(`\bClientResponseError: ([1-5]\d\d), message=`), nothing, false, 0},
+	{regexp.MustCompile(`\bHTTP status (?:client|server) error \(([45]\d\d) `), nothing, false, 0},
+	{regexp.MustCompile(`\{HTTP/[\d.]+ ([1-5]\d\d) `), nothing, false, 0},
+	{regexp.MustCompile(`\bResponse\{protocol=\S+ code=([1-5]\d\d),`), nothing, false, 0},
+	{regexp.MustCompile(`(?s)\bResponse \{[^}]*?\bstatus: ([1-5]\d\d),`), nothing, false, 0},
+	{regexp.MustCompile(`&\{([1-5]\d\d) [A-Z][^{}]* \d{3} HTTP/`), nothing, false, 0},
+	{regexp.MustCompile(`#<Faraday::.*?@status=([1-5]\d\d)\b`), nothing, false, 0},
+	{regexp.MustCompile(`"(?:POST|DELETE|GET) \S+ HTTP/[\d.]+" ([1-5]\d\d)\b`), nothing, false, 0},
+	// The representation of a response in Python: <Response [410]>, <ClientResponse(…) [410 Gone]>
+	{regexp.MustCompile(`<\w*Response\b[^>]*\[([1-5]\d\d)\b`), nothing, false, 0},
+	// .NET: WebPushException: Received unexpected response code: 410, and its own words for one;
+	// an HttpResponseMessage
+	{regexp.MustCompile(`\bunexpected response code:? ([1-5]\d\d)\b`), nothing, false, 0},
+	{regexp.MustCompile(`\bWebPushException: Subscription no longer valid\b`), nothing, false, 410},
+	{regexp.MustCompile(`\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
+	// A status line without its protocol
+	{regexp.MustCompile(`^([1-5]\d\d)(?: [A-Z][A-Za-z' -]{1,40})?$`), nothing, false, 0},
+	// Structured logs: status=410 body="…"
+	{regexp.MustCompile(`(?i)\b(?:status|status_?code|http_status|code)=["']?([1-5]\d\d)\b`), regexp.MustCompile(`\b(?:body|response|reason|error|err)="((?:[^"\\]|\\.)*)"`), true, 0},
 	// Somebody's own words: push failed: 410 the body
-	{regexp.MustCompile(`(?i)\b(?:failed|failure|error)\b[^\n:]{0,60}: ([45]\d\d)\b`), regexp.MustCompile(`(?is)\b(?:failed|failure|error)\b[^\n:]{0,60}: [45]\d\d\b[\s:,-]*(.*)$`), false},
+	{regexp.MustCompile(`(?i)\b(?:failed|failure|error)\b[^\n:]{0,60}: ([45]\d\d)\b`), regexp.MustCompile(`(?is)\b(?:failed|failure|error)\b[^\n:]{0,60}: [45]\d\d\b[\s:,-]*(.*)$`), false, 0},
 }
 
-// loggedJSON reads the error of npm's web-push, or the body of autopush, which
-// repeats its status.
+// loggedJSON reads a response that was logged as JSON: the error of npm's web-push or
+// of axios, a line of a structured log, or the body of autopush or ntfy, which repeats
+// its status. What follows the first value is ignored.
 func loggedJSON(s string) (status int, h http.Header, body string) {
 	var v struct {
-		StatusCode int             `json:"statusCode"`
-		Headers    map[string]any  `json:"headers"`
-		Body       json.RawMessage `json:"body"`
-		Code       int             `json:"code"`
-		Errno      *int            `json:"errno"`
-		Keys       json.RawMessage `json:"keys"`
+		StatusCode  int             `json:"statusCode"`
+		StatusCode2 int             `json:"status_code"`
+		Status      json.RawMessage `json:"status"`
+		Headers     map[string]any  `json:"headers"`
+		Body        json.RawMessage `json:"body"`
+		Data        json.RawMessage `json:"data"`
+		Text        json.RawMessage `json:"text"`
+		Reason      json.RawMessage `json:"reason"`
+		Response    json.RawMessage `json:"response"`
+		Code        int             `json:"code"`
+		HTTP        int             `json:"http"`
+		Errno       *int            `json:"errno"`
+		Keys        json.RawMessage `json:"keys"`
+		Title       json.RawMessage `json:"title"`
+		Class       json.RawMessage `json:"class"`
+		Service     json.RawMessage `json:"service"`
 	}
-	if json.Unmarshal([]byte(s), &v) != nil || v.Keys != nil {
+	d := json.NewDecoder(strings.NewReader(s))
+	if d.Decode(&v) != nil || v.Keys != nil {
 		return 0, nil, ""
 	}
+	s = s[:d.InputOffset()]
 	h = make(http.Header)
+	for name, value := range v.Headers {
+		if text, ok := value.(string); ok {
+			h.Set(name, text)
+		}
+	}
+	inner := v.Body
+	for _, other := range []json.RawMessage{v.Data, v.Text, v.Reason} {
+		if inner == nil {
+			inner = other
+		}
+	}
+	status = cmp.Or(v.StatusCode, v.StatusCode2)
+	if status == 0 && inner != nil && v.Service == nil && v.Class == nil && v.Title == nil { // not a result of this module, or a notification
+		_ = json.Unmarshal(v.Status, &status)
+	}
 	switch {
-	case v.StatusCode >= 100 && v.StatusCode < 600:
-		for name, value := range v.Headers {
-			if text, ok := value.(string); ok {
-				h.Set(name, text)
-			}
+	case status >= 100 && status < 600:
+		if json.Unmarshal(inner, &body) != nil {
+			body = string(inner)
 		}
-		if json.Unmarshal(v.Body, &body) != nil {
-			body = string(v.Body)
-		}
-		return v.StatusCode, h, body
+		return status, h, body
+	case v.Response != nil && v.Response[0] == '{':
+		return loggedJSON(string(v.Response))
 	case v.Errno != nil && v.Code >= 400 && v.Code < 600:
 		return v.Code, h, s
+	case v.HTTP >= 400 && v.HTTP < 600 && v.Code/100 == v.HTTP: // ntfy
+		return v.HTTP, h, s
 	}
 	return 0, nil, ""
 }

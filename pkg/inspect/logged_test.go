@@ -1,6 +1,10 @@
 package inspect
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
 
 // TestLoggedResponse reads responses in the forms that libraries log.
 func TestLoggedResponse(t *testing.T) {
@@ -32,6 +36,22 @@ func TestLoggedResponse(t *testing.T) {
 		"Faraday":            {`#<Faraday::Response:0x0 @env=#<Faraday::Env @method=:post @status=410 @reason_phrase="Gone">>`, 410, ""},
 		"an access log":      {`10.0.0.1 - - [01/Jan/2024] "POST /fcm/send/x HTTP/1.1" 410 0 "-" "-"`, 410, ""},
 		"own words":          {"Exception: Failed to send: 410 push subscription has unsubscribed or expired.", 410, "push subscription has unsubscribed or expired."},
+		"Python's requests":  {"{'status_code': 404, 'headers': {}, 'text': '{\"errno\":102}'}", 404, `{"errno":102}`},
+		"<Response>":         {"<Response [410]>", 410, ""},
+		"aiohttp's response": {"<ClientResponse(https://x) [410 Gone]>", 410, ""},
+		"an Elixir tuple":    {`{:error, {:http_error, 410, "expired"}}`, 410, "expired"},
+		".NET, unexpected":   {"WebPush.WebPushException: Received unexpected response code: 403\n   at x", 403, ""},
+		".NET, gone":         {"WebPush.WebPushException: Subscription no longer valid", 410, ""},
+		".NET's message":     {"StatusCode: 410, ReasonPhrase: 'Gone', Version: 1.1, Content: x", 410, ""},
+		"a structured log":   {`time=x level=ERROR msg="push failed" status=403 body="{\"reason\":\"BadJwtToken\"}"`, 403, `{"reason":"BadJwtToken"}`},
+		"a log in JSON":      {`{"level":"error","msg":"push failed","status":403,"body":"no"}`, 403, "no"},
+		"axios as JSON":      {`{"message":"x","response":{"status":410,"data":"expired"}}`, 410, "expired"},
+		"JSON in a sentence": {`push failed: {"statusCode":403,"reason":"Forbidden"}, giving up`, 403, "Forbidden"},
+		"ntfy's body":        {`{"code":40301,"http":403,"error":"forbidden"}`, 403, `{"code":40301,"http":403,"error":"forbidden"}`},
+		"a status line":      {"410 Gone", 410, ""},
+		"a number":           {"410", 410, ""},
+		"a notification 2":   {`{"title":"x","body":"y","status":200}`, 0, ""},
+		"a result":           {`{"index":0,"class":"gone","status":410,"reason":"x"}`, 0, ""},
 		"a notification":     {`{"title":"CI","body":"deploy failed: 500 errors"}`, 0, ""},
 		"a sentence":         {"nothing failed: 12 tests ran", 0, ""},
 		"a subscription":     {`{"endpoint":"https://x","keys":{"p256dh":"a"},"statusCode":201}`, 0, ""},
@@ -42,6 +62,22 @@ func TestLoggedResponse(t *testing.T) {
 		status, _, body := loggedResponse(tt.text)
 		if status != tt.status || body != tt.body {
 			t.Errorf("%s: %d %q, want %d %q", name, status, body, tt.status, tt.body)
+		}
+	}
+}
+
+// TestServiceIn asserts that an endpoint in the text names the service, unless there
+// are two.
+func TestServiceIn(t *testing.T) {
+	for text, want := range map[string]webpush.Service{
+		"Client error: `POST https://fcm.googleapis.com/wp/abc` resulted in a `410 Gone` response":         webpush.FCM,
+		"WebPush::ExpiredSubscription: host: updates.push.services.mozilla.com, #<Net::HTTPGone 410 Gone>": webpush.Mozilla,
+		"endpoint: 'https://web.push.apple.com/QAbc', status: 410":                                         webpush.Apple,
+		"https://web.push.apple.com/QAbc https://fcm.googleapis.com/wp/abc failed with status 410":         "",
+		"see https://example.com/docs": "",
+	} {
+		if got := serviceIn(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

@@ -69,8 +69,8 @@ func (in inspector) recognize(data []byte) *Thing {
 	if strings.ContainsRune("{[\"", rune(trimmed[0])) {
 		// autopush's body alone is an error body; text that a library logged is
 		// a response.
-		if status, h, body := loggedResponse(trimmed); status != 0 && body != trimmed {
-			return in.describeResponse(status, h, body)
+		if r, ok := ParseResponse(trimmed); ok && string(r.Body) != trimmed {
+			return in.describeResponse(r)
 		}
 		if t := in.json(trimmed); t != nil {
 			return t

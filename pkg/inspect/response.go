@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,17 +17,17 @@ import (
 
 // response recognizes a push service's response.
 func (in inspector) response(s string) *Thing {
-	status, h, body := pastedResponse(s)
-	if status == 0 {
+	r, ok := ParseResponse(s)
+	if !ok {
 		return nil
 	}
-	return in.describeResponse(status, h, body)
+	return in.describeResponse(r)
 }
 
 // describeResponse describes a parsed response.
-func (in inspector) describeResponse(status int, h http.Header, body string) *Thing {
+func (in inspector) describeResponse(r Response) *Thing {
 	t := &Thing{Kind: KindResponse}
-	in.addMeaning(t, status, h, []byte(body))
+	in.addMeaning(t, r)
 	return t
 }
 
@@ -105,8 +106,8 @@ func serviceOf(h http.Header) webpush.Service {
 }
 
 // addMeaning shows the meaning of a response.
-func (in inspector) addMeaning(t *Thing, status int, h http.Header, body []byte) {
-	service := serviceOf(h)
+func (in inspector) addMeaning(t *Thing, r Response) {
+	service, status, h, body := r.Service(), r.Status, r.Header, r.Body
 	phrase := strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 	if status/100 == 2 && webpush.Explain(service, status, h, body).Code != webpush.CodeOtherServer {
 		r := webpush.ExplainAccepted(service, status, h)
@@ -254,18 +255,47 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+
+	service webpush.Service // of an endpoint in the text, or ""
 }
 
 // ParseResponse parses a response of a push service: as curl -i or curl -v
 // prints it (of several, such as a proxy's and the service's, the last), or as
-// libraries log it: the error of npm's web-push, exceptions of pywebpush and
-// Guzzle, lines of Ruby's web-push, tuples of Elixir, and autopush's JSON
-// alone. It reports whether the text is a response.
+// libraries and programs log it: the error of npm's web-push, exceptions of
+// pywebpush and Guzzle, lines of Ruby's web-push, tuples of Elixir, structured logs,
+// and the JSON of autopush or ntfy alone. It reports whether the text is a response.
 func ParseResponse(s string) (Response, bool) {
 	status, h, body := pastedResponse(strings.TrimLeft(s, " \t\r\n"))
-	return Response{status, h, []byte(body)}, status != 0
+	return Response{status, h, []byte(body), serviceIn(s)}, status != 0
 }
 
-// Service returns the push service that the header fields identify, or
-// [webpush.Other].
-func (r Response) Service() webpush.Service { return serviceOf(r.Header) }
+// Service returns the push service that the header fields identify, or an endpoint
+// in the text, or [webpush.Other].
+func (r Response) Service() webpush.Service {
+	if s := serviceOf(r.Header); s != webpush.Other || r.service == "" {
+		return s
+	}
+	return r.service
+}
+
+// endpointIn matches an endpoint in the log of a failure, or its host.
+var endpointIn = regexp.MustCompile(`https://[\w.-]+(?::\d+)?/[\w./?=&%:~-]*|\bhost: [\w.-]+`)
+
+// serviceIn returns the only push service that text names by an endpoint, or "".
+func serviceIn(text string) webpush.Service {
+	var found webpush.Service
+	for _, url := range endpointIn.FindAllString(text[:min(len(text), 1<<14)], 20) {
+		if host, ok := strings.CutPrefix(url, "host: "); ok {
+			url = "https://" + host + "/"
+		}
+		sub, err := webpush.NewSubscription(url, "", "")
+		switch {
+		case err != nil || sub.Service() == webpush.Other:
+		case found != "" && found != sub.Service():
+			return ""
+		default:
+			found = sub.Service()
+		}
+	}
+	return found
+}

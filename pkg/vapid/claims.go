@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/big"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -100,37 +102,71 @@ func (p Problem) Error() string { return p.Message }
 func (p Problem) Hint() string { return p.Advice }
 
 // misplaced recognizes data that was given as claims by mistake; see
-// [Error.Misplaced]. Signing it would put its secrets into a token.
-func misplaced(members map[string]any) (kind, what string) {
-	for name, v := range members {
-		text, isText := v.(string)
-		fields, isObject := v.(map[string]any)
-		switch strings.ToLower(name) {
-		case "endpoint":
-			if isText && strings.Contains(text, "://") {
-				return "subscription", "a subscription"
-			}
-		case "subscription":
-			if isObject && fields["endpoint"] != nil {
-				return "subscription", "a subscription"
-			}
-		case "keys":
-			if isObject && (fields["p256dh"] != nil || fields["auth"] != nil) {
-				return "subscription", "a subscription"
-			}
-		case "p256dh", "auth":
-			if isText {
-				return "subscription", "the keys of a subscription"
-			}
-		case "kty":
-			return "key", "a key (JWK)"
-		case "privatekey", "private_key", "publickey", "public_key":
-			return "key", "a key"
-		case "authorization", "crypto-key":
-			if isText {
-				return "headers", "headers with a token"
+// [Error.Misplaced]. Signing it would put its secrets into a token. It looks into
+// objects, lists, and JSON in strings, however deep.
+func misplaced(members map[string]any, depth int) (kind, what string) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if kind, what = misplacedField(name, members[name]); kind == "" {
+			kind, what = misplacedWithin(members[name], depth)
+		}
+		if kind != "" {
+			return kind, what
+		}
+	}
+	return "", ""
+}
+
+func misplacedWithin(v any, depth int) (kind, what string) {
+	if depth > 8 {
+		return "", ""
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		return misplaced(v, depth+1)
+	case []any:
+		for _, element := range v {
+			if kind, what = misplacedWithin(element, depth+1); kind != "" {
+				return kind, what
 			}
 		}
+	case string:
+		var inner any
+		if trimmed := strings.TrimSpace(v); trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[') && json.Unmarshal([]byte(v), &inner) == nil {
+			return misplacedWithin(inner, depth+1)
+		}
+	}
+	return "", ""
+}
+
+// misplacedField recognizes a field by its name, which may be written in any case and
+// with - or _.
+func misplacedField(name string, v any) (kind, what string) {
+	text, isText := v.(string)
+	_, isObject := v.(map[string]any)
+	switch name = strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name)); name {
+	case "endpoint", "endpointurl", "pushendpoint":
+		if isText && strings.Contains(text, "://") {
+			return "subscription", "a subscription"
+		}
+	case "p256dh", "auth":
+		if isText {
+			return "subscription", "the keys of a subscription"
+		}
+	case "kty":
+		return "key", "a key (JWK)"
+	case "privatekey", "publickey", "vapidprivatekey", "vapidpublickey":
+		return "key", "a key"
+	case "authorization", "cryptokey":
+		if isText {
+			return "headers", "headers with a token"
+		}
+	case "keys":
+		if fields, _ := v.(map[string]any); isObject && (fields["p256dh"] != nil || fields["auth"] != nil) {
+			return "subscription", "a subscription"
+		}
+	}
+	if b, err := b64.Decode(text); isText && err == nil && (len(b) == 16 && strings.Contains(name, "auth") || len(b) == PublicKeySize && strings.Contains(name, "p256dh")) {
+		return "subscription", "the keys of a subscription"
 	}
 	return "", ""
 }
@@ -181,7 +217,7 @@ func ParseClaims(data []byte) (Claims, error) {
 		}
 		return bad("the claims are not valid JSON: they are truncated")
 	}
-	if kind, what := misplaced(members); kind != "" {
+	if kind, what := misplaced(members, 0); kind != "" {
 		return mistaken(kind, what)
 	}
 	for name, v := range members {

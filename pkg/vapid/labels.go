@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 )
 
 // entry is a value of a configuration file whose name says that it is a key.
@@ -75,10 +77,15 @@ func fromNested(text string, depth int) (f found, ok bool, err error) {
 		return f, false, nil
 	}
 	var entries []entry
+	recipient := false
 	var visit func(path string, v any)
 	visit = func(path string, v any) {
 		switch v := v.(type) {
 		case map[string]any:
+			if ofRecipient(v) {
+				recipient = true
+				return
+			}
 			if name, value := pair(v); value != "" {
 				entries = append(entries, entry{name, isPrivate.MatchString(name), value})
 			}
@@ -96,11 +103,62 @@ func fromNested(text string, depth int) (f found, ok bool, err error) {
 		}
 	}
 	visit("", v)
+	if len(entries) == 0 && recipient {
+		return f, true, recipientKeys()
+	}
 	if len(entries) == 0 {
 		return f, false, nil
 	}
 	f, err = fromEntries(entries, "JSON", depth)
 	return f, true, err
+}
+
+// ofRecipient reports whether an object has the keys of a message recipient, whose
+// private key decrypts and must not sign.
+func ofRecipient(v map[string]any) bool {
+	_, point := v["p256dh"].(string)
+	secret, _ := v["auth"].(string)
+	b, err := b64.Decode(secret)
+	return point || err == nil && len(b) == 16
+}
+
+// keyText matches text that can be a private or a public key in base64.
+var keyText = regexp.MustCompile(`[A-Za-z0-9+/_-]{42,88}={0,2}`)
+
+// matchingPair finds a private key and its public key in text of any form, such as the
+// arguments of a call. ok is false if there is none, or more than one.
+func matchingPair(text string) (f found, ok bool) {
+	if len(text) > 1<<16 {
+		return f, false
+	}
+	var privates, publics []found
+	for _, word := range keyText.FindAllString(commentLine.ReplaceAllString(text, ""), 20) {
+		b, err := b64.Decode(word)
+		if err != nil || len(b) != PrivateKeySize && len(b) != PublicKeySize {
+			continue
+		}
+		switch k, err := fromBytes(b); {
+		case err != nil:
+		case k.private != nil:
+			privates = append(privates, k)
+		default:
+			publics = append(publics, k)
+		}
+	}
+	for _, private := range privates {
+		for _, public := range publics {
+			pair := found{form: "a key pair in text", private: private.private, public: public.public}
+			key, err := pair.key()
+			switch {
+			case err != nil:
+			case ok && f.public.String() != key.public.String():
+				return found{}, false
+			default:
+				f, ok = pair, true
+			}
+		}
+	}
+	return f, ok
 }
 
 // pair returns the name and the value of an object that has them as members, such as

@@ -71,15 +71,20 @@ func TestConfigurationFiles(t *testing.T) {
 		"two names, VAPID last": "SESSION_PRIVATE_KEY=" + otherPrivate + "\nVAPID_PRIVATE_KEY=" + private + "\n",
 		"two names, VAPID first": "VAPID_PRIVATE_KEY=" + private + "\nSESSION_PRIVATE_KEY=" + otherPrivate +
 			"\nSESSION_PUBLIC_KEY=" + otherPublic + "\n",
-		"comment":          "# VAPID_PRIVATE_KEY=" + otherPrivate + "\nVAPID_PRIVATE_KEY=" + private,
-		"the same twice":   "VAPID_PRIVATE_KEY=" + private + "\nPUSH_PRIVATE_KEY=" + private,
-		"RSA beside":       "VAPID_PRIVATE_KEY=" + private + "\nJWT_PRIVATE_KEY=\"" + rsa + "\"\n",
-		"RSA before":       "JWT_PRIVATE_KEY=\"" + rsa + "\"\nPRIVATE_KEY=" + private + "\n",
-		"PEM in a value":   "VAPID_PRIVATE_KEY=\"" + strings.ReplaceAll(pemOf(key), "\n", `\n`) + "\"\n",
-		"escaped twice":    strings.ReplaceAll(pemOf(key), "\n", `\\n`),
-		"openssl ec -text": "Private-Key: (256 bit)\npriv:\n    " + colons(scalar) + "\npub:\n    " + colons(point) + "\nASN1 OID: prime256v1\n",
-		"hex with colons":  colons(scalar),
-		"Java":             "EC Private Key [8a:9f]\n            S:  " + hex.EncodeToString(scalar) + "\n",
+		"comment":           "# VAPID_PRIVATE_KEY=" + otherPrivate + "\nVAPID_PRIVATE_KEY=" + private,
+		"the same twice":    "VAPID_PRIVATE_KEY=" + private + "\nPUSH_PRIVATE_KEY=" + private,
+		"RSA beside":        "VAPID_PRIVATE_KEY=" + private + "\nJWT_PRIVATE_KEY=\"" + rsa + "\"\n",
+		"RSA before":        "JWT_PRIVATE_KEY=\"" + rsa + "\"\nPRIVATE_KEY=" + private + "\n",
+		"PEM in a value":    "VAPID_PRIVATE_KEY=\"" + strings.ReplaceAll(pemOf(key), "\n", `\n`) + "\"\n",
+		"escaped twice":     strings.ReplaceAll(pemOf(key), "\n", `\\n`),
+		"openssl ec -text":  "Private-Key: (256 bit)\npriv:\n    " + colons(scalar) + "\npub:\n    " + colons(point) + "\nASN1 OID: prime256v1\n",
+		"hex with colons":   colons(scalar),
+		"a call":            "webpush.setVapidDetails('mailto:a@b.example', '" + public + "', '" + private + "');\n",
+		"PHP with env":      "<?php\nreturn ['public_key' => env('VAPID_PUBLIC_KEY', '" + public + "'), 'private_key' => env('VAPID_PRIVATE_KEY', '" + private + "')];\n",
+		"PHP's serialize":   `a:2:{s:9:"publicKey";s:87:"` + public + `";s:10:"privateKey";s:43:"` + private + `";}`,
+		"a JWK set":         `{"keys":[{"kty":"EC","crv":"P-256","d":"` + private + `","x":"` + base64.RawURLEncoding.EncodeToString(point[1:33]) + `","y":"` + base64.RawURLEncoding.EncodeToString(point[33:]) + `"}]}`,
+		"beside a receiver": `{"receiver":{"privateKey":"` + otherPrivate + `","p256dh":"` + otherPublic + `","auth":"AAAAAAAAAAAAAAAAAAAAAA"},"vapid":{"privateKey":"` + private + `"}}`,
+		"Java":              "EC Private Key [8a:9f]\n            S:  " + hex.EncodeToString(scalar) + "\n",
 	} {
 		got, err := vapid.ParseKey([]byte(text))
 		if err != nil {
@@ -92,6 +97,8 @@ func TestConfigurationFiles(t *testing.T) {
 		"two VAPID keys":    {"VAPID_PRIVATE_KEY=" + private + "\nOLD_VAPID_PRIVATE_KEY=" + otherPrivate, "found two different private keys"},
 		"two keys in JSON":  {`{"a":{"privateKey":"` + private + `"},"b":{"privateKey":"` + otherPrivate + `"}}`, "found two different private keys"},
 		"damaged VAPID key": {"VAPID_PRIVATE_KEY=" + private + "AAAA\nSESSION_PRIVATE_KEY=" + otherPrivate, "VAPID_PRIVATE_KEY: "},
+		"a recipient":       {`{"receiver":{"privateKey":"` + private + `","p256dh":"` + public + `","auth":"AAAAAAAAAAAAAAAAAAAAAA"},"subscription":{"endpoint":"https://x/"}}`, "the keys of a message recipient"},
+		"two pairs":         {"set('" + public + "', '" + private + "'); set('" + otherPublic + "', '" + otherPrivate + "')", "not a key"},
 		"RSA alone":         {"JWT_PRIVATE_KEY=\"" + rsa + "\"\n", "found"},
 		"another pair":      {"VAPID_PRIVATE_KEY=" + private + "\nVAPID_PUBLIC_KEY=" + otherPublic, "does not match it"},
 		"explicit parameters": {string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte(

@@ -133,6 +133,11 @@ func recognize(data []byte, depth int) (found, error) {
 		return fromJSON(text, depth)
 	}
 	if f, ok, err := fromLabels(text, depth); ok {
+		if err == nil && f.private == nil {
+			if pair, ok := matchingPair(text); ok {
+				return pair, nil
+			}
+		}
 		return f, err
 	}
 	if strings.Contains(text, "-----BEGIN ") {
@@ -143,7 +148,13 @@ func recognize(data []byte, depth int) (found, error) {
 		f.form += " as a list of bytes"
 		return f, err
 	}
-	return fromText(text, depth)
+	f, err := fromText(text, depth)
+	if err != nil {
+		if pair, ok := matchingPair(text); ok {
+			return pair, nil
+		}
+	}
+	return f, err
 }
 
 // isText reports whether data could be a key in letters: no DER and no raw
@@ -331,6 +342,7 @@ func fromJSON(text string, depth int) (found, error) {
 		Endpoint    string
 		P256DH      string
 		Auth        string
+		Keys        json.RawMessage // of a JSON Web Key Set
 	}
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		var syntax *json.SyntaxError
@@ -349,7 +361,11 @@ func fromJSON(text string, depth int) (found, error) {
 		return found{}, refuse("found a push subscription, expected a key", "the signing key is the private key of the application server")
 	}
 	if v.P256DH != "" || v.Auth != "" {
-		return found{}, refuse("found the keys of a message recipient, expected a signing key", "the signing key is the private key of the application server; a recipient's keys decrypt")
+		return found{}, recipientKeys()
+	}
+	var set []json.RawMessage
+	if v.PrivateKey == "" && json.Unmarshal(v.Keys, &set) == nil && len(set) == 1 {
+		return recognize(set[0], depth+1)
 	}
 	private, public := v.PrivateKey, v.PublicKey
 	if private == "" {
@@ -364,6 +380,10 @@ func fromJSON(text string, depth int) (found, error) {
 		}
 	}
 	return fromPair(private, public, "JSON", depth)
+}
+
+func recipientKeys() error {
+	return refuse("found the keys of a message recipient, expected a signing key", "the signing key is the private key of the application server; a recipient's keys decrypt")
 }
 
 // fromPair reads a private and a public key as text; either may be empty.
