@@ -111,11 +111,16 @@ messages are withdrawn from the push services that allow this.
 REPEATING. With the header Idempotency-Key, a request that is repeated within a day
 returns the same push and sends nothing twice.
 
-WATCHING. /healthz writes to the database, so it also notices a full disk. It warns of
-subscriptions of a key that the server does not have, for example if servers on one
-database have different keys. In /metrics, webpush_subscriptions, webpush_jobs, and
-webpush_queue_messages are for the database that servers share; all other metrics are
-for one server.
+WATCHING. /healthz writes to the database, so it also notices a full disk. It warns if
+servers on one database have different current keys, and of subscriptions of a key that
+the server does not have. In /metrics, webpush_subscriptions, webpush_jobs,
+webpush_queue_messages, and webpush_database_bytes are for the database that servers
+share; all other metrics are for one server.
+
+RETRYING. POST /push/{id}/retry sends all messages again that failed temporarily or
+expired. A body such as {"class": "rejected", "status": 401} selects failures with one
+cause instead, for example after you have fixed it; the page does this with "Retry
+these".
 
 THE PAGE. It shows the stages of each test message (encrypted, accepted, received,
 shown, clicked) and groups the messages that were not delivered by their cause. On a

@@ -83,7 +83,7 @@ func TestChromiumPage(t *testing.T) {
 
 	p := buildProgram(t)
 	push := startPageSink(t)
-	server := p.serve("127.0.0.1:0", "--client-rate", "0", "--host", "insecure.test", "--rate-per-origin", "30")
+	server := p.serve("127.0.0.1:0", "--client-rate", "0", "--host", "insecure.test", "--rate-per-origin", "30", "--track")
 	subscribe := func(name, user string, tags ...string) {
 		t.Helper()
 		body, err := json.Marshal(map[string]any{"endpoint": push.URL + "/" + name, "user": user, "tags": tags,

@@ -34,6 +34,7 @@ func (s *Server) Run(ctx context.Context) error {
 	watcher.Go(func() { s.watch(watching) })
 	watcher.Go(func() { s.withdraw(watching) })
 	watcher.Go(func() { s.warnMissing(watching) })
+	watcher.Go(func() { s.announceKey(watching) })
 	if s.o.Track {
 		watcher.Go(func() { s.recordReports(watching) })
 	}

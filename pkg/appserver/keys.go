@@ -20,6 +20,7 @@ type keys struct {
 	mu      sync.Mutex
 	counted time.Time
 	counts  map[string]int64
+	others  []string // current keys of other servers on the store
 }
 
 func newKeys(current *vapid.Key, old []*vapid.Key) (*keys, error) {
@@ -176,4 +177,52 @@ func (s *Server) warnMissing(ctx context.Context) {
 		case <-time.After(missingEvery):
 		}
 	}
+}
+
+const (
+	// announceEvery is how often a server announces its current key to the other servers
+	// on the store, and announceFor how long they know it.
+	announceEvery = 10 * time.Second
+	announceFor   = 3 * announceEvery
+)
+
+// announceKey announces the current key until ctx is done, and notices other servers with
+// another current key: a browser would renew its subscription each time that it meets
+// another server.
+func (s *Server) announceKey(ctx context.Context) {
+	known := make(map[string]bool)
+	for {
+		list, err := s.store.Announce(ctx, s.keys.current, announceFor)
+		if err == nil { // failures of the store are reported elsewhere
+			others := slices.DeleteFunc(list, func(key string) bool { return key == s.keys.current })
+			s.keys.mu.Lock()
+			s.keys.others = others
+			s.keys.mu.Unlock()
+			for _, key := range others {
+				if p, err := vapid.ParsePublicKey([]byte(key)); err == nil && !known[key] {
+					known[key] = true
+					s.log.Warn("another server on this database has another current key", "fingerprint", p.Fingerprint())
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(announceEvery):
+		}
+	}
+}
+
+// warning returns a problem with the keys of the servers on the store, or "".
+func (s *Server) warning(ctx context.Context) string {
+	s.keys.mu.Lock()
+	others := len(s.keys.others)
+	s.keys.mu.Unlock()
+	if others > 0 {
+		return "another server on this database has another current key; servers that share a database need the same keys"
+	}
+	if list, err := s.missing(ctx); err == nil && len(list) > 0 {
+		return "some subscriptions were created with a key that this server does not have; servers that share a database need the same keys"
+	}
+	return ""
 }

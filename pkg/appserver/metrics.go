@@ -11,7 +11,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// metrics uses its own registry, so that a program can have several servers and other
+// metrics uses its own registry, because a program can have several servers and other
 // metrics.
 type metrics struct {
 	registry *prometheus.Registry
@@ -79,6 +79,7 @@ var (
 	descSubscriptions = prometheus.NewDesc("webpush_subscriptions", "Subscriptions, by push service.", []string{"service"}, nil)
 	descKeys          = prometheus.NewDesc("webpush_subscriptions_by_key", "Subscriptions, by the fingerprint of the application server key with which they were created, and by its use: current, old, missing, unknown.", []string{"key", "use"}, nil)
 	descJobs          = prometheus.NewDesc("webpush_jobs", "Unfinished pushes, by state.", []string{"state"}, nil)
+	descSize          = prometheus.NewDesc("webpush_database_bytes", "Size of the database.", nil, nil)
 	descQueue         = prometheus.NewDesc("webpush_queue_messages", "Messages of unfinished pushes that have not been sent yet.", nil, nil)
 )
 
@@ -90,6 +91,7 @@ func (c *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descKeys
 	ch <- descJobs
 	ch <- descQueue
+	ch <- descSize
 }
 
 func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
@@ -109,6 +111,11 @@ func (c *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		for _, k := range c.s.keys.list(byKey) {
 			ch <- prometheus.MustNewConstMetric(descKeys, prometheus.GaugeValue, float64(k.Subscriptions), k.Fingerprint, k.Use)
 		}
+	}
+	if size, err := c.s.store.Size(ctx); err != nil {
+		ch <- prometheus.NewInvalidMetric(descSize, err)
+	} else {
+		ch <- prometheus.MustNewConstMetric(descSize, prometheus.GaugeValue, float64(size))
 	}
 	jobs, err := c.s.store.Unfinished(ctx, maxQueue)
 	if err != nil {

@@ -18,21 +18,21 @@ import (
 
 // problem is the response to a request that failed (RFC 9457).
 type problem struct {
-	Type   string  `json:"type"`
-	Title  string  `json:"title"`
-	Status int     `json:"status"`
-	Code   string  `json:"code"` // stable, for programs
-	Detail string  `json:"detail"`
-	Hint   string  `json:"hint,omitempty"`
-	Part   string  `json:"part,omitempty"`   // part of the request
-	Answer *answer `json:"answer,omitempty"` // response of the push service
+	Type   string        `json:"type"`
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Code   string        `json:"code"` // stable, for programs
+	Detail string        `json:"detail"`
+	Hint   string        `json:"hint,omitempty"`
+	Part   string        `json:"part,omitempty"`   // part of the request
+	Answer *pushResponse `json:"answer,omitempty"` // response of the push service
 
 	header map[string]string
 	cause  error // logged, not shown
 }
 
-// answer is the response of a push service.
-type answer struct {
+// pushResponse is the response of a push service.
+type pushResponse struct {
 	Service webpush.Service `json:"service"`
 	Origin  string          `json:"origin"`
 	Status  int             `json:"status"`
@@ -130,14 +130,18 @@ func isJSON(kind string) bool { return kind == "application/json" || strings.Has
 // readBody reads a JSON body of at most that many bytes.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if !isJSON(contentType(r)) {
-		return nil, refuse(http.StatusUnsupportedMediaType, "not-json", "the Content-Type is %q, expected application/json", clip(r.Header.Get("Content-Type"))).
-			in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
+		return nil, notJSON(r)
 	}
 	b, err := readAll(w, r, most)
 	if err == nil && len(bytes.TrimSpace(b)) == 0 {
 		return nil, refuse(http.StatusBadRequest, "invalid-json", "the body is empty, expected a JSON object").in("body")
 	}
 	return b, err
+}
+
+func notJSON(r *http.Request) *problem {
+	return refuse(http.StatusUnsupportedMediaType, "not-json", "the Content-Type is %q, expected application/json", clip(r.Header.Get("Content-Type"))).
+		in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
 }
 
 // readAll reads a body of at most that many bytes of UTF-8.

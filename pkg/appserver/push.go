@@ -220,7 +220,7 @@ type shownFilter struct {
 }
 
 type shownMessage struct {
-	PayloadBytes *int            `json:"payloadBytes"` // null if there is no payload
+	PayloadBytes *int            `json:"payloadBytes"` // null without a payload
 	TTL          int64           `json:"ttl"`          // seconds
 	Urgency      webpush.Urgency `json:"urgency,omitempty"`
 	Topic        string          `json:"topic,omitempty"`
@@ -343,7 +343,7 @@ func (s *Server) getPush(w http.ResponseWriter, r *http.Request) error {
 		class := webpush.Class(results)
 		if results == "all" {
 			class = ""
-		} else if !slices.Contains([]webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid, webpush.ClassExpired}, class) {
+		} else if !slices.Contains(failureClasses, class) {
 			return refuse(http.StatusBadRequest, "invalid-query", "results is %q, expected all, rejected, temporary, invalid, or expired", clip(results)).in("results")
 		}
 		list, err := s.store.Failures(r.Context(), j.ID, class, after, limit+1)
@@ -400,7 +400,11 @@ func (s *Server) retryPush(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.store.Retry(r.Context(), j.ID); errors.Is(err, ErrFinished) {
+	filter, err := failureFilter(w, r)
+	if err != nil {
+		return err
+	}
+	if _, err = s.store.Retry(r.Context(), j.ID, filter); errors.Is(err, ErrFinished) {
 		return refuse(http.StatusConflict, "push-not-over", "the push is %s: only a push that is done or failed can be retried", j.State).in("id")
 	}
 	if err != nil {
@@ -413,6 +417,36 @@ func (s *Server) retryPush(w http.ResponseWriter, r *http.Request) error {
 	}
 	return writeJSON(w, http.StatusAccepted, showJob(j))
 }
+
+// failureFilter reads the body of a retry, which is optional.
+func failureFilter(w http.ResponseWriter, r *http.Request) (f FailureFilter, err error) {
+	b, err := readAll(w, r, maxPush)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return f, err
+	}
+	if !isJSON(contentType(r)) {
+		return f, notJSON(r)
+	}
+	var v struct {
+		Class   webpush.Class `json:"class"`
+		Origin  string        `json:"origin"`
+		Status  *int          `json:"status"`
+		Problem string        `json:"problem"`
+	}
+	if err := decode(b, &v, true, ""); err != nil {
+		return f, err
+	}
+	if v.Class != "" && !slices.Contains(failureClasses, v.Class) {
+		return f, refuse(http.StatusBadRequest, "invalid-input", "class is %q, expected rejected, temporary, invalid, or expired", clip(string(v.Class))).in("class")
+	}
+	if v.Status != nil && (*v.Status < 0 || *v.Status > 599) {
+		return f, refuse(http.StatusBadRequest, "invalid-input", "status is %d, expected 0 to 599", *v.Status).in("status")
+	}
+	return FailureFilter(v), nil
+}
+
+// failureClasses are the classes of messages that are listed as failures.
+var failureClasses = []webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid, webpush.ClassExpired}
 
 // pushEvents streams the state of a job, immediately and after each change, as events
 // named progress; the last one is named end.

@@ -110,7 +110,7 @@ func (s *Server) seen(r *http.Request, route string, status int, took time.Durat
 		return
 	}
 	s.metrics.request(route, r.Method, status, took)
-	if route == "/report" { // the log must not show who was reached
+	if route == "/report" { // the log must not identify recipients
 		return
 	}
 	s.log.Info("request", "method", clip(r.Method), "route", route, "status", status, "took", took.Round(time.Microsecond), "client", s.clientAddr(r))
@@ -328,8 +328,8 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	out := map[string]string{"status": "ok"}
-	if list, err := s.missing(r.Context()); err == nil && len(list) > 0 {
-		out["warning"] = "some subscriptions were created with a key that this server does not have; servers that share a database need the same keys"
+	if text := s.warning(r.Context()); text != "" {
+		out["warning"] = text
 	}
 	return writeJSON(w, http.StatusOK, out)
 }

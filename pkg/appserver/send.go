@@ -406,8 +406,8 @@ func (x *sending) extend(ctx context.Context, p *heldPart, b Batch) {
 	}
 }
 
-// release gives back the parts that are not done, so that another server does not have
-// to wait until their leases expire.
+// release gives back the parts that are not done. Otherwise, another server would have to
+// wait until their leases expire.
 func (x *sending) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), time.Second)
 	defer cancel()

@@ -557,7 +557,7 @@ func TestBadRequests(t *testing.T) {
 		{400, "POST", "/subscription", subscription("https://localhost/x"), "endpoint-refused", "endpoint", "not on the Internet"},
 		{400, "POST", "/subscription", subscription("https://10.1.2.3/x"), "endpoint-refused", "endpoint", "not on the Internet"},
 		{400, "POST", "/subscription", subscription("https://[::ffff:127.0.0.1]/x"), "endpoint-refused", "endpoint", "not on the Internet"},
-		{400, "POST", "/subscription", subscription("https://permanently-removed.invalid/x"), "endpoint-refused", "endpoint", "removed this subscription for good"},
+		{400, "POST", "/subscription", subscription("https://permanently-removed.invalid/x"), "endpoint-refused", "endpoint", "permanently removed"},
 		{400, "POST", "/subscription", subscription("https://fcm.googleapis.com/" + strings.Repeat("x", 2048)), "endpoint-refused", "endpoint", "at most 2048"},
 		{400, "POST", "/subscription", subscription("https://fcm.googleapis.com/x", `"applicationServerKey":"`+foreign.PublicKey().String()+`"`), "wrong-key", "applicationServerKey", "another"},
 		{400, "POST", "/subscription", subscription("https://fcm.googleapis.com/x", `"tags":["a",""]`), "invalid-input", "tags[1]", "empty"},

@@ -12,7 +12,7 @@ import (
 var ErrNotFound = errors.New("not found")
 
 // ErrFinished is returned by a [Store] for a job that cannot be canceled because it has
-// finished, or cannot be retried because it has not.
+// finished, or cannot be retried because it has not finished.
 var ErrFinished = errors.New("the job is not in that state")
 
 // Record is a subscription in a [Store].
@@ -35,7 +35,7 @@ type Record struct {
 	// User and Tags select the recipients of a message. Tags are sorted and unique.
 	User string
 	Tags []string
-	// Created is the time at which the record was created.
+	// Created is the time of creation.
 	Created time.Time
 	// Key is the public application server key with which the subscription was
 	// created, in base64url; empty if it is not known.
@@ -76,8 +76,8 @@ type JobMessage struct {
 	TTL     time.Duration   `json:"ttl"`
 	Urgency webpush.Urgency `json:"urgency,omitempty"`
 	Topic   string          `json:"topic,omitempty"`
-	// Cancelable keeps the Location of each message until it expires, so that the
-	// message can be withdrawn.
+	// Cancelable keeps the Location of each message until it expires, to withdraw the
+	// message if the job is canceled.
 	Cancelable bool `json:"cancelable,omitempty"`
 }
 
@@ -110,16 +110,15 @@ type Job struct {
 	// Once lets [Store].CreateJob recognize a repeated request. It is empty in jobs
 	// that a store returns.
 	Once Once
-	// Due is the time at which a scheduled job is sent; zero means immediately.
+	// Due is when a scheduled job is sent; zero means immediately.
 	Due time.Time
 	// Retried is the time of the last [Store].Retry; zero means never.
 	Retried                    time.Time
 	Created, Started, Finished time.Time // zero before they happen
 }
 
-// Expires returns the time at which the job's messages expire. Their TTL counts from the
-// request, from Due, or from the last retry, whichever is latest, and not from the time
-// at which the server sends them.
+// Expires returns when the job's messages expire. Their TTL counts from the request, from
+// Due, or from the last retry, whichever is latest, and not from when they are sent.
 func (j Job) Expires() time.Time {
 	from := j.Created
 	if !j.Due.IsZero() {
@@ -163,6 +162,18 @@ type Failure struct {
 	Hint     string
 	Attempts int
 	Time     time.Time
+}
+
+// FailureFilter selects failures of a job. The zero value selects the temporary and the
+// expired ones.
+type FailureFilter struct {
+	// Class selects the failures of another class.
+	Class webpush.Class
+	// Origin, Status, and Problem select failures with these values; empty or nil means
+	// any.
+	Origin  string
+	Status  *int
+	Problem string
 }
 
 // Store keeps subscriptions and jobs. Each method makes all its changes or none, and the
@@ -217,8 +228,7 @@ type Store interface {
 	// Scheduled returns at most limit jobs that are not due yet, in the order in
 	// which they are due.
 	Scheduled(ctx context.Context, limit int) ([]Job, error)
-	// Reschedule changes the time at which a scheduled job is due; a time in the past
-	// means now. The error is ErrFinished if the job is in another state.
+	// Reschedule changes when a scheduled job is due; a time in the past means now. The error is ErrFinished if the job is in another state.
 	Reschedule(ctx context.Context, id string, due time.Time) error
 	// SetState changes the state of a job to Canceled or Failed and records problem.
 	// The error is ErrFinished if the job has finished, except that a job that is
@@ -258,11 +268,11 @@ type Store interface {
 	// Again returns at most limit records to which a job has to send again, in order
 	// of Seq, whose Seq is larger than after.
 	Again(ctx context.Context, id string, after int64, limit int) ([]Record, error)
-	// Retry makes a job that is Done or Failed Queued again: its temporary
-	// failures and the messages that expired are to be sent once more and count
-	// no more, and Retried is set. It returns their number; a job that is done
-	// and has none stays as it is. The error is ErrFinished in other states.
-	Retry(ctx context.Context, id string) (int64, error)
+	// Retry makes a job that is Done or Failed Queued again and sets Retried. The
+	// failures that f selects are sent again and no longer counted; their number is
+	// returned. A job that is Done and has no such failure does not change. The error
+	// is ErrFinished if the job is in another state.
+	Retry(ctx context.Context, id string, f FailureFilter) (int64, error)
 	// Failures returns at most limit failures of a job, in order of Seq, whose Seq is
 	// larger than after; an empty class means any. Messages to subscriptions that
 	// were gone are only counted.
@@ -270,6 +280,12 @@ type Store interface {
 	// Prune removes the jobs that finished before t, and the keys of CreateJob and the
 	// locations that are no longer needed.
 	Prune(ctx context.Context, t time.Time) error
+
+	// Announce records, for the time lease, that a server with this current application
+	// server key uses the store. It returns the current keys of all such servers.
+	Announce(ctx context.Context, key string, lease time.Duration) ([]string, error)
+	// Size returns the size of the stored data, in bytes.
+	Size(ctx context.Context) (int64, error)
 
 	// Probe writes something and commits it. It fails if the store cannot record
 	// anything.

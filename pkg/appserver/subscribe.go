@@ -16,8 +16,8 @@ import (
 // subscriptions are refused. If save returns an error, the page shows it with its Hint,
 // and the browser can try again. file is the name of the destination that the page shows.
 //
-// The handler accepts requests only for the loopback names of this machine, so that no
-// page of the Internet can reach it by another name (DNS rebinding), and subscriptions
+// The handler accepts requests only for the loopback names of this machine, because pages
+// of the Internet could reach it by another name (DNS rebinding). It accepts subscriptions
 // only from its own page.
 func SubscribePage(key vapid.PublicKey, file string, save func(*webpush.Subscription) error) (http.Handler, error) {
 	page, err := fs.Sub(pageFiles, "page")

@@ -46,7 +46,10 @@ func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
 		_, _ = w.Write(raw)
 		return nil
 	}
-	return writeJSON(w, http.StatusOK, map[string]string{"publicKey": text})
+	return writeJSON(w, http.StatusOK, struct {
+		PublicKey string `json:"publicKey"`
+		Track     bool   `json:"track,omitempty"`
+	}{text, s.o.Track})
 }
 
 // entry is a record in the API.
@@ -152,7 +155,7 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 		return bad("the endpoint is %d bytes long, expected at most %d", len(sub.Endpoint()), maxEndpoint)
 	}
 	if sub.PermanentlyRemoved() {
-		return bad("the browser has removed this subscription for good").hint("unsubscribe, and subscribe again")
+		return bad("the browser has permanently removed this subscription").hint("unsubscribe, and subscribe again")
 	}
 	u, err := url.Parse(sub.Origin())
 	if err != nil {

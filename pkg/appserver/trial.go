@@ -38,8 +38,8 @@ type trialRequest struct {
 	Endpoint string `json:"endpoint"`
 	Title    string `json:"title"`
 	Body     string `json:"body"`
-	// ID is returned in the payload as data.webpush.id, so that the page can match
-	// the messages that arrive.
+	// ID is returned in the payload as data.webpush.id. The page uses it to match the
+	// messages that arrive.
 	ID       string           `json:"id"`
 	TTL      *int64           `json:"ttl"` // in seconds
 	Urgency  webpush.Urgency  `json:"urgency"`
@@ -193,8 +193,8 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 	return writeJSON(w, http.StatusOK, out)
 }
 
-// enter takes a place in a channel without waiting. It returns a function that
-// frees the place, and reports whether there was one.
+// enter adds a place to a channel without waiting. It returns a function that frees the
+// place, and reports whether there was room.
 func enter(places chan struct{}) (free func(), ok bool) {
 	select {
 	case places <- struct{}{}:
@@ -240,7 +240,7 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 	default:
 		p = refuse(http.StatusBadGateway, "push-service-refused", "%v", e).hint(e.Hint())
 	}
-	p.Answer = &answer{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
+	p.Answer = &pushResponse{Service: e.Service, Origin: e.Origin, Status: e.Status, Code: e.Code, Reason: e.Reason}
 	return p
 }
 

@@ -24,8 +24,8 @@ func Env(name string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// UserFile returns the settings file in the user's configuration directory; empty if there
-// is no such directory.
+// UserFile returns the settings file in the user's configuration directory; empty if that
+// directory is not known.
 func UserFile() string {
 	dir := os.Getenv("XDG_CONFIG_HOME")
 	if dir == "" {

@@ -129,8 +129,8 @@ async function onMore() {
   });
 }
 
-/** Starts the section; a token that was kept opens it. */
-export function start() {
+/** Starts the section with the settings of the server; a token that was kept opens it. */
+export function start(config) {
   $('token-form').addEventListener('submit', event => {
     event.preventDefault();
     const text = $('token').value.trim();
@@ -145,7 +145,7 @@ export function start() {
   $('lock').addEventListener('click', () => lock());
   $('reload').addEventListener('click', () => busy($('reload'), 'Reading…', () => load().catch(e => notice($('list-problem'), e))));
   $('more').addEventListener('click', onMore);
-  compose.start({asAdmin, onSent: job.open});
+  compose.start({asAdmin, onSent: job.open, track: config.track});
   // A link of the server may bring the token in its fragment, which browsers
   // never send. It must not stay in the address bar or the history.
   let text = new URLSearchParams(location.hash.slice(1)).get('token');

@@ -18,12 +18,12 @@ async function begin() {
   if (config.file) {
     document.title = 'Get a subscription · Web Push';
     $('headline').textContent = 'Get a subscription into a file';
-    $('lead').textContent = `webpush subscribe waits in your terminal, and writes what this browser gives it to ${config.file}.`;
+    $('lead').textContent = `webpush subscribe waits in your terminal and writes this browser's subscription to ${config.file}.`;
     show($('foot'), false);
   } else {
     show($('nav'));
     show($('admin'));
-    admin.start();
+    admin.start(config);
   }
   await browser.start(config);
 }

@@ -70,9 +70,9 @@ function render() {
     downloadURL = URL.createObjectURL(new Blob([json() + '\n'], {type: 'application/json'}));
     $('download').href = downloadURL;
   } else if (blocked) state('bad', 'Not possible here', '');
-  else if (other) state('warn', 'Key changed', 'This browser subscribed with another key than the server uses now. Subscribe again to use the current key.');
-  else if (subscription) state('wait', 'Subscribed, not saved', `This browser has a subscription. Save it, and it is written to ${config.file}.`);
-  else state('wait', 'Not subscribed', config.file ? `Subscribe, and the subscription is written to ${config.file}.` : 'This browser does not get messages from this server.');
+  else if (other) state('warn', 'Key changed', 'This browser subscribed with a key that the server has replaced. Subscribe again to use the current key.');
+  else if (subscription) state('wait', 'Subscribed, not saved', `This browser has a subscription. When you save it, it is written to ${config.file}.`);
+  else state('wait', 'Not subscribed', config.file ? `When you subscribe, the subscription is written to ${config.file}.` : 'This browser does not receive messages from this server.');
 }
 
 /** Sends the subscription to the server, which also accepts one that it has. */

@@ -48,6 +48,18 @@ function payload() {
   return '';
 }
 
+/** The bytes that a server adds to a notification that it tracks: {"webpush":{"track":"…"}} in data. */
+function trackBytes() {
+  if (!admin.track || kind() !== 'notification') return 0;
+  const {url, data} = notification();
+  if (data !== undefined && (data === null || typeof data !== 'object' || Array.isArray(data) || 'webpush' in data)) return 0;
+  const id = `"webpush":{"track":"${'A'.repeat(26)}"}`.length;
+  if (data === undefined && url === undefined) return id + ',"data":{}'.length;
+  return data !== undefined && Object.keys(data).length === 0 && url === undefined ? id : id + 1; // a comma
+}
+
+const sizeOf = text => bytesOf(text) + trackBytes();
+
 const tooLong = size => (size > maxPayload ? `${number(size - maxPayload)} bytes too many: push services do not accept larger messages.` : '');
 
 const bytesOf = text => new TextEncoder().encode(text).length;
@@ -56,7 +68,7 @@ const bytesOf = text => new TextEncoder().encode(text).length;
 function render() {
   for (const part of form.querySelectorAll('[data-kind]')) show(part, part.dataset.kind.split(' ').includes(kind()));
   const text = payload();
-  const size = bytesOf(text);
+  const size = sizeOf(text);
   const left = maxPayload - size;
   const gauge = $('budget');
   gauge.setAttribute('aria-valuenow', Math.min(size, maxPayload));
@@ -133,7 +145,7 @@ function invalid() {
   }
   if (kind() !== 'none') {
     const empty = kind() === 'text' && $('payload').value === '';
-    check($(kind() === 'text' ? 'payload' : 'n-body'), empty ? 'Write something, or choose “Nothing”.' : tooLong(bytesOf(payload())));
+    check($(kind() === 'text' ? 'payload' : 'n-body'), empty ? 'Write something, or choose “Nothing”.' : tooLong(sizeOf(payload())));
   }
   check($('to-value'), to() === 'all' || $('to-value').value.trim() ? '' : `Enter a ${to()}.`);
   if (later()) check($('at'), wrongTime($('at')));

@@ -31,7 +31,7 @@ function stateOf({state, counts, total, done}) {
 const isOver = state => !['scheduled', 'queued', 'running'].includes(state);
 
 let admin;           // {asAdmin, token, onEnd} while the page is unlocked
-let watched = null;  // {id, controller, points, said} of the push that is shown
+let watched = null;  // {id, state, controller, points, said} of the push that is shown
 
 const audience = to => (to?.user ? `user “${to.user}”` : to?.tag ? `tag “${to.tag}”` : 'everybody');
 const wait = (ms, signal) => new Promise(resolve => {
@@ -44,6 +44,7 @@ const duration = s => (s < .1 ? 'under 0.1 s' : s < 10 ? `${s.toFixed(1)} s` : s
 /** Shows a push as the server reports it. */
 function render(job) {
   const {counts, done} = job;
+  watched.state = job.state;
   const total = Math.max(job.total, done);
   const over = isOver(job.state);
   const [kind, label] = stateOf(job);
@@ -269,13 +270,16 @@ $('job-schedule').addEventListener('submit', event => {
 $('job-at').addEventListener('input', () => mark($('job-at')));
 $('job-now').addEventListener('click', () => busy($('job-now'), '', () => move('0s')));
 
-$('job-retry').addEventListener('click', () => busy($('job-retry'), '', async () => {
+/** Sends failures again: those with one cause, or all that are temporary or expired. */
+async function retry(cause) {
   try {
-    await open(await admin.asAdmin(`push/${encodeURIComponent(watched.id)}/retry`, {method: 'POST'}));
+    await open(await admin.asAdmin(`push/${encodeURIComponent(watched.id)}/retry`, {method: 'POST', body: cause}));
   } catch (e) {
     notice($('job-problem'), e);
   }
-}));
+}
+
+$('job-retry').addEventListener('click', () => busy($('job-retry'), '', () => retry()));
 
 /** Groups failures by their cause: push service, class, status, and reason. The largest group is first. */
 function grouped(results) {
@@ -301,10 +305,10 @@ async function failures() {
       const download = h('button', {type: 'button', className: 'small'}, 'Download these');
       download.addEventListener('click', () => save(`push-${id}-${r.class}.ndjson`, group.map(one => JSON.stringify(one)).join('\n') + '\n'));
       const actions = h('div', {className: 'actions'}, download);
-      if (['temporary', 'expired'].includes(r.class) && !$('job-retry').hidden) {
-        const retry = h('button', {type: 'button', className: 'small'}, 'Retry these');
-        retry.addEventListener('click', () => $('job-retry').click());
-        actions.prepend(retry);
+      if (['done', 'failed'].includes(watched.state)) {
+        const again = h('button', {type: 'button', className: 'small'}, 'Retry these');
+        again.addEventListener('click', () => busy(again, '', () => retry({class: r.class, origin: r.origin, status: r.status ?? 0, problem: r.problem})));
+        actions.prepend(again);
       }
       const item = h('li', {}, h('p', {className: 'name'}, swatch, `${count(group.length, 'message')}: ${title}${r.status ? `, status ${r.status}` : ''} from ${r.origin}`),
         h('p', {}, r.problem), r.hint ? h('p', {className: 'help'}, r.hint) : null, actions);

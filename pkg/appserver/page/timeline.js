@@ -12,6 +12,8 @@ const steps = {
   clicked: 'Clicked', closed: 'Closed',
 };
 
+const order = Object.keys(steps);
+
 const known = new Map();   // entries of test messages, by ID
 let last = null;           // the latest message without an ID
 
@@ -39,7 +41,10 @@ class Entry {
     }
   }
 
-  /** Adds a step with its time, and the time since the first. */
+  /**
+   * Adds a step with its time, and the time since the first. A message can arrive
+   * before the response of the push service, so steps are put in order.
+   */
   step(name, at, more = '') {
     if (this.seen.has(name)) return;
     this.seen.add(name);
@@ -47,7 +52,8 @@ class Entry {
     const line = h('li', {}, h('strong', {}, steps[name]), more ? ` ${more}` : '', ' ', clock(at));
     if (at > this.begun) line.append(h('span', {className: 'muted'}, ` +${number(at - this.begun)} ms`));
     line.dataset.step = name;
-    this.way.append(line);
+    const later = [...this.way.children].find(l => order.indexOf(l.dataset.step) > order.indexOf(name)) ?? null;
+    this.way.insertBefore(line, later);
   }
 
   accepted({status, latencyMs, service, request, response, note}) {

@@ -606,10 +606,15 @@ func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([
 		WHERE a.job = (SELECT seq FROM {s}.job WHERE id = $1) AND a.seq > $2 ORDER BY a.seq LIMIT $3`, id, after, limit)
 }
 
-// retriable is the condition of messages that a retry sends.
-const retriable = "class IN ('temporary', 'expired')"
+// selected is the condition for the failures of job $1 that a filter selects.
+const selected = `job = $1 AND CASE WHEN $2::text = '' THEN class IN ('temporary', 'expired') ELSE class = $2 END
+	AND ($3::text = '' OR origin = $3) AND ($4::integer < 0 OR status = $4) AND ($5::text = '' OR problem = $5)`
 
-func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
+func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter) (n int64, err error) {
+	status := -1
+	if f.Status != nil {
+		status = *f.Status
+	}
 	err = s.update(ctx, func(t tx) error {
 		job, state, err := t.job(ctx, id)
 		if err != nil {
@@ -618,12 +623,21 @@ func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 		if state != appserver.Done && state != appserver.Failed {
 			return appserver.ErrFinished
 		}
-		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE job = $1 AND "+retriable+" ON CONFLICT DO NOTHING", job)
+		args := []any{job, string(f.Class), text(f.Origin), status, text(f.Problem)}
+		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE "+selected+" ON CONFLICT DO NOTHING", args...)
 		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
-		for _, query := range []string{"DELETE FROM {s}.job_failure WHERE job = $1 AND " + retriable, "DELETE FROM {s}.job_count WHERE job = $1 AND " + retriable,
-			"UPDATE {s}.job SET state = 'queued', problem = '', finished = NULL, retried = clock_timestamp() WHERE seq = $1", "UPDATE {s}.job_part SET until = '-infinity' WHERE job = $1 AND NOT done"} {
+		for _, query := range []string{
+			`UPDATE {s}.job_count c SET n = c.n - x.n FROM (SELECT service, class, count(*) AS n FROM {s}.job_failure WHERE ` + selected + ` GROUP BY service, class) x
+				WHERE c.job = $1 AND c.service = x.service AND c.class = x.class`,
+			"DELETE FROM {s}.job_failure WHERE " + selected} {
+			if err := t.exec(ctx, query, args...); err != nil {
+				return err
+			}
+		}
+		for _, query := range []string{"UPDATE {s}.job SET state = 'queued', problem = '', finished = NULL, retried = clock_timestamp() WHERE seq = $1",
+			"UPDATE {s}.job_part SET until = '-infinity' WHERE job = $1 AND NOT done"} {
 			if err := t.exec(ctx, query, job); err != nil {
 				return err
 			}
@@ -667,6 +681,30 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 		}
 		return t.exec(ctx, "DELETE FROM {s}.idempotency WHERE until <= clock_timestamp()")
 	})
+}
+
+func (s *store) Announce(ctx context.Context, key string, lease time.Duration) (keys []string, err error) {
+	err = s.update(ctx, func(t tx) error {
+		if err := t.exec(ctx, "DELETE FROM {s}.server_key WHERE until <= clock_timestamp()"); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, `INSERT INTO {s}.server_key AS k VALUES ($1, clock_timestamp() + $2)
+			ON CONFLICT (key) DO UPDATE SET until = greatest(k.until, excluded.until)`, key, lease); err != nil {
+			return err
+		}
+		rows, err := t.t.Query(ctx, t.s.sql("SELECT key FROM {s}.server_key ORDER BY key"))
+		if err != nil {
+			return err
+		}
+		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return keys, err
+}
+
+func (s *store) Size(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, s.sql("SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relnamespace = '{s}'::regnamespace AND relkind = 'r'")).Scan(&n)
+	return n, failure(err)
 }
 
 func (s *store) Probe(ctx context.Context) error {

@@ -72,14 +72,14 @@ func TestPostgresMigrate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	query(t, server, "UPDATE webpush.migration SET version = 9")
+	query(t, server, "UPDATE webpush.migration SET version = 999")
 	s, err := postgres.Open(t.Context(), server.URL(), postgres.Options{})
 	if err != nil {
 		t.Fatalf("a newer schema that this program may use: %v", err)
 	}
 	s.Close()
-	query(t, server, "UPDATE webpush.migration SET oldest = 9")
-	if _, err := postgres.Open(t.Context(), server.URL(), postgres.Options{}); err == nil || !strings.Contains(err.Error(), "version 9") {
+	query(t, server, "UPDATE webpush.migration SET oldest = 999")
+	if _, err := postgres.Open(t.Context(), server.URL(), postgres.Options{}); err == nil || !strings.Contains(err.Error(), "version 999") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -59,9 +59,9 @@ func (t tx) find(ctx context.Context, endpoint string) (r appserver.Record, err 
 	return r, err
 }
 
-// insert adds a record whose endpoint is not there. It takes a shared lock: the
-// number of a record is given before the record can be seen, so whoever fixes
-// the recipients of a job waits for those that are being added.
+// insert adds a record with a new endpoint, under a shared lock. A record gets its number
+// before it is visible, so a transaction that determines the recipients of a job waits
+// for the records that are being added.
 const insert = `WITH n AS (
 		INSERT INTO {s}.subscription (id, endpoint, p256dh, auth, service, origin, user_name, tags, created, public_key)
 		SELECT $2, $3, $4, $5, $6, $7, $8, $9::text[], $10, $11 FROM (SELECT pg_advisory_xact_lock_shared($1)) l

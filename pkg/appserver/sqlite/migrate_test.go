@@ -41,7 +41,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Retry(t.Context(), "failed"); err != nil {
+	if _, err := s.Retry(t.Context(), "failed", appserver.FailureFilter{}); err != nil {
 		t.Error(err)
 	}
 	for id, want := range map[string][]appserver.Part{
@@ -65,7 +65,7 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("%s: %+v, %v", id, j, err)
 		}
 	}
-	if n, err := s.Retry(t.Context(), "done"); n != 0 || err != nil {
+	if n, err := s.Retry(t.Context(), "done", appserver.FailureFilter{}); n != 0 || err != nil {
 		t.Errorf("retried %d, %v", n, err)
 	}
 }

@@ -62,10 +62,15 @@ func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([
 	return collect(rows, err, scanRecord)
 }
 
-// retriable is the condition for failures that a retry sends again.
-const retriable = "class IN ('temporary', 'expired')"
+// selected is the condition for the failures of job ?1 that a filter selects.
+const selected = `job = ?1 AND CASE WHEN ?2 = '' THEN class IN ('temporary', 'expired') ELSE class = ?2 END
+	AND (?3 = '' OR origin = ?3) AND (?4 < 0 OR status = ?4) AND (?5 = '' OR problem = ?5)`
 
-func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
+func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter) (n int64, err error) {
+	status := -1
+	if f.Status != nil {
+		status = *f.Status
+	}
 	err = s.update(ctx, func(t tx) error {
 		job, state, err := t.jobState(id)
 		if err != nil {
@@ -74,13 +79,15 @@ func (s *store) Retry(ctx context.Context, id string) (n int64, err error) {
 		if state != appserver.Done && state != appserver.Failed {
 			return appserver.ErrFinished
 		}
-		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE job = ? AND "+retriable, job)
+		args := []any{job, string(f.Class), f.Origin, status, f.Problem}
+		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE "+selected, args...)
 		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
 		return errors.Join(
-			t.exec("DELETE FROM job_failure WHERE job = ? AND "+retriable, job),
-			t.exec("DELETE FROM job_count WHERE job = ? AND "+retriable, job),
+			t.exec(`UPDATE job_count SET n = n - (SELECT count(*) FROM job_failure f WHERE f.service = job_count.service AND f.class = job_count.class AND f.`+selected+`)
+				WHERE job_count.job = ?1`, args...),
+			t.exec("DELETE FROM job_failure WHERE "+selected, args...),
 			t.exec("UPDATE job SET state = 'queued', problem = '', finished = 0, retried = ? WHERE seq = ?", millis(time.Now()), job),
 			t.exec("UPDATE job_part SET until = 0 WHERE job = ?", job))
 	})

@@ -133,6 +133,16 @@ func openDB(path string, pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", "file:"+u.EscapedPath()+"?"+url.Values{"_pragma": pragmas}.Encode())
 }
 
+// Announce returns the key of this process, because no other one can use the file.
+func (s *store) Announce(_ context.Context, key string, _ time.Duration) ([]string, error) {
+	return []string{key}, nil
+}
+
+func (s *store) Size(ctx context.Context) (int64, error) {
+	rows, err := s.query(ctx, "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+	return one(rows, err, number)
+}
+
 func (s *store) Probe(ctx context.Context) error {
 	return s.update(ctx, func(t tx) error {
 		return t.exec("INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET time = ?1", millis(time.Now()))

@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *t
 		"Commit": testCommit, "Versions": testVersions, "Retry": testRetry, "Failures": testFailures, "Prune": testPrune, "Concurrent": testConcurrent,
 		"Parts": testParts, "Leases": testLeases, "Steps": testSteps, "Scheduled": testScheduled, "Key": testKey, "PutAll": testPutAll,
 		"Probe": testProbe, "Once": testOnce, "Withdraw": testWithdraw, "GoneAfter": testGoneAfter, "Report": testReport, "Reschedule": testReschedule,
+		"RetrySome": testRetrySome, "Announce": testAnnounce, "Size": testSize,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -452,14 +453,14 @@ func testRetry(t *testing.T, s appserver.Store) {
 	if got := find(t, s, d.Endpoint); got.LastStatus != 201 {
 		t.Errorf("a message that was not sent changed the last status to %d", got.LastStatus)
 	}
-	if _, err := s.Retry(t.Context(), "j"); !errors.Is(err, appserver.ErrFinished) {
+	if _, err := s.Retry(t.Context(), "j", appserver.FailureFilter{}); !errors.Is(err, appserver.ErrFinished) {
 		t.Errorf("the error is %v, want ErrFinished", err)
 	}
 	finish(t, s, "j")
 	if _, err := s.Delete(t.Context(), b.Endpoint); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Retry(t.Context(), "j"); n != 3 || err != nil {
+	if n, err := s.Retry(t.Context(), "j", appserver.FailureFilter{}); n != 3 || err != nil {
 		t.Errorf("%d, %v; want 3", n, err)
 	}
 	got := findJob(t, s, "j")
@@ -483,14 +484,14 @@ func testRetry(t *testing.T, s appserver.Store) {
 		Outcomes: []appserver.Outcome{{Record: a, Class: webpush.ClassDelivered, Status: 201}, {Record: d, Class: webpush.ClassDelivered, Status: 201}}})); c.State != appserver.Done {
 		t.Errorf("after the retry the job is %s", c.State)
 	}
-	if n, err := s.Retry(t.Context(), "j"); n != 0 || err != nil || findJob(t, s, "j").State != appserver.Done {
+	if n, err := s.Retry(t.Context(), "j", appserver.FailureFilter{}); n != 0 || err != nil || findJob(t, s, "j").State != appserver.Done {
 		t.Errorf("nothing to retry: %d, %v, %s", n, err, findJob(t, s, "j").State)
 	}
 	create(t, s, appserver.Job{ID: "failed"})
 	if err := s.SetState(t.Context(), "failed", appserver.Failed, "x"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Retry(t.Context(), "failed"); err != nil || findJob(t, s, "failed").State != appserver.Queued {
+	if _, err := s.Retry(t.Context(), "failed", appserver.FailureFilter{}); err != nil || findJob(t, s, "failed").State != appserver.Queued {
 		t.Errorf("a failed job does not continue: %v", err)
 	}
 }

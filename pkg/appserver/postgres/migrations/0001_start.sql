@@ -82,7 +82,7 @@ CREATE TABLE {s}.job_part (
 	job        bigint NOT NULL REFERENCES {s}.job ON DELETE CASCADE,
 	number     bigint NOT NULL, -- from 1; part 0 has the records to send to again
 	lease      bigint NOT NULL DEFAULT 0, -- increases with each claim
-	until      timestamptz NOT NULL DEFAULT '-infinity', -- time at which the lease expires
+	until      timestamptz NOT NULL DEFAULT '-infinity', -- expiry of the lease
 	step       bigint NOT NULL DEFAULT 0, -- number of the last commit
 	after_seq  bigint NOT NULL,
 	up_to      bigint NOT NULL,

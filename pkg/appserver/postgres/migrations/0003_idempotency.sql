@@ -3,7 +3,7 @@ CREATE TABLE {s}.idempotency (
 	key     text PRIMARY KEY,
 	request text NOT NULL,
 	job     bigint NOT NULL REFERENCES {s}.job ON DELETE CASCADE,
-	until   timestamptz NOT NULL -- time at which the key is forgotten
+	until   timestamptz NOT NULL -- expiry of the key
 );
 CREATE INDEX idempotency_until ON {s}.idempotency (until);
 CREATE INDEX idempotency_job ON {s}.idempotency (job);

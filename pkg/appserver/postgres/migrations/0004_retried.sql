@@ -1,1 +1,1 @@
-ALTER TABLE {s}.job ADD COLUMN retried timestamptz; -- time from which the TTL counts
+ALTER TABLE {s}.job ADD COLUMN retried timestamptz; -- new start of the TTL

@@ -5,7 +5,7 @@ CREATE TABLE {s}.location (
 	service text NOT NULL,
 	origin  text NOT NULL,
 	url     text NOT NULL,
-	until   timestamptz NOT NULL, -- time at which the message expires
+	until   timestamptz NOT NULL, -- expiry of the message
 	claimed timestamptz NOT NULL DEFAULT '-infinity', -- end of the lease of the server that withdraws it
 	PRIMARY KEY (job, seq)
 );

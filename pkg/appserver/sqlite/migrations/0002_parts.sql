@@ -4,7 +4,7 @@ CREATE TABLE job_part (
 	job        INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
 	number     INTEGER NOT NULL, -- from 1; part 0 has the records to send to again
 	lease      INTEGER NOT NULL DEFAULT 0, -- increases with each claim
-	until      INTEGER NOT NULL DEFAULT 0, -- time at which the lease expires
+	until      INTEGER NOT NULL DEFAULT 0, -- expiry of the lease
 	step       INTEGER NOT NULL DEFAULT 0, -- number of the last commit
 	after_seq  INTEGER NOT NULL,
 	up_to      INTEGER NOT NULL,

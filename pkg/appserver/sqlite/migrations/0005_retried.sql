@@ -1,1 +1,1 @@
-ALTER TABLE job ADD COLUMN retried INTEGER NOT NULL DEFAULT 0; -- time from which the TTL counts
+ALTER TABLE job ADD COLUMN retried INTEGER NOT NULL DEFAULT 0; -- new start of the TTL

@@ -5,7 +5,7 @@ CREATE TABLE location (
 	service TEXT NOT NULL,
 	origin  TEXT NOT NULL,
 	url     TEXT NOT NULL,
-	until   INTEGER NOT NULL, -- time at which the message expires
+	until   INTEGER NOT NULL, -- expiry of the message
 	claimed INTEGER NOT NULL DEFAULT 0, -- end of the lease of the server that withdraws it
 	PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;

@@ -318,7 +318,7 @@ await step('webpush subscribe has this part of the page alone', async () => {
   await shot(own.page, 'command-light');
   await own.page.click('#subscribe');
   await state(own.page, 'Saved');
-  assert.match(await textOf(own.page, '#explain'), /is in own\.json, and the command has ended/);
+  assert.match(await textOf(own.page, '#explain'), /is in own\.json, and the command has exited/);
   assert.match(await textOf(own.page, '#subscribed'), /as JSON/);
   await own.page.click('#subscription summary');
   assert.match(await textOf(own.page, '#command'), /^webpush send -f own\.json /);
@@ -534,7 +534,7 @@ await step('a push to its end tells what became of it', async () => {
   await page.click('#confirm-yes');
   await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
   await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 25);
-  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left$/);
+  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left · reported: 0 shown, 0 clicked, 0 closed$/);
   await settled(page);
   await page.locator('#job').screenshot({path: join(config.shots, 'readme-desktop.png')});
   await shot(page, 'running-light');
@@ -553,8 +553,17 @@ await step('a push to its end tells what became of it', async () => {
   assert.equal(await page.locator('#failures-groups > li').count(), 1, 'one cause, one group');
   assert.match(await textOf(page, '#failures-groups'), /6 messages: Rejected, status 400 from http:\/\/127\.0\.0\.1/);
   assert.doesNotMatch(await textOf(page, '#failures-groups'), /refused-\d/); // an endpoint's path is a secret
-  const [list] = await Promise.all([page.waitForEvent('download'), page.click('#failures-groups button')]);
+  const [list] = await Promise.all([page.waitForEvent('download'), page.click('#failures-groups >> text=Download these')]);
   assert.equal((await readFile(await list.path(), 'utf8')).trim().split('\n').map(line => JSON.parse(line).status).join(), '400,400,400,400,400,400');
+  // A retry of one cause names it.
+  const [again] = await Promise.all([page.waitForRequest(/\/retry$/), page.click('#failures-groups >> text=Retry these')]);
+  const {problem, ...cause} = again.postDataJSON();
+  assert.deepEqual(cause, {class: 'rejected', origin: config.sink, status: 400});
+  assert.ok(problem);
+  for (let retried = {}; retried.state !== 'done' || retried.counts.rejected !== 6; await page.waitForTimeout(50)) {
+    retried = await fetch(again.url().replace(/\/retry$/, ''), {headers: {Authorization: `Bearer ${config.token}`}}).then(r => r.json());
+  }
+  await page.waitForFunction(() => / delivered$/.test(document.querySelector('#job-state').textContent) && /Rejected\s+6/.test(document.querySelector('#job-counts').innerText));
   // The gone ones are removed.
   await page.locator('#list-total', {hasText: '294 subscriptions'}).waitFor();
   assert.equal(await page.locator('#jobs-rows tr').count(), 7);
@@ -603,6 +612,18 @@ await step('the chart shows no rate that there was not', async () => {
     return ratesOf([[0, 0], [1, 20], [2, 40], [5, 40], [5.001, 95], [5.002, 100], [6.1, 120]].map(([at, done]) => ({at, done})), 1);
   });
   assert.deepEqual(rates.map(r => Math.round(r.rate)), [20, 20, 0, 73]);
+});
+
+await step('the timeline is in order, although a message can arrive before the response', async () => {
+  const steps = await page.evaluate(async () => {
+    const timeline = await import('./timeline.js');
+    const entry = timeline.begin('early', 'Early', '');
+    timeline.receive({type: 'push', id: 'early', kind: 'text', at: Date.now()});
+    timeline.receive({type: 'shown', id: 'early', at: Date.now(), shown: true});
+    entry.accepted({status: 201, latencyMs: 5});
+    return [...entry.way.children].map(line => line.dataset.step);
+  });
+  assert.deepEqual(steps, ['encrypted', 'accepted', 'received', 'shown']);
 });
 
 await step('light and dark, wide and narrow', async () => {
