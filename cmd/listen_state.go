@@ -106,16 +106,16 @@ func (o *listenOptions) same(state useragent.State, chosen []useragent.Registrat
 		return nil
 	}
 	if given(o.cmd, "server") && !sameServer(o.server, state.Server()) {
-		return usage(hint, "%s is a subscription at %s, not at %s", o.state, state.Server(), visible(o.server))
+		return usage(hint, "%s is the state of a user agent at %s, not at %s", o.state, state.Server(), visible(o.server))
 	}
 	o.server = state.Server()
 	for _, r := range chosen {
 		switch is := r.ApplicationServerKey(); {
 		case !given(o.cmd, "application-server-key") || key == is:
 		case is.IsZero():
-			return usage(hint, "%s is a subscription that accepts messages from anyone, without --application-server-key", o.state)
+			return usage(hint, "the %v in %s accepts messages from anyone, without --application-server-key", r, o.state)
 		default:
-			return usage(hint, "%s is a subscription for messages signed with %s, not with %s", o.state, is, key)
+			return usage(hint, "the %v in %s requires messages signed with %s, not with %s", r, o.state, is, key)
 		}
 	}
 	return nil
