@@ -77,6 +77,9 @@ func (o *browserOptions) check(args []string) error {
 		return usage("quote the URL if the shell splits it", "webpush browser expects a name and a URL, found %q as well", shown(args[2]))
 	}
 	o.name = args[0]
+	if strings.Contains(o.name, "://") {
+		return usage("webpush browser firefox "+shellWord(o.name), "no browser given before the URL %q", o.name)
+	}
 	if !slices.Contains(browser.Names(), o.name) {
 		return usage("name one of "+names+"; for a program, add --binary FILE", "unknown browser %q", shown(o.name))
 	}

@@ -53,7 +53,7 @@ func serviceNames() []string { return words(preflight.Services()) }
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
-		Use:   "check",
+		Use:   "check [subscription.json]",
 		Short: "Find everything that push services would reject, before sending",
 		Long: `Check a message without sending it: list every known reason for a push service
 to reject it, and every payload field that browsers ignore. check accepts the flags of
@@ -81,8 +81,14 @@ such query; check sends them nothing and says so.`,
   webpush check -f subscriptions.csv -p "hi"
   webpush check --for all --payload-file notification.json
   webpush check -f subscription.json --ask-time https://www.example.com --online`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runCheck(c.Context(), s, o) },
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := subscriptionArgument(&o.send.subscription, args); err != nil {
+				return err
+			}
+			return runCheck(c.Context(), s, o)
+		},
+		ValidArgsFunction: completeJSON,
 	}
 	f := c.Flags()
 	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")

@@ -215,13 +215,26 @@ func runSign(s *streams, o signOptions, file string) error {
 	return nil
 }
 
+// subscriptionArgument sets the file of the one subscription from an argument,
+// where -f has none.
+func subscriptionArgument(file *string, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if *file != "" {
+		return usage("use one of them, and set the payload with -p", "-f %s and %s are both the subscription", *file, shown(args[0]))
+	}
+	*file = args[0]
+	return nil
+}
+
 // loadSubscription reads the one subscription of -f.
 func loadSubscription(s *streams, name string) (*webpush.Subscription, error) {
 	b, err := s.input(name, "the subscription")
 	if err != nil {
 		var no *reworded
 		if errors.As(err, &no) {
-			err = withHint(err, "save the output of JSON.stringify(subscription) in the browser, or create one for a test: webpush gen --receiver")
+			err = withHint(err, "save the output of JSON.stringify(subscription) in the browser, or get one from your own browser: webpush subscribe")
 		}
 		return nil, err
 	}

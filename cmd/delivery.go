@@ -63,7 +63,7 @@ func (d *delivery) flawed(err error) {
 func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 	d := new(delivery)
 	if o.subscription == "" && o.inputs == nil && !optional && o.parts == (subscriptionParts{}) {
-		return nil, usage("pass one with -f subscription.json, or try: webpush demo", "%s needs a subscription", o.cmd.Name())
+		return nil, usage("pass one with -f subscription.json; to get one from your own browser: webpush subscribe", "%s needs a subscription", o.cmd.Name())
 	}
 	for _, pair := range [][2]string{{"curl", "dry-run"}, {"inline", "body-file"}, {"topic", "topic-hash"}} {
 		if err := exclusive(o.cmd, pair[0], pair[1]); err != nil {

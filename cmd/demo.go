@@ -125,7 +125,11 @@ func runDemo(ctx context.Context, s *streams, payload string) (err error) {
 		}{key.PublicKey().String(), sub, maps.Collect(headersOf(sent.Header, true)), receipt.Status, string(message.Payload), took.Milliseconds()})
 	}
 	fmt.Fprintf(s.out, "%s in %v; nothing was left on this machine\n", s.paint(s.outTTY, "Delivered", color.FgGreen), took.Round(time.Millisecond))
-	s.hint("next, send one to your own browser: webpush gen && webpush subscribe && webpush send -f subscription.json --title Hello --subject mailto:you@your.domain")
+	generate := "webpush gen && "
+	if exists(defaultPrivateKey) {
+		generate = ""
+	}
+	s.hint("next, send one to your own browser: " + generate + "webpush subscribe && webpush send -f subscription.json --title Hello --subject mailto:you@your.domain")
 	return nil
 }
 

@@ -35,17 +35,14 @@ base64url.`,
   webpush encrypt -f subscription.json --title Hello --body World -e aesgcm --json`,
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				if o.subscription != "" {
-					return usage("give one of them", "-f %s and %s are both the subscription", o.subscription, shown(args[0]))
-				}
-				o.subscription = args[0]
+			if err := subscriptionArgument(&o.subscription, args); err != nil {
+				return err
 			}
 			return runEncrypt(s, o)
 		},
 		ValidArgsFunction: completeJSON,
 	}
-	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "the subscription's `FILE`; - for standard input")
+	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the body to `FILE`; - for standard output even if that is a terminal")
 	c.Flags().BoolVar(&o.force, "force", false, "replace a file that has a key")
 	inGroup(c.Flags(), "Flags")
@@ -76,7 +73,7 @@ func runEncrypt(s *streams, o encryptOptions) error {
 		return err
 	}
 	if payload == nil {
-		return usage("-p TEXT, --payload-file FILE, or --title and so on", "encrypt needs a payload")
+		return usage("set it with -p TEXT, --payload-file FILE, or the flags of a notification, such as --title", "encrypt needs a payload")
 	}
 	var m webpush.Message
 	if err := o.payload.fill(&m); err != nil {
@@ -171,6 +168,9 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	if err != nil {
 		return err
 	}
+	if len(body) == 0 {
+		return withHint(fmt.Errorf("%s is empty, expected an encrypted body", inputName(name)), "pass the file that webpush encrypt -o wrote")
+	}
 	if trimmed := strings.TrimSpace(string(text(body))); strings.HasPrefix(trimmed, "{") {
 		var e encrypted
 		if err := json.Unmarshal([]byte(trimmed), &e); err == nil && e.Headers != nil {
@@ -212,6 +212,9 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	}
 	payload, err := id.Decrypt(m)
 	if err != nil {
+		if encoding == ece.AES128GCM && hintOf(err) == "" {
+			err = withHint(err, "check that this is the whole body; if its encoding is aesgcm, add --encryption and --crypto-key")
+		}
 		return within(inputName(name), err)
 	}
 	if s.json {

@@ -140,7 +140,7 @@ func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err erro
 		}
 	}
 	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
-		return "", withHint(&reworded{fmt.Sprintf("%s: directory %s not found", name, dir), err}, "mkdir -p "+shellWord(dir))
+		return "", withHint(&reworded{fmt.Sprintf("%s: directory %s not found", name, dir), err}, "create it with: mkdir -p "+shellWord(dir))
 	}
 	if err != nil {
 		return "", fileProblem(name, err)

@@ -75,13 +75,16 @@ fits is stored in the row of serve, and as vapidKey in the results of send.`,
   webpush gen --receiver`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && c.Flags().Changed("receiver") {
-				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen takes no argument, found %q", args[0])
+				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen accepts no argument, found %q", args[0])
 			}
 			return noArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.privateSet, o.publicSet = c.Flags().Changed("private-key"), c.Flags().Changed("public-key")
 			if c.Flags().Changed("receiver") {
+				if err := exclusive(c, "receiver", "next"); err != nil {
+					return err
+				}
 				return runGenReceiver(s, o)
 			}
 			if o.next && o.force {
@@ -158,7 +161,7 @@ func runGen(s *streams, o genOptions) error {
 		}
 		return s.printJSON(json.RawMessage(b))
 	}
-	s.note("wrote the private key to %s: keep it secret, and keep it", absolute(o.pair.private))
+	s.note("wrote the private key to %s: keep it secret, and do not lose it", absolute(o.pair.private))
 	s.note("wrote the public key to %s", absolute(o.pair.public))
 	s.note("the application server key, for pushManager.subscribe:")
 	fmt.Fprintln(s.out, key.PublicKey())
@@ -233,7 +236,7 @@ func runGenReceiver(s *streams, o genOptions) error {
 	}
 	s.note("wrote the receiver's keys to %s and its subscription to %s", absolute(o.receiver), absolute(o.subscriptionFile))
 	if strings.HasPrefix(sub.Endpoint(), "https://push.example.net/") {
-		s.hint("nobody listens at its endpoint: encrypt for it with webpush encrypt -f " + shellWord(o.subscriptionFile))
+		s.hint("no user agent receives at its endpoint; to encrypt for it, run: webpush encrypt -f " + shellWord(o.subscriptionFile))
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func natsAddress(s *streams, flag, address string) (string, error) {
 		return address, nil
 	}
 	if address = strings.TrimSpace(os.Getenv(natsEnv)); address == "" {
-		return "", usage("--"+flag+" nats://localhost:4222, or set "+natsEnv, "the address of the NATS server is missing")
+		return "", usage("add --"+flag+" nats://localhost:4222, or set "+natsEnv, "the address of the NATS server is missing")
 	}
 	return address, nil
 }

@@ -62,7 +62,7 @@ func (s *streams) offerKeys(k keyPair) (*vapid.Key, error) {
 	if err := k.create(key, vapid.FormatPEM, false); err != nil {
 		return nil, err
 	}
-	s.note("wrote the private key to %s: keep it secret, and keep it", absolute(k.private))
+	s.note("wrote the private key to %s: keep it secret, and do not lose it", absolute(k.private))
 	s.note("wrote the public key to %s", absolute(k.public))
 	return key, nil
 }
@@ -187,7 +187,7 @@ func (p *filePair) check(force bool) error {
 		folder := filepath.Dir(f.name)
 		switch info, err := os.Stat(folder); {
 		case errors.Is(err, fs.ErrNotExist):
-			return withHint(fmt.Errorf("%s: directory %s not found", f.name, folder), "mkdir -p "+shellWord(folder))
+			return withHint(fmt.Errorf("%s: directory %s not found", f.name, folder), "create it with: mkdir -p "+shellWord(folder))
 		case err == nil && !info.IsDir():
 			return fmt.Errorf("%s: %s is not a directory", f.name, folder)
 		}

@@ -82,7 +82,11 @@ failure, even after retries; 130 interrupted.`,
 			if len(args) == 0 {
 				return nil
 			}
-			return usage(similarCommand(c, args[0]), "unknown command %q", shown(args[0]))
+			hint := similarCommand(c, args[0])
+			if exists(args[0]) {
+				hint = "to identify a file: webpush inspect " + shellWord(args[0])
+			}
+			return usage(hint, "unknown command %q", shown(args[0]))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			if version {
@@ -104,8 +108,8 @@ failure, even after retries; 130 interrupted.`,
 			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
 		}
 		hint := "see: " + c.CommandPath() + " --help"
-		if m := badShorthand.FindStringSubmatch(err.Error()); m != nil && !c.HasParent() {
-			hint = similarCommand(c, m[1])
+		if m := badShorthand.FindStringSubmatch(err.Error()); m != nil {
+			hint = similarFlag(c, m[1])
 		}
 		if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
 			hint = similarFlag(c, flag)
@@ -197,7 +201,7 @@ func flagProblem(err error) string {
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(similarCommand(c, args[0]), "%s takes no argument, found %q", c.CommandPath(), shown(args[0]))
+		return usage(similarCommand(c, args[0]), "%s accepts no argument, found %q", c.CommandPath(), shown(args[0]))
 	}
 	return nil
 }
@@ -205,7 +209,7 @@ func noArgs(c *cobra.Command, args []string) error {
 // atMostOne refuses a second argument.
 func atMostOne(c *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usage("see: "+c.CommandPath()+" --help", "%s takes one argument, found %q after it", c.CommandPath(), shown(args[1]))
+		return usage("see: "+c.CommandPath()+" --help", "%s accepts one argument, found %q after it", c.CommandPath(), shown(args[1]))
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
 func newCurlCmd(s *streams) *cobra.Command {
 	o := sendOptions{curl: true}
 	c := &cobra.Command{
-		Use:   "curl",
+		Use:   "curl [subscription.json]",
 		Short: "Print a curl command that sends a message",
 		Long: `Encrypt and sign a message as send does, and print a command for sh, bash, or zsh that
 delivers it. Everything in the command is quoted. The encrypted body is written to
@@ -139,8 +139,14 @@ encrypted.data or to --body-file, or with --inline into the command itself. The 
 works until its token expires.`,
 		Example: `  webpush curl -f subscription.json -p "hi"
   webpush curl -f subscription.json -p "hi" --inline | sh`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runSend(c.Context(), s, o) },
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := subscriptionArgument(&o.subscription, args); err != nil {
+				return err
+			}
+			return runSend(c.Context(), s, o)
+		},
+		ValidArgsFunction: completeJSON,
 	}
 	o.addFlags(c)
 	o.addCurlFlags(c)

@@ -168,7 +168,7 @@ func (o *serveOptions) check() error {
 	}
 	for _, file := range []string{o.database.file, o.tokenFile} {
 		if dir := filepath.Dir(file); file != "" && dir != filepath.Clean(o.data) && !exists(dir) {
-			return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "mkdir -p "+shellWord(dir))
+			return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "create it with: mkdir -p "+shellWord(dir))
 		}
 	}
 	return nil

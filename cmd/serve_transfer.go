@@ -103,7 +103,7 @@ func runServeImport(ctx context.Context, s *streams, o *transferOptions, name st
 			return s.printJSON(r)
 		}
 		if r.Problem != "" {
-			s.warn(fmt.Sprintf("%s: %s", shown(r.Position), shown(r.Problem)), shown(r.Hint))
+			s.warn(fmt.Sprintf("%s: %s", r.Position, r.Problem), r.Hint)
 		}
 		return nil
 	})

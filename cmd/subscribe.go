@@ -102,7 +102,7 @@ func (o *subscribeOptions) check() error {
 		return withHint(fileProblem(o.output, fs.ErrExist), "use -o FILE to write to another file, or --force to overwrite it")
 	}
 	if dir := filepath.Dir(o.output); !exists(dir) {
-		return withHint(fmt.Errorf("%s: directory %s not found", o.output, dir), "mkdir -p "+shellWord(dir))
+		return withHint(fmt.Errorf("%s: directory %s not found", o.output, dir), "create it with: mkdir -p "+shellWord(dir))
 	}
 	return nil
 }

@@ -27,6 +27,11 @@ var otherTools = map[string]string{
 	"applicationServerKey": "webpush app-server-key", "mock": "webpush push-service", "doctor": "webpush check",
 	"receive": "webpush listen", "decode": "webpush decrypt", "encode": "webpush encrypt", "validate": "webpush check",
 	"lint": "webpush check", "identify": "webpush inspect", "env": "webpush config", "backend": "webpush serve",
+	// flags of other commands
+	"worker --to": "--nats", "results --to": "--nats", "sign --claims": "webpush sign CLAIMS", "decrypt --subscription": "--receiver",
+	"inspect -f": "webpush inspect FILE", "decrypt -f": "webpush decrypt FILE", "app-server-key -f": "webpush app-server-key FILE",
+	"convert -f": "webpush convert FILE", "cancel -f": "webpush cancel FILE", "import -f": "webpush serve import FILE",
+	"webpush -f": "webpush send -f FILE", "webpush -p": "webpush send -p TEXT",
 	"-V": "webpush version", "-v": "webpush version",
 }
 
@@ -46,13 +51,26 @@ func similarCommand(c *cobra.Command, word string) string {
 }
 
 // similarFlag returns the hint for an unknown flag, given with its dashes: the
-// same thing in the words of this tool, a flag with a similar name, or a command
-// that has the flag.
+// same thing in the words of this tool, the flags that begin so, a flag with a
+// similar name, or a command that has the flag.
 func similarFlag(c *cobra.Command, flag string) string {
 	flag, _, _ = strings.Cut(flag, "=")
 	name := strings.TrimLeft(flag, "-")
-	if same, ok := otherTools[flag]; ok {
-		return "did you mean: " + same
+	for _, word := range []string{c.Name() + " " + flag, flag} {
+		if same, ok := otherTools[word]; ok {
+			return "did you mean: " + same
+		}
+	}
+	var longer []string
+	prefix := func(f *pflag.Flag) {
+		if !f.Hidden && len(name) > 1 && strings.HasPrefix(f.Name, name) {
+			longer = append(longer, "--"+f.Name)
+		}
+	}
+	c.LocalFlags().VisitAll(prefix)
+	c.InheritedFlags().VisitAll(prefix)
+	if len(longer) > 0 {
+		return "did you mean: " + strings.Join(longer[:min(len(longer), 3)], ", ")
 	}
 	best, distance := "", 3
 	visit := func(f *pflag.Flag) {

@@ -43,7 +43,11 @@ a request, or the output of webpush sign --json, in the form of RFC 8292 or of t
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] != "-" {
-				return runVerify(s, o, args[0])
+				err := runVerify(s, o, args[0])
+				if err != nil && exists(args[0]) {
+					err = withHint(err, "to verify the header in a file, run: webpush verify < "+shellWord(args[0]))
+				}
+				return err
 			}
 			b, err := s.input("-", "the header")
 			if err != nil {

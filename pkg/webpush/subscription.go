@@ -207,6 +207,9 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 	if len(data) == 0 {
 		return bad("found no subscription: the text is empty", subscriptionHint)
 	}
+	if bytes.HasPrefix(data, []byte("-----BEGIN ")) {
+		return bad("found a key or a certificate in PEM, expected a subscription", subscriptionHint)
+	}
 	if what := deviceToken(string(data)); what != "" {
 		return bad("found "+what, adviceDeviceToken)
 	}

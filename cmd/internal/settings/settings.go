@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -147,6 +148,9 @@ func (r Reader) directoryFile() ([]byte, error) {
 	return data, err
 }
 
+// line is the position in an error of the YAML parser.
+var line = regexp.MustCompile(`line [0-9]+`)
+
 // add reads one file. data is its content if it has already been read.
 func (r Reader) add(s *Settings, name string, data []byte) error {
 	r.Opened(name)
@@ -169,8 +173,16 @@ func (r Reader) add(s *Settings, name string, data []byte) error {
 		case errors.As(err, &unsupported):
 			return &Error{Problem: "the settings file " + name + " has an unknown ending", Next: "write it as YAML, with the ending .yaml", Usage: true, cause: err}
 		}
+		var path *fs.PathError
+		if !errors.As(err, &path) { // the parser quotes the content, which may be a secret
+			where := "it"
+			if m := line.FindString(err.Error()); m != "" {
+				where = m
+			}
+			err = fmt.Errorf("%s is not valid YAML", where)
+		}
 		return &Error{Problem: fmt.Sprintf("the settings file %s cannot be read: %v", name, err),
-			Next: "it is YAML with one setting per line, such as: subject: mailto:you@your.domain", cause: err}
+			Next: "write it as YAML, with one setting per line, such as: subject: mailto:you@your.domain", cause: err}
 	}
 	s.files = append(s.files, file{name, v})
 	var unknown []string

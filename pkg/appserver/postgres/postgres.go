@@ -200,8 +200,30 @@ func failure(err error) error {
 	if errors.As(err, &local) {
 		return err
 	}
+	if connect != nil || errors.As(err, &connect) {
+		err = oneLine{err}
+	}
 	return fmt.Errorf("%w: %w", appserver.ErrUnavailable, err)
 }
+
+// oneLine is an error of a connection, whose text has a line for each attempt.
+type oneLine struct{ err error }
+
+func (e oneLine) Error() string {
+	head, rest, _ := strings.Cut(e.err.Error(), "\n")
+	var attempts []string
+	for line := range strings.Lines(rest) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(attempts, line) {
+			attempts = append(attempts, line)
+		}
+	}
+	if attempts != nil {
+		head += " " + strings.Join(attempts, "; ")
+	}
+	return head
+}
+
+func (e oneLine) Unwrap() error { return e.err }
 
 // update makes a change in one transaction, which it repeats after a deadlock.
 func (s *store) update(ctx context.Context, do func(t tx) error) error {
