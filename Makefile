@@ -10,24 +10,24 @@ GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 SHELLS    = bash zsh fish powershell
 
-# The same flags for every target: the tests use again what build has compiled.
+# All targets use the same flags, so tests reuse the packages that build has compiled.
 export GOFLAGS := $(strip -trimpath $(shell $(GO) env GOFLAGS))
 export CGO_ENABLED = 0
 
 .PHONY: help build test check lint race fuzz e2e bench man completions cross install uninstall snapshot clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build ./webpush
 	$(GO) build -ldflags '-s -w' -o webpush .
 
-test: ## run the tests: quick, and needs nothing but Go
+test: ## run the quick tests, which need only Go
 	$(GO) test ./...
 
-check: lint race fuzz cross ## everything that must hold: what continuous integration runs
+check: lint race fuzz cross ## run every check that must pass
 
-lint: ## gofmt, go.mod, vet, staticcheck, American spelling; govulncheck where its database can be reached
+lint: ## check gofmt, go.mod, vet, staticcheck, American spelling, and known vulnerabilities if their database can be reached
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
@@ -40,7 +40,7 @@ lint: ## gofmt, go.mod, vet, staticcheck, American spelling; govulncheck where i
 race: export CGO_ENABLED = 1
 race: ## run the tests with the race detector, which needs a C compiler
 	@if command -v "$$($(GO) env CC)" >/dev/null; then $(GO) test -race ./...; \
-	else echo 'SKIPPED the race detector: there is no C compiler. The tests run without it.'; CGO_ENABLED=0 $(GO) test ./...; fi
+	else echo 'SKIPPED the race detector: no C compiler found. The tests run without it.'; CGO_ENABLED=0 $(GO) test ./...; fi
 
 # A number of inputs, because at the end of a time go test may stop in the middle of
 # one and fail with "context deadline exceeded".
@@ -52,11 +52,11 @@ fuzz: ## run each fuzz target for FUZZTIME (20000x: 20,000 inputs)
 		done; \
 	done
 
-e2e: ## run the tests with real peers, Firefox, Chromium, PostgreSQL, NATS, two npm packages and one of Python, where they can be had
+e2e: ## run the tests with real browsers, servers, databases, and packages of npm and Python, where available
 	$(GO) vet -tags e2e ./...
 	$(GO) test -tags e2e -count 1 -v -timeout 15m -p 1 -run '^(TestFirefox|TestChromium|TestBrowser|TestNpmWebPush|TestReadmeCI|TestContract|TestTrackingWorkers|TestPipeline(Nginx|Nghttpx)|TestPostgres|TestQueue)' ./pkg/internal/pipeline ./pkg/pushservice ./pkg/appserver/... ./cmd
 
-bench: build ## measure encryption, requests and bulk sending, as ratios to the limit in the same run, deliveries, and the start of a command
+bench: build ## measure encryption, sending, servers, and the start of a command
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/ece ./pkg/webpush
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./pkg
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./pkg/appserver
@@ -71,10 +71,10 @@ bench: build ## measure encryption, requests and bulk sending, as ratios to the 
 	$(GO) test -run '^$$' -bench Idle -benchtime 1x ./pkg/pushservice
 	@sh cmd/testdata/startup.sh ./webpush
 
-man: ## write the manual pages from the commands
+man: ## generate the manual pages from the commands
 	$(GO) test ./cmd -run '^TestManPages$$' -update
 
-completions: build ## write the shells' completion scripts to completions/
+completions: build ## write the completion scripts of the shells to completions/
 	@mkdir -p completions
 	@for s in $(SHELLS); do ./webpush completion $$s > completions/webpush.$$s || exit 1; done
 
@@ -95,7 +95,7 @@ install: build completions ## install to DESTDIR and PREFIX (/usr/local)
 	install -m 0644 completions/webpush.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush
 	install -m 0644 completions/webpush.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
 
-uninstall: ## remove what install wrote
+uninstall: ## remove the files that install wrote
 	rm -f $(DESTDIR)$(PREFIX)/bin/webpush $(DESTDIR)$(PREFIX)/share/man/man1/webpush.1 $(DESTDIR)$(PREFIX)/share/man/man1/webpush-*.1 $(DESTDIR)$(PREFIX)/share/man/man7/webpush-*.7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/webpush $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_webpush \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/webpush.fish
@@ -103,5 +103,5 @@ uninstall: ## remove what install wrote
 snapshot: ## build the release's archives and packages into dist/, without publishing
 	$(GO) run $(GORELEASER) release --snapshot --clean
 
-clean: ## remove what the other targets made
+clean: ## remove the files that the other targets wrote
 	rm -rf webpush dist completions

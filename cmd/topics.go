@@ -111,7 +111,7 @@ messages are withdrawn from the push services that allow this.
 REPEATING. With the header Idempotency-Key, a request that is repeated within a day
 returns the same push and sends nothing twice.
 
-WATCHING. /healthz writes to the database, so it also notices a full disk. It warns if
+MONITORING. /healthz writes to the database, so it also notices a full disk. It warns if
 servers on one database have different current keys, and of subscriptions of a key that
 the server does not have. In /metrics, webpush_subscriptions, webpush_jobs,
 webpush_queue_messages, and webpush_database_bytes are for the database that servers
@@ -158,7 +158,7 @@ A site's own service worker needs this, with the address of your server:
     self.addEventListener('notificationclose', event =>
       event.waitUntil(report(event.notification, 'closed')));`
 
-const testingTopic = `webpush push-service is a push service on this machine, webpush listen a user agent
+const testingTopic = `webpush push-service is a push service on this machine, webpush listen is a user agent
 in the terminal, and webpush browser starts a browser that uses the push service.
 
 CERTIFICATES. With --tls, push-service creates a certificate authority (CA) once,
@@ -172,8 +172,8 @@ To trust push-service-ca.pem:
     Firefox                        Settings, Privacy & Security, Certificates,
                                    View Certificates, Authorities, Import
 
-FIREFOX. webpush browser firefox sets everything. In a profile of your own, in
-about:config, set dom.push.serverURL to ws://127.0.0.1:8090/ and
+FIREFOX. webpush browser firefox configures everything. To use your own profile, open
+about:config and set dom.push.serverURL to ws://127.0.0.1:8090/ and
 dom.push.testing.allowInsecureServerURL to true.
 
 CHROMIUM. With --chromium, push-service also serves Chromium, Chrome, Edge, and Brave.
@@ -189,13 +189,12 @@ this push service instead. push-service prints the exact settings:
     Python,           HTTPS_PROXY=http://127.0.0.1:5228
     with pywebpush    REQUESTS_CA_BUNDLE=push-service-chromium-ca.pem
 
-The proxy connects only to the Google hosts that the push service replaces, and refuses
-all others. The CA can sign only for these names. Give it only to the processes that
+The proxy accepts only the Google hosts that the push service replaces. The CA can sign only for these names. Give it only to the processes that
 send, and never install it in a system or in a browser that you use: its key could be
 used to impersonate these hosts.
 
-A USER AGENT OF CHROMIUM'S KIND. webpush listen also speaks the protocols of Chromium,
-without a browser, with push-service --chromium. The endpoint is at
+WITHOUT A BROWSER. webpush listen also speaks the protocols of Chromium, with
+push-service --chromium. The endpoint is at
 https://fcm.googleapis.com, as in Chrome, and never leaves this machine; listen prints
 the send command with its flags:
 
@@ -208,13 +207,13 @@ the send command with its flags:
 
 webpush listen --server fcm does the same at Google, so send reaches it through the
 real FCM. This is experimental: it has not been tested against Google's servers, and
-Google does not document these protocols for programs other than Chromium. webpush
-listen --unregister removes the subscription.
+Google does not document these protocols for programs other than Chromium. To remove
+the subscription, use webpush listen --unregister.
 
 OTHER TESTS. Tests in any language can use the JSON API of push-service, or the routes
 of the npm package web-push-testing. --as mozilla|fcm|apple|wns imitates the responses
 of that push service, and --fault injects failures. Go programs use the packages
-pushservice and useragent without any process.`
+pushservice and useragent, without another process.`
 
 const migrationTopic = `webpush reads the key files and key strings of these tools without conversion.
 
