@@ -75,7 +75,7 @@ fits is stored in the row of serve, and as vapidKey in the results of send.`,
   webpush gen --receiver`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && c.Flags().Changed("receiver") {
-				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen accepts no argument, found %q", args[0])
+				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen accepts no arguments, found %q", args[0])
 			}
 			return noArgs(c, args)
 		},
@@ -171,7 +171,7 @@ func runGen(s *streams, o genOptions) error {
 		return nil
 	}
 	if !o.privateSet && format != vapid.FormatPEM {
-		s.hint("other commands look for " + defaultPrivateKey + ": give them -k " + o.pair.private)
+		s.hint("other commands look for " + defaultPrivateKey + ": use -k " + o.pair.private)
 	}
 	return nil
 }

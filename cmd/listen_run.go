@@ -305,7 +305,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 		}
 		text := "--timeout " + shortDuration(l.o.timeout.value) + " reached"
 		if l.device == nil {
-			return withHint(&exitError{fmt.Errorf("%s before the push service responded", text), exitTemporary}, "raise --timeout")
+			return withHint(&exitError{fmt.Errorf("%s before the push service responded", text), exitTemporary}, "increase --timeout")
 		}
 		return withHint(&exitError{fmt.Errorf("%s: %d of %d messages have arrived", text, l.received, l.o.count), exitTemporary},
 			"send with: "+l.sendCommand())
@@ -322,11 +322,14 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 		return withHint(&exitError{err, exitGone}, "create a new one with: webpush listen --new")
 	case errors.As(err, &response) && response.Temporary():
 		hint := "try again later"
-		if response.Status == 0 && refused == nil && strings.Contains(l.o.server, "://127.0.0.1") {
+		switch local := strings.Contains(l.o.server, "://127.0.0.1") || strings.Contains(l.o.server, "://localhost"); {
+		case response.Status != 0 || refused != nil:
+		case local && strings.HasPrefix(l.o.server, "chromium:"):
+			hint = "start a push service with: webpush push-service --chromium"
+		case local:
 			hint = "start a push service with: webpush push-service"
-			if strings.HasPrefix(l.o.server, "chromium:") {
-				hint += " --chromium"
-			}
+		default:
+			hint = "check the network; without the internet, start webpush push-service and use --server ws://127.0.0.1:8090"
 		}
 		return withHint(&exitError{err, exitTemporary}, hint)
 	case refused != nil:

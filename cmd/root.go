@@ -201,7 +201,7 @@ func flagProblem(err error) string {
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(similarCommand(c, args[0]), "%s accepts no argument, found %q", c.CommandPath(), shown(args[0]))
+		return usage(similarCommand(c, args[0]), "%s accepts no arguments, found %q", c.CommandPath(), shown(args[0]))
 	}
 	return nil
 }

@@ -44,7 +44,13 @@ func similarCommand(c *cobra.Command, word string) string {
 		c.SuggestionsMinimumDistance = 2
 	}
 	path := c.CommandPath() + " "
-	if similar := c.SuggestionsFor(word); len(similar) > 0 {
+	similar := c.SuggestionsFor(word)
+	for _, topic := range c.Commands() {
+		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || editDistance(word, topic.Name()) == 1) {
+			return "did you mean: " + path + "help " + topic.Name()
+		}
+	}
+	if len(similar) > 0 {
 		return "did you mean: " + path + strings.Join(similar, ", "+path)
 	}
 	return "see: " + path + "--help"
