@@ -77,9 +77,13 @@ section 5.2). Its response shows whether it knows the subscription and accepts t
 A UnifiedPush server is asked whether it is one. FCM, Apple, WNS, and others offer no
 such query; check sends them nothing and says so.`,
 		Example: `  webpush check -f subscription.json -p "hi"
+  # Also for other push services than the endpoint's.
   webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
+  # Many subscriptions.
   webpush check -f subscriptions.csv -p "hi"
+  # Without a subscription.
   webpush check --for all --payload-file notification.json
+  # Also ask a server for the time, and the push service whether it accepts the key.
   webpush check -f subscription.json --ask-time https://www.example.com --online`,
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {

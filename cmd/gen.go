@@ -70,8 +70,13 @@ A message is signed with the key that the record or row names. If the push servi
 says that the subscription has another key, each other key is tried once. The key that
 fits is stored in the row of serve, and as vapidKey in the results of send.`,
 		Example: `  webpush gen
+  # In the format of web-push generate-vapid-keys --json.
   webpush gen --json
+  # In other files and another format.
   webpush gen --private-key keys/vapid.jwk --public-key keys/vapid.pub.jwk --format jwk
+  # The pair that will replace the current one.
+  webpush gen --next
+  # The keys and the subscription of a test receiver.
   webpush gen --receiver`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && c.Flags().Changed("receiver") {

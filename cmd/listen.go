@@ -100,12 +100,18 @@ Exit codes: 0 when --count is reached, or on --timeout without --count; 6 on
 --timeout before --count is reached, or if the push service cannot be reached at
 the start; 4 when the subscription is gone; 130 when interrupted, after the
 connection was closed cleanly.`,
-		Example: `  webpush listen
+		Example: `  # With Mozilla's push service.
+  webpush listen
+  # With a push service on this machine.
   webpush listen --server ws://127.0.0.1:8090 --application-server-key public_key.pem
   webpush listen --server chromium://127.0.0.1:5228 --ca-file push-service-chromium-ca.pem
+  # In a script: wait for one message.
   webpush listen --json --count 1 --timeout 30s
+  # Another subscription of this user agent.
   webpush listen --name news --application-server-key news.pem
+  # Run a program for each message.
   webpush listen --exec notify-send -- "a push has arrived"
+  # Remove the subscription.
   webpush listen --unregister`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 || c.Flags().Changed("exec") && c.ArgsLenAtDash() == 0 {

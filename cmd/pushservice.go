@@ -87,13 +87,16 @@ unregistration, checkin, or login, it applies to this operation of user agents.
 error=CODE then rejects a login with a number, or a registration of Chromium with a
 code: ` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + ` …`,
 		Example: `  webpush push-service
+  # Keep the data across restarts, and serve https.
   webpush push-service --data push-data --tls
-  webpush push-service --tls --ca-out ca.pem
+  # For Chromium and browsers based on it.
   webpush push-service --chromium
-  webpush push-service --fault status=503,share=10%,retry-after=5
+  # Respond like Apple's push service.
   webpush push-service --as apple
-  webpush push-service --chromium --fault on=registration,error=PHONE_REGISTRATION_ERROR,count=3
-  webpush push-service --fault status=410,after=3 --fault delay=2s,share=0.5`,
+  # Inject failures.
+  webpush push-service --fault status=503,share=10%,retry-after=5
+  webpush push-service --fault status=410,after=3 --fault delay=2s,share=0.5
+  webpush push-service --chromium --fault on=registration,error=PHONE_REGISTRATION_ERROR,count=3`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(c); err != nil {

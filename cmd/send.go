@@ -84,11 +84,17 @@ server, from which any number of webpush worker deliver them; webpush results pr
 the results. If you repeat the command with the same --run, each record is enqueued
 once within --duplicate-window; for longer pauses, add --resume. If the address is a
 secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
-		Example: `  webpush send -f subscription.json -p "hi"
-  webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
-  webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
-  webpush send -f subs.ndjson -p "hi" --to nats://localhost:4222 --run newsletter-7
+		Example: `  # One subscription.
+  webpush send -f subscription.json -p "hi"
+  # A notification, which the push service keeps for an hour.
   webpush send -f subscription.json --title Hello --body "You have mail" --url https://example.com/mail --ttl 1h --urgency high
+  # Many subscriptions, with a file for each outcome.
+  webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
+  # After a crash, repeat the command to continue.
+  webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
+  # Several machines: webpush worker delivers.
+  webpush send -f subs.ndjson -p "hi" --to nats://localhost:4222 --run newsletter-7
+  # Find problems first; print the request, or a curl command, and send nothing.
   webpush send -f subscription.json -p "hi" --check
   webpush send -f subscription.json -p "hi" --dry-run
   webpush send -f subscription.json -p "hi" --curl`,

@@ -82,8 +82,11 @@ ENDPOINTS. Endpoints are untrusted input: they must use https, at port 443 or on
 --allow-private.
 
 On an interrupt, the server finishes the requests in flight and exits.`,
-		Example: `  webpush serve --subject mailto:ops@example.com
+		Example: `  # On this machine.
+  webpush serve --subject mailto:ops@example.com
+  # Behind a proxy that serves https, for the pages of another site.
   webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
+  # To test with webpush push-service --tls.
   webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

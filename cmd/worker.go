@@ -97,7 +97,9 @@ In Python, with the package nats-py:
 class, the number and age of the messages of each lane, and push services that asked to
 wait.`,
 		Example: `  webpush worker --nats nats://localhost:4222 -k private_key.pem --subject mailto:ops@example.com
+  # A cluster, with credentials.
   webpush worker --nats tls://nats1:4222,tls://nats2:4222 --nats-creds worker.creds --deny-private
+  # Only some push services, with metrics for Prometheus.
   webpush worker --nats nats://localhost:4222 --lane fcm,mozilla --metrics 127.0.0.1:9090`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), s, o) },
