@@ -20,7 +20,7 @@ type keyPair struct{ private, public string }
 
 func (k *keyPair) addFlags(c *cobra.Command) {
 	c.Flags().StringVarP(&k.private, "private-key", "k", defaultPrivateKey, privateKeyUsage)
-	c.Flags().StringVar(&k.public, "public-key", defaultPublicKey, "the public key's `FILE`")
+	c.Flags().StringVar(&k.public, "public-key", defaultPublicKey, "read the public key from `FILE`")
 	asSetting(c.Flags(), "private-key", "public-key")
 }
 

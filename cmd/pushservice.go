@@ -53,7 +53,7 @@ ACCESS. Anyone who can reach the push service can read and remove every subscrip
 It listens only on this machine, unless --listen names another address, and serves
 plain HTTP, unless you use --tls.
 
-THE JSON API. POST /api/subscriptions creates a subscription, GET
+JSON API. POST /api/subscriptions creates a subscription, GET
 /api/subscriptions/{id}/messages lists its messages, and DELETE expires it. GET
 /api/requests lists the requests of senders, and POST /api/faults injects failures. The
 routes of the npm package web-push-testing work as in that package.
@@ -115,7 +115,7 @@ code: ` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + ` …`,
 	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the directory `DIR`, across restarts")
 	inGroup(f, "Flags")
 	f.BoolVar(&o.tls, "tls", false, "serve https, with a certificate from its own CA")
-	f.StringVar(&o.caOut, "ca-out", "", "with --tls: keep the certificate of that CA in `FILE` (default push-service-ca.pem, in --data)")
+	f.StringVar(&o.caOut, "ca-out", "", "with --tls: keep the certificate of its CA in `FILE` (default push-service-ca.pem, in --data)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
 	f.StringVar(&o.tlsKey, "tls-key", "", "read the certificate's private key from `FILE`")
 	f.BoolVar(&o.chromium, "chromium", false, "also serve Chromium and the browsers that are based on it")

@@ -51,7 +51,7 @@ were created. Exit code 0 means that the results were read, whatever they are.`,
 	f.StringVar(&o.address, "nats", "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
 	f.StringVar(&o.run, "run", "", "print the results of the run `NAME`")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
-	f.BoolVar(&o.force, "force", false, "overwrite that file if it exists")
+	f.BoolVar(&o.force, "force", false, "overwrite the file of --gone")
 	f.BoolVar(&o.follow, "follow", false, "wait for more results")
 	f.BoolVar(&o.summary, "summary", false, "print numbers instead of results")
 	inGroup(f, "Flags")

@@ -55,7 +55,8 @@ To send a push from a terminal:
     curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
       -d "backup done" http://localhost:8080/push
 
-For the fields of a push, times, canceling, and tracking, see webpush help pushes.
+For the fields of a push, times, canceling, and tracking, see webpush help pushes. On
+an interrupt, the server finishes the requests in flight and exits.
 
 DATA. Subscriptions and pushes are stored in an SQLite database in the directory
 --data, readable only by you; the private key is not stored there. After a crash, a
@@ -79,9 +80,7 @@ and make the proxy drop that header from incoming requests.
 
 ENDPOINTS. Endpoints are untrusted input: they must use https, at port 443 or one from
 --allow-port, and be at a public address. To test with webpush push-service, use
---allow-private.
-
-On an interrupt, the server finishes the requests in flight and exits.`,
+--allow-private.`,
 		Example: `  # On this machine.
   webpush serve --subject mailto:ops@example.com
   # Behind a proxy that serves https, for the pages of another site.

@@ -64,7 +64,7 @@ The class determines what to do:
     invalid     fix the record
     skipped     the run stopped before this record, or was a dry run
 
-Records are written to these files exactly as they were read.
+In the files of --gone and --retry-later, the records are exactly as they were read.
 
 LIMITS. --concurrency and --rate apply to the whole run, --concurrency-per-origin and
 --rate-per-origin to each push service. --max-failures and --deadline stop a run.
@@ -84,15 +84,16 @@ any file and position; the same subscription serialized differently is a new rec
 Use a new journal for each message. A resumed run appends to --results and --gone (for
 each record, the last line is valid) and overwrites --retry-later.
 
-Ctrl-C finishes the requests in flight and writes all results; press it again to stop
-at once. Progress is a bar on a terminal, and a line every 5 seconds elsewhere; -q
-omits it and the summary. With --json, the summary is an object on standard error.
+PROGRESS. Ctrl-C finishes the requests in flight and writes all results; press it
+again to stop at once. Progress is a bar on a terminal, and a line every 5 seconds
+elsewhere; -q omits it and the summary. With --json, the summary is an object on
+standard error.
 
-The exit code is 0 if all messages were delivered, 3 if some were not, and 6 if none
-could be delivered and all can be retried. Gone subscriptions that --gone collects do
-not count as failures, unless --fail-on-gone is set. Records already in the journal
-are not counted again. A single subscription has the exit codes of a single message,
-unless one of these flags is used.`
+EXIT CODES. The exit code is 0 if all messages were delivered, 3 if some were not, and
+6 if none could be delivered and all can be retried. Gone subscriptions that --gone
+collects do not count as failures, unless --fail-on-gone is set. Records already in
+the journal are not counted again. A single subscription has the exit codes of a
+single message, unless one of these flags is used.`
 
 const pushesTopic = `POST /push of webpush serve sends a message to all subscriptions, to a user, or to a
 tag. All fields are described at /openapi.json of the server.
@@ -189,9 +190,10 @@ this push service instead. push-service prints the exact settings:
     Python,           HTTPS_PROXY=http://127.0.0.1:5228
     with pywebpush    REQUESTS_CA_BUNDLE=push-service-chromium-ca.pem
 
-The proxy accepts only the Google hosts that the push service replaces. The CA can sign only for these names. Give it only to the processes that
-send, and never install it in a system or in a browser that you use: its key could be
-used to impersonate these hosts.
+The proxy accepts only the Google hosts that the push service replaces. The CA can
+sign only for these names. Give it only to the processes that send, and never install
+it in a system or in a browser that you use: its key could be used to impersonate
+these hosts.
 
 WITHOUT A BROWSER. webpush listen also speaks the protocols of Chromium, with
 push-service --chromium. The endpoint is at
@@ -244,8 +246,8 @@ pywebpush:
 web-push (npm):
 
     generate-vapid-keys --json               gen --json
-    send-notification --endpoint …           send -f sub.json
-      --key … --auth …
+    send-notification --endpoint …           send with the same flags, or with
+      --key … --auth …                       -f sub.json, which hides the secrets
     --payload, --ttl, --proxy, --encoding    the same flags
     --vapid-subject, --vapid-pvtkey          --subject, -k FILE or -k env:NAME (the
                                              public key is computed)
