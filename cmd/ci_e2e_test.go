@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestReadmeCI runs the README's examples for continuous integration as they stand
-// there, with the packages that they name.
+// TestReadmeCI runs the README's examples for continuous integration, unchanged and
+// with the packages that they name.
 func TestReadmeCI(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	if err != nil {

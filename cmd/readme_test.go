@@ -18,7 +18,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// session is a fenced block of the README: commands with what they print.
+// session is a fenced block of the README: commands with their output.
 type session struct {
 	subscribe bool // a real subscription.json is made before it
 	steps     []sessionStep
@@ -50,9 +50,9 @@ func readmeSessions(t *testing.T) []session {
 	return out
 }
 
-// TestReadme runs the README's sessions in an empty folder, in their order, and
-// compares what they print: "…" stands for anything, on one line or, alone on
-// a line, on several.
+// TestReadme runs the README's sessions in an empty directory, in their order, and
+// compares their output: "…" matches anything within a line or, alone on a line,
+// any number of lines.
 func TestReadme(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the sessions are for a POSIX shell")
@@ -137,8 +137,37 @@ func sessionPattern(want string) *regexp.Regexp {
 	return regexp.MustCompile(p.String())
 }
 
-// TestExampleFiles asserts that the examples of the top level are what the
-// commands take.
+// TestReadmeNames asserts that every command and help topic that the README and the
+// help texts name exists.
+func TestReadmeNames(t *testing.T) {
+	root := newRootCmd(systemStreams())
+	b, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"README.md": string(b)}
+	for _, c := range root.Commands() {
+		texts["webpush help "+c.Name()] = c.Long + c.Example
+	}
+	found := 0
+	for name, text := range texts {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^\\s*|[|$&] )webpush (help )?([a-z][a-z-]+)").FindAllStringSubmatch(text, -1) {
+			found++
+			if m[2] == "help" {
+				continue
+			}
+			if c, _, err := root.Find([]string{m[2]}); err != nil || c == root || m[1] == "" && !c.IsAvailableCommand() {
+				t.Errorf("%s names webpush %s%s, which does not exist", name, m[1], m[2])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("found %d commands, expected more", found)
+	}
+}
+
+// TestExampleFiles asserts that the commands accept the example files of the top
+// level.
 func TestExampleFiles(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "claims.example.json"))
 	if err != nil {

@@ -217,7 +217,7 @@ of the npm package web-push-testing. --as mozilla|fcm|apple|wns imitates the res
 of that push service, and --fault injects failures. Go programs use the packages
 pushservice and useragent, without another process.`
 
-const migrationTopic = `webpush reads the key files and key strings of these tools without conversion.
+const migrationTopic = `The key files and key strings of these tools work without conversion.
 
 vapid (py_vapid):
 
