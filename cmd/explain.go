@@ -84,7 +84,7 @@ func clip(s string) string {
 }
 
 func needsResponse() error {
-	return usage("webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads what curl -i prints", "no status given")
+	return usage("use, for example: webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads the output of curl -i from standard input", "no status given")
 }
 
 // explanation is the output of explain for one push service.

@@ -53,7 +53,7 @@ The exit code is 0 if everything was recognized, even if there are warnings, and
 			return nil, cobra.ShellCompDirectiveDefault
 		},
 	}
-	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "show endpoints whole")
+	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "show complete endpoints")
 	o.columns.add(c.Flags())
 	return c
 }
