@@ -11,7 +11,8 @@ import (
 // commas, such as "status=503,share=10%,retry-after=5". The names are those of the
 // fields (subscription, on, error, status, body, count, after, share, delay,
 // reset) and retry-after for that header. Share is a percentage or a fraction,
-// delay a duration such as 100ms or a number of seconds, and reset has no value.
+// delay a duration such as 100ms or a number of seconds, and reset has no value. A
+// value cannot contain a comma.
 // Always is true unless count is given. The error is an [*Error], even for values
 // that [Service.AddFault] would refuse.
 func ParseFault(text string) (Fault, error) {

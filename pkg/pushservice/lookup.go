@@ -114,10 +114,7 @@ func lookup(ctx context.Context, service string) (*Running, error) {
 	}
 	response, err := client.Do(r)
 	if err != nil {
-		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return nil, err
+		return nil, lookupProblem(r.URL.Hostname(), err)
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(response.Body, maxFrame))
@@ -142,6 +139,19 @@ func lookup(ctx context.Context, service string) (*Running, error) {
 		return found, nil
 	}
 	return nil, fmt.Errorf("it is not a push service of this kind: it responded with %s", response.Status)
+}
+
+// lookupProblem returns the error for a host that did not respond.
+func lookupProblem(host string, err error) error {
+	var untrusted *tls.CertificateVerificationError
+	var wrapped *url.Error
+	switch {
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("its certificate is not trusted, and %s is not an address of this machine: %w", host, untrusted.Err)
+	case errors.As(err, &wrapped):
+		return wrapped.Err
+	}
+	return err
 }
 
 // isLoopback reports whether only this machine has the host.

@@ -1,10 +1,13 @@
 package pushservice_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -40,6 +43,18 @@ func TestLookup(t *testing.T) {
 		if found, err := pushservice.Lookup(t.Context(), scheme+address); err == nil {
 			t.Errorf("%s, %s: %+v", name, scheme, found)
 		}
+	}
+	// Only certificates of this machine's addresses are accepted unverified.
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(start(t, pushservice.ServerOptions{TLS: true}).URL, "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pushservice.Lookup(t.Context(), "https://LOCALHOST:"+port); err != nil {
+		t.Errorf("LOCALHOST: %v", err)
+	}
+	untrusted := &url.Error{Op: "Get", URL: "https://push.example/", Err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}
+	if err := pushservice.LookupProblem("push.example", untrusted); err.Error() != "its certificate is not trusted, and push.example is not an address of this machine: x509: certificate signed by unknown authority" {
+		t.Errorf("an untrusted certificate: %v", err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
