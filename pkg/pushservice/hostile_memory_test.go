@@ -185,6 +185,55 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
+// TestHostileMessages: a user agent that never stops sending messages by WebSocket,
+// or never reads the messages that it gets, does not use more and more memory.
+func TestHostileMessages(t *testing.T) {
+	t.Run("endless", func(t *testing.T) {
+		s := pushservice.New(pushservice.Options{})
+		url := listen(t, s)
+		boundedHeap(t, 4<<20, func() {
+			b := connect(t, url)
+			b.hello("")
+			large := strings.Repeat("x", 60_000)
+			for range 500 { // 30 MB
+				b.say(`{"messageType":"nack","version":"` + large + `","code":301}`)
+				b.say(`{"messageType":"ack","updates":[{"channelID":"` + channelA + `","version":"` + large + `"}]}`)
+			}
+			b.quiet()
+		})
+	})
+	t.Run("unread", func(t *testing.T) {
+		const messages, size = 3000, 4000
+		s := pushservice.New(pushservice.Options{MaxMessages: 500})
+		defer s.Close()
+		device := newChromium(t, s)
+		path := device.register("wp:https://app.example/#1")
+		body := aes128gcmBody(t, 4096, point(t), size)
+		// 500 messages wait, and 100 with a TTL of zero.
+		boundedHeap(t, 2<<20+600*size, func() {
+			device.login()
+			accepted, refused := 0, 0
+			for i := range messages {
+				ttl := "0"
+				if i%2 == 0 {
+					ttl = "60"
+				}
+				switch status := device.push(path, body, "TTL", ttl); status {
+				case http.StatusCreated:
+					accepted++
+				case http.StatusTooManyRequests:
+					refused++
+				default:
+					t.Fatalf("status %d", status)
+				}
+			}
+			if accepted < 500 || refused < 500 {
+				t.Errorf("%d messages were accepted and %d refused", accepted, refused)
+			}
+		})
+	})
+}
+
 // endless is a body that never ends; it counts the bytes that are read.
 type endless struct{ read int }
 
