@@ -104,7 +104,8 @@ func TestHostileHalfOpen(t *testing.T) {
 						}
 						return
 					}
-					waitGoroutines(t, goroutines+count)
+					// Goroutines of earlier tests may still end.
+					waitGoroutines(t, goroutines+count*9/10)
 				})
 			})
 		}
