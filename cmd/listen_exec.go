@@ -33,7 +33,7 @@ func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error
 	}
 	if err != nil {
 		l.failed++
-		l.warn(fmt.Sprintf("message %s: %s: %v", visible(m.ID), visible(l.o.program), err), "")
+		l.warn(fmt.Sprintf("message %s: %s: %v", m.ID, l.o.program, err), "")
 	}
 	return nil
 }

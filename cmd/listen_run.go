@@ -20,6 +20,9 @@ type listener struct {
 	device *useragent.Device
 	// chosen is the subscription that -f is for; nil if there are several.
 	chosen *useragent.Subscription
+	// apart reports whether --new created a device, so the old subscription is on
+	// another one.
+	apart bool
 
 	received int
 	failed   int // runs of --exec
@@ -80,7 +83,7 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 		return err
 	}
 	if o.new {
-		l.forget(ctx, state, chosen, how)
+		l.forget(ctx, state, how)
 	}
 	l.announce()
 	return l.end(ctx, limited, l.listen(ctx, limited, state))
@@ -95,17 +98,16 @@ func (l *listener) loadKey(state useragent.State, chosen []useragent.Registratio
 			return key, err
 		}
 	}
-	if !o.new {
+	if len(state.Subscriptions()) > 0 && (!given(o.cmd, "server") || sameServer(o.server, state.Server())) {
+		o.server = state.Server()
+	}
+	switch {
+	case !o.new:
 		if err := o.same(state, chosen, key); err != nil {
 			return key, err
 		}
-	} else if len(chosen) > 0 {
-		if !given(o.cmd, "server") {
-			o.server = state.Server()
-		}
-		if key.IsZero() {
-			key = chosen[len(chosen)-1].ApplicationServerKey()
-		}
+	case len(chosen) > 0 && key.IsZero():
+		key = chosen[len(chosen)-1].ApplicationServerKey()
 	}
 	if o.creates(chosen) && key.IsZero() && useragent.RequiresKey(o.server) {
 		o.key.value = defaultPrivateKey
@@ -139,19 +141,19 @@ func (l *listener) options() (useragent.Options, error) {
 func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, key vapid.PublicKey, how useragent.Options) (err error) {
 	o := &l.o
 	state, found := file.State()
-	if found && o.server == state.Server() {
+	if found && o.server == state.Server() && !(o.new && useragent.SingleOnly(o.server)) {
 		l.device, err = file.Open(ctx, how)
 		var gone *useragent.Error
 		switch {
 		case err == nil:
 		case o.new && errors.As(err, &gone) && gone.Gone():
 			l.warn(err.Error()+"; its subscriptions are lost", "")
-			found = false
 		default:
 			return l.stateError(err)
 		}
 	}
 	if l.device == nil {
+		l.apart = found && err == nil
 		if l.device, err = file.New(o.server, how); err != nil {
 			return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
 		}
@@ -211,7 +213,7 @@ func (l *listener) notify(e useragent.Event) {
 	case errors.As(e.Err, &refused):
 		what, hint = "", "a new device is not known to the whole push service for some seconds"
 	}
-	l.warn(fmt.Sprintf("%s%s; trying again in %v", what, visible(e.Err.Error()), e.Retry.Round(100*time.Millisecond)), hint)
+	l.warn(fmt.Sprintf("%s%v; trying again in %v", what, e.Err, e.Retry.Round(100*time.Millisecond)), hint)
 }
 
 // announce says that listening begins.
@@ -273,7 +275,7 @@ func (l *listener) listen(ctx, limited context.Context, before useragent.State) 
 			l.warn(err.Error(), "they were too many or too old: listen more often")
 			err = nil
 		case errors.As(err, &damaged):
-			l.warn(visible(err.Error()), "it was encrypted for other keys, or altered; the sender needs the current subscription")
+			l.warn(err.Error(), "it was encrypted for other keys, or altered; the sender needs the current subscription")
 			err = l.printDamaged(damaged)
 		case err == nil:
 			if err = l.hand(ctx, m); err == nil {
@@ -342,7 +344,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 		return withHint(&exitError{err, exitTemporary}, "the push service asked not to reconnect immediately; try again later")
 	}
 	if err == nil && l.failed > 0 {
-		return fmt.Errorf("%s failed for %d of %d messages", visible(l.o.program), l.failed, l.received)
+		return fmt.Errorf("%s failed for %d of %d messages", l.o.program, l.failed, l.received)
 	}
 	return err
 }

@@ -106,7 +106,7 @@ func (o *listenOptions) same(state useragent.State, chosen []useragent.Registrat
 		return nil
 	}
 	if given(o.cmd, "server") && !sameServer(o.server, state.Server()) {
-		return usage(hint, "%s is the state of a user agent at %s, not at %s", o.state, state.Server(), visible(o.server))
+		return usage(hint, "%s is the state of a user agent at %s, not at %s", o.state, state.Server(), o.server)
 	}
 	o.server = state.Server()
 	for _, r := range chosen {
@@ -199,14 +199,11 @@ func nameFlag(name string) string {
 }
 
 // forget removes the subscriptions that --new has replaced.
-func (l *listener) forget(ctx context.Context, before useragent.State, replaced []useragent.Registration, how useragent.Options) {
-	if len(replaced) == 0 {
-		return
-	}
+func (l *listener) forget(ctx context.Context, before useragent.State, how useragent.Options) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var err error
-	if l.device.Server() == before.Server() {
+	if !l.apart {
 		for _, s := range l.device.Subscriptions() {
 			if s != l.chosen && s.Name() == l.chosen.Name() {
 				err = errors.Join(err, s.Unsubscribe(ctx))
@@ -217,7 +214,7 @@ func (l *listener) forget(ctx context.Context, before useragent.State, replaced 
 		err = useragent.Unsubscribe(ctx, before, how)
 	}
 	if err != nil {
-		l.warn("the old subscription could not be removed: "+visible(err.Error()), "")
+		l.warn("the old subscription could not be removed: "+err.Error(), "")
 	}
 }
 

@@ -32,6 +32,13 @@ func RequiresKey(server string) bool {
 	return err == nil && isChromium(base)
 }
 
+// SingleOnly reports whether a device at this address can have only one
+// subscription, see [ErrSingle].
+func SingleOnly(server string) bool {
+	base, err := parseServer(server)
+	return err == nil && !isChromium(base) && !isSocket(base)
+}
+
 // parseServer parses the address of a push service. The error continues a
 // sentence that names it.
 func parseServer(s string) (*url.URL, error) {
