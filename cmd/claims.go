@@ -98,7 +98,7 @@ func refused(signer *vapid.Signer, c vapid.Claims) error {
 	switch p := no.Problems[0]; {
 	case p.Part == "aud" && c.Audience == "":
 		return withHint(p, "pass --endpoint URL, -f subscription.json, or --audience")
-	case p.Severity == vapid.Lenient:
+	case p.Overlooked:
 		return withHint(p, joinHints(commandHint(p.Advice), "use --no-strict to sign it anyway"))
 	default:
 		return p

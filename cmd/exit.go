@@ -78,16 +78,7 @@ type silentError struct{}
 
 func (*silentError) Error() string { return "failed" }
 
-// hinted is an error with the next step to take.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-func (h *hinted) Hint() string  { return h.hint }
-
-func withHint(err error, hint string) error { return &hinted{err, hint} }
+func withHint(err error, hint string) error { return webpush.WithHint(err, hint) }
 
 // hintOf returns the hint of the outermost error that has one, with the names of flags
 // and commands.

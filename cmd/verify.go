@@ -129,20 +129,26 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 		return err
 	}
 	problems := token.Check(audience)
-	valid := !slices.ContainsFunc(problems, func(p vapid.Problem) bool {
-		return p.Severity == vapid.Fatal || p.Severity == vapid.Lenient && !o.noStrict
-	})
+	if o.noStrict {
+		for i, p := range problems {
+			if p.Overlooked {
+				problems[i].Severity = vapid.SeverityWarning
+			}
+		}
+	}
+	valid := !slices.ContainsFunc(problems, func(p vapid.Problem) bool { return p.Severity == vapid.SeverityError })
 	claims, _ := token.Claims() // an error is among the problems
 	if s.json {
 		type problem struct {
-			Part     string `json:"part"`
-			Severity string `json:"severity"`
-			Message  string `json:"message"`
-			Hint     string `json:"hint,omitempty"`
+			Part       string         `json:"part"`
+			Severity   vapid.Severity `json:"severity"`
+			Overlooked bool           `json:"overlooked,omitempty"`
+			Message    string         `json:"message"`
+			Hint       string         `json:"hint,omitempty"`
 		}
 		list := []problem{}
 		for _, p := range problems {
-			list = append(list, problem{p.Part, p.Severity.String(), p.Message, p.Advice})
+			list = append(list, problem{p.Part, p.Severity, p.Overlooked, p.Message, p.Advice})
 		}
 		if err := s.printJSON(struct {
 			Valid    bool         `json:"valid"`
@@ -169,11 +175,7 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 			fmt.Fprintf(s.out, "%-10s %s\n", visible(name), visible(strings.TrimSpace(string(b))))
 		}
 		for _, p := range problems {
-			if p.Severity == vapid.Advice || p.Severity == vapid.Lenient && o.noStrict {
-				s.warn(p.Message, commandHint(p.Advice))
-			} else {
-				s.talk("error", color.FgRed, p.Message, commandHint(p.Advice))
-			}
+			s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, commandHint(p.Advice))
 		}
 		verdict := s.paint(s.outTTY, "valid", color.FgGreen)
 		if !valid {

@@ -189,7 +189,7 @@ func New(o Options) (*Server, error) {
 	case o.Store == nil:
 		return nil, errors.New("the server needs a store")
 	case o.Key == nil:
-		return nil, &hinted{errors.New("the server needs a private key to sign with"), "pass a P-256 private key"}
+		return nil, webpush.WithHint(errors.New("the server needs a private key to sign with"), "pass a P-256 private key")
 	case len(o.Token) < 16:
 		return nil, fmt.Errorf("the administrator's token has %d characters, expected 16 or more", len(o.Token))
 	}
@@ -201,7 +201,7 @@ func New(o Options) (*Server, error) {
 	}
 	for _, host := range o.Hosts {
 		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && (host == "" || strings.ContainsAny(host, ":/?#@*[] ")) {
-			return nil, &hinted{fmt.Errorf("%q is not a host name", host), "write it as push.example.com, without scheme and port"}
+			return nil, webpush.WithHint(fmt.Errorf("%q is not a host name", host), "write it as push.example.com, without scheme and port")
 		}
 	}
 	for _, port := range o.Ports {
@@ -215,7 +215,7 @@ func New(o Options) (*Server, error) {
 		}
 		normal, err := vapid.Origin(origin)
 		if err != nil || strings.TrimSuffix(strings.ToLower(origin), "/") != normal {
-			return nil, &hinted{fmt.Errorf("%q is not an origin", origin), "write it as https://www.example.com, without a path"}
+			return nil, webpush.WithHint(fmt.Errorf("%q is not an origin", origin), "write it as https://www.example.com, without a path")
 		}
 		o.Origins = slices.Clone(o.Origins)
 		o.Origins[i] = normal
@@ -394,10 +394,10 @@ func LoadToken(file string) (token string, created bool, err error) {
 	}
 	// On Windows, the mode does not contain these permissions.
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return "", false, &hinted{fmt.Errorf("%s can be written by other users (mode %04o), who could replace the administrator's token", file, info.Mode().Perm()), "chmod go-w " + file}
+		return "", false, webpush.WithHint(fmt.Errorf("%s can be written by other users (mode %04o), who could replace the administrator's token", file, info.Mode().Perm()), "chmod go-w "+file)
 	}
 	if token = strings.TrimSpace(string(b)); len(token) < 16 || strings.ContainsAny(token, " \t\r\n") {
-		return "", false, &hinted{fmt.Errorf("%s does not contain a token, expected one line of at least 16 characters", file), "remove it; the next start creates a new one"}
+		return "", false, webpush.WithHint(fmt.Errorf("%s does not contain a token, expected one line of at least 16 characters", file), "remove it; the next start creates a new one")
 	}
 	return token, false, nil
 }

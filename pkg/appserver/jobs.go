@@ -78,7 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	cutOff()
 	<-finished
-	return &hinted{fmt.Errorf("messages that were in flight for more than %v were aborted", s.o.ShutdownTimeout), "they are sent again after the next start"}
+	return webpush.WithHint(fmt.Errorf("messages that were in flight for more than %v were aborted", s.o.ShutdownTimeout), "they are sent again after the next start")
 }
 
 // run is a job that is being sent.
@@ -176,10 +176,7 @@ func (x *sending) outcome(record Record, r webpush.Result) Outcome {
 		if errors.As(r.Err, &refused) {
 			o.Status = refused.Status
 		}
-		var hint interface{ Hint() string }
-		if errors.As(r.Err, &hint) {
-			o.Hint = hint.Hint()
-		}
+		o.Hint = webpush.HintOf(r.Err)
 		if refused != nil && refused.Code == webpush.CodeRefused && !s.o.AllowPrivate {
 			o.Hint = hintPublic
 		}

@@ -63,7 +63,6 @@ func asProblem(err error) *problem {
 		p     *problem
 		input *webpush.InputError
 		long  *http.MaxBytesError
-		hint  interface{ Hint() string }
 	)
 	switch {
 	case errors.As(err, &p):
@@ -83,10 +82,7 @@ func asProblem(err error) *problem {
 	case errors.Is(err, ErrNotFound):
 		return refuse(http.StatusNotFound, "not-found", "%v", ErrNotFound)
 	}
-	p = refuse(http.StatusInternalServerError, "internal", "the server failed; its log has the cause")
-	if errors.As(err, &hint) {
-		p.Hint = hint.Hint()
-	}
+	p = refuse(http.StatusInternalServerError, "internal", "the server failed; its log has the cause").hint(webpush.HintOf(err))
 	p.cause = err
 	return p
 }
@@ -234,14 +230,3 @@ func clip(s string) string { return clipTo(s, 64) }
 func clipTo(s string, most int) string {
 	return text.Clip(strings.ToValidUTF8(s, "\ufffd"), most)
 }
-
-// hinted is an error with the next step to take.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-
-// Hint returns the next step.
-func (h *hinted) Hint() string { return h.hint }

@@ -78,11 +78,7 @@ func (p *subscribePage) subscription(w http.ResponseWriter, r *http.Request) err
 		return refuse(http.StatusConflict, "saved", "a subscription has already been saved").hint("start the page again to save another one")
 	}
 	if err := p.save(sub); err != nil {
-		problem := refuse(http.StatusInternalServerError, "not-saved", "%v", err)
-		if h, ok := err.(interface{ Hint() string }); ok {
-			problem.Hint = h.Hint()
-		}
-		return problem
+		return refuse(http.StatusInternalServerError, "not-saved", "%v", err).hint(webpush.HintOf(err))
 	}
 	p.saved = true
 	return writeJSON(w, http.StatusCreated, map[string]string{"service": string(sub.Service())})

@@ -133,11 +133,10 @@ func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each f
 			sum.Invalid++
 			result.Problem = err.Error()
 			var p *problem
-			var hint interface{ Hint() string }
 			if errors.As(err, &p) {
 				result.Hint = p.Hint
-			} else if errors.As(err, &hint) {
-				result.Hint = hint.Hint()
+			} else {
+				result.Hint = webpush.HintOf(err)
 			}
 		} else {
 			records, at = append(records, r), append(at, len(results))
@@ -226,7 +225,7 @@ func Copy(ctx context.Context, from, to Store) (subscriptions, scheduled int64, 
 		return 0, 0, err
 	}
 	if len(due) > 0 {
-		return 0, 0, &hinted{fmt.Errorf("the push %s is not finished", due[0].ID), "let the server finish it, or cancel it, before the copy"}
+		return 0, 0, webpush.WithHint(fmt.Errorf("the push %s is not finished", due[0].ID), "let the server finish it, or cancel it, before the copy")
 	}
 	for after := int64(0); ; {
 		list, err := from.List(ctx, Filter{}, after, 0, pageSize)

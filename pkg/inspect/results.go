@@ -71,15 +71,7 @@ func (in inspector) journal(s string) *Thing {
 		if _, problem, ok := strings.Cut(message, ": "); ok {
 			message = problem
 		}
-		t.fail(message, hintOf(err))
+		t.fail(message, webpush.HintOf(err))
 	}
 	return t
-}
-
-// hintOf returns the hint of an error, or "".
-func hintOf(err error) string {
-	if h, ok := err.(interface{ Hint() string }); ok {
-		return h.Hint()
-	}
-	return ""
 }

@@ -63,11 +63,7 @@ func (k *check) say(severity Severity, rule string, services []webpush.Service, 
 
 // addErr adds an error of NewRequest.
 func (k *check) addErr(rule, source string, err error) {
-	f := Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Err: err}
-	if h, ok := err.(interface{ Hint() string }); ok {
-		f.Fix = h.Hint()
-	}
-	k.add(f)
+	k.add(Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: webpush.HintOf(err), Err: err})
 }
 
 // among returns the given services to which the check applies.
@@ -140,8 +136,8 @@ func (k *check) signature() {
 			f.Source = sourceSubject
 		}
 		switch {
-		case p.Severity != vapid.Advice:
-			if signer.Lenient && p.Severity == vapid.Lenient {
+		case p.Severity == SeverityError:
+			if signer.Lenient && p.Overlooked {
 				f.Severity = SeverityWarning
 			} else {
 				f.Err = p

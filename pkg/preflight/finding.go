@@ -8,32 +8,19 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Severity is the importance of a [Finding].
-type Severity int
+// Severity is the importance of a [Finding], on the scale that all packages share.
+type Severity = vapid.Severity
 
 // The severities, from the least to the most severe.
 const (
-	SeverityNote    Severity = iota // worth knowing; the message goes through
-	SeverityWarning                 // may keep the message from arriving, or is rejected by some
-	SeverityError                   // the message is rejected or cannot be read
+	SeverityNote    = vapid.SeverityNote    // worth knowing; the message goes through
+	SeverityWarning = vapid.SeverityWarning // may keep the message from arriving, or is rejected by some
+	SeverityError   = vapid.SeverityError   // the message is rejected or cannot be read
 )
-
-// String returns "note", "warning", or "error".
-func (s Severity) String() string {
-	switch s {
-	case SeverityNote:
-		return "note"
-	case SeverityWarning:
-		return "warning"
-	}
-	return "error"
-}
-
-// MarshalText returns String, for JSON.
-func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Finding is one result of a check.
 type Finding struct {

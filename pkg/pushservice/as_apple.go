@@ -9,7 +9,7 @@ func apple() *personality {
 	p.path = func(bool) string { return "/Q" + random(tokenSize+18) }
 	p.owns = func(parts []string) bool { return len(parts) == 1 && parts[0] != "" }
 	p.needsToken = true
-	p.ignores = func(part string, advice bool) bool { return advice && part != "sub" }
+	p.ignores = func(part string, warning bool) bool { return warning && part != "sub" }
 	p.check = func(_ *http.Request, m *AcceptedMessage) error {
 		if m.TTL == 0 {
 			return badRequest("Invalid TTL value", "found 0, expected 1 or more").as(kindTTL)

@@ -91,7 +91,7 @@ type personality struct {
 	// anyLifetime allows an exp later than 24 hours from now.
 	anyLifetime bool
 	// ignores reports whether it accepts a token with this problem.
-	ignores func(part string, advice bool) bool
+	ignores func(part string, warning bool) bool
 	// authorization applies its own rules for the form of the Authorization
 	// header, before all others.
 	authorization func(value string) error
@@ -144,7 +144,7 @@ func strict() *personality {
 		},
 		owns:          func([]string) bool { return false },
 		noToken:       "Missing VAPID token",
-		ignores:       func(_ string, advice bool) bool { return advice },
+		ignores:       func(_ string, warning bool) bool { return warning },
 		authorization: func(string) error { return nil },
 		header:        func(h http.Header) http.Header { return h },
 		check:         func(*http.Request, *AcceptedMessage) error { return nil },
@@ -165,7 +165,7 @@ func strict() *personality {
 func setTTL(h http.Header, m *AcceptedMessage) { h.Set("TTL", fmt.Sprint(int64(m.TTL/time.Second))) }
 
 // ignoresSub ignores problems with sub, which most push services do not check.
-func ignoresSub(part string, advice bool) bool { return advice || part == "sub" }
+func ignoresSub(part string, warning bool) bool { return warning || part == "sub" }
 
 // writeText writes a body that is not JSON.
 func writeText(w http.ResponseWriter, status int, contentType, body string) {

@@ -44,7 +44,7 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 		return unauthorized(kindMismatch, "VAPID public key mismatch", "the message is signed with the key %s, but the subscription was created for %s", k, key)
 	}
 	for _, problem := range token.Check(origin) {
-		if p.ignores(problem.Part, problem.Severity == vapid.Advice) {
+		if p.ignores(problem.Part, problem.Severity == vapid.SeverityWarning) {
 			continue
 		}
 		switch problem.Part {

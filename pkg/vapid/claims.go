@@ -58,41 +58,51 @@ func (w written) applies(c Claims) bool {
 	return w.audience == c.Audience && w.Part == "aud" || w.expires.Equal(c.Expires) && w.Part == "exp"
 }
 
-// Severity is the likelihood that a push service rejects a token.
-type Severity int
-
-const (
-	// Advice means that a known push service rejects the token, or will later.
-	Advice Severity = iota
-	// Lenient means a violation of RFC 8292 that some push services overlook.
-	Lenient
-	// Fatal means that every push service that checks tokens rejects it.
-	Fatal
-)
-
-// String returns "advice", "lenient" or "fatal".
-func (s Severity) String() string {
-	switch s {
-	case Advice:
-		return "advice"
-	case Lenient:
-		return "lenient"
-	}
-	return "fatal"
-}
-
 // Problem describes something about a token that a push service may reject.
 type Problem struct {
 	// Part is the claim: "aud", "exp", "sub", or "nbf"; or "signature"; "token",
 	// "header", or "claims" for how the token is written (RFC 7515); or
 	// "authorization" for the header that carries it.
 	Part string
-	// Severity is the likelihood of a rejection.
+	// Severity is [SeverityWarning] if a known push service rejects the token, or
+	// will later, and [SeverityError] for a violation of RFC 8292.
 	Severity Severity
+	// Overlooked marks an error that some push services overlook. All others reject
+	// the token, and every push service that checks tokens rejects one with any
+	// other error.
+	Overlooked bool
 	// Message describes the problem, with the value.
 	Message string
 	// Advice is the next step, or "".
 	Advice string
+}
+
+// grade makes a problem: a warning, an error that some push services overlook, or
+// another error.
+type grade func(part, message, advice string) Problem
+
+func warning(part, message, advice string) Problem {
+	return Problem{Part: part, Severity: SeverityWarning, Message: message, Advice: advice}
+}
+
+func overlooked(part, message, advice string) Problem {
+	return Problem{Part: part, Severity: SeverityError, Overlooked: true, Message: message, Advice: advice}
+}
+
+func fatal(part, message, advice string) Problem {
+	return Problem{Part: part, Severity: SeverityError, Message: message, Advice: advice}
+}
+
+// sortProblems puts the most severe first, errors that are overlooked after the
+// others, and keeps the order otherwise.
+func sortProblems(problems []Problem) {
+	rank := func(p Problem) int {
+		if p.Overlooked {
+			return 2*int(p.Severity) - 1
+		}
+		return 2 * int(p.Severity)
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int { return rank(b) - rank(a) })
 }
 
 // Error returns the message.
@@ -225,7 +235,7 @@ func ParseClaims(data []byte) (Claims, error) {
 		case "aud":
 			if list, ok := v.([]any); ok && len(list) == 1 {
 				v = list[0]
-				c.note("aud", Lenient, "aud is an array, push services want a string", "")
+				c.note("aud", overlooked, "aud is an array, push services want a string", "")
 			}
 			s, ok := v.(string)
 			if !ok && v != nil {
@@ -243,7 +253,7 @@ func ParseClaims(data []byte) (Claims, error) {
 				continue
 			}
 			if s, ok := v.(string); ok {
-				c.note("exp", Lenient, fmt.Sprintf("exp is the string %q, push services want a number", s), "write it without the quotes")
+				c.note("exp", overlooked, fmt.Sprintf("exp is the string %q, push services want a number", s), "write it without the quotes")
 				v = json.Number(s)
 			}
 			n, ok := v.(json.Number)
@@ -255,7 +265,7 @@ func ParseClaims(data []byte) (Claims, error) {
 				return bad("exp is %q, expected seconds since 1970 as a number", string(n))
 			}
 			if !whole {
-				c.note("exp", Lenient, fmt.Sprintf("exp is %s, some push services want whole seconds", n), "write it without a fraction or an exponent")
+				c.note("exp", overlooked, fmt.Sprintf("exp is %s, some push services want whole seconds", n), "write it without a fraction or an exponent")
 			}
 			c.Expires = t
 		default:
@@ -272,8 +282,8 @@ func ParseClaims(data []byte) (Claims, error) {
 	return c, nil
 }
 
-func (c *Claims) note(part string, s Severity, message, advice string) {
-	c.written = append(c.written, written{Problem: Problem{part, s, message, advice}})
+func (c *Claims) note(part string, g grade, message, advice string) {
+	c.written = append(c.written, written{Problem: g(part, message, advice)})
 }
 
 func describe(v any) string {
@@ -386,8 +396,8 @@ func NormalizeSubject(s string) string {
 }
 
 // Check returns the problems for which a push service would reject the claims
-// if they were sent now, most severe first. A token is fit to send if no
-// problem is more severe than [Advice].
+// if they were sent now, most severe first. A token is fit to send if none of
+// them is an error.
 func (c Claims) Check() []Problem {
 	var problems []Problem
 	for _, w := range c.written {
@@ -395,30 +405,30 @@ func (c Claims) Check() []Problem {
 			problems = append(problems, w.Problem)
 		}
 	}
-	add := func(part string, s Severity, message, advice string) {
-		problems = append(problems, Problem{part, s, message, advice})
+	add := func(part string, g grade, message, advice string) {
+		problems = append(problems, g(part, message, advice))
 	}
 	checkAudience(c.Audience, add)
 	checkExpires(c.Expires, time.Now(), add)
 	checkSubject(c.Subject, add)
 	checkNotBefore(c.Extra, time.Now(), add)
-	slices.SortStableFunc(problems, func(a, b Problem) int { return int(b.Severity) - int(a.Severity) })
+	sortProblems(problems)
 	return problems
 }
 
-type addProblem func(part string, s Severity, message, advice string)
+type addProblem func(part string, g grade, message, advice string)
 
 func checkAudience(aud string, add addProblem) {
 	if aud == "" {
-		add("aud", Fatal, "aud is missing", "aud is the origin of the subscription's endpoint, such as https://fcm.googleapis.com")
+		add("aud", fatal, "aud is missing", "aud is the origin of the subscription's endpoint, such as https://fcm.googleapis.com")
 		return
 	}
 	origin, err := Origin(aud)
 	switch {
 	case err != nil:
-		add("aud", Lenient, fmt.Sprintf("aud is %q, which is not an origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
+		add("aud", overlooked, fmt.Sprintf("aud is %q, which is not an origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
 	case origin != aud:
-		add("aud", Lenient, fmt.Sprintf("aud is %q, which is not a bare origin", aud), fmt.Sprintf("write it as %q", origin))
+		add("aud", overlooked, fmt.Sprintf("aud is %q, which is not a bare origin", aud), fmt.Sprintf("write it as %q", origin))
 	}
 }
 
@@ -426,15 +436,15 @@ func checkExpires(exp, now time.Time, add addProblem) {
 	left := exp.Sub(now)
 	switch {
 	case exp.IsZero():
-		add("exp", Fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
+		add("exp", fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
 	case left <= 0:
-		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
+		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
 	case left > MaxLifetime:
-		add("exp", Fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", stamp(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
+		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", stamp(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
 	case left > MaxLifetime-10*time.Minute:
-		add("exp", Advice, fmt.Sprintf("exp is %s ahead; a push service whose clock is behind sees more than 24 hours and rejects it", span(left)), "omit exp to use 12 hours from now")
+		add("exp", warning, fmt.Sprintf("exp is %s ahead; a push service whose clock is behind sees more than 24 hours and rejects it", span(left)), "omit exp to use 12 hours from now")
 	case left < time.Minute:
-		add("exp", Advice, fmt.Sprintf("exp is only %s ahead", span(left)), "")
+		add("exp", warning, fmt.Sprintf("exp is only %s ahead", span(left)), "")
 	}
 }
 
@@ -466,11 +476,11 @@ var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", 
 func checkSubject(sub string, add addProblem) {
 	const apple = "use a mailto: or https: address at a public domain of yours"
 	if sub == "" {
-		add("sub", Advice, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "add a contact, such as mailto:you@your.domain")
+		add("sub", warning, "sub is missing; Apple refuses a push without it, and Mozilla asks for it", "add a contact, such as mailto:you@your.domain")
 		return
 	}
 	if strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		add("sub", Fatal, fmt.Sprintf("sub is %q, with control characters", sub), apple)
+		add("sub", fatal, fmt.Sprintf("sub is %q, with control characters", sub), apple)
 		return
 	}
 	var host string
@@ -480,28 +490,28 @@ func checkSubject(sub string, add addProblem) {
 	case mail:
 		address := strings.TrimSpace(rest)
 		if strings.HasPrefix(strings.ToLower(address), "mailto:") {
-			add("sub", Lenient, fmt.Sprintf("sub is %q, with mailto: twice", sub), "write mailto: once")
+			add("sub", overlooked, fmt.Sprintf("sub is %q, with mailto: twice", sub), "write mailto: once")
 			return
 		}
 		address, _, _ = strings.Cut(address, "?")
 		at := strings.LastIndexByte(address, '@')
 		if at <= 0 || at == len(address)-1 {
-			add("sub", Lenient, fmt.Sprintf("sub is %q, which has no mail address after mailto:", sub), "write it as mailto:you@your.domain")
+			add("sub", overlooked, fmt.Sprintf("sub is %q, which has no mail address after mailto:", sub), "write it as mailto:you@your.domain")
 			return
 		}
 		host = strings.TrimRight(address[at+1:], "> ")
 		if strings.ContainsAny(rest, " \t<>") {
-			add("sub", Advice, fmt.Sprintf("sub is %q; Apple responds to spaces and angle brackets with 403 BadJwtToken", sub), "write it as mailto:"+strings.Trim(address, " \t<>"))
+			add("sub", warning, fmt.Sprintf("sub is %q; Apple responds to spaces and angle brackets with 403 BadJwtToken", sub), "write it as mailto:"+strings.Trim(address, " \t<>"))
 		}
 	case web:
 		u, err := url.Parse(strings.TrimSpace(sub))
 		if err != nil || u.Hostname() == "" {
-			add("sub", Lenient, fmt.Sprintf("sub is %q, which is not an https URL", sub), "write it as https://your.domain/contact")
+			add("sub", overlooked, fmt.Sprintf("sub is %q, which is not an https URL", sub), "write it as https://your.domain/contact")
 			return
 		}
 		host = u.Hostname()
 		if strings.ContainsAny(sub, " \t") {
-			add("sub", Advice, fmt.Sprintf("sub is %q; Apple responds to spaces with 403 BadJwtToken", sub), "write it without spaces")
+			add("sub", warning, fmt.Sprintf("sub is %q; Apple responds to spaces with 403 BadJwtToken", sub), "write it without spaces")
 		}
 	default:
 		advice := "write it as mailto:you@your.domain or https://your.domain/contact"
@@ -510,7 +520,7 @@ func checkSubject(sub string, add addProblem) {
 		} else if strings.Contains(sub, ".") && !strings.ContainsAny(sub, ":/@ ") {
 			advice = "write it as https://" + sub
 		}
-		add("sub", Lenient, fmt.Sprintf("sub is %q, expected a mailto: or https: URI", sub), advice)
+		add("sub", overlooked, fmt.Sprintf("sub is %q, expected a mailto: or https: URI", sub), advice)
 		return
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
@@ -525,7 +535,7 @@ func checkSubject(sub string, add addProblem) {
 		why = "the reserved domain ." + host[i+1:]
 	}
 	if why != "" {
-		add("sub", Advice, fmt.Sprintf("sub is %q, at %s; Apple responds to that with 403 BadJwtToken", sub, why), apple)
+		add("sub", warning, fmt.Sprintf("sub is %q, at %s; Apple responds to that with 403 BadJwtToken", sub, why), apple)
 	}
 }
 

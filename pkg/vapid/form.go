@@ -14,36 +14,36 @@ import (
 // the decoded header and claims of the parts.
 func jwtProblems(parts []string, header, claims []byte) []Problem {
 	var problems []Problem
-	add := func(part string, s Severity, advice, format string, a ...any) {
-		problems = append(problems, Problem{part, s, fmt.Sprintf(format, a...), advice})
+	add := func(part string, g grade, advice, format string, a ...any) {
+		problems = append(problems, g(part, fmt.Sprintf(format, a...), advice))
 	}
 	for i, name := range []string{"header", "claims", "signature"} {
 		switch {
 		case strings.Contains(parts[i], "="):
-			add("token", Fatal, "remove every = from the token", "the token's %s is padded with =, which RFC 7515 does not allow", name)
+			add("token", fatal, "remove every = from the token", "the token's %s is padded with =, which RFC 7515 does not allow", name)
 		case strings.ContainsAny(parts[i], "+/"):
-			add("token", Fatal, "replace + with - and / with _", "the token's %s is in standard base64, which has + and /; tokens are base64url", name)
+			add("token", fatal, "replace + with - and / with _", "the token's %s is in standard base64, which has + and /; tokens are base64url", name)
 		}
 	}
 	const sign = `sign with the header {"typ":"JWT","alg":"ES256"}`
 	var members map[string]json.RawMessage
 	if json.Unmarshal(header, &members) == nil {
 		if _, ok := members["alg"]; !ok {
-			add("header", Fatal, sign, "the token's header has no alg; names are case-sensitive")
+			add("header", fatal, sign, "the token's header has no alg; names are case-sensitive")
 		}
 		if list, ok := members["crit"]; ok {
-			add("header", Fatal, sign, "the token's header demands extensions with crit, %s, which push services do not know", text.Clip(string(list), 40))
+			add("header", fatal, sign, "the token's header demands extensions with crit, %s, which push services do not know", text.Clip(string(list), 40))
 		}
 		if v, ok := members["b64"]; ok && string(v) != "true" {
-			add("header", Fatal, sign, "the token's header has b64, %s, which says that its claims are not encoded (RFC 7797)", text.Clip(string(v), 20))
+			add("header", fatal, sign, "the token's header has b64, %s, which says that its claims are not encoded (RFC 7797)", text.Clip(string(v), 20))
 		}
 	}
 	const once = "write each name once; some push services read the first value and others the last"
 	if name, twice := duplicateName(header); twice {
-		add("header", Lenient, once, "the token's header has the name %q twice", text.Clip(name, 40))
+		add("header", overlooked, once, "the token's header has the name %q twice", text.Clip(name, 40))
 	}
 	if name, twice := duplicateName(claims); twice {
-		add("claims", Lenient, once, "the claims have the name %q twice", text.Clip(name, 40))
+		add("claims", overlooked, once, "the claims have the name %q twice", text.Clip(name, 40))
 	}
 	return problems
 }
@@ -98,15 +98,15 @@ func duplicateName(data []byte) (name string, twice bool) {
 func headerProblems(gap string, params []parameter) []Problem {
 	const advice = "write it as: vapid t=…, k=…"
 	var problems []Problem
-	add := func(s Severity, format string, a ...any) {
-		problems = append(problems, Problem{"authorization", s, fmt.Sprintf(format, a...), advice})
+	add := func(g grade, format string, a ...any) {
+		problems = append(problems, g("authorization", fmt.Sprintf(format, a...), advice))
 	}
 	if strings.Contains(gap, "\t") {
-		add(Lenient, "the scheme is followed by a tab, expected a space (RFC 9110, section 11.4); Mozilla rejects it")
+		add(overlooked, "the scheme is followed by a tab, expected a space (RFC 9110, section 11.4); Mozilla rejects it")
 	}
 	for i, p := range params {
 		if i > 0 && p.after == ';' {
-			add(Lenient, "the parameters are separated by a semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it")
+			add(overlooked, "the parameters are separated by a semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it")
 			break
 		}
 	}
@@ -116,10 +116,10 @@ func headerProblems(gap string, params []parameter) []Problem {
 			continue
 		}
 		if p.name != lower {
-			add(Advice, "the parameter %s is in upper case, which RFC 9110 allows and Mozilla rejects", p.name)
+			add(warning, "the parameter %s is in upper case, which RFC 9110 allows and Mozilla rejects", p.name)
 		}
 		if p.quoted {
-			add(Advice, "the value of %s is quoted, which RFC 9110 allows and Mozilla rejects", lower)
+			add(warning, "the value of %s is quoted, which RFC 9110 allows and Mozilla rejects", lower)
 		}
 	}
 	return problems
@@ -138,8 +138,8 @@ func checkNotBefore(extra map[string]any, now time.Time, add addProblem) {
 	t, _, ok := seconds(json.Number(b))
 	switch {
 	case !ok:
-		add("nbf", Advice, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "omit nbf; push services do not need it")
+		add("nbf", warning, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "omit nbf; push services do not need it")
 	case t.After(now):
-		add("nbf", Advice, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "omit nbf; if the token is new, the clock of this machine is wrong")
+		add("nbf", warning, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "omit nbf; if the token is new, the clock of this machine is wrong")
 	}
 }

@@ -45,28 +45,28 @@ func TestForm(t *testing.T) {
 		format               string // of the Authorization header
 		change               func(token string) string
 		part                 string
-		severity             Severity
+		grade                grade
 		message              string // or "" if all is well
 	}{
-		{"good", good, claims, "vapid t=%s, k=%s", nil, "", 0, ""},
-		{"other members", `{"typ":"JWT","alg":"ES256","kid":"1","b64":true}`, with(`"iat":1,"a":{"b":1},"c":{"b":2},"d":["b","b"]`), "vapid t=%s,k=%s", nil, "", 0, ""},
-		{"upper-case alg", `{"typ":"JWT","ALG":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, "no alg; names are case-sensitive"},
-		{"crit", `{"alg":"ES256","crit":["exp"],"exp":1}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, `crit, ["exp"]`},
-		{"b64", `{"alg":"ES256","b64":false}`, claims, "vapid t=%s, k=%s", nil, "header", Fatal, "b64, false"},
-		{"alg twice", `{"alg":"none","alg":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", Lenient, `the name "alg" twice`},
-		{"aud twice", good, with(`"aud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the claims have the name "aud" twice`},
-		{"twice, deep", good, with(`"x":[{"y":1,"y":2}]`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the name "y" twice`},
-		{"twice, escaped", good, with(`"\u0061ud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", Lenient, `the name "aud" twice`},
-		{"padded header", `{"typ":"JWT","alg":"ES256" }`, claims, "vapid t=%s, k=%s", pad(0), "token", Fatal, "the token's header is padded"},
-		{"padded signature", good, claims, "vapid t=%s, k=%s", pad(2), "token", Fatal, "the token's signature is padded"},
-		{"semicolon", good, claims, "vapid t=%s; k=%s", nil, "authorization", Lenient, "semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it"},
-		{"tab", good, claims, "vapid\tt=%s, k=%s", nil, "authorization", Lenient, "tab, expected a space"},
-		{"quoted", good, claims, `vapid t="%s", k=%s`, nil, "authorization", Advice, "the value of t is quoted, which RFC 9110 allows and Mozilla rejects"},
-		{"upper case", good, claims, "vapid t=%s, K=%s", nil, "authorization", Advice, "the parameter K is in upper case"},
-		{"other parameters", good, claims, `vapid X="1", t=%s, k=%s`, nil, "", 0, ""},
-		{"nbf later", good, with(fmt.Sprintf(`"nbf":%d`, in(time.Hour))), "vapid t=%s, k=%s", nil, "nbf", Advice, "ahead; push services that check it"},
-		{"nbf text", good, with(`"nbf":"soon"`), "vapid t=%s, k=%s", nil, "nbf", Advice, "expected seconds since 1970"},
-		{"nbf now", good, with(fmt.Sprintf(`"nbf":%d`, in(-time.Second))), "vapid t=%s, k=%s", nil, "", 0, ""},
+		{"good", good, claims, "vapid t=%s, k=%s", nil, "", nil, ""},
+		{"other members", `{"typ":"JWT","alg":"ES256","kid":"1","b64":true}`, with(`"iat":1,"a":{"b":1},"c":{"b":2},"d":["b","b"]`), "vapid t=%s,k=%s", nil, "", nil, ""},
+		{"upper-case alg", `{"typ":"JWT","ALG":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", fatal, "no alg; names are case-sensitive"},
+		{"crit", `{"alg":"ES256","crit":["exp"],"exp":1}`, claims, "vapid t=%s, k=%s", nil, "header", fatal, `crit, ["exp"]`},
+		{"b64", `{"alg":"ES256","b64":false}`, claims, "vapid t=%s, k=%s", nil, "header", fatal, "b64, false"},
+		{"alg twice", `{"alg":"none","alg":"ES256"}`, claims, "vapid t=%s, k=%s", nil, "header", overlooked, `the name "alg" twice`},
+		{"aud twice", good, with(`"aud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", overlooked, `the claims have the name "aud" twice`},
+		{"twice, deep", good, with(`"x":[{"y":1,"y":2}]`), "vapid t=%s, k=%s", nil, "claims", overlooked, `the name "y" twice`},
+		{"twice, escaped", good, with(`"\u0061ud":"https://other.example.net"`), "vapid t=%s, k=%s", nil, "claims", overlooked, `the name "aud" twice`},
+		{"padded header", `{"typ":"JWT","alg":"ES256" }`, claims, "vapid t=%s, k=%s", pad(0), "token", fatal, "the token's header is padded"},
+		{"padded signature", good, claims, "vapid t=%s, k=%s", pad(2), "token", fatal, "the token's signature is padded"},
+		{"semicolon", good, claims, "vapid t=%s; k=%s", nil, "authorization", overlooked, "semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it"},
+		{"tab", good, claims, "vapid\tt=%s, k=%s", nil, "authorization", overlooked, "tab, expected a space"},
+		{"quoted", good, claims, `vapid t="%s", k=%s`, nil, "authorization", warning, "the value of t is quoted, which RFC 9110 allows and Mozilla rejects"},
+		{"upper case", good, claims, "vapid t=%s, K=%s", nil, "authorization", warning, "the parameter K is in upper case"},
+		{"other parameters", good, claims, `vapid X="1", t=%s, k=%s`, nil, "", nil, ""},
+		{"nbf later", good, with(fmt.Sprintf(`"nbf":%d`, in(time.Hour))), "vapid t=%s, k=%s", nil, "nbf", warning, "ahead; push services that check it"},
+		{"nbf text", good, with(`"nbf":"soon"`), "vapid t=%s, k=%s", nil, "nbf", warning, "expected seconds since 1970"},
+		{"nbf now", good, with(fmt.Sprintf(`"nbf":%d`, in(-time.Second))), "vapid t=%s, k=%s", nil, "", nil, ""},
 	} {
 		token, k := signed(t, c.header, c.claims)
 		if c.change != nil {
@@ -91,8 +91,8 @@ func TestForm(t *testing.T) {
 		case c.message == "" && len(problems) > 0:
 			t.Errorf("%s: %v", c.name, problems)
 		case c.message == "":
-		case len(problems) != 1 || problems[0].Part != c.part || problems[0].Severity != c.severity || !strings.Contains(problems[0].Message, c.message) || problems[0].Advice == "":
-			t.Errorf("%s: %+v, want %s %q", c.name, problems, c.severity, c.message)
+		case len(problems) != 1 || problems[0].Part != c.part || !graded(problems[0], c.grade) || !strings.Contains(problems[0].Message, c.message) || problems[0].Advice == "":
+			t.Errorf("%s: %+v, want a problem of %s with %q", c.name, problems, c.part, c.message)
 		}
 	}
 }

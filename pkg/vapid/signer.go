@@ -33,8 +33,8 @@ type Signer struct {
 	Lifetime time.Duration
 	// Scheme is the form of the headers; zero means [SchemeVAPID].
 	Scheme Scheme
-	// Lenient also signs claims with problems that are [Lenient]: some push
-	// services overlook them. Claims with [Fatal] problems are never signed.
+	// Lenient also signs claims whose only errors are [Problem.Overlooked] by some
+	// push services. Claims with other errors are never signed.
 	Lenient bool
 
 	mu     sync.Mutex
@@ -94,7 +94,7 @@ func (s *Signer) Refused(c Claims) error {
 	}
 	var fatal []Problem
 	for _, p := range err.(*ClaimsError).Problems {
-		if p.Severity == Fatal {
+		if !p.Overlooked {
 			fatal = append(fatal, p)
 		}
 	}
@@ -115,7 +115,7 @@ func (s *Signer) Sign(origin string) (*Token, error) {
 	if err := s.Refused(c); err != nil {
 		return nil, err
 	}
-	return s.Key.SignUnchecked(c)
+	return s.Key.sign(c)
 }
 
 // maxTokens is the maximum number of tokens kept, because endpoints are

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -40,8 +39,8 @@ type Token struct {
 	form    []Problem // problems in the form of the token and the header
 }
 
-// ClaimsError lists the problems more severe than [Advice] that made Sign or
-// Verify fail.
+// ClaimsError lists the errors in claims or a token that made [Key.Sign],
+// [Signer.Sign], or [Token.Verify] fail.
 type ClaimsError struct {
 	// Problems has at least one element, the most severe first.
 	Problems []Problem
@@ -59,10 +58,11 @@ func (e *ClaimsError) Error() string {
 // Hint returns the advice for the most severe problem.
 func (e *ClaimsError) Hint() string { return e.Problems[0].Advice }
 
+// claimsError returns a [*ClaimsError] with the errors among the problems, or nil.
 func claimsError(problems []Problem) error {
 	var worse []Problem
 	for _, p := range problems {
-		if p.Severity > Advice {
+		if p.Severity == SeverityError {
 			worse = append(worse, p)
 		}
 	}
@@ -73,20 +73,17 @@ func claimsError(problems []Problem) error {
 }
 
 // Sign makes a token of the claims: a JWT signed with ES256 (RFC 8292 section
-// 2). It refuses with a [*ClaimsError] what [Claims.Check] finds to be worse
-// than [Advice].
+// 2). The error is a [*ClaimsError] if [Claims.Check] finds an error, or a
+// [*SignerError] of a key of [NewKey].
 func (k *Key) Sign(c Claims) (*Token, error) {
 	if err := claimsError(c.Check()); err != nil {
 		return nil, err
 	}
-	return k.SignUnchecked(c)
+	return k.sign(c)
 }
 
-// SignUnchecked returns a token of any claims, even of those that every push
-// service rejects. It is for tests of push services; [Signer] is for everything
-// else. The error is a [*SignerError] of a key of [NewKey], or says that the claims
-// cannot be written as JSON.
-func (k *Key) SignUnchecked(c Claims) (*Token, error) {
+// sign makes a token of any claims, even of those that every push service rejects.
+func (k *Key) sign(c Claims) (*Token, error) {
 	payload, err := c.MarshalJSON()
 	if err != nil {
 		return nil, err
@@ -354,23 +351,22 @@ func (t *Token) Check(audience string) []Problem {
 		}
 	}
 	if err != nil {
-		problems = append(problems, Problem{"signature", Fatal, "the signature does not match the public key sent with the token",
-			"the token was altered, or the public key does not belong to the signing key"})
+		problems = append(problems, fatal("signature", "the signature does not match the public key sent with the token",
+			"the token was altered, or the public key does not belong to the signing key"))
 	}
 	problems = append(problems, t.form...)
 	c, err := t.Claims()
 	if err != nil {
-		return append(problems, Problem{"claims", Fatal, err.Error(), ""})
+		return append(problems, fatal("claims", err.Error(), ""))
 	}
 	if audience != "" && c.Audience != "" && c.Audience != audience {
-		problems = append(problems, Problem{"aud", Fatal, fmt.Sprintf("aud is %q, the push service is %q", c.Audience, audience),
-			"sign a token for each push service; aud is the origin of the endpoint"})
+		problems = append(problems, fatal("aud", fmt.Sprintf("aud is %q, the push service is %q", c.Audience, audience),
+			"sign a token for each push service; aud is the origin of the endpoint"))
 	}
 	problems = append(problems, c.Check()...)
-	slices.SortStableFunc(problems, func(a, b Problem) int { return int(b.Severity) - int(a.Severity) })
+	sortProblems(problems)
 	return problems
 }
 
-// Verify returns a [*ClaimsError] with the problems from [Token.Check] that are
-// more severe than [Advice], or nil.
+// Verify returns a [*ClaimsError] with the errors from [Token.Check], or nil.
 func (t *Token) Verify(audience string) error { return claimsError(t.Check(audience)) }

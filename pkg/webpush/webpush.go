@@ -45,6 +45,19 @@ type Hinter interface {
 	Hint() string
 }
 
+// hintedError is an error with a next step that its cause does not know.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+func (e *hintedError) Hint() string  { return e.hint }
+
+// WithHint returns an error with the text of err that wraps it and is a [Hinter]
+// with the next step hint.
+func WithHint(err error, hint string) error { return &hintedError{err, hint} }
+
 // HintOf returns the next step of the outermost error in err's tree that has one,
 // or "".
 func HintOf(err error) string {

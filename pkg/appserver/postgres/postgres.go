@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 //go:embed migrations
@@ -65,17 +66,6 @@ type store struct {
 	limiter  *limiter // nil until it is used
 }
 
-// hinted is an error with the next step to take.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h *hinted) Unwrap() error { return h.error }
-
-// Hint returns the next step.
-func (h *hinted) Hint() string { return h.hint }
-
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
 
 // Open connects to the database at url (postgres://user@host/database, or
@@ -88,18 +78,18 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
 func Open(ctx context.Context, url string, o Options) (appserver.Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("the address of the database cannot be used: %w", err), "write it as postgres://user@host:5432/database"}
+		return nil, webpush.WithHint(fmt.Errorf("the address of the database cannot be used: %w", err), "write it as postgres://user@host:5432/database")
 	}
 	if o.Schema == "" {
 		o.Schema = DefaultSchema
 	}
 	if !plainName.MatchString(o.Schema) {
-		return nil, &hinted{fmt.Errorf("the schema %q cannot be used", o.Schema), "use up to 50 of A-Z a-z 0-9 _"}
+		return nil, webpush.WithHint(fmt.Errorf("the schema %q cannot be used", o.Schema), "use up to 50 of A-Z a-z 0-9 _")
 	}
 	if !o.AllowUnencrypted {
 		if host := unencrypted(&config.ConnConfig.Config); host != "" {
-			return nil, &hinted{fmt.Errorf("%w: %q", ErrUnencrypted, host),
-				"add sslmode=verify-full to the address, or allow unencrypted connections explicitly"}
+			return nil, webpush.WithHint(fmt.Errorf("%w: %q", ErrUnencrypted, host),
+				"add sslmode=verify-full to the address, or allow unencrypted connections explicitly")
 		}
 	}
 	if config.MaxConns < 8 && !strings.Contains(url, "pool_max_conns") {
@@ -196,8 +186,7 @@ func failure(err error) error {
 	if errors.Is(err, puddle.ErrClosedPool) {
 		return errors.New("the store is closed")
 	}
-	var local *hinted
-	if errors.As(err, &local) {
+	if webpush.HintOf(err) != "" { // of this package
 		return err
 	}
 	if connect != nil || errors.As(err, &connect) {
@@ -295,7 +284,7 @@ func (s *store) migrate(ctx context.Context) error {
 			return err
 		}
 		if oldest > len(files) {
-			return &hinted{fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it"}
+			return webpush.WithHint(fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it")
 		}
 		for _, file := range files[min(version, len(files)):] {
 			text, err := migrations.ReadFile(file)

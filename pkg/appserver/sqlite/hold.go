@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // hold locks the database file itself, which excludes a second process that uses another
@@ -26,7 +27,7 @@ func hold(path string) (*os.File, error) {
 	}
 	if info, statErr := f.Stat(); err == nil && statErr == nil {
 		if err = filelock.OneName(info); err != nil {
-			err = withHint(err, "copy the file and remove the other names")
+			err = webpush.WithHint(err, "copy the file and remove the other names")
 		}
 	}
 	if err != nil {
@@ -40,5 +41,5 @@ func hold(path string) (*os.File, error) {
 const lockable = os.PathSeparator == '/'
 
 func inUse() error {
-	return withHint(appserver.ErrInUse, "stop the other server, or use another database for this one")
+	return webpush.WithHint(appserver.ErrInUse, "stop the other server, or use another database for this one")
 }

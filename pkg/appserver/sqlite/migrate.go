@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // migrate updates the schema to the newest version.
@@ -19,7 +21,7 @@ func (s *store) migrate(ctx context.Context) error {
 		return err
 	}
 	if version > len(files) {
-		return withHint(fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it")
+		return webpush.WithHint(fmt.Errorf("its schema has version %d, this program knows %d", version, len(files)), "use the newer release of webpush that wrote it")
 	}
 	for i, file := range files[version:] {
 		text, err := migrations.ReadFile(file)
