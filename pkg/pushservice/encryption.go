@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -29,11 +30,11 @@ const (
 func checkEncryption(h http.Header, body []byte, m *AcceptedMessage) error {
 	encoding := strings.ToLower(joined(h, "Content-Encoding"))
 	encryption, cryptoKey := joined(h, "Encryption"), joined(h, "Crypto-Key")
-	encryptionList, err := parseList(encryption)
+	encryptionList, err := fields.List(encryption)
 	if err != nil {
 		return badEncryption("Invalid Encryption header", "%v", err)
 	}
-	cryptoKeyList, err := parseList(cryptoKey)
+	cryptoKeyList, err := fields.List(cryptoKey)
 	if err != nil {
 		return badEncryption("Invalid Crypto-Key header", "%v", err)
 	}
@@ -93,7 +94,7 @@ func checkAES128GCM(body []byte) error {
 
 // checkAESGCM checks the headers of draft-ietf-webpush-encryption-04, section 4, for
 // a body of the given size.
-func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
+func checkAESGCM(encryption, cryptoKey []fields.Element, size int) error {
 	if len(encryption) == 0 {
 		return badEncryption("Missing Encryption header", "aesgcm has the salt there")
 	}
@@ -113,7 +114,7 @@ func checkAESGCM(encryption, cryptoKey []parameters, size int) error {
 	if len(all(cryptoKey, "aesgcm")) > 0 {
 		return badEncryption("Invalid Crypto-Key header", "it contains an explicit key, which lets anyone decrypt the message")
 	}
-	var senders []parameters
+	var senders []fields.Element
 	for _, entry := range cryptoKey {
 		if _, ok := entry["dh"]; ok {
 			senders = append(senders, entry)

@@ -72,7 +72,7 @@ func TestMessageRefused(t *testing.T) {
 		{"two encodings", good, set("Content-Encoding", "aes128gcm", "Content-Encoding", "gzip"), 415, 110, `Unknown Content-Encoding header: found "aes128gcm, gzip", expected aes128gcm`},
 		{"salt twice", good, set("Encryption", "salt="+salt), 400, 110, "Do not include 'salt' header in aes128gcm Encryption header: the salt is in the body"},
 		{"dh twice", good, set("Crypto-Key", "p256ecdsa=x;dh="+dh), 400, 110, "Do not include 'dh' header in aes128gcm Crypto-Key header: the sender's key is in the body"},
-		{"broken Crypto-Key", good, set("Crypto-Key", "dh"), 400, 110, "Invalid Crypto-Key header: expected name=value"},
+		{"broken Crypto-Key", good, set("Crypto-Key", "dh"), 400, 110, `Invalid Crypto-Key header: parameter "dh" has no value`},
 		{"quote without end", good, set("Crypto-Key", `keyid="a`), 400, 110, `Invalid Crypto-Key header: parameter "keyid" has an unterminated quote`},
 		{"parameter twice", good, set("Encryption", "rs=1;rs=2"), 400, 110, `Invalid Encryption header: parameter "rs" is given twice`},
 		{"parameter without value", good, set("Encryption", "rs=;keyid=a"), 400, 110, `Invalid Encryption header: parameter "rs" has no value`},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -83,7 +84,7 @@ func checkForm(authorization, cryptoKey string) error {
 	}
 	switch strings.ToLower(scheme) {
 	case "vapid":
-		list, err := parseList(rest)
+		list, err := fields.List(rest)
 		if err != nil {
 			return unauthorized(kindHeader, "Invalid VAPID token", "Authorization: %v", err)
 		}
@@ -96,7 +97,7 @@ func checkForm(authorization, cryptoKey string) error {
 		}
 		return checkKey("k", k[0])
 	case "webpush", "bearer": // draft-ietf-webpush-vapid-01
-		list, err := parseList(cryptoKey)
+		list, err := fields.List(cryptoKey)
 		if err != nil {
 			return badEncryption("Invalid Crypto-Key header", "%v", err)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -435,7 +436,7 @@ func (c *socket) deliver(ctx context.Context) error {
 // forAgent writes a header as autopush does: without quotes and without base64
 // padding, which Firefox rejects.
 func forAgent(field string) string {
-	list, err := parseList(field)
+	list, err := fields.List(field)
 	if err != nil { // not possible: checkEncryption has parsed it
 		return field
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -95,7 +96,7 @@ func duplicateName(data []byte) (name string, twice bool) {
 // headerProblems returns the problems in the form of an Authorization header
 // with the vapid scheme, if the token can be read despite them. gap is the text
 // between the scheme and the parameters.
-func headerProblems(gap string, params []parameter) []Problem {
+func headerProblems(gap string, params []fields.Parameter) []Problem {
 	const advice = "write it as: vapid t=…, k=…"
 	var problems []Problem
 	add := func(g grade, format string, a ...any) {
@@ -105,20 +106,20 @@ func headerProblems(gap string, params []parameter) []Problem {
 		add(overlooked, "the scheme is followed by a tab, expected a space (RFC 9110, section 11.4); Mozilla rejects it")
 	}
 	for i, p := range params {
-		if i > 0 && p.after == ';' {
+		if i > 0 && p.Before == ';' {
 			add(overlooked, "the parameters are separated by a semicolon, expected a comma (RFC 9110, section 11.4); Mozilla rejects it")
 			break
 		}
 	}
 	for _, p := range params {
-		lower := strings.ToLower(p.name)
+		lower := strings.ToLower(p.Name)
 		if lower != "t" && lower != "k" {
 			continue
 		}
-		if p.name != lower {
-			add(warning, "the parameter %s is in upper case, which RFC 9110 allows and Mozilla rejects", p.name)
+		if p.Name != lower {
+			add(warning, "the parameter %s is in upper case, which RFC 9110 allows and Mozilla rejects", p.Name)
 		}
-		if p.quoted {
+		if p.Quoted {
 			add(warning, "the value of %s is quoted, which RFC 9110 allows and Mozilla rejects", lower)
 		}
 	}

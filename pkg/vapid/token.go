@@ -3,7 +3,6 @@ package vapid
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -162,24 +162,24 @@ func ParseToken(authorization, cryptoKey string) (*Token, error) {
 	case "":
 		return nil, badHeader("the Authorization header is missing")
 	case "vapid":
-		var params []parameter
+		var params []fields.Parameter
 		if signed, k, params, err = vapidParameters(rest); err != nil {
 			return nil, err
 		}
-		gap, _, _ := strings.Cut(rest, params[0].name)
+		gap, _, _ := strings.Cut(rest, params[0].Name)
 		form = headerProblems(gap, params)
 	case "webpush", "bearer":
 		signed = strings.TrimSpace(rest)
-		params, err := parameters(cryptoKey)
+		params, err := fields.Loose(cryptoKey)
 		if err != nil {
 			return nil, badHeader("Crypto-Key: %v", err)
 		}
 		for _, p := range params {
-			if strings.EqualFold(p.name, "p256ecdsa") {
-				if k != "" && k != p.value {
+			if strings.EqualFold(p.Name, "p256ecdsa") {
+				if k != "" && k != p.Value {
 					return nil, badHeader("Crypto-Key has p256ecdsa twice")
 				}
-				k = p.value
+				k = p.Value
 			}
 		}
 		if k == "" {
@@ -221,14 +221,14 @@ func ParseJWT(jwt string) (*Token, error) {
 
 // vapidParameters returns all parameters, and of them t and k of RFC 8292 section
 // 3.
-func vapidParameters(s string) (t, k string, params []parameter, err error) {
-	params, err = parameters(s)
+func vapidParameters(s string) (t, k string, params []fields.Parameter, err error) {
+	params, err = fields.Loose(s)
 	if err != nil {
 		return "", "", nil, badHeader("%v", err)
 	}
 	for _, p := range params {
 		var to *string
-		switch strings.ToLower(p.name) {
+		switch strings.ToLower(p.Name) {
 		case "t":
 			to = &t
 		case "k":
@@ -237,9 +237,9 @@ func vapidParameters(s string) (t, k string, params []parameter, err error) {
 			continue
 		}
 		if *to != "" {
-			return "", "", nil, badHeader("found the parameter %s twice", p.name)
+			return "", "", nil, badHeader("found the parameter %s twice", p.Name)
 		}
-		*to = p.value
+		*to = p.Value
 	}
 	switch {
 	case t == "":
@@ -248,58 +248,6 @@ func vapidParameters(s string) (t, k string, params []parameter, err error) {
 		return "", "", nil, badHeader("the parameter k (the application server key) is missing")
 	}
 	return t, k, params, nil
-}
-
-// parameter is a parameter of a header, and how it was written.
-type parameter struct {
-	name, value string
-	quoted      bool
-	after       byte // the separator before it, or 0 for the first
-}
-
-// parameters splits name=value pairs at commas and semicolons; values may be
-// quoted (RFC 9110 section 5.6.6).
-func parameters(s string) ([]parameter, error) {
-	var out []parameter
-	for {
-		var p parameter
-		if rest := strings.TrimLeft(s, " \t"); len(out) > 0 && rest != "" {
-			p.after = rest[0]
-		}
-		s = strings.TrimLeft(s, " \t,;")
-		if s == "" {
-			return out, nil
-		}
-		end := strings.IndexAny(s, "=,;")
-		if end < 0 || s[end] != '=' {
-			return nil, errors.New("found a parameter without a value")
-		}
-		name := strings.TrimSpace(s[:end])
-		s = strings.TrimLeft(s[end+1:], " \t")
-		var value string
-		if strings.HasPrefix(s, `"`) {
-			var b strings.Builder
-			i := 1
-			for ; i < len(s) && s[i] != '"'; i++ {
-				if s[i] == '\\' && i+1 < len(s) {
-					i++
-				}
-				b.WriteByte(s[i])
-			}
-			if i >= len(s) {
-				return nil, errors.New("found a quoted value without its end")
-			}
-			value, s, p.quoted = b.String(), s[i+1:], true
-		} else {
-			end := strings.IndexAny(s, ",;")
-			if end < 0 {
-				end = len(s)
-			}
-			value, s = strings.TrimSpace(s[:end]), s[end:]
-		}
-		p.name, p.value = name, value
-		out = append(out, p)
-	}
 }
 
 func shorten(s string) string { return text.Clip(s, 20) }
