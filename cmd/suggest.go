@@ -1,11 +1,12 @@
 package cmd
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 )
 
 // otherTools are commands and flags of other tools for Web Push, with the words
@@ -46,7 +47,7 @@ func similarCommand(c *cobra.Command, word string) string {
 	path := c.CommandPath() + " "
 	similar := c.SuggestionsFor(word)
 	for _, topic := range c.Commands() {
-		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || editDistance(word, topic.Name()) == 1) {
+		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || preflight.Nearest(word, []string{topic.Name()}, 1) != "") {
 			return "did you mean: " + path + "help " + topic.Name()
 		}
 	}
@@ -78,15 +79,15 @@ func similarFlag(c *cobra.Command, flag string) string {
 	if len(longer) > 0 {
 		return "did you mean: " + strings.Join(longer[:min(len(longer), 3)], ", ")
 	}
-	best, distance := "", 3
+	var names []string
 	visit := func(f *pflag.Flag) {
-		if d := editDistance(strings.ToLower(name), f.Name); !f.Hidden && d < distance && d < len(f.Name) {
-			best, distance = f.Name, d
+		if !f.Hidden {
+			names = append(names, f.Name)
 		}
 	}
 	c.Flags().VisitAll(visit)
 	c.InheritedFlags().VisitAll(visit)
-	if best != "" {
+	if best := preflight.Nearest(name, names, 2); best != "" {
 		return "did you mean: --" + best
 	}
 	if name != "" && !c.HasParent() {
@@ -101,26 +102,4 @@ func similarFlag(c *cobra.Command, flag string) string {
 		}
 	}
 	return "see: " + c.CommandPath() + " --help"
-}
-
-// editDistance is the number of characters to insert, delete, or replace that
-// turn one word into the other (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = slices.Min([]int{cost, row[j] + 1, last + 1})
-		}
-	}
-	return row[len(b)]
 }

@@ -379,7 +379,7 @@ func FuzzCheckPayload(f *testing.F) {
 func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{"titel": "title", "Title": "title", "require-interaction": "requireInteraction", "renotfy": "renotify", "tags": "tag", "x": "", "sound": "", "": "",
 		"badges": "badge", strings.Repeat("title", 20): "", "dat": "data"} {
-		if got := nearest(name, notificationFields, 2); got != want {
+		if got := Nearest(name, notificationFields, 2); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}

@@ -118,7 +118,7 @@ func (k *check) payload() {
 	for name := range fields {
 		if slices.Contains(notificationFields, name) {
 			known++
-		} else if nearest(name, []string{"title"}, 2) != "" {
+		} else if Nearest(name, []string{"title"}, 2) != "" {
 			likeTitle = true
 		}
 	}
@@ -169,7 +169,7 @@ func (k *check) declarative(fields, inner map[string]json.RawMessage, nested boo
 // unknown reports a field that no browser reads, at least far from any known
 // name.
 func (k *check) unknown(path, name string, known []string, distance int, far Severity) {
-	near := nearest(name, known, distance)
+	near := Nearest(name, known, distance)
 	severity, fix := SeverityWarning, "the nearest known name is "+near
 	if near == "" {
 		severity, fix = far, "put it into data, where the service worker finds it"
@@ -319,35 +319,4 @@ func (n notice) actions() {
 	if len(list) > 2 {
 		n.say(SeverityNote, "payload-actions", nil, fmt.Sprintf("the notification has %d actions; browsers show about two and omit the rest", len(list)), sourceNotification, "")
 	}
-}
-
-// squash makes spellings of one name equal.
-func squash(name string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
-}
-
-// nearest returns the known name that differs from another only in spelling or
-// in at most that many letters, or "". Short names must be nearer.
-func nearest(name string, known []string, distance int) string {
-	best, least := "", 3
-	for _, k := range known {
-		a, b := squash(name), squash(k)
-		d := 0
-		if a != b {
-			if len(a) > 40 {
-				continue
-			}
-			limit := distance
-			if min(len(a), len(b)) < 5 {
-				limit--
-			}
-			if d = text.Distance(a, b); d > limit {
-				continue
-			}
-		}
-		if d < least {
-			best, least = k, d
-		}
-	}
-	return best
 }

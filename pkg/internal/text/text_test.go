@@ -18,17 +18,6 @@ func TestClip(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"titel", "title", 1}, {"topic", "tpic", 1}, {"abc", "xyz", 3}} {
-		if got := Distance(tt.a, tt.b); got != tt.want || Distance(tt.b, tt.a) != got {
-			t.Errorf("%q and %q: %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}
-
 // No text, however hostile, acts on a terminal or gets longer than it may.
 func FuzzOneLine(f *testing.F) {
 	for _, seed := range []string{"plain", "a\x1b[31mb", "a\u202eb\u2028c\u009b1m\x7f", "\xff\xfe", strings.Repeat("é", 40)} {
