@@ -25,9 +25,13 @@ const (
 	cekInfoAES128GCM = "Content-Encoding: aes128gcm\x00"
 )
 
-// keyInfo binds the key to the two public keys (RFC 8291 section 3.3).
-func keyInfo(receiver, sender []byte) string {
-	return "WebPush: info\x00" + string(receiver) + string(sender)
+// keyInfoPrefix and two points make the info of the key.
+const keyInfoPrefix = "WebPush: info\x00"
+
+// appendKeyInfo appends the info that binds the key to the two public keys (RFC
+// 8291, section 3.3).
+func appendKeyInfo(dst, receiver, sender []byte) []byte {
+	return append(append(append(dst, keyInfoPrefix...), receiver...), sender...)
 }
 
 // appendHeader appends the header of an aes128gcm body.

@@ -33,4 +33,6 @@ func extract(salt, ikm []byte) [sha256.Size]byte { return hmacSHA256(salt, ikm) 
 
 // expand is HKDF-Expand (RFC 5869 section 2.3) for outputs of up to one hash, which are
 // its first bytes.
-func expand(prk [sha256.Size]byte, info string) [sha256.Size]byte { return hmacSHA256(prk[:], info, 1) }
+func expand[T string | []byte](prk [sha256.Size]byte, info T) [sha256.Size]byte {
+	return hmacSHA256(prk[:], info, 1)
+}

@@ -51,7 +51,8 @@ func webPushKey(enc Encoding, secret, auth, salt, receiver, sender []byte) (cont
 	prk := extract(auth, secret)
 	switch enc {
 	case AES128GCM:
-		ikm := expand(prk, keyInfo(receiver, sender))
+		var info [len(keyInfoPrefix) + 2*KeySize]byte
+		ikm := expand(prk, appendKeyInfo(info[:0], receiver, sender))
 		return deriveKey(ikm[:], salt, cekInfoAES128GCM, nonceInfo), nil
 	case AESGCM:
 		ikm := expand(prk, authInfoAESGCM)

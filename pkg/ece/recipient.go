@@ -37,7 +37,13 @@ func NewRecipient(p256dh, auth []byte) (*Recipient, error) {
 	if err := checkAuth(auth); err != nil {
 		return nil, err
 	}
-	return &Recipient{key, [KeySize]byte(p256dh), hide(new([AuthSize]byte(auth)))}, nil
+	r := &struct { // allocated together
+		Recipient
+		hidden hidden[[AuthSize]byte]
+		auth   [AuthSize]byte
+	}{Recipient: Recipient{key: key, point: [KeySize]byte(p256dh)}, auth: [AuthSize]byte(auth)}
+	r.hidden.p, r.Recipient.auth = &r.auth, &r.hidden
+	return &r.Recipient, nil
 }
 
 // P256DH returns a copy of the public key, 65 bytes.

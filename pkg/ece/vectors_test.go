@@ -389,7 +389,7 @@ func testVectorDerive(t *testing.T, v vector, ran map[string]int) {
 	cekInfo, nonce := cekInfoAES128GCM, nonceInfo
 	if v.Encoding == AES128GCM {
 		check("PRK_key", extract(secret, v.AuthSecret), want.PRKKey)
-		check("key_info", []byte(keyInfo(v.ReceiverPublic, v.SenderPublic)), want.KeyInfo)
+		check("key_info", appendKeyInfo(nil, v.ReceiverPublic, v.SenderPublic), want.KeyInfo)
 	} else {
 		check("PRK_combine", extract(secret, v.AuthSecret), want.PRKCombine)
 		context := contextAESGCM(v.ReceiverPublic, v.SenderPublic)

@@ -171,7 +171,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		if err != nil {
 			return nil, err
 		}
-		h["Authorization"] = []string{authorization}
+		set("Authorization", authorization)
 		// One entry, with a semicolon: a comma was misread by push services.
 		if cryptoKey != "" && p256ecdsa != "" {
 			cryptoKey += ";"
@@ -179,7 +179,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		cryptoKey += p256ecdsa
 	}
 	if cryptoKey != "" {
-		h["Crypto-Key"] = []string{cryptoKey}
+		set("Crypto-Key", cryptoKey)
 	}
 
 	req := sub.request(body)

@@ -291,8 +291,13 @@ func newEndpoint(endpoint string) (*Subscription, error) {
 	if problem != "" {
 		return bad(problem)
 	}
-	s := &Subscription{origin: b.origin, loopback: b.loopback, service: b.service, secret: &hidden{&secrets{endpoint: endpoint, url: b.url}}}
-	u := &s.secret.p.url
+	made := &struct { // allocated together
+		Subscription
+		hidden  hidden
+		secrets secrets
+	}{Subscription: Subscription{origin: b.origin, loopback: b.loopback, service: b.service}, secrets: secrets{endpoint: endpoint, url: b.url}}
+	s, u := &made.Subscription, &made.secrets.url
+	made.hidden.p, s.secret = &made.secrets, &made.hidden
 	path, query, _ := strings.Cut(rest, "?")
 	u.RawQuery, u.ForceQuery = query, strings.HasSuffix(endpoint, "?")
 	if plain && !strings.HasPrefix(path, "//") {
