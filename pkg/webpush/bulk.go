@@ -14,44 +14,46 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Job is one message to one subscription, as [Client.SendAll] takes it.
+// Job is one message to one subscription, for [Client.SendAll].
 type Job struct {
 	Subscription *Subscription
 	Message      Message
-	// Expires, if not zero, is when the message loses its value. The TTL of each
-	// request is what is left until then, at most the message's own; once nothing
-	// is left, the message becomes [ClassExpired] and is not sent. It has no effect
-	// on a TTL of 0, which means now or never at the push service.
+	// Expires, if not zero, is the time at which the message loses its value. The
+	// TTL of each request is the time left until then, at most the message's own
+	// TTL; once no time is left, the message becomes [ClassExpired] and is not sent.
+	// Expires has no effect on a TTL of 0, which means now or never at the push
+	// service.
 	Expires time.Time
-	// Value is the caller's own, such as a row's id or a queue's delivery to
-	// acknowledge; it comes back in the [Result].
+	// Value is for the caller, such as a row's ID or a queue's delivery to
+	// acknowledge; the [Result] contains it.
 	Value any
 }
 
-// Class is what became of a [Job], and so what to do with its subscription.
+// Class is the outcome of a [Job]; it determines what to do with the
+// subscription.
 type Class string
 
 // The classes.
 const (
-	ClassDelivered Class = "delivered" // the push service took the message
-	ClassGone      Class = "gone"      // the subscription has ended: delete it
-	ClassRejected  Class = "rejected"  // the service refuses this message or this key, or this side's rules the endpoint: mend it
-	ClassTemporary Class = "temporary" // not now, even after the retries: worth another run
-	ClassInvalid   Class = "invalid"   // nothing could be sent: the record, its subscription or the message is wrong
-	ClassExpired   Class = "expired"   // not sent: its TTL was used up while it waited on this side
-	ClassSkipped   Class = "skipped"   // nothing was sent: a dry run, or stopped before its turn
+	ClassDelivered Class = "delivered" // the push service accepted the message
+	ClassGone      Class = "gone"      // the subscription is gone: delete it
+	ClassRejected  Class = "rejected"  // the push service rejected the message or the key, or local rules refuse the endpoint: fix it
+	ClassTemporary Class = "temporary" // a temporary failure, even after the retries: run it again
+	ClassInvalid   Class = "invalid"   // not sent: the record, its subscription, or the message is invalid
+	ClassExpired   Class = "expired"   // not sent: its TTL passed while it waited here
+	ClassSkipped   Class = "skipped"   // not sent: a dry run, or stopped before its turn
 )
 
-// Classes lists all of them.
+// Classes returns all classes.
 func Classes() []Class {
 	return []Class{ClassDelivered, ClassGone, ClassRejected, ClassTemporary, ClassInvalid, ClassExpired, ClassSkipped}
 }
 
-// ErrExpired is why a message of [ClassExpired] was not sent. It is final.
-var ErrExpired = errors.New("the TTL of the message was used up before it could be sent")
+// ErrExpired is the error of a message of [ClassExpired]. It is final.
+var ErrExpired = errors.New("the TTL of the message passed before it could be sent")
 
-// Classify returns the class of an error of [Client.Send], with that of a nil
-// error being [ClassDelivered].
+// Classify returns the class of an error returned by [Client.Send]. The class of a
+// nil error is [ClassDelivered].
 func Classify(err error) Class {
 	var e *Error
 	var proxy *proxyError
@@ -67,22 +69,22 @@ func Classify(err error) Class {
 		return ClassInvalid
 	case e.Gone():
 		return ClassGone
-	case e.Temporary(), errors.As(err, &proxy): // which is to be mended here, for all messages
+	case e.Temporary(), errors.As(err, &proxy): // to be fixed here, for all messages
 		return ClassTemporary
 	}
 	return ClassRejected
 }
 
-// Final reports whether a message to a subscription need not be tried again once
-// [Client.Send] has returned this error: it was delivered (nil), the subscription
-// has ended, the push service refuses this very message, or the subscription is not
-// valid. What the sender can fix without changing either is never final: a token
-// that cannot be signed or is refused, claims, the key, this side's rules for
-// endpoints, a proxy, and everything that is temporary. A journal that remembers
-// finished messages, and a queue that acknowledges them, ask here.
+// Final reports whether sending a message again is useless after [Client.Send]
+// returned this error: the message was delivered (nil), the subscription is gone or
+// invalid, or the push service rejects this particular message. A problem that the
+// sender can fix without changing the message or the subscription is never final: a
+// token that cannot be signed or is rejected, claims, the key, local rules for
+// endpoints, a proxy, and every temporary failure. A journal that remembers finished
+// messages and a queue that acknowledges them use Final to decide.
 //
-// An error that a program gives to [Client.SendAll] for a job can tell for itself
-// with a method Final() bool; otherwise it is not final.
+// An error that a program passes to [Client.SendAll] for a job can decide this with
+// a method Final() bool; without the method, it is not final.
 func Final(err error) bool {
 	var e *Error
 	var input *InputError
@@ -101,96 +103,97 @@ func Final(err error) bool {
 	return errors.As(err, &input)
 }
 
-// Result is what became of a [Job].
+// Result is the outcome of a [Job].
 type Result struct {
-	// Index is the job's place in the source, from 0.
+	// Index is the position of the job in the source, from 0.
 	Index int64
 	Job   Job
 	Class Class
-	// Receipt is the push service's, of a delivered message; else nil.
+	// Receipt is the push service's receipt for a delivered message, otherwise nil.
 	Receipt *Receipt
-	// Err is why the message was not delivered: the source's own error, one of
-	// [Client.Send], or for what was skipped why, nil in a dry run.
+	// Err is the reason why the message was not delivered: the source's own error,
+	// an error of [Client.Send], or the reason why the job was skipped, which is nil
+	// in a dry run.
 	Err error
-	// Attempts counts the requests that were sent.
+	// Attempts is the number of requests sent.
 	Attempts int
-	// Latency is how long the last of them took.
+	// Latency is the duration of the last request.
 	Latency time.Duration
 }
 
-// BulkOptions are how [Client.SendAll] goes about it. The zero value is a good
-// choice.
+// BulkOptions configures [Client.SendAll]. The zero value is ready to use.
 type BulkOptions struct {
-	// Concurrency is how many messages are in flight at most; zero means 128
-	// for each processor that Go may use.
+	// Concurrency is the maximum number of messages in flight; zero means 128 for
+	// each processor that Go may use.
 	Concurrency int
-	// ConcurrencyPerOrigin bounds the same for each push service; zero means
-	// all of Concurrency, less an eighth once there is a second service, so that
-	// one which does not answer never stops the others.
+	// ConcurrencyPerOrigin is the maximum number of messages in flight per push
+	// service. Zero means Concurrency, or seven eighths of it once there is a second
+	// push service, because one that does not respond must not block the others.
 	ConcurrencyPerOrigin int
-	// Rate is how many requests a second this run sends at most; zero means no limit.
+	// Rate is the maximum number of requests per second of this run; zero means no
+	// limit.
 	Rate float64
-	// Rates are how many requests a second push services get at most.
+	// Rates are the maximum numbers of requests per second to push services.
 	Rates Rates
 	// Limiter shares Rates with other runs, in this process or elsewhere; nil means
-	// that this run shares them with none.
+	// that this run does not share them.
 	Limiter Limiter
-	// NoAdaptiveRate keeps up the rate to push services that refuse messages with a 429,
-	// or with a 503 that has Retry-After. Otherwise such a service gets half of what it
-	// accepted in the second before, and then 3 % more each second.
+	// NoAdaptiveRate keeps up the rate to push services that reject messages with 429,
+	// or with 503 and Retry-After. Otherwise the rate to such a service falls to half
+	// of the messages that it accepted in the second before, and then grows by 3%
+	// each second.
 	NoAdaptiveRate bool
-	// MaxFailures stops, as Stop does, after so many results that are rejected,
-	// temporary, invalid, or expired; zero means never.
+	// MaxFailures is the number of results that are rejected, temporary, invalid, or
+	// expired after which the run stops as with Stop; zero means no limit.
 	MaxFailures int
-	// DryRun makes each request, encrypted and signed, and sends none.
+	// DryRun encrypts and signs each request but sends none.
 	DryRun bool
-	// StandardHTTP sends with net/http alone. Otherwise requests over HTTP/2 are
-	// pipelined, many in one TLS record, which takes a third less time, unless
-	// [Client.NotPipelined] has a reason. Requests through proxies and to services that
-	// speak only HTTP/1.1 are left to net/http, too.
+	// StandardHTTP sends only with net/http. Otherwise requests over HTTP/2 are
+	// pipelined, many in one TLS record, which needs a third less time, unless
+	// [Client.NotPipelined] returns a reason. Requests through proxies and to services
+	// that speak only HTTP/1.1 are always sent with net/http.
 	StandardHTTP bool
-	// Stop, when it is closed, ends the run in order: no further job is taken
-	// or waited for, and what is in flight is finished.
+	// Stop, when closed, stops the run gracefully: no more jobs are accepted or
+	// waited for, and messages in flight are finished.
 	Stop <-chan struct{}
-	// Commit, when it is set, is called with the results that have come in
-	// since its last call, before they are yielded and from the same goroutine.
-	// Their messages count as in flight until it returns: so a journal or the
-	// transaction of a database makes many results durable at once, and never
-	// are more than Concurrency messages sent and not recorded. It must not keep
-	// the slice. Its error ends the run as Stop does, and is for the caller to
-	// keep: SendAll does not return it. The results of the failed call, and those
-	// that it was not called with after that, are yielded and have not been
-	// recorded.
+	// Commit, if set, is called with all results since its last call, before they are
+	// yielded and from the same goroutine. Their messages count as in flight until it
+	// returns. A journal or database transaction can therefore make many results
+	// durable at once, and at most Concurrency messages are ever sent but not
+	// recorded. Commit must not keep the slice. If it returns an error, the run stops
+	// as with Stop; SendAll does not return the error, so the caller has to keep it.
+	// The results of the failed call and all later results are yielded but have not
+	// been recorded.
 	Commit func([]Result) error
 }
 
-// maxParked is how many jobs wait at most in memory, for push services that
-// asked to wait and for another attempt, before the source is not read on.
+// maxParked is the maximum number of jobs in memory that wait for push services
+// that asked to wait, or for another attempt, before reading the source pauses.
 const maxParked = 4096
 
-// SendAll sends the messages that jobs yields and yields what became of each,
-// in the order in which they are finished. Every job that was taken gets
-// exactly one result, unless the caller breaks off.
+// SendAll sends the messages that jobs yields, and yields the result of each in the
+// order in which they are finished. Every accepted job has exactly one result,
+// unless the caller breaks out of the loop.
 //
-// A job that comes with an error becomes a [ClassInvalid] result of that error,
-// or of [ErrExpired] a [ClassExpired] one, and never stops the rest. jobs runs in a goroutine of its own, a little ahead
-// of what is sent; its memory does not grow with the number of jobs. SendAll
-// waits for it to return, so a source that may block should end with ctx and
-// with Stop. When it panics the run ends as Stop ends it, and then SendAll panics
-// with the same value.
+// A job with an error becomes a [ClassInvalid] result with that error, or a
+// [ClassExpired] result if the error is [ErrExpired], and does not stop the others.
+// jobs runs in its own goroutine, slightly ahead of sending; memory does not grow
+// with the number of jobs. SendAll waits for jobs to return, so a source that may
+// block should return when ctx is done or Stop is closed. If jobs panics, the run
+// stops as with Stop, and then SendAll panics with the same value.
 //
-// Attempts, MaxWait and Timeout of the client hold for each message, the last up
-// to a 64th less. A 429 or 503 with Retry-After holds its push service back and
-// no other, and the service then gets half as many requests, at once and a second;
-// other faults that may pass are tried again with jittered exponential
-// back-off. A service that does not answer any more, or asks to wait again and
-// again and takes nothing, is given up for a while: its messages become
-// [ClassTemporary] without being sent. OnRetry must be safe for concurrent use.
+// The client's Attempts, MaxWait, and Timeout apply to each message; the timeout can
+// be up to 1/64 shorter. A 429 or 503 with Retry-After delays only its push service,
+// which then gets half as many requests, both at once and per second. Other
+// temporary failures are retried with jittered exponential backoff. A service that
+// no longer responds, or repeatedly asks to wait and accepts nothing, is given up
+// for a while: its messages become [ClassTemporary] without being sent. OnRetry must
+// be safe for concurrent use.
 //
-// When ctx ends, what is in flight is cut off and reported as
-// [ClassTemporary], although it may have arrived. When the caller breaks off,
-// what is in flight is cut off as well, and neither reported nor committed:
-// close Stop and go on to the end where every message counts.
+// When ctx is done, requests in flight are aborted and reported as [ClassTemporary],
+// although their messages may have arrived. If the caller breaks out of the loop,
+// requests in flight are aborted too, but neither reported nor committed. To account
+// for every message, close Stop and continue to the end.
 func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o BulkOptions) iter.Seq[Result] {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 128 * runtime.GOMAXPROCS(0)
@@ -233,19 +236,19 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 	}
 }
 
-// launcher sends many requests at a time.
+// launcher sends many requests concurrently.
 type launcher interface {
-	// Start sends a request with the context and returns at once; done gets what
-	// comes of it, never from within Start.
+	// Start sends a request with the context and returns at once. It calls done
+	// with the outcome, but never before it has returned.
 	Start(ctx context.Context, req *http.Request, done func(*http.Response, error))
-	// close ends it, when nothing is under way.
+	// close releases the launcher. No request may be in flight.
 	close()
 }
 
-// NotPipelined returns why [Client.SendAll] does not pipeline its requests with these
-// options, or "" if it does, wherever the push service speaks HTTP/2 and no proxy is in
-// between. A Transport that wraps another one, for metrics or a trace, is a reason:
-// pipelining would pass it by.
+// NotPipelined returns the reason why [Client.SendAll] does not pipeline requests with
+// these options. It returns "" if SendAll pipelines requests to push services that speak
+// HTTP/2 and are reached without a proxy. A Transport that wraps another one, such as for
+// metrics or tracing, is a reason, because pipelining would bypass it.
 func (c *Client) NotPipelined(o BulkOptions) string {
 	hc, ok := c.http().(*http.Client)
 	if !ok {
@@ -262,7 +265,7 @@ func (c *Client) NotPipelined(o BulkOptions) string {
 	return ""
 }
 
-// launcher returns what sends many messages.
+// launcher returns the launcher for these options.
 func (c *Client) launcher(o BulkOptions) launcher {
 	why := c.NotPipelined(o)
 	hc, _ := c.http().(*http.Client)
@@ -283,13 +286,13 @@ func (c *Client) launcher(o BulkOptions) launcher {
 	return newSenders(&own, t.CloseIdleConnections)
 }
 
-// pipelined is the launcher that is made for it.
+// pipelined is the launcher that pipelines requests.
 type pipelined struct{ *pipeline.Transport }
 
 func (p pipelined) close() { p.CloseIdleConnections() }
 
-// senders is a launcher with a goroutine for each request that is under way.
-// Goroutines that were used have the stack that sending needs.
+// senders is a launcher with a goroutine for each request in flight. It reuses
+// goroutines, because their stacks have already grown.
 type senders struct {
 	doer      Doer
 	closeIdle func()
@@ -320,27 +323,27 @@ func (s *senders) close() {
 	s.closeIdle()
 }
 
-// task is a job on its way.
+// task is a job and its progress.
 type task struct {
 	index    int64
 	job      Job
 	origin   *origin
-	request  *http.Request // of this attempt or, once it is made, of the next
+	request  *http.Request // for this attempt
 	ctx      context.Context
 	started  time.Time
 	attempts int
 	latency  time.Duration
-	err      error      // of the last attempt
-	key      *vapid.Key // that signs, or nil
-	others   vapid.Ring // to try if the push service says that the key is another one
+	err      error      // the last attempt's error
+	key      *vapid.Key // signing key, or nil
+	others   vapid.Ring // keys to try if the push service expects another one
 }
 
 func (t *task) result(class Class, r *Receipt, err error) Result {
 	return Result{Index: t.index, Job: t.job, Class: class, Receipt: r, Err: err, Attempts: t.attempts, Latency: t.latency}
 }
 
-// prepare makes the request of a task. It reports whether that is to be sent;
-// else the result is final.
+// prepare makes the request of a task. It reports whether to send the request;
+// otherwise r is the task's result.
 func (b *scheduler) prepare(t *task) (r Result, send bool) {
 	if t.key == nil {
 		var sure bool
@@ -366,8 +369,8 @@ func (b *scheduler) prepare(t *task) (r Result, send bool) {
 	return Result{}, true
 }
 
-// nextKey takes the next key of the ring for a task that was rejected because its
-// subscription was made with another one.
+// nextKey switches to the next key of the ring if a task was rejected because its
+// subscription was created with another key. It reports whether there is one.
 func (t *task) nextKey(e *Error) bool {
 	if len(t.others) == 0 || !e.otherKey() {
 		return false
@@ -383,15 +386,15 @@ func (b *scheduler) launch(t *task, contexts *attemptContexts) {
 	t.ctx = contexts.get(t.started)
 	b.launched.Add(1)
 	b.launcher.Start(t.ctx, t.request, func(resp *http.Response, err error) {
-		if err == nil && resp.StatusCode/100 == 2 && t.job.Message.GCM == nil { // else it may be a refusal
+		if err == nil && resp.StatusCode/100 == 2 && t.job.Message.GCM == nil { // GCM also rejects messages with 200
 			b.answered(t, resp, nil)
 			return
 		}
-		go b.answered(t, resp, err) // it takes long, and OnRetry may
+		go b.answered(t, resp, err) // slow, like OnRetry
 	})
 }
 
-// answered takes what came of a task's request.
+// answered handles the outcome of a task's request.
 func (b *scheduler) answered(t *task, resp *http.Response, err error) {
 	defer b.launched.Done()
 	r, failed := b.client.understand(t.ctx, t.request, resp, err, t.job.Subscription, &t.job.Message)
@@ -411,13 +414,12 @@ func (b *scheduler) answered(t *task, resp *http.Response, err error) {
 	}
 }
 
-// attemptContexts gives the contexts of attempts that follow on each other. A
-// context and its timer cost more than what they are good for here, so one
-// serves for many attempts: each gets no more than the timeout, and at most
-// 1/64 less.
+// attemptContexts provides the contexts of successive attempts. A context with a
+// timer for each would be expensive, so many attempts share one: each has the
+// timeout or up to 1/64 less.
 type attemptContexts struct {
 	client *Client
-	parent context.Context // whose end frees them all
+	parent context.Context // canceling it releases them all
 	ctx    context.Context
 	from   time.Time
 }

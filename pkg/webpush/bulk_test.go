@@ -350,7 +350,7 @@ func TestSendAllBoundsHolds(t *testing.T) {
 			for _, r := range all {
 				if r.Class == ClassTemporary && r.Attempts == 0 {
 					unsent++
-					if !strings.Contains(r.Err.Error(), "this message was not sent, as one before it met this: too many messages") {
+					if !strings.Contains(r.Err.Error(), "this message was not sent because an earlier one failed: too many messages") {
 						t.Fatal(r.Err)
 					}
 				}

@@ -5,69 +5,72 @@ import (
 	"time"
 )
 
-// The decisions of a run of SendAll are the functions of this file. They depend on
-// their arguments alone, change nothing, and read no clock: [scheduler] carries them out.
+// The functions in this file make the decisions of a run of SendAll. They depend only on
+// their arguments, change nothing, and read no clock. [scheduler] carries them out.
 
 const (
-	// downAfter is how many requests to a push service fail in a row, without a
-	// response or with a fault of the service, before the service is given up, which
-	// happens when one of them has no attempt left. A service that asks to wait is
-	// given up after the same number, and as many waits as a message has attempts.
+	// downAfter is the number of consecutive requests to a push service that must fail,
+	// without a response or with a server error, before the service is given up. This
+	// happens when one of the messages has no attempts left. A service that asks to
+	// wait is given up after as many requests, and as many waits as a message has
+	// attempts.
 	downAfter = 16
-	// The time for which a service is given up, doubled each time.
+	// A service is given up for minDown, then twice as long each time, at most maxDown.
 	minDown, maxDown = 5 * time.Second, time.Minute
-	// recovery is how many more requests at once each success allows, after a service
-	// has asked to wait.
+	// recovery is the number of additional concurrent requests for each success after
+	// a service has asked to wait.
 	recovery = 0.25
-	// tick is the time between two looks at what the rates allow: all that has become
-	// due is sent at once, so that a message does not need a timer of its own.
+	// tick is the interval at which requests that a rate has delayed are sent: all that
+	// have become due, so a message does not need its own timer.
 	tick = 5 * time.Millisecond
-	// reserveAhead is how far ahead the requests of a shared rate are reserved, and lapse how
-	// late they may be sent.
+	// Requests at a shared rate are reserved up to reserveAhead in advance, and may be
+	// sent up to lapse late.
 	reserveAhead, lapse = 100 * time.Millisecond, 100 * time.Millisecond
-	// slack is how much of a rate of this run alone may be caught up.
+	// slack is the time for which a rate that is not shared can be caught up.
 	slack = 50 * time.Millisecond
-	// limiterAgain is how long a limiter that fails is not asked again.
+	// limiterAgain is the time before a limiter that failed is asked again.
 	limiterAgain = time.Second
-	// A service that refuses gets half of the rate that it accepted, and with each second
-	// after that regain times as much and one request more, until that is wellAgain times
-	// what it had accepted. minRate is the lowest of those rates.
+	// A service that rejects messages gets half of the rate that it accepted, at least
+	// minRate. With each second, the rate then grows by the factor regain and by one
+	// request, until it exceeds wellAgain times the accepted rate and is no longer
+	// limited.
 	regain    = 1.03
 	wellAgain = 100
 	minRate   = 1.0
-	// maxOrigins is how many push services are remembered only for what they asked
-	// for, at most.
+	// maxOrigins is the maximum number of push services that are remembered only
+	// because of their holds and rates.
 	maxOrigins = 1 << 14
 )
 
-// rules are the options that hold for all decisions of a run.
+// rules are the options for all decisions of a run.
 type rules struct {
-	attempts    int           // of each message
-	maxWait     time.Duration // between two of them; negative for no second attempt
-	concurrency int           // all requests at once
-	perOrigin   int           // to one push service; 0 for nearly all
-	deadline    time.Time     // of the run; zero for none
-	adaptive    bool          // slow down for services that refuse
+	attempts    int           // per message
+	maxWait     time.Duration // between two attempts; negative for no second attempt
+	concurrency int           // requests in flight
+	perOrigin   int           // requests in flight to one push service; 0 for nearly all
+	deadline    time.Time     // the run's deadline, or zero
+	adaptive    bool          // slow down for services that reject messages
 }
 
-// health is what a run knows about a push service from its responses.
+// health is the state of a push service, as its responses show it.
 type health struct {
-	// limit is how many requests the service gets at once. It falls when the service
-	// asks to wait, and rises with each success.
+	// limit is the maximum number of requests in flight to the service. It falls when
+	// the service asks to wait, and rises with each success.
 	limit     float64
 	heldUntil time.Time
-	// failed counts the requests that failed in a row.
+	// failed is the number of consecutive failed requests.
 	failed int
-	// While the service is given up, its messages fail with downError. down is the
-	// last length of that time.
+	// Until downUntil, the service is given up and its messages fail with downError.
+	// down is the length of the last such period.
 	down      time.Duration
 	downUntil time.Time
 	downError *Error
-	// refused counts the requests in a row that were asked to wait, and holds
-	// the times that the service was held for them.
+	// refused is the number of consecutive requests for which the service asked to
+	// wait, and holds is the number of times that it was held because of them.
 	refused, holds int
-	// slowed is the rate that the service gets from slowedAt on, since it refused more,
-	// in requests a second; 0 for no limit. Without a limit it had accepted full.
+	// slowed is the rate for the service at slowedAt, after it rejected a higher one, in
+	// requests per second; 0 means no limit. full is the rate that it accepted before
+	// there was a limit.
 	slowed, full float64
 	slowedAt     time.Time
 }
@@ -75,19 +78,18 @@ type health struct {
 // failure is an attempt that the push service did not accept.
 type failure struct {
 	err      *Error
-	attempts int           // of this message so far
+	attempts int           // attempts for this message so far
 	backoff  time.Duration // see [backoff]
 	inFlight int           // other requests to the service
 	accepted float64       // requests that the service accepted in the last second
-	stopped  bool          // the run accepts no second attempts
+	stopped  bool          // the run makes no second attempts
 }
 
-// verdict is what follows from a failure for its message.
+// verdict is the consequence of a failure for its message.
 type verdict struct {
-	again bool          // else the failure is the message's result
+	again bool          // try again; otherwise the failure is the message's result
 	wait  time.Duration // before the next attempt
-	// held says that the whole service waits, and not only this message.
-	held bool
+	held  bool          // the whole service waits, not only this message
 }
 
 // onFailure decides what a failure means for its message and its push service.
@@ -114,7 +116,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	switch {
 	case asked:
 		h.refused++
-		if !now.Before(h.heldUntil) { // the first to be told: the others were on their way already
+		if !now.Before(h.heldUntil) { // the first one: the others were already in flight
 			h.limit = max(1, min(h.limit, float64(f.inFlight+1))/2)
 			h.holds++
 		}
@@ -131,7 +133,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 		h.downUntil, h.downError = now.Add(h.down), e
 		h.limit = 1
 	}
-	// Otherwise each message would wait in vain as often as it may, one after another.
+	// Otherwise, each message would wait in vain for all its attempts, one after another.
 	if asked && h.refused >= downAfter && h.holds >= max(r.attempts, DefaultAttempts) {
 		v.again = false
 		h = h.giveUp(now.Add(e.RetryAfter), e)
@@ -139,7 +141,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	return h, v
 }
 
-// giveUp gives a service up until a time, unless it already is for longer.
+// giveUp gives a service up until a time, unless it is already given up for longer.
 func (h health) giveUp(until time.Time, e *Error) health {
 	if until.After(h.downUntil) {
 		h.downUntil, h.downError = until, e
@@ -164,8 +166,8 @@ func onSuccess(r rules, h health) health {
 	return h
 }
 
-// slowDown decides the rate of a service that refused a request: half of what it got,
-// once for all requests that were on their way.
+// slowDown decides the rate of a service that rejected a request: half of its current
+// rate, only once for all requests that were in flight.
 func slowDown(now time.Time, h health, accepted float64) health {
 	if now.Before(h.heldUntil) || now.Before(h.slowedAt.Add(time.Second)) {
 		return h
@@ -175,14 +177,14 @@ func slowDown(now time.Time, h health, accepted float64) health {
 		rate, h.full = accepted, accepted
 	}
 	h.slowed, h.slowedAt = 0, now
-	if rate > 0 { // otherwise nothing is known about what it accepts
+	if rate > 0 { // otherwise it is unknown what the service accepts
 		h.slowed = max(minRate, rate/2)
 	}
 	return h
 }
 
-// rateOf returns how many requests a second a service gets now, 0 for no limit. The
-// rate of one that refused grows after the hold.
+// rateOf returns the current rate for a service in requests per second, or 0 for no
+// limit. A reduced rate grows once the hold is over.
 func rateOf(now time.Time, h health) float64 {
 	if h.slowed == 0 {
 		return 0
@@ -195,12 +197,12 @@ func rateOf(now time.Time, h health) float64 {
 	return rate
 }
 
-// pace is a rate of this run alone.
+// pace keeps to a rate that is not shared.
 type pace struct {
 	next time.Time // when the next request is due
 }
 
-// wait returns how long it takes until the next request may be sent.
+// wait returns the time until the next request may be sent.
 func (p pace) wait(now time.Time) time.Duration { return max(0, p.next.Sub(now)) }
 
 // sent counts a request that was sent.
@@ -208,8 +210,7 @@ func (p pace) sent(now time.Time, perSecond float64) pace {
 	return pace{next: latest(p.next, now.Add(-slack)).Add(every(perSecond))}
 }
 
-// onTick returns the first time at or after a time that is a multiple of tick after
-// another.
+// onTick rounds a time up to a multiple of tick after start.
 func onTick(start, at time.Time) time.Time {
 	ticks := (max(0, at.Sub(start)) + tick - 1) / tick
 	return start.Add(ticks * tick)
@@ -236,7 +237,7 @@ func current(now time.Time, grants []Grant) []Grant {
 	return grants
 }
 
-// granted counts the requests of grants.
+// granted returns the number of requests in grants.
 func granted(grants []Grant) (n int) {
 	for _, g := range grants {
 		n += g.N
@@ -244,7 +245,7 @@ func granted(grants []Grant) (n int) {
 	return n
 }
 
-// spend takes the first request from grants, which are current.
+// spend removes the first request from grants, none of which may have lapsed.
 func spend(grants []Grant) []Grant {
 	if grants[0].N == 1 {
 		return grants[1:]
@@ -254,10 +255,11 @@ func spend(grants []Grant) []Grant {
 	return grants
 }
 
-// toReserve decides how many requests to reserve for a cell that has left some, when
-// waiting messages could use them and free places could send them; 0 for none. It
-// reserves ahead, before the last of what is granted is sent, and never more than can be
-// sent: what lapses is lost for the others.
+// toReserve returns the number of requests to reserve for a cell, or 0. left is the number
+// of granted requests that have not been used, waiting the number of messages that could
+// use requests, and free the number of messages that could be sent now. It reserves before
+// the last granted request is used, but never more than can be sent, because requests that
+// lapse are lost for other runs.
 func toReserve(c Cell, left, waiting, free int) int {
 	block := int(math.Ceil(min(c.PerSecond*reserveAhead.Seconds(), 1e6)))
 	if left > block/2 {
@@ -266,18 +268,18 @@ func toReserve(c Cell, left, waiting, free int) int {
 	return max(0, min(block, waiting-left, free-left))
 }
 
-// turn is what an origin that has messages waiting may do.
+// turn is the next step for an origin with waiting messages.
 type turn int
 
 const (
-	turnSend turn = iota // send the next one
-	turnFail             // fail them all: it is given up
+	turnSend turn = iota // send the next message
+	turnFail             // fail all messages: the service is given up
 	turnHold             // wait until heldUntil
-	turnFull             // wait until a request has ended
+	turnFull             // wait until a request is finished
 )
 
-// nextTurn decides what an origin with so many requests in flight may do, where
-// places says how many it may have.
+// nextTurn decides the next step for an origin with inFlight of at most places requests
+// in flight.
 func nextTurn(now time.Time, h health, inFlight, places int) turn {
 	switch {
 	case now.Before(h.downUntil):
@@ -290,38 +292,38 @@ func nextTurn(now time.Time, h health, inFlight, places int) turn {
 	return turnSend
 }
 
-// places is how many requests an origin gets at once, when the run knows so many
-// origins.
+// places returns the maximum number of requests in flight to an origin if the run knows
+// that many origins.
 func places(r rules, h health, origins int) int {
 	n := r.perOrigin
 	if n <= 0 {
 		n = r.concurrency
-		if origins > 1 { // one that does not respond never stops the others
+		if origins > 1 { // one that does not respond must not block the others
 			n = max(1, n-(n+7)/8)
 		}
 	}
 	return int(min(float64(n), max(1, h.limit)))
 }
 
-// supply is how much a run has at hand.
+// supply counts the messages of a run.
 type supply struct {
-	runnable int // messages of origins whose turn it is
-	queued   int // all messages that wait
+	runnable int // waiting messages that may be sent
+	queued   int // all waiting messages
 	busy     int // messages in flight, and results that are not settled
-	results  int // that the consumer has not taken
+	results  int // results that the consumer has not received
 }
 
-// enough reports whether n messages or more are at hand for the next free places:
-// those of services that make the others wait do not count.
+// enough reports whether at least n messages are available for the next free places.
+// Messages to services that ask to wait count only while no place is free.
 func (s supply) enough(r rules, n int) bool {
 	return s.runnable >= n || s.busy >= r.concurrency && s.queued >= n
 }
 
-// ahead is how many messages are read ahead of what can be sent.
+// ahead returns the number of messages to read ahead of sending.
 func (r rules) ahead() int { return max(16, r.concurrency) }
 
-// mayRead decides whether the source is read on. A reader that waits goes on only
-// when there is room for many.
+// mayRead decides whether to read the next job from the source. A reader that waits
+// continues only if there is room for many jobs.
 func mayRead(r rules, s supply, waits bool) bool {
 	if waits {
 		return !s.enough(r, r.ahead()/2) && s.queued <= maxParked*3/4 && s.results <= r.concurrency/2
@@ -329,20 +331,20 @@ func mayRead(r rules, s supply, waits bool) bool {
 	return !s.enough(r, r.ahead()) && s.queued < maxParked && s.results < r.concurrency
 }
 
-// mayForget decides whether an origin that nothing waits for can be forgotten: a new
-// one in its place would be asked no sooner, or there are too many to remember them
-// all, as endpoints come from strangers.
+// mayForget decides whether an idle origin can be forgotten: either it may be sent to
+// without delay, as a new one could, or there are too many to remember them all, because
+// endpoints are untrusted.
 func mayForget(now time.Time, h health, origins int) bool {
 	return origins > maxOrigins || rateOf(now, h) == 0 && !now.Before(h.downUntil) && !now.Before(h.heldUntil)
 }
 
-// meter counts requests, so as to know how many there were in the last second.
+// meter counts the requests of the last second.
 type meter struct {
-	start       time.Time // of a second
-	now, before int       // in that second, and in the one before it
+	start       time.Time // beginning of the current second
+	now, before int       // requests in the current second, and in the one before
 }
 
-// at is the meter at a later time.
+// at returns the meter at a later time.
 func (m meter) at(now time.Time) meter {
 	switch passed := now.Sub(m.start); {
 	case passed < time.Second:
@@ -360,9 +362,9 @@ func (m meter) count(now time.Time) meter {
 	return m
 }
 
-// perSecond is the count of the last second, as if those of the second before it had
-// been spread evenly. Those of a first second are counted over a quarter of it at least,
-// as services allow bursts.
+// perSecond returns the number of requests in the last second, assuming that those of
+// the second before were spread evenly. In the first second, the rate is computed over at
+// least a quarter of a second, because services allow bursts.
 func (m meter) perSecond(now time.Time) float64 {
 	m = m.at(now)
 	passed := now.Sub(m.start).Seconds()
@@ -372,5 +374,5 @@ func (m meter) perSecond(now time.Time) float64 {
 	return float64(m.now) + float64(m.before)*(1-passed)
 }
 
-// well is the health of a service that nothing is known about.
+// well returns the health of a service about which nothing is known.
 func well() health { return health{limit: math.Inf(1)} }

@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// scheduler is one run of SendAll: it carries out which job is sent when, as the
-// functions of decide.go decide. Each job is queued at its push service's origin
-// until that may be asked; then it is in flight, first with a maker, then with the
-// launcher, and ends as one of results. Jobs that wait for another attempt are in
-// delays.
+// scheduler is one run of SendAll. It sends each job at the time that the functions in
+// decide.go decide. A job is queued at its push service's origin until the service may
+// be sent to. Then it is in flight, first at a maker, then at the launcher, and finally
+// it becomes one of results. Jobs that wait for another attempt are in delays.
 //
-// These hold whenever mu is free:
+// While mu is not locked, the following is true:
 //
-//   - A job that was accepted is in exactly one place: in a queue of its origin, in
-//     delays, in flight, or in results. So each has exactly one result.
-//   - queued counts the jobs in queues of origins and in delays, active those in
-//     flight, and busy those in flight and the results that are not settled.
-//   - busy never passes Concurrency by what was sent: dispatch starts a job only while
-//     it is below. So no more than Concurrency messages are sent and not committed, and
-//     work, which has room for as many, never blocks.
-//   - An origin is in the ring (listed) or asleep, and never both. One
-//     with jobs that wait is one of them, or has requests in flight whose end lists
-//     it again, or it is at the end of the run.
-//   - An origin that is listed has jobs that wait, and runnable counts the jobs of all
-//     that are listed.
-//   - An origin that is asleep and not in delays is parked at its cell, whose limiter
-//     is being asked.
-//   - The timer is set for the first of delays, or earlier.
-//   - After stopped, no queue and no delays have a job, and nothing is dispatched.
-//   - Only an idle origin is forgotten: tasks point to theirs.
+//   - An accepted job is in exactly one place: in a queue of its origin, in delays, in
+//     flight, or in results. Each job therefore has exactly one result.
+//   - queued is the number of jobs in the origins' queues and in delays, active the
+//     number in flight, and busy the number in flight plus the results that are not
+//     settled.
+//   - dispatch starts a job only if busy is less than Concurrency. Therefore at most
+//     Concurrency messages are sent but not committed, and sending to work, which has
+//     this capacity, never blocks.
+//   - An origin is in the ring (listed) or asleep, but never both. An origin with waiting
+//     jobs is one of the two, or has requests in flight, after which it is listed again,
+//     or the run has stopped.
+//   - A listed origin has waiting jobs; runnable is the number of jobs of all listed
+//     origins.
+//   - An origin that is asleep but not in delays is parked at its cell, whose limiter is
+//     being asked.
+//   - The timer is set to the first of delays, or earlier.
+//   - Once stopped, there are no jobs in queues and delays, and nothing is dispatched.
+//   - Only idle origins are forgotten, because tasks point to their origins.
 type scheduler struct {
 	ctx      context.Context
 	client   *Client
@@ -46,29 +46,29 @@ type scheduler struct {
 	began    time.Time
 
 	workers  sync.WaitGroup // the run's own goroutines
-	launched sync.WaitGroup // requests that were, and have no answer yet
-	work     chan *task     // to the makers: all that is in flight has room
+	launched sync.WaitGroup // requests without a response
+	work     chan *task     // to the makers, with room for everything in flight
 	done     chan struct{}
 
-	commitFailed bool // the consumer's
-	panicked     any  // of the source
+	commitFailed bool // used only by the consumer
+	panicked     any  // the source's panic
 
 	mu            sync.Mutex
-	consumer      sync.Cond // of mu: there are results, or the end
-	reader        sync.Cond // of mu: there is room
+	consumer      sync.Cond // on mu; signaled when there are results, or at the end
+	reader        sync.Cond // on mu; signaled when there is room
 	readerWaits   bool
 	origins       map[string]*origin
-	forgetAt      int            // how many origins are when quiet ones are forgotten
-	ring          queue[*origin] // that have jobs which may be sent, in turn
-	runnable      int            // jobs of those in ring
-	queued        int            // all jobs that wait, those in delays too
-	busy          int            // jobs in flight and results that are not settled
+	forgetAt      int            // number of origins at which idle ones are forgotten
+	ring          queue[*origin] // origins with jobs that may be sent, in turn
+	runnable      int            // jobs of the origins in ring
+	queued        int            // all waiting jobs, also in delays
+	busy          int            // jobs in flight, and results that are not settled
 	active        int            // jobs in flight
 	delays        delays
 	timer         *time.Timer
-	timerAt       time.Time // when it fires
-	paced         bool      // delays has that of pace
-	pace          pace      // of all requests
+	timerAt       time.Time // time at which the timer fires
+	paced         bool      // an element of delays waits for pace
+	pace          pace      // pace of all requests
 	cells         map[Service]*cell
 	results       []Result
 	spare         []Result
@@ -79,17 +79,17 @@ type scheduler struct {
 	stoppedReason error
 }
 
-// origin is a push service, as far as this run has to do with it.
+// origin is the state of a push service in this run.
 type origin struct {
 	name     string
-	retries  queue[*task] // go first
+	retries  queue[*task] // before those in queue
 	queue    queue[*task]
 	inFlight int
-	delayed  int   // tasks in delays
+	delayed  int   // number of tasks in delays
 	listed   bool  // in the ring
-	asleep   bool  // in delays
+	asleep   bool  // in delays, or parked at its cell
 	cell     *cell // nil if its rate is not limited
-	pace     pace  // while its service is slowed down
+	pace     pace  // pace while the service is slowed down
 	accepted meter
 	health
 }
@@ -98,14 +98,14 @@ type origin struct {
 type cell struct {
 	Cell
 	grants []Grant
-	asking bool      // the limiter
-	askAt  time.Time // not before
-	parked []*origin // wait for a grant: they are asleep and not in delays
+	asking bool      // the limiter is being asked
+	askAt  time.Time // earliest time to ask the limiter again
+	parked []*origin // origins that wait for a grant: asleep, but not in delays
 }
 
 func (o *origin) waiting() int { return o.retries.len() + o.queue.len() }
 
-// idle reports whether no task is left for the origin.
+// idle reports whether the origin has no tasks.
 func (o *origin) idle() bool {
 	return o.waiting() == 0 && o.inFlight == 0 && o.delayed == 0 && !o.asleep &&
 		(o.cell == nil || !o.cell.asking)
@@ -118,7 +118,7 @@ func (o *origin) pop() *task {
 	return o.queue.pop()
 }
 
-// queue is first in, first out. It keeps its memory while it is used.
+// queue is a first-in, first-out queue. It keeps its memory while it is in use.
 type queue[T any] struct {
 	items []T
 	first int
@@ -127,7 +127,7 @@ type queue[T any] struct {
 func (q *queue[T]) len() int { return len(q.items) - q.first }
 
 func (q *queue[T]) push(x T) {
-	if q.first > 0 && len(q.items) == cap(q.items) && q.first >= len(q.items)/2 { // rather than to grow
+	if q.first > 0 && len(q.items) == cap(q.items) && q.first >= len(q.items)/2 { // instead of growing
 		n := copy(q.items, q.items[q.first:])
 		clear(q.items[n:])
 		q.items, q.first = q.items[:n], 0
@@ -161,7 +161,7 @@ func newScheduler(ctx context.Context, c *Client, o BulkOptions, l launcher) *sc
 	return b
 }
 
-// start reads the jobs, until they or the run end.
+// start starts the run, which reads jobs until there are no more or the run stops.
 func (b *scheduler) start(jobs iter.Seq2[Job, error]) {
 	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
 	for range min(runtime.GOMAXPROCS(0), b.o.Concurrency) {
@@ -186,8 +186,8 @@ func (b *scheduler) start(jobs iter.Seq2[Job, error]) {
 	})
 }
 
-// endSource notes that the source has ended, in whatever way: by
-// [runtime.Goexit] too. A panic of it is kept for SendAll's own goroutine.
+// endSource records that the source has ended, even by [runtime.Goexit]. A panic of
+// the source is kept for SendAll's own goroutine.
 func (b *scheduler) endSource() {
 	v := recover()
 	b.mu.Lock()
@@ -200,18 +200,18 @@ func (b *scheduler) endSource() {
 	b.consumer.Signal()
 }
 
-// close waits until nothing of the run is left. Its context has ended.
+// close waits for all goroutines and requests of the run, whose context is done.
 func (b *scheduler) close() {
 	b.stop()
 	b.timer.Stop()
 	close(b.done)
-	close(b.work) // nothing is dispatched any more
+	close(b.work) // a stopped run no longer dispatches
 	b.workers.Wait()
 	b.launched.Wait()
 }
 
-// accept takes a job of the source, as soon as there is room for it. It
-// reports whether to go on.
+// accept queues a job of the source as soon as there is room for it. It reports whether
+// to continue.
 func (b *scheduler) accept(job Job, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -244,7 +244,7 @@ func (b *scheduler) supply() supply {
 	return supply{runnable: b.runnable, queued: b.queued, busy: b.busy, results: len(b.results)}
 }
 
-// wakeReader lets the reader go on when there is room for many jobs.
+// wakeReader lets the reader continue if there is room for many jobs.
 func (b *scheduler) wakeReader() {
 	if b.readerWaits && (b.stopped || mayRead(b.rules, b.supply(), true)) {
 		b.readerWaits = false
@@ -260,7 +260,7 @@ func (b *scheduler) origin(sub *Subscription) *origin {
 	if o := b.origins[name]; o != nil {
 		return o
 	}
-	if len(b.origins) >= max(b.forgetAt, 1024) { // endpoints come from strangers: forget what is quiet
+	if len(b.origins) >= max(b.forgetAt, 1024) { // endpoints are untrusted: forget idle origins
 		now := time.Now()
 		for name, o := range b.origins {
 			if o.idle() && mayForget(now, o.health, len(b.origins)) {
@@ -291,12 +291,12 @@ func (b *scheduler) cell(sub *Subscription) *cell {
 	return b.cells[sub.service]
 }
 
-// turn is what an origin may do now.
+// turn returns the next step for an origin.
 func (b *scheduler) turn(o *origin, now time.Time) turn {
 	return nextTurn(now, o.health, o.inFlight, places(b.rules, o.health, len(b.origins)))
 }
 
-// enqueue puts a task that is counted in queued into a queue of its origin.
+// enqueue adds a task, which is already counted in queued, to a queue of its origin.
 func (b *scheduler) enqueue(t *task, q *queue[*task], now time.Time) {
 	q.push(t)
 	if t.origin.listed {
@@ -306,8 +306,8 @@ func (b *scheduler) enqueue(t *task, q *queue[*task], now time.Time) {
 	}
 }
 
-// list takes an origin into the ring if its jobs may be sent, or puts it to
-// sleep until they may.
+// list adds an origin to the ring if its jobs may be sent; otherwise it puts the origin
+// to sleep until they may.
 func (b *scheduler) list(o *origin, now time.Time) {
 	if o.listed || o.asleep || o.waiting() == 0 {
 		return
@@ -322,7 +322,7 @@ func (b *scheduler) list(o *origin, now time.Time) {
 	}
 }
 
-// unlist takes the first origin from the ring.
+// unlist removes the first origin from the ring and returns it.
 func (b *scheduler) unlist() *origin {
 	o := b.ring.pop()
 	o.listed = false
@@ -348,7 +348,7 @@ func (b *scheduler) next(now time.Time) *task {
 			b.sleep(b.unlist(), o.heldUntil)
 			continue
 		case turnFull:
-			b.unlist() // listed again when one has ended
+			b.unlist() // listed again when a request is finished
 			continue
 		}
 		perSecond := rateOf(now, o.health)
@@ -388,8 +388,8 @@ func (b *scheduler) next(now time.Time) *task {
 	return nil
 }
 
-// spend takes a request from the grants of the first origin of the ring. Without one
-// that is due, it lets the origin sleep until there is.
+// spend uses a granted request for the first origin of the ring and reports true. If
+// none is due, it puts the origin to sleep until one is.
 func (b *scheduler) spend(o *origin, now time.Time) bool {
 	c := o.cell
 	c.grants = current(now, c.grants)
@@ -447,7 +447,7 @@ func (b *scheduler) reserve(c *cell, n int) {
 	})
 }
 
-// dispatch gives the makers what may be sent.
+// dispatch passes all tasks that may be sent to the makers.
 func (b *scheduler) dispatch(now time.Time) {
 	for t := b.next(now); t != nil; t = b.next(now) {
 		b.work <- t
@@ -459,14 +459,14 @@ func (b *scheduler) dispatch(now time.Time) {
 	b.wakeReader()
 }
 
-// makerTurn is how many requests a maker makes, in about a millisecond,
-// before others have their turn. At once after each would leave little for the
-// connection to write at one time; without it they would wait for up to 10 ms.
+// makerTurn is the number of requests that a maker makes, in about a millisecond,
+// before it yields the processor. If it yielded after each, the connection would have
+// little to write at a time; if it never did, other goroutines would wait up to 10 ms.
 const makerTurn = 16
 
-// make is a maker: it makes requests, which is to encrypt. There is one for
-// each processor. More would not be faster: each needs a deep stack, and
-// together they would keep everything else in the process from its turn.
+// make runs a maker, which makes requests; nearly all of the work is encryption. There
+// is one per processor. More would not be faster: each needs a deep stack, and together
+// they would delay all other goroutines of the process.
 func (b *scheduler) make() {
 	contexts := attemptContexts{client: b.client, parent: b.ctx}
 	made := 0
@@ -487,9 +487,9 @@ func (b *scheduler) make() {
 	}
 }
 
-// landed takes a task that was in flight, with its result, or with why the push
-// service did not accept it: then it reports whether the task is tried again,
-// and after what wait.
+// landed handles a task that was in flight. If failed is nil, r is its result. Otherwise,
+// the push service did not accept the message; landed reports whether the task is tried
+// again, and the wait before that.
 func (b *scheduler) landed(t *task, r Result, failed *Error) (wait time.Duration, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -499,7 +499,7 @@ func (b *scheduler) landed(t *task, r Result, failed *Error) (wait time.Duration
 	if failed == nil {
 		b.success(t.origin, &r, now)
 		b.finished(r)
-	} else if t.nextKey(failed) { // the service is well, and wants another key
+	} else if t.nextKey(failed) { // the service works, but expects another key
 		b.busy--
 		b.queued++
 		b.enqueue(t, &t.origin.retries, now)
@@ -511,7 +511,7 @@ func (b *scheduler) landed(t *task, r Result, failed *Error) (wait time.Duration
 	return wait, again
 }
 
-// wake sends what has waited long enough.
+// wake ends the delays that are over.
 func (b *scheduler) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -533,7 +533,7 @@ func (b *scheduler) wake() {
 	b.dispatch(now)
 }
 
-// success notes that an origin is well.
+// success records that an origin accepted a message.
 func (b *scheduler) success(o *origin, r *Result, now time.Time) {
 	if r.Attempts > 0 { // something was sent
 		o.accepted = o.accepted.count(now)
@@ -541,8 +541,8 @@ func (b *scheduler) success(o *origin, r *Result, now time.Time) {
 	}
 }
 
-// failure carries out what follows for a task that the push service did not accept:
-// it reports whether it is tried again, and after what wait.
+// failure handles a task that the push service did not accept. It reports whether the
+// task is tried again, and the wait before that.
 func (b *scheduler) failure(t *task, e *Error, now time.Time) (wait time.Duration, again bool) {
 	o := t.origin
 	t.err = e
@@ -573,7 +573,7 @@ func (b *scheduler) failure(t *task, e *Error, now time.Time) (wait time.Duratio
 	return v.wait, true
 }
 
-// giveUp ends all that waits for an origin which is down.
+// giveUp fails all waiting tasks of an origin that is down.
 func (b *scheduler) giveUp(o *origin) {
 	for o.waiting() > 0 {
 		t := o.pop()
@@ -582,22 +582,22 @@ func (b *scheduler) giveUp(o *origin) {
 		if t.err != nil {
 			e = *t.err.(*Error)
 		} else {
-			e.Meaning = "this message was not sent, as one before it met this: " + e.Meaning
+			e.Meaning = "this message was not sent because an earlier one failed: " + e.Meaning
 		}
 		e.Attempts = t.attempts
 		b.unsent(t.result(Classify(&e), nil, &e))
 	}
 }
 
-// unsent adds a result of a task that was not in flight. Its task is in no
-// queue any more.
+// unsent adds the result of a task that was not in flight and has been removed from its
+// queue.
 func (b *scheduler) unsent(r Result) {
 	b.busy++
 	b.finished(r)
 }
 
-// finished adds a result of a task that was in flight; it stays busy until the
-// result is settled.
+// finished adds the result of a task that was in flight. The task counts as busy until
+// the result is settled.
 func (b *scheduler) finished(r Result) {
 	b.results = append(b.results, r)
 	switch r.Class {
@@ -609,7 +609,7 @@ func (b *scheduler) finished(r Result) {
 	b.consumer.Signal()
 }
 
-// stop ends the run: what waits is not sent any more.
+// stop stops the run: waiting tasks are no longer sent.
 func (b *scheduler) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -645,7 +645,7 @@ func (b *scheduler) stopLocked() {
 	b.reader.Signal()
 }
 
-// left is the result of a task that was not in flight when the run was stopped.
+// left returns the result of a task that was not in flight when the run stopped.
 func (b *scheduler) left(t *task) Result {
 	if t.err != nil {
 		return t.result(ClassTemporary, nil, t.err)
@@ -653,8 +653,8 @@ func (b *scheduler) left(t *task) Result {
 	return t.result(ClassSkipped, nil, b.stoppedReason)
 }
 
-// take waits for results and returns them, or nil at the end. The slice is
-// good until the next call.
+// take waits for results and returns them, or nil at the end. The slice is valid until
+// the next call.
 func (b *scheduler) take() []Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -670,7 +670,7 @@ func (b *scheduler) take() []Result {
 	return batch
 }
 
-// settle frees the places of results that were committed.
+// settle frees the places of n results that were committed.
 func (b *scheduler) settle(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -678,14 +678,15 @@ func (b *scheduler) settle(n int) {
 	b.dispatch(time.Now())
 }
 
-// delay is a task, an origin or nothing but the time to wait for.
+// delay is a time, with the task or origin that waits for it; with neither, it is
+// [scheduler.pace] that waits.
 type delay struct {
 	at     time.Time
 	task   *task
 	origin *origin
 }
 
-// delays is a heap: the first is the next.
+// delays is a heap whose first element is the next one due.
 type delays []delay
 
 func (d delays) Len() int           { return len(d) }

@@ -15,60 +15,59 @@ import (
 )
 
 const (
-	// maxStreams is how many streams a connection has at most.
+	// maxStreams is the maximum number of streams on a connection.
 	maxStreams = 1000
-	// unsettledStreams is how many it has before the server has said its limit:
-	// RFC 9113 section 6.5.2 recommends that it is not below 100.
+	// unsettledStreams is the maximum number of streams before the server has sent
+	// its limit; RFC 9113, section 6.5.2, recommends a limit of at least 100.
 	unsettledStreams = 100
-	// maxStreamID is the last stream of a connection (RFC 9113 section 5.1.1).
+	// maxStreamID is the last stream of a connection (RFC 9113, section 5.1.1).
 	maxStreamID = 1<<31 - 1
 
-	// batchSize is how many bytes go into one write, about.
+	// batchSize is the approximate size of a write in bytes.
 	batchSize = 32 << 10
-	// dryFor is how long a connection may wait for its window to open before it
-	// counts as one that lets through what the window holds in a round trip, and
-	// no more. A server that is near, or busy for a moment, opens it sooner.
+	// dryFor is the time that a window may take to open before its connection counts
+	// as narrow: the window, rather than the server, limits its throughput. A server
+	// that is near, or briefly busy, opens the window sooner.
 	dryFor = 30 * time.Millisecond
-	// maxControl is how many bytes of answers to PING, SETTINGS and the like may
-	// wait for a server that does not read.
+	// maxControl is the maximum size in bytes of responses to PING, SETTINGS, and
+	// other frames that are queued for a server that does not read.
 	maxControl = 256 << 10
-	// maxIdle is how many frames a server may send within idleFor of which none
-	// brings an answer forward: PING, SETTINGS, WINDOW_UPDATE, empty DATA, and what
-	// is unknown. It is the bound of net/http, and more than a server needs that
-	// opens the windows of all streams.
+	// maxIdle is the maximum number of frames within idleFor that contribute nothing
+	// to a response: PING, SETTINGS, WINDOW_UPDATE, empty DATA, and unknown frames. It
+	// is net/http's limit, and more than a server needs to open the windows of all
+	// streams.
 	maxIdle = 10000
 	idleFor = time.Minute
 
-	frameSize     = 16 << 10 // of the frames that are taken
-	streamCredit  = 16 << 10 // bytes of an answer's body that lie here unread at most
-	connCredit    = 1 << 20  // bytes under way on a connection
-	maxHeader     = 64 << 10 // of an answer, as RFC 9113 section 10.5.1 counts
+	frameSize     = 16 << 10 // maximum size of received frames
+	streamCredit  = 16 << 10 // maximum number of unread bytes of a response's body
+	connCredit    = 1 << 20  // maximum number of bytes in flight to a connection
+	maxHeader     = 64 << 10 // maximum size of a response's header (RFC 9113, section 10.5.1)
 	maxBlock      = 2 * maxHeader
-	maxInterim    = 16 // 1xx answers to a request
+	maxInterim    = 16 // maximum number of 1xx responses to a request
 	initialWindow = 65535
 	maxWindow     = 1<<31 - 1
 )
 
-// ConnError is why a connection ended on which a request waited for its
-// answer. Whether the server has processed it is not known.
+// ConnError is the error of a request whose connection ended before the response. It is
+// not known whether the server has processed the request.
 type ConnError struct{ Err error }
 
 func (e *ConnError) Error() string { return "the HTTP/2 connection broke: " + e.Err.Error() }
 func (e *ConnError) Unwrap() error { return e.Err }
 
-// HeaderSizeError tells that a request was not sent because its header fields
-// are more than the server takes, both in bytes as RFC 9113 section 10.5.1
-// counts them: 32 for each field, its name and its value.
+// HeaderSizeError is the error of a request that was not sent because its headers are
+// larger than the server accepts. Both sizes are in bytes, counted as in RFC 9113,
+// section 10.5.1: the name, the value, and 32 for each header.
 type HeaderSizeError struct{ Size, Max uint32 }
 
 func (e *HeaderSizeError) Error() string {
-	return fmt.Sprintf("the header fields are %d bytes, and the server takes %d", e.Size, e.Max)
+	return fmt.Sprintf("the headers are %d bytes, the server accepts %d", e.Size, e.Max)
 }
 
-// goAwayError is a GOAWAY of the server, without its text, which may repeat
-// secrets.
+// goAwayError is a GOAWAY from the server, without its text, which may repeat secrets.
 type goAwayError struct {
-	last uint32 // stream that was looked at
+	last uint32 // last stream that the server may have processed
 	code http2.ErrCode
 }
 
@@ -77,56 +76,56 @@ func (e *goAwayError) Error() string {
 }
 
 var (
-	errSilent   = errors.New("the server does not answer a ping")
+	errSilent   = errors.New("the server did not respond to a ping")
 	errFlood    = http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 	errFlow     = http2.ConnectionError(http2.ErrCodeFlowControl)
 	errProtocol = http2.ConnectionError(http2.ErrCodeProtocol)
-	errRetired  = errors.New("the connection was not needed any more")
+	errRetired  = errors.New("the connection is no longer needed")
 )
 
-// What a writer does.
+// States of a writer.
 const (
-	waiting = iota // for a signal
+	waiting = iota // waiting for a signal
 	woken
 	writing
 )
 
-// conn is an HTTP/2 connection with two goroutines, a reader and a writer. The
-// writer closes it.
+// conn is an HTTP/2 connection with two goroutines, a reader and a writer. The writer
+// closes it.
 type conn struct {
 	o      *pool
 	socket *socket
-	tls    net.Conn // on the socket
+	tls    net.Conn // the TLS connection over socket
 	state  *tls.ConnectionState
 
 	// Guarded by o.mu.
 	cond      *sync.Cond // wakes the writer
 	writer    int
 	streams   map[uint32]*stream
-	open      int // streams, those included that have no number yet
+	open      int // number of open streams, including those without an ID yet
 	nextID    uint32
-	limit     int  // of streams
-	settled   bool // the server's first SETTINGS were there
+	limit     int  // maximum number of open streams
+	settled   bool // the server's first SETTINGS have arrived
 	window    int64
-	dryAt     time.Time // when the window was used up
-	narrow    bool      // the last time, it took long to open
-	first     int64     // the window of a new stream
+	dryAt     time.Time // time at which the window was used up
+	narrow    bool      // the window took long to open the last time
+	first     int64     // window of a new stream
 	frameSize int
-	maxList   uint32    // what the server takes as a list of header fields
-	partial   []*stream // whose body is not all sent
+	maxList   uint32    // maximum size of a header list that the server accepts
+	partial   []*stream // streams whose bodies are not completely sent
 	control   bytes.Buffer
 	framer    *http2.Framer // writes to control
-	tables    []uint32      // sizes of the server's table, to be used from now on
-	drain     bool          // takes no new streams
-	broken    error         // of writing; the reader looks for what the server said
+	tables    []uint32      // new sizes of the server's header table
+	drain     bool          // no new streams
+	broken    error         // error of a write; the reader looks for the server's reason
 	goAway    *goAwayError
-	answered  bool      // a request
-	err       error     // why it ended
-	polite    bool      // it ends with a GOAWAY
-	credit    int64     // what the server may still send
-	busySince time.Time // of the write after which it had streams again
+	answered  bool      // the server has responded to a request
+	err       error     // reason why the connection ended
+	polite    bool      // the connection ends with a GOAWAY
+	credit    int64     // number of bytes that the server may still send
+	busySince time.Time // time of the write with which it had streams again
 	idleSince time.Time
-	pingAt    time.Time // when a ping went out that had no answer, or zero
+	pingAt    time.Time // time of the unanswered ping, or zero
 	timer     *time.Timer
 
 	readState
@@ -144,7 +143,7 @@ func newConn(o *pool, raw net.Conn) *conn {
 	return c
 }
 
-// start sends the preface with the first requests and lets the goroutines run.
+// start sends the preface with the first requests and starts the goroutines.
 func (c *conn) start() {
 	c.control.WriteString(http2.ClientPreface)
 	c.framer.WriteSettings(
@@ -161,7 +160,7 @@ func (c *conn) start() {
 	go c.write()
 }
 
-// every is how often a connection is looked after; 0 is never.
+// every returns the interval at which a connection is checked; 0 means never.
 func (t *Transport) every() time.Duration {
 	switch {
 	case t.ping <= 0:
@@ -172,8 +171,8 @@ func (t *Transport) every() time.Duration {
 	return min(t.ping, t.idle)
 }
 
-// tick closes the connection when it was idle for too long, and asks whether
-// the server is there when it is silent while requests wait.
+// tick closes the connection if it has been idle for too long, and sends a ping if the
+// server has been silent while requests wait.
 func (c *conn) tick() {
 	o := c.o
 	o.mu.Lock()
@@ -220,7 +219,7 @@ func (c *conn) tick() {
 	c.timer.Reset(next)
 }
 
-// room is how many streams may be added.
+// room returns the number of streams that may be added.
 func (c *conn) room() int {
 	if c.drain || c.broken != nil || c.err != nil {
 		return 0
@@ -228,7 +227,7 @@ func (c *conn) room() int {
 	return c.limit - c.open
 }
 
-// signal wakes the writer, if it waits.
+// signal wakes the writer if it waits.
 func (c *conn) signal() {
 	if c.writer == waiting {
 		c.writer = woken
@@ -236,7 +235,7 @@ func (c *conn) signal() {
 	}
 }
 
-// stopTaking lets the connection end when its last stream does.
+// stopTaking makes the connection accept no new streams and end with its last one.
 func (c *conn) stopTaking() {
 	c.drain = true
 	c.o.leave(c)
@@ -246,13 +245,13 @@ func (c *conn) stopTaking() {
 	c.o.dispatch()
 }
 
-// retire ends a connection that has no streams.
+// retire ends a connection without streams.
 func (c *conn) retire() {
 	c.end(errRetired)
 }
 
-// end ends the connection and its streams. A [http2.ConnectionError] and
-// errRetired are told to the server.
+// end ends the connection and its streams. If err is an [http2.ConnectionError] or
+// errRetired, the server gets a GOAWAY.
 func (c *conn) end(err error) {
 	if c.err != nil {
 		return
@@ -285,7 +284,7 @@ func (c *conn) end(err error) {
 	}
 	clear(c.streams)
 	c.partial, c.open = nil, 0
-	// A write that is stuck ends now, or after what is left was said.
+	// A stuck write ends now, or after time for the GOAWAY.
 	wait := time.Duration(0)
 	if c.polite {
 		wait = time.Second
@@ -295,8 +294,7 @@ func (c *conn) end(err error) {
 	c.o.dispatch()
 }
 
-// forgetStream takes a stream from the connection, which makes room for
-// another.
+// forgetStream removes a stream from the connection, which makes room for another one.
 func (c *conn) forgetStream(st *stream) {
 	delete(c.streams, st.id)
 	c.open--
@@ -324,7 +322,7 @@ func (c *conn) dropPartial(st *stream) {
 	}
 }
 
-// reset ends a stream from this side; the caller sets its error.
+// reset ends a stream from this side; the caller sets the stream's error.
 func (c *conn) reset(st *stream, code http2.ErrCode) {
 	if c.streams[st.id] != st {
 		return
@@ -334,7 +332,7 @@ func (c *conn) reset(st *stream, code http2.ErrCode) {
 	c.signal()
 }
 
-// consume gives the server credit for what the caller has read.
+// consume gives the server credit for n bytes that the caller has read.
 func (c *conn) consume(st *stream, n int64) {
 	st.consumed += n
 	if st.ended || st.err != nil || c.err != nil || st.consumed < streamCredit/2 {
@@ -348,7 +346,7 @@ func (c *conn) consume(st *stream, n int64) {
 
 // The writer.
 
-// writeState is the writer's own.
+// writeState is used only by the writer.
 type writeState struct {
 	out   bytes.Buffer
 	enc   *hpack.Encoder
@@ -356,10 +354,10 @@ type writeState struct {
 	frame *http2.Framer // writes to out
 	items []item
 	seen  []seenField
-	table int // counts the changes of the table
+	table int // number of changes of the header table
 }
 
-// item is a part of a stream to send.
+// item is a part of a stream to send: the headers, bytes of the body, or both.
 type item struct {
 	st       *stream
 	id       uint32
@@ -367,11 +365,11 @@ type item struct {
 	from, to int
 }
 
-// seenField is the latest value of a header field, and how it was written last.
+// seenField is the latest value of a header, and its last encoding.
 type seenField struct {
 	name, value string
 	wire        [4]byte
-	size        int // of wire, 0 when it is not in the table
+	size        int // length of wire, or 0 if the value is not in the table
 	table       int
 }
 
@@ -380,7 +378,7 @@ func (w *writeState) init() {
 	w.frame = http2.NewFramer(&w.out, nil)
 }
 
-// write sends what waits until the connection ends, and closes it.
+// write sends frames until the connection ends, and then closes it.
 func (c *conn) write() {
 	o := c.o
 	o.mu.Lock()
@@ -396,8 +394,8 @@ func (c *conn) write() {
 		if c.open == 0 {
 			c.busySince = time.Now()
 		}
-		// Those whom the reader has just woken come with their next requests:
-		// let them, so that these go along.
+		// Let the callers that the reader has just woken add their next requests to
+		// this write.
 		o.mu.Unlock()
 		runtime.Gosched()
 		o.mu.Lock()
@@ -405,7 +403,7 @@ func (c *conn) write() {
 			break
 		}
 		tables, frames := c.take()
-		o.dispatch() // others may take what is left
+		o.dispatch() // other connections may take the rest
 		o.mu.Unlock()
 
 		for _, size := range tables {
@@ -421,7 +419,7 @@ func (c *conn) write() {
 
 		o.mu.Lock()
 		if err != nil && c.broken == nil {
-			// The server may have said why.
+			// The reader may receive the server's reason.
 			c.broken = err
 			c.socket.SetReadDeadline(time.Now().Add(time.Second))
 			o.leave(c)
@@ -458,7 +456,7 @@ func (c *conn) work() bool {
 	return st != nil && c.room() > 0 && (c.window > 0 || len(st.body) == 0)
 }
 
-// take takes what is to be sent next: control frames to out, the rest to items.
+// take collects the next write: control frames in out, the rest in items.
 func (c *conn) take() (tables []uint32, frames []item) {
 	c.out.Write(c.control.Bytes())
 	c.control.Reset()
@@ -503,8 +501,7 @@ func (c *conn) take() (tables []uint32, frames []item) {
 			c.partial = append(c.partial, st)
 		}
 		size += n + 100
-		// The first header block tells of the changes since the last: before, more
-		// may come.
+		// The first header block announces the changes of the table since the last one.
 		if c.tables != nil {
 			tables, c.tables = c.tables, nil
 		}
@@ -512,7 +509,7 @@ func (c *conn) take() (tables []uint32, frames []item) {
 	return tables, c.items
 }
 
-// part is how much of the body may be sent.
+// part returns the number of bytes of the body that may be sent.
 func (c *conn) part(st *stream) int {
 	return int(max(0, min(int64(len(st.body)-st.off), st.window, c.window, int64(c.frameSize))))
 }
@@ -548,10 +545,10 @@ func (c *conn) encode(items []item) {
 	}
 }
 
-// writeHeaders writes the block, in as many frames as it needs.
+// writeHeaders writes the block in as many frames as it needs.
 func (c *conn) writeHeaders(id uint32, end bool) {
 	block := c.block.Bytes()
-	part := block[:min(len(block), frameSize)] // which every server takes
+	part := block[:min(len(block), frameSize)] // every server accepts this size
 	block = block[len(part):]
 	c.frame.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: part, EndStream: end, EndHeaders: len(block) == 0})
 	for len(block) > 0 {
@@ -560,12 +557,12 @@ func (c *conn) writeHeaders(id uint32, end bool) {
 	}
 }
 
-// field appends a header field to the block. A value is put into the table of
-// RFC 7541 when it comes for the second time in a row: so what repeats
-// (:authority, authorization, ttl) costs one byte, and what never does
-// (:path) displaces nothing. The token in authorization may lie there: it has
-// too many bits to be guessed by length at once, which is all that section 7.1
-// leaves to an attacker, who would have to send on this connection as well.
+// field appends a header to the block. A value is added to the table of RFC 7541 when it
+// occurs for the second time in a row. Repeated values (:authority, authorization, ttl)
+// then need one byte, and values that never repeat (:path) displace nothing. The token in
+// authorization may be in the table: an attacker would have to send on this connection
+// too, and could only guess the whole token at once from the length (section 7.1), for
+// which it has too many bits.
 func (c *conn) field(f *hpack.HeaderField) {
 	if f.Sensitive {
 		c.enc.WriteField(*f)
@@ -579,7 +576,7 @@ func (c *conn) field(f *hpack.HeaderField) {
 		}
 	}
 	if s == nil {
-		if len(c.seen) >= 32 { // names from a caller that makes them up
+		if len(c.seen) >= 32 { // the caller makes up names
 			c.literal(f)
 			return
 		}
@@ -608,7 +605,7 @@ func (c *conn) field(f *hpack.HeaderField) {
 	}
 }
 
-// literal appends a field that is not put into the table.
+// literal appends a header that is not added to the table.
 func (c *conn) literal(f *hpack.HeaderField) {
 	f2 := *f
 	f2.Sensitive = true

@@ -1,8 +1,7 @@
-// Package pipeline sends many small requests over HTTP/2 at a fraction of the
-// time that [http.Transport] takes for each: one goroutine writes for a
-// connection and puts all that waits into one write, one reads, and no
-// goroutine needs to wait for an answer. What it is not made for goes to an
-// [http.Transport].
+// Package pipeline sends many small requests over HTTP/2 in a fraction of the processor
+// time that [http.Transport] needs for each. Each connection has one goroutine that
+// writes, many requests at a time, and one that reads; no goroutine needs to wait for a
+// response. Requests that it does not support are sent by an [http.Transport].
 package pipeline
 
 import (
@@ -28,30 +27,29 @@ import (
 )
 
 const (
-	// maxBody is the longest body of a request that is sent here, in bytes. It
-	// fits in one frame of the smallest size that a server may ask for.
+	// maxBody is the maximum size of a request's body in bytes. It fits in one frame of
+	// the smallest size that a server may require.
 	maxBody = 16 << 10
-	// maxConns is how many connections an origin gets, if base has no limit.
+	// maxConns is the maximum number of connections to an origin if base has no limit.
 	maxConns = 32
-	// maxDial is how long it may take to make a connection, if base and its dialer
-	// have no shorter limits.
+	// maxDial is the time limit for making a connection if base and its dialer have no
+	// shorter limits.
 	maxDial = time.Minute
-	// maxAttempts is how often a request is sent that the server says it has
-	// not looked at.
+	// maxAttempts is the maximum number of attempts for a request that the server did
+	// not process, as it says itself.
 	maxAttempts = 6
-	// rememberHTTP1 is for how long an origin counts as one without HTTP/2.
+	// rememberHTTP1 is the time for which an origin counts as one without HTTP/2.
 	rememberHTTP1 = 5 * time.Minute
-	// maxOrigins is how many origins are kept before those are dropped that have
-	// only idle connections, each with its buffers, or remember that they lack HTTP/2.
+	// maxOrigins is the number of origins above which those are dropped that have only
+	// idle connections, each with its buffers, or are known to have no HTTP/2.
 	maxOrigins = 512
 )
 
-// Transport is an [http.RoundTripper]; [New] makes it. It is safe for
-// concurrent use.
+// Transport is an [http.RoundTripper], created by [New]. It is safe for concurrent use.
 type Transport struct {
 	base *http.Transport
-	off  bool // base does not speak HTTP/2, so everything is its
-	asks bool // base.Proxy is the caller's own: it may wait, or look at the context
+	off  bool // base does not speak HTTP/2, so it sends everything
+	asks bool // base.Proxy is the caller's function: it may block, or use the context
 
 	dial                                               func(ctx context.Context, network, address string) (net.Conn, error)
 	tls                                                *tls.Config
@@ -62,22 +60,20 @@ type Transport struct {
 
 	mu      sync.Mutex
 	origins map[string]*pool
-	watched map[context.Context]bool // of requests that were started, until they end
-	latest  context.Context          // of the last that was
+	watched map[context.Context]bool // contexts of started requests, until they are done
+	latest  context.Context          // context of the last started request
 }
 
-// New makes a Transport that sends small requests over HTTP/2, many in one TLS
-// record; what it cannot do goes to base by itself. That is all but a POST over
-// https with a body of at most 16 KiB that lies in memory (GetBody is set):
-// also requests through a proxy, with Expect, Trailer or Upgrade or a trace in
-// their context, and those to origins that have no HTTP/2. Connections are made
-// with base's DialContext, TLSClientConfig, TLSHandshakeTimeout,
-// IdleConnTimeout, MaxConnsPerHost, Proxy and HTTP2 as they are now; base must
-// not be changed any more, but may be used.
+// New returns a Transport that sends small requests over HTTP/2, many in one TLS record:
+// POST requests over https with a body of at most 16 KiB in memory (GetBody is set).
+// All other requests are sent by base, also those through a proxy, with Expect, Trailer,
+// or Upgrade, with a trace in their context, or to origins without HTTP/2. Connections
+// are made with the current values of base's DialContext, TLSClientConfig,
+// TLSHandshakeTimeout, IdleConnTimeout, MaxConnsPerHost, Proxy, and HTTP2; base must no
+// longer be changed, but may be used.
 //
-// A response's body that is not complete when RoundTrip returns holds one of
-// the streams of its connection until it is read or closed, or until the
-// request's context ends.
+// A response's body that is not complete when RoundTrip returns occupies a stream of its
+// connection until it is read or closed, or until the request's context is done.
 func New(base *http.Transport) *Transport {
 	t := &Transport{
 		base:             base,
@@ -100,7 +96,7 @@ func New(base *http.Transport) *Transport {
 	default:
 		t.off = custom && !base.ForceAttemptHTTP2
 	}
-	//lint:ignore SA1019 they are old, and they count
+	//lint:ignore SA1019 deprecated, but still used
 	if base.DisableKeepAlives || base.DialTLS != nil || base.Dial != nil {
 		t.off = true
 	}
@@ -126,16 +122,16 @@ func New(base *http.Transport) *Transport {
 		t.tls = new(tls.Config)
 	}
 	t.tls.NextProtos = []string{"h2", "http/1.1"}
-	t.tls.DynamicRecordSizingDisabled = true // small first records are for pages that are shown while they load
+	t.tls.DynamicRecordSizingDisabled = true // small first records help only pages that are shown while they load
 	return t
 }
 
-// RoundTrip sends the request and returns the answer when its headers are
-// there; a small body is then mostly complete. A request is sent again only
-// when the server says that it has not looked at it. Errors are those of the
-// dialer, of crypto/tls and of the context, as from [http.Transport]; an
-// answer that is none is an [http2.StreamError], a connection that broke a
-// [*ConnError], and a request that cannot be sent a [*HeaderSizeError].
+// RoundTrip sends the request and returns the response once its headers have arrived; a
+// small body is then usually complete. A request is sent again only if the server says
+// that it has not processed it. Errors of the dialer, crypto/tls, and the context are
+// returned as by [http.Transport]. An invalid response is an [http2.StreamError], a
+// broken connection a [*ConnError], and a request whose headers are too large a
+// [*HeaderSizeError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	st, err := t.open(req.Context(), req)
 	if st == nil || err != nil {
@@ -144,13 +140,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(st, 1)
 }
 
-// Start is RoundTrip without the wait, with a context in place of the
-// request's, which is one for many requests and comparable, as those of package
-// context are: done gets what RoundTrip would return. It is called once, never
-// from within Start, and mostly from the goroutine that reads for all requests
-// of a connection: so when the response's Body is [http.NoBody] or lies in
-// memory it must be quick, and not wait for another request. When an error is
-// returned, or more of the body is to come, it has a goroutine of its own.
+// Start is RoundTrip without waiting: done is called with the results that RoundTrip would
+// return. The context replaces that of the request. Many requests should share it, and it
+// must be comparable, as contexts of package context are. done is called once, never from
+// within Start, and usually from the goroutine that reads for all requests of a
+// connection. If the response's Body is [http.NoBody] or in memory, done must therefore
+// be quick and not wait for another request. If there is an error, or more of the body
+// will arrive, done has its own goroutine.
 func (t *Transport) Start(ctx context.Context, req *http.Request, done func(*http.Response, error)) {
 	if t.asks {
 		go func() { done(t.RoundTrip(req.WithContext(ctx))) }()
@@ -167,8 +163,8 @@ func (t *Transport) Start(ctx context.Context, req *http.Request, done func(*htt
 	}
 }
 
-// open makes a stream of the request and reads its body; it returns nil when
-// the request is one for base.
+// open makes a stream of the request and reads its body. It returns nil if base has to
+// send the request.
 func (t *Transport) open(ctx context.Context, req *http.Request) (*stream, error) {
 	st := t.prepare(ctx, req)
 	if st != nil && req.Body != nil {
@@ -183,7 +179,7 @@ func (t *Transport) open(ctx context.Context, req *http.Request) (*stream, error
 	return st, nil
 }
 
-// unopened ends what open made no stream of.
+// unopened handles a request for which open returned no stream.
 func (t *Transport) unopened(req *http.Request, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
@@ -191,7 +187,7 @@ func (t *Transport) unopened(req *http.Request, err error) (*http.Response, erro
 	return t.base.RoundTrip(req)
 }
 
-// send sends a stream and waits for what comes of it.
+// send sends a stream and waits for the outcome.
 func (t *Transport) send(st *stream, attempt int) (*http.Response, error) {
 	if err := st.ctx.Err(); err != nil {
 		return nil, err
@@ -206,7 +202,7 @@ func (t *Transport) send(st *stream, attempt int) (*http.Response, error) {
 		if st.cancel(st.ctx.Err()) {
 			return nil, st.ctx.Err()
 		}
-		done = <-st.wake // the answer came at the same moment
+		done = <-st.wake // the response arrived at the same time
 	}
 	if done {
 		return t.complete(st), nil
@@ -214,15 +210,15 @@ func (t *Transport) send(st *stream, attempt int) (*http.Response, error) {
 	return t.follow(st, attempt)
 }
 
-// complete returns the response of a stream that is complete and the caller's
-// alone, and gives the stream back.
+// complete returns the response of a stream that is complete and used only by the caller,
+// and releases the stream.
 func (t *Transport) complete(st *stream) *http.Response {
 	resp := st.response()
 	t.release(st)
 	return resp
 }
 
-// follow goes on after a signal other than "complete".
+// follow continues after a signal other than "complete".
 func (t *Transport) follow(st *stream, attempt int) (*http.Response, error) {
 	resp, again, err := st.outcome()
 	switch {
@@ -243,7 +239,7 @@ func (t *Transport) follow(st *stream, attempt int) (*http.Response, error) {
 	return resp, err
 }
 
-// fallBack lets base send the request of a stream, whose body was read here.
+// fallBack lets base send the request of a stream whose body has been read.
 func (t *Transport) fallBack(st *stream) (*http.Response, error) {
 	r := st.req.WithContext(st.ctx)
 	if r.GetBody != nil {
@@ -260,8 +256,8 @@ func (t *Transport) fallBack(st *stream) (*http.Response, error) {
 	return resp, err
 }
 
-// CloseIdleConnections closes the connections on which no request waits, those
-// that are being made and nobody waits for, and base's.
+// CloseIdleConnections closes the connections without open requests, dials for which no
+// request waits, and base's idle connections.
 func (t *Transport) CloseIdleConnections() {
 	for _, o := range t.all() {
 		o.mu.Lock()
@@ -275,7 +271,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// enqueue gives the stream to its origin, and reports false when that has no
+// enqueue adds the stream to its origin's queue. It reports false if the origin has no
 // HTTP/2.
 func (t *Transport) enqueue(st *stream) bool {
 	for {
@@ -301,7 +297,7 @@ func (t *Transport) enqueue(st *stream) bool {
 			o.mu.Unlock()
 			return false
 		}
-		if st.done != nil && st.ctx.Err() != nil { // what watches the context may be through
+		if st.done != nil && st.ctx.Err() != nil { // the watch on the context may have run already
 			st.o, st.err = o, st.ctx.Err()
 			st.signal()
 		} else {
@@ -313,8 +309,8 @@ func (t *Transport) enqueue(st *stream) bool {
 	}
 }
 
-// watch sees to it that the requests that are started with the context end with
-// it. There are few contexts, each for many requests. Holds t.mu.
+// watch ends the requests that are started with the context when it is done. There are
+// few contexts, each for many requests. The caller holds t.mu.
 func (t *Transport) watch(ctx context.Context) {
 	t.latest = ctx
 	if t.watched[ctx] || ctx.Done() == nil {
@@ -336,14 +332,14 @@ func (t *Transport) watch(ctx context.Context) {
 	})
 }
 
-// all returns the origins.
+// all returns the pools of all origins.
 func (t *Transport) all() []*pool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.AppendSeq(make([]*pool, 0, len(t.origins)), maps.Values(t.origins))
 }
 
-// forget drops an origin of which there is nothing to remember.
+// forget drops an origin about which there is nothing to remember.
 func (t *Transport) forget(o *pool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -355,7 +351,7 @@ func (t *Transport) forget(o *pool) {
 	}
 }
 
-// sweep drops the origins that nobody uses. Holds t.mu.
+// sweep drops unused origins. The caller holds t.mu.
 func (t *Transport) sweep() {
 	for host, o := range t.origins {
 		o.mu.Lock()
@@ -368,15 +364,15 @@ func (t *Transport) sweep() {
 	}
 }
 
-// prepare makes a stream of the request, or returns nil when it is one for
-// base. It does not touch the body.
+// prepare makes a stream of the request, or returns nil if base has to send it. It does
+// not read the body.
 func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 	u := req.URL
 	if t.off || u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
 		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close {
 		return nil
 	}
-	//lint:ignore SA1019 it is old, and it counts
+	//lint:ignore SA1019 deprecated, but still used
 	if req.Cancel != nil {
 		return nil
 	}
@@ -404,7 +400,7 @@ func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 		return nil
 	}
 	path := u.RequestURI()
-	if !strings.HasPrefix(path, "/") { // an opaque URL has it all
+	if !strings.HasPrefix(path, "/") { // an opaque URL includes scheme and host
 		if path = strings.TrimPrefix(path, "https://"+authority); !strings.HasPrefix(path, "/") {
 			return nil
 		}
@@ -462,20 +458,20 @@ func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 	if length != st.length || st.lengthText == "" {
 		st.length, st.lengthText = length, strconv.Itoa(length)
 	}
-	st.add("content-length", st.lengthText, true) // it varies, and is short
+	st.add("content-length", st.lengthText, true) // varies, and is short
 	return st
 }
 
-// How a header field of a request is sent.
+// Ways to send a header of a request.
 const (
-	usePlain  = iota // as it is; what comes twice is indexed
+	usePlain  = iota // unchanged; a repeated value is indexed
 	useSecret        // never indexed
-	useAgent         // net/http's name, unless there is another
-	useNone          // left out
-	useBase          // by base
+	useAgent         // net/http's name if it is missing
+	useNone          // omitted
+	useBase          // base sends the request
 )
 
-// names are the header fields that are common, or special.
+// names are the headers that are common or special.
 var names = map[string]struct {
 	lower string
 	use   int
@@ -504,8 +500,8 @@ var names = map[string]struct {
 	"User-Agent":          {lower: "user-agent", use: useAgent},
 }
 
-// plainHost returns the host and port of a URL in the form that tells origins
-// apart, or "" when it is none that is simply ASCII.
+// plainHost returns the host and port of a URL in a form that distinguishes origins, or
+// "" if it is not plain ASCII.
 func plainHost(host string) string {
 	if host = plainAuthority(host); host == "" || host[0] == ':' || host[len(host)-1] == ':' {
 		return ""
@@ -513,8 +509,7 @@ func plainHost(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ":443")
 }
 
-// plainAuthority returns the host, or "" when net/http would have to change
-// it.
+// plainAuthority returns the host, or "" if net/http would change it.
 func plainAuthority(host string) string {
 	for i := range len(host) {
 		if c := host[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '@' || c == '/' {
@@ -527,7 +522,7 @@ func plainAuthority(host string) string {
 	return host
 }
 
-// readBody reads the body, which must be as long as the request says.
+// readBody reads the body, whose length must equal the request's ContentLength.
 func (st *stream) readBody(req *http.Request) error {
 	want := int(req.ContentLength)
 	st.body = slices.Grow(st.body[:0], want+1)[:want+1]
@@ -549,7 +544,7 @@ func (st *stream) readBody(req *http.Request) error {
 	return nil
 }
 
-// add appends a header field.
+// add appends a header.
 func (st *stream) add(name, value string, secret bool) {
 	st.fields = append(st.fields, hpack.HeaderField{Name: name, Value: value, Sensitive: secret})
 	st.size += uint32(len(name) + len(value) + 32)

@@ -11,37 +11,37 @@ import (
 	"time"
 )
 
-// errHTTP1 tells the callers that wait for an origin that it has no HTTP/2.
+// errHTTP1 is the error of streams that wait for an origin without HTTP/2.
 var errHTTP1 = errors.New("the origin has no HTTP/2")
 
-// pool is a host and port, its connections, and the requests that wait for
-// one of them. The writers of the connections take from the queue what they can
-// send, so nothing waits for a connection that is stuck while another is free.
+// pool holds the connections to a host and port, and the requests that wait for one of
+// them. The writers of the connections take as many requests from the queue as they can
+// send, so no request waits for a stuck connection while another one is free.
 type pool struct {
 	t    *Transport
-	host string // and the port, unless it is 443
+	host string // host, and port unless it is 443
 
-	mu         sync.Mutex // guards what follows, and the same in its connections and streams
-	head, tail *stream
-	queued     int
-	turns      int64   // given to streams
-	conns      []*conn // that take new streams, or may
-	live       []*conn // all that have not ended
-	dialing    int     // connections, those not counted that are not needed any more
+	mu         sync.Mutex // guards the fields below, and those marked so in connections and streams
+	head, tail *stream    // the queue
+	queued     int        // length of the queue
+	turns      int64      // number of turns given to streams
+	conns      []*conn    // connections that accept new streams, or will
+	live       []*conn    // connections that have not ended
+	dialing    int        // connections being made, without those that are no longer needed
 	stopDials  context.CancelFunc
-	dialCtx    context.Context // of those that count
-	limit      int             // of streams, as a connection learnt it last; 0 tells nothing
-	failures   int             // of dials, in a row
-	useless    int             // connections in a row that ended without an answer
-	hold       time.Time       // no dial before, after such
-	held       bool            // a timer runs
-	http1      time.Time       // until then it counts as one without HTTP/2
-	gone       bool            // out of the transport's map
+	dialCtx    context.Context // context of the dials counted in dialing
+	limit      int             // limit of streams that a connection learned last; 0 if unknown
+	failures   int             // consecutive failed dials
+	useless    int             // consecutive connections that ended without a response
+	hold       time.Time       // no dial before this time
+	held       bool            // a timer for hold is running
+	http1      time.Time       // the origin counts as having no HTTP/2 until this time
+	gone       bool            // removed from the transport's map
 }
 
-// push puts a stream into the queue: at its end, or, when the server has sent
-// it back, before those that came later. Else these would use up what the next
-// connections are good for, until its attempts are used up as well.
+// push adds a stream to the queue: at the end, or, if the server has refused it, before
+// the streams that came later. Otherwise those would use up the next connections until
+// the refused stream has no attempts left.
 func (o *pool) push(st *stream) {
 	if st.turn == 0 {
 		o.turns++
@@ -68,8 +68,8 @@ func (o *pool) push(st *stream) {
 	o.queued++
 }
 
-// remove takes a stream out of the queue. When nobody waits any more, nobody
-// needs the connections that are being made.
+// remove removes a stream from the queue. If no stream waits any longer, it cancels the
+// dials, whose connections are not needed.
 func (o *pool) remove(st *stream) {
 	if st.prev != nil {
 		st.prev.next = st.next
@@ -88,8 +88,8 @@ func (o *pool) remove(st *stream) {
 	}
 }
 
-// stopDialing ends the dials that are under way. They do not count any more: a
-// dialer may be slow to notice, and who comes next gets a dial of its own.
+// stopDialing cancels the dials and no longer counts them: a dialer may be slow to
+// notice, and the next stream gets its own dial.
 func (o *pool) stopDialing() {
 	if o.dialing > 0 {
 		o.stopDials()
@@ -97,7 +97,7 @@ func (o *pool) stopDialing() {
 	}
 }
 
-// fail ends all that waits.
+// fail ends all waiting streams with an error.
 func (o *pool) fail(err error) {
 	for st := o.head; st != nil; st = o.head {
 		st.err = err
@@ -106,8 +106,8 @@ func (o *pool) fail(err error) {
 	}
 }
 
-// dispatch wakes as many writers as the queue needs, and makes new connections
-// when these are not enough.
+// dispatch wakes as many writers as the queue needs, and makes new connections if these
+// are not enough.
 func (o *pool) dispatch() {
 	if o.queued == 0 {
 		return
@@ -115,7 +115,7 @@ func (o *pool) dispatch() {
 	toWake, toServe, shut := o.queued, o.queued, 0
 	for _, c := range o.conns {
 		if c.limit == 0 {
-			if shut++; shut == 2 { // connections that allow no stream are enough
+			if shut++; shut == 2 { // two connections that allow no streams are enough
 				toServe = 0
 			}
 		}
@@ -124,7 +124,7 @@ func (o *pool) dispatch() {
 			continue
 		}
 		dry := c.window <= 0 && len(o.head.body) > 0
-		if dry && c.narrow { // another has a window of its own
+		if dry && c.narrow { // another connection has its own window
 			continue
 		}
 		toServe -= room
@@ -146,14 +146,14 @@ func (o *pool) dispatch() {
 		each = maxStreams
 	}
 	for toServe -= o.dialing * each; toServe > 0 && len(o.conns)+o.dialing < o.t.maxConns; toServe -= each {
-		// When nothing else is left, a dial is what tells why: it is not held.
+		// If there is no other connection, a dial is not held, because it finds the cause.
 		if o.useless > 0 || o.failures > 0 && (len(o.conns) > 0 || o.dialing > 0) {
 			if o.waits() {
 				return
 			}
 		}
 		if o.dialing == 0 {
-			// The values of the first who needs it, but not its end: others may wait.
+			// The values of the first stream's context, but not its cancellation: others may wait.
 			o.dialCtx, o.stopDials = context.WithCancel(context.WithoutCancel(o.head.ctx))
 		}
 		o.dialing++
@@ -161,14 +161,15 @@ func (o *pool) dispatch() {
 	}
 }
 
-// connect makes a connection, and tells all who wait when there is none.
+// connect makes a connection. If it fails and there is no other one, the waiting streams
+// fail.
 func (o *pool) connect(ctx context.Context) {
 	c, err := o.dial(ctx)
 	o.mu.Lock()
 	stopped := ctx.Err() != nil
 	if !stopped {
 		if o.dialing--; o.dialing == 0 {
-			o.stopDials() // which frees the context
+			o.stopDials() // releases the context
 			o.stopDials = nil
 		}
 	}
@@ -180,7 +181,7 @@ func (o *pool) connect(ctx context.Context) {
 		if stopped && o.queued == 0 { // too late, and not needed
 			c.retire()
 		}
-	case stopped: // those who wait now came later
+	case stopped: // the waiting streams came later
 	case errors.Is(err, errHTTP1):
 		o.http1 = time.Now().Add(rememberHTTP1)
 		o.fail(err)
@@ -196,13 +197,12 @@ func (o *pool) connect(ctx context.Context) {
 	o.t.forget(o)
 }
 
-// holdDials puts the next dial off after n that were of no use.
+// holdDials delays the next dial after n consecutive ones that were useless.
 func (o *pool) holdDials(n int) {
 	o.hold = time.Now().Add(100 * time.Millisecond << min(n-1, 6))
 }
 
-// waits reports whether dials are put off, and sees to it that the origin is
-// looked after when they are not any more.
+// waits reports whether dials are delayed; if so, dispatch runs again after the delay.
 func (o *pool) waits() bool {
 	wait := time.Until(o.hold)
 	if wait > 0 && !o.held {
@@ -218,7 +218,7 @@ func (o *pool) waits() bool {
 	return wait > 0
 }
 
-// timeout is the error of what took too long.
+// timeout is the error of an operation that took too long.
 type timeout string
 
 func (t timeout) Error() string { return string(t) + " took too long" }
@@ -231,7 +231,7 @@ func (o *pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		host, port = strings.Trim(o.host, "[]"), "443"
 	}
-	// All that waits may wait for this one.
+	// All waiting streams may depend on this dial.
 	ctx, cancel := context.WithTimeoutCause(ctx, maxDial, timeout("making the connection"))
 	defer cancel()
 	raw, err := o.t.dial(ctx, "tcp", net.JoinHostPort(host, port))
@@ -269,7 +269,7 @@ func (o *pool) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// leave takes a connection from those that get new streams.
+// leave removes a connection from those that get new streams.
 func (o *pool) leave(c *conn) { o.conns = without(o.conns, c) }
 
 func without(conns []*conn, c *conn) []*conn {
@@ -279,8 +279,7 @@ func without(conns []*conn, c *conn) []*conn {
 	return conns
 }
 
-// cancelStarted ends the streams that were started with the context, which has
-// ended.
+// cancelStarted ends the streams that were started with the context, which is done.
 func (o *pool) cancelStarted(ctx context.Context) {
 	var found []*stream
 	for st := o.head; st != nil; st = st.next {
@@ -303,7 +302,7 @@ func (o *pool) cancelStarted(ctx context.Context) {
 	}
 }
 
-// retireIdle ends the connections on which no request waits.
+// retireIdle ends the connections without open requests.
 func (o *pool) retireIdle() {
 	for _, c := range slices.Clone(o.conns) {
 		if c.open == 0 {

@@ -18,25 +18,25 @@ import (
 
 var (
 	errFromServer = errors.New("the server reset the stream")
-	errMalformed  = errors.New("the answer is malformed")
-	errTooLarge   = errors.New("the answer's header is too large")
+	errMalformed  = errors.New("the response is malformed")
+	errTooLarge   = errors.New("the response's header is too large")
 )
 
-// readState is the reader's own.
+// readState is used only by the reader.
 type readState struct {
 	in    *http2.Framer
 	dec   *hpack.Decoder
-	names map[string]string // from lower case to the canonical form
-	ready []*stream         // whose callers are to be woken
+	names map[string]string // canonical forms of lower-case names
+	ready []*stream         // streams whose callers will be woken
 
-	idle     int       // frames that brought no answer forward, since idleFrom
-	idleFrom time.Time // the first of them
-	// The header block that is being read.
+	idle     int       // number of frames since idleFrom that contributed to no response
+	idleFrom time.Time // time of the first of them
+	// The current header block.
 	blockID   uint32
-	blockEnds bool // the stream
-	blockSize int  // compressed
+	blockEnds bool // it ends the stream
+	blockSize int  // compressed size in bytes
 	listSize  uint32
-	status    int // 0 for none
+	status    int // 0 if it has no status
 	regular   bool
 	declared  int64
 	bad       error
@@ -49,7 +49,7 @@ func (r *readState) init(emit func(hpack.HeaderField)) {
 	r.names = make(map[string]string)
 }
 
-// read handles what the server sends until the connection ends.
+// read handles the server's frames until the connection ends.
 func (c *conn) read() {
 	c.in = http2.NewFramer(io.Discard, bufio.NewReaderSize(c.tls, frameSize))
 	c.in.SetMaxReadFrameSize(frameSize)
@@ -79,7 +79,7 @@ func isFault(err error) bool {
 	return errors.As(err, &fault)
 }
 
-// deliver gives the callers the answers that came in what was read at once.
+// deliver passes the responses that arrived in one read to the callers.
 func (c *conn) deliver() {
 	for i, st := range c.ready {
 		st.ready = false
@@ -89,12 +89,12 @@ func (c *conn) deliver() {
 			c.o.mu.Lock()
 			st.signal()
 			c.o.mu.Unlock()
-		case st.done != nil: // nobody else knows of it any more
+		case st.done != nil: // nothing else refers to the stream
 			done := st.done
 			done(c.o.t.complete(st), nil)
 		default:
 			select {
-			case st.wake <- true: // from here on it is not ours
+			case st.wake <- true: // now the stream is the caller's
 			default:
 			}
 		}
@@ -126,7 +126,7 @@ func (c *conn) readFrame(first bool) error {
 			return frameError(err)
 		}
 		if h.Type != http2.FrameWindowUpdate {
-			return errProtocol // a header block may have got lost
+			return errProtocol // a header block may be lost
 		}
 		c.o.mu.Lock()
 		defer c.o.mu.Unlock()
@@ -137,7 +137,7 @@ func (c *conn) readFrame(first bool) error {
 		return err
 	}
 
-	// Header blocks are decoded before the mutex is taken.
+	// Header blocks are decoded before the mutex is locked.
 	switch f := f.(type) {
 	case *http2.HeadersFrame:
 		c.blockID, c.blockEnds, c.blockSize = f.StreamID, f.StreamEnded(), 0
@@ -185,7 +185,7 @@ func (c *conn) readFrame(first bool) error {
 			c.signal()
 		}
 	case *http2.PushPromiseFrame:
-		err = errProtocol // it was told not to
+		err = errProtocol // push is disabled
 	}
 	if err == nil && (c.control.Len() > maxControl || c.idles(progress)) {
 		err = errFlood
@@ -193,8 +193,8 @@ func (c *conn) readFrame(first bool) error {
 	return err
 }
 
-// idles counts the frames that bring no answer forward, and reports whether they
-// are too many.
+// idles counts the frames that contribute to no response, and reports whether there are
+// too many.
 func (c *conn) idles(progress bool) bool {
 	if progress {
 		c.idle = 0
@@ -207,7 +207,7 @@ func (c *conn) idles(progress bool) bool {
 	return c.idle > maxIdle
 }
 
-// frameError tells the server's faults from those of the network.
+// frameError distinguishes errors of the server from those of the network.
 func frameError(err error) error {
 	if errors.Is(err, http2.ErrFrameTooLarge) {
 		return http2.ConnectionError(http2.ErrCodeFrameSize)
@@ -215,8 +215,8 @@ func frameError(err error) error {
 	return err
 }
 
-// stream returns an open stream, nil for one that was closed, and an error for
-// one that never was.
+// stream returns an open stream, nil for a closed one, or an error for one that never
+// existed.
 func (c *conn) stream(id uint32) (*stream, error) {
 	if id%2 == 0 || id >= c.nextID {
 		return nil, errProtocol
@@ -224,15 +224,14 @@ func (c *conn) stream(id uint32) (*stream, error) {
 	return c.streams[id], nil
 }
 
-// failStream ends a stream because of what the server did.
+// failStream ends a stream because of an error of the server.
 func (c *conn) failStream(st *stream, code http2.ErrCode, cause error) {
 	st.err = http2.StreamError{StreamID: st.id, Code: code, Cause: cause}
 	c.reset(st, code)
 	st.signal()
 }
 
-// fragment decodes a part of a header block, and reports whether it was the
-// last.
+// fragment decodes a part of a header block and reports whether it was the last one.
 func (c *conn) fragment(b []byte, last bool) (bool, error) {
 	if c.blockSize += len(b) + 9; c.blockSize > maxBlock {
 		return false, errFlood
@@ -249,7 +248,7 @@ func (c *conn) fragment(b []byte, last bool) (bool, error) {
 	return true, nil
 }
 
-// emit takes a field of the header block (RFC 9113 sections 8.2 and 8.3).
+// emit handles a field of the header block (RFC 9113, sections 8.2 and 8.3).
 func (c *conn) emit(f hpack.HeaderField) {
 	if c.listSize += f.Size(); c.listSize > maxHeader {
 		c.bad = errTooLarge
@@ -294,8 +293,8 @@ func (c *conn) emit(f hpack.HeaderField) {
 	c.fields = append(c.fields, field{name, f.Value})
 }
 
-// canonical returns the form that [http.Header] has, or "" for a name that an
-// answer may not have.
+// canonical returns the form of a name in [http.Header], or "" for a name that is not
+// allowed in a response.
 func canonical(name string) string {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return ""
@@ -312,7 +311,7 @@ func canonical(name string) string {
 	return http.CanonicalHeaderKey(name)
 }
 
-// onBlock handles a header block: an answer, an interim one, or trailers.
+// onBlock handles a header block: of a response, an interim response, or trailers.
 func (c *conn) onBlock() error {
 	st, err := c.stream(c.blockID)
 	if st == nil {
@@ -353,7 +352,7 @@ func (c *conn) onBlock() error {
 	return nil
 }
 
-// progress tells the caller that there is more of the answer.
+// progress wakes the caller because more of the response has arrived.
 func (c *conn) progress(st *stream, end bool) {
 	if !end {
 		c.toWake(st, false)
@@ -363,7 +362,7 @@ func (c *conn) progress(st *stream, end bool) {
 		c.failStream(st, http2.ErrCodeProtocol, errMalformed)
 		return
 	}
-	if st.off < len(st.body) { // it knows enough
+	if st.off < len(st.body) { // the server does not need the rest
 		c.framer.WriteRSTStream(st.id, http2.ErrCodeNo)
 		c.signal()
 	}
@@ -377,7 +376,7 @@ func (c *conn) onData(f *http2.DataFrame) error {
 	if n > c.credit {
 		return errFlow
 	}
-	// Each stream has a limit, so the connection needs none.
+	// Each stream has a limit, so the connection does not need one.
 	if c.credit -= n; c.credit < connCredit/2 {
 		c.framer.WriteWindowUpdate(0, uint32(connCredit-c.credit))
 		c.credit = connCredit
@@ -433,9 +432,9 @@ func (c *conn) onSettings(f *http2.SettingsFrame, first bool) error {
 		case http2.SettingMaxHeaderListSize:
 			c.maxList = s.Val
 		case http2.SettingHeaderTableSize:
-			// The smallest and the last count (RFC 7541 section 4.2). A table that
-			// shrinks and grows at once is emptied: Go's decoder refuses the second
-			// change of one that is not empty.
+			// Both the smallest and the last size are announced (RFC 7541, section 4.2).
+			// A table that shrinks and grows at once is emptied, because Go's decoder
+			// rejects the second change unless the table is empty.
 			switch n := len(c.tables); {
 			case n == 0:
 				c.tables = append(c.tables, s.Val)
@@ -486,7 +485,7 @@ func (c *conn) onWindow(f *http2.WindowUpdateFrame) error {
 	return nil
 }
 
-// onGoAway ends the streams that the server will not look at; the others go on.
+// onGoAway ends the streams that the server will not process; the others continue.
 func (c *conn) onGoAway(f *http2.GoAwayFrame) {
 	c.goAway = &goAwayError{f.LastStreamID, f.ErrCode}
 	c.drain = true
@@ -500,15 +499,15 @@ func (c *conn) onGoAway(f *http2.GoAwayFrame) {
 	c.stopTaking()
 }
 
-// socket is the connection below TLS. It reads ahead, so that many small
-// records cost one system call, and tells before a read that may block.
+// socket is the connection below TLS. It reads ahead, so many small records need one
+// system call, and calls beforeBlock before each read that may block.
 type socket struct {
 	net.Conn
 	buf         []byte
 	start, end  int
 	beforeBlock func()
 	made        time.Time
-	heard       atomic.Int64 // when something came, in nanoseconds since made
+	heard       atomic.Int64 // time of the last read, in nanoseconds since made
 }
 
 func newSocket(raw net.Conn, beforeBlock func()) *socket {
@@ -530,5 +529,5 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// lastHeard is when something came from the server last.
+// lastHeard returns the time at which something last arrived from the server.
 func (s *socket) lastHeard() time.Time { return s.made.Add(time.Duration(s.heard.Load())) }

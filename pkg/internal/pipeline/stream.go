@@ -14,58 +14,57 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// stream is a request and its answer. What belongs to the connection is
-// guarded by the origin's mutex.
+// stream is a request and its response.
 //
-// A stream is used again only when nothing but its caller can know of it: the
-// reader has taken it from its connection and sent true, and the writer has set
-// sent. After anything unusual it is left to the garbage collector.
+// A stream is reused only if nothing but its caller refers to it: the reader has removed
+// it from its connection and sent true, and the writer has set sent. In all unusual cases
+// it is left to the garbage collector.
 type stream struct {
 	host       string
 	ctx        context.Context
 	req        *http.Request
-	fields     []hpack.HeaderField // of the request, pseudo-fields first
-	size       uint32              // of fields, as RFC 9113 section 10.5.1 counts
-	length     int
-	lengthText string // of length
+	fields     []hpack.HeaderField // headers of the request, pseudo-headers first
+	size       uint32              // size of fields (RFC 9113, section 10.5.1)
+	length     int                 // Content-Length of the request
+	lengthText string              // length as text
 	body       []byte
 
-	wake chan bool   // true: the answer is complete and the stream the caller's alone
-	sent atomic.Bool // the writer has let go of it
+	wake chan bool   // true: the response is complete, and only the caller uses the stream
+	sent atomic.Bool // the writer no longer uses the stream
 
-	shared bool // the slices are another stream's, too
+	shared bool // another stream has the same slices
 
-	// The reader's own.
+	// Used only by the reader.
 	ready, readyDone bool
 
-	// Guarded by origin.mu.
+	// The fields below are guarded by o.mu.
 	o *pool
-	// done gets the outcome of a stream for which nobody waits. It is nil once
-	// somebody does.
+	// done is called with the outcome of a started stream. It is nil once a goroutine
+	// waits for the stream.
 	done       func(*http.Response, error)
-	prev, next *stream // in the origin's queue
+	prev, next *stream // neighbors in the queue
 	queued     bool
-	turn       int64 // in the queue, by its first coming
-	c          *conn // when it was taken from the queue
+	turn       int64 // order in the queue, from the first time that it was added
+	c          *conn // its connection, once it was taken from the queue
 	id         uint32
-	off        int   // bytes of the body that were taken for sending
-	window     int64 // that the server gives; it may be negative
+	off        int   // number of bytes of the body that were taken for sending
+	window     int64 // number of bytes that the server allows; may be negative
 
 	status   int // 0 before the final headers
 	header   []field
 	trailer  []field
-	declared int64 // the Content-Length of the answer, or -1
-	received int64 // bytes of the answer's body
+	declared int64 // Content-Length of the response, or -1
+	received int64 // number of bytes of the response's body
 	data     []byte
-	credit   int64 // what the server may still send
-	consumed int64 // read by the caller and not given back yet
-	interim  int   // 1xx answers
-	ended    bool  // by the server
-	err      error // why there is no answer, or no more of it
-	retry    bool  // the server has not looked at it
+	credit   int64 // number of bytes that the server may still send
+	consumed int64 // bytes that the caller has read, without credit for them yet
+	interim  int   // number of 1xx responses
+	ended    bool  // the server has ended the response
+	err      error // reason why there is no response, or not all of it
+	retry    bool  // the server has not processed the request
 }
 
-// field is a header field of an answer, its name in the canonical form.
+// field is a header of a response, with its name in canonical form.
 type field struct{ name, value string }
 
 func (t *Transport) newStream(ctx context.Context, req *http.Request, host string) *stream {
@@ -77,30 +76,30 @@ func (t *Transport) newStream(ctx context.Context, req *http.Request, host strin
 	return st
 }
 
-// drop gives a stream back that was never enqueued.
+// drop makes a stream available for reuse.
 func (t *Transport) drop(st *stream) {
-	// Header fields hold secrets, and would keep their memory.
+	// Headers can contain secrets, and would keep their memory.
 	clear(st.fields)
 	clear(st.header)
 	*st = stream{fields: st.fields[:0], header: st.header[:0], body: st.body[:0], wake: st.wake, length: st.length, lengthText: st.lengthText}
 	t.streams.Put(st)
 }
 
-// release gives a stream back whose answer was complete.
+// release drops a stream whose response is complete if nothing else uses it.
 func (t *Transport) release(st *stream) {
 	if st.sent.Load() && !st.shared {
 		t.drop(st)
 	}
 }
 
-// again makes a new stream of one that the server has not looked at.
+// again makes a new stream from one that the server has not processed.
 func (st *stream) again() *stream {
 	return &stream{host: st.host, ctx: st.ctx, req: st.req, fields: st.fields, size: st.size, body: st.body, turn: st.turn, declared: -1, wake: make(chan bool, 1),
 		shared: true} // the old connection's writer may still read them
 }
 
-// cancel ends the stream from the caller's side, and reports false when it has
-// ended already.
+// cancel ends the stream from the caller's side. It reports false if the stream has
+// already ended.
 func (st *stream) cancel(err error) bool {
 	o := st.o
 	o.mu.Lock()
@@ -112,7 +111,7 @@ func (st *stream) cancel(err error) bool {
 	return true
 }
 
-// giveUp ends a stream that has not ended, under the mutex.
+// giveUp ends a stream that has not ended. The caller holds the mutex.
 func (st *stream) giveUp(err error) {
 	st.err = err
 	if st.queued {
@@ -122,9 +121,8 @@ func (st *stream) giveUp(err error) {
 	}
 }
 
-// outcome tells what a signal other than "complete" means: there is an answer,
-// with more of its body to come or not, or an error, or the stream may be sent
-// again.
+// outcome returns the meaning of a signal other than "complete": a response, possibly
+// with an incomplete body, an error, or that the stream may be sent again.
 func (st *stream) outcome() (resp *http.Response, again bool, err error) {
 	o := st.o
 	o.mu.Lock()
@@ -145,8 +143,8 @@ func (st *stream) outcome() (resp *http.Response, again bool, err error) {
 	return resp, false, nil
 }
 
-// signal wakes the caller, who looks at the stream under the mutex. Holds that
-// as long as the stream may have nobody who waits for it.
+// signal wakes the caller, which then locks the mutex and looks at the stream. If the
+// stream may have a done function, the caller of signal holds the mutex.
 func (st *stream) signal() {
 	if done := st.done; done != nil {
 		st.done = nil
@@ -163,7 +161,7 @@ func (st *stream) signal() {
 func (st *stream) head() *http.Response {
 	r := &struct {
 		http.Response
-		values [6]string // of the usual fields
+		values [6]string // values of the usual headers
 	}{Response: http.Response{
 		Status:        statusText(st.status),
 		StatusCode:    st.status,
@@ -193,8 +191,8 @@ func (st *stream) response() *http.Response {
 	return resp
 }
 
-// toHeader makes a header whose values are cut from one array, which is the
-// given one if that is long enough.
+// toHeader makes a header whose values share one array, which is the given one if that is
+// long enough.
 func toHeader(fields []field, values []string) http.Header {
 	h := make(http.Header, len(fields))
 	if len(values) < len(fields) {
@@ -211,9 +209,9 @@ func toHeader(fields []field, values []string) http.Header {
 	return h
 }
 
-// statusText returns what net/http has in Status.
+// statusText returns the Status of a response in net/http's form.
 func statusText(code int) string {
-	switch code { // what push services say
+	switch code { // usual statuses of push services
 	case 200:
 		return "200 OK"
 	case 201:
@@ -228,19 +226,19 @@ func statusText(code int) string {
 	return fmt.Sprintf("%d %s", code, http.StatusText(code))
 }
 
-// whole is a body that is there.
+// whole is a body that is completely in memory.
 type whole struct{ bytes.Reader }
 
 func (*whole) Close() error { return nil }
 
-// body is a body of which more may come.
+// body is a body of which more may arrive.
 type body struct {
 	st   *stream
 	resp *http.Response
 	stop func() bool // ends the watch on the context
 
-	mu     sync.Mutex // of Read; Close may come at the same time
-	closed bool       // guarded by origin.mu
+	mu     sync.Mutex // held by Read; Close may be called concurrently
+	closed bool       // guarded by the pool's mutex
 }
 
 var errClosedBody = errors.New("http: read on closed response body") // net/http's words
