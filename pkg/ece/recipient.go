@@ -27,8 +27,8 @@ type Recipient struct {
 // NewRecipient returns the recipient with the public key p256dh, an
 // uncompressed point on P-256 of 65 bytes, and the secret auth of 16 bytes, the
 // two fields of "keys" in a subscription, decoded. It copies both. For any
-// other values, the error is an [ErrPublicKey] or [ErrAuth] that says what was
-// found.
+// other values, the error is an [ErrPublicKey] or [ErrAuth] that describes
+// the value.
 func NewRecipient(p256dh, auth []byte) (*Recipient, error) {
 	key, err := parsePoint(ErrPublicKey, "p256dh", p256dh)
 	if err != nil {

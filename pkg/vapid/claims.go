@@ -114,10 +114,10 @@ func (p Problem) Hint() string { return p.Advice }
 // misplaced recognizes data that was given as claims by mistake; see
 // [Error.Misplaced]. Signing it would put its secrets into a token. It looks into
 // objects, lists, and JSON in strings, however deep.
-func misplaced(members map[string]any, depth int) (kind, what string) {
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if kind, what = misplacedField(name, members[name]); kind == "" {
-			kind, what = misplacedWithin(members[name], depth)
+func misplaced(object map[string]any, depth int) (kind, what string) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if kind, what = misplacedField(name, object[name]); kind == "" {
+			kind, what = misplacedWithin(object[name], depth)
 		}
 		if kind != "" {
 			return kind, what
@@ -204,11 +204,11 @@ func ParseClaims(data []byte) (Claims, error) {
 	if bytes.Contains(data, []byte("-----BEGIN ")) {
 		return mistaken("key", "a key in PEM")
 	}
-	var members map[string]any
+	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	err := d.Decode(&members)
-	if err == nil && members == nil {
+	err := d.Decode(&object)
+	if err == nil && object == nil {
 		return bad("found null, expected a JSON object of claims")
 	}
 	if err == nil {
@@ -227,10 +227,10 @@ func ParseClaims(data []byte) (Claims, error) {
 		}
 		return bad("the claims are not valid JSON: they are truncated")
 	}
-	if kind, what := misplaced(members, 0); kind != "" {
+	if kind, what := misplaced(object, 0); kind != "" {
 		return mistaken(kind, what)
 	}
-	for name, v := range members {
+	for name, v := range object {
 		switch name {
 		case "aud":
 			if list, ok := v.([]any); ok && len(list) == 1 {
@@ -325,23 +325,23 @@ func seconds(n json.Number) (t time.Time, whole, ok bool) {
 // MarshalJSON writes the claims as the token carries them: aud as a string, exp
 // in whole seconds, and all fields sorted by name.
 func (c Claims) MarshalJSON() ([]byte, error) {
-	members := make(map[string]any, len(c.Extra)+3)
+	object := make(map[string]any, len(c.Extra)+3)
 	for name, v := range c.Extra {
-		members[name] = v
+		object[name] = v
 	}
 	for _, name := range []string{"aud", "exp", "sub"} {
-		delete(members, name)
+		delete(object, name)
 	}
 	if c.Audience != "" {
-		members["aud"] = c.Audience
+		object["aud"] = c.Audience
 	}
 	if !c.Expires.IsZero() {
-		members["exp"] = c.Expires.Unix()
+		object["exp"] = c.Expires.Unix()
 	}
 	if c.Subject != "" {
-		members["sub"] = c.Subject
+		object["sub"] = c.Subject
 	}
-	b, err := text.JSON(members)
+	b, err := text.JSON(object)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the claims: %w", err)
 	}

@@ -27,15 +27,15 @@ func jwtProblems(parts []string, header, claims []byte) []Problem {
 		}
 	}
 	const sign = `sign with the header {"typ":"JWT","alg":"ES256"}`
-	var members map[string]json.RawMessage
-	if json.Unmarshal(header, &members) == nil {
-		if _, ok := members["alg"]; !ok {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(header, &object) == nil {
+		if _, ok := object["alg"]; !ok {
 			add("header", fatal, sign, "the token's header has no alg; names are case-sensitive")
 		}
-		if list, ok := members["crit"]; ok {
+		if list, ok := object["crit"]; ok {
 			add("header", fatal, sign, "the token's header demands extensions with crit, %s, which push services do not know", text.Clip(string(list), 40))
 		}
-		if v, ok := members["b64"]; ok && string(v) != "true" {
+		if v, ok := object["b64"]; ok && string(v) != "true" {
 			add("header", fatal, sign, "the token's header has b64, %s, which says that its claims are not encoded (RFC 7797)", text.Clip(string(v), 20))
 		}
 	}

@@ -161,9 +161,9 @@ func matchingPair(text string) (f found, ok bool) {
 	return f, ok
 }
 
-// pair returns the name and the value of an object that has them as members, such as
-// a variable in the definition of a container or a parameter of AWS, if the name is
-// that of a key.
+// pair returns the name and the value of an object that has them as fields, such as a
+// variable in the definition of a container or a parameter of AWS, if the name is a
+// key's name.
 func pair(v map[string]any) (name, value string) {
 	get := func(names ...string) string {
 		for _, n := range names {
@@ -194,7 +194,7 @@ func fromEntries(entries []entry, form string, depth int) (found, error) {
 		return found{}, err
 	}
 	if private == nil && public == nil {
-		return fromPair(entries[0].value, "", form, depth) // the error names what was found
+		return fromPair(entries[0].value, "", form, depth) // its error describes the value
 	}
 	text := func(e *entry) string {
 		if e == nil {

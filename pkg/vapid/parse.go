@@ -416,11 +416,11 @@ func fromPair(private, public, form string, depth int) (found, error) {
 	return f, nil
 }
 
-func within(member string, err error) error {
+func within(field string, err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) {
-		return refuse(member+": "+e.Problem, e.hint)
+		return refuse(field+": "+e.Problem, e.hint)
 	}
-	return fmt.Errorf("%s: %w", member, err)
+	return fmt.Errorf("%s: %w", field, err)
 }
 
 func fromJWK(kty, crv, x, y, d string) (found, error) {

@@ -45,7 +45,7 @@ type Signer struct {
 // them.
 type secretTokens struct {
 	byOrigin map[string]*signing
-	sweep    time.Time // when tokens that are to be renewed are dropped
+	sweep    time.Time // earliest time to drop tokens that must be renewed
 }
 
 // signing is a token, or one that is being made.
@@ -109,7 +109,7 @@ func (s *Signer) Refused(c Claims) error {
 // key.
 func (s *Signer) Sign(origin string) (*Token, error) {
 	if s.Key == nil {
-		return nil, &Error{Part: "key", Problem: "there is no key to sign with", hint: "give a P-256 private key"}
+		return nil, &Error{Part: "key", Problem: "no key to sign with", hint: "pass a P-256 private key"}
 	}
 	c := s.Filled(origin)
 	if err := s.Refused(c); err != nil {
@@ -122,9 +122,8 @@ func (s *Signer) Sign(origin string) (*Token, error) {
 // untrusted.
 const maxTokens = 4096
 
-// renewMargin is the time before its expiry from which a token of that lifetime
-// is no longer used: the request may wait, and the service's clock may be
-// ahead.
+// renewMargin returns how long before its expiry a token with that lifetime is no
+// longer used: the request may wait, and the service's clock may be ahead.
 func renewMargin(lifetime time.Duration) time.Duration { return min(lifetime/4, time.Hour) }
 
 // Headers returns the values of the headers Authorization and, in
@@ -167,7 +166,7 @@ func (t *signing) isDone() bool {
 	}
 }
 
-// make signs a token. A failure is forgotten: the next caller tries again.
+// make signs a token. A failure is not kept, so the next caller signs again.
 func (s *Signer) make(origin string, t *signing) {
 	defer close(t.done)
 	signed, err := s.signSafely(origin)

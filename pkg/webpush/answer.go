@@ -61,10 +61,11 @@ type Error struct {
 	Status int
 	// Code is the reason, independent of the push service.
 	Code Code
-	// Reason is the service's own word, on one line; Errno its own number, or 0.
+	// Reason is the service's own error text, on one line, and Errno its own error
+	// number, or 0.
 	Reason string
 	Errno  int
-	// Meaning says it for people.
+	// Meaning is the explanation for people.
 	Meaning string
 	// RetryAfter is the time that the service asks to wait, or 0.
 	RetryAfter time.Duration
@@ -77,7 +78,7 @@ type Error struct {
 	// removed.
 	Header http.Header
 	Body   []byte
-	// Attempts counts the requests.
+	// Attempts is the number of requests sent.
 	Attempts int
 
 	hint  string
@@ -100,7 +101,7 @@ func (e *Error) Error() string {
 			fmt.Fprintf(&s, "no response from %s: ", e.Origin)
 		}
 	default:
-		fmt.Fprintf(&s, " answered %d", e.Status)
+		fmt.Fprintf(&s, " returned %d", e.Status)
 		if text := http.StatusText(e.Status); text != "" {
 			s.WriteString(" " + text)
 		}

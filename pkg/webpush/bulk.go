@@ -387,15 +387,15 @@ func (b *scheduler) launch(t *task, contexts *attemptContexts) {
 	b.launched.Add(1)
 	b.launcher.Start(t.ctx, t.request, func(resp *http.Response, err error) {
 		if err == nil && resp.StatusCode/100 == 2 && t.job.Message.GCM == nil { // GCM also rejects messages with 200
-			b.answered(t, resp, nil)
+			b.responded(t, resp, nil)
 			return
 		}
-		go b.answered(t, resp, err) // slow, like OnRetry
+		go b.responded(t, resp, err) // slow, like OnRetry
 	})
 }
 
-// answered handles the outcome of a task's request.
-func (b *scheduler) answered(t *task, resp *http.Response, err error) {
+// responded handles the outcome of a task's request.
+func (b *scheduler) responded(t *task, resp *http.Response, err error) {
 	defer b.launched.Done()
 	r, failed := b.client.understand(t.ctx, t.request, resp, err, t.job.Subscription, &t.job.Message)
 	t.latency = time.Since(t.started)

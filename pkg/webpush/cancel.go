@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Codes of the [Error] of [Client.Cancel], in addition to those of messages.
+// Codes in the [Error] of [Client.Cancel], in addition to the codes for messages.
 const (
 	CodeNotCancelable Code = "not_cancelable" // the service does not withdraw messages
 	CodeNotWaiting    Code = "not_waiting"    // the message was delivered, has expired, or was canceled

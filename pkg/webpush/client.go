@@ -166,7 +166,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		}
 		cryptoKey = m.CryptoKey()
 	}
-	if key != nil && msg.GCM == nil { // its key replaces the token
+	if key != nil && msg.GCM == nil { // the GCM key replaces the token
 		authorization, p256ecdsa, err := c.signers.of(c, key).Headers(ctx, sub.origin)
 		if err != nil {
 			return nil, err

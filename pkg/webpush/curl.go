@@ -80,7 +80,7 @@ func Curl(req *http.Request, o CurlOptions) (command string, body []byte, err er
 	slices.Sort(names)
 	for _, name := range names {
 		for _, v := range req.Header[name] {
-			if v == "" { // to curl, "Name:" means a header to omit
+			if v == "" { // curl omits the header for "Name:"
 				option("--header", HeaderName(name)+";")
 				continue
 			}

@@ -128,7 +128,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	case !unreachable:
 		h.refused, h.holds = 0, 0
 	}
-	if unreachable && h.failed >= downAfter && (!v.again || h.down > 0) { // or still down
+	if unreachable && h.failed >= downAfter && (!v.again || h.down > 0) { // or it is still down
 		h.down = min(max(2*h.down, minDown), maxDown)
 		h.downUntil, h.downError = now.Add(h.down), e
 		h.limit = 1

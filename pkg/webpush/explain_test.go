@@ -364,12 +364,12 @@ func TestSkew(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"FCM answered 410 Gone: the subscription was removed":                                     Explain(FCM, 410, nil, nil),
-		"the push service at https://h answered 599: the service has an internal error":           {Service: Other, Origin: "https://h", Status: 599, Meaning: "the service has an internal error"},
-		"Apple answered 429 Too Many Requests (x): m; it asks to wait 1m30s, after 4 attempts":    {Service: Apple, Status: 429, Reason: "x", Meaning: "m", RetryAfter: 90 * time.Second, Attempts: 4},
+		"FCM returned 410 Gone: the subscription was removed":                                     Explain(FCM, 410, nil, nil),
+		"the push service at https://h returned 599: the service has an internal error":           {Service: Other, Origin: "https://h", Status: 599, Meaning: "the service has an internal error"},
+		"Apple returned 429 Too Many Requests (x): m; it asks to wait 1m30s, after 4 attempts":    {Service: Apple, Status: 429, Reason: "x", Meaning: "m", RetryAfter: 90 * time.Second, Attempts: 4},
 		"no response from https://h: connection refused, after 2 attempts":                        {Service: Mozilla, Origin: "https://h", Code: CodeNetwork, Meaning: "connection refused", Attempts: 2},
 		"Mozilla at https://h was not asked: forbidden":                                           {Service: Mozilla, Origin: "https://h", Code: CodeRefused, Meaning: "forbidden", Attempts: 1},
-		"Apple answered 403 Forbidden: m; the clock of this machine is 2m0s behind the service's": {Service: Apple, Status: 403, Meaning: "m", Code: CodeVAPIDInvalid, Skew: -2 * time.Minute},
+		"Apple returned 403 Forbidden: m; the clock of this machine is 2m0s behind the service's": {Service: Apple, Status: 403, Meaning: "m", Code: CodeVAPIDInvalid, Skew: -2 * time.Minute},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -10,7 +10,7 @@ import (
 // The explanation of a response that did not come from a push service.
 const (
 	meaningOtherServer = "a web server responded, not the push service"
-	adviceOtherServer  = "check what is between this machine and the push service, such as a firewall, a proxy, or a login page, and try again"
+	adviceOtherServer  = "check the network between this machine and the push service, such as a firewall, a proxy, or a login page, and try again"
 )
 
 // routerPages are complete texts of responses from proxies and routers that

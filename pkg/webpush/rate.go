@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// Rates are how many requests a second push services get at most. Retries count.
+// Rates are the maximum numbers of requests per second to push services, including
+// retries.
 type Rates struct {
-	// PerOrigin is for each origin that Services does not cover; zero means no limit.
+	// PerOrigin is the rate of each origin that Services does not cover; zero means no
+	// limit.
 	PerOrigin float64
-	// Services are for all origins of a service together. [Other] is not a service,
-	// and a rate of zero means no limit.
+	// Services are the rates of all origins of a service together; zero means no limit.
+	// [Other] is ignored.
 	Services map[Service]float64
 }
 
@@ -25,8 +27,8 @@ func (r Rates) Cell(s Service, origin string) (c Cell, limited bool) {
 	return Cell{Name: origin, PerSecond: r.PerOrigin}, r.PerOrigin > 0
 }
 
-// Cell is what shares one rate: an origin, such as "https://push.example.net", or
-// all origins of a service, such as "fcm".
+// Cell is a set of origins that share one rate: a single origin, such as
+// "https://push.example.net", or all origins of a service, such as "fcm".
 type Cell struct {
 	Name      string // up to 300 bytes
 	PerSecond float64
@@ -35,28 +37,27 @@ type Cell struct {
 // Limiter shares the rates of push services between runs of [Client.SendAll], which
 // may be on several machines. It must be safe for concurrent use.
 //
-// A run calls it only for cells that [BulkOptions].Rates limits, and has at most one
-// Reserve under way for each cell.
+// A run calls it only for cells that [BulkOptions].Rates limits, and calls Reserve for
+// each cell only once at a time.
 type Limiter interface {
-	// Reserve asks for the times of up to n requests, which are about as many as the
-	// cell's rate allows in 100 ms. It returns once it knows them, and does not wait
-	// until they have come. After an error nothing is sent to the cell, and the run asks
-	// again later.
+	// Reserve returns the times of up to n requests, about as many as the cell's rate
+	// allows in 100 ms. It does not wait for these times. After an error, the run sends
+	// nothing to the cell and asks again later.
 	Reserve(ctx context.Context, c Cell, n int) (Grant, error)
-	// Hold makes the cell grant nothing for a time, because its service asked to wait. A
-	// hold never shortens another one. It must not block.
+	// Hold stops grants for the cell for a time, because its service asked to wait. It
+	// never shortens an earlier hold, and must not block.
 	Hold(c Cell, wait time.Duration)
 }
 
-// Grant is the permission to send N requests: the first at At, each of the others
-// Every after the one before it. What is not sent within 100 ms of its time has lapsed.
+// Grant is the permission to send N requests: the first one at At, and each other one
+// Every after the one before. Permission for a request lapses 100 ms after its time.
 type Grant struct {
 	N     int // 0: ask again at At
 	At    time.Time
 	Every time.Duration
 }
 
-// Every returns the time between two requests of a rate: 100 years for the slowest.
+// Every returns the time between two requests at the cell's rate, at most 100 years.
 func (c Cell) Every() time.Duration { return every(c.PerSecond) }
 
 func every(perSecond float64) time.Duration {
@@ -67,8 +68,8 @@ func every(perSecond float64) time.Duration {
 // NewLimiter returns a Limiter for the runs of this process.
 func NewLimiter() Limiter { return &localLimiter{next: make(map[string]time.Time)} }
 
-// localLimiter is a generic cell rate algorithm for each cell: it remembers when the
-// next request may be sent.
+// localLimiter runs the generic cell rate algorithm for each cell: it remembers the time
+// at which the next request may be sent.
 type localLimiter struct {
 	mu       sync.Mutex
 	next     map[string]time.Time
@@ -91,8 +92,8 @@ func (l *localLimiter) Hold(c Cell, wait time.Duration) {
 	l.set(now, c.Name, latest(now.Add(wait), l.next[c.Name]))
 }
 
-// set remembers a cell. Endpoints come from strangers, and so do names: what is past
-// is forgotten, and when there are too many others, some of them are.
+// set remembers the time of a cell. Names are untrusted, like endpoints, so it forgets
+// times in the past and, if there are still too many, others too.
 func (l *localLimiter) set(now time.Time, name string, next time.Time) {
 	if len(l.next) >= max(l.forgetAt, 1024) {
 		for name, at := range l.next {

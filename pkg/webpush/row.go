@@ -23,7 +23,7 @@ var (
 	// names of the subscription, as an object or text.
 	keysNames         = []string{"keys", "pubkeyset", "subscriptionkeys"}
 	subscriptionNames = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
-	// wrapperNames are those of objects that APIs and databases put around a row.
+	// wrapperNames are names of objects that APIs and databases put around a row.
 	wrapperNames = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
 )
 

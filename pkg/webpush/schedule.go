@@ -35,7 +35,7 @@ import (
 //   - An origin that is asleep but not in delays is parked at its cell, whose limiter is
 //     being asked.
 //   - The timer is set to the first of delays, or earlier.
-//   - Once stopped, there are no jobs in queues and delays, and nothing is dispatched.
+//   - Once stopped, the queues and delays are empty, and nothing is dispatched.
 //   - Only idle origins are forgotten, because tasks point to their origins.
 type scheduler struct {
 	ctx      context.Context
@@ -61,7 +61,7 @@ type scheduler struct {
 	forgetAt      int            // number of origins at which idle ones are forgotten
 	ring          queue[*origin] // origins with jobs that may be sent, in turn
 	runnable      int            // jobs of the origins in ring
-	queued        int            // all waiting jobs, also in delays
+	queued        int            // all waiting jobs, including those in delays
 	busy          int            // jobs in flight, and results that are not settled
 	active        int            // jobs in flight
 	delays        delays
@@ -161,7 +161,7 @@ func newScheduler(ctx context.Context, c *Client, o BulkOptions, l launcher) *sc
 	return b
 }
 
-// start starts the run, which reads jobs until there are no more or the run stops.
+// start starts the run, which reads jobs until the source ends or the run stops.
 func (b *scheduler) start(jobs iter.Seq2[Job, error]) {
 	b.timer = time.AfterFunc(math.MaxInt64, b.wake)
 	for range min(runtime.GOMAXPROCS(0), b.o.Concurrency) {

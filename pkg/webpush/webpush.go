@@ -25,7 +25,7 @@ import (
 type InputError struct {
 	// Part is the part that was refused, such as "keys.auth" or "topic".
 	Part string
-	// Problem describes what was found and what was expected.
+	// Problem describes the problem: the value found and the value expected.
 	Problem string
 	// Fix is the next step, or "".
 	Fix string

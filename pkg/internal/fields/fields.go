@@ -2,8 +2,8 @@
 // separated by semicolons, or by commas if a new element of the list begins
 // (RFC 9110, sections 5.6.1 and 5.6.6): Authorization, Crypto-Key, Encryption.
 //
-// What a recipient must be able to judge is read by [List], strictly. What a
-// person pasted is read by [Loose], as far as its meaning is clear.
+// [List] reads a field strictly, for recipients that judge it. [Loose] reads text that a
+// person pasted, if its meaning is clear.
 package fields
 
 import (

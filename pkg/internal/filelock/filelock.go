@@ -1,6 +1,6 @@
-// Package filelock locks a file for one process at a time: [Acquire] by its name,
-// before it exists and while it is replaced, and [File] an open file, which is
-// never replaced, whatever its names are.
+// Package filelock locks a file for one process at a time. [Acquire] locks a name, even
+// before the file exists and while it is replaced. [File] locks an open file that is never
+// replaced, regardless of its names.
 package filelock
 
 import (
@@ -22,10 +22,10 @@ type Lock struct {
 	file *os.File
 }
 
-// Acquire locks the file with that name, which need not exist, until Release is
-// called or the process ends, however that happens. Symbolic links are followed,
-// so that a file has one lock whatever it is called; for hard links, see
-// [OneName]. The error is [ErrLocked], or that no lock can be made there.
+// Acquire locks the file with that name, which need not exist, until Release is called
+// or the process exits, even if it is killed. Symbolic links are followed, so all of them
+// lead to the same lock; for hard links, see [OneName]. The error is [ErrLocked] or the
+// reason why the lock file cannot be created.
 func Acquire(name string) (*Lock, error) {
 	name = resolve(name) + ".lock"
 	f, err := lock(name)
@@ -35,9 +35,9 @@ func Acquire(name string) (*Lock, error) {
 	return &Lock{name, f}, nil
 }
 
-// resolve follows symbolic links, also to a file that does not exist yet.
+// resolve follows symbolic links, even to a file that does not exist yet.
 func resolve(name string) string {
-	for range 40 { // more is a circle
+	for range 40 { // more links are a cycle
 		target, err := os.Readlink(name)
 		if err != nil {
 			break
@@ -63,13 +63,13 @@ func OneName(info fs.FileInfo) error {
 	return nil
 }
 
-// File locks an open file until it is closed or the process ends, against other
-// calls of File, also of this process, with any name of the same file. The error is
-// [ErrLocked], or that of the system; one without such locks locks nothing.
+// File locks an open file until it is closed or the process exits, against other calls
+// of File for the same file, whatever its name, in this process too. The error is
+// [ErrLocked] or an error of the system. On systems without such locks, File does nothing.
 func File(f *os.File) error { return lockFile(f) }
 
-// Held reports whether the lock is still good: false means that somebody has
-// removed its file, so that others can lock again.
+// Held reports whether the lock is still effective. It returns false if its file has been
+// removed, because others can then take the lock.
 func (l *Lock) Held() bool { return held(l.name, l.file) }
 
 // Release gives up the lock and removes its file.

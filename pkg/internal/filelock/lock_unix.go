@@ -20,7 +20,7 @@ func lock(name string) (*os.File, error) {
 			_ = f.Close()
 			return nil, err
 		}
-		// The one who had it may have removed the file in between.
+		// The previous holder may have removed the file in the meantime.
 		mine, err := f.Stat()
 		if there, err2 := os.Stat(name); err == nil && err2 == nil && os.SameFile(mine, there) {
 			return f, nil

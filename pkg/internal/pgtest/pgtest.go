@@ -42,7 +42,7 @@ func Start(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(s.dir) })
-	if os.Getuid() == 0 { // which PostgreSQL refuses
+	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
 		u, err := user.Lookup("postgres")
 		if err != nil {
 			u, err = user.Lookup("nobody")
@@ -96,7 +96,7 @@ func (s *Server) Up(tb testing.TB) {
 	tb.Fatalf("PostgreSQL does not start:\n%s", b)
 }
 
-// Down stops the server: connections are closed, what was committed is kept.
+// Down stops the server: it closes connections and keeps committed data.
 func (s *Server) Down() {
 	if s.cmd == nil {
 		return

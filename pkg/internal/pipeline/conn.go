@@ -119,7 +119,7 @@ type conn struct {
 	drain     bool          // no new streams
 	broken    error         // error of a write; the reader looks for the server's reason
 	goAway    *goAwayError
-	answered  bool      // the server has responded to a request
+	responded bool      // the server has responded to a request
 	err       error     // reason why the connection ended
 	polite    bool      // the connection ends with a GOAWAY
 	credit    int64     // number of bytes that the server may still send
@@ -259,7 +259,7 @@ func (c *conn) end(err error) {
 	c.err, c.drain = err, true
 	c.o.leave(c)
 	c.o.live = without(c.o.live, c)
-	if !c.answered && (err != errRetired || c.goAway != nil) {
+	if !c.responded && (err != errRetired || c.goAway != nil) {
 		c.o.useless++
 		c.o.holdDials(c.o.useless)
 	}
@@ -267,11 +267,11 @@ func (c *conn) end(err error) {
 		c.timer.Stop()
 	}
 	code := http2.ErrCodeNo
-	var fault http2.ConnectionError
-	if errors.As(err, &fault) {
-		code = http2.ErrCode(fault)
+	var reported http2.ConnectionError
+	if errors.As(err, &reported) {
+		code = http2.ErrCode(reported)
 	}
-	if fault != 0 || err == errRetired {
+	if reported != 0 || err == errRetired {
 		c.polite = true
 		c.framer.WriteGoAway(0, code, nil)
 	}

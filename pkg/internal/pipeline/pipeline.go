@@ -66,7 +66,7 @@ type Transport struct {
 
 // New returns a Transport that sends small requests over HTTP/2, many in one TLS record:
 // POST requests over https with a body of at most 16 KiB in memory (GetBody is set).
-// All other requests are sent by base, also those through a proxy, with Expect, Trailer,
+// All other requests are sent by base, including those through a proxy, with Expect, Trailer,
 // or Upgrade, with a trace in their context, or to origins without HTTP/2. Connections
 // are made with the current values of base's DialContext, TLSClientConfig,
 // TLSHandshakeTimeout, IdleConnTimeout, MaxConnsPerHost, Proxy, and HTTP2; base must no

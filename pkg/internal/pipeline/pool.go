@@ -161,8 +161,8 @@ func (o *pool) dispatch() {
 	}
 }
 
-// connect makes a connection. If it fails and there is no other one, the waiting streams
-// fail.
+// connect makes a connection. If it fails, and no other connection exists or is being
+// made, the waiting streams fail.
 func (o *pool) connect(ctx context.Context) {
 	c, err := o.dial(ctx)
 	o.mu.Lock()

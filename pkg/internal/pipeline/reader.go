@@ -75,8 +75,8 @@ func (c *conn) read() {
 }
 
 func isFault(err error) bool {
-	var fault http2.ConnectionError
-	return errors.As(err, &fault)
+	var failure http2.ConnectionError
+	return errors.As(err, &failure)
 }
 
 // deliver passes the responses that arrived in one read to the callers.
@@ -121,8 +121,8 @@ func (c *conn) readFrame(first bool) error {
 	}
 	f, err := c.in.ReadFrameForHeader(h)
 	if err != nil {
-		var fault http2.StreamError
-		if !errors.As(err, &fault) {
+		var failure http2.StreamError
+		if !errors.As(err, &failure) {
 			return frameError(err)
 		}
 		if h.Type != http2.FrameWindowUpdate {
@@ -130,9 +130,9 @@ func (c *conn) readFrame(first bool) error {
 		}
 		c.o.mu.Lock()
 		defer c.o.mu.Unlock()
-		st, err := c.stream(fault.StreamID)
+		st, err := c.stream(failure.StreamID)
 		if st != nil {
-			c.failStream(st, fault.Code, errMalformed)
+			c.failStream(st, failure.Code, errMalformed)
 		}
 		return err
 	}
@@ -344,7 +344,7 @@ func (c *conn) onBlock() error {
 		return nil
 	}
 	if st.status == 0 {
-		c.answered, c.o.useless = true, 0
+		c.responded, c.o.useless = true, 0
 		st.status, st.declared = c.status, c.declared
 		st.header = append(st.header[:0], c.fields...)
 	}

@@ -30,7 +30,7 @@ type stream struct {
 	changed  *sync.Cond
 	data     []byte
 	eof      bool  // the writer has closed its end
-	err      error // of reads, once the reader has closed its end
+	err      error // error of reads after the reader has closed its end
 	deadline time.Time
 	timer    *time.Timer
 }
@@ -86,7 +86,7 @@ type conn struct{ in, out *stream }
 func (c *conn) Read(b []byte) (int, error)  { return c.in.read(b) }
 func (c *conn) Write(b []byte) (int, error) { return c.out.write(b) }
 
-// Close ends both directions. The other end reads what was written before.
+// Close closes both directions. The other end can still read data written before.
 func (c *conn) Close() error {
 	c.out.change(func() { c.out.eof = true })
 	c.in.change(func() {

@@ -18,7 +18,7 @@ func Clip(s string, max int) string {
 
 // OneLine returns s on one line of at most max bytes. Spaces are joined, and
 // control characters, characters that change the direction of writing, and
-// invalid UTF-8 are removed, so that the result is fit for a terminal.
+// invalid UTF-8 are removed, which makes the result safe for a terminal.
 func OneLine(s string, max int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
 	return strings.ToValidUTF8(Clip(s, max), "?")
