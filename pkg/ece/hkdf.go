@@ -2,7 +2,7 @@ package ece
 
 import "crypto/sha256"
 
-// The key schedule takes five HMACs of short texts for each message. crypto/hkdf needs
+// The key schedule computes five HMACs of short texts for each message. crypto/hkdf needs
 // 29 allocations for them and four times as long as the hashes themselves; here they are
 // two calls of crypto/sha256 each, over buffers on the stack.
 

@@ -41,7 +41,7 @@ func checkAuth(auth []byte) error {
 // contentKey holds the key and nonce for the records of one message.
 type contentKey struct {
 	cek   [cekSize]byte   // AES-128 key
-	nonce [nonceSize]byte // of the first record
+	nonce [nonceSize]byte // nonce of the first record
 }
 
 // webPushKey derives the key of a message from the ECDH secret and the

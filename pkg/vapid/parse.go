@@ -342,7 +342,7 @@ func fromJSON(text string, depth int) (found, error) {
 		Endpoint    string
 		P256DH      string
 		Auth        string
-		Keys        json.RawMessage // of a JSON Web Key Set
+		Keys        json.RawMessage // keys of a JSON Web Key Set
 	}
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		var syntax *json.SyntaxError

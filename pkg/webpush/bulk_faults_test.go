@@ -262,27 +262,27 @@ func TestSendAllClientTimeout(t *testing.T) {
 	defer s.Close()
 	hc := s.Client()
 	hc.Timeout = 50 * time.Millisecond
-	c := &Client{HTTP: hc, Attempts: 1}
+	c := &Client{HTTP: hc, Attempts: 1, Timeout: -1} // without the limit of hc, the request would never end
 	sub, err := NewSubscription(s.URL+"/1", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	jobs := func(yield func(Job, error) bool) { yield(Job{Subscription: sub}, nil) }
 	for r := range c.SendAll(t.Context(), jobs, BulkOptions{}) {
-		if r.Class != ClassTemporary || r.Latency > 10*time.Second {
-			t.Errorf("%s after %v: %v", r.Class, r.Latency, r.Err)
+		if r.Class != ClassTemporary {
+			t.Errorf("%s: %v", r.Class, r.Err)
 		}
 	}
 }
 
-// OnRetry may wait, whatever the answer was: also for a success that is none.
+// OnRetry may wait, whatever the response was, even a success that is not one.
 func TestSendAllOnRetryWaits(t *testing.T) {
 	var n atomic.Int32
 	both := make(chan struct{})
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		switch n.Add(1) {
-		case 1: // a success that is none
+		case 1: // a success that is not one
 			<-both
 			_, _ = io.WriteString(w, `{"failure":1,"results":[{"error":"Unavailable"}]}`)
 		case 2: // after the first, on the same connection
@@ -298,13 +298,8 @@ func TestSendAllOnRetryWaits(t *testing.T) {
 	defer s.Close()
 	delivered := make(chan struct{})
 	var once sync.Once
-	c := &Client{HTTP: s.Client(), Attempts: 2, OnRetry: func(*Error, time.Duration) {
-		select {
-		case <-delivered:
-		case <-time.After(5 * time.Second):
-			t.Error("OnRetry holds up the other messages")
-		}
-	}}
+	// If OnRetry held up the other messages, it would wait forever.
+	c := &Client{HTTP: s.Client(), Attempts: 2, OnRetry: func(*Error, time.Duration) { <-delivered }}
 	sub := testSubscription(t, s.URL+"/1", nil)
 	msg := Message{GCM: &GCM{Key: "key", URL: s.URL + "/gcm"}}
 	jobs := func(yield func(Job, error) bool) {
@@ -341,11 +336,7 @@ func TestSendAllProxyFunction(t *testing.T) {
 		if asked.Add(1) == int32(messages) {
 			close(all)
 		}
-		select {
-		case <-all:
-		case <-time.After(5 * time.Second):
-			t.Error("a Proxy that waits makes the other messages wait")
-		}
+		<-all // forever, if a Proxy that waits made the other messages wait
 		return nil, nil
 	}
 	sub := testSubscription(t, s.URL+"/1", nil)

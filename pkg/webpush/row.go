@@ -183,12 +183,12 @@ func listField(fields map[string]json.RawMessage) string {
 // DynamoDB, {"stringValue": …} of Firestore, {"$binary": {"base64": …}} of MongoDB.
 // Other values are returned unchanged.
 func typed(value json.RawMessage) json.RawMessage {
-	var members map[string]json.RawMessage
-	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &members) != nil || len(members) > 1 && members["$binary"] == nil && members["base64"] == nil {
+	var object map[string]json.RawMessage
+	if len(value) == 0 || value[0] != '{' || json.Unmarshal(value, &object) != nil || len(object) > 1 && object["$binary"] == nil && object["base64"] == nil {
 		return value
 	}
 	for _, name := range []string{"S", "stringValue", "bytesValue", "$binary", "base64"} {
-		switch inner := members[name]; {
+		switch inner := object[name]; {
 		case len(inner) == 0:
 		case inner[0] == '"':
 			return inner
