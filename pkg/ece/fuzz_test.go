@@ -134,9 +134,9 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzParseMessage checks that what ParseMessage accepts means the same after
+// FuzzParseEncryptedMessage checks that what ParseEncryptedMessage accepts means the same after
 // it is formatted, and that the format is a fixed point.
-func FuzzParseMessage(f *testing.F) {
+func FuzzParseEncryptedMessage(f *testing.F) {
 	seeds := 0
 	for _, v := range readVectors(f) {
 		if v.Encoding == AESGCM {

@@ -126,7 +126,7 @@ func TestParseFields(t *testing.T) {
 	}
 }
 
-func TestParseMessageIgnoresFields(t *testing.T) {
+func TestParseEncryptedMessageIgnoresFields(t *testing.T) {
 	m, err := ParseEncryptedMessage(AES128GCM, `salt="`, "\x00", []byte{1})
 	if err != nil || m.Encoding != AES128GCM || m.Salt != nil || m.SenderKey != nil || len(m.Body) != 1 {
 		t.Errorf("message %+v, %v", m, err)

@@ -707,7 +707,7 @@ func TestTokens(t *testing.T) {
 		for _, exp := range []time.Time{time.Now().Add(-time.Hour), time.Now().Add(25 * time.Hour)} {
 			c = &Client{Key: testKey(t), Claims: vapid.Claims{Expires: exp}, Lenient: true}
 			if _, err := c.NewRequest(t.Context(), testSubscription(t, "https://a.example.net/", nil), Message{}); !errors.As(err, &e) {
-				t.Errorf("SignUnchecked with exp %v: %v", exp, err)
+				t.Errorf("Sign with exp %v: %v", exp, err)
 			}
 		}
 		c = &Client{Key: testKey(t), Claims: vapid.Claims{Subject: "push.dev"}, Lenient: true}
