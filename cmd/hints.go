@@ -11,6 +11,7 @@ var commandHints = map[string]string{
 	"push services use https; plain http is only for tests": "push services use https; use --allow-http to allow plain http for tests",
 	"untrusted endpoints can point into a private network":  "use --deny-private to refuse such endpoints",
 	"check the proxy, or connect without one":               "check the proxy, or connect without one: --proxy none",
+	"trust the CA of the server's certificate":              "pass the CA certificate with --nats-ca-file",
 	"allow more time, or try again later":                   "increase --timeout, or try again later",
 	"trust the CA that signed it, if it is yours":           "pass the CA certificate with --ca-file",
 	"also pass the value of the Crypto-Key header":          "pass the header's value with --crypto-key",

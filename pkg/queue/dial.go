@@ -13,29 +13,29 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// DialOptions say how to reach a server or cluster, as in nats.go. The zero value
-// connects without credentials.
+// DialOptions configures the connection to a server or cluster, as in nats.go. The zero
+// value connects without credentials.
 type DialOptions struct {
-	// Creds names a file with a JWT and a key, as nsc writes it; NKey one with the
-	// seed of an nkey.
+	// Creds is the name of a file with a JWT and a key, as nsc writes it. NKey is the
+	// name of a file with the seed of an nkey.
 	Creds, NKey string
-	// User and Password, or Token, are credentials that the address may have, too.
+	// User and Password, or Token, are credentials. They can also be in the address.
 	User, Password, Token string
-	// CAFile names a PEM file of authorities for the server's certificate, and
-	// CertFile and KeyFile a client's certificate and its key.
+	// CAFile is the name of a PEM file with the CAs to trust for the server's
+	// certificate. CertFile and KeyFile are the names of PEM files with a client
+	// certificate and its key.
 	CAFile, CertFile, KeyFile string
-	// TLS requires an encrypted connection. It is implied by tls:// and by files of
-	// certificates.
+	// TLS requires an encrypted connection, as tls:// and certificate files do.
 	TLS bool
-	// Name is shown to the server's operator.
+	// Name identifies the connection to the server's operator.
 	Name string
 	// Log, if set, is called when the connection is lost and when it is restored.
 	Log func(message string)
 }
 
-// Dial connects to the servers of address, a URL such as nats://host:4222 or
-// several with commas between, and returns their queue, as [Open] does. The error is
-// an [*Error], without the secrets of the address.
+// Dial connects to the servers at address, a URL such as nats://host:4222 or several
+// separated by commas, and returns their queue, as [Open] does. The error is an
+// [*Error] without the secrets in the address.
 func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue, error) {
 	var servers []string
 	for server := range strings.SplitSeq(address, ",") {
@@ -45,12 +45,12 @@ func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue,
 		}
 		u, err := url.Parse(server)
 		if err != nil || u.Host == "" {
-			return nil, &Error{Problem: "the address of the NATS server is not a URL", hint: "write it as nats://HOST:4222; escape characters of a password as %40 for @"}
+			return nil, &Error{Problem: "the address of the NATS server is not a URL", hint: "use the form nats://HOST:4222; escape special characters in a password, such as @ as %40"}
 		}
 		switch u.Scheme {
 		case "nats", "tls", "ws", "wss":
 		default:
-			return nil, &Error{Problem: fmt.Sprintf("the address of the NATS server is of the kind %q, expected nats, tls, ws, or wss", u.Scheme), hint: "write it as nats://HOST:4222"}
+			return nil, &Error{Problem: fmt.Sprintf("the address of the NATS server has the scheme %q, expected nats, tls, ws, or wss", u.Scheme), hint: "use the form nats://HOST:4222"}
 		}
 		servers = append(servers, server)
 	}
@@ -72,7 +72,7 @@ func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue,
 	if o.NKey != "" {
 		option, err := nats.NkeyOptionFromSeed(o.NKey)
 		if err != nil {
-			return nil, &Error{Problem: fmt.Sprintf("the file %q does not hold the seed of an nkey", o.NKey), Err: fileCause(err)}
+			return nil, &Error{Problem: fmt.Sprintf("the file %q does not contain the seed of an nkey", o.NKey), Err: fileCause(err)}
 		}
 		options = append(options, option)
 	}
@@ -104,7 +104,7 @@ func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue,
 	return q, nil
 }
 
-// fileCause keeps what says nothing of a file's content.
+// fileCause returns the error of a file if its text reveals nothing about the content.
 func fileCause(err error) error {
 	if strings.Contains(err.Error(), "no such file") {
 		return errors.New("no such file or directory")
@@ -112,7 +112,7 @@ func fileCause(err error) error {
 	return nil
 }
 
-// dialError words why there is no connection.
+// dialError returns the error for a connection that failed.
 func dialError(servers []string, err error) *Error {
 	hosts := make([]string, len(servers))
 	for i, server := range servers {
@@ -124,20 +124,20 @@ func dialError(servers []string, err error) *Error {
 	case errors.Is(err, nats.ErrAuthorization), strings.Contains(strings.ToLower(err.Error()), "authorization"):
 		e.hint = "check the user and password, the token, the nkey, or the creds file"
 	case errors.Is(err, nats.ErrSecureConnRequired):
-		e.hint = "use tls:// in place of nats://"
+		e.hint = "use tls:// instead of nats://"
 	case strings.Contains(err.Error(), "x509:"):
-		e.hint = "name the CA of the server's certificate"
+		e.hint = "trust the CA of the server's certificate"
 	case errors.Is(err, nats.ErrNoServers), errors.As(err, &op):
-		e.hint = "check that nats-server runs there, and with -js"
+		e.hint = "check that nats-server is running there with -js"
 	}
 	var parse *url.Error
 	if errors.As(err, &parse) {
-		e.Err = parse.Err // without the address, which may have a password
+		e.Err = parse.Err // omits the address, which may have a password
 	}
 	return e
 }
 
-// Redact returns the address of servers without user, password, and token.
+// Redact returns the address of servers without users, passwords, and tokens.
 func Redact(address string) string {
 	list := strings.Split(address, ",")
 	for i, server := range list {
@@ -154,7 +154,7 @@ func Redact(address string) string {
 	return strings.Join(list, ",")
 }
 
-// HasPassword reports whether an address of servers has a password or token.
+// HasPassword reports whether the address of servers contains a password or token.
 func HasPassword(address string) bool {
 	for server := range strings.SplitSeq(address, ",") {
 		if strings.Contains(server, "@") {

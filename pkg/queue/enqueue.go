@@ -20,53 +20,55 @@ import (
 
 // EnqueueOptions configures [Queue.Enqueue].
 type EnqueueOptions struct {
-	// Run names the run; see [CheckRun]. Repeating a run enqueues a record only once
-	// within the duplicate window of the stream, also one that occurs several times.
+	// Run is the name of the run; see [CheckRun]. Within the duplicate window of the
+	// stream, a record is enqueued only once, even if the run is repeated or the
+	// record occurs several times.
 	Run string
-	// Message is sent to every record; the members of a record take precedence. Its
-	// payload must be UTF-8; Encoding, Pad, Header, and GCM are the worker's to set
-	// and must be zero.
+	// Message is sent to every record; the fields of a record take precedence. Its
+	// payload must be UTF-8. Encoding, Pad, Header, and GCM must be zero; set them
+	// for the worker.
 	Message webpush.Message
 	// Empty also enqueues messages without payload to database rows (see
 	// [bulk.CheckEmpty]).
 	Empty bool
-	// Journal names a file that remembers which records are in the stream: run again
-	// with the same journal, run, and message, Enqueue skips them. "" means none.
+	// Journal is the name of a file that remembers the records in the stream: when
+	// repeated with the same journal, run, and message, Enqueue skips them. "" means
+	// none.
 	Journal string
-	// Refused, if set, is called with each record that was not enqueued, and why.
+	// Refused, if set, is called with each record that was not enqueued and the error.
 	Refused func(*bulk.Record, error)
-	// Progress, if set, shows other goroutines how far it is.
+	// Progress, if set, shows the progress to other goroutines.
 	Progress *EnqueueProgress
-	// Stop, when it is closed, ends the run in order: what was published is
-	// confirmed, and the rest is left.
+	// Stop, when closed, stops the run gracefully: it waits until the published
+	// records are confirmed, and does not enqueue others.
 	Stop <-chan struct{}
 }
 
 // EnqueueProgress counts records. The zero value is ready to use.
 type EnqueueProgress struct {
-	// Enqueued are in the stream, Duplicates of them were there before, Skipped were
-	// in the journal, and Refused are not in the stream.
+	// Enqueued records are in the stream; Duplicates of them were already there.
+	// Skipped records were in the journal. Refused records are not in the stream.
 	Enqueued, Duplicates, Skipped, Refused atomic.Int64
 	// Ignored has the fields of records that have no effect, after Enqueue has
 	// returned.
 	Ignored bulk.Ignored
 }
 
-// PerSecond returns the number of records per second enqueued after this time, such
-// as "120/s".
+// PerSecond returns the number of records enqueued per second, given the time so far,
+// such as "120/s".
 func (p *EnqueueProgress) PerSecond(took time.Duration) string {
 	return text.PerSecond(float64(p.Enqueued.Load()) / max(took.Seconds(), 1e-3))
 }
 
-// Text returns what was enqueued in this time, in words.
+// Text returns the number of records enqueued in this time, in words.
 func (p *EnqueueProgress) Text(took time.Duration) string {
 	return fmt.Sprintf("enqueued %s in %s, %s", text.Count(p.Enqueued.Load(), "record"), text.Duration(took), p.PerSecond(took))
 }
 
-// Enqueue publishes records and returns when the stream has all of them. Records
-// that no worker could send are published too, so that the results have them, except
-// those that could not be read or are larger than the server allows. The error is an
-// [*Error], a [*CanceledError], a [*bulk.Error] of the journal, or the context's.
+// Enqueue publishes records and returns when the stream has all of them. Records that
+// cannot be sent are also published, because the results include them. Records that
+// cannot be read, or that exceed the server's limit, are not. The error is an [*Error],
+// a [*CanceledError], a [*bulk.Error] of the journal, or the context's.
 func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, error], o EnqueueOptions) error {
 	if err := CheckRun(o.Run); err != nil {
 		return err
@@ -76,7 +78,7 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 		return &Error{Problem: "the encoding, padding, and headers of a message are not kept in a record", hint: "set them where the records are sent"}
 	}
 	if !utf8.Valid(m.Payload) {
-		return &Error{Problem: "the payload is not UTF-8, and a record is JSON", hint: "send it directly, or encode it as text"}
+		return &Error{Problem: "the payload is not UTF-8, and a record is JSON", hint: "send it without a queue, or encode it as text"}
 	}
 	if o.Progress == nil {
 		o.Progress = new(EnqueueProgress)
@@ -116,7 +118,7 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	})
 }
 
-// openJournal opens the journal, which is for one run and one message.
+// openJournal opens the journal, which belongs to one run and one message.
 func openJournal(o *EnqueueOptions) (*bulk.Journal, error) {
 	m := o.Message
 	digest, err := json.Marshal(struct {
@@ -139,8 +141,8 @@ type enqueuing struct {
 	o        *EnqueueOptions
 	journal  *bulk.Journal // nil without one
 	waiting  []published
-	distinct map[uint64]uint64 // a bit for each sequence in the stream, of 64 by their quotient
-	records  int64             // of distinct
+	distinct map[uint64]uint64 // bits for sequences in the stream, 64 per entry
+	records  int64             // bits in distinct
 	max      int64
 }
 
@@ -151,8 +153,8 @@ type published struct {
 	raw    []byte
 }
 
-// confirmEvery is the number of messages after which confirmations are collected,
-// so that a journal has them together.
+// confirmEvery is the number of messages whose confirmations are collected and
+// committed to the journal together.
 const confirmEvery = 1000
 
 func (e *enqueuing) run(ctx context.Context, records iter.Seq2[*bulk.Record, error]) (whole bool, err error) {
@@ -194,7 +196,7 @@ func (e *enqueuing) run(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	return whole, ctx.Err()
 }
 
-// message makes the message of a record.
+// message returns the message of a record.
 func (e *enqueuing) message(rec *bulk.Record, err error) (*nats.Msg, error) {
 	if err != nil && (rec.Raw == nil || errors.As(err, new(*bulk.Error))) {
 		return nil, err
@@ -202,7 +204,7 @@ func (e *enqueuing) message(rec *bulk.Record, err error) (*nats.Msg, error) {
 	if rec.Raw == nil {
 		return nil, errors.New("the record could not be read")
 	}
-	job, jobErr := rec.Job(e.o.Message, new(bulk.Keys)) // the worker says what is wrong with it
+	job, jobErr := rec.Job(e.o.Message, new(bulk.Keys)) // the result will have this error
 	e.o.Progress.Ignored.Add(rec)
 	if jobErr == nil && !e.o.Empty {
 		if err := bulk.CheckEmpty(job); err != nil {
@@ -226,13 +228,13 @@ func (e *enqueuing) message(rec *bulk.Record, err error) (*nats.Msg, error) {
 		msg.Header[HeaderExpires] = []string{time.Now().Add(*ttl).UTC().Format(time.RFC3339)}
 	}
 	if int64(msg.Size()) > e.max {
-		return nil, fmt.Errorf("the record takes %d bytes as a message, and the server allows %d", msg.Size(), e.max)
+		return nil, fmt.Errorf("the record needs a message of %d bytes, but the server allows %d", msg.Size(), e.max)
 	}
 	return msg, nil
 }
 
-// publish publishes a message and does not wait for its confirmation. It waits
-// while the connection is lost.
+// publish publishes a message without waiting for its confirmation. It waits while the
+// connection is lost.
 func (e *enqueuing) publish(ctx context.Context, msg *nats.Msg) (jetstream.PubAckFuture, error) {
 	for {
 		future, err := e.q.js.PublishMsgAsync(msg, jetstream.WithStallWait(10*time.Second), jetstream.WithRetryAttempts(10))
@@ -248,7 +250,7 @@ func (e *enqueuing) publish(ctx context.Context, msg *nats.Msg) (jetstream.PubAc
 	}
 }
 
-// pause waits a moment for the server.
+// pause waits briefly for the server.
 func (e *enqueuing) pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -260,8 +262,8 @@ func (e *enqueuing) pause(ctx context.Context) error {
 	}
 }
 
-// confirm waits for the confirmations of the first n messages. What the server did
-// not confirm is published again, which its ID makes safe.
+// confirm waits for the confirmations of the first n messages. Messages that the server
+// did not confirm are published again; their IDs prevent duplicates.
 func (e *enqueuing) confirm(ctx context.Context, n int) error {
 	for _, p := range e.waiting[:n] {
 		ack, err := e.confirmed(ctx, p)
@@ -296,7 +298,7 @@ func (e *enqueuing) confirmed(ctx context.Context, p published) (*jetstream.PubA
 			return nil, ctx.Err()
 		case err := <-p.future.Err():
 			var api *jetstream.APIError
-			full := errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047) // the stream or the server's storage is full
+			full := errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047) // full stream, or full storage of the server
 			if full && time.Since(begun) > fullWait {
 				e := serverError("the stream "+SendStream+" is full", nil)
 				e.hint = "start more workers, or allow it to be larger; then repeat the run"
@@ -315,5 +317,5 @@ func (e *enqueuing) confirmed(ctx context.Context, p published) (*jetstream.PubA
 	}
 }
 
-// fullWait is the time for which workers can make room in a full stream.
+// fullWait is the time to wait for room in a full stream.
 const fullWait = 30 * time.Second

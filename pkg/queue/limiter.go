@@ -20,40 +20,40 @@ import (
 
 const (
 	ratesBucket = "webpush-rates"
-	// cellsKept is how long a cell is kept that nobody uses. Endpoints come from
-	// strangers, and so do the names of cells.
+	// cellsKept is the time for which an unused cell is kept. The names of cells come
+	// from endpoints, which are untrusted.
 	cellsKept = time.Hour
-	// reservedAhead is how far ahead all workers together reserve. Beyond it, they ask
-	// again, so that a hold reaches them.
+	// reservedAhead is the maximum time in advance for which all workers together
+	// reserve. Beyond it, they ask again, to learn about holds.
 	reservedAhead = 300 * time.Millisecond
-	// rateHolds is how long the rate of a worker counts for the others after it has
-	// last reserved.
+	// rateHolds is the time for which the rate of a worker applies to the others
+	// after its last reservation.
 	rateHolds = 30 * time.Second
-	// clockKept is how long the difference to the server's clock is taken as known.
+	// clockKept is the time for which the difference to the server's clock is kept.
 	clockKept = time.Minute
-	// maxCells is how many cells a worker remembers, at most.
+	// maxCells is the maximum number of cells that a worker remembers.
 	maxCells = 1 << 14
 )
 
 // limiter shares rates between workers: a generic cell rate algorithm on cells of a
-// key-value bucket, which each worker changes by comparing its revision. It is good
-// for some 20 workers for each cell. The clock is the server's.
+// key-value bucket, which each worker changes by comparing revisions. It supports
+// about 20 workers per cell. All times are the server's.
 type limiter struct {
 	q    *Queue
 	warn func(string)
 
 	mu     sync.Mutex
 	bucket jetstream.KeyValue
-	cells  map[string]cellState // by key, as they were last seen
+	cells  map[string]cellState // last known states, by key
 	warned map[string]bool
-	ahead  time.Duration // of the server's clock
-	asked  time.Time     // when that was measured; zero for now
+	ahead  time.Duration // server time minus local time
+	asked  time.Time     // time of that measurement; zero to measure again
 }
 
 // cellState is the value of a cell.
 type cellState struct {
 	Name string `json:"name"`
-	// Next is when the next request may be sent, in nanoseconds since 1970.
+	// Next is the earliest time of the next request, in nanoseconds since 1970.
 	Next int64 `json:"next"`
 	// Rate is the lowest rate of the workers, until RateUntil.
 	Rate      float64 `json:"rate"`
@@ -62,7 +62,7 @@ type cellState struct {
 	revision uint64
 }
 
-// newLimiter returns the limiter of a worker. It follows the cells until ctx is done.
+// newLimiter returns the limiter of a worker. It watches the cells until ctx is done.
 func newLimiter(ctx context.Context, q *Queue, warn func(string)) (*limiter, error) {
 	l := &limiter{q: q, warn: warn, cells: make(map[string]cellState), warned: make(map[string]bool)}
 	if err := l.open(ctx); err != nil {
@@ -117,7 +117,7 @@ func (l *limiter) open(ctx context.Context) error {
 	return nil
 }
 
-// saw notes a cell that the server has.
+// saw stores the state of a cell on the server.
 func (l *limiter) saw(entry jetstream.KeyValueEntry) {
 	state := cellState{revision: entry.Revision()}
 	if json.Unmarshal(entry.Value(), &state) != nil {
@@ -130,7 +130,7 @@ func (l *limiter) saw(entry jetstream.KeyValueEntry) {
 
 func (l *limiter) remember(key string, state cellState) {
 	if len(l.cells) >= maxCells {
-		clear(l.cells) // they are read again when they are needed
+		clear(l.cells) // they are read again when needed
 	}
 	if state.revision >= l.cells[key].revision {
 		l.cells[key] = state
@@ -162,11 +162,11 @@ func (l *limiter) now(ctx context.Context) (time.Time, error) {
 	return time.Now().Add(ahead), nil
 }
 
-// local returns a time of the server as this process has it.
+// local converts a time of the server to a time of this process.
 func (l *limiter) local(at time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now() // with a monotonic reading
+	now := time.Now() // has a monotonic reading
 	return now.Add(at.Sub(now.Add(l.ahead)))
 }
 
@@ -204,11 +204,11 @@ func (l *limiter) Reserve(ctx context.Context, c webpush.Cell, n int) (webpush.G
 // disagree warns once that another worker has a lower rate.
 func (l *limiter) disagree(c webpush.Cell, lowest float64) {
 	l.mu.Lock()
-	told := l.warned[c.Name] || len(l.warned) > 100
+	warned := l.warned[c.Name] || len(l.warned) > 100
 	l.warned[c.Name] = true
 	l.mu.Unlock()
-	if !told {
-		l.warn(fmt.Sprintf("another worker has a lower rate for %s, which holds: %v/s in place of %v/s", c.Name, lowest, c.PerSecond))
+	if !warned {
+		l.warn(fmt.Sprintf("another worker has a lower rate for %s, which applies: %v/s instead of %v/s", c.Name, lowest, c.PerSecond))
 	}
 }
 
@@ -235,7 +235,7 @@ func (l *limiter) Hold(c webpush.Cell, wait time.Duration) {
 	}()
 }
 
-// change changes a cell, unless the function that does it reports that it has not.
+// change changes a cell with f, which reports whether there is a change to store.
 func (l *limiter) change(ctx context.Context, name string, f func(s *cellState, now time.Time) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -277,8 +277,6 @@ func (l *limiter) change(ctx context.Context, name string, f func(s *cellState, 
 				}
 			}
 		}
-		var api *jetstream.APIError
-		conflict := errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -286,7 +284,7 @@ func (l *limiter) change(ctx context.Context, name string, f func(s *cellState, 
 			if err := l.open(ctx); err != nil {
 				return err
 			}
-		case !conflict:
+		case !conflicts(err):
 			return serverError("the shared rate cannot be used", err)
 		}
 		time.Sleep(rand.N(time.Millisecond << min(attempt, 5)))

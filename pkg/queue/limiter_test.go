@@ -112,7 +112,7 @@ func TestLimiterLowest(t *testing.T) {
 			t.Errorf("the grant is %+v: %v", g, err)
 		}
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "another worker has a lower rate for fcm, which holds: 100/s in place of 400/s") {
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "another worker has a lower rate for fcm, which applies: 100/s instead of 400/s") {
 		t.Errorf("the warnings are %q", warnings)
 	}
 }

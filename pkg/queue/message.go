@@ -24,11 +24,11 @@ const (
 	HeaderSource  = "Webpush-Source"
 )
 
-// Unnamed is the run of messages that name none.
+// Unnamed is the run of messages without a run.
 const Unnamed = "unnamed"
 
-// Lanes returns the names of the lanes: the push services whose messages never wait
-// for those of another, and "other" for all others.
+// Lanes returns the names of the lanes: one for each large push service, whose
+// messages do not wait for other push services, and "other".
 func Lanes() []string { return []string{"fcm", "mozilla", "apple", "wns", "other"} }
 
 // Lane returns the lane of a push service.
@@ -48,8 +48,7 @@ func MessageID(run string, record []byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// CheckRun returns an [*Error] if a run cannot have this name: 1 to 64 of A-Z a-z
-// 0-9 - _.
+// CheckRun returns an [*Error] if the name of a run is not 1 to 64 of A-Z a-z 0-9 - _.
 func CheckRun(name string) error {
 	ok := name != "" && len(name) <= 64
 	for _, c := range []byte(name) {
@@ -61,7 +60,7 @@ func CheckRun(name string) error {
 	return nil
 }
 
-// source is where a record was read, as its result repeats it.
+// source is the position of a record, which its result repeats.
 type source struct {
 	Index   *int64 `json:"index,omitempty"`
 	File    string `json:"file,omitempty"`
@@ -69,28 +68,28 @@ type source struct {
 	Element int64  `json:"element,omitempty"`
 }
 
-// overrides are the members of a record that say what is sent.
+// overrides are the fields of a record that describe the message.
 var overrides = []string{"payload", "ttl", "urgency", "topic"}
 
-// complete returns the text of a record with the parts of the message that the
-// record does not have. id is the record's.
+// complete returns the text of a record, with the fields of the message that it lacks.
+// id is the ID of the record.
 func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		return raw, nil // the result says what is wrong with it
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
+		return raw, nil // the result will have the error
 	}
-	if members["subscription"] == nil || members["endpoint"] != nil {
-		members = map[string]json.RawMessage{"subscription": raw}
+	if fields["subscription"] == nil || fields["endpoint"] != nil {
+		fields = map[string]json.RawMessage{"subscription": raw}
 		if id != nil {
-			members["id"] = id
+			fields["id"] = id
 		}
 	}
 	set := func(name string, value any) error {
-		if have := members[name]; have != nil && string(have) != "null" {
+		if have := fields[name]; have != nil && string(have) != "null" {
 			return nil
 		}
 		b, err := json.Marshal(value)
-		members[name] = b
+		fields[name] = b
 		return err
 	}
 	if m.Payload != nil {
@@ -113,66 +112,66 @@ func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
 			return nil, err
 		}
 	}
-	var b bytes.Buffer // in the order that is read fastest
+	var b bytes.Buffer // in the order that is parsed fastest
 	b.WriteByte('{')
 	write := func(name string) {
-		value := members[name]
+		value := fields[name]
 		if value == nil {
 			return
 		}
 		if b.Len() > 1 {
 			b.WriteByte(',')
 		}
-		text, _ := json.Marshal(name) // of a string, which cannot fail
+		text, _ := json.Marshal(name) // cannot fail for a string
 		b.Write(append(text, ':'))
 		b.Write(value)
-		delete(members, name)
+		delete(fields, name)
 	}
 	for _, name := range []string{"id", "subscription", "payload", "ttl"} {
 		write(name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		write(name)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
 }
 
-// bare returns the record without what was sent, to be deleted from a database.
+// bare returns the record without the message, to be deleted from a database.
 func bare(raw []byte) json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil || members["subscription"] == nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil || fields["subscription"] == nil {
 		return raw
 	}
 	for _, name := range overrides {
-		delete(members, name)
+		delete(fields, name)
 	}
-	if len(members) == 1 {
-		return members["subscription"]
+	if len(fields) == 1 {
+		return fields["subscription"]
 	}
-	b, err := json.Marshal(members)
+	b, err := json.Marshal(fields)
 	if err != nil {
 		return raw
 	}
 	return b
 }
 
-// received is a message, understood.
+// received is a parsed message.
 type received struct {
 	record *bulk.Record
 	job    webpush.Job
-	err    error // why it cannot be sent
+	err    error // reason why it cannot be sent
 	run    string
 }
 
-// understand reads a message. at is when it was published, and seq its sequence in
+// understand parses a message. at is the time of publishing, and seq the sequence in
 // the stream.
 func understand(data []byte, header nats.Header, at time.Time, seq uint64, message webpush.Message, keys *bulk.Keys) (r received) {
 	r.record = bulk.NewRecord("", data)
 	r.record.Index = int64(seq)
 	r.run = header.Get(HeaderRun)
 	defer func() {
-		if p := recover(); p != nil { // never a loop of messages that end the process
+		if p := recover(); p != nil { // a message must never end the process again and again
 			r.err = fmt.Errorf("the record cannot be read: %v", p)
 		}
 	}()

@@ -36,7 +36,7 @@ type Monitor struct {
 func NewMonitor(q *Queue) *Monitor {
 	return &Monitor{q: q, counts: make(bulk.Counts), held: make(map[webpush.Service]time.Time),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_messages_total", Help: "Results by push service and class."}, []string{"service", "class"}),
-		retries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_postponed_total", Help: "Temporary failures that will be tried again, by push service."}, []string{"service"}),
+		retries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_postponed_total", Help: "Temporary failures that will be retried, by push service."}, []string{"service"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "webpush_message_duration_seconds", Help: "Response times of push services.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"service"}),
 		holds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "webpush_holds_total", Help: "Responses that asked to wait, by push service."}, []string{"service"}),
@@ -73,8 +73,8 @@ func (m *Monitor) OnHold(service webpush.Service, _ string, until time.Time) {
 	}
 }
 
-// LogValue returns the number of results per class, and of temporary failures that
-// will be tried again as postponed, without those that are 0.
+// LogValue returns the nonzero numbers of results per class, and the number of
+// temporary failures that will be retried as postponed.
 func (m *Monitor) LogValue() slog.Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,8 +90,7 @@ func (m *Monitor) LogValue() slog.Value {
 	return slog.GroupValue(list...)
 }
 
-// Log logs the numbers at each interval in which they have changed, until ctx is
-// done.
+// Log logs the numbers at each interval if they have changed, until ctx is done.
 func (m *Monitor) Log(ctx context.Context, log *slog.Logger, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -134,9 +133,9 @@ func (m *Monitor) Handler(others ...prometheus.Collector) http.Handler {
 }
 
 var (
-	queueMessages = prometheus.NewDesc("webpush_queue_messages", "Messages in the stream by lane: waiting, or taken by workers or to be tried again.", []string{"lane", "state"}, nil)
+	queueMessages = prometheus.NewDesc("webpush_queue_messages", "Messages in the stream by lane: waiting, or taken (workers have them, or they will be retried).", []string{"lane", "state"}, nil)
 	queueAge      = prometheus.NewDesc("webpush_queue_age_seconds", "Age of the oldest message of a lane.", []string{"lane"}, nil)
-	heldSeconds   = prometheus.NewDesc("webpush_held_seconds", "How long a push service still asks to wait.", []string{"service"}, nil)
+	heldSeconds   = prometheus.NewDesc("webpush_held_seconds", "Remaining time for which a push service asked to wait.", []string{"service"}, nil)
 )
 
 // counters returns the metrics that the worker counts. The others are read from the

@@ -361,7 +361,7 @@ func TestTemporaryForGood(t *testing.T) {
 	client.Attempts = 1
 	defer work(t, q, WorkerOptions{Client: client, RetryFor: time.Nanosecond, retryWait: time.Millisecond})()
 	results := follow(t, q, "r")
-	if len(results) != 1 || results[0].Class != webpush.ClassTemporary || results[0].Status != 503 || s.count("/never") != leastTries {
+	if len(results) != 1 || results[0].Class != webpush.ClassTemporary || results[0].Status != 503 || s.count("/never") != minAttempts {
 		t.Errorf("the results are %+v, after %d requests", results, s.count("/never"))
 	}
 }
@@ -490,9 +490,9 @@ func TestDialErrors(t *testing.T) {
 		{"nats://user:SECRET@127.0.0.1:1", DialOptions{}, "no connection to nats://127.0.0.1:1"},
 		{"SECRET@127.0.0.1:1", DialOptions{}, "no connection to nats://127.0.0.1:1"},
 		{"nats://us%er:SECRET@127.0.0.1:1", DialOptions{}, "the address of the NATS server is not a URL"},
-		{"http://SECRET@127.0.0.1:1", DialOptions{}, `the address of the NATS server is of the kind "http"`},
+		{"http://SECRET@127.0.0.1:1", DialOptions{}, `the address of the NATS server has the scheme "http"`},
 		{"nats://", DialOptions{}, "the address of the NATS server is not a URL"},
-		{"127.0.0.1:1", DialOptions{NKey: seed}, "does not hold the seed of an nkey"},
+		{"127.0.0.1:1", DialOptions{NKey: seed}, "does not contain the seed of an nkey"},
 		{"127.0.0.1:1", DialOptions{Creds: seed + "x"}, "no connection"},
 		{"127.0.0.1:1", DialOptions{CAFile: seed}, "no connection"},
 	} {

@@ -16,8 +16,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
-// headerStream has, of a message of results, when the stream of the messages was
-// made: sequences begin again in a new one.
+// headerStream is the header of a message of results with the creation time of the
+// stream of messages: sequences begin again in a new stream.
 const headerStream = "Webpush-Stream"
 
 // Result is the result of a message.
@@ -25,14 +25,14 @@ type Result struct {
 	bulk.Result
 	// Run is the name of the message's run.
 	Run string `json:"-"`
-	// Sequence is that of the message in the stream.
+	// Sequence is the sequence of the message in the stream.
 	Sequence uint64 `json:"-"`
-	// Record is the record, without what was sent, if its subscription has ended
-	// and can be deleted; else nil. It is a secret.
+	// Record is the record without the message, a secret, if its subscription is
+	// gone and can be deleted; otherwise, nil.
 	Record json.RawMessage `json:"-"`
 }
 
-// resultLine is a result as the stream has it: a line of a message.
+// resultLine is a result in the stream: one line of a message.
 type resultLine struct {
 	Sequence uint64          `json:"seq"`
 	Result   bulk.Result     `json:"result"`
@@ -43,15 +43,14 @@ type resultLine struct {
 type ResultsOptions struct {
 	// Run selects a run; "" means all.
 	Run string
-	// Follow continues after the results that there are, until the context is done
-	// or every record of the run, if it is complete, has a result.
+	// Follow waits for more results, until the context is done or, if the run is
+	// complete, every record of it has a result.
 	Follow bool
 }
 
-// Results yields the results from the first that is kept, each message once: a
-// message that was sent again after a crash has the result of its first time. The
-// memory that it takes is some 16 bytes for 64 messages. The error is an [*Error] or
-// the context's.
+// Results yields the stored results, the oldest first, one for each message: if a
+// message was sent again after a crash, the first result counts. It uses about 16
+// bytes of memory for 64 messages. The error is an [*Error] or the context's.
 func (q *Queue) Results(ctx context.Context, o ResultsOptions) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		if err := q.readResults(ctx, o, func(r Result) bool { return yield(r, nil) }); err != nil {
@@ -78,9 +77,9 @@ func (q *Queue) readResults(ctx context.Context, o ResultsOptions, yield func(Re
 	if err != nil {
 		return serverError("the results cannot be read", err)
 	}
-	seen := make(map[string]map[uint64]uint64) // by the stream that the message was in
+	seen := make(map[string]map[uint64]uint64) // bits for sequences, by stream
 	var n int64
-	over := func() (bool, error) { // all of the run has results
+	over := func() (bool, error) { // reports whether every record has a result
 		if !o.Follow || o.Run == "" {
 			return false, nil
 		}

@@ -15,11 +15,10 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// Run is the state of a run that [Queue.Enqueue] has begun or [Queue.Cancel] has
-// canceled.
+// Run is the state of a run that [Queue.Enqueue] started or [Queue.Cancel] canceled.
 type Run struct {
 	Name string `json:"name"`
-	// Records is the number of records in the stream that are of this run, once
+	// Records is the number of records of this run in the stream. It is final once
 	// Complete reports that all were enqueued.
 	Records  int64     `json:"records"`
 	Complete bool      `json:"complete"`
@@ -90,8 +89,8 @@ func (o *Outcome) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// ErrCanceled is why a message of a canceled run was not sent. Its class is
-// [webpush.ClassSkipped].
+// ErrCanceled is the error of a message that was not sent because its run was
+// canceled. Its class is [webpush.ClassSkipped].
 var ErrCanceled = errors.New("the run was canceled before this message was sent")
 
 // CanceledError reports that records cannot be added to a run that was canceled.
@@ -103,7 +102,7 @@ func (e *CanceledError) Error() string { return fmt.Sprintf("the run %q was canc
 // Hint returns the next step to take.
 func (e *CanceledError) Hint() string { return "use another name for the run" }
 
-// Run returns the state of a run; ok is false if it is not known.
+// Run returns the state of a run, or ok false if the run is unknown.
 func (q *Queue) Run(ctx context.Context, name string) (run Run, ok bool, err error) {
 	run, _, err = q.getRun(ctx, name)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -146,9 +145,8 @@ func (q *Queue) changeRun(ctx context.Context, name string, change func(*Run) er
 		} else {
 			_, err = q.opened.Load().runs.Update(ctx, name, value, revision)
 		}
-		var api *jetstream.APIError
-		if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			continue // changed at this moment
+		if conflicts(err) {
+			continue
 		}
 		if err != nil {
 			return serverError(fmt.Sprintf("the state of the run %q cannot be written", name), err)
@@ -157,9 +155,16 @@ func (q *Queue) changeRun(ctx context.Context, name string, change func(*Run) er
 	}
 }
 
-// Cancel withdraws the messages of a run that have not been sent: workers take
-// them from the stream with a result of [webpush.ClassSkipped]. Messages that a
-// worker has already taken can still be sent. A canceled run stays canceled.
+// conflicts reports whether a value could not be stored because another process
+// stored one at the same time.
+func conflicts(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// Cancel withdraws the messages of a run that have not been sent: workers remove them
+// from the stream with a result of [webpush.ClassSkipped]. Messages that a worker has
+// already received can still be sent. A canceled run stays canceled.
 func (q *Queue) Cancel(ctx context.Context, name string) error {
 	if err := CheckRun(name); err != nil {
 		return err
@@ -173,7 +178,7 @@ func (q *Queue) Cancel(ctx context.Context, name string) error {
 	})
 }
 
-// canceled knows the runs that were canceled.
+// canceled is the set of canceled runs.
 type canceled struct {
 	mu   sync.RWMutex
 	runs map[string]bool
@@ -185,8 +190,8 @@ func (c *canceled) has(run string) bool {
 	return c.runs[run]
 }
 
-// watch follows the runs until ctx is done. It returns once it knows those that
-// were canceled before.
+// watch follows the runs until ctx is done. It returns once it knows all runs that
+// were already canceled.
 func (c *canceled) watch(ctx context.Context, q *Queue) error {
 	w, err := q.opened.Load().runs.WatchAll(ctx)
 	if err != nil {
@@ -204,7 +209,7 @@ func (c *canceled) watch(ctx context.Context, q *Queue) error {
 				switch {
 				case !ok:
 					return
-				case entry == nil: // all that there was
+				case entry == nil: // end of the existing runs
 					if first {
 						close(known)
 						first = false

@@ -11,10 +11,10 @@ import (
 // LaneStatus is the state of a lane.
 type LaneStatus struct {
 	Lane string
-	// Waiting is the number of messages that no worker has taken, and Taken that of
-	// messages which workers have or which wait for another attempt.
+	// Waiting is the number of messages that no worker has received yet. Taken is the
+	// number of messages that workers have or that wait for another attempt.
 	Waiting, Taken int64
-	// Age is how long ago the oldest of them was published; 0 if there is none.
+	// Age is the time since the oldest message was published; 0 without messages.
 	Age time.Duration
 }
 

@@ -12,18 +12,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// maxAckPending bounds the messages of a lane that workers have or that wait for
-// another attempt.
+// maxAckPending is the maximum number of messages of a lane that workers have or that
+// wait for another attempt.
 const maxAckPending = 200_000
 
-// streams are those of a queue.
+// streams are the streams and the bucket of a queue.
 type streams struct {
 	send, results jetstream.Stream
 	runs          jetstream.KeyValue
-	made          string // when send was
+	made          string // creation time of send
 }
 
-// open creates what does not exist and compares the rest.
+// open creates the streams and the bucket, or compares those that exist.
 func (q *Queue) open(ctx context.Context) (err error) {
 	c, s := q.config, new(streams)
 	if s.send, err = q.stream(ctx, jetstream.StreamConfig{Name: SendStream, Description: "webpush: records to send", Subjects: []string{sendSubjects}, Retention: jetstream.WorkQueuePolicy,
@@ -38,7 +38,7 @@ func (q *Queue) open(ctx context.Context) (err error) {
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		s.runs, err = q.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: runsBucket, Description: "webpush: runs", History: 1, Storage: jetstream.FileStorage,
 			TTL: max(cmp.Or(c.MaxAge, DefaultMaxAge), cmp.Or(c.ResultsMaxAge, DefaultMaxAge)), Replicas: cmp.Or(c.Replicas, 1)})
-		if errors.Is(err, jetstream.ErrBucketExists) { // made by another at this moment
+		if errors.Is(err, jetstream.ErrBucketExists) { // another process has just created it
 			s.runs, err = q.js.KeyValue(ctx, runsBucket)
 		}
 	}
@@ -50,8 +50,8 @@ func (q *Queue) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// stream returns a stream, which it creates if it does not exist. What is not
-// zero in want must be as an existing stream has it.
+// stream returns a stream, which it creates if it does not exist. An existing stream
+// must have all nonzero values of want.
 func (q *Queue) stream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := q.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -66,7 +66,7 @@ func (q *Queue) stream(ctx context.Context, want jetstream.StreamConfig) (jetstr
 			}
 			return s, nil
 		}
-		s, err = q.js.Stream(ctx, want.Name) // another has made it at this moment
+		s, err = q.js.Stream(ctx, want.Name) // another process has just created it
 	}
 	if err != nil {
 		return nil, serverError(fmt.Sprintf("the stream %s cannot be used", want.Name), err)
@@ -78,7 +78,7 @@ func (q *Queue) stream(ctx context.Context, want jetstream.StreamConfig) (jetstr
 	return s, nil
 }
 
-// differences says how a stream differs from what is wanted of it, or "".
+// differences describes the differences between two configurations, or returns "".
 func differences(have, want jetstream.StreamConfig) string {
 	var list []string
 	differs := func(name string, have, want any) {
@@ -138,12 +138,12 @@ func (q *Queue) consumer(ctx context.Context, lane string) (jetstream.Consumer, 
 		diff = fmt.Sprintf("time to acknowledge is %v, expected %v", have.AckWait, q.config.AckWait)
 	}
 	if diff != "" {
-		return nil, &Error{Problem: fmt.Sprintf("the consumer %s exists and differs: %s", name, diff), hint: "delete the consumer with the nats command; it is created again"}
+		return nil, &Error{Problem: fmt.Sprintf("the consumer %s exists and differs: %s", name, diff), hint: "delete the consumer with the nats command; a worker creates it again"}
 	}
 	return c, nil
 }
 
-// serverError words an error of the server.
+// serverError returns the error for an operation that the server refused.
 func serverError(problem string, err error) *Error {
 	e := &Error{Problem: problem, Err: err}
 	var api *jetstream.APIError
@@ -153,7 +153,7 @@ func serverError(problem string, err error) *Error {
 	case errors.As(err, &api) && api.ErrorCode == 10074, errors.As(err, &api) && api.ErrorCode == 10005: // replicas
 		e.hint = "use as many replicas as the cluster has servers, or fewer"
 	case isTemporary(err):
-		e.hint = "check that the server runs with JetStream and that the user may use it"
+		e.hint = "check that the server runs with JetStream and that the user has access to it"
 	}
 	return e
 }

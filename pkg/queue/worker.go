@@ -23,32 +23,32 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// DefaultRetryFor is how long temporary failures are tried again; see
+// DefaultRetryFor is the default time for which temporary failures are retried; see
 // [WorkerOptions].
 const DefaultRetryFor = 6 * time.Hour
 
 // WorkerOptions configures [Queue.Work]. Client is required.
 type WorkerOptions struct {
-	// Client sends, and is the worker's until Work returns.
+	// Client sends the messages. It must not be used otherwise until Work returns.
 	Client *webpush.Client
-	// Message is sent to records that do not say otherwise. Its TTL counts from when
-	// they were published.
+	// Message is sent to every record; the fields of a record take precedence. Its TTL
+	// counts from the time of publishing.
 	Message webpush.Message
-	// Lanes are those to send; nil means all. See [Lanes].
+	// Lanes are the lanes to send; nil means all. See [Lanes].
 	Lanes []string
-	// Send configures SendAll. Its Commit, Stop, and DryRun are the worker's own. Its
-	// Rates hold for all workers together, unless it has a Limiter: they share cells on
-	// the server, for up to some 20 workers, and a push service that asks one of them
-	// to wait is held for all. If their rates differ, the lowest holds.
-	// Concurrency zero means 256 for each processor that Go may use, as a part of the
-	// messages waits for their results to be stored.
+	// Send configures SendAll. Its Commit, Stop, and DryRun are ignored. Without a
+	// Limiter, its Rates apply to all workers together, up to about 20: they share
+	// cells on the server, and if a push service asks one of them to wait, all of them
+	// wait. If their rates differ, the lowest applies. A Concurrency of zero means 256
+	// for each processor that Go may use, because part of the messages wait for their
+	// results to be stored.
 	Send webpush.BulkOptions
-	// RetryFor is the time since it was published for which a message with temporary
-	// failures is tried again, after its first minutes; zero means [DefaultRetryFor].
-	// Then its result is [webpush.ClassTemporary].
+	// RetryFor is the age up to which a message with temporary failures is retried;
+	// zero means [DefaultRetryFor]. A message is always attempted several times. After
+	// that, its result is [webpush.ClassTemporary].
 	RetryFor time.Duration
 	// OnResult, if set, is called with each result after it is stored, from one
-	// goroutine. final is false for a temporary failure that will be tried again.
+	// goroutine. final is false for a temporary failure that will be retried.
 	OnResult func(r *webpush.Result, final bool)
 	// OnHold, if set, is called when a push service asks to wait. It must be safe for
 	// concurrent use.
@@ -56,21 +56,21 @@ type WorkerOptions struct {
 	// Log gets lost connections and held push services; nil means none.
 	Log *slog.Logger
 
-	retryWait time.Duration // the first; zero means 5 s
+	retryWait time.Duration // before the first retry; zero means 5 s
 }
 
 // Work sends the messages of the stream until ctx is done. Then it finishes the
-// requests in flight, stores their results, gives the other messages back to the
-// stream, and returns nil. The error is an [*Error].
+// requests in flight, stores their results, returns the other messages to the stream,
+// and returns nil. The error is an [*Error].
 //
-// A worker takes no more messages than it needs for the next moment, and reports to
-// the server that it still has them. The result of a message is stored before the
-// message is acknowledged. While the server cannot be reached, results wait in
-// memory, at most as many as messages are in flight, and nothing else is sent.
+// A worker receives only as many messages as it needs for the next moment, and reports
+// to the server that it still has them. The result of a message is stored before the
+// message is acknowledged. While the server cannot be reached, the results of the
+// messages in flight wait in memory, and nothing else is sent.
 //
-// A push service that does not answer or asks to wait keeps the messages of its own
-// lane waiting. In the lane "other", which has many push services, its messages are
-// given back to the stream for a while.
+// A push service that does not respond or asks to wait delays only the messages of its
+// own lane. In the lane "other", which has many push services, its messages are
+// returned to the stream for a while.
 func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 	if o.Lanes == nil {
 		o.Lanes = Lanes()
@@ -87,7 +87,7 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.RetryFor, o.retryWait = cmp.Or(o.RetryFor, DefaultRetryFor), cmp.Or(o.retryWait, 5*time.Second)
-	w := &worker{q: q, o: &o, taken: make(map[place]*delivery), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
+	w := &worker{q: q, o: &o, owned: make(map[place]*delivery), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
 	w.arrived.L = &w.mu
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(o.Lanes))) {
 		l := &lane{name: name, room: sync.Cond{L: &w.mu}, origins: make(map[string]*laneOrigin), limit: w.limit(name), keys: bulk.Keys{Own: o.Client.Ring()}}
@@ -109,14 +109,14 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 		return err
 	}
 	defer bulk.CollectLess()()
-	tell := o.Client.OnRetry
+	report := o.Client.OnRetry
 	o.Client.OnRetry = func(e *webpush.Error, wait time.Duration) {
 		w.hold(e)
-		if tell != nil {
-			tell(e, wait)
+		if report != nil {
+			report(e, wait)
 		}
 	}
-	defer func() { o.Client.OnRetry = tell }()
+	defer func() { o.Client.OnRetry = report }()
 	for ctx.Err() == nil {
 		if err := w.session(ctx); err != nil {
 			return err
@@ -126,23 +126,23 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 }
 
 const (
-	// stuckAfter is the time without a result after which a push service in the lane
-	// "other" is left alone.
+	// stuckAfter is the time without a result after which the messages of a push
+	// service in the lane "other" are postponed.
 	stuckAfter = 5 * time.Second
-	// maxDelay is the longest time for which a message waits for another attempt.
+	// maxDelay is the maximum delay of another attempt.
 	maxDelay = time.Hour
-	// leastTries is how often a message is tried at least before its failure is
+	// minAttempts is the minimum number of attempts until a temporary failure is
 	// final.
-	leastTries = 8
-	// maxStored is how many messages are remembered whose results are stored.
+	minAttempts = 8
+	// maxStored is the number of messages with stored results that are remembered.
 	maxStored = 1 << 13
-	// commitEvery is the time in which results are gathered.
+	// commitEvery is the time for which results are collected.
 	commitEvery = 5 * time.Millisecond
-	// drainFor is how long results wait for the server at the end.
+	// drainFor is the time for which results wait for the server when a worker stops.
 	drainFor = 30 * time.Second
 )
 
-// worker is a call of Work.
+// worker is one call of Work.
 type worker struct {
 	q        *Queue
 	o        *WorkerOptions
@@ -150,61 +150,61 @@ type worker struct {
 	lanes    []*lane
 
 	mu      sync.Mutex
-	arrived sync.Cond // of mu: there is a message for the sender
-	taken   map[place]*delivery
-	stopped bool  // of the session
+	arrived sync.Cond // on mu; signaled when there is a message for the sender
+	owned   map[place]*delivery
+	stopped bool  // the session has stopped
 	lost    bool  // messages of the session may have been delivered to others
-	failed  error // why the session ended
-	next    int   // the lane whose turn it is
+	failed  error // error of the session
+	next    int   // lane whose turn it is
 	stored  map[place]bool
-	order   []place // of stored, the oldest first
+	order   []place // keys of stored, the oldest first
 
 	committed, yielded int       // results of the session
-	commitEnd          time.Time // of the last
+	commitEnd          time.Time // end of the last commit
 }
 
-// place identifies a message. The time is there because sequences begin again when
-// a stream is made again.
+// place identifies a message. It includes the time because the sequences of a new
+// stream start again.
 type place struct {
 	seq uint64
-	at  int64 // in nanoseconds since 1970
+	at  int64 // nanoseconds since 1970
 }
 
-// delivery is one that this worker has.
+// delivery is a message that this worker has.
 type delivery struct {
-	msg     jetstream.Msg
-	place   place
-	at      time.Time // when it was published
-	tries   uint64    // deliveries, this one included
-	lane    *lane
-	origin  *laneOrigin
-	renewed time.Time // when the server last heard that it is in hand
-	data    received
+	msg      jetstream.Msg
+	place    place
+	at       time.Time // time of publishing
+	attempts uint64    // deliveries, including this one
+	lane     *lane
+	origin   *laneOrigin
+	renewed  time.Time // time of the last report to the server
+	data     received
 }
 
-// lane is a lane, and what this worker has of it.
+// lane is a lane and the messages of it that this worker has.
 type lane struct {
 	name     string
 	consumer jetstream.Consumer
 	keys     bulk.Keys
 	limit    int
-	room     sync.Cond // of the worker's mu: there is room for messages
-	taken    int
-	waiting  []*delivery // that were not given to the sender yet
+	room     sync.Cond // on the worker's mu; signaled when there is room for messages
+	owned    int
+	waiting  []*delivery // not yet passed to the sender
 	origins  map[string]*laneOrigin
-	held     time.Time // until when its push service has asked to wait
+	held     time.Time // end of the wait that its push service asked for
 }
 
 // laneOrigin is a push service in a lane.
 type laneOrigin struct {
 	name  string
-	taken int
-	moved time.Time // its last result, or when its first message was taken
-	held  time.Time // until when it has asked to wait
+	owned int
+	moved time.Time // time of the last result, or of the first message
+	held  time.Time // end of the wait that it asked for
 }
 
-// limit returns how many messages of a lane are taken at most: about 2 s of the
-// rate, or what keeps the sender busy.
+// limit returns the maximum number of messages of a lane that this worker has: enough
+// for about 2 s of the rate, or to keep the sender busy.
 func (w *worker) limit(lane string) int {
 	n := max(400, w.o.Send.Concurrency+w.o.Send.Concurrency/4)
 	if c, limited := w.o.Send.Rates.Cell(webpush.Service(lane), ""); limited && lane != "other" {
@@ -213,8 +213,8 @@ func (w *worker) limit(lane string) int {
 	return n
 }
 
-// session takes messages and sends them until ctx is done, or until the server
-// could not be reached for so long that it may have given them to others.
+// session receives messages and sends them until ctx is done, or until the server has
+// been unreachable for so long that it may have delivered them to others.
 func (w *worker) session(ctx context.Context) error {
 	w.mu.Lock()
 	w.stopped, w.lost, w.failed, w.committed, w.yielded = false, false, nil, 0, 0
@@ -256,7 +256,7 @@ func (w *worker) session(ctx context.Context) error {
 	send.Stop, send.DryRun = stop, false
 	send.Commit = func(results []webpush.Result) error { return w.store(ctx, results) }
 	for range w.o.Client.SendAll(context.WithoutCancel(ctx), w.jobs(), send) {
-		if w.yielded++; w.yielded == w.committed { // all that was committed
+		if w.yielded++; w.yielded == w.committed { // no result is left
 			time.Sleep(commitEvery - time.Since(w.commitEnd))
 		}
 	}
@@ -267,18 +267,18 @@ func (w *worker) session(ctx context.Context) error {
 	keeper.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, m := range w.taken {
+	for _, m := range w.owned {
 		w.back(m, 0)
 	}
-	clear(w.taken)
+	clear(w.owned)
 	for _, l := range w.lanes {
-		l.taken, l.waiting = 0, nil
+		l.owned, l.waiting = 0, nil
 		clear(l.origins)
 	}
 	return w.failed
 }
 
-// fetch takes messages of a lane while there is room for them.
+// fetch receives messages of a lane while there is room for them.
 func (w *worker) fetch(ctx context.Context, l *lane) error {
 	pause := func(d time.Duration) {
 		select {
@@ -297,7 +297,7 @@ func (w *worker) fetch(ctx context.Context, l *lane) error {
 		if err == nil {
 			for msg := range batch.Messages() {
 				got++
-				if !w.take(l, msg) {
+				if !w.accept(l, msg) {
 					back++
 				}
 			}
@@ -320,37 +320,37 @@ func (w *worker) fetch(ctx context.Context, l *lane) error {
 	}
 }
 
-// reopen creates the streams and the consumer if they are missing. The error is
-// one that does not pass.
+// reopen creates the streams and the consumer if they are missing. Temporary errors are
+// ignored.
 func (w *worker) reopen(ctx context.Context, l *lane) error {
-	w.q.opening.Lock() // one lane after the other
+	w.q.opening.Lock() // one lane at a time
 	defer w.q.opening.Unlock()
 	var problem *Error
 	err := w.q.open(ctx)
 	if err == nil {
 		l.consumer, err = w.q.consumer(ctx, l.name)
 	}
-	if err != nil && ctx.Err() == nil && errors.As(err, &problem) && problem.Err == nil { // it differs
+	if err != nil && ctx.Err() == nil && errors.As(err, &problem) && problem.Err == nil { // an existing one differs
 		return err
 	}
 	return nil
 }
 
-// room waits until there is room for messages of a lane, and returns for how many.
-// It returns 0 when the session is over.
+// room waits until there is room for messages of a lane, and returns their number. It
+// returns 0 when the session has stopped.
 func (w *worker) room(l *lane) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.stopped {
 		now := time.Now()
-		n := l.limit - l.taken
+		n := l.limit - l.owned
 		if l.name == "other" {
 			for _, o := range l.origins {
 				if now.Before(o.held) || o.stuck(l, now) {
-					n += o.taken
+					n += o.owned
 				}
 			}
-			n = min(n, 2*l.limit-l.taken)
+			n = min(n, 2*l.limit-l.owned)
 		} else if now.Before(l.held) {
 			n = 0
 		}
@@ -362,7 +362,7 @@ func (w *worker) room(l *lane) int {
 	return 0
 }
 
-// wake lets all that wait look again.
+// wake makes all goroutines that wait check their condition again.
 func (w *worker) wake() {
 	w.arrived.Broadcast()
 	for _, l := range w.lanes {
@@ -370,21 +370,21 @@ func (w *worker) wake() {
 	}
 }
 
-// stuck reports whether a push service has many messages and no results.
+// stuck reports whether a push service has many messages but no results.
 func (o *laneOrigin) stuck(l *lane, now time.Time) bool {
-	return o.taken >= l.limit/4 && now.Sub(o.moved) > stuckAfter
+	return o.owned >= l.limit/4 && now.Sub(o.moved) > stuckAfter
 }
 
-// take takes a message from the server. It reports whether it is kept, rather than
-// given back or dropped.
-func (w *worker) take(l *lane, msg jetstream.Msg) bool {
+// accept accepts a message from the server. It reports whether the message is kept;
+// otherwise, it was returned or dropped.
+func (w *worker) accept(l *lane, msg jetstream.Msg) bool {
 	meta, err := msg.Metadata()
 	if err != nil {
 		w.o.Log.Error("a message without metadata is ignored", "error", err)
 		return false
 	}
 	now := time.Now()
-	m := &delivery{msg: msg, place: place{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, at: meta.Timestamp, tries: meta.NumDelivered, lane: l, renewed: now}
+	m := &delivery{msg: msg, place: place{meta.Sequence.Stream, meta.Timestamp.UnixNano()}, at: meta.Timestamp, attempts: meta.NumDelivered, lane: l, renewed: now}
 	m.data = understand(msg.Data(), msg.Headers(), m.at, m.place.seq, w.o.Message, &l.keys)
 	if m.data.err == nil && w.canceled.has(m.data.run) {
 		m.data.err = ErrCanceled
@@ -395,19 +395,19 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stored[m.place] { // the acknowledgment was lost
+	if w.stored[m.place] { // its acknowledgment was lost
 		_ = msg.Ack()
 		return false
 	}
-	if have := w.taken[m.place]; have != nil { // it was delivered again
+	if have := w.owned[m.place]; have != nil { // a repeated delivery
 		have.msg, have.renewed = msg, now
 		return true
 	}
 	o := l.origins[name]
 	if o == nil {
-		if len(l.origins) > 4096 { // names come from strangers
+		if len(l.origins) > 4096 { // the names are untrusted
 			for name, o := range l.origins {
-				if o.taken == 0 {
+				if o.owned == 0 {
 					delete(l.origins, name)
 				}
 			}
@@ -423,27 +423,27 @@ func (w *worker) take(l *lane, msg jetstream.Msg) bool {
 			delay = o.held.Sub(now)
 		case o.stuck(l, now):
 			delay = stuckAfter
-		case limited && float64(o.taken) >= max(16, 2*c.PerSecond):
-			delay = time.Duration(float64(o.taken) / c.PerSecond * float64(time.Second))
+		case limited && float64(o.owned) >= max(16, 2*c.PerSecond):
+			delay = time.Duration(float64(o.owned) / c.PerSecond * float64(time.Second))
 		}
 		if delay > 0 {
 			_ = msg.NakWithDelay(jitter(min(max(delay, time.Second), maxDelay)))
 			return false
 		}
 	}
-	if o.taken == 0 {
+	if o.owned == 0 {
 		o.moved = now
 	}
-	o.taken++
-	l.taken++
+	o.owned++
+	l.owned++
 	m.origin = o
-	w.taken[m.place] = m
+	w.owned[m.place] = m
 	l.waiting = append(l.waiting, m)
 	w.arrived.Signal()
 	return true
 }
 
-// jitter returns up to a fifth more.
+// jitter returns d plus a random part of up to 20%.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d/5+1) }
 
 // jobs yields the messages of the lanes in turn.
@@ -484,15 +484,15 @@ func (w *worker) nextMessage() *delivery {
 	return nil
 }
 
-// keep reports to the server which messages are in hand, until ctx is done. It
-// calls lost when the server has not responded for so long that they may soon be
-// delivered to others.
+// keep reports to the server which messages this worker has, until ctx is done. It
+// calls lost when the server has not responded for so long that it may soon deliver
+// them to others.
 func (w *worker) keep(ctx context.Context, lost func()) {
 	wait := w.q.config.AckWait
 	tick := time.NewTicker(wait / 15)
 	defer tick.Stop()
 	alive, renewed := time.Now(), time.Now()
-	told := false
+	reported := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -500,16 +500,16 @@ func (w *worker) keep(ctx context.Context, lost func()) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		if now.Sub(alive) > wait*2/3 && !told {
-			told = true
+		if now.Sub(alive) > wait*2/3 && !reported {
+			reported = true
 			lost()
 		}
 		w.mu.Lock()
-		w.wake() // a push service may be stuck, or its hold over
+		w.wake() // a push service may be stuck, or a hold may have ended
 		var list []jetstream.Msg
 		if now.Sub(renewed) >= wait/5 {
 			renewed = now
-			for _, m := range w.taken {
+			for _, m := range w.owned {
 				if now.Sub(m.renewed) >= wait/5 {
 					m.renewed = now
 					list = append(list, m.msg)
@@ -527,7 +527,7 @@ func (w *worker) keep(ctx context.Context, lost func()) {
 	}
 }
 
-// hold notes that a push service asks to wait.
+// hold records that a push service asked to wait.
 func (w *worker) hold(e *webpush.Error) {
 	if e.RetryAfter <= 0 {
 		return
@@ -541,7 +541,7 @@ func (w *worker) hold(e *webpush.Error) {
 			}
 			if cut := time.Now().Add(10 * time.Minute); until.After(l.held) && l.name != "other" {
 				l.held = until
-				if cut.Before(until) { // then it is asked again
+				if cut.Before(until) { // try again earlier
 					l.held = cut
 				}
 			}
@@ -553,8 +553,8 @@ func (w *worker) hold(e *webpush.Error) {
 	}
 }
 
-// store stores results and then acknowledges their messages. What is worth another
-// attempt is given back. It waits while the server cannot be reached.
+// store stores results and then acknowledges their messages. Messages to retry are
+// returned to the stream. It waits while the server cannot be reached.
 func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 	byRun := make(map[string]*bytes.Buffer, 1)
 	var final []*delivery
@@ -564,16 +564,16 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 		if errors.Is(r.Err, ErrCanceled) {
 			r.Class = webpush.ClassSkipped
 		} else if r.Class == webpush.ClassSkipped {
-			w.giveBack(m, 0) // stopped before its turn
+			w.giveBack(m, 0) // stopped before it was sent
 			continue
 		}
 		if r.Class == webpush.ClassTemporary {
-			var answer *webpush.Error
-			if errors.As(r.Err, &answer) {
-				w.hold(answer)
+			var rejection *webpush.Error
+			if errors.As(r.Err, &rejection) {
+				w.hold(rejection)
 			}
-			if m.tries < leastTries || time.Since(m.at) < w.o.RetryFor {
-				w.giveBack(m, w.delay(m, answer))
+			if m.attempts < minAttempts || time.Since(m.at) < w.o.RetryFor {
+				w.giveBack(m, w.delay(m, rejection))
 				if w.o.OnResult != nil {
 					w.o.OnResult(r, false)
 				}
@@ -589,7 +589,7 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 			l.Record = bare(m.data.record.Raw)
 		}
 		text, err := json.Marshal(l)
-		if err != nil || len(text) > maxResults { // a record that is nearly as large as a message can be
+		if err != nil || len(text) > maxResults { // the record is nearly as large as a message can be
 			l.Record = nil
 			if text, err = json.Marshal(l); err != nil {
 				return err
@@ -613,7 +613,7 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 	w.mu.Lock()
 	for _, m := range final {
 		w.remember(m.place)
-		_ = m.msg.Ack() // lost, it is delivered again, and acknowledged then
+		_ = m.msg.Ack() // if lost, the message is delivered again and acknowledged then
 		w.release(m)
 	}
 	w.mu.Unlock()
@@ -627,15 +627,15 @@ func (w *worker) store(ctx context.Context, results []webpush.Result) error {
 	return nil
 }
 
-// maxResults is the size of a message of results, in bytes.
+// maxResults is the maximum size of a message of results, in bytes.
 const maxResults = 256 << 10
 
-// publish stores results of a run. It tries until the server has them, and for a
-// while after ctx is done.
+// publish stores results of a run. It retries until the server has them; after ctx is
+// done, only for a while.
 func (w *worker) publish(ctx context.Context, run string, data []byte) error {
 	msg := &nats.Msg{Subject: resultPrefix + run, Data: data, Header: nats.Header{HeaderMsgID: {MessageID(run, data)}, headerStream: {w.q.opened.Load().made}}}
 	var ended time.Time
-	for told := time.Now(); ; {
+	for reported := time.Now(); ; {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		_, err := w.q.js.PublishMsg(limited, msg)
 		cancel()
@@ -653,15 +653,15 @@ func (w *worker) publish(ctx context.Context, run string, data []byte) error {
 				return err
 			}
 		}
-		if now.Sub(told) > 10*time.Second {
-			told = now
+		if now.Sub(reported) > 10*time.Second {
+			reported = now
 			w.o.Log.Warn("results cannot be stored yet; nothing is sent until they are", "error", err)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 }
 
-// remember notes that the result of a message is stored.
+// remember records that the result of a message is stored.
 func (w *worker) remember(p place) {
 	if len(w.order) >= maxStored {
 		delete(w.stored, w.order[0])
@@ -671,7 +671,7 @@ func (w *worker) remember(p place) {
 	w.order = append(w.order, p)
 }
 
-// giveBack gives a message back to the stream, to be delivered after a delay.
+// giveBack returns a message to the stream, to be delivered again after a delay.
 func (w *worker) giveBack(m *delivery, delay time.Duration) {
 	w.mu.Lock()
 	w.back(m, delay)
@@ -689,7 +689,7 @@ func (w *worker) back(m *delivery, delay time.Duration) {
 	}
 }
 
-// done notes that a message is no longer in hand.
+// done records that this worker no longer has a message.
 func (w *worker) done(m *delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -697,23 +697,23 @@ func (w *worker) done(m *delivery) {
 }
 
 func (w *worker) release(m *delivery) {
-	delete(w.taken, m.place)
-	m.lane.taken--
-	m.origin.taken--
+	delete(w.owned, m.place)
+	m.lane.owned--
+	m.origin.owned--
 	m.origin.moved = time.Now()
-	if m.origin.taken == 0 && m.lane.origins[m.origin.name] == m.origin && m.origin.moved.After(m.origin.held) {
+	if m.origin.owned == 0 && m.lane.origins[m.origin.name] == m.origin && m.origin.moved.After(m.origin.held) {
 		delete(m.lane.origins, m.origin.name)
 	}
-	if m.lane.limit-m.lane.taken >= m.lane.limit/4 {
+	if m.lane.limit-m.lane.owned >= m.lane.limit/4 {
 		m.lane.room.Signal()
 	}
 }
 
-// delay returns how long a message waits for its next attempt: what the push
-// service asked for, or 5 s, doubled each time up to 10 minutes.
+// delay returns the delay of the next attempt: the time that the push service asked
+// for, or 5 s, doubled each time up to 10 minutes.
 func (w *worker) delay(m *delivery, e *webpush.Error) time.Duration {
 	if e != nil && e.RetryAfter > 0 {
 		return jitter(min(e.RetryAfter, maxDelay))
 	}
-	return jitter(min(w.o.retryWait<<min(m.tries-1, 7), 10*time.Minute))
+	return jitter(min(w.o.retryWait<<min(m.attempts-1, 7), 10*time.Minute))
 }
