@@ -40,7 +40,7 @@ func (c Counts) text(dryRun bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// MarshalJSON returns an object with the number for every class, also if it is 0.
+// MarshalJSON returns an object with a number for every class, even if it is 0.
 func (c Counts) MarshalJSON() ([]byte, error) {
 	all := make(map[webpush.Class]int64)
 	for _, class := range webpush.Classes() {

@@ -21,7 +21,7 @@ type csvRows struct {
 	r      *csv.Reader
 	header []string
 	line   int64 // line number of the header
-	budget int   // bytes that the current row may still have
+	budget int   // remaining size of the current row in bytes
 }
 
 // separators are the possible separators of fields.
@@ -35,7 +35,7 @@ func sniffCSV(p *splitter, b []byte) *csvRows {
 		return nil
 	}
 	line, rest, ended := bytes.Cut(b, []byte("\n"))
-	if ended && b[0] == '+' && rules.Match(bytes.TrimSpace(line)) { // above the header
+	if ended && b[0] == '+' && rules.Match(bytes.TrimSpace(line)) { // the line above the header
 		line, _, ended = bytes.Cut(rest, []byte("\n"))
 	}
 	if !ended && !p.eof || len(line) > 1<<14 {
@@ -74,8 +74,8 @@ func newCSV(p *splitter, separator rune) *csvRows {
 	return c
 }
 
-// Read gives the CSV reader what the splitter has and reads on, as far as a row may
-// be long.
+// Read passes the text of the splitter to the CSV reader, up to the maximum size of a
+// row.
 func (c *csvRows) Read(b []byte) (int, error) {
 	if c.budget <= 0 {
 		return 0, errTooLong
@@ -116,7 +116,7 @@ func (c *csvRows) next(r *Record) ([]byte, error) {
 		if len(fields) == 1 && fields[0] == "" {
 			continue
 		}
-		if c.r.Comma == '|' { // a table as a terminal shows it
+		if c.r.Comma == '|' { // a table printed on a terminal
 			if isRule(fields) {
 				continue
 			}
@@ -128,14 +128,14 @@ func (c *csvRows) next(r *Record) ([]byte, error) {
 	}
 }
 
-// rules are the lines of a table that are not rows: those that are drawn, and the
-// count at its end.
+// rules matches the lines of a table that are not rows: horizontal lines, and the count
+// at the end.
 var rules = regexp.MustCompile(`^(?:[-+=| ]+|\(\d+ rows?\)|\d+ rows? in set .*)$`)
 
 func isRule(fields []string) bool { return rules.MatchString(strings.Join(fields, "|")) }
 
-// rowObject writes a row as JSON, its columns in their order. Empty fields, and NULL
-// as databases write it, are omitted.
+// rowObject returns a row as a JSON object with the columns in their order. Empty fields
+// and the NULL of databases are omitted.
 func rowObject(header, fields []string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -155,7 +155,7 @@ func rowObject(header, fields []string) ([]byte, error) {
 			if err := e.Encode(text); err != nil {
 				return nil, err
 			}
-			b.Truncate(b.Len() - 1) // its line feed
+			b.Truncate(b.Len() - 1) // without the line feed
 		}
 	}
 	b.WriteByte('}')

@@ -9,11 +9,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// listNames are the fields in which an object from an API or a database export
-// has its list of records.
+// listNames are the fields that contain the list of records in an object from an API or
+// a database export.
 var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs", "hits", "edges", "nodes", "documents", "pushsubscriptions", "webpush_subscriptions", "webpushsubscriptions", "push_devices", "tokens"}
 
-// envelopeNames are the members whose object can have such a list.
+// envelopeNames are the fields whose object can have such a list.
 var envelopeNames = []string{"data", "hits", "result", "results", "response", "body", "payload", "pushsubscriptions", "push_subscriptions", "subscriptions"}
 
 // container is the kind of an input object that is not a subscription.
@@ -25,9 +25,8 @@ const (
 	mapOf                 // {"name": record, …}
 )
 
-// enter tells whether b, which begins with an object, is one that has records, and
-// how many bytes there are before the first of them, and how many
-// objects around a list.
+// enter reports whether the object at the beginning of b contains records, the number of
+// bytes before the first record, and the number of objects around a list.
 func enter(b []byte) (kind container, n, depth int) { return enterAt(b, 1) }
 
 func enterAt(b []byte, depth int) (container, int, int) {
@@ -43,7 +42,7 @@ func enterAt(b []byte, depth int) (container, int, int) {
 			return noContainer, 0, 0
 		}
 		begin := at
-		name, ok := memberName(b, &at)
+		name, ok := fieldName(b, &at)
 		if !ok || webpush.IsEndpointName(name) || name == "fields" || name == "sub" {
 			return noContainer, 0, 0
 		}
@@ -73,8 +72,8 @@ func enterAt(b []byte, depth int) (container, int, int) {
 	}
 }
 
-// memberName reads the name of a field and the colon after it.
-func memberName(b []byte, at *int) (string, bool) {
+// fieldName reads the name of a field and the colon after it.
+func fieldName(b []byte, at *int) (string, bool) {
 	var s valueScanner
 	end := s.scan(b[*at:])
 	var name string
@@ -105,7 +104,8 @@ func isRegistration(b []byte) bool {
 	return false
 }
 
-// isExportHeader reports whether a value is what phpMyAdmin writes before a table.
+// isExportHeader reports whether a value is the header that phpMyAdmin writes before a
+// table.
 func isExportHeader(raw []byte) bool {
 	if !bytes.HasPrefix(raw, []byte(`{"type":"`)) {
 		return false

@@ -10,7 +10,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
 )
 
-// Part names what of a run an [Error] is about.
+// Part is the part of a run that an [Error] is about.
 type Part string
 
 // The parts of a run.
@@ -51,7 +51,7 @@ func (e *Error) Hint() string { return e.hint }
 // Unwrap returns the error of the file system, or nil.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fileError words an error of the file system.
+// fileError returns the error for an error of the file system.
 func fileError(part Part, path string, err error) *Error {
 	cause := err
 	var p *fs.PathError

@@ -19,28 +19,27 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// Journal is a file that remembers which records of a run are finished, so that
-// a run that was killed can continue where it stopped. It holds hashes of the
-// records, 25 bytes each, and no endpoints. When it is opened again, it takes 16
-// bytes and one bit of memory for each record that it holds.
+// Journal is a file that remembers the finished records of a run. A run that was
+// killed can continue where it stopped. It holds hashes of the records, 25 bytes each,
+// but no endpoints. A journal that is opened again uses 16 bytes and one bit of memory
+// per record.
 //
 // [Run] keeps a journal if Options.Journal names one. A program that calls
 // [webpush.Client.SendAll] itself skips the records that are [Journal.Done] in
-// the iterator that feeds it, and in its Commit calls [Journal.Record] for each
-// result that is final ([webpush.Final]) and then [Journal.Commit]. Then no more
-// messages than are in flight at one time are ever sent but not recorded: if the
-// process is killed, only those are sent again.
+// the iterator that feeds it. In its Commit, it calls [Journal.Record] for each
+// result that is final ([webpush.Final]) and then [Journal.Commit]. If the process is
+// killed, only messages that were in flight are sent again.
 //
-// Done may be called while another goroutine calls Record or Commit. Otherwise, a
-// Journal is for one goroutine at a time.
+// Done can be called while another goroutine calls Record or Commit. Otherwise, a
+// Journal must be used by one goroutine at a time.
 type Journal struct {
 	f    *os.File
 	name string
-	keys []journalKey // of earlier runs, sorted
-	used []uint64     // a bit for each: it has been told by Done
+	keys []journalKey // records of earlier runs, sorted
+	used []uint64     // one bit per key: Done has returned true for it
 	n    Counts
 	old  bool
-	end  int64 // of what is committed
+	end  int64 // end of the committed part
 	buf  []byte
 }
 
@@ -57,18 +56,17 @@ const (
 	// journalLine is a key in base64url, a space, the letter of the class and a
 	// line feed.
 	journalLine = 22 + 3
-	// journalRoom is how much room there must be to begin with.
+	// journalRoom is the room on the disk that a run requires, in bytes.
 	journalRoom = 1000 * journalLine
 )
 
 var journalLetters = map[webpush.Class]byte{webpush.ClassDelivered: 'd', webpush.ClassGone: 'g', webpush.ClassRejected: 'r', webpush.ClassInvalid: 'i', webpush.ClassExpired: 'e'}
 
-// OpenJournal opens the journal at path, or creates it with mode 0600. run says
-// in any form what is sent, apart from the records. The journal keeps a digest of
-// it and is refused if it was made for something else. A line that a killed
-// process wrote in part is cut off. The journal is locked until [Journal.Close]
-// against other processes that open it (on Linux, macOS, the BSDs, and Windows).
-// The error is an [*Error].
+// OpenJournal opens the journal at path, or creates it with mode 0600. run identifies
+// the message in any form. The journal keeps a digest of it and is refused for another
+// run. A partial line of a killed process is removed. Until [Journal.Close], the
+// journal is locked against other processes that open it (on Linux, macOS, the BSDs,
+// and Windows). The error is an [*Error].
 func OpenJournal(path, run string) (*Journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -99,16 +97,16 @@ func (j *Journal) open(run string) error {
 		return journalProblem(j.name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return bad("it is not a regular file, so it cannot hold a journal", "give the name of a file")
+		return bad("it is not a regular file, so it cannot hold a journal", "use the name of a file")
 	}
 	if err := filelock.File(j.f); errors.Is(err, filelock.ErrLocked) {
 		return &Error{Part: PartJournal, Path: j.name, Problem: "another process is using this journal", Err: err,
-			hint: "wait until that process ends, or give this run its own journal"}
+			hint: "wait until that process exits, or use another journal for this run"}
 	} else if err != nil {
 		return &Error{Part: PartJournal, Path: j.name, Problem: "the journal cannot be locked against other processes: " + err.Error(), Err: err,
 			hint: "keep the journal on a disk of this machine"}
 	}
-	if info, err = j.f.Stat(); err != nil { // it may have grown until it was locked
+	if info, err = j.f.Stat(); err != nil { // it may have grown before it was locked
 		return journalProblem(j.name, err)
 	}
 	sum := sha256.Sum256([]byte(run))
@@ -123,10 +121,10 @@ func (j *Journal) open(run string) error {
 	case err != nil && bytes.HasPrefix([]byte(header), found):
 		return j.create(header) // empty, or killed while the header was written
 	case !bytes.HasPrefix(found, []byte(journalMagic)) || found[n-1] != '\n':
-		return bad("this is not a webpush journal, or one of another version", "give the name of a file that does not exist yet")
+		return bad("this is not a webpush journal, or has another version", "use the name of a file that does not exist yet")
 	case string(found) != header:
 		return bad("this journal was made for another message, other options, or another key",
-			"repeat the run that it was made for, or give this run its own journal")
+			"repeat the run that it was made for, or use another journal for this run")
 	}
 	j.old = true
 	size, err := j.read(r, info.Size()-int64(len(header)))
@@ -142,8 +140,8 @@ func (j *Journal) open(run string) error {
 	return j.reserve()
 }
 
-// reserve makes sure that there is room for what is in flight at one time:
-// nothing should be sent that cannot be recorded. Otherwise, a run that is started
+// reserve returns an error unless the disk has room for all results in flight: a
+// message that cannot be recorded must not be sent. Otherwise, a run that is started
 // repeatedly while the disk is full would send to the same subscriptions each time.
 func (j *Journal) reserve() error {
 	_, err := j.f.WriteAt(make([]byte, journalRoom), j.end)
@@ -168,16 +166,16 @@ func (j *Journal) create(header string) error {
 	if err := j.reserve(); err != nil {
 		return err
 	}
-	if dir, err := os.Open(filepath.Dir(j.name)); err == nil { // so that its name lasts too, where that can be asked for
+	if dir, err := os.Open(filepath.Dir(j.name)); err == nil { // makes the name durable where the system allows it
 		_ = dir.Sync()
 		dir.Close()
 	}
 	return nil
 }
 
-// read reads the lines after the header and returns the size of those that
-// count. A kill leaves the last one unfinished; a power cut may leave zeros at
-// the end, from any byte on.
+// read reads the lines after the header and returns the size of the valid ones. A kill
+// leaves the last line unfinished; a power failure may leave zeros at the end, starting
+// at any byte.
 func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 	lines := int(size / journalLine)
 	j.keys = make([]journalKey, 0, lines)
@@ -206,7 +204,7 @@ func (j *Journal) read(r *bufio.Reader, size int64) (int64, error) {
 	return int64(lines) * journalLine, j.sort()
 }
 
-// onlyZeros reports whether nothing else is left to read.
+// onlyZeros reports whether only zeros are left to read.
 func onlyZeros(r *bufio.Reader) bool {
 	for {
 		switch c, err := r.ReadByte(); {
@@ -224,15 +222,15 @@ func (j *Journal) sort() error {
 	return nil
 }
 
-// Done reports whether an earlier run finished this record, given as it was read.
-// A record that occurs several times is done as often as it was finished: each
-// call that returns true counts one of them off.
+// Done reports whether an earlier run finished record, given as it was read. If a
+// record occurs several times, Done returns true as many times as the record was
+// finished.
 func (j *Journal) Done(record []byte) bool {
 	if len(j.keys) == 0 {
 		return false
 	}
 	key := keyOf(record)
-	// Among equal keys those that are counted off come first.
+	// Among equal keys, those that Done has returned true for come first.
 	i := sort.Search(len(j.keys), func(i int) bool {
 		c := bytes.Compare(j.keys[i][:], key[:])
 		return c > 0 || c == 0 && j.used[i/64]&(1<<(i%64)) == 0
@@ -260,9 +258,8 @@ func (j *Journal) Record(record []byte, class webpush.Class) {
 	j.buf = append(j.buf, ' ', letter, '\n')
 }
 
-// Commit writes what was recorded and returns once it survives a crash of the
-// machine. After an error, it can be called again to write the same when there is
-// room.
+// Commit writes the recorded results and returns once they survive a crash of the
+// machine. After an error, it can be called again to write them when there is room.
 func (j *Journal) Commit() error {
 	if len(j.buf) == 0 {
 		return nil
@@ -279,5 +276,5 @@ func (j *Journal) Commit() error {
 	return nil
 }
 
-// Close closes the file. What was recorded but not committed is lost.
+// Close closes the file. Results that were recorded but not committed are lost.
 func (j *Journal) Close() error { return j.f.Close() }

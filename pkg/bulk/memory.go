@@ -11,10 +11,10 @@ import (
 // is collected; at most four times the live memory.
 const spareMemory = 16 << 20
 
-// CollectLess lets garbage gather up to 16 MiB, until the function that it
-// returns is called. By default, Go collects when there is as much garbage as
-// live memory. A sender has so little live memory that this would happen about
-// 20 times per second. GOGC and GOMEMLIMIT take precedence.
+// CollectLess lets up to 16 MiB of garbage accumulate, until the returned function is
+// called. By default, Go collects when there is as much garbage as live memory. A sender
+// has so little live memory that this would happen about 20 times per second. GOGC and
+// GOMEMLIMIT take precedence.
 func CollectLess() (end func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}

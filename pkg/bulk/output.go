@@ -15,8 +15,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// outputs are the files that a run writes as it goes. An output that was not
-// asked for is nil.
+// outputs are the files that a run writes as it goes. Outputs that are not requested are
+// nil.
 type outputs struct {
 	all              []*output
 	stdout, results  *output
@@ -36,10 +36,10 @@ type output struct {
 	dirty bool // has lines that are not durable yet
 }
 
-// whole reports whether all lines could be written.
+// whole reports whether all lines were written.
 func (o *output) whole() bool { return o.w.Flush() == nil }
 
-// target is a file that was asked for.
+// target is a file to write.
 type target struct {
 	part Part
 	name string
@@ -52,8 +52,8 @@ func (o *outputs) targets(opts *Options) []target {
 	return slices.DeleteFunc(list, func(t target) bool { return t.name == "" })
 }
 
-// check looks at all files before one is touched. With a journal that exists
-// already, they may exist, too.
+// check checks all files before any is changed. If the journal already exists, they may
+// also exist.
 func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resumed bool) error {
 	used := inputs
 	for _, name := range opts.Reserved {
@@ -115,8 +115,8 @@ func Create(part Part, name string, overwrite bool) (*os.File, error) {
 	return out.f, nil
 }
 
-// ours reports whether a file begins like the files of a run, or like a partial
-// line of a killed run.
+// ours reports whether a file begins like a file of a run, or like a partial line of a
+// killed run.
 func (t target) ours() bool {
 	begin := []byte("{")
 	if t.part == PartResults {
@@ -124,7 +124,7 @@ func (t target) ours() bool {
 	}
 	f, err := os.Open(t.name)
 	if err != nil {
-		return true // reported when the file is opened for writing
+		return true // opening it for writing reports the error
 	}
 	defer f.Close()
 	found := make([]byte, len(begin))
@@ -236,7 +236,7 @@ func (o *output) problem(err error) error {
 	return fileError(o.part, o.name, err)
 }
 
-// write writes the result of a record, to the other files too if one fails.
+// write writes the result of a record. If one file fails, it still writes to the others.
 func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	if o.stdout != nil || o.results != nil {
 		b, err := NewResult(o.client, r, rec, o.showEndpoints).line()
@@ -262,8 +262,7 @@ func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	return cmp.Or(err, to.line(rec.Raw))
 }
 
-// flush passes buffered data to the system, and to the disk if it must be
-// durable.
+// flush writes buffered data to the files, and to the disk if it must be durable.
 func (o *outputs) flush(durable bool) error {
 	var first error
 	for _, out := range o.all {

@@ -14,7 +14,7 @@ import (
 // to use.
 type Progress struct {
 	dryRun                             atomic.Bool
-	start                              atomic.Int64 // in nanoseconds since 1970
+	start                              atomic.Int64 // nanoseconds since 1970
 	size                               atomic.Int64 // size of the input in bytes, or 0
 	readBytes, readRecords             atomic.Int64 // read from the input
 	already                            atomic.Int64 // records that the journal has
@@ -132,7 +132,7 @@ func (s Snapshot) Text() string {
 // Reporter describes successive snapshots of a run in words. The zero value is
 // ready to use, by one goroutine at a time.
 type Reporter struct {
-	done     int64 // in the last snapshot
+	done     int64 // records in the last snapshot
 	recorded bool  // recording was announced
 	unsent   int64 // records to record, estimated when recording began; 0 if unknown
 }

@@ -19,14 +19,14 @@ import (
 
 // Source is one input of a [Reader].
 type Source struct {
-	// Name is a file, a pipe, or a directory whose *.json are read. If Stream is
-	// set, it is what errors and results call the stream.
+	// Name is the name of a file, a pipe, or a directory whose *.json are read. If
+	// Stream is set, it is the name of the stream in errors and results.
 	Name string
 	// Stream is read instead of a file.
 	Stream io.Reader
 }
 
-// Files returns the sources of these names.
+// Files returns sources with these names.
 func Files(names ...string) []Source {
 	sources := make([]Source, len(names))
 	for i, name := range names {
@@ -36,29 +36,29 @@ func Files(names ...string) []Source {
 }
 
 // Reader reads the records of several inputs, one input after another, as a
-// stream: its memory does not grow with their size. It is for one goroutine at a
-// time.
+// stream: its memory does not grow with their size. It must be used by one goroutine
+// at a time.
 type Reader struct {
 	ctx     context.Context // ends blocking reads; nil before the run
 	sources []Source        // sources that are not open yet
 	all     []Source
 
-	output *usedFile // file of the results if it is in a directory that is read, or nil
+	output *usedFile // file of the results if it is in an input directory, or nil
 
-	open  *splitter // the input that is read
+	open  *splitter // current input
 	close func() error
-	dir   *os.File // the directory that is read
-	files []string // files of the directory, to be read next
+	dir   *os.File // current directory
+	files []string // next files of the directory
 	index int64
 	size  int64 // total size of the regular files among the sources in bytes, or -1
-	done  int64 // bytes of the inputs that are read
+	done  int64 // size of the finished inputs in bytes
 
 	columns *Columns
 }
 
-// Columns are the names of a subscription's parts in the records of an input,
-// for names that [webpush.ParseSubscription] does not know. An empty name means
-// the known names.
+// Columns has the names of the parts of a subscription in the records of an input,
+// for names that [webpush.ParseSubscription] does not know. An empty name means the
+// known names.
 type Columns struct {
 	Endpoint, P256DH, Auth, ID string
 }
@@ -78,12 +78,12 @@ func ParseColumns(pairs ...string) (Columns, error) {
 	return c, nil
 }
 
-// SetColumns reads the parts of the subscriptions from these columns. It must be
-// called before anything is read.
+// SetColumns sets the columns of the subscriptions. It must be called before anything is
+// read.
 func (r *Reader) SetColumns(c Columns) { r.columns = &c }
 
-// apply makes the subscription of a record with columns of other names. Text that
-// is not an object stays as it is.
+// apply returns the subscription in a record with other column names. Text that is not
+// an object is not changed.
 func (c *Columns) apply(raw []byte) []byte {
 	object, _ := notation.Unwrap(raw)
 	var fields map[string]json.RawMessage
@@ -122,9 +122,8 @@ func (c *Columns) apply(raw []byte) []byte {
 	return b
 }
 
-// Open returns a reader of the sources. It checks each source first, to find a
-// wrong name before anything is sent. The error is an [*Error] with
-// [PartInput].
+// Open returns a reader of the sources. It checks all sources first, to find a wrong name
+// before anything is sent. The error is an [*Error] with [PartInput].
 func Open(sources ...Source) (*Reader, error) {
 	r := &Reader{sources: sources, all: slices.Clone(sources)}
 	for _, source := range sources {
@@ -153,10 +152,9 @@ func Open(sources ...Source) (*Reader, error) {
 	return r, nil
 }
 
-// Alone returns the text of the only record if the reader has a single source and
-// that has no more than one record, or holds something that is not a record at
-// all. Otherwise it returns nil, and the reader is as before. It must be called
-// before anything is read. The error is an [*Error].
+// Alone returns the text of a single source that has at most one record, even if the text
+// is not a record. Otherwise, it returns nil and does not change the reader. It must be
+// called before anything is read. The error is an [*Error].
 func (r *Reader) Alone() ([]byte, error) {
 	if len(r.sources) != 1 {
 		return nil, nil
@@ -183,9 +181,8 @@ func (r *Reader) Alone() ([]byte, error) {
 	return p.buf[:p.end:p.end], nil
 }
 
-// Table reports whether the input that is read has the rows of a table: CSV, or a
-// dump in SQL. It is for an input that [Reader.Alone] has opened, or that is the
-// only one.
+// Table reports whether the input has the rows of a table: CSV, or an SQL dump. Use it for
+// a single input, or for one that [Reader.Alone] has opened.
 func (r *Reader) Table() bool {
 	if r.open == nil && len(r.sources) == 1 && r.begin(r.sources[0]) == nil {
 		r.sources = nil
@@ -194,14 +191,14 @@ func (r *Reader) Table() bool {
 	return r.open != nil && (r.open.csv != nil || r.open.sql != nil)
 }
 
-// isEmptyList reports whether an input that was sniffed is without records, and
-// by its name a list.
+// isEmptyList reports whether an input that was sniffed has no records but the name of a
+// list.
 func (p *splitter) isEmptyList() bool {
 	ext := filepath.Ext(p.name)
 	return (ext == ".ndjson" || ext == ".jsonl") && p.err == nil && len(bytes.TrimSpace(p.buf[p.start:p.end])) == 0
 }
 
-// firstIn returns some file of records in a directory, or "".
+// firstIn returns the name of one file of records in a directory, or "".
 func firstIn(dir Source) (string, error) {
 	r := Reader{sources: []Source{dir}}
 	source, err := r.nextSource()
@@ -211,11 +208,11 @@ func firstIn(dir Source) (string, error) {
 	return source.Name, err
 }
 
-// Size returns the size of all inputs in bytes, or 0 if it is not known, as that
-// of a pipe or a directory.
+// Size returns the size of all inputs in bytes, or 0 if it is not known, because one is
+// a pipe or a directory.
 func (r *Reader) Size() int64 { return max(0, r.size) }
 
-// Read returns how many bytes of the inputs were read so far.
+// Read returns the number of bytes of the inputs that were read so far.
 func (r *Reader) Read() int64 {
 	if r.open == nil {
 		return r.done
@@ -238,9 +235,9 @@ func (r *Reader) Close() error {
 	return err
 }
 
-// Records returns the records that are left. A record that cannot be read, or an
-// input, comes with an error and its position, and does not end the rest. The
-// records end when ctx does.
+// Records returns the remaining records. A record or an input that cannot be read has an
+// error and a position, and does not affect the others. The iteration stops when ctx is
+// done.
 func (r *Reader) Records(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		r.ctx = ctx
@@ -280,7 +277,7 @@ func (r *Reader) begin(source Source) error {
 	return nil
 }
 
-// blocking is an input that may block. It ends with the reader's context.
+// blocking is an input that may block. It ends when the reader's context is done.
 type blocking struct {
 	owner *Reader
 	r     io.Reader
@@ -348,8 +345,7 @@ func (r *Reader) next() (rec *Record, ok bool) {
 	return rec, true
 }
 
-// isRecordFile reports whether a file of that name is read if it lies in a
-// directory that is a source.
+// isRecordFile reports whether a file of that name in an input directory is read.
 func isRecordFile(name string) bool {
 	ok, _ := filepath.Match("*.json", name)
 	return ok
@@ -432,8 +428,8 @@ func newUsedFile(name string) usedFile {
 	return u
 }
 
-// streamFile returns the file behind a stream, such as one that a shell has
-// redirected, or nil.
+// streamFile returns the file behind a stream, such as one that a shell redirected, or
+// nil.
 func streamFile(name string, stream any) *usedFile {
 	if f, ok := stream.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		if info, err := f.Stat(); err == nil {
@@ -443,7 +439,7 @@ func streamFile(name string, stream any) *usedFile {
 	return nil
 }
 
-// inputFiles are those that the sources stand for.
+// inputFiles returns the files of the sources.
 func (r *Reader) inputFiles() []usedFile {
 	var files []usedFile
 	for _, source := range r.all {
@@ -463,8 +459,7 @@ func (u usedFile) same(v usedFile) bool {
 	return u.info.Mode().IsRegular() && os.SameFile(u.info, v.info)
 }
 
-// within reports whether a directory that is read has the file among those that
-// are read of it.
+// within reports whether the file is read as part of an input directory.
 func (u usedFile) within(dir usedFile) bool {
 	if dir.info == nil || !dir.info.IsDir() || !isRecordFile(filepath.Base(u.name)) {
 		return false
@@ -473,7 +468,7 @@ func (u usedFile) within(dir usedFile) bool {
 	return err == nil && os.SameFile(info, dir.info)
 }
 
-// apart refuses a file that is one of the others: it would be overwritten, or
+// apart returns an error if the file is one of the others: it would be overwritten, or
 // read again and again as it grows.
 func (u usedFile) apart(part Part, others []usedFile) error {
 	for _, other := range others {

@@ -27,7 +27,7 @@ type Record struct {
 	Raw []byte
 	// File names the input.
 	File string
-	// Line is where the record begins in it, from 1; 0 in an array.
+	// Line is the line number of the record in it, starting at 1; 0 in an array.
 	Line int64
 	// Element is the record's number in an array, starting at 1, or 0.
 	Element int64
@@ -40,10 +40,10 @@ type Record struct {
 	// Job.
 	Misplaced, Unknown []string
 
-	err error // error of the input itself: not a record, or no more records
+	err error // error of the input itself: not a record, or the end of the records
 }
 
-// Position says where the record is, for people.
+// Position returns the position of the record, for people.
 func (r *Record) Position() string {
 	switch {
 	case r.Element > 0:
@@ -54,8 +54,8 @@ func (r *Record) Position() string {
 	return r.File
 }
 
-// unfold puts a record that spans several lines on one line, the form in which
-// it is written to files, to make it the same record for the journal.
+// unfold puts a record that spans several lines on one line. Files have this form of
+// it, and the journal must recognize it.
 func (r *Record) unfold() {
 	if bytes.IndexByte(r.Raw, '\n') < 0 {
 		return
@@ -66,7 +66,7 @@ func (r *Record) unfold() {
 	}
 }
 
-// setID keeps what the results repeat: a string or a number.
+// setID sets the ID if it is a string or a number.
 func (r *Record) setID(id []byte) {
 	if len(id) > 0 && (id[0] == '"' || id[0] == '-' || '0' <= id[0] && id[0] <= '9') {
 		r.ID = bytes.ToValidUTF8(id, []byte("\ufffd"))
@@ -77,16 +77,16 @@ var (
 	// overrides are the fields next to a subscription that take precedence over
 	// the message of the run.
 	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
-	// otherFields are the other fields of a record, and fields in which sites
-	// keep the public key.
+	// otherFields are the other fields of a record, and the usual fields for the
+	// public key.
 	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options", "user", "tags", "created"}
 )
 
-// Keys parses the keys that records bring along, each once. The zero value is
-// ready to use. It is for one goroutine at a time.
+// Keys parses the keys in records, each of them once. The zero value is ready to use,
+// by one goroutine at a time.
 type Keys struct {
-	// Own are the keys of the run: the first signs for records without one. The
-	// record of any of them may name it by its public key.
+	// Own are the keys of the run. The first signs for records without a key. A record
+	// can name any of them by its public key.
 	Own vapid.Ring
 
 	parsed map[string]*vapid.Key // keys by their text
@@ -103,7 +103,7 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		return job, r.err
 	}
 	var err error
-	browsers := bytes.HasPrefix(r.Raw, []byte(`{"endpoint"`)) && bytes.HasSuffix(r.Raw, []byte("}}")) // nothing else, but in between
+	browsers := bytes.HasPrefix(r.Raw, []byte(`{"endpoint"`)) && bytes.HasSuffix(r.Raw, []byte("}}")) // the form that browsers return
 	if browsers && !bytes.Contains(r.Raw, []byte(`"subscription"`)) && !bytes.Contains(r.Raw, []byte(`"id"`)) && bytes.IndexByte(r.Raw, '\\') < 0 {
 		job.Subscription, err = webpush.ParseSubscription(r.Raw)
 		return job, err
@@ -119,15 +119,15 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		return job, err
 	}
 	raw, _ := notation.Unwrap(r.Raw)
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) == nil {
-		r.setID(members["id"])
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) == nil {
+		r.setID(fields["id"])
 	}
-	inner := members["subscription"]
-	if inner == nil || members["endpoint"] != nil {
+	inner := fields["subscription"]
+	if inner == nil || fields["endpoint"] != nil {
 		// A vapidKey in the subscription is the one that it was made with.
 		for _, name := range overrides {
-			if value := members[name]; value != nil && string(value) != "null" && name != "vapidKey" {
+			if value := fields[name]; value != nil && string(value) != "null" && name != "vapidKey" {
 				r.Misplaced = append(r.Misplaced, name)
 			}
 		}
@@ -138,13 +138,13 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 		return job, err
 	}
 	for _, name := range overrides {
-		if value := members[name]; value != nil && string(value) != "null" {
+		if value := fields[name]; value != nil && string(value) != "null" {
 			if err := override(&job, name, value, keys); err != nil {
 				return job, err
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(overrides, name) && !slices.Contains(otherFields, name) {
 			r.Unknown = append(r.Unknown, name)
 		}
@@ -152,9 +152,9 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 	return job, nil
 }
 
-// CheckEmpty refuses a message without payload to a row of a database. Rows
-// come from exports, and have keys because their messages have a payload: an
-// empty message to all of them usually means that the payload was forgotten.
+// CheckEmpty returns an error for a message without a payload to a database row. Rows
+// come from exports, and have keys because their messages have a payload. An empty
+// message to all of them usually means that the payload was forgotten.
 func CheckEmpty(job webpush.Job) error {
 	if job.Subscription == nil || !job.Subscription.Row() || job.Message.Payload != nil || job.Message.GCM != nil {
 		return nil
@@ -169,7 +169,7 @@ func (*emptyError) Hint() string {
 	return "add a payload, or confirm that an empty message is intended"
 }
 
-// NewRecord returns the record of a text that was read elsewhere.
+// NewRecord returns a record with the text raw.
 func NewRecord(file string, raw []byte) *Record {
 	r := &Record{File: file, Raw: bytes.TrimSpace(raw)}
 	r.unfold()
@@ -183,11 +183,10 @@ type plain struct {
 	ttl              time.Duration // negative for none
 }
 
-// plainRecord takes a record apart that has an id, a subscription, a payload that is
-// a string, and a TTL that is a number, in this order, and nothing else; all but the
-// subscription may be missing. Most are like that which are wrapped, and those of a
-// queue. ok is false for all others, valid or not, which encoding/json reads in three
-// times the time.
+// plainRecord parses a record with an id, a subscription, a payload that is a string,
+// and a TTL that is a number, in this order, and nothing else; only the subscription is
+// required. Most wrapped records and the records of a queue have this form. ok is false
+// for all others, valid or not; encoding/json needs three times as long to read them.
 func plainRecord(raw []byte) (p plain, ok bool) {
 	after := func(b []byte, text string) []byte { // skip text and a space that some writers add
 		rest, found := bytes.CutPrefix(b, []byte(text))
@@ -281,8 +280,8 @@ func badField(name string, value json.RawMessage, want string) error {
 	return &recordError{problem: fmt.Sprintf("%s is %s, %s", name, shorten(string(value)), want)}
 }
 
-// shorten keeps the beginning of a value of a record. Characters that a
-// terminal would interpret are escaped.
+// shorten returns the beginning of a value of a record. Characters that a terminal
+// would interpret are escaped.
 func shorten(value string) string {
 	cut := ""
 	if short := text.Clip(value, 60); short != value {
@@ -298,8 +297,8 @@ func shorten(value string) string {
 // maxKeys is the maximum number of keys of records that are kept.
 const maxKeys = 10000
 
-// parse returns the key of a record. A public key is what
-// the subscription was made with: then only its private half can sign.
+// parse returns the key of a record. A public key means the key in Own that belongs to
+// it, because only that can sign for the subscription.
 func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Key, error) {
 	if !isText {
 		text = string(value)
@@ -325,8 +324,8 @@ func (k *Keys) parse(value json.RawMessage, text string, isText bool) (*vapid.Ke
 	return key, nil
 }
 
-// keyError is a record whose private key is not there. The run can be repeated
-// with it, so the record is not finished.
+// keyError reports that the private key of a record is missing. The run can be repeated
+// with that key, so the record is not finished.
 type keyError struct{}
 
 func (*keyError) Error() string {

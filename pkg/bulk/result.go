@@ -43,8 +43,8 @@ type Result struct {
 	LatencyMs float64 `json:"latencyMs,omitempty"`
 }
 
-// NewResult describes the result of a record that client sent, with its endpoint if
-// that is asked for.
+// NewResult returns the result of a record that client sent, including the endpoint if
+// endpoint is set.
 func NewResult(client *webpush.Client, r *webpush.Result, rec *Record, endpoint bool) Result {
 	l := Result{Index: rec.Index, ID: rec.ID, File: rec.File, Line: rec.Line, Element: rec.Element, Class: r.Class, Attempts: r.Attempts,
 		LatencyMs: math.Round(r.Latency.Seconds()*1e4) / 10}
@@ -80,8 +80,8 @@ func (l Result) line() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// ReadResults yields the results in r, which a run wrote to Options.Results or
-// Options.Output: JSON objects, one after the other. An error ends it.
+// ReadResults yields the results that a run wrote to Options.Results or Options.Output:
+// JSON objects, one after the other. It stops at the first error.
 func ReadResults(r io.Reader) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		d := json.NewDecoder(bufio.NewReader(r))

@@ -29,8 +29,7 @@ type Options struct {
 	Client *webpush.Client
 	// Message is sent to every record; the overrides of a record take precedence.
 	Message webpush.Message
-	// Empty also sends messages without payload to records that are rows of a
-	// database (see [CheckEmpty]).
+	// Empty allows messages without a payload to database rows (see [CheckEmpty]).
 	Empty bool
 	// Send configures SendAll. Its Commit is set by the run. Closing its Stop
 	// stops the run gracefully: requests in flight are finished, and the rest
@@ -44,7 +43,7 @@ type Options struct {
 	// be deleted, and for the records to send again in another run. They are
 	// created with mode 0600. "" means none.
 	Results, Gone, RetryLater string
-	// Output also gets the results if it is not nil; OutputName names it in errors.
+	// Output, if set, also receives the results; OutputName names it in errors.
 	Output     io.Writer
 	OutputName string
 	// Endpoints writes the endpoints, which are secrets, into the results.
@@ -55,19 +54,19 @@ type Options struct {
 	// ever written to.
 	Reserved []string
 
-	// Journal names the file that remembers which records are finished. Run again
-	// with the same journal and message, the run skips them, and adds to Results
-	// and Gone. "" means none.
+	// Journal is the name of the file that remembers the finished records. A run with
+	// the same journal and message skips them and appends to Results and Gone. ""
+	// means none.
 	Journal string
 
 	// FailOnGone makes gone subscriptions a failure even if they are written to
 	// Gone.
 	FailOnGone bool
 
-	// Progress, if set, shows other goroutines how far the run is.
+	// Progress, if set, shows the progress to other goroutines.
 	Progress *Progress
-	// Committing, if set, is held while results are written, from the first file
-	// to the journal. A program that ends its process early holds it first.
+	// Committing, if set, is locked while results are written, from the first file to
+	// the journal. A program that exits early must lock it first.
 	Committing sync.Locker
 }
 
@@ -90,10 +89,10 @@ type run struct {
 	cut     bool       // an input that blocked was left before its end
 }
 
-// Run sends to all records of the source and returns how that went. The error is
-// an [*Error] if a file was refused or could not be read or written, an
-// [*IncompleteError] if messages were not delivered, and nil if all were. Without
-// a summary, nothing was sent. Run closes the source.
+// Run sends to all records of the source and returns a summary. The error is an [*Error]
+// if a file was refused or could not be read or written, an [*IncompleteError] if
+// messages were not delivered, and nil if all were. If the summary is nil, nothing was
+// sent. Run closes the source.
 func Run(ctx context.Context, source *Reader, o Options) (*Summary, error) {
 	defer source.Close()
 	if o.Progress == nil {
@@ -112,8 +111,8 @@ func Run(ctx context.Context, source *Reader, o Options) (*Summary, error) {
 	return r.send(ctx)
 }
 
-// open opens the journal and the outputs. Unless the run begins, a journal that
-// was created is removed again, or the next run would take itself for a later one.
+// open opens the journal and the outputs. If it fails, it removes a new journal, because
+// the next run would otherwise continue it.
 func (r *run) open() (end func(), err error) {
 	o := r.o
 	resumed := o.Journal != "" && exists(o.Journal)
@@ -157,7 +156,7 @@ func openJournal(name string, reserved []string, inputs []usedFile, digest strin
 	return OpenJournal(name, digest)
 }
 
-// send does it, when all files are open.
+// send sends to all records, after all files were opened.
 func (r *run) send(parent context.Context) (*Summary, error) {
 	o, t := r.o, r.tally
 	defer CollectLess()()
@@ -167,14 +166,14 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		ctx, cancel = context.WithTimeout(ctx, o.Deadline)
 		defer cancel()
 	}
-	reading, endReading := context.WithCancel(ctx) // ends reads of an input that may block, such as a pipe
+	reading, endReading := context.WithCancel(ctx) // ends blocking reads, such as from a pipe
 	defer endReading()
 	r.source.ctx = reading
 	sent := make(chan struct{})
 	defer close(sent)
 	stopped := func() bool {
 		select {
-		case <-o.Send.Stop: // of a nil channel, never
+		case <-o.Send.Stop: // never if it is nil
 			return true
 		default:
 			return false
@@ -191,7 +190,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		}()
 	}
 	send := o.Send
-	if send.Concurrency == 0 && r.journal != nil { // part of the concurrency waits for the journal
+	if send.Concurrency == 0 && r.journal != nil { // part of the messages wait for the journal
 		send.Concurrency = 256 * runtime.GOMAXPROCS(0)
 	}
 	if send.Concurrency == 0 {
@@ -212,7 +211,7 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		if yielded++; yielded > t.total() { // requests that were in flight when commit failed
 			r.keep([]webpush.Result{result}, true)
 		}
-		if yielded == t.total() { // all that was committed
+		if yielded == t.total() { // no result is left
 			r.commits.wait()
 		}
 	}
@@ -278,8 +277,8 @@ func (r *run) summary() *Summary {
 	return s
 }
 
-// digest identifies the message, for the journal: a record is finished only for
-// one message.
+// digest identifies the message for the journal: a record is finished only for one
+// message.
 func (r *run) digest() string {
 	key := ""
 	if r.o.Client.Key != nil {
@@ -299,12 +298,12 @@ func (r *run) digest() string {
 		Key        string
 	}{m.Payload != nil, m.Payload, m.Encoding, m.Pad, m.TTL, m.Urgency, m.Topic, m.Header, m.GCM != nil, key})
 	if err != nil {
-		panic(err) // no value of these can fail
+		panic(err) // impossible for these types
 	}
 	return string(text)
 }
 
-// jobs reads the records and makes jobs of those that are not finished.
+// jobs reads the records and returns the jobs of unfinished ones.
 func (r *run) jobs() iter.Seq2[webpush.Job, error] {
 	return func(yield func(webpush.Job, error) bool) {
 		for {
@@ -385,11 +384,11 @@ func (r *run) finish(result *webpush.Result) {
 	}
 }
 
-// commitTimes says for how long results are collected before the next commit to a
-// journal: many become durable at the price of one.
+// commitTimes determines the time for which results are collected before the next commit
+// to a journal: it makes many durable at the cost of one.
 type commitTimes struct {
-	first, last time.Time     // the ends of commits
-	next        time.Duration // time after the last one
+	first, last time.Time     // ends of commits
+	next        time.Duration // time from the last commit to the next
 	n           int           // results of all commits after the first
 }
 
@@ -401,8 +400,8 @@ func (c *commitTimes) end(begun time.Time, n, inFlight int) {
 		return
 	}
 	c.n += n
-	// A twentieth of the time may be spent with commits, and a part of the
-	// messages in flight waits for one: the rest keeps the sender busy.
+	// Commits may use a twentieth of the time. Part of the messages in flight wait for a
+	// commit; the rest keeps the sender busy.
 	part := now.Sub(c.first) * time.Duration(inFlight) / time.Duration(4*c.n)
 	c.next = min(20*now.Sub(begun), 10*time.Millisecond, part)
 }
@@ -423,9 +422,9 @@ func delivered(results []webpush.Result) (n int64) {
 	return n
 }
 
-// keep notes results when a file could not be written: nobody is to get a message
-// again because of that. All but those that were delivered are left to the next
-// run, which writes them to the file. more are results that are not counted yet.
+// keep records results when a file could not be written, to prevent that delivered
+// messages are sent again. The next run repeats the others and writes them to the file.
+// more reports that the results are not counted yet.
 func (r *run) keep(results []webpush.Result, more bool) {
 	r.lost += delivered(results)
 	for i := range results {
@@ -441,7 +440,7 @@ func (r *run) keep(results []webpush.Result, more bool) {
 	}
 }
 
-// unwritten adds to the error of a file what to do about it.
+// unwritten adds the next step to the error of a file.
 func (r *run) unwritten(err error) error {
 	var file *Error
 	if !errors.As(err, &file) {
@@ -469,10 +468,10 @@ func (r *run) unwritten(err error) error {
 	return &shown
 }
 
-// rest records the records that were not reached when the run stopped early, where
-// the next one needs them.
+// rest records the records that were not reached before the run stopped early, if another
+// run needs them.
 func (r *run) rest() error {
-	if r.outputs.retryLater == nil || r.o.Progress.ended.Load() || !r.reading.TryLock() { // locked: it still waits for a pipe
+	if r.outputs.retryLater == nil || r.o.Progress.ended.Load() || !r.reading.TryLock() { // locked: a read from a pipe still waits
 		return nil
 	}
 	r.reading.Unlock()

@@ -21,17 +21,17 @@ const maxRecord = 1 << 20
 type splitter struct {
 	r     io.Reader
 	name  string
-	lines bool // one value a line
+	lines bool // one value per line
 
 	buf        []byte
-	start, end int // bytes read and not yet returned
+	start, end int // bytes read but not yet returned
 	eof        bool
 	err        error // error of reading
 
 	line    int64 // line number of start, from 1
 	array   bool  // start is within an array
 	element int64
-	outer   []frame // around it, when the input has containers
+	outer   []frame // enclosing containers
 	inMap   bool    // start is within a map from names to records
 	key     []byte  // the name of the next record there, as JSON
 	mixed   bool    // objects of the input may be containers
@@ -41,10 +41,10 @@ type splitter struct {
 	read    int64  // bytes, of the decoded text
 }
 
-// frame is the context in which a container was found.
+// frame is the state of the splitter before it entered a container.
 type frame struct {
 	kind    container
-	depth   int // of the objects around a list
+	depth   int // number of objects around a list
 	array   bool
 	inMap   bool
 	element int64
@@ -78,7 +78,7 @@ func (u *utf8Reader) Read(p []byte) (int, error) {
 	return u.r.Read(p)
 }
 
-// more reads on and reports whether there is more to look at.
+// more reads more of the input and reports whether there is any.
 func (p *splitter) more() bool {
 	if p.eof {
 		return false
@@ -109,7 +109,7 @@ func (p *splitter) more() bool {
 	return false
 }
 
-// The number of records that an input is seen to have.
+// The number of records that were found in an input.
 type amount int
 
 const (
@@ -212,7 +212,7 @@ func amountAt(all bool, n amount) amount {
 	return undecided
 }
 
-// others returns the number of records if rest follows the first one.
+// others returns the number of records, given the text after the first one.
 func others(rest []byte, all bool) amount {
 	trimmed := bytes.TrimLeft(rest, " \t\r\n,")
 	if len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
@@ -245,8 +245,8 @@ type valueScanner struct {
 	scalar  bool
 }
 
-// scan goes on in b, which begins with the value, and returns where it ends,
-// or 0 when it goes on.
+// scan continues in b, which begins with the value, and returns the end of the value, or
+// 0 if b does not contain it.
 func (s *valueScanner) scan(b []byte) int {
 	for ; s.n < len(b); s.n++ {
 		c := b[s.n]
@@ -260,7 +260,7 @@ func (s *valueScanner) scan(b []byte) int {
 				if s.text = false; s.depth == 0 {
 					return s.n + 1
 				}
-			default: // to the next that counts
+			default: // skip to the next quote or bracket
 				if i := bytes.IndexAny(b[s.n:], `"\`); i > 0 {
 					s.n += i - 1
 				} else if i < 0 {
@@ -331,7 +331,7 @@ func (p *splitter) nextLine(r *Record) ([]byte, error) {
 			if p.more() {
 				continue
 			}
-			if len(b) == 0 || p.err != nil { // a part of a line is not a record
+			if len(b) == 0 || p.err != nil { // a partial line is not a record
 				return nil, p.ended()
 			}
 			i = len(b)
@@ -377,7 +377,7 @@ func (p *splitter) ended() error {
 	return io.EOF
 }
 
-// inputEnd is an error after which nothing more can be read from an input.
+// inputEnd is an error that ends an input.
 type inputEnd struct{ error }
 
 func (e *inputEnd) Unwrap() error { return e.error }
@@ -464,7 +464,7 @@ func (p *splitter) readName() bool {
 	for {
 		at := p.start
 		b := p.buf[:p.end]
-		if _, ok := memberName(b, &at); ok {
+		if _, ok := fieldName(b, &at); ok {
 			var s valueScanner
 			p.key = bytes.Clone(b[p.start : p.start+s.scan(b[p.start:])])
 			p.skip(at - p.start)
@@ -493,7 +493,7 @@ func (p *splitter) value(r *Record) ([]byte, error) {
 		b := p.buf[p.start:p.end]
 		end := s.scan(b)
 		switch {
-		case end == 0 && len(b) > maxRecord: // go on without keeping it
+		case end == 0 && len(b) > maxRecord: // skip it without keeping it
 			tooLong = true
 			p.line += int64(bytes.Count(b, []byte("\n")))
 			p.start, s.n = p.end, 0

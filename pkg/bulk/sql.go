@@ -13,22 +13,22 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// sqlHead is how the dump of a database begins: a comment or a statement.
+// sqlHead matches the beginning of a database dump: a comment or a statement.
 var sqlHead = regexp.MustCompile(`(?i)^(?:--[ \t\r\n]|/\*|(?:INSERT|REPLACE|COPY|CREATE|PRAGMA|BEGIN|START|SET|DROP|LOCK|USE|ALTER|DELETE|TRUNCATE)[\s;])`)
 
-// sqlRows reads the rows that a dump in SQL inserts, as JSON objects: those of
-// INSERT and REPLACE, and of COPY … FROM stdin. It reads rows of tables that have a
-// column for the endpoint or the subscription, and skips all others.
+// sqlRows reads the rows that an SQL dump inserts, as JSON objects: with INSERT, REPLACE,
+// or COPY … FROM stdin. It reads the rows of tables that have a column for the endpoint
+// or the subscription, and skips all others.
 type sqlRows struct {
 	p       *splitter
 	in      *bufio.Reader
-	budget  int // bytes that the current row may still have
+	budget  int // remaining size of the current row in bytes
 	line    int64
-	tables  map[string][]string // columns, of CREATE TABLE
-	header  []string            // of the rows that are read, nil for a table to skip
+	tables  map[string][]string // columns in CREATE TABLE
+	header  []string            // columns of the table, or nil to skip it
 	state   sqlState
-	escapes bool // a backslash is one in every string, as MySQL has it
-	found   bool // a table with subscriptions
+	escapes bool // a backslash escapes in every string, as in MySQL
+	found   bool // a table with subscriptions was found
 	seen    []string
 }
 
@@ -36,8 +36,8 @@ type sqlState int
 
 const (
 	sqlOutside sqlState = iota
-	sqlValues           // in the list after VALUES
-	sqlCopying          // in the lines after COPY
+	sqlValues           // within the list after VALUES
+	sqlCopying          // within the lines after COPY
 )
 
 // sniffSQL returns a reader of the rows if b begins like a dump, or nil.
@@ -50,7 +50,7 @@ func sniffSQL(p *splitter, b []byte) *sqlRows {
 	return s
 }
 
-// Read gives the lexer what the splitter has and reads on.
+// Read passes the text of the splitter to the lexer.
 func (s *sqlRows) Read(b []byte) (int, error) {
 	p := s.p
 	if p.start == p.end && !p.more() {
@@ -72,12 +72,12 @@ func (s *sqlRows) next(r *Record) ([]byte, error) {
 	case err == nil:
 		return row, nil
 	case err == io.EOF && s.p.err == nil && !s.found:
-		s.found = true // which is told once
-		names := "it creates and fills no table"
+		s.found = true // report this only once
+		names := "it does not fill any table"
 		if len(s.seen) > 0 {
 			names = "the tables are " + strings.Join(s.seen[:min(len(s.seen), 12)], ", ")
 		}
-		return nil, &recordError{problem: "no table in the SQL has a column for the endpoint; " + names, hint: "export the table with the subscriptions, with the names of its columns"}
+		return nil, &recordError{problem: "no table in the SQL has a column for the endpoint; " + names, hint: "export the table of subscriptions with its column names"}
 	case err == errTooLong:
 		return nil, &inputEnd{errTooLong}
 	}
@@ -134,7 +134,7 @@ func (s *sqlRows) row(r *Record) ([]byte, error) {
 	}
 }
 
-// statement reads the beginning of a statement, or skips one that inserts nothing.
+// statement reads the beginning of a statement, or skips it if it inserts nothing.
 func (s *sqlRows) statement() error {
 	t, err := s.lex()
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *sqlRows) statement() error {
 	}
 }
 
-// intoTable reads what follows INSERT, REPLACE, COPY, or CREATE.
+// intoTable reads the text after INSERT, REPLACE, COPY, or CREATE.
 func (s *sqlRows) intoTable(verb string) error {
 	table, columns := "", []string(nil)
 	for {
@@ -190,7 +190,7 @@ func (s *sqlRows) intoTable(verb string) error {
 			if err := s.skipStatement(); err != nil {
 				return err
 			}
-			if _, err := s.copyLine(); err != nil { // the rest of its line
+			if _, err := s.copyLine(); err != nil { // the rest of the line
 				return err
 			}
 			s.state = sqlCopying
@@ -221,7 +221,7 @@ func (s *sqlRows) use(table string, columns []string) {
 	if len(s.seen) < 100 {
 		name := fmt.Sprintf("%q", text.OneLine(table, 40))
 		if columns == nil {
-			name += " without names of columns"
+			name += " without column names"
 		}
 		if !slices.Contains(s.seen, name) {
 			s.seen = append(s.seen, name)
@@ -229,12 +229,12 @@ func (s *sqlRows) use(table string, columns []string) {
 	}
 }
 
-// tuple reads values up to the closing parenthesis. NULL, and what a function
-// computes, are empty.
+// tuple reads values up to the closing parenthesis. NULL and the result of a function
+// are empty.
 func (s *sqlRows) tuple() (values []string, err error) {
-	value, whole := "", false // a value is its first part, without casts
+	value, whole := "", false // only the first part of a value counts, without casts
 	for depth := 1; ; {
-		if s.header == nil { // which is skipped, however long it is
+		if s.header == nil { // skip it regardless of its size
 			s.budget = maxRecord
 		}
 		t, err := s.lex()
@@ -321,7 +321,7 @@ func (s *sqlRows) copyLine() (string, error) {
 	}
 }
 
-// copied makes an object of such a line.
+// copied returns the row in such a line as a JSON object.
 func (s *sqlRows) copied(line string) ([]byte, error) {
 	values := strings.Split(line, "\t")
 	for i, v := range values {

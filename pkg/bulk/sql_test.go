@@ -69,9 +69,9 @@ func TestDumps(t *testing.T) {
 		"JSON in MySQL": {"INSERT INTO `t` (`subscription`) VALUES ('{\\\"endpoint\\\":\\\"E1\\\",\\\"keys\\\":{\\\"p256dh\\\":\\\"P\\\",\\\"auth\\\":\\\"A\\\"}}');", "1", ""},
 		"psql":          {" id | endpoint | p256dh | auth \n----+----------+--------+------\n  1 | E1 | P | A\n  2 | E2 | P | A\n(2 rows)\n\n", "1 2", ""},
 		"mysql":         {"+----+----------+--------+------+\n| id | endpoint | p256dh | auth |\n+----+----------+--------+------+\n|  1 | E1 | P | A |\n+----+----------+--------+------+\n1 row in set (0.00 sec)\n", "1", ""},
-		"no columns":    {"INSERT INTO subs VALUES ('E1','P','A');", "", `the tables are "subs" without names of columns`},
+		"no columns":    {"INSERT INTO subs VALUES ('E1','P','A');", "", `the tables are "subs" without column names`},
 		"other tables":  {"INSERT INTO users (id, name) VALUES (1, 'x'); INSERT INTO logs (id) VALUES (1);", "", `the tables are "users", "logs"`},
-		"nothing":       {"-- a comment\nSELECT 1;", "", "it creates and fills no table"},
+		"nothing":       {"-- a comment\nSELECT 1;", "", "it does not fill any table"},
 		"cut off":       {"INSERT INTO subs (endpoint,p256dh,auth) VALUES ('E1','P','A'),('E2','P", "1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,15 +15,15 @@ import (
 // Summary is the outcome of a run.
 type Summary struct {
 	DryRun bool
-	// Records is the number of records that have a result. Sent is the number
-	// of those to which a message was sent, delivered or not.
+	// Records is the number of records with a result. Sent is the number of records
+	// that a message was sent to, delivered or not.
 	Records, Sent int64
 	// Counts has the number of results per class, and Services the number of
 	// results per class for each push service.
 	Counts   Counts
 	Services map[webpush.Service]Counts
-	// FinishedBefore counts the records that were skipped because the journal has
-	// them.
+	// FinishedBefore is the number of records that were skipped because the journal
+	// has them.
 	FinishedBefore int64
 	// Journal has the number of finished records of each class over all runs of
 	// the journal, this one included, or is nil without one.
@@ -33,8 +33,7 @@ type Summary struct {
 	// P50, P95, and P99 are quantiles of the time from a request to its response,
 	// with an error of at most 1/16; 0 if nothing was sent.
 	P50, P95, P99 time.Duration
-	// Reasons are the failures, those that are alike together, the most frequent
-	// first.
+	// Reasons are the kinds of failures, the most frequent first.
 	Reasons []Reason
 	// Misplaced and Unknown are the fields of records that had no effect (see
 	// [Record]), sorted, at most 100 of each.
@@ -68,8 +67,8 @@ type Reason struct {
 	Code    string          `json:"code,omitempty"`
 	Status  int             `json:"status,omitempty"`
 	Count   int64           `json:"count"`
-	// First is the position of the first record with it, Reason its error, and
-	// Hint what to do.
+	// First is the position of the first record with this failure, Reason its error,
+	// and Hint the next step.
 	First  string `json:"first"`
 	Reason string `json:"reason"`
 	Hint   string `json:"hint,omitempty"`
@@ -84,7 +83,7 @@ func (s *Summary) Delivered() int64 {
 	return s.Counts[webpush.ClassDelivered]
 }
 
-// Later counts the records that are worth another run.
+// Later returns the number of records that are worth another run.
 func (s *Summary) Later() int64 {
 	if s.DryRun {
 		return 0
@@ -99,18 +98,17 @@ type IncompleteError struct {
 	problem string
 }
 
-// Error says how many were not delivered.
+// Error returns the number of messages that were not delivered.
 func (e *IncompleteError) Error() string { return e.problem }
 
-// Temporary reports whether nothing was delivered and everything is worth another
-// run.
+// Temporary reports whether nothing was delivered and all records are worth another run.
 func (e *IncompleteError) Temporary() bool {
 	s := e.Summary
 	return s.Delivered() == 0 && s.Later() == s.Records && (s.Records > 0 || !s.Complete)
 }
 
-// err is the error of the run, or nil if all messages were delivered. Gone
-// subscriptions that a file has do not count as a failure unless FailOnGone is set.
+// err returns the error of the run, or nil if all messages were delivered. Gone
+// subscriptions that were written to a file are not failures unless FailOnGone is set.
 func (s *Summary) err(o *Options) error {
 	total, good, excused := s.Records, s.Delivered(), int64(0)
 	if s.GoneWritten >= 0 && !o.FailOnGone {
@@ -226,7 +224,7 @@ func (t *tally) add(r *webpush.Result, rec *Record) {
 
 func (t *tally) total() int64 { return t.done.Load() }
 
-// failures are those that MaxFailures counts.
+// failures returns the number of failures that MaxFailures limits.
 func (t *tally) failures() int64 { return t.wrong.Load() }
 
 // summary returns the summary of the tally.
@@ -270,7 +268,7 @@ func (h *histogram) add(d time.Duration) {
 	h.n++
 }
 
-// quantile returns the time that a part q of all is not above.
+// quantile returns the smallest time that is not exceeded by the part q of all times.
 func (h *histogram) quantile(q float64) time.Duration {
 	left := int64(q*float64(h.n) + 0.9999999)
 	for i, n := range h.buckets {

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 )
 
-// untilDone reads from another reader until its context ends. A read from a
-// terminal or pipe may block indefinitely; it continues in a goroutine, and the
-// next Read returns the bytes that it reads.
+// untilDone reads from another reader until its context is done. A read from a terminal
+// or pipe may block indefinitely; it continues in a goroutine, and the next Read returns
+// its bytes.
 type untilDone struct {
 	ctx  context.Context
 	r    io.Reader
@@ -19,12 +19,12 @@ type untilDone struct {
 	err  error
 }
 
-// UntilDone returns a reader of r that ends with ctx, also while r blocks, as a
-// terminal or a pipe does: its error is the context's then.
+// UntilDone returns a reader of r that returns the error of ctx when ctx is done, even
+// while r blocks, as a terminal or a pipe does.
 func UntilDone(ctx context.Context, r io.Reader) io.Reader { return &untilDone{ctx: ctx, r: r} }
 
-// Read reads from the underlying reader. The error is the context's once that has
-// ended.
+// Read reads from the underlying reader. When the context is done, it returns the
+// context's error.
 func (r *untilDone) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
