@@ -4,10 +4,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fatih/color"
@@ -117,42 +117,20 @@ func showURL(req *http.Request, secrets bool) string {
 	return req.URL.Scheme + "://" + req.URL.Host + "/…"
 }
 
-// headersOf ranges over headers by name, without their secrets.
-func headersOf(h http.Header, secrets bool) func(func(string, string) bool) {
+// headersOf yields headers by name, with or without their secrets.
+func headersOf(h http.Header, secrets bool) iter.Seq2[string, string] {
+	if !secrets {
+		return webpush.RedactedHeaders(h)
+	}
 	return func(yield func(string, string) bool) {
 		for _, name := range slices.Sorted(maps.Keys(h)) {
 			for _, v := range h[name] {
-				if !secrets {
-					v = redactHeader(name, v)
-				}
 				if !yield(webpush.HeaderName(name), v) {
 					return
 				}
 			}
 		}
 	}
-}
-
-// redactHeader hides tokens, keys, and capability URLs in the value of a header.
-func redactHeader(name, v string) string {
-	switch http.CanonicalHeaderKey(name) {
-	case "Authorization":
-		scheme, rest, _ := strings.Cut(v, " ")
-		if strings.EqualFold(scheme, "vapid") {
-			if _, k, ok := strings.Cut(rest, "k="); ok {
-				return scheme + " t=…, k=" + k
-			}
-		}
-		if scheme == v {
-			return "key=…"
-		}
-		return scheme + " …"
-	case "Location", "Link":
-		return "…"
-	case "Cookie", "Set-Cookie", "Proxy-Authorization":
-		return "…"
-	}
-	return v
 }
 
 // tracer prints requests and responses, for -vv.

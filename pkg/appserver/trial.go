@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -303,16 +300,11 @@ func (c *capture) shown(origin string) (*shownRequest, *shownResponse) {
 // shownHeader returns header fields with their usual names and without secrets.
 func shownHeader(h http.Header) map[string]string {
 	out := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		value := strings.Join(h[name], ", ")
-		switch name {
-		case "Authorization":
-			_, k, _ := strings.Cut(value, "k=")
-			value = "vapid t=…, k=" + k
-		case "Location", "Link", "Set-Cookie", "Cookie":
-			value = "…"
+	for name, value := range webpush.RedactedHeaders(h) {
+		if before := out[name]; before != "" {
+			value = before + ", " + value
 		}
-		out[webpush.HeaderName(name)] = clipTo(value, 300)
+		out[name] = clipTo(value, 300)
 	}
 	return out
 }
