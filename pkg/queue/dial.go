@@ -72,7 +72,7 @@ func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue,
 	if o.NKey != "" {
 		option, err := nats.NkeyOptionFromSeed(o.NKey)
 		if err != nil {
-			return nil, &Error{Problem: fmt.Sprintf("the file %q does not contain the seed of an nkey", o.NKey), Err: fileCause(err)}
+			return nil, &Error{Problem: fmt.Sprintf("the file %q does not contain the seed of an nkey", o.NKey), Err: fileCause(err), hint: "use a file with one line that begins with SU, as nk and nsc write it"}
 		}
 		options = append(options, option)
 	}
@@ -93,7 +93,7 @@ func Dial(ctx context.Context, address string, o DialOptions, c Config) (*Queue,
 	}
 	nc, err := nats.Connect(strings.Join(servers, ","), options...)
 	if err != nil {
-		return nil, dialError(servers, err)
+		return nil, dialError(servers, o, err)
 	}
 	q, err := Open(ctx, nc, c)
 	if err != nil {
@@ -113,7 +113,7 @@ func fileCause(err error) error {
 }
 
 // dialError returns the error for a connection that failed.
-func dialError(servers []string, err error) *Error {
+func dialError(servers []string, o DialOptions, err error) *Error {
 	hosts := make([]string, len(servers))
 	for i, server := range servers {
 		hosts[i] = Redact(server)
@@ -125,6 +125,10 @@ func dialError(servers []string, err error) *Error {
 		e.hint = "check the user and password, the token, the nkey, or the creds file"
 	case errors.Is(err, nats.ErrSecureConnRequired):
 		e.hint = "use tls:// instead of nats://"
+	case strings.Contains(err.Error(), "after TLS handshake"), strings.Contains(err.Error(), "certificate required"), strings.Contains(err.Error(), "reset by peer"):
+		e.hint = "check whether the server requires a client certificate"
+	case o.Creds != "" && strings.Contains(err.Error(), o.Creds):
+		e.hint = "use a file with a JWT and a seed, as nsc writes it"
 	case strings.Contains(err.Error(), "x509:"):
 		e.hint = "trust the CA of the server's certificate"
 	case errors.Is(err, nats.ErrNoServers), errors.As(err, &op):
