@@ -114,20 +114,9 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	if err := o.bulk.check(o.cmd); err != nil {
 		return nil, err
 	}
-	sources, err := inputs(s, o.inputs)
+	source, err := o.openReader(s)
 	if err != nil {
 		return nil, err
-	}
-	source, err := bulk.Open(sources...)
-	if err != nil {
-		return nil, o.noInput(s, err)
-	}
-	columns, err := o.bulk.columns.read()
-	if err != nil {
-		return nil, err
-	}
-	if columns != nil {
-		source.SetColumns(*columns)
 	}
 	if !slices.ContainsFunc(bulkOnly, o.cmd.Flags().Changed) {
 		if alone, err = source.Alone(); err != nil {
@@ -142,14 +131,31 @@ func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err err
 	return alone, d.excuse("subscription", "Push API, PushSubscription.toJSON", within(inputName(o.inputs[0]), err))
 }
 
-// noInput returns the error for an input that cannot be read.
-func (o *sendOptions) noInput(s *streams, err error) error {
-	var e *bulk.Error
-	if errors.As(err, &e) && e.Err != nil {
-		_, err = loadSubscription(s, e.Path) // has the same error in the words for one
-		return err
+// openReader opens the inputs of -f.
+func (o *sendOptions) openReader(s *streams) (*bulk.Reader, error) {
+	sources, err := inputs(s, o.inputs)
+	if err != nil {
+		return nil, err
 	}
-	return wrongFile(err)
+	columns, err := o.bulk.columns.read()
+	if err != nil {
+		return nil, err
+	}
+	reader, err := bulk.Open(sources...)
+	var e *bulk.Error
+	switch {
+	case errors.As(err, &e) && e.Err != nil:
+		if _, worded := loadSubscription(s, e.Path); worded != nil { // the same error in the words for one
+			return nil, worded
+		}
+		return nil, wrongFile(err)
+	case err != nil:
+		return nil, wrongFile(err)
+	}
+	if columns != nil {
+		reader.SetColumns(*columns)
+	}
+	return reader, nil
 }
 
 // applyRecord applies the other fields of a record to a single message.

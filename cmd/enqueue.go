@@ -18,13 +18,14 @@ import (
 
 // enqueueOptions are the flags of send that put records into a queue.
 type enqueueOptions struct {
-	to, run, cancelRun string
-	nats               natsOptions
+	run, cancelRun string
+	nats           natsOptions
 }
 
 func (o *enqueueOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.to, "to", "", "do not deliver: put the records into the NATS server at `URL`, for webpush worker")
+	o.nats.flag = "to"
+	f.StringVar(&o.nats.address, "to", "", "do not deliver: put the records into the NATS server at `URL`, for webpush worker")
 	f.StringVar(&o.run, "run", "", "with --to: the `NAME` of the run; repeat the command with it to continue")
 	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw the unsent records of the run `NAME`")
 	inGroup(f, "NATS")
@@ -69,10 +70,8 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	if err := e.nats.check(); err != nil {
 		return err
 	}
-	if e.run != "" {
-		if err := queue.CheckRun(e.run); err != nil {
-			return wrongFlag("run", err)
-		}
+	if err := checkRun("run", e.run); err != nil {
+		return err
 	}
 	if e.cancelRun != "" {
 		return o.cancelRun(ctx, s)
@@ -90,26 +89,11 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	if o.bulk.resume == "-" {
 		return usage("pass a file name", "--resume cannot be -")
 	}
-	sources, err := inputs(s, o.inputs)
+	reader, err := o.openReader(s)
 	if err != nil {
 		return err
-	}
-	columns, err := o.bulk.columns.read()
-	if err != nil {
-		return err
-	}
-	reader, err := bulk.Open(sources...)
-	if err != nil {
-		return o.noInput(s, err)
 	}
 	defer reader.Close()
-	if columns != nil {
-		reader.SetColumns(*columns)
-	}
-	address, err := natsAddress(s, "to", e.to)
-	if err != nil {
-		return err
-	}
 	named := e.run != ""
 	if !named {
 		e.run = queue.NewRunName()
@@ -121,7 +105,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
 		}
 	}}
-	q, err := e.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
+	q, err := e.nats.connect(ctx, s, s.logNotes)
 	if err != nil {
 		return err
 	}
@@ -220,14 +204,10 @@ func (o *sendOptions) cancelRun(ctx context.Context, s *streams) error {
 	if len(o.inputs) > 0 || e.run != "" {
 		return usage("use --cancel-run alone", "--cancel-run cannot be combined with -f or --run")
 	}
-	if err := queue.CheckRun(e.cancelRun); err != nil {
-		return wrongFlag("cancel-run", err)
-	}
-	address, err := natsAddress(s, "to", e.to)
-	if err != nil {
+	if err := checkRun("cancel-run", e.cancelRun); err != nil {
 		return err
 	}
-	q, err := e.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
+	q, err := e.nats.connect(ctx, s, s.logNotes)
 	if err != nil {
 		return err
 	}

@@ -21,11 +21,19 @@ const (
 
 // natsOptions are the flags for the connection to NATS and for new streams.
 type natsOptions struct {
+	flag, address                    string // name and value of the flag for the address
 	dial                             queue.DialOptions
 	config                           queue.Config
 	maxAge, resultsMaxAge, duplicate durationFlag
 }
 
+// addAddressFlag adds the flag for the address; send has its own.
+func (o *natsOptions) addAddressFlag(f *pflag.FlagSet) {
+	o.flag = "nats"
+	f.StringVar(&o.address, o.flag, "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
+}
+
+// addFlags adds the other flags.
 func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.dial.Creds, "nats-creds", "", "use the credentials `FILE` of nsc, with a JWT and a key")
 	f.StringVar(&o.dial.NKey, "nats-nkey", "", "read the seed of an nkey from `FILE`")
@@ -73,22 +81,18 @@ func (o *natsOptions) check() error {
 	return nil
 }
 
-// natsAddress returns the address from a flag or from the environment.
-func natsAddress(s *streams, flag, address string) (string, error) {
-	if address != "" && address != "nats:" {
-		if queue.HasPassword(address) {
-			s.warn("--"+flag+": other users of this machine can see the password in the list of processes", "set "+natsEnv+" to the address, or use --nats-creds, or --nats-user and "+natsPasswordEnv)
+// connect connects to the servers at the address in the flag or in the environment, and
+// creates the streams that do not exist. log gets changes of the connection.
+func (o *natsOptions) connect(ctx context.Context, s *streams, log func(string)) (*queue.Queue, error) {
+	address := o.address
+	switch {
+	case address == "" || address == "nats:":
+		if address = strings.TrimSpace(os.Getenv(natsEnv)); address == "" {
+			return nil, usage("add --"+o.flag+" nats://localhost:4222, or set "+natsEnv, "the address of the NATS server is missing")
 		}
-		return address, nil
+	case queue.HasPassword(address):
+		s.warn("--"+o.flag+": other users of this machine can see the password in the list of processes", "set "+natsEnv+" to the address, or use --nats-creds, or --nats-user and "+natsPasswordEnv)
 	}
-	if address = strings.TrimSpace(os.Getenv(natsEnv)); address == "" {
-		return "", usage("add --"+flag+" nats://localhost:4222, or set "+natsEnv, "the address of the NATS server is missing")
-	}
-	return address, nil
-}
-
-// open connects and creates the streams that do not exist.
-func (o *natsOptions) open(ctx context.Context, s *streams, address string, log func(string)) (*queue.Queue, error) {
 	dial := o.dial
 	dial.Name, dial.Log = "webpush", log
 	if dial.User != "" {
@@ -109,6 +113,17 @@ func (o *natsOptions) open(ctx context.Context, s *streams, address string, log 
 		}
 	}
 	return q, nil
+}
+
+// logNotes prints changes of the connection, for commands that do not write a log.
+func (s *streams) logNotes(message string) { s.note("%s", message) }
+
+// checkRun returns an error if the value of the flag is not the name of a run.
+func checkRun(flag, name string) error {
+	if name == "" {
+		return nil
+	}
+	return wrongFlag(flag, queue.CheckRun(name))
 }
 
 // natsError gives an error of the queue its hint and exit code.

@@ -15,7 +15,6 @@ import (
 )
 
 type resultsOptions struct {
-	address string
 	nats    natsOptions
 	run     string
 	gone    string
@@ -48,7 +47,7 @@ were created. Exit code 0 means that the results were read, whatever they are.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runResults(c.Context(), s, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.address, "nats", "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
+	o.nats.addAddressFlag(f)
 	f.StringVar(&o.run, "run", "", "print the results of the run `NAME`")
 	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
 	f.BoolVar(&o.force, "force", false, "overwrite the file of --gone")
@@ -63,10 +62,8 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	if err := o.nats.check(); err != nil {
 		return err
 	}
-	if o.run != "" {
-		if err := queue.CheckRun(o.run); err != nil {
-			return wrongFlag("run", err)
-		}
+	if err := checkRun("run", o.run); err != nil {
+		return err
 	}
 	if o.force && o.gone == "" {
 		return usage("add the file to overwrite", "--force requires --gone")
@@ -74,11 +71,7 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	if o.gone == "-" {
 		return usage("pass a file name", "--gone cannot be -: standard output is for the results")
 	}
-	address, err := natsAddress(s, "nats", o.address)
-	if err != nil {
-		return err
-	}
-	q, err := o.nats.open(ctx, s, address, func(message string) { s.note("%s", message) })
+	q, err := o.nats.connect(ctx, s, s.logNotes)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 
 type workerOptions struct {
 	send      sendOptions // key, message, connection
-	address   string
 	nats      natsOptions
 	lanes     []string
 	retryFor  durationFlag
@@ -105,7 +104,7 @@ wait.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runWorker(c.Context(), s, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.address, "nats", "", "connect to the NATS server at `URL`, or to one of several, separated by commas (also: "+natsEnv+")")
+	o.nats.addAddressFlag(f)
 	f.StringSliceVar(&o.lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
 	o.retryFor.value = queue.DefaultRetryFor
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
@@ -146,15 +145,11 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	if err != nil {
 		return err
 	}
-	address, err := natsAddress(s, "nats", o.address)
-	if err != nil {
-		return err
-	}
 	log := slog.New(slog.NewTextHandler(s.err, nil))
 	if o.logFormat.String() == "json" || s.json {
 		log = slog.New(slog.NewJSONHandler(s.err, nil))
 	}
-	q, err := o.nats.open(ctx, s, address, func(message string) { log.Warn(message) })
+	q, err := o.nats.connect(ctx, s, func(message string) { log.Warn(message) })
 	if err != nil {
 		return err
 	}

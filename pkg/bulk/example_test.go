@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -35,8 +36,50 @@ func ExampleRun() {
 	// Output: 2 1 <nil>
 }
 
-// exampleFile has two subscriptions of a push service that takes messages, and one
-// that has ended.
+// Progress in words while a run sends, the summary at its end, and the results, which
+// name the messages to cancel.
+func ExampleReporter() {
+	subscriptions, dir, end := exampleFile()
+	defer end()
+	key, _ := vapid.GenerateKey()
+	source, err := bulk.Open(bulk.Files(subscriptions)...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	progress, done := new(bulk.Progress), make(chan struct{})
+	go func() {
+		var reporter bulk.Reporter
+		for tick := time.Tick(5 * time.Second); ; {
+			select {
+			case <-tick:
+				fmt.Println(reporter.Line(progress.Snapshot())) // "100 of about 400, 20/s, 15s left: …"
+			case <-done:
+				return
+			}
+		}
+	}()
+	client := &webpush.Client{Key: key, Claims: vapid.Claims{Subject: "mailto:ops@example.com"}}
+	results := filepath.Join(dir, "results.ndjson")
+	summary, err := bulk.Run(context.Background(), source, bulk.Options{Client: client, Results: results, Progress: progress})
+	close(done)
+	if summary == nil {
+		log.Fatal(err)
+	}
+	fmt.Println(summary.Counts)
+
+	f, err := os.Open(results)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	for c, err := range bulk.Cancel(context.Background(), client, bulk.ReadResults(f)) {
+		fmt.Println(c.Result.ID, c.Err, err) // this push service returned no locations
+	}
+	// Output: 2 delivered, 1 gone
+}
+
+// exampleFile has two subscriptions at a push service that accepts messages, and one
+// that is gone.
 func exampleFile() (name, dir string, end func()) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/ended" {

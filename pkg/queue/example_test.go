@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -43,7 +44,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	client := &webpush.Client{Key: key, Claims: vapid.Claims{Subject: "mailto:ops@example.com"}}
-	if err := q.Work(ctx, queue.WorkerOptions{Client: client}); err != nil {
+	monitor := queue.NewMonitor(q)
+	go http.ListenAndServe("127.0.0.1:9090", monitor.Handler()) // GET /healthz and /metrics
+	if err := q.Work(ctx, queue.WorkerOptions{Client: client, OnResult: monitor.OnResult, OnHold: monitor.OnHold}); err != nil {
 		log.Fatal(err)
 	}
 }
