@@ -25,7 +25,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// A receiver's keys for records of tests; nobody decrypts what they get.
+// Keys of a receiver for the records of tests. Nobody decrypts the messages.
 const testReceiverKeys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}`
 
 // countingService counts the messages to each of its endpoints, /0, /1 and so
@@ -34,8 +34,8 @@ const testReceiverKeys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLex
 type countingService struct {
 	mu      sync.Mutex
 	steady  bool
-	seen    map[int]int // messages that were taken, or refused for good
-	run     map[int]int // those of the current run
+	seen    map[int]int // messages that were accepted, or rejected finally
+	run     map[int]int // messages of the current run
 	total   int
 	killAt  int
 	kill    func()

@@ -50,7 +50,7 @@ func TestProgressLines(t *testing.T) {
 	})
 }
 
-// TestNextSteps pins what is to be done with what was not delivered.
+// TestNextSteps pins the hints about messages that were not delivered.
 func TestNextSteps(t *testing.T) {
 	const rest = "the input was not read completely"
 	for _, c := range []struct {
@@ -77,7 +77,7 @@ func TestNextSteps(t *testing.T) {
 	}
 }
 
-// heldService answers when it is let go, and tells of what has arrived.
+// heldService responds when it is released, and reports requests as they arrive.
 type heldService struct {
 	arrived chan struct{}
 	release chan struct{}
@@ -92,7 +92,7 @@ func (h *heldService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-// interrupted starts a send of 50 records to a service that holds its answers,
+// interrupted starts a send of 50 records to a service that holds its responses,
 // and interrupts it when two messages have arrived and it waits for them.
 func interrupted(t *testing.T, pipe bool, args ...string) (c *exec.Cmd, h *heldService, dir string, talk *bufio.Reader) {
 	t.Helper()
@@ -141,8 +141,8 @@ func interrupted(t *testing.T, pipe bool, args ...string) (c *exec.Cmd, h *heldS
 	}
 }
 
-// TestInterrupt asserts that the first interrupt lets what is in flight end,
-// and that everything is written down.
+// TestInterrupt asserts that the first interrupt lets the requests in flight finish,
+// and that everything is recorded.
 func TestInterrupt(t *testing.T) {
 	for _, from := range []string{"subs.ndjson", "-"} {
 		t.Run(from, func(t *testing.T) {
@@ -278,8 +278,8 @@ func TestRedirectedFiles(t *testing.T) {
 	}
 }
 
-// TestInterruptBelowBar asserts that what is said of an interrupt does not run
-// into the bar.
+// TestInterruptBelowBar asserts that the message about an interrupt does not run into
+// the bar.
 func TestInterruptBelowBar(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	told := make(chan struct{})

@@ -18,7 +18,7 @@ func command(t *testing.T, stdin string, args ...string) (code int, stdout, stde
 	return code, out.String(), talk.String()
 }
 
-// inFolder goes to an empty folder without settings.
+// inFolder changes to an empty directory without settings.
 func inFolder(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -26,7 +26,7 @@ func inFolder(t *testing.T) {
 }
 
 // TestSignExpires is what sign says to each kind of exp, which the scripts
-// cannot write as it depends on the clock.
+// cannot specify, because it depends on the clock.
 func TestSignExpires(t *testing.T) {
 	inFolder(t)
 	if code, _, talk := command(t, "", "gen"); code != 0 {

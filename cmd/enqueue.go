@@ -77,7 +77,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		return o.cancelRun(ctx, s)
 	}
 	if len(o.inputs) == 0 {
-		return usage("-f subs.ndjson", "send needs subscriptions")
+		return usage("pass them with -f subs.ndjson", "send needs subscriptions")
 	}
 	m, err := o.enqueuedMessage(s)
 	if err != nil {

@@ -22,8 +22,8 @@ func openTestJournal(tb testing.TB, path string) *Journal {
 	return j
 }
 
-// TestJournal asserts that what is committed is done in the next run, as often
-// as it occurred, and nothing else.
+// TestJournal asserts that exactly the committed records are done in the next run,
+// as often as they occurred.
 func TestJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := openTestJournal(t, path)

@@ -20,13 +20,13 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// A receiver's keys for records of tests; nobody decrypts what they get.
+// Keys of a receiver for the records of tests. Nobody decrypts the messages.
 const testReceiverKeys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}`
 
 // benchRecord is a subscription as Chrome makes it.
 const benchRecord = `{"endpoint":"https://fcm.googleapis.com/fcm/send/dpH5lCsTSSM:APA91bHqjZxM0VImWWqDRN7U0a3AycjUf4O-byuxb_wJsKRaKvV_iKw56s16ekq6FUqoCF7k2nICUpd8fHPxVTgqLunFeVeB9lLCQZyohyAztTH8ZQL9WCxKpA6dvTG_TUIhQUFq_n","expirationTime":null,` + testReceiverKeys
 
-// valuesOf returns what a splitter finds in a text, in its form.
+// valuesOf returns the values that a splitter finds in a text.
 func valuesOf(tb testing.TB, text string, lines bool, r io.Reader) (values []string, end error) {
 	tb.Helper()
 	p := newSplitter(r, "test")
@@ -101,7 +101,7 @@ func FuzzSplitter(f *testing.F) {
 	})
 }
 
-// TestSniff pins how the form of an input is told, and when one record is alone.
+// TestSniff pins the detection of the form of an input and of a single record.
 func TestSniff(t *testing.T) {
 	const rec = `{"endpoint":"https://push.example.net/x"}`
 	for _, c := range []struct {
@@ -214,7 +214,7 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// BenchmarkRecords is what a record costs until it is a job, in each form.
+// BenchmarkRecords measures the cost of turning a record into a job, in each form.
 func BenchmarkRecords(b *testing.B) {
 	for _, form := range []struct{ name, before, record, between string }{
 		{"lines", "", benchRecord, "\n"},
@@ -247,7 +247,7 @@ func BenchmarkRecords(b *testing.B) {
 	}
 }
 
-// What plainRecord takes, encoding/json reads alike.
+// encoding/json reads everything that plainRecord accepts in the same way.
 func FuzzPlainRecord(f *testing.F) {
 	const sub = `{"endpoint":"https://push.example/1","keys":{"p256dh":"BA","auth":"AA"}}`
 	for _, raw := range []string{
@@ -276,8 +276,8 @@ func FuzzPlainRecord(f *testing.F) {
 		if !ok {
 			return
 		}
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &members); err != nil {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &fields); err != nil {
 			if json.Valid(p.subscription) {
 				t.Errorf("%q is not JSON, and its subscription %q is", raw, p.subscription)
 			}
@@ -285,24 +285,24 @@ func FuzzPlainRecord(f *testing.F) {
 		}
 		var payload string
 		want := map[string]bool{"id": p.id != nil, "subscription": true, "payload": p.payload != nil, "ttl": p.ttl >= 0}
-		for name := range members {
+		for name := range fields {
 			if !want[name] {
-				t.Errorf("%q has the member %s, which is overlooked", raw, name)
+				t.Errorf("%q has the field %s, which is overlooked", raw, name)
 			}
 		}
-		if !bytes.Equal(members["id"], p.id) || !bytes.Equal(members["subscription"], p.subscription) {
+		if !bytes.Equal(fields["id"], p.id) || !bytes.Equal(fields["subscription"], p.subscription) {
 			t.Errorf("%q has the id %q and the subscription %q", raw, p.id, p.subscription)
 		}
-		if p.payload != nil && (json.Unmarshal(members["payload"], &payload) != nil || payload != string(p.payload)) {
+		if p.payload != nil && (json.Unmarshal(fields["payload"], &payload) != nil || payload != string(p.payload)) {
 			t.Errorf("%q has the payload %q", raw, p.payload)
 		}
-		if p.ttl >= 0 && string(members["ttl"]) != strconv.FormatInt(int64(p.ttl.Seconds()), 10) {
+		if p.ttl >= 0 && string(fields["ttl"]) != strconv.FormatInt(int64(p.ttl.Seconds()), 10) {
 			t.Errorf("%q has the TTL %v", raw, p.ttl)
 		}
 	})
 }
 
-// A value that an error of the input cut off is no record: the error is told.
+// A value that an error of the input cut off is not a record: the error is reported.
 func TestSplitterError(t *testing.T) {
 	for _, text := range []string{"{\"a\":1}\n{\"b\":", "{\n\"a\": 1}\n{\n\"b\":", "[{\"a\":1},{\"b\":"} {
 		p := newSplitter(io.MultiReader(strings.NewReader(text), iotest.ErrReader(context.Canceled)), "pipe")

@@ -16,7 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// service is a push service that takes everything, and the file of n subscriptions
+// service is a push service that accepts everything, and the file of n subscriptions
 // of it.
 func service(t *testing.T, n int, answer http.HandlerFunc) (file string) {
 	t.Helper()
@@ -74,7 +74,7 @@ func TestFixableIsNotFinal(t *testing.T) {
 }
 
 // TestTornResult cuts the results of a first run at every byte of the last line.
-// The next run removes what is left of a line and adds to the rest.
+// The next run removes the rest of a partial line and appends to the file.
 func TestTornResult(t *testing.T) {
 	var busy atomic.Bool
 	file := service(t, 2, func(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +157,7 @@ func TestReserved(t *testing.T) {
 	}
 }
 
-// TestGoneAlone asserts that subscriptions which have ended are no failure if a
+// TestGoneAlone asserts that gone subscriptions are not a failure if a
 // file has them, unless that is asked for.
 func TestGoneAlone(t *testing.T) {
 	file := service(t, 2, func(w http.ResponseWriter, r *http.Request) {

@@ -145,7 +145,7 @@ func sendsWith(t *testing.T, address string, o DialOptions) {
 	stop()
 }
 
-// refusesWith asserts that there is no connection, and why.
+// refusesWith asserts that the connection fails with this problem and hint.
 func refusesWith(t *testing.T, address string, o DialOptions, problem, hint string) {
 	t.Helper()
 	q, err := Dial(t.Context(), address, o, Config{})

@@ -80,7 +80,7 @@ func TestMonitor(t *testing.T) {
 	if code, body := get("/healthz"); code != http.StatusServiceUnavailable || body != `{"status":"the NATS server cannot be reached"}`+"\n" {
 		t.Errorf("/healthz without a server: %d %s", code, body)
 	}
-	metrics(`webpush_messages_total{class="delivered",service="other"} 2`) // what the worker counts is there without the server
+	metrics(`webpush_messages_total{class="delivered",service="other"} 2`) // the counters do not need the server
 }
 
 // TestMonitorLog pins that numbers are logged when they have changed.
@@ -111,7 +111,7 @@ func TestMonitorLog(t *testing.T) {
 	})
 }
 
-// TestOutcome pins what is said of a run.
+// TestOutcome pins the description of a run.
 func TestOutcome(t *testing.T) {
 	for _, row := range []struct {
 		o    Outcome

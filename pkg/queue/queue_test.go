@@ -76,7 +76,7 @@ type sink struct {
 	mu     sync.Mutex
 	counts map[string]int
 	ttls   map[string]string
-	answer func(w http.ResponseWriter, path string, n int) bool // true: it has answered
+	answer func(w http.ResponseWriter, path string, n int) bool // reports whether it responded
 }
 
 func newSink(tb testing.TB) *sink {
@@ -150,7 +150,7 @@ func records(lines ...string) iter.Seq2[*bulk.Record, error] {
 	return r.Records(context.Background())
 }
 
-// work runs a worker until the test or the function that it returns ends it.
+// work runs a worker until the test ends or the returned function is called.
 func work(tb testing.TB, q *Queue, o WorkerOptions) (stop func()) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -166,10 +166,10 @@ func work(tb testing.TB, q *Queue, o WorkerOptions) (stop func()) {
 			select {
 			case err := <-done:
 				if err != nil {
-					tb.Errorf("the worker ended: %v", err)
+					tb.Errorf("the worker failed: %v", err)
 				}
 			case <-time.After(40 * time.Second):
-				tb.Error("the worker does not end")
+				tb.Error("the worker does not stop")
 			}
 		})
 	}
@@ -351,7 +351,7 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-// At the end of the time for retries, the result is temporary.
+// When the time for retries has passed, the result is temporary.
 func TestTemporaryForGood(t *testing.T) {
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
@@ -516,7 +516,7 @@ func TestOthersGoOn(t *testing.T) {
 	defer close(end)
 	silent.answer = func(http.ResponseWriter, string, int) bool { <-end; return true }
 	var lines []string
-	for i := range 1500 { // more than a worker takes of the lane
+	for i := range 1500 { // more than a worker receives of the lane
 		lines = append(lines, subscription(fmt.Sprintf("%s/%d", refusing.URL, i)), subscription(fmt.Sprintf("%s/%d", silent.URL, i)))
 	}
 	for i := range 100 {
@@ -538,7 +538,7 @@ func TestOthersGoOn(t *testing.T) {
 		t.Errorf("%d of 100 messages were sent while others wait; the service that asks to wait was asked %d times", all, asked)
 	}
 	cancel()
-	for range 64 { // what is in flight to the silent service
+	for range 64 { // the requests in flight to the silent service
 		select {
 		case end <- struct{}{}:
 		case err := <-done:
