@@ -80,17 +80,9 @@ func (c *csvRows) Read(b []byte) (int, error) {
 	if c.budget <= 0 {
 		return 0, errTooLong
 	}
-	p := c.p
-	if p.start == p.end && !p.more() {
-		if p.err != nil {
-			return 0, p.err
-		}
-		return 0, io.EOF
-	}
-	n := copy(b, p.buf[p.start:p.end])
-	p.start += n
+	n, err := c.p.Read(b)
 	c.budget -= n
-	return n, nil
+	return n, err
 }
 
 // next returns the next row as a JSON object.

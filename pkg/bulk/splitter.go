@@ -109,6 +109,19 @@ func (p *splitter) more() bool {
 	return false
 }
 
+// Read reads the text that is not yet returned, for rows that another reader parses.
+func (p *splitter) Read(b []byte) (int, error) {
+	if p.start == p.end && !p.more() {
+		if p.err != nil {
+			return 0, p.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(b, p.buf[p.start:p.end])
+	p.start += n
+	return n, nil
+}
+
 // The number of records that were found in an input.
 type amount int
 

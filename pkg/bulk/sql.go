@@ -46,22 +46,8 @@ func sniffSQL(p *splitter, b []byte) *sqlRows {
 		return nil
 	}
 	s := &sqlRows{p: p, line: p.line, budget: maxRecord, tables: make(map[string][]string)}
-	s.in = bufio.NewReader(s)
+	s.in = bufio.NewReader(p)
 	return s
-}
-
-// Read passes the text of the splitter to the lexer.
-func (s *sqlRows) Read(b []byte) (int, error) {
-	p := s.p
-	if p.start == p.end && !p.more() {
-		if p.err != nil {
-			return 0, p.err
-		}
-		return 0, io.EOF
-	}
-	n := copy(b, p.buf[p.start:p.end])
-	p.start += n
-	return n, nil
 }
 
 // next returns the next row as a JSON object.
