@@ -116,9 +116,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		if !named {
 			s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", e.run, e.run)
 		}
-		end = repeat(progressEvery, func() {
-			s.note("%s enqueued so far, %s", plural(p.Enqueued.Load(), "record"), p.PerSecond(time.Since(begun)))
-		})
+		end = repeat(progressEvery, func() { s.note("%s so far", p.Text(time.Since(begun))) })
 	}
 	err = q.Enqueue(context.WithoutCancel(ctx), reader.Records(ctx), eo)
 	end()

@@ -54,15 +54,11 @@ type EnqueueProgress struct {
 	Ignored bulk.Ignored
 }
 
-// PerSecond returns the number of records enqueued per second, given the time so far,
-// such as "120/s".
-func (p *EnqueueProgress) PerSecond(took time.Duration) string {
-	return text.PerSecond(float64(p.Enqueued.Load()) / max(took.Seconds(), 1e-3))
-}
-
-// Text returns the number of records enqueued in this time, in words.
+// Text returns the number of records enqueued in this time, in words, such as "enqueued
+// 600 records in 5s, 120/s".
 func (p *EnqueueProgress) Text(took time.Duration) string {
-	return fmt.Sprintf("enqueued %s in %s, %s", text.Count(p.Enqueued.Load(), "record"), text.Duration(took), p.PerSecond(took))
+	n := p.Enqueued.Load()
+	return fmt.Sprintf("enqueued %s in %s, %s", text.Count(n, "record"), text.Duration(took), text.PerSecond(float64(n)/max(took.Seconds(), 1e-3)))
 }
 
 // Enqueue publishes records and returns when the stream has all of them. Records that
