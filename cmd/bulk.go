@@ -92,6 +92,11 @@ func (o *bulkFlags) checkSending(c *cobra.Command) error {
 	return nil
 }
 
+// sending returns the options of addSendingFlags.
+func (o *bulkFlags) sending() webpush.BulkOptions {
+	return webpush.BulkOptions{Concurrency: o.concurrency, ConcurrencyPerOrigin: o.perOrigin, Rate: o.rate.perSecond, Rates: o.rates.rates, StandardHTTP: o.http.String() == "standard"}
+}
+
 // check returns an error if a value is out of range.
 func (o *bulkFlags) check(c *cobra.Command) error {
 	if err := o.checkSending(c); err != nil {
@@ -169,10 +174,10 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 // runOptions returns the options of a run.
 func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) {
 	b := &o.bulk
+	send := b.sending()
+	send.MaxFailures, send.DryRun = b.maxFailures, o.dryRun
 	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
-		Overwrite: b.force, Reserved: o.files(), Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing,
-		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, Rates: b.rates.rates,
-			MaxFailures: b.maxFailures, DryRun: o.dryRun, StandardHTTP: b.http.String() == "standard"}}
+		Overwrite: b.force, Reserved: o.files(), Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing, Send: send}
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {
 			return run, usage(only[1], "--%s requires a single subscription, but there are many", only[0])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -21,10 +20,7 @@ import (
 const adminTokenEnv = "WEBPUSH_ADMIN_TOKEN"
 
 func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
-	log := slog.New(slog.NewTextHandler(s.err, nil))
-	if o.logFormat.String() == "json" || s.json {
-		log = slog.New(slog.NewJSONHandler(s.err, nil))
-	}
+	log := s.serviceLog(&o.logFormat)
 	bo := appserver.Options{
 		Subject:          o.subject,
 		Origins:          o.origins,

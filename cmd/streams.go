@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -119,6 +120,14 @@ func (s *streams) note(format string, a ...any) {
 		return
 	}
 	fmt.Fprintf(s.err, "webpush: %s\n", safe(message))
+}
+
+// serviceLog returns the log of serve and worker, in the format of the flag.
+func (s *streams) serviceLog(format *enumFlag) *slog.Logger {
+	if format.String() == "json" || s.json {
+		return slog.New(slog.NewJSONHandler(s.err, nil))
+	}
+	return slog.New(slog.NewTextHandler(s.err, nil))
 }
 
 // printJSON writes a result.

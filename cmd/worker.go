@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/queue"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type workerOptions struct {
@@ -145,10 +144,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(s.err, nil))
-	if o.logFormat.String() == "json" || s.json {
-		log = slog.New(slog.NewJSONHandler(s.err, nil))
-	}
+	log := s.serviceLog(&o.logFormat)
 	q, err := o.nats.connect(ctx, s, func(message string) { log.Warn(message) })
 	if err != nil {
 		return err
@@ -158,17 +154,16 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	if o.metrics != "" {
 		listener, err := net.Listen("tcp", o.metrics)
 		if err != nil {
-			return usage("write it as 127.0.0.1:9090", "--metrics: %w", err)
+			return usage("use the form 127.0.0.1:9090", "--metrics: %w", err)
 		}
 		server := &http.Server{Handler: m.Handler(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})), ReadHeaderTimeout: 10 * time.Second}
 		go func() { _ = server.Serve(listener) }()
 		defer server.Close()
 		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")
 	}
-	b := &o.send.bulk
 	d.client.OnRetry = nil
 	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: m.OnResult, OnHold: m.OnHold,
-		Send: webpush.BulkOptions{Concurrency: b.concurrency, ConcurrencyPerOrigin: b.perOrigin, Rate: b.rate.perSecond, Rates: b.rates.rates, StandardHTTP: b.http.String() == "standard"}}
+		Send: o.send.bulk.sending()}
 	lanes := "all"
 	if len(o.lanes) > 0 {
 		lanes = strings.Join(o.lanes, ",")
