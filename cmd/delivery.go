@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
@@ -292,18 +291,18 @@ func (o *sendOptions) fillMessage(s *streams, d *delivery) error {
 // readGCMKey reads the key from a file or the environment. It also accepts a
 // literal key, as pywebpush does.
 func (o *sendOptions) readGCMKey(s *streams) (string, error) {
-	key := o.gcmKey
-	if variable, ok := strings.CutPrefix(key, "env:"); ok {
-		if key = os.Getenv(variable); key == "" {
-			return "", usage("set it to the key", "--gcm-key: the environment variable %s is not set", variable)
-		}
-	} else if exists(key) {
+	key, named, err := envSecret("gcm-key", o.gcmKey, "the key")
+	switch {
+	case err != nil:
+		return "", err
+	case named:
+	case exists(key):
 		b, err := readFile(key)
 		if err != nil {
 			return "", err
 		}
 		key = string(b)
-	} else if source(o.cmd, "gcm-key") == "--gcm-key" {
+	case source(o.cmd, "gcm-key") == "--gcm-key":
 		s.warn("the GCM key is on the command line, where other users of this machine can see it", "pass a file, or --gcm-key env:NAME")
 	}
 	return strings.TrimSpace(key), nil

@@ -17,14 +17,26 @@ type subscriptionParts struct {
 // partNames are the flags for the parts of a subscription.
 var partNames = map[string]string{"endpoint": "endpoint", "keys.p256dh": "key", "keys.auth": "auth", "keys": "key"}
 
+// envSecret returns the secret in the environment variable that the value of a flag
+// names as env:NAME, or any other value as it is.
+func envSecret(flag, value, what string) (secret string, named bool, err error) {
+	variable, named := strings.CutPrefix(value, "env:")
+	if !named {
+		return value, false, nil
+	}
+	if secret = os.Getenv(variable); secret == "" {
+		return "", true, usage("set it to "+what, "--%s: the environment variable %s is empty or not set", flag, shown(variable))
+	}
+	return secret, true, nil
+}
+
 // subscription returns the subscription that the flags describe.
 func (p subscriptionParts) subscription(s *streams) (*webpush.Subscription, error) {
-	auth := p.auth
-	if variable, ok := strings.CutPrefix(auth, "env:"); ok {
-		if auth = os.Getenv(variable); auth == "" {
-			return nil, usage("set it to the auth of the subscription", "--auth: the environment variable %s is empty or not set", variable)
-		}
-	} else if auth != "" {
+	auth, named, err := envSecret("auth", p.auth, "the auth of the subscription")
+	if err != nil {
+		return nil, err
+	}
+	if auth != "" && !named {
 		s.warn("the auth secret is on the command line, where other users of this machine can see it", "use --auth env:NAME, or a file with -f")
 	}
 	if p.endpoint == "" {
