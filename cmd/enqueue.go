@@ -45,9 +45,8 @@ var enqueueing = append([]string{"to", "run", "cancel-run", "subscription", "pay
 var ofWorker = []string{"private-key", "claims", "subject", "audience", "expires-in", "scheme", "timeout", "retries", "proxy", "ca-file", "insecure", "connect-to", "allow-http", "deny-private",
 	"rate", "rate-per-origin", "concurrency", "concurrency-per-origin", "http", "encoding", "pad", "max-body", "header", "wns-type"}
 
-// runEnqueue puts the records into the stream, or cancels a run.
-func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
-	var wrong error
+// noEffect returns an error for the first flag that has no effect with --to.
+func (o *sendOptions) noEffect() (wrong error) {
 	o.cmd.Flags().Visit(func(f *pflag.Flag) {
 		if wrong != nil || slices.Contains(enqueueing, f.Name) || source(o.cmd, f.Name) != "--"+f.Name {
 			return
@@ -63,8 +62,13 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		}
 		wrong = usage(hint, "--%s has no effect with --to", f.Name)
 	})
-	if wrong != nil {
-		return wrong
+	return wrong
+}
+
+// runEnqueue puts the records into the stream, or cancels a run.
+func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
+	if err := o.noEffect(); err != nil {
+		return err
 	}
 	e := &o.enqueue
 	if err := e.nats.check(); err != nil {
