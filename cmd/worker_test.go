@@ -16,18 +16,7 @@ import (
 
 // TestWorkerMetrics reads /healthz and /metrics of webpush worker --metrics.
 func TestWorkerMetrics(t *testing.T) {
-	n, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go n.Start()
-	defer func() {
-		n.Shutdown()
-		n.WaitForShutdown()
-	}()
-	if !n.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
+	address := startNATS(t, func(*natsserver.Options) {})
 	inFolder(t)
 	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"gen"}); code != exitOK {
 		t.Fatalf("gen: exit code %d", code)
@@ -36,7 +25,7 @@ func TestWorkerMetrics(t *testing.T) {
 	if err := os.WriteFile(name, []byte(`{"endpoint":"x"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"send", "-f", name, "-p", "hi", "--to", n.ClientURL()}); code != exitOK {
+	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"send", "-f", name, "-p", "hi", "--to", address}); code != exitOK {
 		t.Fatalf("send: exit code %d", code)
 	}
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -44,9 +33,9 @@ func TestWorkerMetrics(t *testing.T) {
 	var log syncBuffer
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, &streams{in: strings.NewReader(""), out: io.Discard, err: &log}, []string{"worker", "--nats", n.ClientURL(), "--subject", "mailto:ops@example.com", "--metrics", "127.0.0.1:0"})
+		done <- run(ctx, &streams{in: strings.NewReader(""), out: io.Discard, err: &log}, []string{"worker", "--nats", address, "--subject", "mailto:ops@example.com", "--metrics", "127.0.0.1:0"})
 	}()
-	address := regexp.MustCompile(`address=(http://127\.0\.0\.1:\d+)/metrics`)
+	listening := regexp.MustCompile(`address=(http://127\.0\.0\.1:\d+)/metrics`)
 	wait := func(what string, ok func() bool) {
 		t.Helper()
 		for !ok() {
@@ -59,8 +48,8 @@ func TestWorkerMetrics(t *testing.T) {
 			}
 		}
 	}
-	wait("it listened", func() bool { return address.MatchString(log.String()) })
-	base := address.FindStringSubmatch(log.String())[1]
+	wait("it listened", func() bool { return listening.MatchString(log.String()) })
+	base := listening.FindStringSubmatch(log.String())[1]
 	get := func(path string) string {
 		t.Helper()
 		resp, err := http.Get(base + path)
