@@ -384,8 +384,8 @@ func (r *run) finish(result *webpush.Result) {
 	}
 }
 
-// commitTimes determines the time for which results are collected before the next commit
-// to a journal: it makes many durable at the cost of one.
+// commitTimes determines the time of the next commit to a journal. Until then, results
+// are collected, because a commit makes many durable at the cost of one.
 type commitTimes struct {
 	first, last time.Time     // ends of commits
 	next        time.Duration // time from the last commit to the next

@@ -20,16 +20,16 @@ import (
 
 const (
 	ratesBucket = "webpush-rates"
-	// cellsKept is the time for which an unused cell is kept. The names of cells come
-	// from endpoints, which are untrusted.
+	// cellsKept is the lifetime of an unused cell. The names of cells come from
+	// endpoints, which are untrusted.
 	cellsKept = time.Hour
-	// reservedAhead is the maximum time in advance for which all workers together
-	// reserve. Beyond it, they ask again, to learn about holds.
+	// reservedAhead limits how far all workers together reserve in advance. Beyond
+	// it, they ask again, to learn about holds.
 	reservedAhead = 300 * time.Millisecond
-	// rateHolds is the time for which the rate of a worker applies to the others
-	// after its last reservation.
+	// rateHolds is how long the rate of a worker applies to the others after its last
+	// reservation.
 	rateHolds = 30 * time.Second
-	// clockKept is the time for which the difference to the server's clock is kept.
+	// clockKept is the maximum age of the difference to the server's clock.
 	clockKept = time.Minute
 	// maxCells is the maximum number of cells that a worker remembers.
 	maxCells = 1 << 14

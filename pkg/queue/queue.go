@@ -71,15 +71,15 @@ type Config struct {
 	// Replicas is the number of servers that keep a copy of the streams, 1 to 5;
 	// zero means 1.
 	Replicas int
-	// MaxAge is the time for which messages are kept that no worker receives, and
-	// ResultsMaxAge the time for which results are kept; zero means [DefaultMaxAge].
-	// Both streams hold secrets: endpoints and payloads.
+	// MaxAge is the maximum age of messages that no worker receives, and ResultsMaxAge
+	// the maximum age of results; zero means [DefaultMaxAge]. Both streams hold
+	// secrets: endpoints and payloads.
 	MaxAge, ResultsMaxAge time.Duration
 	// MaxBytes limits the size of the stream of messages. When it is full,
 	// enqueueing waits and then fails; nothing is dropped. Zero means no limit.
 	MaxBytes int64
-	// DuplicateWindow is the time for which the stream remembers IDs and drops
-	// repeated records of a run; zero means [DefaultDuplicateWindow].
+	// DuplicateWindow is how long the stream remembers IDs and drops repeated records
+	// of a run; zero means [DefaultDuplicateWindow].
 	DuplicateWindow time.Duration
 	// AckWait is the time until the messages of a worker that does not respond are
 	// delivered to others, at most [AckWait]; zero means AckWait.

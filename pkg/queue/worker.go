@@ -23,8 +23,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// DefaultRetryFor is the default time for which temporary failures are retried; see
-// [WorkerOptions].
+// DefaultRetryFor is the default of RetryFor in [WorkerOptions].
 const DefaultRetryFor = 6 * time.Hour
 
 // WorkerOptions configures [Queue.Work]. Client is required.
@@ -136,9 +135,9 @@ const (
 	minAttempts = 8
 	// maxStored is the number of messages with stored results that are remembered.
 	maxStored = 1 << 13
-	// commitEvery is the time for which results are collected.
+	// commitEvery is the interval at which results are stored.
 	commitEvery = 5 * time.Millisecond
-	// drainFor is the time for which results wait for the server when a worker stops.
+	// drainFor limits how long a worker that stops waits for the server.
 	drainFor = 30 * time.Second
 )
 
