@@ -177,14 +177,19 @@ func (d *Device) State() State {
 	return state
 }
 
-// save writes the state to the file, if there is one.
+// save writes the state to the file, if there is one, or removes the file if
+// nothing is left to keep.
 func (d *Device) save() error {
 	if d.file == nil {
 		return nil
 	}
 	d.saving.Lock()
 	defer d.saving.Unlock()
-	return d.file.save(d.State())
+	state := d.State()
+	if state.empty() {
+		return d.file.remove()
+	}
+	return d.file.save(state)
 }
 
 // keep notes the credentials of a device of Chromium before they are used, and
@@ -204,9 +209,9 @@ func (d *Device) keep(a android) error {
 }
 
 // Receive waits for the next message of any subscription and decrypts it;
-// ReceivedMessage.Subscription is its subscription. It returns each message once, though
-// the push service keeps it until [Device.Ack] or the end of its TTL, and may send
-// only a few messages that are not acknowledged. Concurrent calls take turns. A
+// ReceivedMessage.Subscription is its subscription. It returns each message once,
+// though the push service keeps it until [Device.Ack] or the end of its TTL, and
+// may send only a few messages that are not acknowledged. Concurrent calls take turns. A
 // lost connection is restored, after waits that double up to 5 minutes (Chromium:
 // up to 10), while Receive continues to wait: see Options.Notify.
 //

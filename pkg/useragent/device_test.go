@@ -433,6 +433,21 @@ func TestSingleREST(t *testing.T) {
 	if _, err := sub.Device().Subscribe(t.Context(), "", vapid.PublicKey{}); !errors.Is(err, useragent.ErrSingle) {
 		t.Errorf("got %v", err)
 	}
+	// With it ends its state file: this protocol has nothing else to keep.
+	name := filepath.Join(t.TempDir(), "state.json")
+	_, d := (&world{url: s.URL, options: useragent.Options{HTTP: s.Client()}}).openFile(t, name)
+	other := add(t, d, "a")
+	if _, err := os.Stat(name); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := other.Unsubscribe(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file: %v", err)
+	}
 }
 
 // TestOldState: states with one subscription, as they were before a device could

@@ -195,7 +195,11 @@ func (f *File) save(state State) error {
 	return nil
 }
 
+// remove removes the file, if there is one.
 func (f *File) remove() error {
+	if !f.found {
+		return nil
+	}
 	err := os.Remove(f.name)
 	if err == nil {
 		f.state, f.found = State{}, false

@@ -137,6 +137,11 @@ type androidJSON struct {
 	Checkin time.Time `json:"checkin"`
 }
 
+// empty reports whether there is nothing to keep.
+func (s State) empty() bool {
+	return len(s.subscriptions) == 0 && !s.android.known() && s.uaid == ""
+}
+
 // MarshalJSON writes the state with its secrets: server; uaid (32 hexadecimal
 // digits, over a WebSocket only); the fields of the first subscription: name,
 // endpoint, channelID, applicationServerKey (base64url, or null), and in keys,
@@ -147,7 +152,7 @@ type androidJSON struct {
 // with androidID, securityToken, and checkin (RFC 3339); subtype; instanceID; and
 // unconfirmed, the IDs of acknowledged messages that the next login lists.
 func (s State) MarshalJSON() ([]byte, error) {
-	if len(s.subscriptions) == 0 && !s.android.known() && s.uaid == "" {
+	if s.empty() {
 		return nil, errors.New("the state is empty: there is nothing to keep")
 	}
 	v := stateJSON{Server: s.server, UAID: s.uaid, Acked: s.acknowledged, Unsure: s.unconfirmed}
