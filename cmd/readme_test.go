@@ -24,7 +24,10 @@ type session struct {
 	steps     []sessionStep
 }
 
-type sessionStep struct{ command, want string }
+type sessionStep struct {
+	command, want string
+	succeed       bool // instead of printing want
+}
 
 func readmeSessions(t *testing.T) []session {
 	t.Helper()
@@ -33,11 +36,16 @@ func readmeSessions(t *testing.T) []session {
 		t.Fatal(err)
 	}
 	var out []session
-	blocks := regexp.MustCompile("(?s)(<!-- test: subscribe -->\n)?```console\n(.*?)```").FindAllStringSubmatch(string(b), -1)
+	blocks := regexp.MustCompile("(?s)(?:<!-- test: (subscribe|run) -->\n)?```(console|sh)\n(.*?)```").FindAllStringSubmatch(string(b), -1)
 	for _, block := range blocks {
-		s := session{subscribe: block[1] != ""}
-		for line := range strings.Lines(block[2]) {
-			if command, ok := strings.CutPrefix(line, "$ "); ok {
+		if block[2] == "sh" && block[1] != "run" {
+			continue
+		}
+		s := session{subscribe: block[1] == "subscribe"}
+		for line := range strings.Lines(block[3]) {
+			if block[2] == "sh" {
+				s.steps = append(s.steps, sessionStep{command: strings.TrimSpace(line), succeed: true})
+			} else if command, ok := strings.CutPrefix(line, "$ "); ok {
 				s.steps = append(s.steps, sessionStep{command: strings.TrimSpace(command)})
 			} else if n := len(s.steps); n > 0 {
 				s.steps[n-1].want += line
@@ -112,6 +120,12 @@ func TestReadme(t *testing.T) {
 					t.Fatal(err)
 				}
 				got += fmt.Sprintf("[exit %d]\n", exit.ExitCode())
+			}
+			if step.succeed {
+				if err != nil {
+					t.Errorf("$ %s\nfailed:\n%s", step.command, got)
+				}
+				continue
 			}
 			if got != "" && !strings.HasSuffix(got, "\n") {
 				got += "\n" // as a terminal's next prompt would begin a line
