@@ -182,7 +182,11 @@ func (p *filePair) check(force bool) error {
 			return usage("omit it to use the default", "--%s is empty, expected a file", f.flag)
 		}
 		if f.name == "-" || strings.HasPrefix(f.name, "env:") {
-			return usage("--json prints the pair and writes no file", "--%s is %q, expected a file to write to", f.flag, f.name)
+			hint := "use the name of a file"
+			if strings.HasSuffix(f.flag, "-key") {
+				hint += ", or --json to print the pair"
+			}
+			return usage(hint, "--%s is %q, expected a file to write to", f.flag, f.name)
 		}
 		folder := filepath.Dir(f.name)
 		switch info, err := os.Stat(folder); {
