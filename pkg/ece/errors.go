@@ -79,7 +79,7 @@ func (e *TooLongError) Hint() string {
 	return "shorten the payload, or send an ID and let the client fetch the rest"
 }
 
-// codingError is an error with a text of its own that is one of the sentinels.
+// codingError is one of the sentinel errors with its own text.
 type codingError struct {
 	kind error
 	text string

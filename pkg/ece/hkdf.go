@@ -12,7 +12,7 @@ func hmacSHA256[T string | []byte](key []byte, text T, more ...byte) [sha256.Siz
 		sum := sha256.Sum256(key)
 		key = sum[:]
 	}
-	var buffer [384]byte // what does not fit goes to the heap
+	var buffer [384]byte // a longer text needs the heap
 	inner := buffer[:sha256.BlockSize]
 	copy(inner, key)
 	for i := range inner {

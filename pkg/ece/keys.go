@@ -83,7 +83,7 @@ func (k contentKey) aead() (cipher.AEAD, error) {
 
 // recordNonce writes to dst the nonce of record seq, counted from 0: the base
 // nonce XOR the number as 96 bits in network order (RFC 8188 section 2.3). The
-// upper 32 bits of it are 0, as no body has 2^64 records.
+// upper 32 bits of it are 0, because no body has 2^64 records.
 func (k contentKey) recordNonce(dst *[nonceSize]byte, seq uint64) {
 	*dst = k.nonce
 	low := dst[nonceSize-8:]

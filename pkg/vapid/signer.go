@@ -187,7 +187,7 @@ func (s *Signer) make(origin string, t *signing) {
 }
 
 // signSafely is Sign, with an error for the panic of a [crypto.Signer]: it runs in
-// a goroutine of its own, where nobody could recover.
+// its own goroutine, where no caller could recover.
 func (s *Signer) signSafely(origin string) (t *Token, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -197,7 +197,7 @@ func (s *Signer) signSafely(origin string) (t *Token, err error) {
 	return s.Sign(origin)
 }
 
-// keep adds a token. It drops those that are to be renewed, at most once a minute,
+// keep adds a token. It drops tokens that must be renewed, at most once a minute,
 // and any if there are too many.
 func (k *secretTokens) keep(origin string, t *signing, now time.Time) {
 	full := len(k.byOrigin) >= maxTokens

@@ -444,7 +444,7 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 func (c *Client) understand(ctx context.Context, req *http.Request, resp *http.Response, err error, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	if err != nil {
 		e := c.unanswered(ctx, req, err, sub)
-		if msg.GCM != nil { // goes elsewhere
+		if msg.GCM != nil { // sent to another URL
 			e.Origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
 		}
 		return nil, e
@@ -477,7 +477,7 @@ func (c *Client) unanswered(ctx context.Context, req *http.Request, err error, s
 // understood reads and closes the response to a message.
 func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *Message) (*Receipt, *Error) {
 	origin := sub.origin
-	if msg.GCM != nil { // goes elsewhere
+	if msg.GCM != nil { // sent to another URL
 		origin, _ = vapid.Origin(req.URL.Scheme + "://" + req.URL.Host)
 	}
 	defer resp.Body.Close()
@@ -498,8 +498,8 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 		}
 	}
 	if e == nil || e.Code == CodeOtherServer {
-		// Some servers repeat the request in their responses, its path and token
-		// with it: nobody gets to see the response with them.
+		// Some servers repeat the request in their responses, including its path and
+		// token, which must not appear in an error.
 		redact := redactor(sub, req)
 		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
 		e.Reason = redact.Replace(e.Reason)

@@ -61,7 +61,7 @@ func (g *GCM) rewrite(req *http.Request, sub *Subscription, body []byte, ttl int
 	if err != nil {
 		return nil, fmt.Errorf("encoding the legacy request: %w", err)
 	}
-	// The rules for endpoints are those for this URL: the key goes there.
+	// The rules for endpoints apply to this URL too, because the key is sent to it.
 	to, err := newEndpoint(target)
 	if err != nil {
 		return nil, &InputError{Part: "gcm-url", Problem: "the legacy service's URL is not valid: " + err.Error()}

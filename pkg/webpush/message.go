@@ -119,7 +119,7 @@ func (m *Message) ttl() (int64, error) {
 	if d < 0 || d > MaxTTL {
 		return 0, &InputError{Part: "ttl", Problem: fmt.Sprintf("the TTL is %v, expected 0 to 2147483648 seconds", d)}
 	}
-	// Upwards, as a TTL of 0 means something else than a short one.
+	// Rounded up, because a TTL of 0 has another meaning than a short one.
 	return int64((d + time.Second - 1) / time.Second), nil
 }
 

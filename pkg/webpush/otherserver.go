@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The explanation of a response that did not come from a push service.
+// Explanation of a response that is not from a push service.
 const (
 	meaningOtherServer = "a web server responded, not the push service"
 	adviceOtherServer  = "check the network between this machine and the push service, such as a firewall, a proxy, or a login page, and try again"

@@ -15,7 +15,7 @@ const (
 	Apple       Service = "apple"       // Safari
 	WNS         Service = "wns"         // Edge on Windows: Windows Push Notification Services
 	UnifiedPush Service = "unifiedpush" // UnifiedPush distributors: ntfy, NextPush, and the gateway to FCM
-	KaiOS       Service = "kaios"       // KaiOS: an autopush of its own
+	KaiOS       Service = "kaios"       // KaiOS: its own autopush
 	Other       Service = "other"       // any other
 )
 

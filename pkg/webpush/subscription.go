@@ -67,12 +67,11 @@ func badSubscription(part, problem, hint string) error {
 
 const subscriptionHint = `a subscription is what JSON.stringify(subscription) gives in the browser: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`
 
-// NewSubscription makes a subscription of its three parts, as a database may
-// hold them: the endpoint's URL, and the 65-byte p256dh and 16-byte auth in
-// base64 of either alphabet, padded or not. Both keys may be empty together:
-// then only messages without a payload can be sent, and the endpoint may also be
-// the origin of a push service. The error is an
-// [*InputError].
+// NewSubscription returns a subscription with the given parts, such as the columns of a
+// database: the endpoint's URL, and the 65-byte p256dh and 16-byte auth in base64 of
+// either alphabet, padded or not. Both keys may be empty; then only messages without a
+// payload can be sent, and the endpoint may be the origin of a push service. The error is
+// an [*InputError].
 func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
 	s, err := newEndpoint(endpoint)
 	if err != nil {

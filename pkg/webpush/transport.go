@@ -41,9 +41,9 @@ type TransportOptions struct {
 	DenyPrivate bool
 }
 
-// NewHTTPClient makes an HTTP client for push services: HTTP/2 where the
-// service offers it, connections that are kept, no redirects. It has no
-// timeout of its own: [Client] and contexts have.
+// NewHTTPClient returns an HTTP client for push services. It uses HTTP/2 if the service
+// offers it, keeps connections, and does not follow redirects. It has no timeout; use
+// that of [Client] or of contexts.
 func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 	dialer := &net.Dialer{Timeout: 20 * time.Second, KeepAlive: 30 * time.Second}
 	if o.DenyPrivate {

@@ -15,7 +15,7 @@ const (
 	deleteOnClose    = 0x04000000
 )
 
-// lock makes a file that nobody else can open, and that is gone when it is
+// lock creates a file that no other process can open and that is deleted when it is
 // closed.
 func lock(name string) (*os.File, error) {
 	path, err := syscall.UTF16PtrFromString(name)
@@ -32,7 +32,7 @@ func lock(name string) (*os.File, error) {
 	return os.NewFile(uintptr(h), name), nil
 }
 
-// lockFile locks a byte that is beyond all that is ever written.
+// lockFile locks a byte beyond the end of any file.
 func lockFile(f *os.File) error {
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 		0, 1, 0, &windows.Overlapped{OffsetHigh: math.MaxInt32})
@@ -44,7 +44,7 @@ func lockFile(f *os.File) error {
 
 func unlock(_ string, f *os.File) { _ = f.Close() }
 
-// held is true: nobody can remove the file.
+// held returns true, because the file cannot be removed.
 func held(string, *os.File) bool { return true }
 
 // links returns 1: names are not counted here.

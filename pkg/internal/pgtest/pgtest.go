@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Server is a PostgreSQL server with a cluster of its own, reached through a
+// Server is a PostgreSQL server with its own cluster, reached through a
 // Unix socket.
 type Server struct {
 	dir, bin string
@@ -38,7 +38,7 @@ func Start(tb testing.TB) *Server {
 	}
 	s := &Server{bin: filepath.Dir(found[len(found)-1])}
 	var err error
-	if s.dir, err = os.MkdirTemp("", "pg"); err != nil { // short, as the names of sockets must be
+	if s.dir, err = os.MkdirTemp("", "pg"); err != nil { // short, because socket names have a limit
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(s.dir) })

@@ -35,8 +35,8 @@ const (
 	// maxDial is the time limit for making a connection if base and its dialer have no
 	// shorter limits.
 	maxDial = time.Minute
-	// maxAttempts is the maximum number of attempts for a request that the server did
-	// not process, as it says itself.
+	// maxAttempts is the maximum number of attempts for a request that the server says it
+	// has not processed.
 	maxAttempts = 6
 	// rememberHTTP1 is the time for which an origin counts as one without HTTP/2.
 	rememberHTTP1 = 5 * time.Minute

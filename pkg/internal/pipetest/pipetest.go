@@ -3,7 +3,7 @@
 // A write to a [net.Pipe] blocks until the other end reads, and a second writer
 // waits for a mutex, which is not a durable wait: a bubble with such a goroutine
 // never advances its clock, so no deadline ends the first write. The same happens
-// when code holds a mutex of its own while it writes, as [net/http.Server.Close]
+// when code holds a mutex while it writes, as [net/http.Server.Close]
 // does. A connection of this package has an unbounded buffer, and writing to it
 // never blocks.
 package pipetest
