@@ -7,7 +7,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// What the dialer would refuse for ever is not stored.
+// Endpoints that the dialer would always refuse are not stored.
 func TestSpecialAddresses(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false })
 	for _, host := range []string{"100.64.0.1", "192.0.2.1", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "push.localhost", "127.0.0.1", "[::1]"} {
@@ -19,7 +19,7 @@ func TestSpecialAddresses(t *testing.T) {
 	f.want(201, "POST", "/subscription", subscription("https://[2606:4700::1111]/x"))
 }
 
-// One visitor has a whole IPv6 network of 64 bits, and not more.
+// All addresses of an IPv6 /64 count as one visitor.
 func TestLimitOfNetwork(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.ClientRate, o.BehindProxy = 0.01, true })
 	for _, c := range []struct {
@@ -32,8 +32,8 @@ func TestLimitOfNetwork(t *testing.T) {
 	}
 }
 
-// A test message's 410 ends the version of the subscription that it went to,
-// not what the browser has posted since.
+// A 410 response to a test message removes the version of the subscription to which it was
+// sent, not a newer one.
 func TestTestMessageOfOldVersion(t *testing.T) {
 	var f *fixture
 	var s *sink
@@ -49,7 +49,7 @@ func TestTestMessageOfOldVersion(t *testing.T) {
 	}
 }
 
-// Names that show text in another order than it is written are refused.
+// Names with characters that change the direction of text are refused.
 func TestBidiNames(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, c := range []string{"\u202e", "\u2066", "\u200f", "\u061c", "\u2028"} {

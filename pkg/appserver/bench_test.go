@@ -24,7 +24,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// accepted answers every request without a network.
+// accepted responds to every request without a network.
 type accepted struct{ n atomic.Int64 }
 
 func (a *accepted) Do(r *http.Request) (*http.Response, error) {
@@ -32,8 +32,8 @@ func (a *accepted) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// residentKB returns the memory of this process that is in use, and its peak
-// since resetPeak, in KiB; 0 where the system does not tell.
+// residentKB returns the resident memory of this process, and its peak since resetPeak, in
+// KiB; 0 if the system does not report it.
 func residentKB() (now, peak int64) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -54,8 +54,7 @@ func resetPeak() {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// fullStore is a file with a store of n subscriptions, made faster than by
-// putting each.
+// fullStore creates a file with a store of n subscriptions, faster than by Put.
 func fullStore(b testing.TB, origin string, n int) string {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "full.db")
@@ -90,9 +89,9 @@ func withStore(b testing.TB, file string, o *appserver.Options) {
 	o.Store = s
 }
 
-// BenchmarkPush sends to 10,000 and to 1,000,000 subscriptions, without payload
-// and network: what it measures is the store and the bookkeeping. The memory
-// must not grow with the number of rows.
+// BenchmarkPush sends to 10,000 and to 1,000,000 subscriptions without payload and network,
+// to measure the store and the scheduling. The memory must not grow with the number of
+// rows.
 func BenchmarkPush(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -121,10 +120,10 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
-// BenchmarkSubscribe has 200 subscribers post, ten times a second each, while a
-// push to 100,000 runs: no error, nothing lost, and how long a post takes. They
-// come as they like, or all 200 in the same moment; idle is the latter without
-// a push, for comparison.
+// BenchmarkSubscribe measures the duration of requests from 200 subscribers, ten per second
+// each, during a push to 100,000 subscriptions, without errors or losses. The requests
+// are spread, or all 200 are simultaneous; idle is the latter without a push, for
+// comparison.
 func BenchmarkSubscribe(b *testing.B) {
 	b.Run("any-time", func(b *testing.B) { benchSubscribe(b, 100_000, true) })
 	b.Run("all-at-once", func(b *testing.B) { benchSubscribe(b, 100_000, false) })
@@ -198,7 +197,7 @@ func benchSubscribe(b *testing.B, rows int, spread bool) {
 	}
 }
 
-// BenchmarkStore measures a change of the store, alone and many at once.
+// BenchmarkStore measures changes of the store, one at a time and concurrent.
 func BenchmarkStore(b *testing.B) {
 	for _, parallel := range []int{1, 64} {
 		b.Run(fmt.Sprintf("Put-%d", parallel), func(b *testing.B) {

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// program is the built binary and a folder with a key pair to run it in.
+// program is the built binary and a directory with a key pair in which it runs.
 type program struct {
 	t   *testing.T
 	bin string
@@ -46,7 +46,7 @@ func (p *program) command(args ...string) *exec.Cmd {
 	return c
 }
 
-// run runs a command to its end.
+// run runs a command until it exits.
 func (p *program) run(args ...string) string {
 	p.t.Helper()
 	out, err := p.command(args...).CombinedOutput()
@@ -110,7 +110,7 @@ func (p *program) start(args ...string) *service {
 	return s
 }
 
-// stop interrupts the command and waits for its end.
+// stop interrupts the command and waits until it exits.
 func (s *service) stop() error {
 	_ = s.c.Process.Signal(os.Interrupt)
 	return s.wait()
@@ -126,17 +126,16 @@ func (s *service) wait() error {
 	}
 }
 
-// address is host and port of the service.
+// address returns the host and port of the service.
 func (s *service) address() string { return s.URL[strings.Index(s.URL, "://")+3:] }
 
-// site is webpush serve, seen by its administrator.
+// site is a running webpush serve with its administrator's token.
 type site struct {
 	*service
 	token string
 }
 
-// serve starts webpush serve. Everything is kept in the folder data of the
-// program's own.
+// serve starts webpush serve, which keeps its data in the subdirectory data.
 func (p *program) serve(listen string, args ...string) *site {
 	p.t.Helper()
 	s := p.start(append([]string{"serve", "--listen", listen, "--data", "data", "--subject", "mailto:ops@example.com", "--allow-private"}, args...)...)
@@ -147,7 +146,7 @@ func (p *program) serve(listen string, args ...string) *site {
 	return &site{s, strings.TrimSpace(string(b))}
 }
 
-// ask makes a request of the administrator and reads the answer into v.
+// ask makes a request as the administrator and reads the response into v.
 func (s *site) ask(method, path, body string, v any) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
@@ -174,7 +173,7 @@ func (s *site) ask(method, path, body string, v any) {
 	}
 }
 
-// subscriptions returns the endpoints that the server has.
+// subscriptions returns the endpoints in the store.
 func (s *site) subscriptions() (endpoints []string) {
 	s.t.Helper()
 	var list struct {
@@ -187,7 +186,7 @@ func (s *site) subscriptions() (endpoints []string) {
 	return endpoints
 }
 
-// push sends to all, waits for the end, and returns the counts.
+// push sends to all subscriptions, waits until the push is done, and returns the counts.
 func (s *site) push(body string) map[string]int {
 	s.t.Helper()
 	var job struct {

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// The packages of npm that drive Chromium and judge what it shows.
+// npmPackages drive Chromium and check the accessibility of the page.
 var npmPackages = []string{"playwright-core@1.65.1", "axe-core@4.14.1"}
 
-// pageSink is a push service that takes nearly everything, and keeps the size of
-// what it took.
+// pageSink is a push service that accepts nearly everything, and keeps the size of each
+// body.
 type pageSink struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -54,10 +54,9 @@ func startPageSink(t *testing.T) *pageSink {
 	return s
 }
 
-// TestChromiumPage lets Chromium, driven by Playwright, go through the whole
-// page: forms and their errors, the token, a message with its size and
-// preview, a push as it runs, keyboard, screen reader, themes and widths.
-// WEBPUSH_SCREENSHOTS names a folder that keeps the pictures.
+// TestChromiumPage tests the whole page in Chromium, driven by Playwright: forms and their
+// errors, the token, a message with its size and preview, a running push, keyboard, screen
+// reader, themes, and widths. WEBPUSH_SCREENSHOTS is a directory for the screenshots.
 func TestChromiumPage(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {

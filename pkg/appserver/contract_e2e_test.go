@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestContract lets schemathesis make what the OpenAPI document allows and
-// forbids, and compares what the server does. It runs in a network of its own:
-// nothing that is made up leaves the machine.
+// TestContract uses schemathesis to generate requests that the OpenAPI document allows and
+// forbids, and checks the responses. It runs in its own network namespace, so no request
+// leaves the machine.
 func TestContract(t *testing.T) {
 	if _, err := exec.LookPath("schemathesis"); err != nil {
 		t.Skip("SKIPPED the contract: schemathesis is not installed (pip install schemathesis)")

@@ -188,7 +188,7 @@ func TestDelayedIsBounded(t *testing.T) {
 	})
 }
 
-// noSpaceStore has no space left on request.
+// noSpaceStore simulates a full disk.
 type noSpaceStore struct {
 	appserver.Store
 	full   atomic.Bool
@@ -247,7 +247,7 @@ func TestFullDisk(t *testing.T) {
 	f.want(200, "GET", "/healthz", "")
 }
 
-// Anyone can ask for the state, so it is not found out each time.
+// Anyone can request the health, so the result of a probe is reused.
 func TestHealthIsRemembered(t *testing.T) {
 	store := new(noSpaceStore)
 	f := newFixture(t, func(o *appserver.Options) {
@@ -263,7 +263,7 @@ func TestHealthIsRemembered(t *testing.T) {
 	}
 }
 
-// A token file that others can write is theirs as much as the administrator's.
+// A token file that other users can write is refused.
 func TestTokenFileOfOthers(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no permission bits")
@@ -284,7 +284,7 @@ func TestTokenFileOfOthers(t *testing.T) {
 	}
 }
 
-// The routes have one path each: nothing is redirected to it.
+// Each route has one path, without redirects to it.
 func TestPaths(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"//", "///", "//push", "/push//", "/./", "/a/../push", "//push/"} {
@@ -296,7 +296,7 @@ func TestPaths(t *testing.T) {
 	f.want(200, "GET", "/", "")
 }
 
-// Push services are at port 443. A server that calls any port is a scanner.
+// Push services are at port 443. A server that connects to any port can be used to scan.
 func TestPorts(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate, o.Ports = false, []int{8443, 444} })
 	for endpoint, ok := range map[string]bool{
@@ -317,8 +317,7 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// An organization with a /48 has 65,536 networks, which do not all count as
-// visitors of their own.
+// The 65,536 networks of a /48 have a common limit in addition to their own.
 func TestLimitOfSite(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.ClientRate, o.BehindProxy = 0.001, true })
 	get := func(from string) int {

@@ -15,8 +15,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// A site has the routes of the server among its own, and knows by its own
-// means who asks.
+// A site mounts the routes of the server, and identifies users in its own way.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// A TTL counts from the request: a message that the server gets to send too
-// late expires, and one that it sends late has the rest.
+// A TTL counts from the request: a message that is sent late has the remaining TTL, and one
+// that would be sent too late expires.
 func TestTTLCountsFromRequest(t *testing.T) {
 	var mu sync.Mutex
 	ttls := make(map[string][]string)

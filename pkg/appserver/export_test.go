@@ -13,37 +13,37 @@ func (s *Server) Routes() map[string][]string {
 	return out
 }
 
-// SetTimes makes what takes many seconds take less.
+// SetTimes shortens timeouts.
 func (s *Server) SetTimes(read, write, heartbeat time.Duration) {
 	s.times.read, s.times.write, s.times.heartbeat = read, write, heartbeat
 }
 
-// Streams returns how many streams of events are open.
+// Streams returns the number of open event streams.
 func (s *Server) Streams() int { return len(s.streams) }
 
-// MaxStreams is how many there are at most.
+// MaxStreams is the maximum number of event streams.
 const MaxStreams = maxStreams
 
-// Waiting returns for how many jobs somebody waits.
+// Waiting returns the number of jobs with waiting readers.
 func (s *Server) Waiting() int {
 	s.news.mu.Lock()
 	defer s.news.mu.Unlock()
 	return len(s.news.waiting)
 }
 
-// SetLease makes leases of parts shorter.
+// SetLease sets the lease of parts.
 func (s *Server) SetLease(d time.Duration) { s.times.lease = d }
 
-// SetHealthFor sets for how long the result of a probe is used.
+// SetHealthFor sets how long the result of a probe is reused.
 func (s *Server) SetHealthFor(d time.Duration) { s.health.keep = d }
 
 // SetUnavailable sets how long to wait while the store is unavailable.
 func (s *Server) SetUnavailable(d time.Duration) { s.times.unavailable = d }
 
-// AddReport adds a report; it reports whether there was room.
+// AddReport adds a report, and reports whether there was room for it.
 func (s *Server) AddReport(id string) bool { return s.reports.add(id, Reports{Shown: 1}) }
 
-// WaitingReports returns for how many IDs reports wait.
+// WaitingReports returns the number of IDs with unrecorded reports.
 func (s *Server) WaitingReports() int {
 	s.reports.mu.Lock()
 	defer s.reports.mu.Unlock()

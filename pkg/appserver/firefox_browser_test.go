@@ -22,13 +22,13 @@ type firefox struct {
 	t *testing.T
 }
 
-// startFirefox starts one that uses the push service at url, or skips the test.
+// startFirefox starts a Firefox that uses the push service at url, or skips the test.
 func startFirefox(t *testing.T, push string) *firefox {
 	t.Helper()
 	return &firefox{browsertest.Start(t, browsertest.Options{Name: "firefox", PushService: browsertest.PushService{WebSocket: strings.Replace(push, "http", "ws", 1)}}), t}
 }
 
-// until waits for an expression of the page to be true.
+// until waits until an expression is true on the page.
 func (f *firefox) until(expression string) {
 	f.t.Helper()
 	got := f.Run(`
@@ -48,8 +48,7 @@ func (f *firefox) state(want string) {
 	f.until(fmt.Sprintf(`document.getElementById('state').textContent === %q`, want))
 }
 
-// arrived waits until the page shows one more message than before, and returns
-// what it shows of the newest.
+// arrived waits until the page shows one more message, and returns its text.
 func (f *firefox) arrived(n int) (name, body, kind, payload string) {
 	f.t.Helper()
 	f.until(fmt.Sprintf(`document.querySelectorAll('#arrived > li[data-shown]').length >= %d`, n))
@@ -68,9 +67,9 @@ func (f *firefox) arrived(n int) (name, body, kind, payload string) {
 	return shown.Name, shown.Body, shown.Kind, shown.Payload
 }
 
-// TestFirefoxCircle goes the whole way in a real Firefox: subscribe by a click,
-// messages from the page and from the API, a new key, a push service that
-// forgets, and the end of a subscription.
+// TestFirefoxCircle tests the complete flow in a real Firefox: subscribing with a click,
+// messages from the page and the API, a new key, a push service that loses its data, and
+// the removal of a subscription.
 func TestFirefoxCircle(t *testing.T) {
 	p := buildProgram(t)
 	push := p.start("push-service", "--listen", "127.0.0.1:0")
@@ -82,7 +81,7 @@ func TestFirefoxCircle(t *testing.T) {
 	f.Click("subscribe")
 	f.state("Subscribed")
 
-	// What the page shows is what the server has, and what webpush send takes.
+	// The page shows the subscription that the server has and webpush send accepts.
 	sub, err := webpush.ParseSubscription([]byte(f.Run(`return document.getElementById('json').textContent;`)))
 	if err != nil {
 		t.Fatal(err)
@@ -120,15 +119,15 @@ func TestFirefoxCircle(t *testing.T) {
 		expect(m.name, m.text, m.kind, m.payload)
 	}
 
-	// Unsubscribe in the page: the server forgets it at once.
+	// After unsubscribing on the page, the server no longer has the subscription.
 	f.Click("unsubscribe")
 	f.state("Not subscribed")
 	if n := len(server.subscriptions()); n != 0 {
 		t.Errorf("after unsubscribing the server has %d subscriptions", n)
 	}
 
-	// Another subscription, with a user and tags, that ends without a word to
-	// the server: the next push finds it gone, and removes it.
+	// Another subscription, with a user and tags, is removed without informing the
+	// server: the next push finds it gone and removes it.
 	f.Run(`document.getElementById('user').value = 'ann'; document.getElementById('tags').value = 'news, sport';`)
 	f.Click("subscribe")
 	f.state("Subscribed")
@@ -156,8 +155,8 @@ func TestFirefoxCircle(t *testing.T) {
 		t.Errorf("after the push the server has %d subscriptions", n)
 	}
 
-	// The server has another key: the page subscribes again by itself, since the
-	// visitor has allowed notifications.
+	// The server has another key: the page subscribes again automatically, because
+	// the visitor has allowed notifications.
 	f.Open(server.URL)
 	arrived = 0
 	f.state("Not subscribed")
@@ -176,8 +175,8 @@ func TestFirefoxCircle(t *testing.T) {
 		t.Errorf("with a new key the server has %d subscriptions, want the new one alone", n)
 	}
 
-	// The push service forgets everything: Firefox ends the subscription, and
-	// the service worker gives the server another in its place.
+	// The push service loses its data: Firefox removes the subscription, and the
+	// service worker sends the server a new one.
 	before := server.subscriptions()[0]
 	if err := push.stop(); err != nil {
 		t.Fatalf("%v\n%s", err, push.log)
@@ -252,8 +251,8 @@ func TestFirefoxKeyRotation(t *testing.T) {
 	}
 }
 
-// TestFirefoxSubscribe: webpush subscribe gets the subscription of a real
-// Firefox into a file, and webpush send reaches the browser with it.
+// TestFirefoxSubscribe: webpush subscribe saves the subscription of a real Firefox to a
+// file, and webpush send reaches the browser with it.
 func TestFirefoxSubscribe(t *testing.T) {
 	p := buildProgram(t)
 	push := p.start("push-service", "--listen", "127.0.0.1:0")
@@ -278,7 +277,7 @@ func TestFirefoxSubscribe(t *testing.T) {
 		t.Errorf("the page got %q, a %s", name, kind)
 	}
 
-	// Again, at the same address: the browser gives the subscription it has.
+	// At the same address, the browser returns its existing subscription.
 	command = p.start("subscribe", "-o", "again.json", "--listen", command.address(), "--timeout", "3m")
 	f.Open(command.URL)
 	f.state("Subscribed, not saved")

@@ -7,7 +7,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// With GoneAfter, a push and a test message keep what is gone for the first time.
+// With GoneAfter, a push or a test message does not remove a subscription after the first
+// response that it is gone.
 func TestGoneAfter(t *testing.T) {
 	sink := newSink(t, func(string, int) int { return 410 })
 	for after, left := range map[time.Duration]int{0: 0, time.Hour: 2} {

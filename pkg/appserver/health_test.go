@@ -8,8 +8,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Servers on one database with different keys are reported, where whoever
-// watches them looks: each cannot sign for what visitors of the other leave.
+// Subscriptions of a key that this server does not have are reported in its health and its
+// log: another server on the same database has other keys.
 func TestDifferentKeys(t *testing.T) {
 	f := newFixture(t, nil)
 	if v := f.want(200, "GET", "/healthz", "").json(t); v["warning"] != nil {

@@ -116,8 +116,8 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// TestStop: what is in flight is finished, and the rest goes on with the next
-// start: nobody is skipped, and nobody is sent to twice.
+// TestStop: requests in flight are finished, and the next start sends the rest. No
+// subscription is skipped or sent to twice.
 func TestStop(t *testing.T) {
 	var (
 		reached = make(chan struct{})
@@ -147,7 +147,7 @@ func TestStop(t *testing.T) {
 	if n := j.Counts[webpush.Other][webpush.ClassTemporary]; n != 0 {
 		t.Errorf("%d were given up", n)
 	}
-	// Events end with the server, not the job.
+	// Event streams are closed with the server, not with the job.
 	f.server.Close()
 	if list := f.events(id); len(list) != 1 || list[0].name != "progress" {
 		t.Errorf("events of a closed server: %v", list)
@@ -169,8 +169,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestChangeMeanwhile: a subscription that is replaced while a message to it is
-// in flight is neither removed for what the old one answers nor skipped.
+// TestChangeMeanwhile: a subscription that is replaced while a message to it is in flight is
+// neither removed because of the response to the old one nor skipped.
 func TestChangeMeanwhile(t *testing.T) {
 	var f *fixture
 	var sink *sink
@@ -283,8 +283,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestEvents: the state on connect, updates now and then, the end; heartbeats
-// while nothing happens are comments.
+// TestEvents: a stream starts with the current state, continues with updates, and ends with
+// the job. Heartbeats are comments.
 func TestEvents(t *testing.T) {
 	hold := make(chan struct{})
 	sink := newSink(t, func(path string, n int) int {
@@ -323,7 +323,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// faultyStore fails on request.
+// faultyStore fails when its counters reach zero.
 type faultyStore struct {
 	appserver.Store
 	commit, list, state atomic.Int64 // fails when it comes down to 0, and after that while it is negative
@@ -354,9 +354,8 @@ func (s *faultyStore) SetState(ctx context.Context, id string, to appserver.Stat
 	return s.Store.SetState(ctx, id, to, problem)
 }
 
-// TestStoreFails: a push ends as failed when nothing can be recorded or read,
-// and goes on from there on request; when not even that can be recorded, it is
-// not sent again and again.
+// TestStoreFails: a push fails if nothing can be recorded or read, and continues on request.
+// If not even the failure can be recorded, its messages are not sent repeatedly.
 func TestStoreFails(t *testing.T) {
 	const all, concurrency, plenty = 3000, 16, 1 << 40
 	for _, what := range []string{"commit", "list", "all"} {

@@ -13,9 +13,9 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// A key is replaced without losing a subscription: the server signs with the key
-// that a subscription was made with, learns it from the push service if nobody
-// knows, and remembers it.
+// A key is replaced without losing a subscription: the server signs with the key with which
+// a subscription was created. If that is not known, it finds the key that the push service
+// accepts, and records it.
 func TestKeyRotation(t *testing.T) {
 	old, err := vapid.GenerateKey()
 	if err != nil {

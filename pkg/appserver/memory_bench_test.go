@@ -21,8 +21,8 @@ const (
 	maxStreams = 100 // with 1,000 streams of events
 )
 
-// BenchmarkServeMemory measures the resident memory of the command as it waits,
-// and with 1,000 streams of events that all see the progress of a push.
+// BenchmarkServeMemory measures the resident memory of the idle command, and with 1,000
+// event streams that follow a push.
 func BenchmarkServeMemory(b *testing.B) {
 	const streams = 1000
 	if _, err := os.Stat("/proc/self/status"); err != nil {

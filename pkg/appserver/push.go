@@ -5,22 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
-	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const (
-	maxPush = 64 << 10 // size limit of a body, in bytes
-	// eventEvery is the minimum time between two events of a stream.
-	eventEvery = 300 * time.Millisecond
-)
+const maxPush = 64 << 10 // size limit of a body, in bytes
 
 // pushRequest is the body of POST /push.
 type pushRequest struct {
@@ -190,91 +184,6 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 	s.wakeUp()
 	w.Header().Set("Location", "push/"+job.ID) // relative, in case a proxy serves it below another path
 	return writeJSON(w, http.StatusAccepted, showJob(job))
-}
-
-// shownJob is a job in the API.
-type shownJob struct {
-	ID       string                  `json:"id"`
-	State    State                   `json:"state"`
-	To       shownFilter             `json:"to"`
-	Message  shownMessage            `json:"message"`
-	Total    int64                   `json:"total"`
-	Done     int64                   `json:"done"`
-	Counts   map[webpush.Class]int64 `json:"counts"`
-	Services Counts                  `json:"services"`
-	Problem  string                  `json:"problem,omitempty"`
-	Withdraw *shownWithdrawal        `json:"withdrawn,omitempty"`
-	Reports  *Reports                `json:"reports,omitempty"`
-	SendAt   *time.Time              `json:"sendAt,omitempty"`
-	Created  time.Time               `json:"created"`
-	Started  *time.Time              `json:"started"`
-	Finished *time.Time              `json:"finished"`
-	Results  *[]shownFailure         `json:"results,omitempty"`
-	Next     string                  `json:"next,omitempty"`
-}
-
-type shownFilter struct {
-	All  bool   `json:"all,omitempty"`
-	User string `json:"user,omitempty"`
-	Tag  string `json:"tag,omitempty"`
-}
-
-type shownMessage struct {
-	PayloadBytes *int            `json:"payloadBytes"` // null without a payload
-	TTL          int64           `json:"ttl"`          // seconds
-	Urgency      webpush.Urgency `json:"urgency,omitempty"`
-	Topic        string          `json:"topic,omitempty"`
-	Cancelable   bool            `json:"cancelable,omitempty"`
-}
-
-// shownWithdrawal counts the messages of a cancelable push in the API.
-type shownWithdrawal struct {
-	Possible int64 `json:"possible"` // messages that push services may still hold
-	Done     int64 `json:"done"`
-	Failed   int64 `json:"failed"`
-}
-
-type shownFailure struct {
-	Subscription string          `json:"subscription"` // ID of the subscription
-	Service      webpush.Service `json:"service"`
-	Origin       string          `json:"origin"`
-	Class        webpush.Class   `json:"class"`
-	Status       *int            `json:"status"`
-	Problem      string          `json:"problem"`
-	Hint         string          `json:"hint,omitempty"`
-	Attempts     int             `json:"attempts"`
-	Time         time.Time       `json:"time"`
-}
-
-func showJob(j Job) shownJob {
-	out := shownJob{ID: j.ID, State: j.State, To: shownFilter{All: j.To == Filter{}, User: j.To.User, Tag: j.To.Tag},
-		Message: shownMessage{TTL: int64(j.Message.TTL / time.Second), Urgency: j.Message.Urgency, Topic: j.Message.Topic, Cancelable: j.Message.Cancelable},
-		Total:   j.Total, Counts: make(map[webpush.Class]int64), Services: j.Counts, Problem: j.Problem, Created: j.Created}
-	if j.Message.Payload != nil {
-		out.Message.PayloadBytes = new(len(j.Message.Payload))
-	}
-	if j.Message.Cancelable {
-		out.Withdraw = &shownWithdrawal{j.Kept, j.Withdrawn, j.NotWithdrawn}
-	}
-	if j.Track != "" {
-		out.Reports = &j.Reports
-	}
-	if !j.Due.IsZero() {
-		out.SendAt = &j.Due
-	}
-	if !j.Started.IsZero() {
-		out.Started = &j.Started
-	}
-	if !j.Finished.IsZero() {
-		out.Finished = &j.Finished
-	}
-	for _, classes := range j.Counts {
-		for class, n := range classes {
-			out.Counts[class] += n
-			out.Done += n
-		}
-	}
-	return out
 }
 
 func (s *Server) listPushes(w http.ResponseWriter, r *http.Request) error {
@@ -447,94 +356,3 @@ func failureFilter(w http.ResponseWriter, r *http.Request) (f FailureFilter, err
 
 // failureClasses are the classes of messages that are listed as failures.
 var failureClasses = []webpush.Class{webpush.ClassRejected, webpush.ClassTemporary, webpush.ClassInvalid, webpush.ClassExpired}
-
-// pushEvents streams the state of a job, immediately and after each change, as events
-// named progress; the last one is named end.
-func (s *Server) pushEvents(w http.ResponseWriter, r *http.Request) error {
-	j, err := s.findJob(r)
-	if err != nil {
-		return err
-	}
-	free, ok := enter(s.streams)
-	if !ok {
-		return refuse(http.StatusServiceUnavailable, "too-many-streams", "%d streams of events are open already", maxStreams).with("Retry-After", "10")
-	}
-	defer free()
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{}) // the server's own deadline would end the request
-	send := func(b []byte) bool {
-		_ = c.SetWriteDeadline(time.Now().Add(s.times.heartbeat)) // instead of the server's own
-		_, err := w.Write(b)
-		if err != nil || c.Flush() != nil {
-			return false
-		}
-		// HTTP/2 ends a stream at its deadline even if nothing is being written, so
-		// the deadline must be well after the next heartbeat.
-		_ = c.SetWriteDeadline(time.Now().Add(2 * s.times.heartbeat))
-		return true
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead || !send([]byte("retry: 2000\n\n")) {
-		return nil
-	}
-	beat := time.NewTicker(s.times.heartbeat)
-	defer beat.Stop()
-	for {
-		next, forget := s.news.next(j.ID)
-		on, err := s.event(r, send, j.ID, next, beat.C)
-		forget()
-		if err != nil || !on {
-			return err
-		}
-	}
-}
-
-// event sends a job's state and waits for its next change, with heartbeats. on reports
-// whether more events follow.
-func (s *Server) event(r *http.Request, send func(b []byte) bool, id string, next *notice, beat <-chan time.Time) (on bool, err error) {
-	event, last, err := next.read(func() ([]byte, bool, error) {
-		j, err := s.store.FindJob(r.Context(), id)
-		if err != nil {
-			return nil, false, err
-		}
-		b, err := text.JSON(showJob(j))
-		name := "progress"
-		if j.State.Over() {
-			name = "end"
-		}
-		return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, b), j.State.Over(), err
-	})
-	if err != nil {
-		if errors.Is(err, ErrNotFound) {
-			err = nil
-		}
-		return false, err
-	}
-	if !send(event) || last {
-		return false, nil
-	}
-	pause := time.After(eventEvery)
-	for waiting := true; waiting; {
-		select {
-		case <-next.changed:
-			waiting = false
-		case <-beat:
-			if !send([]byte(": still here\n\n")) {
-				return false, nil
-			}
-		case <-s.closed:
-			return false, nil
-		case <-r.Context().Done():
-			return false, nil
-		}
-	}
-	select {
-	case <-pause:
-		return true, nil
-	case <-s.closed:
-	case <-r.Context().Done():
-	}
-	return false, nil
-}

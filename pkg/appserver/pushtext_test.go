@@ -8,7 +8,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
-// TestPushText sends what people type: a text, and header fields.
+// TestPushText sends a text with header fields.
 func TestPushText(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.SiteName = "Example" })
 	f.want(201, "POST", "/subscription", subscription("https://push.example.net/1", `"user":"zoë"`))

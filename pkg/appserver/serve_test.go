@@ -99,7 +99,7 @@ func stream(t *testing.T, client *http.Client, url string) *http.Response {
 	return answer
 }
 
-// until waits for something that happens soon.
+// until waits until a condition is true.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
@@ -109,7 +109,7 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// held is a sink whose answers wait for release.
+// held is a sink whose responses wait for release.
 func held(t *testing.T) (s *sink, entered <-chan struct{}, release func()) {
 	hold, came := make(chan struct{}), make(chan struct{}, 1000)
 	release = sync.OnceFunc(func() { close(hold) })
@@ -122,8 +122,8 @@ func held(t *testing.T) (s *sink, entered <-chan struct{}, release func()) {
 	return s, came, release
 }
 
-// TestServeLongStream: a stream of events outlives the timeouts of other
-// requests, quiet but for its heartbeats, over both versions of HTTP.
+// TestServeLongStream: an event stream with only heartbeats stays open longer than the
+// timeouts of other requests, with both versions of HTTP.
 func TestServeLongStream(t *testing.T) {
 	certPEM, keyPEM, pool := certificate(t)
 	for _, version := range []int{1, 2} {
@@ -174,8 +174,8 @@ func TestServeLongStream(t *testing.T) {
 	}
 }
 
-// TestServeStop: when the server stops, streams end in order, a request that
-// is being answered gets its answer, and a message in flight is recorded.
+// TestServeStop: when the server stops, streams are closed properly, requests in progress
+// get their responses, and messages in flight are recorded.
 func TestServeStop(t *testing.T) {
 	sink, entered, release := held(t)
 	f := newFixture(t, nil)
@@ -244,7 +244,7 @@ func TestServeStop(t *testing.T) {
 	}
 }
 
-// events opens a stream and reads as far as its first event.
+// events opens a stream and reads its first event.
 func events(t *testing.T, l *pipetest.Listener, id string) net.Conn {
 	t.Helper()
 	client, err := l.Dial(t.Context())
@@ -262,8 +262,8 @@ func events(t *testing.T, l *pipetest.Listener, id string) net.Conn {
 	return nil
 }
 
-// TestServeReaders: who does not read, or goes away, holds nothing for long,
-// neither a place nor the server's end.
+// TestServeReaders: a client that does not read or goes away does not keep its stream open
+// for long, and does not delay the end of the server.
 func TestServeReaders(t *testing.T) {
 	sink, entered, release := held(t)
 	f := newFixture(t, func(o *appserver.Options) { o.ShutdownTimeout = time.Minute })
@@ -274,7 +274,7 @@ func TestServeReaders(t *testing.T) {
 	id := f.push(`{"payload":"x"}`)
 	<-entered
 
-	// One goes away, one stays and does not read: the heartbeat after the last is too much.
+	// One client goes away, the other stays and does not read until its buffers are full.
 	gone := events(t, l, id)
 	events(t, l, id)
 	until(t, "both are open", func() bool { return f.server.Streams() == 2 })
