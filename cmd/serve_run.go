@@ -45,7 +45,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	}
 	host, _, _ := net.SplitHostPort(o.listen)
 	if loopback(host) {
-		bo.Hosts = append([]string{"localhost", "127.0.0.1", "::1", host}, o.hosts...)
+		bo.Hosts = append(append(appserver.LoopbackHosts(), host), o.hosts...)
 	} else if len(o.hosts) > 0 {
 		bo.Hosts = o.hosts
 	}

@@ -48,8 +48,9 @@ type Options struct {
 	// such as https://www.example.com; "*" allows any.
 	Origins []string
 	// Hosts lists the host names, without port, for which the server accepts requests;
-	// empty means any. Set it for a server on a loopback or private address: otherwise
-	// web pages can reach the server by a name that resolves to it (DNS rebinding).
+	// empty means any. Set it for a server on a loopback address, see [LoopbackHosts], or
+	// on a private one: otherwise web pages can reach the server by a name that resolves
+	// to it (DNS rebinding).
 	Hosts []string
 	// BehindProxy reads the client's address from the last entry of X-Forwarded-For,
 	// which your own proxy must write.
@@ -108,6 +109,10 @@ type Options struct {
 	// nil means no log.
 	Log *slog.Logger
 }
+
+// LoopbackHosts returns the names of this machine, for the Hosts of a server that listens on
+// a loopback address.
+func LoopbackHosts() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
 // check returns an error if the options cannot be used.
 func (o *Options) check() error {

@@ -25,7 +25,7 @@ func SubscribePage(key vapid.PublicKey, file string, save func(*webpush.Subscrip
 		return nil, err
 	}
 	p := &subscribePage{key: key, file: file, save: save}
-	p.server = &Server{o: Options{Hosts: []string{"localhost", "127.0.0.1", "::1"}}, page: page, mux: http.NewServeMux()}
+	p.server = &Server{o: Options{Hosts: LoopbackHosts()}, page: page, mux: http.NewServeMux()}
 	p.server.mux.Handle("/subscription", p.handle("GET, HEAD, POST", p.subscription))
 	p.server.mux.Handle("/", p.handle("GET, HEAD", p.server.getPage))
 	return p.server, nil
