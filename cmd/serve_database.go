@@ -21,11 +21,13 @@ const databaseEnv = "WEBPUSH_DATABASE"
 type databaseOptions struct {
 	database  string // an address
 	file      string // a file of SQLite
+	flag      string // the flag of database
 	schema    string
 	plainText bool
 }
 
 func (o *databaseOptions) addFlags(f *pflag.FlagSet) {
+	o.flag = "database"
 	f.StringVar(&o.file, "db", "", "use the SQLite database `FILE` (default webpush.db in --data)")
 	f.StringVar(&o.database, "database", "", "use the database at `ADDRESS`: sqlite:FILE, or postgres://USER@HOST/NAME, which several servers can share")
 	f.StringVar(&o.schema, "database-schema", postgres.DefaultSchema, "keep all tables in the PostgreSQL schema `NAME`")
@@ -52,7 +54,7 @@ func (o *databaseOptions) address(s *streams, data string) (a database.Address, 
 		return a, &usageError{err: err}
 	}
 	if o.database != "" && a.HasPassword() {
-		s.warn("--database: other users of this machine can see the password in the list of processes", "set "+databaseEnv+" or PGPASSWORD, or use ~/.pgpass")
+		s.warn("--"+o.flag+": other users of this machine can see the password in the list of processes", "set PGPASSWORD, or use ~/.pgpass")
 	}
 	return a, nil
 }

@@ -154,7 +154,7 @@ databases first.`,
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			to := o
-			to.database.file, to.database.database = "", o.to
+			to.database.file, to.database.database, to.database.flag = "", o.to, "to-database"
 			if o.to == "" {
 				return usage("pass the address of the database to copy to", "--to-database is missing")
 			}

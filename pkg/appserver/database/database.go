@@ -26,17 +26,9 @@ func File(name string) Address { return Address{file: name} }
 
 // AddressError reports an address that [Parse] does not accept. Its text does not contain
 // the address, which may contain a password.
-type AddressError struct {
-	// Scheme is the scheme of the address; empty if it has none.
-	Scheme string
-}
+type AddressError struct{ problem string }
 
-func (e *AddressError) Error() string {
-	if e.Scheme == "" {
-		return "the database address has no scheme"
-	}
-	return fmt.Sprintf("the database address of the kind %q is not supported", e.Scheme)
-}
+func (e *AddressError) Error() string { return "the database address " + e.problem }
 
 // Hint returns the supported forms.
 func (*AddressError) Hint() string { return "write it as sqlite:FILE or postgres://USER@HOST/NAME" }
@@ -47,14 +39,17 @@ func Parse(address string) (Address, error) {
 	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
 		return Address{url: address}, nil
 	}
-	if file, ok := strings.CutPrefix(address, "sqlite:"); ok && file != "" {
+	if file, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		if file == "" {
+			return Address{}, &AddressError{"has no file"}
+		}
 		return Address{file: file}, nil
 	}
 	scheme, _, found := strings.Cut(address, ":")
 	if !found || !schemeName.MatchString(scheme) {
-		scheme = ""
+		return Address{}, &AddressError{"has no scheme"}
 	}
-	return Address{}, &AddressError{scheme}
+	return Address{}, &AddressError{fmt.Sprintf("has the scheme %q, which is not supported", scheme)}
 }
 
 var schemeName = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,20}$`)

@@ -30,10 +30,11 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: file %q, shared %v, password %v, %v; want %+v", text, a.File(), a.Shared(), a.HasPassword(), err, want)
 		}
 	}
-	for _, text := range []string{"", "sqlite:", "a.db", "mysql://u:hunter2@h/n", "user=u password=hunter2"} {
+	for text, want := range map[string]string{"": "has no scheme", "sqlite:": "has no file", "a.db": "has no scheme",
+		"mysql://u:hunter2@h/n": `has the scheme "mysql"`, "user=u password=hunter2": "has no scheme", "user=u password=hunter2:x": "has no scheme"} {
 		_, err := database.Parse(text)
 		var wrong *database.AddressError
-		if !errors.As(err, &wrong) || wrong.Hint() == "" {
+		if !errors.As(err, &wrong) || wrong.Hint() == "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 		if strings.Contains(err.Error(), "hunter2") {
