@@ -1,7 +1,7 @@
 // The administrator's part: the token, the subscriptions, and the pushes.
 
 import {$, busy, count, h, mark, notice, number, show, time} from './dom.js';
-import {request} from './api.js';
+import {request, sentence} from './api.js';
 import * as compose from './compose.js';
 import * as job from './job.js';
 
@@ -74,10 +74,12 @@ async function unlock(text, asked) {
   job.enter({asAdmin, token: () => token, onEnd: load});
 }
 
-/** Reads the subscriptions' counts and their first page. */
+/** Reads the subscriptions' counts and their first page, and whether the server has a problem. */
 async function load() {
+  const health = request('healthz').catch(problem => ({problem}));
   const list = await asAdmin('subscriptions?limit=50');
-  notice($('list-problem'), null);
+  const {problem, warning} = await health;
+  notice($('list-problem'), problem ?? (warning ? {title: sentence(warning), level: 'warn'} : null));
   const services = Object.entries(list.services).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
   $('list-total').textContent = list.total === 0
     ? 'There are no subscriptions yet. Subscribe this browser above, or send subscriptions to POST /subscription.'

@@ -27,8 +27,8 @@ async function problemOf(response) {
   });
 }
 
-// Problems of the server are not complete sentences.
-const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.:?!…]$/.test(text) ? '' : '.');
+/** Makes a sentence of a problem of the server. */
+export const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.:?!…]$/.test(text) ? '' : '.');
 
 const away = () => new Problem('The server does not respond', {hint: 'Check that it is running, then try again.'});
 

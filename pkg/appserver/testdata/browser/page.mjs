@@ -614,6 +614,22 @@ await step('the chart shows no rate that there was not', async () => {
   assert.deepEqual(rates.map(r => Math.round(r.rate)), [20, 20, 0, 73]);
 });
 
+await step('the administrator sees what is wrong with the server', async () => {
+  const cases = [
+    [200, {status: 'ok', warning: 'another server has another key; use the same'}, 'Another server has another key; use the same.'],
+    [507, {type: 'about:blank', title: 'Insufficient Storage', status: 507, code: 'store-full', detail: 'the disk is full'}, 'The disk is full.'],
+    [200, {status: 'ok'}, ''],
+  ];
+  for (const [status, json, text] of cases) {
+    await page.route('**/healthz', route => route.fulfill({status, json}));
+    await page.click('#reload');
+    await page.waitForFunction(text => document.querySelector('#list-problem').textContent === text, text);
+    await accessible(page, `health ${status}`);
+    await page.unroute('**/healthz');
+  }
+  expected = ['status of 507'];
+});
+
 await step('the timeline is in order, although a message can arrive before the response', async () => {
   const steps = await page.evaluate(async () => {
     const timeline = await import('./timeline.js');
