@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// healthFor is how long the result of a probe of the store is reused. Anyone can
-	// request it, which must not keep the store busy.
+	// healthFor limits the reuse of a probe of the store. Anyone can request its result,
+	// which must not keep the store busy.
 	healthFor = time.Second
 	// healthTimeout is the maximum duration of a probe.
 	healthTimeout = 5 * time.Second

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// idempotencyFor is how long an Idempotency-Key is remembered.
+	// idempotencyFor is the retention time of an Idempotency-Key.
 	idempotencyFor = 24 * time.Hour
 	maxIdempotency = 255 // size limit of a key, in bytes
 )

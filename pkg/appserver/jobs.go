@@ -15,10 +15,10 @@ const (
 	pageSize = 500
 	// storeRetry is the pause after a failure of the store.
 	storeRetry = 5 * time.Second
-	// pollEvery is how often Run looks for jobs that have become due, and for parts
-	// that other servers have given up.
+	// pollEvery is the interval at which Run looks for jobs that have become due, and
+	// for parts that other servers have given up.
 	pollEvery = time.Second
-	// pruneEvery is how often old jobs are deleted.
+	// pruneEvery is the interval between deletions of old jobs.
 	pruneEvery = time.Minute
 )
 

@@ -81,8 +81,8 @@ func (k *keys) found(r Record, receipt *webpush.Receipt) string {
 	return ""
 }
 
-// countKeysFor is how long the numbers of subscriptions per key are reused, because
-// counting reads all subscriptions.
+// countKeysFor limits the reuse of the numbers of subscriptions per key. Counting reads all
+// subscriptions.
 const countKeysFor = time.Minute
 
 // count returns the number of subscriptions created with each key, at most a minute old.
@@ -157,7 +157,7 @@ func (s *Server) missing(ctx context.Context) ([]KeyCount, error) {
 	return slices.DeleteFunc(s.keys.list(counts), func(c KeyCount) bool { return c.Use != "missing" || c.Subscriptions == 0 }), nil
 }
 
-// missingEvery is how often the server looks for missing keys to log.
+// missingEvery is the interval between checks for missing keys.
 const missingEvery = time.Minute
 
 // warnMissing logs each missing key once, until ctx is done.
@@ -180,8 +180,8 @@ func (s *Server) warnMissing(ctx context.Context) {
 }
 
 const (
-	// announceEvery is how often a server announces its current key to the other servers
-	// on the store, and announceFor how long they know it.
+	// announceEvery is the interval at which a server announces its current key to the
+	// other servers on the store, and announceFor the time for which they know it.
 	announceEvery = 10 * time.Second
 	announceFor   = 3 * announceEvery
 )

@@ -89,7 +89,7 @@ type Options struct {
 	// Commit itself. MaxFailures and DryRun must be zero, because a job always runs to
 	// the end. Without a Limiter, the jobs of this server share the Rates.
 	Bulk webpush.BulkOptions
-	// KeepJobs is how long a finished job is kept; zero means 30 days.
+	// KeepJobs is the retention time of finished jobs; zero means 30 days.
 	KeepJobs time.Duration
 	// Track lets service workers report to /report that a notification was shown,
 	// clicked, or closed. Each notification gets an ID that is the same for all its

@@ -27,7 +27,7 @@ var (
 // PartSize is the maximum number of recipients in a part of a job.
 const PartSize = 5000
 
-// Lease is how long a part belongs to the server that claimed it. The server
+// Lease is the duration of a claim of a part. The server
 // extends the lease while it sends; when the server is killed, another server
 // can claim the part after this time.
 const Lease = 15 * time.Second
@@ -62,8 +62,8 @@ type Batch struct {
 	Outcomes []Outcome
 	// Done means that the outcomes of all records of the part are recorded.
 	Done bool
-	// Lease is how long this server keeps the part, from now on. Release gives the
-	// part back instead.
+	// Lease is the new duration of the claim, from now on. Release gives the part back
+	// instead.
 	Lease   time.Duration
 	Release bool
 }

@@ -79,7 +79,7 @@ func (s *Server) textPush(r *http.Request, body string) (*pushRequest, error) {
 	}
 	n := webpush.Notification{Title: text["Title"], Body: strings.TrimRight(body, "\r\n"), Tag: text["Tag"], Navigate: text["Click"]}
 	if n.Title == "" && n.Body == "" {
-		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is empty, and there is no Title").
+		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is empty and Title is missing").
 			in("body").hint("send a text as the body, or a Title")
 	}
 	if n.Title == "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// MaxTries is how many more times a job sends to a record that changed while a message
-// to it was in flight.
+// MaxTries is the maximum number of repetitions for a record that changes while a message
+// to it is in flight.
 const MaxTries = 3
 
 // Merge returns the record that a [Store] keeps when r replaces old, and whether it
@@ -51,7 +51,7 @@ func NewRecord(r Record, keep bool) Record {
 	return r
 }
 
-// SortTags returns tags in order and without duplicates; nil if there are none.
+// SortTags returns tags in order and without duplicates; nil for none.
 func SortTags(tags []string) []string {
 	if len(tags) == 0 {
 		return nil

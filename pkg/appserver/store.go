@@ -17,8 +17,8 @@ var ErrFinished = errors.New("the job is not in that state")
 
 // Record is a subscription in a [Store].
 type Record struct {
-	// Seq numbers the records from 1, in the order in which they were created. A
-	// record keeps its number, and no number is used again.
+	// Seq numbers the records from 1 in the order of their creation. A record keeps its
+	// number, and no number is used again.
 	Seq int64
 	// ID identifies the record in the API. It is not a secret.
 	ID string
@@ -27,7 +27,7 @@ type Record struct {
 	Version int64
 	// Endpoint is the URL to send to. It is a secret.
 	Endpoint string
-	// P256DH and Auth are the keys in base64url; both are empty if there are none.
+	// P256DH and Auth are the keys in base64url; both are empty without keys.
 	P256DH, Auth string
 	// Service and Origin are derived from the endpoint.
 	Service webpush.Service

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// reportEvery is how often reports are recorded.
+	// reportEvery is the interval at which reports are recorded.
 	reportEvery = time.Second
 	// maxReported is the maximum number of IDs with unrecorded reports, and reportRate
 	// the maximum number of reports per second from all visitors together.

@@ -18,7 +18,7 @@ import (
 const (
 	// limiterTimeout is the time limit of one statement.
 	limiterTimeout = 2 * time.Second
-	// lowestFor is how long the lowest requested rate applies after its last request.
+	// lowestFor is the time after which the lowest requested rate no longer applies.
 	lowestFor = 30 * time.Second
 	// pruneEvery is the time between two removals of rows that are no longer used.
 	pruneEvery = 5 * time.Minute
