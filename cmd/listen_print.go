@@ -13,6 +13,7 @@ import (
 	"github.com/fatih/color"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // messageJSON is a message as --json prints it.
@@ -152,7 +153,7 @@ func parseNotification(payload []byte) (n shownNotification, ok bool) {
 	var v struct {
 		fields
 		Notification *fields
-		WebPush      any `json:"web_push"`
+		WebPush      json.RawMessage `json:"web_push"`
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || json.Unmarshal(payload, &v) != nil {
 		return n, false
@@ -161,7 +162,7 @@ func parseNotification(payload []byte) (n shownNotification, ok bool) {
 	if v.Notification != nil {
 		m = *v.Notification
 	}
-	n.declarative = v.WebPush == 8030.0 && v.Notification != nil
+	n.declarative = webpush.IsDeclarative(v.WebPush) && v.Notification != nil
 	text := func(v any) string { t, _ := v.(string); return t }
 	n.title, n.body, n.url = text(m.Title), text(m.Body), text(m.Navigate)
 	if n.url == "" {

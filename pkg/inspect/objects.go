@@ -185,7 +185,7 @@ func (in inspector) notification(s string, m members) *Thing {
 	t := &Thing{Kind: KindPayload, Title: "payload of a notification, before encryption"}
 	if m.has("web_push") {
 		t.Title = "payload of a declarative push, before encryption"
-		if string(m["web_push"]) != "8030" {
+		if !webpush.IsDeclarative(m["web_push"]) {
 			t.warn("web_push is not the number 8030, so it is not a declarative push", "")
 		}
 	}

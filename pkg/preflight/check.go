@@ -347,9 +347,9 @@ func (k *check) body() {
 	over(SeverityError, wnsBody, "WNS documentation", webpush.WNS)
 	over(SeverityError, autopushBody, sourceAutopush, webpush.Mozilla)
 	over(SeverityWarning, ece.MaxBody, sourceSize, webpush.Other)
-	if k.asks(webpush.Mozilla) && size > androidBody && size <= autopushBody {
-		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android accepts only about %d to 3070", size, androidBody),
-			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", androidBody-encodingOf(m).Overhead(), androidBody))
+	if k.asks(webpush.Mozilla) && size > AndroidBody && size <= autopushBody {
+		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android accepts only about %d to 3070", size, AndroidBody),
+			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", AndroidBody-encodingOf(m).Overhead(), AndroidBody))
 	}
 }
 

@@ -74,9 +74,12 @@ const (
 	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
 )
 
+// AndroidBody is the size of the largest body, in bytes, that every Firefox for Android
+// accepts.
+const AndroidBody = 2744
+
 // Limits of services.
 const (
-	androidBody         = 2744 // safe for every Firefox for Android
 	autopushBody        = 5630
 	wnsBody             = 5000
 	mozillaTTL          = 30 * 24 * time.Hour

@@ -140,8 +140,7 @@ func (k *check) strict() Severity {
 func (k *check) declarative(fields, inner map[string]json.RawMessage, nested bool) {
 	apple := k.among(webpush.Apple)
 	raw := fields["web_push"]
-	var number float64
-	if kindOf(raw) != kindNumber || json.Unmarshal(raw, &number) != nil || number != 8030 {
+	if !webpush.IsDeclarative(raw) {
 		k.say(k.strict(), "declarative-magic", apple, fmt.Sprintf("web_push is %s, expected the number 8030: the payload is not a declarative push", text.OneLine(string(raw), 40)), sourceDeclarative, "write it as \"web_push\": 8030, without quotes")
 	}
 	if !nested {

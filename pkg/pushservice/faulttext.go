@@ -47,11 +47,7 @@ func ParseFault(text string) (Fault, error) {
 				err = badRequest(invalid, "share is %q, expected 10%% or 0.1", clip(value))
 			}
 		case "delay":
-			if seconds, isNumber := strconv.ParseUint(value, 10, 31); isNumber == nil {
-				f.Delay = time.Duration(seconds) * time.Second
-			} else if f.Delay, err = time.ParseDuration(value); err != nil {
-				err = badRequest(invalid, "delay is %q, expected a duration such as 100ms or 2s", clip(value))
-			}
+			f.Delay, err = parseDelay(value)
 		case "retry-after":
 			_, notNumber := strconv.ParseUint(value, 10, 31)
 			if _, notDate := http.ParseTime(value); notNumber != nil && notDate != nil {
@@ -79,4 +75,16 @@ func ParseFault(text string) (Fault, error) {
 		}
 	}
 	return f, f.check()
+}
+
+// parseDelay reads a number of seconds, or a duration with a unit.
+func parseDelay(value string) (time.Duration, error) {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		return 0, badRequest("Invalid fault", "delay is %q, expected a duration such as 100ms or 2s", clip(value))
+	}
+	return d, nil
 }

@@ -203,11 +203,10 @@ func (s *Service) postFault(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if v.Delay != "" {
-		d, err := time.ParseDuration(v.Delay)
-		if err != nil {
-			return badRequest("Invalid fault", "delay is %q, expected a duration such as 100ms", clip(v.Delay))
+		var err error
+		if f.Delay, err = parseDelay(v.Delay); err != nil {
+			return err
 		}
-		f.Delay = d
 	}
 	return s.AddFault(f)
 }

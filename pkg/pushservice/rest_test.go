@@ -122,7 +122,7 @@ func TestRESTRefused(t *testing.T) {
 		{"POST", "/api/faults", `{"status":600}`, 400, "Invalid fault: status is 600, expected 200 to 599"},
 		{"POST", "/api/faults", `{"status":500,"count":0}`, 400, "Invalid fault: count is 0, expected 1 or more"},
 		{"POST", "/api/faults", `{"status":500,"count":-1}`, 400, "Invalid fault: count is -1, expected 1 or more"},
-		{"POST", "/api/faults", `{"delay":"1"}`, 400, `Invalid fault: delay is "1", expected a duration such as 100ms`},
+		{"POST", "/api/faults", `{"delay":"1x"}`, 400, `Invalid fault: delay is "1x", expected a duration such as 100ms or 2s`},
 		{"POST", "/api/faults", `{"delay":"-1s"}`, 400, "Invalid fault: delay is -1s, expected 0 or more"},
 		{"POST", "/api/faults", `{"status":500,"headers":{"a b":"c"}}`, 400, `Invalid fault: "a b" is not a header name`},
 		{"POST", "/api/faults", `{"status":500,"headers":{"a":"b\nc"}}`, 400, `Invalid fault: header "a" contains control characters`},

@@ -2,9 +2,7 @@ package webpush
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"time"
 )
 
 // Codes in the [Error] of [Client.Cancel], in addition to the codes for messages.
@@ -53,29 +51,13 @@ func (c *Client) Cancel(ctx context.Context, r *Receipt) error {
 	if err := message.allowed(c.AllowHTTP); err != nil {
 		return err
 	}
-	attempts, maxWait := c.patience()
-	for n := 1; ; n++ {
+	return c.retry(ctx, "canceling at", r.Origin, func(n int) *Error {
 		failed := c.tryCancel(ctx, message)
-		if failed == nil {
-			return nil
+		if failed != nil {
+			failed.Attempts = n
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("canceling at %s was interrupted: %w", r.Origin, err)
-		}
-		failed.Attempts = n
-		if n >= attempts || !failed.retryable() || failed.RetryAfter > maxWait || maxWait < 0 {
-			return failed
-		}
-		wait := min(backoff(n, failed.RetryAfter), maxWait)
-		if c.OnRetry != nil {
-			c.OnRetry(failed, wait)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting to cancel at %s again was interrupted: %w", r.Origin, ctx.Err())
-		case <-time.After(wait):
-		}
-	}
+		return failed
+	})
 }
 
 // tryCancel makes the request once.

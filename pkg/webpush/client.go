@@ -352,33 +352,50 @@ func (c *Client) sendWith(ctx context.Context, sub *Subscription, msg *Message, 
 	if err != nil {
 		return nil, err
 	}
-	attempts, maxWait := c.patience()
 	before := *sent
-	for n := 1; ; n++ {
+	var receipt *Receipt
+	err = c.retry(ctx, "sending to", sub.origin, func(n int) *Error {
 		start := time.Now()
 		r, failed := c.try(ctx, c.http(), req, sub, msg)
 		*sent = before + n
+		if failed != nil {
+			failed.Attempts = *sent
+			return failed
+		}
+		r.Attempts, r.Latency = *sent, time.Since(start)
+		if key != nil && msg.GCM == nil {
+			r.Key = key.PublicKey()
+		}
+		receipt = r
+		return nil
+	})
+	return receipt, err
+}
+
+// retry makes up to [Client.Attempts] attempts, until one succeeds or fails for a
+// reason that a wait does not change. attempt gets the number of the attempt, from 1.
+// Words such as "sending to" and the origin are for errors of an interruption.
+func (c *Client) retry(ctx context.Context, doing, origin string, attempt func(n int) *Error) error {
+	var r rules
+	r.attempts, r.maxWait = c.patience()
+	for n := 1; ; n++ {
+		failed := attempt(n)
 		if failed == nil {
-			r.Attempts, r.Latency = *sent, time.Since(start)
-			if key != nil && msg.GCM == nil {
-				r.Key = key.PublicKey()
-			}
-			return r, nil
+			return nil
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("sending to %s was interrupted: %w", sub.origin, err)
+			return fmt.Errorf("%s %s was interrupted: %w", doing, origin, err)
 		}
-		failed.Attempts = *sent
-		if n >= attempts || !failed.retryable() || failed.RetryAfter > maxWait || maxWait < 0 {
-			return nil, failed
+		if !r.again(n, failed) {
+			return failed
 		}
-		wait := min(backoff(n, failed.RetryAfter), maxWait)
+		wait := min(backoff(n, failed.RetryAfter), r.maxWait)
 		if c.OnRetry != nil {
 			c.OnRetry(failed, wait)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting to send to %s again was interrupted: %w", sub.origin, ctx.Err())
+			return fmt.Errorf("%s %s was interrupted before attempt %d: %w", doing, origin, n+1, ctx.Err())
 		case <-time.After(wait):
 		}
 	}

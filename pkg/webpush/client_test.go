@@ -385,7 +385,7 @@ func TestCancel(t *testing.T) {
 			start := time.Now()
 			c := &Client{HTTP: doerFunc(func(*http.Request) (*http.Response, error) { return respond(429, "", "Retry-After", "60"), nil })}
 			_, err := c.Send(ctx, sub, Message{})
-			check(t, err, context.Canceled, "waiting to send to https://push.example.net again")
+			check(t, err, context.Canceled, "sending to https://push.example.net was interrupted before attempt 2")
 			if d := time.Since(start); d != 3*time.Second {
 				t.Errorf("took %v", d)
 			}

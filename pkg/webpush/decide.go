@@ -92,11 +92,17 @@ type verdict struct {
 	held  bool          // the whole service waits, not only this message
 }
 
+// again reports whether a message is tried again after this number of attempts, of
+// which the last one failed with e.
+func (r rules) again(attempts int, e *Error) bool {
+	return e.retryable() && attempts < r.attempts && r.maxWait >= 0 && e.RetryAfter <= r.maxWait
+}
+
 // onFailure decides what a failure means for its message and its push service.
 func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	e := f.err
 	v := verdict{
-		again: e.retryable() && f.attempts < r.attempts && r.maxWait >= 0 && e.RetryAfter <= r.maxWait && !f.stopped,
+		again: r.again(f.attempts, e) && !f.stopped,
 		wait:  min(f.backoff, r.maxWait),
 		held:  e.RetryAfter > 0,
 	}

@@ -58,6 +58,13 @@ func (n Notification) Payload() ([]byte, error) {
 	return encode(n)
 }
 
+// IsDeclarative reports whether webPush, the value of the field web_push of a payload,
+// marks a declarative push message (Push API): it is the number 8030.
+func IsDeclarative(webPush json.RawMessage) bool {
+	var number any
+	return json.Unmarshal(webPush, &number) == nil && number == 8030.0
+}
+
 // Declarative returns the notification as Declarative Web Push (Push API),
 // which a browser shows without a service worker: title and an absolute
 // navigate are required. The error is an [*InputError].
