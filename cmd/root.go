@@ -107,6 +107,9 @@ failure, even after retries; 130 interrupted.`,
 		if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
 			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
 		}
+		if words := c.Flags().Args(); len(words) > 0 && !c.HasParent() { // the flags are of a command that does not exist
+			return c.Args(c, words)
+		}
 		hint := "see: " + c.CommandPath() + " --help"
 		if m := badShorthand.FindStringSubmatch(err.Error()); m != nil {
 			hint = similarFlag(c, m[1])

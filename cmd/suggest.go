@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +25,7 @@ var otherTools = map[string]string{
 	"--vapid-pubkey": "-k with the private key, which has the public one", "--vapid-pvtkey": "-k", "--payload": "-p",
 	"--encoding-type": "--encoding",
 	// words for the same things
-	"generate": "webpush gen", "keygen": "webpush gen", "keys": "webpush gen", "push": "webpush send", "notify": "webpush send",
+	"generate": "webpush gen", "keygen": "webpush gen", "vapid": "webpush gen", "keys": "webpush gen", "push": "webpush send", "notify": "webpush send",
 	"server": "webpush serve", "publickey": "webpush app-server-key", "public-key": "webpush app-server-key",
 	"applicationServerKey": "webpush app-server-key", "mock": "webpush push-service", "doctor": "webpush check",
 	"receive": "webpush listen", "decode": "webpush decrypt", "encode": "webpush encrypt", "validate": "webpush check",
@@ -34,6 +36,10 @@ var otherTools = map[string]string{
 	"convert -f": "webpush convert FILE", "cancel -f": "webpush cancel FILE", "import -f": "webpush serve import FILE",
 	"webpush -f": "webpush send -f FILE", "webpush -p": "webpush send -p TEXT",
 	"-V": "webpush version", "-v": "webpush version",
+	// letters of py_vapid and pywebpush
+	"-g": "webpush gen", "-s": "webpush sign CLAIMS", "-1": "webpush sign --scheme webpush", "-2": "webpush sign", "-i": "-f", "-d": "-p or --payload-file",
+	// options of other programs
+	"--format": "--to", "--port": "--listen", "--out": "--private-key", "--output-format": "--to",
 }
 
 // similarCommand returns the hint for a word that is not a command below c.
@@ -54,6 +60,17 @@ func similarCommand(c *cobra.Command, word string) string {
 	if len(similar) > 0 {
 		return "did you mean: " + path + strings.Join(similar, ", "+path)
 	}
+	if !c.HasParent() {
+		if len(word) > 4 {
+			words := slices.DeleteFunc(slices.Sorted(maps.Keys(otherTools)), func(name string) bool { return strings.HasPrefix(name, "-") || strings.Contains(name, " ") })
+			if best := preflight.Nearest(word, words, 2); best != "" {
+				return "did you mean: " + otherTools[best]
+			}
+		}
+		if exists(word) && shown(word) == word {
+			return "did you mean: webpush inspect " + shellWord(word)
+		}
+	}
 	return "see: " + path + "--help"
 }
 
@@ -64,7 +81,7 @@ func similarFlag(c *cobra.Command, flag string) string {
 	flag, _, _ = strings.Cut(flag, "=")
 	name := strings.TrimLeft(flag, "-")
 	for _, word := range []string{c.Name() + " " + flag, flag} {
-		if same, ok := otherTools[word]; ok {
+		if same, ok := otherTools[word]; ok && has(c, same) {
 			return "did you mean: " + same
 		}
 	}
@@ -102,4 +119,10 @@ func similarFlag(c *cobra.Command, flag string) string {
 		}
 	}
 	return "see: " + c.CommandPath() + " --help"
+}
+
+// has reports whether a suggestion is not a flag, or a flag that the command has.
+func has(c *cobra.Command, suggestion string) bool {
+	name, long := strings.CutPrefix(suggestion, "--")
+	return !long || !c.HasParent() || c.Flags().Lookup(name) != nil
 }

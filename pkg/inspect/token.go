@@ -145,7 +145,7 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 func (t *Thing) addClaimProblems(problems []vapid.Problem) {
 	for _, p := range problems {
 		switch p.Part {
-		case "signature", "claims":
+		case "signature", "claims", "header":
 			t.fail(p.Message, p.Advice)
 		default:
 			t.warn(p.Message, p.Advice)
@@ -207,9 +207,17 @@ func (in inspector) claims(s string) *Thing {
 	return t
 }
 
+// unquoted removes the quotes that surround a whole text.
+func unquoted(s string) string {
+	if last := len(s) - 1; last > 0 && s[0] == s[last] && strings.IndexByte("\"'`", s[0]) >= 0 {
+		return s[1:last]
+	}
+	return s
+}
+
 // headerValue recognizes the values of headers without their names.
 func (in inspector) headerValue(s string) *Thing {
-	s = strings.Join(strings.Fields(strings.Trim(s, "\"'`")), " ")
+	s = strings.Join(strings.Fields(unquoted(s)), " ")
 	lower := strings.ToLower(s)
 	switch {
 	case tokenScheme.MatchString(s), strings.HasPrefix(lower, "key=aaaa"):
