@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 )
 
 // maxInput is the maximum size of a key, subscription, or claims file. Payloads
@@ -130,95 +129,27 @@ func (e *reworded) Unwrap() error { return e.err }
 // text decodes UTF-16 and drops a byte order mark.
 func text(b []byte) []byte { return inspect.UTF8(b) }
 
-// tempFile writes data to a new file in the directory of name, to be renamed.
-func tempFile(name string, data []byte, mode fs.FileMode) (temp string, err error) {
-	var f *os.File
-	for range 100 {
-		temp = filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(name), rand.Uint32()))
-		if f, err = os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode); !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
-	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
-		return "", withHint(&reworded{fmt.Sprintf("%s: directory %s not found", name, dir), err}, "create it with: mkdir -p "+shellWord(dir))
-	}
-	if err != nil {
-		return "", fileProblem(name, err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err != nil {
-		os.Remove(temp)
-		return "", fileProblem(name, err)
-	}
-	return temp, nil
-}
-
-// replaceFile writes a file atomically: it always has its old or its new content. A link is followed; devices and pipes are written to as they are.
+// replaceFile writes a file that may exist; see [keyfile.Replace].
 func replaceFile(name string, data []byte, mode fs.FileMode) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return fileProblem(name, err)
-		}
-		_, err = f.Write(data)
-		if err2 := f.Close(); err == nil {
-			err = err2
-		}
-		if err != nil {
-			return fileProblem(name, err)
-		}
-		return nil
-	}
-	target := name
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		target = real
-	}
-	temp, err := tempFile(target, data, mode)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, target); err != nil {
-		os.Remove(temp)
-		return fileProblem(name, err)
-	}
-	return nil
+	return unwritten(keyfile.Replace(name, data, mode))
 }
 
-// createFile writes a file that must not exist yet: it appears whole or not at
-// all. The error is fs.ErrExist when it is there.
+// createFile writes a file that must not exist yet; see [keyfile.Create].
 func createFile(name string, data []byte, mode fs.FileMode) error {
-	if _, err := os.Lstat(name); err == nil {
-		return fileProblem(name, fs.ErrExist)
+	return unwritten(keyfile.Create(name, data, mode))
+}
+
+// unwritten words the error of a file that cannot be written.
+func unwritten(err error) error {
+	var e *keyfile.Error
+	switch {
+	case !errors.As(err, &e):
+	case e.Directory != "":
+		return withHint(err, "create it with: mkdir -p "+shellWord(e.Directory))
+	case e.Problem == "":
+		return fileProblem(e.Path, e.Err)
 	}
-	temp, err := tempFile(name, data, mode)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp)
-	err = os.Link(temp, name) // fails when name exists, unlike a rename
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		if err != nil {
-			return fileProblem(name, err)
-		}
-		return nil
-	}
-	// No hard links here: take the name first, then put the content in its place.
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
-		return fileProblem(name, err)
-	}
-	f.Close()
-	if err := os.Rename(temp, name); err != nil {
-		os.Remove(name)
-		return fileProblem(name, err)
-	}
-	return nil
+	return err
 }
 
 // output writes a command's bytes to a file, or to standard output for "" and

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -226,17 +227,13 @@ func runGenReceiver(s *streams, o genOptions) error {
 	if err != nil {
 		return err
 	}
-	pair := filePair{
-		secret:  newFile{name: o.receiver, flag: "receiver", mode: 0o600, data: receiver},
-		derived: newFile{name: o.subscriptionFile, flag: "subscription", mode: 0o600, data: subscription},
-		replace: "use --force to overwrite both; messages for the old receiver can then no longer be decrypted",
-	}
+	pair := keyfile.Pair{Secret: keyfile.File{Name: o.receiver, Data: receiver, Mode: 0o600}, Derived: keyfile.File{Name: o.subscriptionFile, Data: subscription, Mode: 0o600}}
 	for _, name := range []string{o.receiver, o.subscriptionFile} {
 		if err := s.mayReplace(name, true); err != nil {
 			return err
 		}
 	}
-	if err := inTurn(pair.steps(o.force)); err != nil {
+	if err := savePair(&pair, "receiver", "subscription", o.force, "use --force to overwrite both; messages for the old receiver can then no longer be decrypted"); err != nil {
 		return err
 	}
 	s.note("wrote the receiver's keys to %s and its subscription to %s", absolute(o.receiver), absolute(o.subscriptionFile))

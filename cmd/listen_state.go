@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -78,7 +79,7 @@ func (o *listenOptions) choose(state useragent.State) ([]useragent.Registration,
 		return nil, usage("use --state FILE for the other push service", "%s has other subscriptions, which are at %s", o.state, state.Server())
 	case o.unregister && len(chosen) == 0 && len(all) > 0:
 		return nil, usage(hint, "%s has no subscription with the name %q", o.state, o.name)
-	case !several && o.subscription != "-" && samePlace(o.subscription, o.state):
+	case !several && o.subscription != "-" && keyfile.Same(o.subscription, o.state):
 		return nil, usage("give them different names", "--subscription %s and --state %s are the same file", o.subscription, o.state)
 	}
 	return chosen, nil

@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +8,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 )
 
 // reads notes that the command reads a file, which none of its outputs may replace
@@ -96,20 +94,5 @@ func precious(name string) string {
 	if err != nil {
 		return ""
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(text(b), &members) == nil {
-		switch {
-		case members["endpoint"] != nil && members["server"] != nil:
-			return "the state of a user agent"
-		case members["privateKey"] != nil || members["private_key"] != nil:
-			return "a private key"
-		}
-	}
-	if bytes.Contains(b, []byte("PRIVATE KEY-----")) {
-		return "a private key"
-	}
-	if _, err := vapid.ParseKey(text(b)); err == nil {
-		return "a private key"
-	}
-	return ""
+	return keyfile.Secret(text(b))
 }

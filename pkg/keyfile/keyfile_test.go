@@ -1,4 +1,4 @@
-package cmd
+package keyfile
 
 import (
 	"errors"
@@ -21,10 +21,41 @@ func newKey(t *testing.T) *vapid.Key {
 	return key
 }
 
+// names are the two files of a key pair.
+type names struct{ private, public string }
+
+// pair returns the files with this key.
+func (n names) pair(t *testing.T, key *vapid.Key, format vapid.Format) *Pair {
+	t.Helper()
+	p, err := KeyPair(n.private, n.public, key, format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func inTurn(steps []func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	full, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return full
+}
+
 // state reads the pair as a later command would: the private key, which must be
 // whole where it is there, and the public key, which must be its other half
 // where it is there.
-func (k keyPair) state(t *testing.T) (private *vapid.Key, public bool) {
+func (k names) state(t *testing.T) (private *vapid.Key, public bool) {
 	t.Helper()
 	b, err := os.ReadFile(k.private)
 	if err == nil {
@@ -34,15 +65,17 @@ func (k keyPair) state(t *testing.T) (private *vapid.Key, public bool) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	half, err := k.existingPublic()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	b, err = os.ReadFile(k.public)
+	if errors.Is(err, fs.ErrNotExist) {
 		return private, false
+	}
+	half, err := vapid.ParsePublicKey(b)
+	switch {
 	case err != nil:
 		t.Errorf("the public key is damaged: %v", err)
 	case private == nil:
 		t.Error("there is a public key without its private key")
-	case half.PublicKey != private.PublicKey():
+	case half != private.PublicKey():
 		t.Error("the public key does not match the private key")
 	}
 	return private, true
@@ -66,13 +99,13 @@ func noTemporaryFiles(t *testing.T, folder string) {
 func TestReplaceInterrupted(t *testing.T) {
 	for _, format := range []vapid.Format{vapid.FormatPEM, vapid.FormatDER, vapid.FormatRaw, vapid.FormatBase64URL, vapid.FormatJWK} {
 		for _, public := range []bool{true, false} { // is the old public file there?
-			steps := len(keyPair{}.steps(newKey(t), format, true))
+			steps := len((&Pair{}).steps(true))
 			for done := range steps + 1 {
 				t.Run(fmt.Sprintf("%s, public %v, %d steps", format, public, done), func(t *testing.T) {
 					folder := t.TempDir()
-					pair := keyPair{private: filepath.Join(folder, "private"), public: filepath.Join(folder, "public")}
+					pair := names{private: filepath.Join(folder, "private"), public: filepath.Join(folder, "public")}
 					before, after := newKey(t), newKey(t)
-					if err := pair.create(before, format, false); err != nil {
+					if err := pair.pair(t, before, format).Write(false); err != nil {
 						t.Fatal(err)
 					}
 					if !public {
@@ -80,12 +113,12 @@ func TestReplaceInterrupted(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					if err := inTurn(pair.steps(after, format, true)[:done]); err != nil {
+					if err := inTurn(pair.pair(t, after, format).steps(true)[:done]); err != nil {
 						t.Fatal(err)
 					}
 					private, half := pair.state(t)
 					if private == nil {
-						t.Fatal("there is no private key any more")
+						t.Fatal("the private key is gone")
 					}
 					if got := private.PublicKey(); got != before.PublicKey() && got != after.PublicKey() {
 						t.Error("the private key is neither the old nor the new one")
@@ -104,12 +137,12 @@ func TestReplaceInterrupted(t *testing.T) {
 
 // TestCreateInterrupted is the same for a new pair.
 func TestCreateInterrupted(t *testing.T) {
-	steps := len(keyPair{}.steps(newKey(t), vapid.FormatPEM, false))
+	steps := len((&Pair{}).steps(false))
 	for done := range steps + 1 {
 		t.Run(fmt.Sprintf("%d steps", done), func(t *testing.T) {
 			folder := t.TempDir()
-			pair := keyPair{private: filepath.Join(folder, "private"), public: filepath.Join(folder, "public")}
-			if err := inTurn(pair.steps(newKey(t), vapid.FormatPEM, false)[:done]); err != nil {
+			pair := names{private: filepath.Join(folder, "private"), public: filepath.Join(folder, "public")}
+			if err := inTurn(pair.pair(t, newKey(t), vapid.FormatPEM).steps(false)[:done]); err != nil {
 				t.Fatal(err)
 			}
 			private, public := pair.state(t)
@@ -125,12 +158,12 @@ func TestCreateInterrupted(t *testing.T) {
 // none is there, and no temporary file remains.
 func TestPairFails(t *testing.T) {
 	for _, force := range []bool{false, true} {
-		steps := len(keyPair{}.steps(newKey(t), vapid.FormatPEM, force))
+		steps := len((&Pair{}).steps(force))
 		for failing := 2; failing < steps; failing++ { // after the checks
 			t.Run(fmt.Sprintf("force %v, step %d", force, failing), func(t *testing.T) {
 				folder := t.TempDir()
 				// Two folders, so that one of them can be taken away under the other.
-				pair := keyPair{private: filepath.Join(folder, "a", "private"), public: filepath.Join(folder, "b", "public")}
+				pair := names{private: filepath.Join(folder, "a", "private"), public: filepath.Join(folder, "b", "public")}
 				for _, f := range []string{"a", "b"} {
 					if err := os.Mkdir(filepath.Join(folder, f), 0o700); err != nil {
 						t.Fatal(err)
@@ -138,11 +171,11 @@ func TestPairFails(t *testing.T) {
 				}
 				before := newKey(t)
 				if force {
-					if err := pair.create(before, vapid.FormatPEM, false); err != nil {
+					if err := pair.pair(t, before, vapid.FormatPEM).Write(false); err != nil {
 						t.Fatal(err)
 					}
 				}
-				all := pair.steps(newKey(t), vapid.FormatPEM, force)
+				all := pair.pair(t, newKey(t), vapid.FormatPEM).steps(force)
 				if err := inTurn(all[:failing]); err != nil {
 					t.Fatal(err)
 				}
@@ -169,7 +202,7 @@ func TestPairFails(t *testing.T) {
 	}
 }
 
-func TestSamePlace(t *testing.T) {
+func TestSame(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("d", 0o700); err != nil {
 		t.Fatal(err)
@@ -181,23 +214,23 @@ func TestSamePlace(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"x", "x", true}, {"x", "./x", true}, {"x", "d/../x", true}, {"x", absolute("x"), true},
+		{"x", "x", true}, {"x", "./x", true}, {"x", "d/../x", true}, {"x", absolute(t, "x"), true},
 		{"x", "y", false}, {"x", "d/x", false}, {"there", "x", false}, {"there", "d/../there", true},
 	} {
-		if got := samePlace(test.a, test.b); got != test.want {
-			t.Errorf("samePlace(%q, %q) = %v", test.a, test.b, got)
+		if got := Same(test.a, test.b); got != test.want {
+			t.Errorf("Same(%q, %q) = %v", test.a, test.b, got)
 		}
 	}
 	if err := os.Symlink("d", "link"); err != nil {
 		t.Skip(err)
 	}
-	if !samePlace("d/x", "link/x") {
+	if !Same("d/x", "link/x") {
 		t.Error("a file in a linked folder is taken for another one")
 	}
 	if err := os.Symlink("there", "same"); err != nil {
 		t.Fatal(err)
 	}
-	if !samePlace("there", "same") {
+	if !Same("there", "same") {
 		t.Error("a link to a file is taken for another one")
 	}
 }
