@@ -9,64 +9,25 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// manyFinding is a finding about one record or several.
-type manyFinding struct {
-	preflight.Finding
-	Records int    `json:"records"`
-	First   string `json:"first"` // the position of the first
-}
-
-// checkMany checks the message for each of many subscriptions, and prints what is
-// found once, with the number of records.
+// checkMany checks the message for each of many subscriptions, and prints each finding
+// once, with the number of records.
 func (o *checkOptions) checkMany(ctx context.Context, s *streams, d *delivery) error {
-	type key struct {
-		rule, message, fix string
-		severity           preflight.Severity
-	}
-	var order []*manyFinding
-	byKey := make(map[key]*manyFinding)
-	n := 0
-	add := func(rec *bulk.Record, f preflight.Finding) {
-		k := key{f.Rule, f.Message, f.Fix, f.Severity}
-		m := byKey[k]
-		if m == nil {
-			m = &manyFinding{Finding: f, First: rec.Position()}
-			byKey[k] = m
-			order = append(order, m)
-		}
-		m.Records++
-	}
-	keys := bulk.Keys{Own: d.client.Ring()}
-	for rec, err := range d.source.Records(ctx) {
-		n++
-		var job webpush.Job
-		if err == nil {
-			job, err = rec.Job(d.message, &keys)
-		}
-		if err != nil {
-			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Fix: hintOf(err)})
-			continue
-		}
-		for _, f := range preflight.Check(d.client, job.Subscription, job.Message, o.forList.list...) {
-			add(rec, f)
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	found, n, err := bulk.Check(ctx, d.source, d.client, d.message, o.forList.list...)
+	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return withHint(fmt.Errorf("%s has no records", inputName(o.send.inputs[0])), "give a file of subscriptions")
 	}
 	for _, f := range d.found() {
-		order = append(order, &manyFinding{Finding: f, Records: n})
+		found = append(found, &bulk.Found{Finding: f, Records: n})
 	}
-	return printMany(s, order, n)
+	return printMany(s, found, n)
 }
 
-func printMany(s *streams, found []*manyFinding, n int) error {
+func printMany(s *streams, found []*bulk.Found, n int64) error {
 	count := make(map[preflight.Severity]int)
 	var failed error
 	for _, f := range found {
@@ -77,7 +38,7 @@ func printMany(s *streams, found []*manyFinding, n int) error {
 	}
 	if s.json {
 		if found == nil {
-			found = []*manyFinding{}
+			found = []*bulk.Found{}
 		}
 		if err := s.printJSON(found); err != nil {
 			return err

@@ -1,0 +1,51 @@
+package bulk
+
+import (
+	"context"
+
+	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
+)
+
+// Found is a finding about one record or several.
+type Found struct {
+	preflight.Finding
+	Records int64  `json:"records"` // number of records with this finding
+	First   string `json:"first"`   // position of the first
+}
+
+// Check checks a message for each record that is left, as [preflight.Check] does,
+// and sends nothing. It returns each finding once, in the order in which they
+// occurred, and the number of records. A record that cannot be read is a finding with
+// the rule "subscription". The error is that of ctx.
+func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpush.Message, services ...webpush.Service) (found []*Found, n int64, err error) {
+	type key struct {
+		rule, message, fix string
+		severity           preflight.Severity
+	}
+	known := make(map[key]*Found)
+	add := func(rec *Record, f preflight.Finding) {
+		k := key{f.Rule, f.Message, f.Fix, f.Severity}
+		if known[k] == nil {
+			known[k] = &Found{Finding: f, First: rec.Position()}
+			found = append(found, known[k])
+		}
+		known[k].Records++
+	}
+	keys := Keys{Own: client.Ring()}
+	for rec, err := range r.Records(ctx) {
+		n++
+		var job webpush.Job
+		if err == nil {
+			job, err = rec.Job(message, &keys)
+		}
+		if err != nil {
+			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Fix: webpush.HintOf(err), Err: err})
+			continue
+		}
+		for _, f := range preflight.Check(client, job.Subscription, job.Message, services...) {
+			add(rec, f)
+		}
+	}
+	return found, n, ctx.Err()
+}
