@@ -31,6 +31,7 @@ func TestImports(t *testing.T) {
 		{"pkg/internal/pipetest", []string{"crypto", "github.com"}, nil},
 		{"pkg/internal/netaddr", []string{"crypto", "net/http", "github.com"}, nil},
 		{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64"}},
+		{"pkg/internal/pushtest", []string{"github.com/spf13"}, []string{"pkg/internal/b64", "pkg/internal/text", "pkg/vapid"}},
 		{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},

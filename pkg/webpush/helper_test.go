@@ -7,7 +7,6 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -15,23 +14,20 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/internal/pushtest"
 )
 
-// testToken stands for the secret part of an endpoint: no text for people may
-// have it.
-const testToken = "gAAAAABsecretCAPABILITY0123456789abcdefghijklmnopqrstuvwxyz-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_0123456789ABCDEFGHIJ"
+const testToken = pushtest.Token
+
+var (
+	testKey  = pushtest.Key
+	noSecret = pushtest.NoSecret
+	respond  = pushtest.Respond
+)
+
+type doerFunc = pushtest.DoerFunc
 
 func encode64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-func testKey(tb testing.TB) *vapid.Key {
-	tb.Helper()
-	k, err := vapid.GenerateKey()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return k
-}
 
 func testIdentity(tb testing.TB) *ece.Identity {
 	tb.Helper()
@@ -54,31 +50,6 @@ func testSubscription(tb testing.TB, endpoint string, id *ece.Identity) *Subscri
 		tb.Fatal(err)
 	}
 	return s
-}
-
-// noSecret fails when a text for people has the endpoint below its origin, the
-// authentication secret or a token in it.
-func noSecret(tb testing.TB, what, text string) {
-	tb.Helper()
-	for _, secret := range []string{testToken, testToken[:20], "wpush", "eyJ0eXAi"} {
-		if strings.Contains(text, secret) {
-			tb.Errorf("%s shows the secret %q: %s", what, secret, text)
-		}
-	}
-}
-
-// doerFunc is a Doer.
-type doerFunc func(*http.Request) (*http.Response, error)
-
-func (f doerFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
-
-// respond makes an answer; header are pairs of name and value.
-func respond(status int, body string, header ...string) *http.Response {
-	r := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	return r
 }
 
 // raw is a server that answers every connection with the same bytes, after it
