@@ -49,7 +49,7 @@ shown.
 				return needsResponse()
 			}
 			if len(args) > 2 {
-				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain takes a status and a body, found %q after them", args[2])
+				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain accepts a status and a body, found %q after them", args[2])
 			}
 			return exclusive(c, "service", "endpoint")
 		},

@@ -25,8 +25,8 @@ func (s *streams) input(name, what string) ([]byte, error) {
 	return text(b), err
 }
 
-// inputBytes reads a file as it is, or standard input for "-", which only one
-// option can have.
+// inputBytes reads a file unchanged, or standard input for "-", which only one flag can
+// read.
 func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	if name != "-" {
 		s.reads(name)
@@ -39,7 +39,7 @@ func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	return readAll(in, "standard input")
 }
 
-// stdin returns standard input, which only one option can have.
+// stdin returns standard input, which only one flag can read.
 func (s *streams) stdin(what string) (io.Reader, error) {
 	if s.stdinFor != "" {
 		return nil, usage("pass one of them as a file", "%s and %s cannot both be read from standard input", s.stdinFor, what)
@@ -81,8 +81,8 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 	return b, nil
 }
 
-// shown is a word of the command line as messages may repeat it: what may be a
-// key, an endpoint or a subscription was given in the wrong place.
+// shown returns a word of the command line for messages. A word that may be a key, an
+// endpoint, or a subscription in the wrong place is not shown.
 func shown(word string) string {
 	if strings.Contains(word, "://") || literalKey(word) {
 		return fmt.Sprintf("(%d characters, not shown as they may be a secret)", len(word))
@@ -90,7 +90,8 @@ func shown(word string) string {
 	return word
 }
 
-// fileProblem words an error of the file system; it stays recognizable to errors.Is.
+// fileProblem returns an error of the file system in plain words. errors.Is still
+// recognizes it.
 func fileProblem(name string, err error) error {
 	if hidden := shown(name); hidden != name {
 		return withHint(&reworded{hidden + ": no such file", err}, "save it to a file and pass the file name, or pass - and pipe it in")
@@ -152,9 +153,9 @@ func unwritten(err error) error {
 	return err
 }
 
-// output writes a command's bytes to a file, or to standard output for "" and
-// "-"; bytes that are not text go to a terminal only for "-", and way is the hint
-// that says so.
+// output writes the result of a command to a file, or to standard output for "" and "-".
+// A result that is not text is written to a terminal only for "-"; way is the hint in
+// that case.
 func (s *streams) output(name string, data []byte, mode fs.FileMode, force bool, way string) error {
 	if name != "" && name != "-" {
 		if err := s.mayReplace(name, force); err != nil {
@@ -169,7 +170,7 @@ func (s *streams) output(name string, data []byte, mode fs.FileMode, force bool,
 	return err
 }
 
-// outputFlag is the way out of a command that has -o.
+// outputFlag is the hint for a binary result of commands with -o.
 const outputFlag = "write it to a file with -o FILE, or force it with -o -"
 
 func printable(b []byte) bool {

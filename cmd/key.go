@@ -31,15 +31,15 @@ type keyFlag struct {
 	replaced []string // other keys, if -k may be repeated
 	cmd      *cobra.Command
 	flag     string // the option, where it is not private-key
-	from     string // its name in messages, if it is not a flag
+	from     string // name in messages, if it is not a flag
 }
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
 	k.addFlag(c, &keyList{k: k, single: true}, privateKeyUsage)
 }
 
-// load reads the key. A missing file is an error, or on a terminal the offer
-// to make a pair.
+// load reads the key. If its file does not exist, load offers to generate a pair on a
+// terminal, and otherwise returns an error.
 func (k *keyFlag) load(s *streams) (*vapid.Key, error) {
 	key, _, err := k.existing(s)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +52,7 @@ func (k *keyFlag) load(s *streams) (*vapid.Key, error) {
 	return key, err
 }
 
-// gen is the command that makes the key where -k looks for it.
+// gen returns the command that generates the key where -k looks for it.
 func (k *keyFlag) gen() string {
 	if k.value == defaultPrivateKey || shown(k.value) != k.value {
 		return "webpush gen"
@@ -60,8 +60,8 @@ func (k *keyFlag) gen() string {
 	return "webpush gen -k " + shellWord(k.value)
 }
 
-// existing reads the key as it is there, and returns its name for messages.
-// The error is fs.ErrNotExist when -k names a file that is not there.
+// existing reads the key without offering to generate one, and returns its name for
+// messages. The error is fs.ErrNotExist if the file that -k names does not exist.
 func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 	data, name, err := k.read(s)
 	if err != nil {
@@ -101,7 +101,8 @@ func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
 	return key, within(name, err)
 }
 
-// read returns the text that -k stands for, and its name for messages.
+// read returns the content of the file or variable that -k names, and its name for
+// messages.
 func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	if k.value == "" {
 		return nil, "", usage("omit it to use "+defaultPrivateKey, "%s is empty, expected a file, - or env:NAME", k.origin())
@@ -147,7 +148,7 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	return []byte(k.value), name, nil
 }
 
-// origin says where the value of the option came from.
+// origin names the source of the flag's value: the flag, a setting, or a variable.
 func (k *keyFlag) origin() string {
 	if k.from != "" {
 		return k.from
@@ -159,7 +160,7 @@ func (k *keyFlag) origin() string {
 	return "--" + flag
 }
 
-// command is a command line that reads the same key.
+// command returns a command line that reads the same key.
 func (k *keyFlag) command(args string) string {
 	if k.origin() == "--private-key" && k.value != defaultPrivateKey && (strings.HasPrefix(k.value, "env:") || !literalKey(k.value)) {
 		args += " -k " + shellWord(k.value)
@@ -167,7 +168,7 @@ func (k *keyFlag) command(args string) string {
 	return "webpush " + args
 }
 
-// keyText reports whether text is a key by its form, be it damaged or not.
+// keyText reports whether text has the form of a key, even of a damaged one.
 func keyText(text string) bool {
 	return strings.Contains(text, "-----BEGIN ") || strings.HasPrefix(strings.TrimSpace(text), "{")
 }
@@ -177,8 +178,8 @@ var (
 	hexDigits = regexp.MustCompile(`[0-9A-Fa-f]{16,}`)
 )
 
-// literalKey reports whether the value of -k may be a key itself, whole or
-// damaged, which was given in place of a file's name: it is never shown.
+// literalKey reports whether the value of -k may be a key, whole or damaged, instead of
+// the name of a file. Such a value is never shown.
 func literalKey(value string) bool {
 	if keyText(value) || strings.ContainsAny(value, "\r\n") {
 		return true
@@ -197,7 +198,7 @@ func literalKey(value string) bool {
 	return len(value) >= 32 && !strings.Contains(value, ".") && mixed(value)
 }
 
-// shellWord quotes a word for a hint that can be pasted, when it needs to be.
+// shellWord returns a word for a hint that can be pasted, in quotes if necessary.
 func shellWord(s string) string {
 	if regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,-]+$`).MatchString(s) {
 		return s

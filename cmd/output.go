@@ -11,16 +11,16 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
 )
 
-// reads notes that the command reads a file, which none of its outputs may replace
-// then.
+// reads records that the command reads a file. None of its outputs may replace that
+// file.
 func (s *streams) reads(name string) {
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		s.inputs = append(s.inputs, info)
 	}
 }
 
-// mayReplace refuses an output that would replace an input of the command, ever, or
-// without force a file with secrets that cannot be made again: a private key, the
+// mayReplace returns an error if an output would replace an input of the command, or,
+// without force, a file with a secret that cannot be created again: a private key, the
 // keys of a receiver, or the state of a user agent.
 func (s *streams) mayReplace(name string, force bool) error {
 	info, err := os.Stat(name)
@@ -44,9 +44,8 @@ func (s *streams) mayReplace(name string, force bool) error {
 	return nil
 }
 
-// save writes the file of an option: a new one, or in place of the one that has the
-// name with force, or if it is a device or a pipe, which have nothing to lose. hint
-// is the next step if the file exists.
+// save writes the file that a flag names. An existing file is replaced only with force,
+// or if it is a device or a pipe. hint is the next step if the file exists.
 func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, hint string) error {
 	if err := s.mayReplace(name, true); err != nil {
 		return err
@@ -65,9 +64,9 @@ func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, h
 	return err
 }
 
-// needsReader refuses a standard output that nobody reads, for a result that cannot
-// be made again. Go opens the null device for a closed standard output, so that
-// writing to it does not fail.
+// needsReader returns an error if nobody reads standard output, for a result that cannot
+// be created again. Go opens the null device for a closed standard output, so writing
+// to it does not fail.
 func (s *streams) needsReader(what, hint string) error {
 	out, ok := s.out.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {

@@ -178,10 +178,10 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 }
 
 // message describes the output of webpush encrypt --json.
-func (in inspector) message(members map[string]json.RawMessage) *Thing {
+func (in inspector) message(fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindMessage, Title: "encrypted push message, JSON"}
-	headers := headerMap(members["headers"])
-	body, _, ok := decodeBase64(str(members["body"]))
+	headers := headerMap(fields["headers"])
+	body, _, ok := decodeBase64(str(fields["body"]))
 	if !ok {
 		t.fail("the body is not base64: it is damaged or truncated", hintEncrypt)
 		return t

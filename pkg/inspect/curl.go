@@ -38,13 +38,13 @@ func (in inspector) curl(s string) *Thing {
 	}
 	method, target, bodyFile := "", "", ""
 	h := make(http.Header)
-	takes := func(w string) bool {
+	hasValue := func(w string) bool {
 		return slices.Contains([]string{"-X", "--request", "-H", "--header", "--data-binary", "--data", "-d", "--data-raw", "--url", "--cacert", "-x", "--proxy", "--noproxy", "--connect-to", "--resolve", "--max-time", "-m", "-o", "--output", "-A", "--user-agent", "--connect-timeout", "--retry", "-T", "--upload-file"}, w)
 	}
 	var connection []string
 	for i := at + 1; i < len(words); i++ {
 		w, v := words[i], ""
-		if takes(w) {
+		if hasValue(w) {
 			if i++; i == len(words) {
 				t.fail("the curl command ends after "+w, "copy it again completely")
 				break

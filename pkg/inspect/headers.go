@@ -68,11 +68,11 @@ func (in inspector) headers(s string) *Thing {
 // headerMap reads headers from a JSON object, whose values are strings or lists.
 func headerMap(raw json.RawMessage) http.Header {
 	h := make(http.Header)
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
 		return h
 	}
-	for name, v := range members {
+	for name, v := range fields {
 		var list []string
 		if s := str(v); s != "" {
 			list = []string{s}

@@ -76,11 +76,11 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 		}
 		return in.list(values, "JSON array")
 	case '{':
-		var members map[string]json.RawMessage
-		if json.Unmarshal(raw, &members) != nil {
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(raw, &fields) != nil {
 			return nil
 		}
-		return in.object(s, members)
+		return in.object(s, fields)
 	}
 	return unknown(KindJSON, "the JSON value "+text.Clip(s, 40))
 }
@@ -89,17 +89,17 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 // may still indicate the intended object.
 func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	kind, what := "", ""
-	member := func(name string) bool { return strings.Contains(s, `"`+name+`"`) }
+	has := func(name string) bool { return strings.Contains(s, `"`+name+`"`) }
 	switch {
-	case member("endpoint") || member("p256dh") && !member("privateKey"):
+	case has("endpoint") || has("p256dh") && !has("privateKey"):
 		kind, what = KindSubscription, "push subscription"
-	case member("privateKey") && member("auth"):
+	case has("privateKey") && has("auth"):
 		kind, what = KindReceiver, "keys of a test receiver"
-	case member("kty"), member("privateKey"), member("private_key"):
+	case has("kty"), has("privateKey"), has("private_key"):
 		kind, what = KindPrivateKey, "key in JSON"
-	case member("headers") && member("body"):
+	case has("headers") && has("body"):
 		kind, what = KindMessage, "encrypted push message"
-	case member("aud"), member("sub") && member("exp"):
+	case has("aud"), has("sub") && has("exp"):
 		kind, what = KindClaims, "VAPID claims"
 	case s[0] == '{' && s[1:] != "" && strings.Contains(s, `":`):
 		kind, what = KindJSON, "JSON"

@@ -40,7 +40,7 @@ func (t *Thing) addPublicKey(name string, key vapid.PublicKey) {
 	t.add("fingerprint", key.Fingerprint())
 }
 
-// otherKey is a key, but none for VAPID.
+// otherKey describes a key that is not for VAPID.
 func otherKey(err error) *Thing {
 	t := &Thing{Kind: KindOtherKey, Title: "no VAPID key: " + strings.TrimPrefix(err.Error(), "found ")}
 	t.failErr(err)
@@ -61,7 +61,7 @@ func (in inspector) pem(s string) *Thing {
 	return in.keyThing(found)
 }
 
-// key recognizes all other forms of a VAPID key in letters.
+// key recognizes all other forms of a VAPID key as text.
 func (in inspector) key(s string) *Thing {
 	found, err := vapid.Recognize([]byte(s))
 	if err == nil {
@@ -109,10 +109,10 @@ func (t *Thing) exposed(where, value string) bool {
 }
 
 // keyJSON describes a JSON Web Key or a pair in JSON.
-func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *Thing {
-	if kind := str(members["type"]); kind == "service_account" {
+func (in inspector) keyJSON(s string, fields map[string]json.RawMessage) *Thing {
+	if kind := str(fields["type"]); kind == "service_account" {
 		t := &Thing{Kind: KindOtherKey, Title: "key of a Google service account, which Web Push does not use", Secret: true}
-		t.add("account", text.Clip(str(members["client_email"]), 100))
+		t.add("account", text.Clip(str(fields["client_email"]), 100))
 		t.fail("it is the key of a Google service account, not a VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
 		return t
 	}
@@ -121,15 +121,15 @@ func (in inspector) keyJSON(s string, members map[string]json.RawMessage) *Thing
 		return in.keyThing(found)
 	}
 	t := otherKey(err)
-	t.Secret = members["privateKey"] != nil || members["private_key"] != nil || members["d"] != nil
+	t.Secret = fields["privateKey"] != nil || fields["private_key"] != nil || fields["d"] != nil
 	for _, name := range []string{"publicKey", "public_key"} {
-		t.exposed(name, str(members[name]))
+		t.exposed(name, str(fields[name]))
 	}
 	return t
 }
 
 // receiver describes the keys that webpush gen --receiver makes.
-func (in inspector) receiver(s string, members map[string]json.RawMessage) *Thing {
+func (in inspector) receiver(s string, fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindReceiver, Title: "keys of a test receiver", Secret: true}
 	var id ece.Identity
 	if err := json.Unmarshal([]byte(s), &id); err != nil {
@@ -143,7 +143,7 @@ func (in inspector) receiver(s string, members map[string]json.RawMessage) *Thin
 	if key, err := vapid.ParsePublicKey(r.P256DH()); err == nil {
 		t.add("fingerprint", key.Fingerprint())
 	}
-	if str(members["p256dh"]) == "" {
+	if str(fields["p256dh"]) == "" {
 		t.add("note", "p256dh computed", "p256dh was missing and has been computed")
 	}
 	return t

@@ -11,11 +11,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// members holds the fields of a JSON object.
-type members map[string]json.RawMessage
+// jsonObject holds the fields of a JSON object.
+type jsonObject map[string]json.RawMessage
 
 // has reports whether all fields with these names are present and not null.
-func (m members) has(names ...string) bool {
+func (m jsonObject) has(names ...string) bool {
 	for _, name := range names {
 		if raw, ok := m[name]; !ok || string(raw) == "null" {
 			return false
@@ -25,14 +25,14 @@ func (m members) has(names ...string) bool {
 }
 
 // hasAny reports whether one of the fields is present and not null.
-func (m members) hasAny(names ...string) bool {
+func (m jsonObject) hasAny(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return m.has(name) })
 }
 
 // objectKind recognizes and describes a kind of JSON object.
 type objectKind struct {
-	is       func(members) bool
-	describe func(in inspector, s string, m members) *Thing
+	is       func(jsonObject) bool
+	describe func(in inspector, s string, m jsonObject) *Thing
 }
 
 // objects returns the kinds of JSON objects, identified by their fields. The
@@ -42,65 +42,67 @@ type objectKind struct {
 func objects() []objectKind {
 	return []objectKind{
 		// Subscriptions and receivers.
-		{func(m members) bool { return m.has("receiver", "subscription") },
-			func(in inspector, _ string, m members) *Thing { return in.receiverAndSubscription(m) }},
-		{func(m members) bool {
+		{func(m jsonObject) bool { return m.has("receiver", "subscription") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.receiverAndSubscription(m) }},
+		{func(m jsonObject) bool {
 			return m.has("endpoint") || m.has("p256dh", "auth") && !m.has("privateKey") || hasMember(m["keys"], "p256dh")
-		}, func(in inspector, _ string, m members) *Thing { return in.subscription(m, "") }},
-		{func(m members) bool {
+		}, func(in inspector, _ string, m jsonObject) *Thing { return in.subscription(m, "") }},
+		{func(m jsonObject) bool {
 			inner, _ := notation.Unwrap(m["subscription"])
 			return len(inner) > 0 && inner[0] == '{'
 		}, inspector.record},
-		{func(m members) bool { return m.has("privateKey", "auth") },
-			func(in inspector, s string, m members) *Thing { return in.receiver(s, m) }},
+		{func(m jsonObject) bool { return m.has("privateKey", "auth") },
+			func(in inspector, s string, m jsonObject) *Thing { return in.receiver(s, m) }},
 
 		// Keys.
-		{func(m members) bool { return hasMember(m["privateKey"], "state") },
-			func(in inspector, _ string, m members) *Thing { return in.status(m) }},
-		{func(m members) bool { return m.hasAny("kty", "privateKey", "private_key", "publicKey", "public_key") },
-			func(in inspector, s string, m members) *Thing { return in.keyJSON(s, m) }},
+		{func(m jsonObject) bool { return hasMember(m["privateKey"], "state") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.status(m) }},
+		{func(m jsonObject) bool {
+			return m.hasAny("kty", "privateKey", "private_key", "publicKey", "public_key")
+		},
+			func(in inspector, s string, m jsonObject) *Thing { return in.keyJSON(s, m) }},
 
 		// Requests and messages.
-		{func(m members) bool { return m.has("method", "url", "headers") },
-			func(in inspector, _ string, m members) *Thing { return in.requestJSON(m) }},
-		{func(m members) bool { return m.has("headers", "body") },
-			func(in inspector, _ string, m members) *Thing { return in.message(m) }},
-		{func(m members) bool {
+		{func(m jsonObject) bool { return m.has("method", "url", "headers") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.requestJSON(m) }},
+		{func(m jsonObject) bool { return m.has("headers", "body") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.message(m) }},
+		{func(m jsonObject) bool {
 			return m.hasAny("Authorization", "authorization") || hasMember(m["headers"], "Authorization")
 		}, inspector.signedHeaders},
-		{func(m members) bool { return strings.Contains(str(m["command"]), "curl") }, inspector.curlJSON},
+		{func(m jsonObject) bool { return strings.Contains(str(m["command"]), "curl") }, inspector.curlJSON},
 
 		// What this module's programs write.
-		{func(m members) bool { return m.has("valid", "claims") },
-			func(in inspector, _ string, m members) *Thing { return in.verdict(m) }},
-		{func(m members) bool { return m.has("applicationServerKey") }, inspector.publicKeyJSON},
-		{func(m members) bool { return m.has("level", "message") },
-			func(in inspector, _ string, m members) *Thing { return in.talk(m) }},
-		{func(m members) bool { return m.has("status", "service", "origin") },
-			func(in inspector, _ string, m members) *Thing { return in.receipt(m) }},
+		{func(m jsonObject) bool { return m.has("valid", "claims") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.verdict(m) }},
+		{func(m jsonObject) bool { return m.has("applicationServerKey") }, inspector.publicKeyJSON},
+		{func(m jsonObject) bool { return m.has("level", "message") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.talk(m) }},
+		{func(m jsonObject) bool { return m.has("status", "service", "origin") },
+			func(in inspector, _ string, m jsonObject) *Thing { return in.receipt(m) }},
 
 		// Responses of push services.
-		{func(m members) bool {
+		{func(m jsonObject) bool {
 			return m.has("errno") || appleStatus[str(m["reason"])] != 0 || m.has("code", "http", "error") || hasMember(m["error"], "status") ||
 				m.has("code", "error", "message") || m.has("reason") && len(m) <= 2
-		}, func(in inspector, s string, m members) *Thing { return in.errorBody(s, m) }},
+		}, func(in inspector, s string, m jsonObject) *Thing { return in.errorBody(s, m) }},
 
 		// Payloads.
-		{func(m members) bool { return m["time"] != nil && m["id"] != nil && m["headers"] != nil }, inspector.received},
-		{func(m members) bool { return m.has("payloadBase64url") }, inspector.decrypted},
-		{func(m members) bool {
+		{func(m jsonObject) bool { return m["time"] != nil && m["id"] != nil && m["headers"] != nil }, inspector.received},
+		{func(m jsonObject) bool { return m.has("payloadBase64url") }, inspector.decrypted},
+		{func(m jsonObject) bool {
 			return m.has("web_push") || hasMember(m["notification"], "title") ||
 				m.has("title") && (m.hasAny("body", "icon", "tag", "data") || len(m) == 1)
 		}, inspector.notification},
 
 		// Claims, and what holds any of the above.
-		{func(m members) bool { return m["aud"] != nil || m["exp"] != nil || m["sub"] != nil },
-			func(in inspector, s string, _ members) *Thing { return in.claims(s) }},
+		{func(m jsonObject) bool { return m["aud"] != nil || m["exp"] != nil || m["sub"] != nil },
+			func(in inspector, s string, _ jsonObject) *Thing { return in.claims(s) }},
 	}
 }
 
 // object recognizes an object by its fields.
-func (in inspector) object(s string, m members) *Thing {
+func (in inspector) object(s string, m jsonObject) *Thing {
 	if in.depth > maxLayers {
 		return unknown(KindJSON, "JSON in too many layers")
 	}
@@ -115,18 +117,18 @@ func (in inspector) object(s string, m members) *Thing {
 	}
 	if strings.Contains(s, `"endpoint"`) {
 		t := &Thing{Kind: KindSubscription, Title: "push subscription in another object"}
-		_, err := webpush.ParseSubscription([]byte(s)) // as send says it
+		_, err := webpush.ParseSubscription([]byte(s))
 		t.failErr(err)
 		return t
 	}
-	t := unknown(KindJSON, "a JSON object of "+plural(len(m), "member"))
+	t := unknown(KindJSON, "a JSON object of "+plural(len(m), "field"))
 	if len(names) > 0 {
 		t.add("members", names, text.Clip(strings.Join(names, ", "), 200))
 	}
 	return t
 }
 
-func (in inspector) signedHeaders(s string, m members) *Thing {
+func (in inspector) signedHeaders(s string, m jsonObject) *Thing {
 	t := &Thing{Kind: KindHeaders, Title: "signed headers, JSON"}
 	raw := json.RawMessage(s)
 	if m.has("headers") {
@@ -136,20 +138,20 @@ func (in inspector) signedHeaders(s string, m members) *Thing {
 	return t
 }
 
-func (in inspector) curlJSON(_ string, m members) *Thing {
+func (in inspector) curlJSON(_ string, m jsonObject) *Thing {
 	t := in.deeper().recognize([]byte(str(m["command"])))
 	t.Title += ", JSON"
 	return t
 }
 
-func (in inspector) publicKeyJSON(_ string, m members) *Thing {
+func (in inspector) publicKeyJSON(_ string, m jsonObject) *Thing {
 	t := &Thing{Kind: KindPublicKey, Title: "VAPID public key, JSON"}
 	t.foundKey("application server key", str(m["applicationServerKey"]))
 	return t
 }
 
 // received describes a message as a user agent prints it.
-func (in inspector) received(_ string, m members) *Thing {
+func (in inspector) received(_ string, m jsonObject) *Thing {
 	t := &Thing{Kind: KindDecrypted, Title: "received message, JSON"}
 	for _, name := range []string{"time", "encoding", "ttl", "urgency", "topic"} {
 		if raw, ok := m[name]; ok {
@@ -165,7 +167,7 @@ func (in inspector) received(_ string, m members) *Thing {
 }
 
 // decrypted describes a payload that was decrypted.
-func (in inspector) decrypted(_ string, m members) *Thing {
+func (in inspector) decrypted(_ string, m jsonObject) *Thing {
 	t := &Thing{Kind: KindDecrypted, Title: "decrypted payload, JSON"}
 	t.addPayloadBase64(m["payloadBase64url"])
 	return t
@@ -181,7 +183,7 @@ func (t *Thing) addPayloadBase64(raw json.RawMessage) {
 }
 
 // notification describes a payload before encryption.
-func (in inspector) notification(s string, m members) *Thing {
+func (in inspector) notification(s string, m jsonObject) *Thing {
 	t := &Thing{Kind: KindPayload, Title: "payload of a notification, before encryption"}
 	if m.has("web_push") {
 		t.Title = "payload of a declarative push, before encryption"

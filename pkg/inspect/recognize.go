@@ -27,7 +27,7 @@ type inspector struct {
 // maxLayers bounds how often a thing may be wrapped.
 const maxLayers = 6
 
-// inspect says what some bytes are.
+// inspect describes some bytes.
 func (in inspector) inspect(data []byte) *Thing {
 	plain := UTF8(data)
 	t := in.recognize(plain)
@@ -36,7 +36,7 @@ func (in inspector) inspect(data []byte) *Thing {
 			t = rows
 		} else if name, _ := notation.Name(string(plain)); name != "" {
 			t = &Thing{Kind: KindSubscription, Title: "push subscription, not plain JSON"}
-			_, err := webpush.ParseSubscription(plain) // as send says it
+			_, err := webpush.ParseSubscription(plain)
 			t.failErr(err)
 		}
 	}
@@ -117,8 +117,8 @@ func (in inspector) binary(data []byte) *Thing {
 	return t
 }
 
-// derLength reports whether data is as long as its DER header says, or was cut
-// off: no random bytes.
+// derLength reports whether data is as long as its DER header says, or shorter because
+// it was truncated. Random bytes rarely are.
 func derLength(b []byte) bool {
 	switch {
 	case len(b) < 4:

@@ -8,8 +8,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// request recognizes a request in letters, such as webpush send --dry-run
-// prints.
+// request recognizes a request as text, such as the output of webpush send --dry-run.
 func (in inspector) request(s string) *Thing {
 	first, rest, _ := strings.Cut(s, "\n")
 	m := requestLine.FindStringSubmatch(strings.TrimSpace(strings.TrimPrefix(first, "> ")))
@@ -30,10 +29,10 @@ func (in inspector) request(s string) *Thing {
 	return t
 }
 
-// addRequest shows a whole request. body is nil when it is not here.
+// addRequest shows a whole request. body is nil if it is missing.
 func (in inspector) addRequest(t *Thing, method, target string, h http.Header, body []byte, complete bool) {
 	audience := ""
-	if strings.HasSuffix(target, "/…") { // as a dry run prints it
+	if strings.HasSuffix(target, "/…") { // printed by a dry run
 		t.add("endpoint", target)
 		if sub, err := webpush.NewSubscription(strings.TrimSuffix(target, "/…")+"/", "", ""); err == nil {
 			audience = sub.Origin()
@@ -55,16 +54,16 @@ func (in inspector) addRequest(t *Thing, method, target string, h http.Header, b
 }
 
 // requestJSON describes the output of webpush send --dry-run --json.
-func (in inspector) requestJSON(members map[string]json.RawMessage) *Thing {
+func (in inspector) requestJSON(fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindRequest, Title: "request of a push message, JSON"}
 	var body []byte
-	if s := str(members["body"]); s != "" {
+	if s := str(fields["body"]); s != "" {
 		b, _, ok := decodeBase64(s)
 		if !ok {
 			t.fail("the body is not base64: it is damaged or truncated", "")
 		}
 		body = b
 	}
-	in.addRequest(t, str(members["method"]), str(members["url"]), headerMap(members["headers"]), body, false)
+	in.addRequest(t, str(fields["method"]), str(fields["url"]), headerMap(fields["headers"]), body, false)
 	return t
 }

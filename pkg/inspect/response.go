@@ -193,17 +193,17 @@ func (in inspector) redactURL(s string) string {
 }
 
 // errorBody describes the body of a refusal without its status.
-func (in inspector) errorBody(s string, members map[string]json.RawMessage) *Thing {
+func (in inspector) errorBody(s string, fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindErrorBody, Title: "error of a push service"}
-	status := number(members["code"])
+	status := number(fields["code"])
 	if status < 300 || status > 599 {
-		status = number(members["http"])
+		status = number(fields["http"])
 	}
 	var inner map[string]json.RawMessage
-	if json.Unmarshal(members["error"], &inner) == nil && status == 0 {
+	if json.Unmarshal(fields["error"], &inner) == nil && status == 0 {
 		status = number(inner["code"])
 	}
-	if known := appleStatus[str(members["reason"])]; known != 0 {
+	if known := appleStatus[str(fields["reason"])]; known != 0 {
 		status = known
 	}
 	guessed := status < 300 || status > 599
@@ -212,7 +212,7 @@ func (in inspector) errorBody(s string, members map[string]json.RawMessage) *Thi
 	}
 	t.Title = "response of a push service, its body alone"
 	in.addExplanations(t, webpush.Other, status, nil, []byte(s))
-	if guessed || members["reason"] != nil {
+	if guessed || fields["reason"] != nil {
 		t.Fields = slices.DeleteFunc(t.Fields, func(f Field) bool { return f.Name == "status" })
 		if !guessed {
 			t.add("status", status, fmt.Sprintf("%d %s, as it usually comes with that reason", status, http.StatusText(status)))
@@ -256,7 +256,7 @@ type Response struct {
 	Header http.Header
 	Body   []byte
 
-	service webpush.Service // of an endpoint in the text, or ""
+	service webpush.Service // service of an endpoint in the text, or ""
 }
 
 // ParseResponse parses a response of a push service: as curl -i or curl -v

@@ -23,9 +23,9 @@ func (in inspector) results(values []json.RawMessage) *Thing {
 	var order []cause
 	withEndpoints := false
 	for _, raw := range values {
-		var members map[string]json.RawMessage
+		var fields map[string]json.RawMessage
 		var r bulk.Result
-		if json.Unmarshal(raw, &members) != nil || members["index"] == nil || members["keys"] != nil || json.Unmarshal(raw, &r) != nil || !slices.Contains(webpush.Classes(), r.Class) {
+		if json.Unmarshal(raw, &fields) != nil || fields["index"] == nil || fields["keys"] != nil || json.Unmarshal(raw, &r) != nil || !slices.Contains(webpush.Classes(), r.Class) {
 			return nil
 		}
 		classes[r.Class]++
@@ -53,7 +53,7 @@ func (in inspector) results(values []json.RawMessage) *Thing {
 
 // journal recognizes the journal of a run.
 func (in inspector) journal(s string) *Thing {
-	counts, err := bulk.ReadJournal([]byte(s + "\n")) // which was trimmed
+	counts, err := bulk.ReadJournal([]byte(s + "\n")) // the line end was trimmed
 	if counts == nil && err == nil {
 		return nil
 	}

@@ -95,17 +95,17 @@ func (in inspector) row(sub *webpush.Subscription) *Thing {
 	if err != nil {
 		return nil
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(b, &members) != nil {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(b, &fields) != nil {
 		return nil
 	}
-	t := in.subscription(members, "")
+	t := in.subscription(fields, "")
 	t.add("written as", "a row", "a row of a database, or within another object; webpush finds it there")
 	return t
 }
 
 // record describes an object with the field subscription.
-func (in inspector) record(s string, m members) *Thing {
+func (in inspector) record(s string, m jsonObject) *Thing {
 	sub, err := webpush.ParseSubscription([]byte(s))
 	if err != nil {
 		t := &Thing{Kind: KindSubscription, Title: "push subscription in another object"}
@@ -113,7 +113,7 @@ func (in inspector) record(s string, m members) *Thing {
 		return t
 	}
 	object, _ := notation.Unwrap(m["subscription"])
-	var inner members
+	var inner jsonObject
 	if json.Unmarshal(object, &inner) != nil || inner["endpoint"] == nil {
 		return in.row(sub)
 	}

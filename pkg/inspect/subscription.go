@@ -29,7 +29,7 @@ const (
 
 // subscription describes a PushSubscription. path is its position in the JSON,
 // or empty.
-func (in inspector) subscription(members map[string]json.RawMessage, path string) *Thing {
+func (in inspector) subscription(fields map[string]json.RawMessage, path string) *Thing {
 	t := &Thing{Kind: KindSubscription, Title: "push subscription"}
 	if path != "" {
 		t.add("found in", path, "the field "+path)
@@ -38,16 +38,16 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		P256DH json.RawMessage `json:"p256dh"`
 		Auth   json.RawMessage `json:"auth"`
 	}
-	raw, nested := members["keys"]
+	raw, nested := fields["keys"]
 	if nested {
 		_ = json.Unmarshal(raw, &keys) // other types are reported below
-	} else if members["p256dh"] != nil || members["auth"] != nil {
-		keys.P256DH, keys.Auth = members["p256dh"], members["auth"]
+	} else if fields["p256dh"] != nil || fields["auth"] != nil {
+		keys.P256DH, keys.Auth = fields["p256dh"], fields["auth"]
 		t.warn("p256dh and auth are next to the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 	}
-	endpoint := str(members["endpoint"])
+	endpoint := str(fields["endpoint"])
 	switch {
-	case members["endpoint"] == nil:
+	case fields["endpoint"] == nil:
 		t.fail("the subscription has no endpoint", "get the subscription from the browser again, with JSON.stringify(subscription)")
 	case endpoint == "":
 		t.fail("the endpoint is empty or not a string", "get the subscription from the browser again")
@@ -57,7 +57,7 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		}
 	}
 	p256dh, auth := str(keys.P256DH), str(keys.Auth)
-	sub, err := parsedWith(members, someEndpoint)
+	sub, err := parsedWith(fields, someEndpoint)
 	var wrong *webpush.InputError
 	switch {
 	case errors.As(err, &wrong) && (wrong.Part == "keys" || p256dh == "" && auth == ""): // as send says it
@@ -71,18 +71,18 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 	default:
 		in.addRecipient(t, p256dh, auth)
 	}
-	in.addExpiration(t, members["expirationTime"])
+	in.addExpiration(t, fields["expirationTime"])
 	if sub != nil {
 		if f, ok := preflight.Expired(sub); ok {
 			t.problem(f.Severity, f.Message, f.Fix)
 		}
 	}
-	in.addRecordedKey(t, members)
-	state := members["server"] != nil && members["endpoint"] != nil // a file of webpush listen, with the private key
+	in.addRecordedKey(t, fields)
+	state := fields["server"] != nil && fields["endpoint"] != nil // a file of webpush listen, with the private key
 	if state {
 		t.Title = "state of a user agent: a subscription with its private key"
 	}
-	for _, holder := range []json.RawMessage{raw, mustMarshal(members)} {
+	for _, holder := range []json.RawMessage{raw, mustMarshal(fields)} {
 		var secrets map[string]json.RawMessage
 		if json.Unmarshal(holder, &secrets) == nil && (secrets["privateKey"] != nil || secrets["private_key"] != nil) {
 			t.Secret = true
@@ -92,7 +92,7 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 		}
 	}
 	var others []string
-	for name := range members {
+	for name := range fields {
 		if !slices.Contains([]string{"endpoint", "keys", "expirationTime", "p256dh", "auth"}, name) {
 			others = append(others, text.Clip(name, 40))
 		}
@@ -109,22 +109,22 @@ func (in inspector) subscription(members map[string]json.RawMessage, path string
 
 // parsedWith parses a subscription with its endpoint replaced, to get an error
 // about the other parts.
-func parsedWith(members map[string]json.RawMessage, endpoint string) (*webpush.Subscription, error) {
+func parsedWith(fields map[string]json.RawMessage, endpoint string) (*webpush.Subscription, error) {
 	whole := make(map[string]json.RawMessage)
-	maps.Copy(whole, members)
+	maps.Copy(whole, fields)
 	whole["endpoint"] = json.RawMessage(strconv.Quote(endpoint))
 	return webpush.ParseSubscription(mustMarshal(whole))
 }
 
 // addRecordedKey shows the application server key that a site keeps next to a
 // subscription.
-func (in inspector) addRecordedKey(t *Thing, members map[string]json.RawMessage) {
+func (in inspector) addRecordedKey(t *Thing, fields map[string]json.RawMessage) {
 	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
-		if t.exposed(name, str(members[name])) {
+		if t.exposed(name, str(fields[name])) {
 			return
 		}
 	}
-	alone := maps.Clone(members)
+	alone := maps.Clone(fields)
 	delete(alone, "keys")
 	sub, err := parsedWith(alone, someEndpoint)
 	if err != nil {
@@ -138,8 +138,8 @@ func (in inspector) addRecordedKey(t *Thing, members map[string]json.RawMessage)
 	}
 }
 
-func mustMarshal(members map[string]json.RawMessage) json.RawMessage {
-	b, err := json.Marshal(members)
+func mustMarshal(fields map[string]json.RawMessage) json.RawMessage {
+	b, err := json.Marshal(fields)
 	if err != nil {
 		return nil
 	}

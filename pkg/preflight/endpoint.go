@@ -56,9 +56,8 @@ func Endpoint(sub *webpush.Subscription) []Finding {
 	return e.found
 }
 
-// Refused returns the finding about a subscription to which the client does not
-// send: one that the browser has removed, or one with plain http. ok is false if it
-// sends.
+// Refused returns the finding about a subscription that the client refuses: one that
+// the browser has removed, or one with plain http. Otherwise, ok is false.
 func Refused(client *webpush.Client, sub *webpush.Subscription) (f Finding, ok bool) {
 	err := client.CheckSubscription(sub)
 	if err == nil {
@@ -75,7 +74,7 @@ func Refused(client *webpush.Client, sub *webpush.Subscription) (f Finding, ok b
 }
 
 // Expired returns the finding about a subscription whose expirationTime has passed.
-// ok is false if it has not, or if the subscription does not have one.
+// Otherwise, ok is false.
 func Expired(sub *webpush.Subscription) (f Finding, ok bool) {
 	t := sub.ExpirationTime()
 	if t.IsZero() || t.After(time.Now()) {
@@ -123,7 +122,7 @@ func (e *endpoint) address() {
 func (e *endpoint) form() {
 	size := len(e.sub.Endpoint())
 	service := e.sub.Service()
-	if err := e.sub.CheckEndpoint(); err != nil { // of an endpoint alone
+	if err := e.sub.CheckEndpoint(); err != nil {
 		e.say(SeverityError, "endpoint-dead", err.Error(), sourceCapability, webpush.HintOf(err))
 		return
 	}
