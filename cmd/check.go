@@ -203,9 +203,9 @@ func printFindings(s *streams, found []preflight.Finding, services []webpush.Ser
 	}
 	for _, f := range found {
 		label := s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity])
-		fmt.Fprintf(s.out, "%s %s [%s]\n", label, f.Message, f.Rule)
+		fmt.Fprintf(s.out, "%s %s [%s]\n", label, safe(f.Message), f.Rule)
 		if f.Fix != "" {
-			fmt.Fprintf(s.out, "  fix: %s\n", f.Fix)
+			fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Fix))
 		}
 		fmt.Fprintf(s.out, "  source: %s\n", f.Source)
 	}

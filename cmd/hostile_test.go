@@ -108,6 +108,11 @@ func TestHostileText(t *testing.T) {
 		"dump.sql":       "INSERT INTO `" + hostile + "` (`" + hostile + "`) VALUES ('" + hostile + "');\n",
 		"rows.csv":       "endpoint,p256dh,auth," + hostile + "\n" + hostile + "," + hostile + "," + hostile + "," + hostile + "\n",
 		"text.txt":       hostile,
+		"extra.json":     `{"sub":"mailto:a@example.com","` + quoted + `":"` + quoted + `"}`,
+		"notation.txt":   "Array\n(\n    [endpoint] => " + hostile + "\n)\n",
+		"field.json":     `{"` + quoted + `":` + sub("https://push.example.net/x") + `}`,
+		"list.json":      `{"` + quoted + `":[` + sub("https://push.example.net/x") + `]}`,
+		"structured.log": "status=403 body=\"" + hostile + "\" " + hostile,
 		"payload.json":   `{"web_push":8030,"notification":{"title":"` + quoted + `","navigate":"` + quoted + `","` + quoted + `":1}}`,
 		"receiver.bad":   `{"privateKey":"` + quoted + `","publicKey":"` + quoted + `","auth":"` + quoted + `"}`,
 		"message.json":   `{"headers":{"Content-Encoding":"` + quoted + `","Encryption":"` + quoted + `","Crypto-Key":"` + quoted + `"},"body":"` + quoted + `"}`,
@@ -122,6 +127,9 @@ func TestHostileText(t *testing.T) {
 		"bad410.json":    sub(gone + "/x"),
 		"good201.json":   sub(accepted + "/x"),
 		"many.ndjson":    compact(sub(bad+"/1")) + "\n" + compact(sub(gone+"/2")) + "\n" + compact(sub(accepted+"/3")) + "\n" + hostile + "\n",
+	}
+	if name := "\x1b[31mname\u202e.json"; os.WriteFile(name, nil, 0o600) == nil { // not on Windows
+		files[name] = `{"x":1}`
 	}
 	var cases [][]string
 	for name, text := range files {

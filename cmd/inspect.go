@@ -188,6 +188,9 @@ func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
 	}
 	fields := slices.Clone(t.Fields)
 	for i, f := range fields {
+		if !s.json {
+			fields[i].Name = safe(f.Name)
+		}
 		if f.Name == "to do" {
 			fields[i].Text, fields[i].Value = commandHint(f.Text), commandHint(f.Text)
 		}
@@ -204,7 +207,7 @@ func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
 	if another {
 		fmt.Fprintln(s.out)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, safe(t.Title), color.Bold))
+	fmt.Fprintf(s.out, "%s: %s\n", safe(name), s.paint(s.outTTY, safe(t.Title), color.Bold))
 	width := 0
 	for _, f := range fields {
 		width = max(width, utf8.RuneCountInString(f.Name))
