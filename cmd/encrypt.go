@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -171,27 +173,16 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	if len(body) == 0 {
 		return withHint(fmt.Errorf("%s is empty, expected an encrypted body", inputName(name)), "pass the file that webpush encrypt -o wrote")
 	}
-	if trimmed := strings.TrimSpace(string(text(body))); strings.HasPrefix(trimmed, "{") {
-		var e encrypted
-		if err := json.Unmarshal([]byte(trimmed), &e); err == nil && e.Headers != nil {
-			if body, err = anyBase64(e.Body); err != nil {
-				return within(inputName(name), fmt.Errorf("the body is not valid base64: %w", err))
-			}
-			for header, v := range e.Headers {
-				switch strings.ToLower(header) {
-				case "content-encoding":
-					if o.encoding.value == "" {
-						o.encoding.value = v
-					}
-				case "encryption":
-					o.encryption = v
-				case "crypto-key":
-					o.cryptoKey = v
-				}
-			}
+	headers, body, err := inspect.ParseMessage(body)
+	if err != nil {
+		return within(inputName(name), err)
+	}
+	if headers != nil {
+		if o.encoding.value == "" {
+			o.encoding.value = headers.Get("Content-Encoding")
 		}
-	} else if decoded, err := anyBase64(trimmed); err == nil && len(decoded) >= ece.AESGCM.Overhead() { // no encrypted body is text
-		body = decoded
+		o.encryption = cmp.Or(headers.Get("Encryption"), o.encryption)
+		o.cryptoKey = cmp.Or(headers.Get("Crypto-Key"), o.cryptoKey)
 	}
 	if o.encoding.value == "" {
 		o.encoding.value = string(ece.AES128GCM)
@@ -225,12 +216,6 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		return s.printJSON(result)
 	}
 	return s.output(o.output, payload, 0o600, o.force, outputFlag)
-}
-
-// anyBase64 decodes base64 of either alphabet, padded or not, on any number of lines.
-func anyBase64(text string) ([]byte, error) {
-	text = strings.NewReplacer("+", "-", "/", "_", "=", "", "\n", "", "\r", "", " ", "").Replace(text)
-	return base64.RawURLEncoding.DecodeString(text)
 }
 
 // jsonProblem words an error of encoding/json for people.

@@ -1,11 +1,8 @@
 package cmd
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +13,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -63,55 +61,12 @@ a request, or the output of webpush sign --json, in the form of RFC 8292 or of t
 	return c
 }
 
-var headerLine = regexp.MustCompile(`(?i)^\s*(?:-H\s+|--header\s+)?(['"]?)(authorization|crypto-key)\s*:\s*(.*?)\s*\\?\s*$`)
-
-// pastedHeaders finds the two headers in pasted text: a single value, header
-// lines, options of curl, or a JSON object.
-func pastedHeaders(text string) (authorization, cryptoKey string, err error) {
-	text = strings.TrimSpace(text)
-	if strings.HasPrefix(text, "{") {
-		var object map[string]any
-		if json.Unmarshal([]byte(text), &object) != nil {
-			return "", "", withHint(errors.New("the headers' JSON is damaged or cut off"), `expected {"Authorization": "vapid …"}, as webpush sign --json prints`)
-		}
-		if inner, ok := object["headers"].(map[string]any); ok {
-			object = inner
-		}
-		for name, v := range object {
-			if list, ok := v.([]any); ok && len(list) == 1 {
-				v = list[0]
-			}
-			value, _ := v.(string)
-			switch strings.ToLower(name) {
-			case "authorization":
-				authorization = value
-			case "crypto-key":
-				cryptoKey = value
-			}
-		}
-		return authorization, cryptoKey, nil
-	}
-	for line := range strings.Lines(text) {
-		if m := headerLine.FindStringSubmatch(line); m != nil {
-			value := strings.TrimSuffix(m[3], m[1]) // the quote that it began with
-			if strings.EqualFold(m[2], "authorization") {
-				authorization = value
-			} else {
-				cryptoKey = value
-			}
-		}
-	}
-	if authorization == "" {
-		authorization = strings.Join(strings.Fields(text), " ")
-	}
-	return authorization, cryptoKey, nil
-}
-
 func runVerify(s *streams, o verifyOptions, text string) error {
-	authorization, cryptoKey, err := pastedHeaders(text)
+	headers, err := inspect.ParseHeaders(text)
 	if err != nil {
-		return err
+		return withHint(err, `expected {"Authorization": "vapid …"}, as webpush sign --json prints`)
 	}
+	authorization, cryptoKey := headers.Get("Authorization"), headers.Get("Crypto-Key")
 	if o.cryptoKey != "" {
 		if name, value, ok := strings.Cut(o.cryptoKey, ":"); ok && strings.EqualFold(strings.TrimSpace(name), "crypto-key") {
 			o.cryptoKey = strings.TrimSpace(value)

@@ -34,6 +34,12 @@ func decodeBase64(s string) (b []byte, form string, ok bool) {
 	return b, form, err == nil
 }
 
+// bodyInBase64 decodes base64 of either alphabet, padded or not, on any number of lines.
+func bodyInBase64(s string) ([]byte, error) {
+	s = strings.NewReplacer("+", "-", "/", "_", "=", "", "\n", "", "\r", "", " ", "").Replace(s)
+	return base64.RawURLEncoding.DecodeString(s)
+}
+
 // alphabetProblem describes anything unusual about the base64 of a value, or
 // returns "".
 func alphabetProblem(s string) string {
