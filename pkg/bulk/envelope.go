@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // listNames are the fields that contain the list of records in an object from an API or
 // a database export.
-var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "results", "records", "subscribers", "devices", "docs", "hits", "edges", "nodes", "documents", "pushsubscriptions", "webpush_subscriptions", "webpushsubscriptions", "push_devices", "tokens"}
+var listNames = []string{"data", "subscriptions", "push_subscriptions", "rows", "items", "result", "results", "records", "subscribers", "devices", "docs", "hits", "edges", "nodes", "documents", "pushsubscriptions", "webpush_subscriptions", "webpushsubscriptions", "push_devices", "tokens"}
 
 // envelopeNames are the fields whose object can have such a list.
 var envelopeNames = []string{"data", "hits", "result", "results", "response", "body", "payload", "pushsubscriptions", "push_subscriptions", "subscriptions"}
@@ -53,13 +54,13 @@ func enterAt(b []byte, depth int) (container, int, int) {
 		switch {
 		case b[at] == '[' && slices.Contains(listNames, strings.ToLower(name)):
 			inner := bytes.TrimLeft(b[at+1:], " \t\r\n")
-			if len(inner) > 0 && (inner[0] == '{' || inner[0] == ']') {
+			if len(inner) > 0 && (inner[0] == '{' || inner[0] == ']' || isWrapped(inner)) {
 				return listOf, at + 1, depth
 			}
 		case b[at] == '{' && n == 0 && isRegistration(b[at:]):
 			return mapOf, begin, depth
 		case b[at] == '{' && depth < 5 && slices.Contains(envelopeNames, strings.ToLower(name)):
-			if kind, inner, depth := enterAt(b[at:], depth+1); kind == listOf {
+			if kind, inner, depth := enterAt(b[at:], depth+1); kind == listOf || kind == mapOf && strings.Contains(strings.ToLower(name), "subscriptions") {
 				return kind, at + inner, depth
 			}
 		}
@@ -86,6 +87,13 @@ func fieldName(b []byte, at *int) (string, bool) {
 	}
 	*at = len(b) - len(rest) + 1
 	return name, true
+}
+
+// isWrapped reports whether a value is a string with an object.
+func isWrapped(b []byte) bool {
+	var s valueScanner
+	end := s.scan(b)
+	return b[0] == '"' && end > 0 && notation.Wrapped(b[:end])
 }
 
 // isRegistration reports whether an object has a subscription, or is one.

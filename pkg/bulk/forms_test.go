@@ -53,6 +53,10 @@ func TestForms(t *testing.T) {
 			return fmt.Sprintf(`{"name":"x","fields":{"endpoint":{"stringValue":"https://push.example/%d"},"keys":{"mapValue":{"fields":{"p256dh":{"stringValue":"%s"},"auth":{"stringValue":"%s"}}}}}}`, n, testP256DH, testAuth)
 		}) + `]}`, ""},
 		"map":                {"{\n \"chrome-a\": {\"subscription\": " + browser(1) + ", \"browser\": \"chrome\"},\n \"b\" : {\"subscription\": " + browser(2) + "}, \"c\":" + browser(3) + "}", `"chrome-a" "b" "c"`},
+		"map in an envelope": {`{"ok":true,"subscriptions":{"a":` + browser(1) + `,"b":{"subscription":` + browser(2) + `},"c":` + browser(3) + `},"n":3}`, `"a" "b" "c"`},
+		"list of text":       {`{"result":["` + strings.ReplaceAll(browser(1), `"`, `\"`) + `","` + strings.ReplaceAll(browser(2), `"`, `\"`) + `","` + strings.ReplaceAll(browser(3), `"`, `\"`) + `"]}`, ""},
+		"lines of text":      {`"` + strings.ReplaceAll(browser(1), `"`, `\"`) + "\"\n\"" + strings.ReplaceAll(browser(2), `"`, `\"`) + "\"\n\"" + strings.ReplaceAll(browser(3), `"`, `\"`) + `"`, ""},
+		"lists in a list":    {`[{"user":1,"subscriptions":[` + browser(1) + "," + browser(2) + `]},{"user":2,"subscriptions":[` + browser(3) + "]}]", ""},
 		"map on one line":    {`{"a":{"subscription":` + browser(1) + `},"b":{"subscription":` + browser(2) + `},"c":{"subscription":` + browser(3) + "}}", `"a" "b" "c"`},
 		"phpMyAdmin":         {"[\n{\"type\":\"header\",\"version\":\"5.2\"},\n{\"type\":\"database\",\"name\":\"shop\"},\n{\"type\":\"table\",\"name\":\"subs\",\"database\":\"shop\",\"data\":\n[\n" + list(row) + "\n]\n}\n]\n", "1 2 3"},
 		"Django":             {"[" + list(func(n int) string { return fmt.Sprintf(`{"model":"push.sub","pk":%d,"fields":%s}`, n, row(n)) }) + "]", ""},

@@ -175,7 +175,7 @@ func (r *Reader) Alone() ([]byte, error) {
 	if p.err != nil {
 		return nil, fileError(PartInput, source.Name, p.err)
 	}
-	if p.end > maxRecord {
+	if p.end > maxRecord && notation.Foreign(p.buf[:p.end]) == "" {
 		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file exceeds the limit of 1 MiB"}
 	}
 	return p.buf[:p.end:p.end], nil

@@ -44,7 +44,7 @@ type splitter struct {
 // frame is the state of the splitter before it entered a container.
 type frame struct {
 	kind    container
-	depth   int // number of objects around a list
+	depth   int // number of objects around a list, including a map itself
 	array   bool
 	inMap   bool
 	element int64
@@ -412,7 +412,9 @@ func (p *splitter) nextValue(r *Record) ([]byte, error) {
 			p.leave()
 			continue
 		case c == '}' && p.inMap:
+			p.start++
 			p.leave()
+			continue
 		case c == '"' && p.inMap && p.readName():
 			continue
 		case c == '{' && p.mixed && p.enter():
@@ -449,7 +451,10 @@ func (p *splitter) leave() {
 	f := p.outer[len(p.outer)-1]
 	p.outer = p.outer[:len(p.outer)-1]
 	p.array, p.inMap, p.element = f.array, f.inMap, f.element
-	if f.kind != listOf {
+	if f.kind == mapOf { // itself one of the objects
+		f.depth--
+	}
+	if f.depth == 0 {
 		return
 	}
 	s := valueScanner{depth: f.depth}

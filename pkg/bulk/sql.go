@@ -2,12 +2,15 @@ package bulk
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -383,10 +386,13 @@ func (s *sqlRows) lex() (sqlToken, error) {
 					return sqlToken{}, err
 				}
 				t, err := s.text('\'', s.escapes || word[0]|0x20 == 'e')
-				if b, bad := hex.DecodeString(t.text); bad == nil && word[0]|0x20 == 'x' {
-					t.text = string(b)
+				if word[0]|0x20 == 'x' {
+					t.text = hexText(t.text)
 				}
 				return t, err
+			}
+			if digits, ok := bytes.CutPrefix(word, []byte("0x")); ok { // MySQL
+				word = []byte(hexText(string(digits)))
 			}
 			return sqlToken{text: string(word)}, nil
 		default:
@@ -396,6 +402,16 @@ func (s *sqlRows) lex() (sqlToken, error) {
 			return sqlToken{}, err
 		}
 	}
+}
+
+// hexText returns the text that hexadecimal digits stand for. Bytes that are not text,
+// such as those of a key, stay digits.
+func hexText(digits string) string {
+	b, err := hex.DecodeString(digits)
+	if err != nil || !utf8.Valid(b) || bytes.ContainsFunc(b, unicode.IsControl) {
+		return "0x" + digits
+	}
+	return string(b)
 }
 
 func isWord(c byte) bool {

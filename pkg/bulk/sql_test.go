@@ -2,6 +2,8 @@ package bulk_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -140,4 +142,22 @@ func FuzzDump(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestHexadecimal reads endpoints and keys that a dump has as digits.
+func TestHexadecimal(t *testing.T) {
+	hexed := func(s string) string { return hex.EncodeToString([]byte(s)) }
+	point, err := base64.RawURLEncoding.DecodeString(dumpP256DH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dump := range []string{
+		"INSERT INTO subs (endpoint, p256dh, auth) VALUES (0x" + hexed("https://push.example/x") + ",0x" + hex.EncodeToString(point) + ",'" + dumpAuth + "');",
+		"INSERT INTO subs (endpoint, p256dh, auth) VALUES (X'" + hexed("https://push.example/x") + "',x'" + hex.EncodeToString(point) + "','" + dumpAuth + "');",
+	} {
+		got, problems := readDump(t, strings.NewReader(dump), nil)
+		if len(problems) > 0 || len(got) != 1 {
+			t.Errorf("%s: %v, %v", dump, got, problems)
+		}
+	}
 }

@@ -59,7 +59,7 @@ func (in inspector) value(raw json.RawMessage) *Thing {
 			return nil
 		}
 		t := in.deeper().recognize([]byte(inner))
-		if t.Recognized() && strings.HasPrefix(strings.TrimSpace(inner), "{") {
+		if t.Recognized() && t.Kind != KindSubscription && strings.HasPrefix(strings.TrimSpace(inner), "{") {
 			t.warn("it was encoded as JSON twice: the JSON is in a string", "use JSON.stringify once, or decode the string before it is stored")
 			t.add("encoded in", "a JSON string")
 		}

@@ -102,8 +102,8 @@ func (in inspector) binary(data []byte) *Thing {
 	}
 	what := ""
 	switch mime := http.DetectContentType(data); {
-	case bytes.HasPrefix(data, []byte("SQLite format 3\x00")):
-		what = ", an SQLite database"
+	case notation.Foreign(data) != "":
+		what = ", " + notation.Foreign(data)
 	case mime != "application/octet-stream" && !strings.HasPrefix(mime, "text/"):
 		what = ", " + mime
 	case bytes.HasPrefix(data, []byte("\x30\x82")):

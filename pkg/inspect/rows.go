@@ -69,6 +69,9 @@ func (in inspector) rows(data []byte) *Thing {
 	for _, s := range names {
 		t.add(string(s), services[s])
 	}
+	if n == 0 {
+		t.warn("it has no records", "")
+	}
 	if without > 0 {
 		t.warn(plural(without, "subscription")+" without keys", "they receive only messages without a payload")
 	}

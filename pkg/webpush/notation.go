@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"bytes"
+	"encoding/hex"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
@@ -10,6 +11,9 @@ import (
 // otherNotation returns the error for a subscription that is not written in JSON, or
 // nil if the notation is not known.
 func otherNotation(data []byte) error {
+	if name := notation.Foreign(data); name != "" {
+		return badSubscription("subscription", "found "+name+", expected JSON", "export the subscriptions as JSON or CSV, uncompressed")
+	}
 	name, hint := notation.Name(string(bytes.TrimSpace(data)))
 	if name == "" {
 		return nil
@@ -36,19 +40,21 @@ func unusualKey(value string, size int) string {
 		return "a list of bytes"
 	case strings.HasPrefix(value, "-----BEGIN"):
 		return "PEM"
-	case isHex(value, size):
-		return "hexadecimal digits"
 	case runes == size && latin && len(value) > size:
 		return "the raw bytes as text, as atob gives them"
 	}
 	return ""
 }
 
-// isHex reports whether text is size bytes in hexadecimal digits, perhaps with the
-// prefix of a database.
-func isHex(text string, size int) bool {
+// hexKey returns the bytes of a key in hexadecimal digits, as databases show binary
+// columns, or nil if text is not size bytes in digits. No key in base64 has that
+// length.
+func hexKey(text string, size int) []byte {
 	for _, prefix := range []string{`\x`, "0x", "0X"} {
 		text = strings.TrimPrefix(text, prefix)
 	}
-	return len(text) == 2*size && strings.Trim(text, "0123456789abcdefABCDEF") == ""
+	if b, err := hex.DecodeString(text); err == nil && len(b) == size {
+		return b
+	}
+	return nil
 }

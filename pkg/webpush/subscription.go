@@ -417,6 +417,9 @@ func decodeKey(part, value string, size int) ([]byte, error) {
 	}
 	b, err := b64.Decode(value)
 	if err != nil || len(b) != size {
+		if b := hexKey(value, size); b != nil {
+			return b, nil
+		}
 		if what := unusualKey(value, size); what != "" {
 			return nil, badlySerialized(part, what)
 		}
@@ -442,6 +445,11 @@ func decodeKey(part, value string, size int) ([]byte, error) {
 func keySize(text string) int {
 	if len(text) > 200 {
 		return -1
+	}
+	for _, size := range []int{ece.KeySize, ece.AuthSize} {
+		if hexKey(text, size) != nil {
+			return size
+		}
 	}
 	b, err := b64.Decode(text)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ func TestParseSubscriptionAccepts(t *testing.T) {
 		{"as toJSON writes it", `{` + endpointOnly + `,"expirationTime":null,"keys":{"p256dh":"` + rfcP256DH + `","auth":"` + rfcAuth + `"}}`, false, 0},
 		{"without expirationTime", plain, false, 0},
 		{"standard base64, padded", subscriptionJSON(mozillaEndpoint, stdPadded(t, rfcP256DH), stdPadded(t, rfcAuth)), false, 0},
+		{"hexadecimal digits", subscriptionJSON(mozillaEndpoint, hexOf(t, rfcP256DH), "0x"+hexOf(t, rfcAuth)), false, 0},
+		{"digits of PostgreSQL", subscriptionJSON(mozillaEndpoint, `\x`+hexOf(t, rfcP256DH), `\x`+hexOf(t, rfcAuth)), false, 0},
 		{"standard base64, not padded", subscriptionJSON(mozillaEndpoint, strings.TrimRight(stdPadded(t, rfcP256DH), "="), strings.TrimRight(stdPadded(t, rfcAuth), "=")), false, 0},
 		{"base64url, padded", subscriptionJSON(mozillaEndpoint, rfcP256DH+"=", rfcAuth+"=="), false, 0},
 		{"byte order mark", "\xef\xbb\xbf" + plain, false, 0},
@@ -87,6 +90,16 @@ func TestParseSubscriptionAccepts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hexOf returns a key in base64url as hexadecimal digits.
+func hexOf(t *testing.T, key string) string {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b)
 }
 
 func TestParseSubscriptionRefuses(t *testing.T) {
@@ -161,9 +174,11 @@ func TestParseSubscriptionRefuses(t *testing.T) {
 		{"auth undefined", keys(rfcP256DH, "undefined"), "keys.auth", "keys.auth is the text undefined"},
 		{"auth as Python bytes", keys(rfcP256DH, "b'"+rfcAuth+"'"), "keys.auth", "keys.auth is the text of Python bytes"},
 		{"auth as a list", keys(rfcP256DH, "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"), "keys.auth", "keys.auth is a list of bytes"},
-		{"auth in hex", keys(rfcP256DH, "\\x05305932a1c7eabe13b6cec9fda48882"), "keys.auth", "keys.auth is hexadecimal digits"},
 		{"auth an array", `{"endpoint":"` + mozillaEndpoint + `","keys":{"p256dh":"` + rfcP256DH + `","auth":[1,2]}}`, "keys.auth", "keys.auth is an array of bytes"},
 		{"keys as text", `{"endpoint":"` + mozillaEndpoint + `","keys":"[object Object]"}`, "keys", "the text \"[object Object]\""},
+		{"gzip", "\x1f\x8b\x08\x00", "subscription", "found a gzip file, expected JSON"},
+		{"a spreadsheet", "PK\x03\x04\x14", "subscription", "found a zip file or spreadsheet, expected JSON"},
+		{"a page", "<!DOCTYPE html><title>x</title>", "subscription", "found a web page, expected JSON"},
 		{"FCM without a token", `{"endpoint":"https://fcm.googleapis.com/fcm/send/"}`, "endpoint", "no token after its path"},
 		{"FCM's origin", `{"endpoint":"https://fcm.googleapis.com"}`, "endpoint", "no path"},
 		{"Mozilla, truncated", `{"endpoint":"https://updates.push.services.mozilla.com/wpush/v2/gAAAAABmx"}`, "endpoint", "is truncated"},

@@ -126,6 +126,30 @@ var (
 	words         = regexp.MustCompile(`(?i)endpoint|p256dh|push[a-z]*subscription`)
 )
 
+// magic are the first bytes of files that are not text.
+var magic = []struct{ bytes, name string }{
+	{"\x1f\x8b", "a gzip file"}, {"PK\x03\x04", "a zip file or spreadsheet"}, {"SQLite format 3\x00", "an SQLite database"}, {"BZh", "a bzip2 file"},
+	{"\x28\xb5\x2f\xfd", "a Zstandard file"}, {"\xfd7zXZ", "an xz file"}, {"PAR1", "a Parquet file"}, {"PGDMP", "a custom dump of PostgreSQL"},
+	{"%PDF-", "a PDF"}, {"\x89PNG", "an image"}, {"\xff\xd8\xff", "an image"}, {"\xd0\xcf\x11\xe0", "an old spreadsheet or document"},
+}
+
+// Foreign names the kind of a file that is not text, by its first bytes, or a web page,
+// or returns "".
+func Foreign(data []byte) string {
+	for _, m := range magic {
+		if bytes.HasPrefix(data, []byte(m.bytes)) {
+			return m.name
+		}
+	}
+	if page.Match(data) {
+		return "a web page"
+	}
+	return ""
+}
+
+// page matches the beginning of a web page.
+var page = regexp.MustCompile(`^(?i)\s*<(?:!doctype html|html)`)
+
 // Name names the notation of text that is not JSON, or returns "". The hint says how
 // to get JSON. It only looks at text that could be a subscription.
 func Name(text string) (name, hint string) {
