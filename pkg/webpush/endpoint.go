@@ -66,10 +66,17 @@ func (s *Subscription) CheckEndpoint() error {
 // Endpoints are opaque, so this applies only to the services whose form is known, and
 // to tokens that are missing or too short to be one.
 func (s *Subscription) deadEnd() string {
+	if s.service == Other {
+		return ""
+	}
 	_, rest, _ := strings.Cut(s.Endpoint(), "://")
-	if end := strings.IndexAny(rest, "/?"); end >= 0 {
-		rest = rest[end:]
-	} else {
+	slash, mark := strings.IndexByte(rest, '/'), strings.IndexByte(rest, '?')
+	switch {
+	case slash >= 0 && (mark < 0 || slash < mark):
+		rest = rest[slash:]
+	case mark >= 0:
+		rest = rest[mark:]
+	default:
 		rest = ""
 	}
 	path, query, _ := strings.Cut(rest, "?")
