@@ -67,9 +67,6 @@ func similarCommand(c *cobra.Command, word string) string {
 				return "did you mean: " + otherTools[best]
 			}
 		}
-		if exists(word) && shown(word) == word {
-			return "did you mean: webpush inspect " + shellWord(word)
-		}
 	}
 	return "see: " + path + "--help"
 }
