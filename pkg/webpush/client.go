@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -411,16 +410,6 @@ func (c *Client) patience() (attempts int, maxWait time.Duration) {
 		maxWait = DefaultMaxWait
 	}
 	return attempts, maxWait
-}
-
-// backoff returns how long to wait after the nth attempt: what the service
-// asked for and up to a tenth more, or 0.5 to 1 second, doubled each time.
-func backoff(n int, asked time.Duration) time.Duration {
-	if asked > 0 {
-		return asked + rand.N(asked/10+1)
-	}
-	base := time.Second << min(n-1, 6)
-	return base/2 + rand.N(base/2)
 }
 
 // try sends the request once.

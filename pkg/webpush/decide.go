@@ -2,11 +2,13 @@ package webpush
 
 import (
 	"math"
+	"math/rand/v2"
 	"time"
 )
 
-// The functions in this file make the decisions of a run of SendAll. They depend only on
-// their arguments, change nothing, and read no clock. [scheduler] carries them out.
+// The functions in this file make the decisions of sending. They change nothing, read no
+// clock, and depend only on their arguments, except that [backoff] is random. [scheduler]
+// carries them out in a run of SendAll, and [Client.retry] for one message.
 
 const (
 	// downAfter is the number of consecutive requests to a push service that must fail,
@@ -96,6 +98,16 @@ type verdict struct {
 // which the last one failed with e.
 func (r rules) again(attempts int, e *Error) bool {
 	return e.retryable() && attempts < r.attempts && r.maxWait >= 0 && e.RetryAfter <= r.maxWait
+}
+
+// backoff returns how long to wait after the nth attempt: what the service
+// asked for and up to a tenth more, or 0.5 to 1 second, doubled each time.
+func backoff(n int, asked time.Duration) time.Duration {
+	if asked > 0 {
+		return asked + rand.N(asked/10+1)
+	}
+	base := time.Second << min(n-1, 6)
+	return base/2 + rand.N(base/2)
 }
 
 // onFailure decides what a failure means for its message and its push service.
