@@ -187,92 +187,17 @@ func misplacedField(name string, v any) (kind, what string) {
 // type. A usable value of the wrong type, such as exp as a string, is accepted
 // and reported by [Claims.Check].
 func ParseClaims(data []byte) (Claims, error) {
-	var c Claims
-	bad := func(format string, a ...any) (Claims, error) {
-		return Claims{}, &Error{Part: "claims", Problem: fmt.Sprintf(format, a...),
-			hint: `claims look like {"sub": "mailto:you@your.domain"}; aud and exp are filled in`}
-	}
-	mistaken := func(kind, what string) (Claims, error) {
-		_, err := bad("found %s, expected claims", what)
-		err.(*Error).misplaced = kind
+	object, err := claimsObject(data)
+	if err != nil {
 		return Claims{}, err
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if len(bytes.TrimSpace(data)) == 0 {
-		return bad("the claims are empty")
-	}
-	if bytes.Contains(data, []byte("-----BEGIN ")) {
-		return mistaken("key", "a key in PEM")
-	}
-	var object map[string]any
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	err := d.Decode(&object)
-	if err == nil && object == nil {
-		return bad("found null, expected a JSON object of claims")
-	}
-	if err == nil {
-		if _, err2 := d.Token(); err2 != io.EOF {
-			return bad("found more text after the JSON object of claims")
-		}
-	}
-	if err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) {
-			return bad("found a JSON %s, expected an object of claims", kind.Value)
-		}
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return bad("the claims are not valid JSON: %v at byte %d", err, syntax.Offset)
-		}
-		return bad("the claims are not valid JSON: they are truncated")
-	}
 	if kind, what := misplaced(object, 0); kind != "" {
-		return mistaken(kind, what)
+		return Claims{}, misplacedClaims(kind, what)
 	}
+	var c Claims
 	for name, v := range object {
-		switch name {
-		case "aud":
-			if list, ok := v.([]any); ok && len(list) == 1 {
-				v = list[0]
-				c.note("aud", overlooked, "aud is an array, push services want a string", "")
-			}
-			s, ok := v.(string)
-			if !ok && v != nil {
-				return bad("aud is %s, expected the origin of the push service as a string", describe(v))
-			}
-			c.Audience = s
-		case "sub":
-			s, ok := v.(string)
-			if !ok && v != nil {
-				return bad("sub is %s, expected a mailto: or https: URI as a string", describe(v))
-			}
-			c.Subject = s
-		case "exp":
-			if v == nil {
-				continue
-			}
-			if s, ok := v.(string); ok {
-				c.note("exp", overlooked, fmt.Sprintf("exp is the string %q, push services want a number", s), "write it without the quotes")
-				v = json.Number(s)
-			}
-			n, ok := v.(json.Number)
-			if !ok {
-				return bad("exp is %s, expected seconds since 1970 as a number", describe(v))
-			}
-			t, whole, ok := seconds(n)
-			if !ok {
-				return bad("exp is %q, expected seconds since 1970 as a number", string(n))
-			}
-			if !whole {
-				c.note("exp", overlooked, fmt.Sprintf("exp is %s, some push services want whole seconds", n), "write it without a fraction or an exponent")
-			}
-			c.Expires = t
-		default:
-			if c.Extra == nil {
-				c.Extra = make(map[string]any)
-			}
-			c.Extra[name] = v
+		if err := c.read(name, v); err != nil {
+			return Claims{}, err
 		}
 	}
 	slices.SortStableFunc(c.written, func(a, b written) int { return strings.Compare(a.Part, b.Part) })
@@ -280,6 +205,105 @@ func ParseClaims(data []byte) (Claims, error) {
 		c.written[i].audience, c.written[i].expires = c.Audience, c.Expires
 	}
 	return c, nil
+}
+
+// badClaims returns an error about claims that cannot be read.
+func badClaims(format string, a ...any) *Error {
+	return &Error{Part: "claims", Problem: fmt.Sprintf(format, a...),
+		hint: `claims look like {"sub": "mailto:you@your.domain"}; aud and exp are filled in`}
+}
+
+// misplacedClaims returns the error for another input in place of claims; see [misplaced].
+func misplacedClaims(kind, what string) *Error {
+	err := badClaims("found %s, expected claims", what)
+	err.misplaced = kind
+	return err
+}
+
+// claimsObject reads the JSON object. Numbers keep their digits.
+func claimsObject(data []byte) (map[string]any, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, badClaims("the claims are empty")
+	}
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		return nil, misplacedClaims("key", "a key in PEM")
+	}
+	var object map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	err := d.Decode(&object)
+	var (
+		kind   *json.UnmarshalTypeError
+		syntax *json.SyntaxError
+	)
+	switch {
+	case errors.As(err, &kind):
+		return nil, badClaims("found a JSON %s, expected an object of claims", kind.Value)
+	case errors.As(err, &syntax):
+		return nil, badClaims("the claims are not valid JSON: %v at byte %d", err, syntax.Offset)
+	case err != nil:
+		return nil, badClaims("the claims are not valid JSON: they are truncated")
+	case object == nil:
+		return nil, badClaims("found null, expected a JSON object of claims")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, badClaims("found more text after the JSON object of claims")
+	}
+	return object, nil
+}
+
+// read sets a claim to a JSON value. It notes a value that is usable but not of the
+// type that push services want.
+func (c *Claims) read(name string, v any) error {
+	switch name {
+	case "aud":
+		if list, ok := v.([]any); ok && len(list) == 1 {
+			v = list[0]
+			c.note("aud", overlooked, "aud is an array, push services want a string", "")
+		}
+		s, ok := v.(string)
+		if !ok && v != nil {
+			return badClaims("aud is %s, expected the origin of the push service as a string", describe(v))
+		}
+		c.Audience = s
+	case "sub":
+		s, ok := v.(string)
+		if !ok && v != nil {
+			return badClaims("sub is %s, expected a mailto: or https: URI as a string", describe(v))
+		}
+		c.Subject = s
+	case "exp":
+		if v != nil {
+			return c.readExpires(v)
+		}
+	default:
+		if c.Extra == nil {
+			c.Extra = make(map[string]any)
+		}
+		c.Extra[name] = v
+	}
+	return nil
+}
+
+func (c *Claims) readExpires(v any) error {
+	if s, ok := v.(string); ok {
+		c.note("exp", overlooked, fmt.Sprintf("exp is the string %q, push services want a number", s), "write it without the quotes")
+		v = json.Number(s)
+	}
+	n, ok := v.(json.Number)
+	if !ok {
+		return badClaims("exp is %s, expected seconds since 1970 as a number", describe(v))
+	}
+	t, whole, ok := seconds(n)
+	if !ok {
+		return badClaims("exp is %q, expected seconds since 1970 as a number", string(n))
+	}
+	if !whole {
+		c.note("exp", overlooked, fmt.Sprintf("exp is %s, some push services want whole seconds", n), "write it without a fraction or an exponent")
+	}
+	c.Expires = t
+	return nil
 }
 
 func (c *Claims) note(part string, g grade, message, advice string) {
