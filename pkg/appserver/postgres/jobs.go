@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -450,66 +451,11 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 	if err := t.row(ctx, "SELECT EXISTS (SELECT 1 FROM {s}.job_again WHERE job = $1)", []any{job}, &pending); err != nil {
 		return 0, err
 	}
-	var gone, goneVersions, goneAfter, status, statusVersions, back, backVersions []int64
-	var statuses []int32
-	var keyed, keyedVersions []int64
-	var keys []string
-	for _, o := range list {
-		r := o.Record
-		if o.Class == webpush.ClassGone {
-			gone, goneVersions, goneAfter = append(gone, r.Seq), append(goneVersions, r.Version), append(goneAfter, o.GoneAfter.Milliseconds())
-		} else if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
-			status, statusVersions, statuses = append(status, r.Seq), append(statusVersions, r.Version), append(statuses, int32(o.Status))
-		}
-		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
-			back, backVersions = append(back, r.Seq), append(backVersions, r.Version)
-		}
-		if o.Key != "" {
-			keyed, keyedVersions, keys = append(keyed, r.Seq), append(keyedVersions, r.Version), append(keys, o.Key)
-		}
+	removed, again, err := t.subscriptionsAfter(ctx, job, list)
+	if err != nil {
+		return 0, err
 	}
-	again := make(map[int64]bool)
-	if len(gone) > 0 {
-		left, kept, err := t.gone(ctx, gone, goneVersions, goneAfter)
-		if err != nil {
-			return 0, err
-		}
-		removed = len(left)
-		gone = slices.DeleteFunc(gone, func(seq int64) bool { return slices.Contains(kept, seq) })
-		// Those that have changed are sent to once more.
-		once, err := t.numbers(ctx, `INSERT INTO {s}.job_again AS a SELECT $1, s.seq, 1 FROM {s}.subscription s WHERE s.seq = ANY($2) ORDER BY s.seq
-			ON CONFLICT (job, seq) DO UPDATE SET tries = a.tries + 1 WHERE a.tries < $3 RETURNING seq`, job, gone, appserver.MaxTries)
-		if err != nil {
-			return 0, err
-		}
-		for _, seq := range once {
-			again[seq] = true
-		}
-	}
-	if len(back) > 0 {
-		if err := t.exec(ctx, `UPDATE {s}.subscription s SET gone_since = NULL FROM unnest($1::bigint[], $2::bigint[]) x(seq, version)
-			WHERE s.seq = x.seq AND s.version = x.version`, back, backVersions); err != nil {
-			return 0, err
-		}
-	}
-	if len(keyed) > 0 {
-		if err := t.exec(ctx, `UPDATE {s}.subscription s SET public_key = x.key FROM unnest($1::bigint[], $2::bigint[], $3::text[]) x(seq, version, key)
-			WHERE s.seq = x.seq AND s.version = x.version`, keyed, keyedVersions, keys); err != nil {
-			return 0, err
-		}
-	}
-	if len(status) > 0 {
-		if err := t.exec(ctx, `INSERT INTO {s}.status AS t SELECT x.seq, x.status FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) x(seq, version, status)
-			JOIN {s}.subscription s ON s.seq = x.seq AND s.version = x.version ORDER BY x.seq ON CONFLICT (seq) DO UPDATE SET status = excluded.status`,
-			status, statusVersions, statuses); err != nil {
-			return 0, err
-		}
-	}
-	type kind struct {
-		service webpush.Service
-		class   webpush.Class
-	}
-	counts := make(map[kind]int64)
+	counts := make(map[countKey]int64)
 	var settled []int64
 	var fail failures
 	for _, o := range list {
@@ -517,7 +463,7 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 			continue
 		}
 		settled = append(settled, o.Record.Seq)
-		counts[kind{o.Record.Service, o.Class}]++
+		counts[countKey{o.Record.Service, o.Class}]++
 		if o.Class != webpush.ClassDelivered && o.Class != webpush.ClassGone {
 			fail.add(o)
 		}
@@ -539,20 +485,87 @@ func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (
 			return 0, err
 		}
 	}
-	kinds := make([]kind, 0, len(counts))
-	for k := range counts {
-		kinds = append(kinds, k)
-	}
-	slices.SortFunc(kinds, func(a, b kind) int {
-		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.class, b.class))
-	})
-	for _, k := range kinds {
-		if err := t.exec(ctx, "INSERT INTO {s}.job_count AS c VALUES ($1, $2, $3, $4) ON CONFLICT (job, service, class) DO UPDATE SET n = c.n + excluded.n",
-			job, string(k.service), string(k.class), counts[k]); err != nil {
-			return 0, err
+	return removed, t.count(ctx, job, counts)
+}
+
+// subscriptionsAfter stores what outcomes mean for their subscriptions. It returns how
+// many it removed, and those that have changed since they were read and are sent to once
+// more: their outcome does not count.
+func (t tx) subscriptionsAfter(ctx context.Context, job int64, list []appserver.Outcome) (removed int, again map[int64]bool, err error) {
+	var gone, goneVersions, goneAfter, status, statusVersions, back, backVersions []int64
+	var statuses []int32
+	var keyed, keyedVersions []int64
+	var keys []string
+	for _, o := range list {
+		r := o.Record
+		if o.Class == webpush.ClassGone {
+			gone, goneVersions, goneAfter = append(gone, r.Seq), append(goneVersions, r.Version), append(goneAfter, o.GoneAfter.Milliseconds())
+		} else if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
+			status, statusVersions, statuses = append(status, r.Seq), append(statusVersions, r.Version), append(statuses, int32(o.Status))
+		}
+		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
+			back, backVersions = append(back, r.Seq), append(backVersions, r.Version)
+		}
+		if o.Key != "" {
+			keyed, keyedVersions, keys = append(keyed, r.Seq), append(keyedVersions, r.Version), append(keys, o.Key)
 		}
 	}
-	return removed, nil
+	again = make(map[int64]bool)
+	if len(gone) > 0 {
+		left, kept, err := t.gone(ctx, gone, goneVersions, goneAfter)
+		if err != nil {
+			return 0, nil, err
+		}
+		removed = len(left)
+		gone = slices.DeleteFunc(gone, func(seq int64) bool { return slices.Contains(kept, seq) })
+		once, err := t.numbers(ctx, `INSERT INTO {s}.job_again AS a SELECT $1, s.seq, 1 FROM {s}.subscription s WHERE s.seq = ANY($2) ORDER BY s.seq
+			ON CONFLICT (job, seq) DO UPDATE SET tries = a.tries + 1 WHERE a.tries < $3 RETURNING seq`, job, gone, appserver.MaxTries)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, seq := range once {
+			again[seq] = true
+		}
+	}
+	if len(back) > 0 {
+		if err := t.exec(ctx, `UPDATE {s}.subscription s SET gone_since = NULL FROM unnest($1::bigint[], $2::bigint[]) x(seq, version)
+			WHERE s.seq = x.seq AND s.version = x.version`, back, backVersions); err != nil {
+			return 0, nil, err
+		}
+	}
+	if len(keyed) > 0 {
+		if err := t.exec(ctx, `UPDATE {s}.subscription s SET public_key = x.key FROM unnest($1::bigint[], $2::bigint[], $3::text[]) x(seq, version, key)
+			WHERE s.seq = x.seq AND s.version = x.version`, keyed, keyedVersions, keys); err != nil {
+			return 0, nil, err
+		}
+	}
+	if len(status) > 0 {
+		if err := t.exec(ctx, `INSERT INTO {s}.status AS t SELECT x.seq, x.status FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) x(seq, version, status)
+			JOIN {s}.subscription s ON s.seq = x.seq AND s.version = x.version ORDER BY x.seq ON CONFLICT (seq) DO UPDATE SET status = excluded.status`,
+			status, statusVersions, statuses); err != nil {
+			return 0, nil, err
+		}
+	}
+	return removed, again, nil
+}
+
+type countKey struct {
+	service webpush.Service
+	class   webpush.Class
+}
+
+// count adds to the counts of a job, always in one order, which is that of the locks.
+func (t tx) count(ctx context.Context, job int64, counts map[countKey]int64) error {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b countKey) int {
+		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.class, b.class))
+	})
+	for _, k := range keys {
+		if err := t.exec(ctx, "INSERT INTO {s}.job_count AS c VALUES ($1, $2, $3, $4) ON CONFLICT (job, service, class) DO UPDATE SET n = c.n + excluded.n",
+			job, string(k.service), string(k.class), counts[k]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // gone removes records, or keeps those that are not gone for long enough
