@@ -31,7 +31,7 @@ var otherTools = map[string]string{
 	"receive": "webpush listen", "decode": "webpush decrypt", "encode": "webpush encrypt", "validate": "webpush check",
 	"lint": "webpush check", "identify": "webpush inspect", "env": "webpush config", "backend": "webpush serve",
 	// flags of other commands
-	"worker --to": "--nats", "results --to": "--nats", "sign --claims": "webpush sign CLAIMS", "decrypt --subscription": "--receiver",
+	"worker --to": "--nats", "listen -k": "--application-server-key", "results --to": "--nats", "sign --claims": "webpush sign CLAIMS", "decrypt --subscription": "--receiver",
 	"inspect -f": "webpush inspect FILE", "decrypt -f": "webpush decrypt FILE", "app-server-key -f": "webpush app-server-key FILE",
 	"convert -f": "webpush convert FILE", "cancel -f": "webpush cancel FILE", "import -f": "webpush serve import FILE",
 	"webpush -f": "webpush send -f FILE", "webpush -p": "webpush send -p TEXT",
