@@ -43,6 +43,7 @@ func Main() int {
 func run(ctx context.Context, s *streams, args []string) int {
 	s.in = bulk.UntilDone(ctx, s.in)
 	s.out = &latch{Writer: s.out}
+	s.err = &serial{Writer: s.err}
 	root := newRootCmd(s)
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
 		plainUsage(root)

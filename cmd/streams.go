@@ -57,6 +57,18 @@ func (l *latch) Write(b []byte) (int, error) {
 	return n, l.err
 }
 
+// serial lets several goroutines write to a stream, one after another.
+type serial struct {
+	mu sync.Mutex
+	io.Writer
+}
+
+func (w *serial) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Writer.Write(b)
+}
+
 // Stat describes the file behind the stream, if it has one.
 func (l *latch) Stat() (fs.FileInfo, error) {
 	if f, ok := l.Writer.(*os.File); ok {

@@ -499,7 +499,7 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	var e *Error
 	if resp.StatusCode/100 == 2 {
 		var r *Receipt
-		if r, e = receipt(sub, msg, resp.StatusCode, resp.Header, body); e == nil {
+		if r, e = receipt(sub, msg, req.Header, resp.StatusCode, resp.Header, body); e == nil {
 			return r, nil
 		}
 	}

@@ -23,7 +23,7 @@ func TestSendAllExpires(t *testing.T) {
 			if len(ttls) == 1 {
 				return respond(429, "", "Retry-After", "10"), nil
 			}
-			return respond(201, ""), nil
+			return respond(201, "", "TTL", r.Header.Get("TTL")), nil
 		})
 		job := func(ttl, left time.Duration) Job {
 			return Job{Subscription: testSubscription(t, "https://push.example.net/x", testIdentity(t)), Message: Message{TTL: &ttl}, Expires: time.Now().Add(left)}
@@ -47,6 +47,9 @@ func TestSendAllExpires(t *testing.T) {
 			for r := range client.SendAll(t.Context(), source, BulkOptions{}) {
 				if r.Class != c.class || !slices.Equal(ttls, c.ttls) {
 					t.Errorf("%s: %v (%v) with TTLs %q, expected %v with %q", c.name, r.Class, r.Err, ttls, c.class, c.ttls)
+				}
+				if r.Receipt != nil && r.Receipt.Note != "" {
+					t.Errorf("%s: the service kept the TTL, but the note is %q", c.name, r.Receipt.Note)
 				}
 				if c.class == ClassExpired && (!errors.Is(r.Err, ErrExpired) || !Final(r.Err) || Classify(r.Err) != ClassExpired) {
 					t.Errorf("%s: %v is not final", c.name, r.Err)

@@ -224,16 +224,20 @@ func clockSkew(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// receiptOf reads the headers of a success; msg may be nil.
-func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Receipt {
+// secondsOf reads the header TTL of a request or of a response.
+func secondsOf(h http.Header) (seconds int64, ok bool) {
+	seconds, err := strconv.ParseInt(h.Get("Ttl"), 10, 64)
+	return seconds, err == nil && seconds >= 0 && seconds <= int64(MaxTTL/time.Second)
+}
+
+// receiptOf reads the headers of a success; those of the request, sent, may be nil.
+func receiptOf(sub *Subscription, sent http.Header, status int, h http.Header) *Receipt {
 	r := &Receipt{Service: sub.service, Origin: sub.origin, Status: status, Location: absolute(sub, h.Get("Location"))}
 	var notes []string
-	if s, err := strconv.ParseInt(h.Get("Ttl"), 10, 64); err == nil && s >= 0 && s <= int64(MaxTTL/time.Second) {
+	if s, ok := secondsOf(h); ok {
 		r.TTL = new(time.Duration(s) * time.Second)
-		if msg != nil {
-			if asked, err := msg.ttl(); err == nil && s < asked {
-				notes = append(notes, fmt.Sprintf("the service keeps the message for %d seconds only, %d were asked for", s, asked))
-			}
+		if asked, ok := secondsOf(sent); ok && s < asked {
+			notes = append(notes, fmt.Sprintf("the service keeps the message for only %d of the %d seconds that were requested", s, asked))
 		}
 	}
 	for _, link := range h.Values("Link") {
@@ -258,8 +262,8 @@ func receiptOf(sub *Subscription, msg *Message, status int, h http.Header) *Rece
 
 // receipt reads the response of a success, or returns an error if the body
 // reports a failure.
-func receipt(sub *Subscription, msg *Message, status int, h http.Header, body []byte) (*Receipt, *Error) {
-	r := receiptOf(sub, msg, status, h)
+func receipt(sub *Subscription, msg *Message, sent http.Header, status int, h http.Header, body []byte) (*Receipt, *Error) {
+	r := receiptOf(sub, sent, status, h)
 	if fromOtherServer(h, body) {
 		return nil, Explain(sub.service, status, h, body)
 	}

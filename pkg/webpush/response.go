@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -26,11 +24,7 @@ func ReadResponse(resp *http.Response) (*Receipt, error) {
 	if req == nil || req.URL == nil {
 		req = &http.Request{URL: new(url.URL)}
 	}
-	sub, msg := targetOf(req), Message{}
-	if seconds, err := strconv.ParseInt(req.Header.Get("Ttl"), 10, 64); err == nil && seconds >= 0 && seconds <= int64(MaxTTL/time.Second) {
-		msg.TTL = new(time.Duration(seconds) * time.Second)
-	}
-	r, e := understood(req, resp, sub, &msg)
+	r, e := understood(req, resp, targetOf(req), new(Message))
 	if e != nil {
 		return nil, e
 	}
