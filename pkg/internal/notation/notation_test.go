@@ -3,7 +3,6 @@ package notation
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -106,7 +105,7 @@ func FuzzUnwrap(f *testing.F) {
 		}
 		name, hint := Name(string(data))
 		if (name == "") != (hint == "") {
-			t.Fatal(fmt.Sprintf("%q, %q", name, hint))
+			t.Fatalf("%q, %q", name, hint)
 		}
 	})
 }
