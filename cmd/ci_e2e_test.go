@@ -3,7 +3,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"os"
 	"os/exec"
@@ -78,32 +77,17 @@ func TestReadmeCI(t *testing.T) {
 			if out, err := tool.install(); err != nil {
 				t.Skipf("SKIPPED: cannot install the package: %v\n%s", err, out)
 			}
-			service := command(bin, "push-service", "--tls", "--listen", "127.0.0.1:0")
-			out, err := service.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := service.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				_ = service.Process.Signal(os.Interrupt)
-				_ = service.Wait()
-			}()
-			url, err := bufio.NewReader(out).ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
+			url := serviceProcess(t, command(bin, "push-service", "--tls", "--listen", "127.0.0.1:0"))
 			text := example("ci-" + tool.name)
 			if !strings.Contains(text, "https://127.0.0.1:8090") {
 				t.Fatal("the example does not name the push service")
 			}
-			write(tool.program, strings.ReplaceAll(text, "https://127.0.0.1:8090", strings.TrimSpace(url)))
+			write(tool.program, strings.ReplaceAll(text, "https://127.0.0.1:8090", url))
 			if out, err := command(tool.run[0], tool.run[1:]...).CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
 			// It fails where it should: another message than the one that was sent.
-			write(tool.program, strings.Replace(strings.ReplaceAll(text, "https://127.0.0.1:8090", strings.TrimSpace(url)), "Grüße", "Other", 1))
+			write(tool.program, strings.Replace(strings.ReplaceAll(text, "https://127.0.0.1:8090", url), "Grüße", "Other", 1))
 			if out, err := command(tool.run[0], tool.run[1:]...).CombinedOutput(); err == nil {
 				t.Errorf("another message is not noticed\n%s", out)
 			}

@@ -42,21 +42,11 @@ func hostileChromium(t *testing.T, stage string) (server, caFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serveHostileChromium(c, stage)
-		}
-	}()
+	acceptAll(t, l, func(c net.Conn) { serveHostileChromium(c, stage) })
 	return "chromium://" + l.Addr().String(), caFile
 }
 
 func serveHostileChromium(c net.Conn, stage string) {
-	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	r := bufio.NewReader(c)
 	if first, err := r.Peek(1); err == nil && first[0] != 'P' {

@@ -31,6 +31,22 @@ func hostileServer(t *testing.T, status int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	acceptAll(t, l, func(c net.Conn) {
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		buf := make([]byte, 1<<16)
+		_, _ = c.Read(buf)
+		body := `{"reason":"` + hostile + `","message":"` + hostile + `","errno":"` + hostile + `","error":"` + hostile + `"}`
+		fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; x=%s\r\nLocation: /m/%s\r\nTTL: %s\r\nRetry-After: %s\r\nLink: <%s>\r\nX-WNS-Error-Description: %s\r\nX-WNS-Status: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+			status, hostile, hostile, url.PathEscape(hostile), hostile, hostile, hostile, hostile, hostile, len(body), body)
+		_ = c.(*net.TCPConn).CloseWrite()
+		_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond)) // for what it still sends
+		_, _ = io.Copy(io.Discard, c)
+	})
+	return "http://" + l.Addr().String()
+}
+
+// acceptAll serves the connections of a listener until the test ends.
+func acceptAll(t *testing.T, l net.Listener, serve func(net.Conn)) {
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -40,19 +56,10 @@ func hostileServer(t *testing.T, status int) string {
 			}
 			go func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-				buf := make([]byte, 1<<16)
-				_, _ = c.Read(buf)
-				body := `{"reason":"` + hostile + `","message":"` + hostile + `","errno":"` + hostile + `","error":"` + hostile + `"}`
-				fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; x=%s\r\nLocation: /m/%s\r\nTTL: %s\r\nRetry-After: %s\r\nLink: <%s>\r\nX-WNS-Error-Description: %s\r\nX-WNS-Status: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-					status, hostile, hostile, url.PathEscape(hostile), hostile, hostile, hostile, hostile, hostile, len(body), body)
-				_ = c.(*net.TCPConn).CloseWrite()
-				_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond)) // for what it still sends
-				_, _ = io.Copy(io.Discard, c)
+				serve(c)
 			}()
 		}
 	}()
-	return "http://" + l.Addr().String()
 }
 
 // TestHostileText feeds each command such text through everything that it reads:

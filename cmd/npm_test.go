@@ -62,23 +62,7 @@ func TestNpmWebPush(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 
-	service := command(bin, "push-service", "--tls", "--ca-out", "ca.pem", "--listen", "127.0.0.1:0")
-	out, err := service.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := service.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = service.Process.Signal(os.Interrupt)
-		_ = service.Wait()
-	}()
-	url, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	url = strings.TrimSpace(url)
+	url := serviceProcess(t, command(bin, "push-service", "--tls", "--ca-out", "ca.pem", "--listen", "127.0.0.1:0"))
 
 	run(bin, "gen")
 	run(bin, "convert", "private_key.pem", "--to", "json", "-o", "vapid.json")
@@ -230,4 +214,26 @@ func TestNpmWebPushTesting(t *testing.T) {
 	if t.Failed() {
 		t.Log(talk.String())
 	}
+}
+
+// serviceProcess starts a push service in a process of its own, and returns its URL, the
+// first line that it prints.
+func serviceProcess(t *testing.T, service *exec.Cmd) string {
+	t.Helper()
+	out, err := service.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = service.Process.Signal(os.Interrupt)
+		_ = service.Wait()
+	})
+	url, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(url)
 }

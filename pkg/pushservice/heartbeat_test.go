@@ -124,29 +124,13 @@ func TestWebSocketHeartbeat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := pushservice.New(pushservice.Options{})
-				l := pipetest.Listen(pipetest.Pipe)
-				server := &http.Server{Handler: s}
-				go func() { _ = server.Serve(l) }()
-				var ours net.Conn
-				client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
-					ours, err = l.Dial(ctx)
-					return ours, err
-				}}}
-				ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
-				if err != nil {
-					t.Fatal(err)
-				}
+				s, server, ws, ours := dialPipe(t)
 				began := time.Now()
 				if test.hello {
-					if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"messageType":"hello","use_webpush":true}`)); err != nil {
-						t.Fatal(err)
-					}
-					if _, _, err := ws.Read(t.Context()); err != nil {
-						t.Fatal(err)
-					}
+					sayHello(t, ws)
 				}
 				stop := time.AfterFunc(time.Hour, func() { _ = s.Close() })
+				var err error
 				if test.reads {
 					_, _, err = ws.Read(t.Context())
 				} else { // takes everything, and answers nothing
@@ -167,28 +151,12 @@ func TestWebSocketHeartbeat(t *testing.T) {
 // TestWebSocketFragments: an endless message closes the connection.
 func TestWebSocketFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := pushservice.New(pushservice.Options{})
-		l := pipetest.Listen(pipetest.Pipe)
-		server := &http.Server{Handler: s}
-		go func() { _ = server.Serve(l) }()
-		var ours net.Conn
-		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
-			ours, err = l.Dial(ctx)
-			return ours, err
-		}}}
-		ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"messageType":"hello","use_webpush":true}`)); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := ws.Read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		s, server, ws, ours := dialPipe(t)
+		sayHello(t, ws)
 		began := time.Now()
 		go func() { _, _ = io.Copy(io.Discard, ours) }()
 		fragment := []byte{1, 0x80, 0, 0, 0, 0} // text, not the last, empty, masked
+		var err error
 		for err == nil && time.Since(began) < time.Hour {
 			_, err = ours.Write(fragment)
 			fragment[0] = 0
@@ -201,4 +169,33 @@ func TestWebSocketFragments(t *testing.T) {
 		_ = s.Close()
 		_ = server.Close()
 	})
+}
+
+// dialPipe connects a WebSocket to a new push service over a pipe, whose end at the user
+// agent is conn.
+func dialPipe(t *testing.T) (s *pushservice.Service, server *http.Server, ws *websocket.Conn, conn net.Conn) {
+	t.Helper()
+	s = pushservice.New(pushservice.Options{})
+	l := pipetest.Listen(pipetest.Pipe)
+	server = &http.Server{Handler: s}
+	go func() { _ = server.Serve(l) }()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
+		conn, err = l.Dial(ctx)
+		return conn, err
+	}}}
+	ws, _, err := websocket.Dial(t.Context(), "ws://localhost", &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, server, ws, conn
+}
+
+func sayHello(t *testing.T, ws *websocket.Conn) {
+	t.Helper()
+	if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"messageType":"hello","use_webpush":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ws.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

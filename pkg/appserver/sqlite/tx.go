@@ -137,16 +137,12 @@ func (t tx) stmt(query string) (*sql.Stmt, error) {
 }
 
 func (t tx) exec(query string, args ...any) error {
-	_, err := t.affected(query, args...)
+	_, err := t.result(query, args...)
 	return err
 }
 
 func (t tx) affected(query string, args ...any) (int64, error) {
-	st, err := t.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := st.Exec(args...)
+	r, err := t.result(query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -154,15 +150,19 @@ func (t tx) affected(query string, args ...any) (int64, error) {
 }
 
 func (t tx) insert(query string, args ...any) (int64, error) {
-	st, err := t.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := st.Exec(args...)
+	r, err := t.result(query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.LastInsertId()
+}
+
+func (t tx) result(query string, args ...any) (sql.Result, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return st.Exec(args...)
 }
 
 func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
