@@ -14,19 +14,7 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "app-server-key [file]",
 		Aliases: []string{"applicationServerKey"},
-		Short:   "Print the application server key for pushManager.subscribe",
-		Long: `Print the application server key, the public key that the page passes to
-pushManager.subscribe:
-
-  registration.pushManager.subscribe({userVisibleOnly: true, applicationServerKey: '…'})
-
-The input is a file with a private or a public key, or the key of -k. --format
-uint8array prints a JavaScript expression, raw the 65 bytes themselves, and pem the
-content of public_key.pem.`,
-		Example: `  webpush app-server-key
-  webpush app-server-key public_key.pem --format uint8array
-  webpush app-server-key --format pem > public_key.pem`,
-		Args: atMostOne,
+		Args:    atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if c.Flags().Changed("private-key") {

@@ -32,23 +32,7 @@ type browserOptions struct {
 func newBrowserCmd(s *streams) *cobra.Command {
 	var o browserOptions
 	c := &cobra.Command{
-		Use:   "browser NAME [URL]",
-		Short: "Start a browser that uses the push service on this machine",
-		Long: `Start an installed browser with a new profile that uses webpush push-service
-instead of the vendor's push service, and open URL. Your own site at
-http://localhost:… then receives real, encrypted messages, without an account and
-without the internet. Your own profile is not touched; the new one is removed when
-the browser exits.
-
-NAME is firefox (Firefox or Firefox ESR), chromium (Chromium, Google Chrome,
-Microsoft Edge, or Brave), or one of firefox-esr, chrome, edge, and brave. On
-Windows, Edge cannot be used, because it receives messages through Windows' own push
-service. If no push service runs on ` + defaultPushService + `, one is started and
-stopped with the browser.`,
-		Example: `  webpush browser firefox http://localhost:3000
-  webpush browser chromium http://localhost:3000
-  webpush browser chrome --binary /opt/chrome/chrome http://localhost:3000
-  webpush browser firefox --headless --push-service http://127.0.0.1:9000 http://localhost:3000`,
+		Use:       "browser NAME [URL]",
 		Args:      cobra.ArbitraryArgs,
 		ValidArgs: browser.Names(),
 		RunE: func(c *cobra.Command, args []string) error {

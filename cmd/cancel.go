@@ -25,27 +25,7 @@ type cancelOptions struct {
 func newCancelCmd(s *streams) *cobra.Command {
 	var o cancelOptions
 	c := &cobra.Command{
-		Use:   "cancel LOCATION…|RESULTS",
-		Short: "Withdraw messages that were accepted and have not been delivered",
-		Long: `Withdraw messages that push services have accepted but not yet delivered. Name a
-message by its location, as send prints it, or by the results of a run: a file of send
---results or of send --json, or - for standard input. Only messages with a location in
-the results are withdrawn.
-
-Mozilla's push service and other implementations of RFC 8030 withdraw messages. The
-push services of Apple, Google, and Microsoft do not; there, a message with the same
-topic replaces an undelivered one. Mozilla also confirms the withdrawal of a message
-that has already been delivered.
-
-A location is a secret, and other users of this machine can see arguments: if that
-matters, use a file. A location is used only at the push service that accepted the
-message.
-
-The exit code is 0 if every message was withdrawn, 3 if some were, and otherwise the
-code of the first failure.`,
-		Example: `  webpush cancel results.ndjson
-  webpush send -f subscription.json -p "hi" --json | webpush cancel -
-  webpush cancel https://updates.push.services.mozilla.com/m/gAAAAAB…`,
+		Use: "cancel LOCATION…|RESULTS",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("pass the location of a message, or a results file", "nothing to cancel")

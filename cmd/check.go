@@ -53,38 +53,7 @@ func serviceNames() []string { return words(preflight.Services()) }
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
-		Use:   "check [subscription.json]",
-		Short: "Find everything that push services would reject, before sending",
-		Long: `Check a message without sending it: list every known reason for a push service
-to reject it, and every payload field that browsers ignore. check accepts the flags of
-send and works offline. Each finding names the rule, its source, and the fix. The exit
-code is 0 if there are no errors or warnings, and 1 otherwise.
-
-check examines the subscription and the key that it names, the VAPID claims, topic,
-TTL, urgency, and headers, the size after encryption and padding, and the fields of
-notifications and declarative pushes in JSON. The rules of the endpoint's push service
-apply, plus warnings for what only Apple rejects; use --for to choose other push
-services.
-
-With -f, check reads everything that send reads. For many subscriptions, each finding
-is printed once, with the number of records and the position of the first.
-
---ask-time URL compares the clock with that server's Date header, using a HEAD request
-without redirects. With --online, check also queries the push service, if that is
-possible without showing a notification. Autopush, Mozilla's or another, receives a
-signed request without TTL and body, which it examines and then must reject (RFC 8030,
-section 5.2). Its response shows whether it knows the subscription and accepts the key.
-A UnifiedPush server is asked whether it is one. FCM, Apple, WNS, and others offer no
-such query; check sends them nothing and says so.`,
-		Example: `  webpush check -f subscription.json -p "hi"
-  # Also for other push services than the endpoint's.
-  webpush check -f subscription.json --topic news --ttl 0 --for apple,fcm,mozilla
-  # Many subscriptions.
-  webpush check -f subscriptions.csv -p "hi"
-  # Without a subscription.
-  webpush check --for all --payload-file notification.json
-  # Also ask a server for the time, and the push service whether it accepts the key.
-  webpush check -f subscription.json --ask-time https://www.example.com --online`,
+		Use:  "check [subscription.json]",
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := subscriptionArgument(&o.send.subscription, args); err != nil {

@@ -134,16 +134,7 @@ type signOptions struct {
 func newSignCmd(s *streams) *cobra.Command {
 	var o signOptions
 	c := &cobra.Command{
-		Use:   "sign [claims.json]",
-		Short: "Sign VAPID claims and print the HTTP headers",
-		Long: `Sign the headers that identify the sender to a push service (RFC 8292). The
-claims come from a JSON file (- for standard input), --subject, or claims.json in the
-current directory, in that order. Other claims in the file are kept. aud is set to the
-origin of --endpoint or of the subscription in -f, and exp to 12 hours from now,
-because a push service whose clock is behind rejects the full 24 hours.`,
-		Example: `  webpush sign claims.json --endpoint https://fcm.googleapis.com/fcm/send/abc
-  webpush sign claims.json --json
-  webpush sign --subject mailto:ops@example.com -f subscription.json --scheme webpush`,
+		Use:  "sign [claims.json]",
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := exclusive(c, "endpoint", "subscription"); err != nil {

@@ -22,27 +22,7 @@ type convertOptions struct {
 func newConvertCmd(s *streams) *cobra.Command {
 	o := convertOptions{to: newEnum("", "pem", "sec1", "der", "raw", "base64url", "hex", "jwk", "json", "uint8array")}
 	c := &cobra.Command{
-		Use:   "convert [KEY]",
-		Short: "Write a VAPID key in another format",
-		Long: `Read a key in any format and write it in another. KEY is a file, - for standard
-input, or env:NAME; the default is private_key.pem. A private key stays private unless
-you use --public; a public key stays public.
-
-  pem         PKCS#8, or SPKI for a public key: for openssl and py_vapid
-  sec1        the older EC PRIVATE KEY, private keys only
-  der         the content of pem, in binary
-  raw         the 32 bytes of a private key, or the 65 of a public key
-  base64url   raw in base64url without padding: web-push, most libraries
-  hex         raw in hexadecimal digits
-  jwk         a JSON Web Key: browsers, jose
-  json        publicKey and privateKey in base64url
-  uint8array  a JavaScript expression, public keys only
-
-Numbers always have their full width, 32 and 65 bytes. A file for a private key is
-readable only by you, and no file is overwritten without --force.`,
-		Example: `  webpush convert private_key.pem --to base64url
-  webpush convert vapid.json --to pem -o private_key.pem
-  webpush convert env:VAPID_PRIVATE_KEY --to jwk --public`,
+		Use:  "convert [KEY]",
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {

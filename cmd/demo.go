@@ -21,15 +21,7 @@ import (
 func newDemoCmd(s *streams) *cobra.Command {
 	var payload string
 	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Run everything on this machine: key, subscription, message, receipt",
-		Long: `Show a push from end to end, without a browser, an account, or the internet. In one
-process, demo generates a key, starts a push service over HTTPS on a free port of this
-machine, subscribes a user agent, encrypts and signs a message, sends it over HTTP, and
-receives and decrypts it. It prints each step with the real request, and leaves no
-files behind.`,
-		Example: `  webpush demo
-  webpush demo -p "Grüße 👋" --json`,
+		Use:  "demo",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), s, payload) },
 	}

@@ -26,15 +26,7 @@ type encryptOptions struct {
 func newEncryptCmd(s *streams) *cobra.Command {
 	var o encryptOptions
 	c := &cobra.Command{
-		Use:   "encrypt [subscription.json]",
-		Short: "Encrypt a payload for a subscription",
-		Long: `Encrypt the body of a push message (RFC 8291) with a fresh key and salt. The body
-is written to standard output or to -o FILE, and the headers that must be sent with it
-to standard error. --json prints both as one object, with the body in
-base64url.`,
-		Example: `  webpush encrypt -f subscription.json -p "hi" -o body.bin
-  webpush encrypt -f subscription.json -p "hi" --json
-  webpush encrypt -f subscription.json --title Hello --body World -e aesgcm --json`,
+		Use:  "encrypt [subscription.json]",
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := subscriptionArgument(&o.subscription, args); err != nil {
@@ -119,16 +111,7 @@ type decryptOptions struct {
 func newDecryptCmd(s *streams) *cobra.Command {
 	o := decryptOptions{encoding: newEnum("", string(ece.AES128GCM), string(ece.AESGCM))}
 	c := &cobra.Command{
-		Use:   "decrypt [body.bin]",
-		Short: "Decrypt a push message with the receiver's keys",
-		Long: `Decrypt the payload of a message body, as a browser does. The receiver's keys
-come from webpush gen --receiver. The body is a file or standard
-input: the bytes themselves, base64 of them, or JSON with headers and body, as
-webpush encrypt --json prints it and as a Lambda event has it. A body in aesgcm also
-needs the headers Encryption and Crypto-Key.`,
-		Example: `  webpush decrypt --receiver receiver.json body.bin
-  webpush encrypt -f subscription.json -p hi --json | webpush decrypt --receiver receiver.json
-  webpush decrypt --receiver receiver.json --encryption 'salt=…' --crypto-key 'dh=…' body.bin`,
+		Use:  "decrypt [body.bin]",
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "-"

@@ -24,26 +24,7 @@ type explainOptions struct {
 func newExplainCmd(s *streams) *cobra.Command {
 	o := explainOptions{service: newEnum("", append(serviceNames(), string(webpush.KaiOS), string(webpush.Other))...)}
 	c := &cobra.Command{
-		Use:   "explain {STATUS [BODY] | WORDS}",
-		Short: "Explain a push service's response, and what to do",
-		Long: `Explain a response as send does, without sending anything. STATUS is its number,
-and BODY its text, or - for standard input. WORDS is the text of a push service without
-the status, such as BadJwtToken, or a whole response, as curl -i or curl -v prints it
-or a library logs it; - reads it from standard input.
-
---service names the push service that responded; --endpoint determines it from the
-host. Without these flags, explain detects the push service from the wording, or prints
-the meaning for each push service that has its own. A success is also explained:
-accepted does not mean delivered, and a list shows what can keep a message from being
-shown.
-
-"exit code" is the exit code that send would return.`,
-		Example: `  webpush explain 403 '{"reason":"BadJwtToken"}'
-  webpush explain BadJwtToken
-  webpush explain 410 --service fcm
-  webpush explain 400 --service wns --header 'X-WNS-Error-Description: Ttl value conflicts with X-WNS-Cache-Policy.'
-  curl -i … | webpush explain -
-  webpush explain 201`,
+		Use: "explain {STATUS [BODY] | WORDS}",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && s.inTTY {
 				return needsResponse()

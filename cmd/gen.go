@@ -30,55 +30,7 @@ type genOptions struct {
 func newGenCmd(s *streams) *cobra.Command {
 	o := genOptions{format: newEnum("pem", "pem", "der", "raw", "base64url", "jwk")}
 	c := &cobra.Command{
-		Use:   "gen",
-		Short: "Generate a VAPID key pair, or the keys of a test receiver",
-		Long: `Generate the key pair that identifies an application server (RFC 8292):
-private_key.pem (PKCS#8, readable only by you) and public_key.pem (SPKI) in the
-current directory. Print the application server key, which the page passes to
-pushManager.subscribe.
-
-gen never overwrites a key without --force: if you lose a key, you lose all
-subscriptions that were created with it.
-
-With --json, gen prints the pair as base64url, like web-push generate-vapid-keys
---json, and writes the two files only if --private-key or --public-key is given.
-
-With --receiver, gen creates what a browser creates: a receiver file with the private
-key for webpush decrypt, and the subscription that belongs to it.
-
-FORMATS. Every command with -k accepts a file, - for standard input, or env:NAME, and
-detects the format from the content: PEM (PKCS#8 or SEC1, with text or EC PARAMETERS
-before it, or with \n for line ends), DER, the 32 bytes raw, in any base64 or in hex,
-JWK, and {"publicKey","privateKey"}. If the input is not a P-256 private key, the error
-says what was found instead. You can pass the key itself, but webpush warns that other
-users of this machine can see it.
-
-REPLACING A KEY. To replace the key without losing a subscription:
-
-  1. webpush gen --next writes private_key.next.pem and public_key.next.pem.
-  2. Start serve, worker, and send with both keys, the new one first:
-     -k private_key.next.pem -k private_key.pem. In a settings file, private-key: is a
-     list; in WEBPUSH_PRIVATE_KEY, the files are separated as in PATH.
-  3. Browsers now subscribe with the new key. The page of serve renews a subscription
-     that was created with the old key at the visitor's next visit. Your own page does
-     the same by comparing subscription.options.applicationServerKey with GET
-     /subscription.
-  4. Watch webpush_subscriptions_by_key (or the page) until few subscriptions have the
-     old key.
-  5. Start with only the new key, under its usual name.
-
-A message is signed with the key that the record or row names. If the push service
-says that the subscription has another key, each other key is tried once. The key that
-fits is stored in the row of serve, and as vapidKey in the results of send.`,
-		Example: `  webpush gen
-  # In the format of web-push generate-vapid-keys --json.
-  webpush gen --json
-  # In other files and another format.
-  webpush gen --private-key keys/vapid.jwk --public-key keys/vapid.pub.jwk --format jwk
-  # The pair that will replace the current one.
-  webpush gen --next
-  # The keys and the subscription of a test receiver.
-  webpush gen --receiver`,
+		Use: "gen",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && c.Flags().Changed("receiver") {
 				return usage("write it as --receiver="+shellWord(args[0]), "webpush gen accepts no arguments, found %q", args[0])

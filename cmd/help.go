@@ -157,12 +157,7 @@ func helpTopic(c *cobra.Command) string {
 // whole texts.
 func newHelpCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND…]",
-		Short: "Explain a command in full",
-		Long: `Print the full text about a command or topic, as in its manual page. COMMAND
---help prints its first lines, the examples, and the flags.`,
-		Example: `  webpush help send
-  webpush help serve import`,
+		Use: "help [COMMAND…]",
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			parent, _, err := c.Root().Find(args)
 			if err != nil {

@@ -26,28 +26,7 @@ type inspectOptions struct {
 func newInspectCmd(s *streams) *cobra.Command {
 	var o inspectOptions
 	c := &cobra.Command{
-		Use:   "inspect [INPUT…]",
-		Short: "Identify any input and report its problems",
-		Long: `Identify each input by its content, explain its parts, and warn about anything
-that looks wrong: a key that was encoded twice, a subscription that was truncated, a
-private key in place of a public key.
-
-Each INPUT is a file, - (standard input), env:NAME, or literal text; the default is
-standard input. It can be a subscription, a VAPID key in any
-format, claims, a token, headers, an encrypted body, an endpoint, the response of
-a push service (as curl -i prints it, or the body alone), the keys of a test
-receiver, a curl command, and anything that webpush prints.
-
-Private keys, secrets, and tokens are never shown. Only the origin of an endpoint is
-shown, because anyone who knows the full URL can send to it. --json prints one object
-for each thing: input, kind, title, fields, problems.
-
-The exit code is 0 if everything was recognized, even if there are warnings, and
-1 if something was not recognized or is broken.`,
-		Example: `  webpush inspect subscription.json private_key.pem claims.json
-  webpush inspect https://updates.push.services.mozilla.com/wpush/v2/gAAAAA…
-  webpush inspect 'vapid t=eyJ0…, k=BA1H…'
-  webpush curl -f subscription.json -p hi --inline | webpush inspect`,
+		Use:  "inspect [INPUT…]",
 		RunE: func(_ *cobra.Command, args []string) error { return runInspect(s, o, args) },
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault

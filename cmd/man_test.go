@@ -120,12 +120,21 @@ func TestManPages(t *testing.T) {
 }
 
 // TestEveryCommandIsExplained asserts that each command has a summary, a text
-// whose first paragraph fits --help, and examples.
+// whose first paragraph fits --help, and examples, and that each file of help texts
+// belongs to a command or topic.
 func TestEveryCommandIsExplained(t *testing.T) {
+	files, err := helpTexts.ReadDir("help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
-		if c.Name() == "help" {
-			return
+		commands++
+		for _, text := range []string{c.Short, c.Long, c.Example} {
+			if i := strings.Index(text, "{{"); i >= 0 {
+				t.Errorf("%s: no value for %.30q", c.CommandPath(), text[i:])
+			}
 		}
 		if c.IsAdditionalHelpTopicCommand() {
 			return
@@ -149,4 +158,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		}
 	}
 	visit(newRootCmd(systemStreams()))
+	if commands != len(files) {
+		t.Errorf("%d commands and topics, but %d files of help texts", commands, len(files))
+	}
 }

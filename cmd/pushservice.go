@@ -41,62 +41,7 @@ type pushServiceOptions struct {
 func newPushServiceCmd(s *streams) *cobra.Command {
 	o := pushServiceOptions{as: newEnum("", pushservice.Personalities()...)}
 	c := &cobra.Command{
-		Use:   "push-service",
-		Short: "Run a push service on this machine",
-		Long: `Run a push service (RFC 8030) for development and tests. Firefox and webpush listen
-connect over the WebSocket protocol of autopush, and tests in any language use its JSON
-API. It is stricter than the push services of browsers: it checks the VAPID token, the
-encryption headers, TTL, Topic, and Urgency, and explains each rejection in the
-response. It runs until it is interrupted, and logs one line per message.
-
-ACCESS. Anyone who can reach the push service can read and remove every subscription.
-It listens only on this machine, unless --listen names another address, and serves
-plain HTTP, unless you use --tls.
-
-JSON API. POST /api/subscriptions creates a subscription, GET
-/api/subscriptions/{id}/messages lists its messages, and DELETE expires it. GET
-/api/requests lists the requests of senders, and POST /api/faults injects failures. The
-routes of the npm package web-push-testing work as in that package.
-
-DATA. By default, subscriptions and messages are kept in memory. With --data, they are
-kept in a directory: every message acknowledged with 201 survives, even if the process
-is killed. Endpoints remain valid as long as the port stays the same. Injected
-failures, the list of requests, and subscriptions of the routes of web-push-testing
-are not kept.
-
-CERTIFICATES. With --tls, push-service creates a certificate authority (CA) once, valid
-only for this machine's names, and uses it to sign a new certificate on each start.
-Programs must trust push-service-ca.pem, in the directory --data if there is one. The
-private key of the CA is in the file push-service-ca-key.pem in the same directory,
-readable only by you. To create a new CA, remove both files. For the settings of
-clients, see webpush help testing.
-
-CHROMIUM. With --chromium, push-service also serves Chromium, Chrome, Edge, and Brave,
-over the protocols that they use with Google; webpush browser chromium starts one.
-Their endpoints stay at Google's host names, so senders must connect to port 5228
-instead, or use it as an HTTPS proxy. push-service prints the flags and environment
-variables for this. The certificate for these names is signed by a second CA,
-push-service-chromium-ca.pem, which is limited to them. Give it only to the processes
-that send in a test, and never install it in a system or in a browser that you use.
-
-FAILURES. --fault has a list of name=value, separated by commas: status, share (of the
-requests: 10% or 0.1), after (number of requests that succeed first), count (number of
-requests in total), retry-after, delay, reset, body, and subscription. A fault stays
-active until push-service exits, unless count is set. With on=registration,
-unregistration, checkin, or login, it applies to this operation of user agents.
-error=CODE then rejects a login with a number, or a registration of Chromium with a
-code: ` + strings.Join(pushservice.RegistrationErrors()[:3], ", ") + ` …`,
-		Example: `  webpush push-service
-  # Keep the data across restarts, and serve https.
-  webpush push-service --data push-data --tls
-  # For Chromium and browsers based on it.
-  webpush push-service --chromium
-  # Respond like Apple's push service.
-  webpush push-service --as apple
-  # Inject failures.
-  webpush push-service --fault status=503,share=10%,retry-after=5
-  webpush push-service --fault status=410,after=3 --fault delay=2s,share=0.5
-  webpush push-service --chromium --fault on=registration,error=PHONE_REGISTRATION_ERROR,count=3`,
+		Use:  "push-service",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(c); err != nil {

@@ -302,7 +302,11 @@ var helpIndent = regexp.MustCompile(`(?m)^    `)
 // example returns the helpIndent text of worker's help that begins so.
 func example(t *testing.T, begin string) string {
 	t.Helper()
-	for _, paragraph := range strings.Split(newWorkerCmd(&streams{}).Long, "\n\n") {
+	worker, _, err := newRootCmd(&streams{}).Find([]string{"worker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, paragraph := range strings.Split(worker.Long, "\n\n") {
 		text := helpIndent.ReplaceAllString(paragraph, "")
 		if strings.HasPrefix(text, begin) {
 			return text

@@ -26,23 +26,7 @@ type resultsOptions struct {
 func newResultsCmd(s *streams) *cobra.Command {
 	var o resultsOptions
 	c := &cobra.Command{
-		Use:   "results",
-		Short: "Print the results of records that workers have sent",
-		Long: `Print the results of a run that send --to enqueued and workers sent: one JSON object
-per record, like send --results, from the first. A record that was sent again after a
-crash has one result. Without --run, print the results of all runs, with the field
-run. Records that other programs published without a run are in the run "unnamed".
-
-With --follow, wait for more results, and exit when all records of the run have one.
-With --summary, print the number of results in each class; with both, print the
-progress. --gone collects the records whose subscription is gone, to delete them from
-your database.
-
-Results are kept for 7 days, or for the --results-max-age that was set when the streams
-were created. Exit code 0 means that the results were read, whatever they are.`,
-		Example: `  webpush results --nats nats://localhost:4222 --run newsletter-7
-  webpush results --nats nats://localhost:4222 --run newsletter-7 --follow --summary
-  webpush results --nats nats://localhost:4222 --run newsletter-7 --gone gone.ndjson > results.ndjson`,
+		Use:  "results",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runResults(c.Context(), s, o) },
 	}

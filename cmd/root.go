@@ -64,21 +64,7 @@ func newRootCmd(s *streams) *cobra.Command {
 	var keys keyPair
 	var version bool
 	c := &cobra.Command{
-		Use:   "webpush",
-		Short: "A toolkit for Web Push: keys, VAPID claims, payload encryption, delivery",
-		Long: `webpush sends Web Push messages (RFC 8030, 8188, 8291, 8292): it manages keys,
-signs VAPID claims, encrypts payloads, delivers messages, and explains push service
-responses.
-
-Without a command, webpush checks the key pair in the current directory.
-
-Exit codes: 0 done; 1 failure; 2 wrong usage; 3 some of many failed; 4 the
-subscription is gone; 5 the push service rejected the message; 6 temporary
-failure, even after retries; 130 interrupted.`,
-		Example: `  webpush demo
-  webpush gen
-  webpush sign claims.json --json
-  webpush send -f subscription.json -p "hi"`,
+		Use: "webpush",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -157,6 +143,8 @@ failure, even after retries; 130 interrupted.`,
 		}
 	}
 	c.AddCommand(newTopics()...)
+	c.InitDefaultHelpCmd() // among the commands that get their texts
+	addHelpTexts(c)
 	return c
 }
 

@@ -54,50 +54,7 @@ func urgencyWords() []string { return words(webpush.Urgencies()) }
 func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
 	c := &cobra.Command{
-		Use:   "send [subscription.json …]",
-		Short: "Encrypt, sign, and deliver a message to one subscription or many",
-		Long: `Encrypt, sign, and deliver a message to one or more subscriptions, and explain how
-the push service responded. Only the subscription is required: the key defaults to
-private_key.pem; the claims come from --claims, --subject, the settings, or
-claims.json, in that order. Exit codes: 0 accepted, 3 some of many failed, 4 gone
-(delete the subscription), 5 rejected, 6 try again later.
-
-Without -p, --payload-file, or the flags of a notification, the message has no
-payload. 429, 5xx, and network failures are retried after the time that the push
-service asks for. Redirects are never followed.
-
-A body has at most 4096 bytes, which leaves 3993 bytes for the payload (4078 with
-aesgcm). Firefox for Android accepts less: --max-body 2744 is safe. A TTL is 90s,
-12h, 7d, or a number of seconds; with 0, the message is delivered immediately or not
-at all. Apple decodes topics as base64, so it rejects topics of 5, 9, 13, …
-characters, and send warns. --deny-private checks each address when it connects, so
-it also refuses names that resolve to private addresses.
-
-MANY SUBSCRIPTIONS. -f accepts any number of subscriptions, in every common format.
-Each has its own result, and an invalid one does not affect the others. Use
---retry-later to send again, later, to those that could not be reached. Use --resume
-to repeat the same command after a crash or an interruption. For records, results,
-limits, and exit codes, see webpush help bulk.
-
-SEVERAL MACHINES. With --to, send does not deliver: it puts the records into a NATS
-server, from which any number of webpush worker deliver them; webpush results prints
-the results. If you repeat the command with the same --run, each record is enqueued
-once within --duplicate-window; for longer pauses, add --resume. If the address is a
-secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
-		Example: `  # One subscription.
-  webpush send -f subscription.json -p "hi"
-  # A notification, which the push service keeps for an hour.
-  webpush send -f subscription.json --title Hello --body "You have mail" --url https://example.com/mail --ttl 1h --urgency high
-  # Many subscriptions, with a file for each outcome.
-  webpush send -f subs.ndjson -p "hi" --results results.ndjson --gone gone.ndjson --retry-later later.ndjson
-  # After a crash, repeat the command to continue.
-  webpush send -f subs.ndjson -p "hi" --resume journal --rate 500/s
-  # Several machines: webpush worker delivers.
-  webpush send -f subs.ndjson -p "hi" --to nats://localhost:4222 --run newsletter-7
-  # Find problems first; print the request, or a curl command, and send nothing.
-  webpush send -f subscription.json -p "hi" --check
-  webpush send -f subscription.json -p "hi" --dry-run
-  webpush send -f subscription.json -p "hi" --curl`,
+		Use:  "send [subscription.json …]",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 && o.inputs != nil {
@@ -137,14 +94,7 @@ secret, set it in WEBPUSH_NATS and use --to nats:. See webpush help scaling.`,
 func newCurlCmd(s *streams) *cobra.Command {
 	o := sendOptions{curl: true}
 	c := &cobra.Command{
-		Use:   "curl [subscription.json]",
-		Short: "Print a curl command that sends a message",
-		Long: `Encrypt and sign a message as send does, and print a command for sh, bash, or zsh that
-delivers it. Everything in the command is quoted. The encrypted body is written to
-encrypted.data or to --body-file, or with --inline into the command itself. The command
-works until its token expires.`,
-		Example: `  webpush curl -f subscription.json -p "hi"
-  webpush curl -f subscription.json -p "hi" --inline | sh`,
+		Use:  "curl [subscription.json]",
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := subscriptionArgument(&o.subscription, args); err != nil {

@@ -44,49 +44,7 @@ type serveOptions struct {
 func newServeCmd(s *streams) *cobra.Command {
 	o := serveOptions{services: newEnum("any", "any", "known"), logFormat: newEnum("text", "text", "json")}
 	c := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the application server of a site: subscriptions, pushes, a page",
-		Long: `Run an application server for your site: browsers fetch the public key and register
-their subscriptions, POST /push sends to all or some of them, and the page at / lets
-you try it. All routes are described at /openapi.json.
-
-To send a push from a terminal:
-
-    curl -H "Authorization: Bearer $(cat webpush-data/admin-token)" \
-      -d "backup done" http://localhost:8080/push
-
-For the fields of a push, times, canceling, and tracking, see webpush help pushes. On
-an interrupt, the server finishes the requests in flight and exits.
-
-DATA. Subscriptions and pushes are stored in an SQLite database in the directory
---data, readable only by you; the private key is not stored there. After a crash, a
-push resumes where it stopped, and only messages that were in flight are sent twice. A
-subscription is deleted when its push service reports it as gone. With --database
-postgres://…, any number of servers share a PostgreSQL database and send each push
-together; WEBPUSH_DATABASE, PGPASSWORD, PGSERVICE, and .pgpass work, too. serve import,
-serve export, and serve copy move subscriptions; while the server runs, POST and GET
-/subscriptions do the same with the type application/x-ndjson.
-
-NETWORK. The server listens only on this machine, unless --listen names another
-address. It then needs --tls-cert, or a proxy that serves https. Behind a proxy, name
-the site with --host, use --behind-proxy, and configure the proxy to forward the Host
-header and to set X-Forwarded-For.
-
-ACCESS. All routes except those for browsers require the administrator's token. It is
-created on the first start in the directory --data, unless WEBPUSH_ADMIN_TOKEN is set.
-By default, a visitor can claim to be any user and receive that user's messages. To
-prevent this, have an authenticating proxy set a header, name it with --user-header,
-and make the proxy drop that header from incoming requests.
-
-ENDPOINTS. Endpoints are untrusted input: they must use https, at port 443 or one from
---allow-port, and be at a public address. To test with webpush push-service, use
---allow-private.`,
-		Example: `  # On this machine.
-  webpush serve --subject mailto:ops@example.com
-  # Behind a proxy that serves https, for the pages of another site.
-  webpush serve --subject mailto:ops@example.com --origin https://www.example.com --host push.example.com --behind-proxy
-  # To test with webpush push-service --tls.
-  webpush serve --subject mailto:ops@example.com --allow-private --ca-file push-service-ca.pem`,
+		Use:  "serve",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {

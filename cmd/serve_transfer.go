@@ -60,14 +60,7 @@ func (o *transferOptions) open(ctx context.Context, s *streams, route string) (a
 func newServeImportCmd(s *streams) *cobra.Command {
 	var o transferOptions
 	c := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Import subscriptions into the database of serve",
-		Long: `Store the subscriptions of a file in the database: NDJSON, a JSON array, CSV with a
-header line, and the other formats of send -f. Users and tags in the records are kept.
-An invalid record is reported and does not affect the others; the exit code is then 1.
-With PostgreSQL, servers can run during the import. With SQLite, stop the server first.`,
-		Example: `  webpush serve import subscriptions.ndjson
-  webpush serve import --database postgres://webpush@db.example/push dump.csv`,
+		Use: "import FILE",
 		Args: cobra.MatchAll(atMostOne, func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("use: webpush serve import FILE, or - for standard input", "no file to import")
@@ -117,12 +110,7 @@ func runServeImport(ctx context.Context, s *streams, o *transferOptions, name st
 func newServeExportCmd(s *streams) *cobra.Command {
 	var o transferOptions
 	c := &cobra.Command{
-		Use:   "export",
-		Short: "Export all subscriptions from the database of serve",
-		Long: `Print all subscriptions as NDJSON, with endpoints, keys, users, and tags, for send -f
-and serve import. Keep the output private: endpoints and keys are secrets.`,
-		Example: `  webpush serve export > subscriptions.ndjson
-  webpush serve export --database postgres://webpush@db.example/push > subscriptions.ndjson`,
+		Use:  "export",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			store, err := o.open(c.Context(), s, "GET")
@@ -144,14 +132,8 @@ and serve import. Keep the output private: endpoints and keys are secrets.`,
 func newServeCopyCmd(s *streams) *cobra.Command {
 	var o transferOptions
 	c := &cobra.Command{
-		Use:   "copy --to-database ADDRESS",
-		Short: "Copy the database of serve to another one",
-		Long: `Copy all subscriptions, with user, tags, key, time of creation, and id, and all
-scheduled pushes to another database. Finished pushes are not copied; a push that is
-being sent is an error. An interrupted copy can be repeated. Stop the servers of both
-databases first.`,
-		Example: `  webpush serve copy --db webpush-data/webpush.db --to-database postgres://webpush@db.example/push`,
-		Args:    noArgs,
+		Use:  "copy --to-database ADDRESS",
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			to := o
 			to.database.file, to.database.database, to.database.flag = "", o.to, "to-database"

@@ -134,22 +134,7 @@ var secretSettings = []string{"gcm-key"}
 
 func newConfigCmd(s *streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "config",
-		Short: "Print the settings and the source of each",
-		Long: `Print every setting with its value and source. Flags override environment
-variables (WEBPUSH_ and the name in capitals), which override webpush.yaml in the
-current directory, and then webpush/config.yaml in your configuration directory
-($XDG_CONFIG_HOME, or ~/.config on Linux). --config FILE replaces both files.
-
-A directory's file can be written by others, so it can contain only these settings:
-` + wrapped(settings.Harmless, 78) + `.
-Any other setting there is an error. In your own file, all settings are allowed:
-
-    subject: mailto:you@your.domain
-    private-key: /etc/webpush/private_key.pem
-    ttl: 12h`,
-		Example: `  webpush config
-  WEBPUSH_SUBJECT=mailto:ops@example.com webpush config --json`,
+		Use:  "config",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runConfig(c, s) },
 	}

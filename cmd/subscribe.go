@@ -36,24 +36,7 @@ type subscribeOptions struct {
 func newSubscribeCmd(s *streams) *cobra.Command {
 	var o subscribeOptions
 	c := &cobra.Command{
-		Use:   "subscribe",
-		Short: "Save a subscription of your browser to a file",
-		Long: `Print the address of a page on this machine, open it if this is a terminal on your
-desktop, and wait until a browser has subscribed there. Then write the subscription to
-a file that only you can read. The subscription stays valid: webpush send uses it, and
-the service worker shows each message as a notification.
-
-The browser subscribes with the public key of private_key.pem, or with public_key.pem,
-or with the key of -k. A browser keeps one subscription for each address, so the page
-has the same address each time, unless you use --listen. If the browser already has a
-subscription with this key, the page uses that.
-
-On a machine without a browser, forward the port: ssh -L 8091:localhost:8091 HOST.
-
-The exit code is 6 if no browser has subscribed before --timeout.`,
-		Example: `  webpush subscribe
-  webpush subscribe -o firefox.json --no-open
-  webpush subscribe -o - -k public_key.pem --timeout 5m`,
+		Use:  "subscribe",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {

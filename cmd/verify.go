@@ -26,18 +26,7 @@ type verifyOptions struct {
 func newVerifyCmd(s *streams) *cobra.Command {
 	var o verifyOptions
 	c := &cobra.Command{
-		Use:   "verify [header]",
-		Short: "Check a VAPID Authorization header",
-		Long: `Check a header as a push service does: the signature, that aud is the origin of
---endpoint, that exp is not past and at most 24 hours ahead, and sub. Print the claims
-and the problems. The exit code is 0 if the token is valid, and 1 otherwise.
-
-The header is the argument or standard input: its value, the whole line, all headers of
-a request, or the output of webpush sign --json, in the form of RFC 8292 or of the draft
-(--scheme webpush).`,
-		Example: `  webpush sign claims.json | webpush verify
-  webpush verify 'vapid t=eyJ0…, k=BA1H…' --endpoint https://fcm.googleapis.com/fcm/send/abc
-  webpush verify 'WebPush eyJ0…' --crypto-key 'p256ecdsa=BA1H…'`,
+		Use:  "verify [header]",
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] != "-" {

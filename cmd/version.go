@@ -10,12 +10,9 @@ import (
 
 func newVersionCmd(s *streams) *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version and how it was built",
-		Long:    `Print the version, the commit, the Go version, and the platform of this build.`,
-		Example: `  webpush version --json`,
-		Args:    noArgs,
-		RunE:    func(*cobra.Command, []string) error { return printVersion(s) },
+		Use:  "version",
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return printVersion(s) },
 	}
 }
 
@@ -58,16 +55,7 @@ func printVersion(s *streams) error {
 func newCompletionCmd(s *streams) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
-		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a shell completion script",
-		Long: `Print a script with which the shell completes commands, flags, their values, and files.
-To load it:
-
-  bash:        webpush completion bash > /etc/bash_completion.d/webpush
-  zsh:         webpush completion zsh > "${fpath[1]}/_webpush"
-  fish:        webpush completion fish > ~/.config/fish/completions/webpush.fish
-  powershell:  webpush completion powershell >> $PROFILE`,
-		Example:   `  webpush completion bash`,
+		Use:       "completion bash|zsh|fish|powershell",
 		ValidArgs: shells,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
