@@ -52,6 +52,9 @@ func similarCommand(c *cobra.Command, word string) string {
 	}
 	path := c.CommandPath() + " "
 	similar := c.SuggestionsFor(word)
+	if best := preflight.Nearest(word, similar, 2); best != "" {
+		similar = append([]string{best}, slices.DeleteFunc(similar, func(name string) bool { return name == best })...)
+	}
 	for _, topic := range c.Commands() {
 		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || preflight.Nearest(word, []string{topic.Name()}, 1) != "") {
 			return "did you mean: " + path + "help " + topic.Name()
