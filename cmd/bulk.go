@@ -177,7 +177,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	send := b.sending()
 	send.MaxFailures, send.DryRun = b.maxFailures, o.dryRun
 	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
-		Overwrite: b.force, Reserved: o.files(), Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing, Send: send}
+		Overwrite: b.force, Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing, Send: send}
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {
 			return run, usage(only[1], "--%s requires a single subscription, but there are many", only[0])
@@ -225,6 +225,9 @@ func (o *sendOptions) pipelining(why string) string {
 func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error {
 	run, err := o.runOptions(s, d)
 	if err != nil {
+		return err
+	}
+	if err := s.mayWrite(outputFile{"results", run.Results, run.Overwrite}, outputFile{"gone", run.Gone, run.Overwrite}, outputFile{"retry-later", run.RetryLater, run.Overwrite}, outputFile{"resume", run.Journal, true}); err != nil {
 		return err
 	}
 	if err := o.checkMany(s, d); err != nil {

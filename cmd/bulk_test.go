@@ -225,8 +225,8 @@ func TestRedirectedFiles(t *testing.T) {
 		want          string
 		exit          int
 	}{
-		{"retry-later", "subs.ndjson", "", []string{"-f", "-", "--retry-later", "subs.ndjson", "--force"}, `--retry-later: subs.ndjson: this file is also read or written as "standard input"`, exitUsage},
-		{"journal", "subs.ndjson", "", []string{"-f", "-", "--resume", "subs.ndjson"}, `--resume: subs.ndjson: this file is also read or written as "standard input"`, exitUsage},
+		{"retry-later", "subs.ndjson", "", []string{"-f", "-", "--retry-later", "subs.ndjson", "--force"}, `--retry-later: subs.ndjson is an input of this command, and is not replaced`, exitUsage},
+		{"journal", "subs.ndjson", "", []string{"-f", "-", "--resume", "subs.ndjson"}, `--resume: subs.ndjson is an input of this command, and is not replaced`, exitUsage},
 		{"stdout is the input", "", "subs.ndjson", []string{"-f", "subs.ndjson", "--json"}, `standard output: this file is also read or written as "subs.ndjson"`, exitUsage},
 		{"stdout is stdin", "subs.ndjson", "subs.ndjson", []string{"-f", "-", "--results", "-"}, `standard output: this file is also read or written as "standard input"`, exitUsage},
 		{"stdout is results", "", "out", []string{"-f", "subs.ndjson", "--json", "--results", "out"}, `--results: out: this file is also read or written as "standard output"`, exitUsage},

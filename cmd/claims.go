@@ -45,6 +45,9 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 // claims.json in the current directory unless there is a subject. The signer sets aud
 // and exp.
 func (o *claimsFlags) load(s *streams, file string) (c vapid.Claims, err error) {
+	if file == "" {
+		s.reads(defaultClaims) // no output may replace it, even if it is not used
+	}
 	if file != "" || !given(o.cmd, "subject") {
 		if c, err = readClaims(s, file); err != nil {
 			return c, misplacedClaims(cmp.Or(file, defaultClaims), err)

@@ -40,7 +40,7 @@ func (o *connection) addFlags(c *cobra.Command) {
 func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, webpush.TransportOptions, error) {
 	t := webpush.TransportOptions{Proxy: o.proxy, Insecure: o.insecure, ConnectTo: o.connectTo, DenyPrivate: o.denyPrivate}
 	if o.caFile != "" {
-		pem, err := readFile(o.caFile)
+		pem, err := s.file(o.caFile)
 		if err != nil {
 			return nil, t, err
 		}

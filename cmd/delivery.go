@@ -172,15 +172,6 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	return nil
 }
 
-// files returns the input files of the flags, except the subscriptions.
-func (o *sendOptions) files() []string {
-	names := append([]string{o.claimsFile, o.payload.file, o.caFile, o.key.value, o.gcmKey}, o.key.replaced...)
-	if o.claimsFile == "" {
-		names = append(names, defaultClaims)
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return name == "" || !exists(name) })
-}
-
 // excuse turns an error about the content of a file into a flaw. It returns other
 // errors.
 func (d *delivery) excuse(rule, source string, err error) error {
@@ -297,7 +288,7 @@ func (o *sendOptions) readGCMKey(s *streams) (string, error) {
 		return "", err
 	case named:
 	case exists(key):
-		b, err := readFile(key)
+		b, err := s.file(key)
 		if err != nil {
 			return "", err
 		}

@@ -71,7 +71,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		return err
 	}
 	e := &o.enqueue
-	if err := e.nats.check(); err != nil {
+	if err := e.nats.check(s); err != nil {
 		return err
 	}
 	if err := checkRun("run", e.run); err != nil {
@@ -98,6 +98,9 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 		return err
 	}
 	defer reader.Close()
+	if err := s.mayWrite(outputFile{"resume", o.bulk.resume, true}); err != nil {
+		return err
+	}
 	named := e.run != ""
 	if !named {
 		e.run = queue.NewRunName()

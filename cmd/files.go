@@ -51,6 +51,12 @@ func (s *streams) stdin(what string) (io.Reader, error) {
 	return s.in, nil
 }
 
+// file reads a text file as an input of the command; see reads.
+func (s *streams) file(name string) ([]byte, error) {
+	s.reads(name)
+	return readFile(name)
+}
+
 // readFile reads a text file; see input.
 func readFile(name string) ([]byte, error) {
 	b, err := readBytes(name)

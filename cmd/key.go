@@ -121,8 +121,7 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 		b, err := s.input("-", "the private key")
 		return b, "standard input", err
 	}
-	s.reads(k.value)
-	b, err := readFile(k.value)
+	b, err := s.file(k.value)
 	if err == nil {
 		if info, err := os.Stat(k.value); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0 {
 			if _, err := vapid.ParseKey(b); err == nil {

@@ -54,7 +54,7 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 var natsFlags = []string{"nats-creds", "nats-nkey", "nats-user", "nats-ca-file", "nats-cert", "nats-key", "stream-replicas", "stream-max-bytes", "stream-max-age", "results-max-age", "duplicate-window"}
 
 // check returns an error if a value is out of range or a file cannot be read.
-func (o *natsOptions) check() error {
+func (o *natsOptions) check(s *streams) error {
 	c := &o.config
 	if c.Replicas < 0 || c.Replicas > 5 {
 		return usage("", "--stream-replicas is %d, expected 1 to 5", c.Replicas)
@@ -73,7 +73,7 @@ func (o *natsOptions) check() error {
 	}
 	for name, file := range map[string]string{"nats-creds": o.dial.Creds, "nats-nkey": o.dial.NKey, "nats-ca-file": o.dial.CAFile, "nats-cert": o.dial.CertFile, "nats-key": o.dial.KeyFile} {
 		if file != "" {
-			if _, err := readFile(file); err != nil {
+			if _, err := s.file(file); err != nil {
 				return within("--"+name, err)
 			}
 		}

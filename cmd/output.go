@@ -44,6 +44,32 @@ func (s *streams) mayReplace(name string, force bool) error {
 	return nil
 }
 
+// outputFile is a file that a command writes as it goes, and the flag that names it.
+type outputFile struct {
+	flag, name string
+	force      bool // replace even a secret, or leave that to the package that writes it
+}
+
+// mayWrite checks the files of a command before anything is sent; see mayReplace.
+func (s *streams) mayWrite(files ...outputFile) error {
+	for _, f := range files {
+		if err := s.mayReplace(f.name, f.force); err != nil {
+			return within("--"+f.flag, err)
+		}
+	}
+	return nil
+}
+
+// isOutput reports whether standard output is the file.
+func (s *streams) isOutput(file fs.FileInfo) bool {
+	out, ok := s.out.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return false
+	}
+	info, err := out.Stat()
+	return err == nil && os.SameFile(info, file)
+}
+
 // save writes the file that a flag names. An existing file is replaced only with force,
 // or if it is a device or a pipe. hint is the next step if the file exists.
 func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, hint string) error {
@@ -68,15 +94,7 @@ func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, h
 // be created again. Go opens the null device for a closed standard output, so writing
 // to it does not fail.
 func (s *streams) needsReader(what, hint string) error {
-	out, ok := s.out.(interface{ Stat() (fs.FileInfo, error) })
-	if !ok {
-		return nil
-	}
-	null, err := os.Stat(os.DevNull)
-	if err != nil {
-		return nil
-	}
-	if info, err := out.Stat(); err == nil && os.SameFile(info, null) {
+	if null, err := os.Stat(os.DevNull); err == nil && s.isOutput(null) {
 		return withHint(fmt.Errorf("standard output is closed or %s, so %s would be lost", os.DevNull, what), hint)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ func newResultsCmd(s *streams) *cobra.Command {
 }
 
 func runResults(ctx context.Context, s *streams, o resultsOptions) error {
-	if err := o.nats.check(); err != nil {
+	if err := o.nats.check(s); err != nil {
 		return err
 	}
 	if err := checkRun("run", o.run); err != nil {
@@ -52,8 +53,8 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	if o.force && o.gone == "" {
 		return usage("add the file to overwrite", "--force requires --gone")
 	}
-	if o.gone == "-" {
-		return usage("pass a file name", "--gone cannot be -: standard output is for the results")
+	if err := o.checkGone(s); err != nil {
+		return err
 	}
 	q, err := o.nats.connect(ctx, s, s.logNotes)
 	if err != nil {
@@ -62,10 +63,6 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	defer q.Close()
 	p := &resultsPrinter{s: s, o: &o, q: q, out: bufio.NewWriterSize(s.out, 1<<16)}
 	if o.gone != "" {
-		err := within("--gone", s.mayReplace(o.gone, o.force))
-		if err != nil {
-			return err
-		}
 		f, err := bulk.Create(bulk.PartGone, o.gone, o.force)
 		if err != nil {
 			return wrongFile(err)
@@ -75,6 +72,23 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	}
 	err = p.print(ctx)
 	return cmp.Or(err, p.flush())
+}
+
+// checkGone checks the file of --gone before anything is connected.
+func (o *resultsOptions) checkGone(s *streams) error {
+	switch o.gone {
+	case "":
+		return nil
+	case "-":
+		return usage("pass a file name", "--gone cannot be -: standard output is for the results")
+	}
+	if info, err := os.Stat(o.gone); err == nil && info.Mode().IsRegular() && s.isOutput(info) {
+		return usage("give each its own name", "--gone: %s is also standard output, which is for the results", o.gone)
+	}
+	if err := s.mayWrite(outputFile{"gone", o.gone, o.force}); err != nil {
+		return err
+	}
+	return wrongFile(bulk.MayCreate(bulk.PartGone, o.gone, o.force))
 }
 
 // resultsPrinter prints results as they come.

@@ -212,10 +212,7 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 		return wrongFlag("body-file", err)
 	}
 	if body != nil && !o.inline {
-		for _, name := range o.files() {
-			s.reads(name)
-		}
-		if err := s.mayReplace(o.bodyFile, o.bulk.force); err != nil {
+		if err := s.mayWrite(outputFile{"body-file", o.bodyFile, o.bulk.force}); err != nil {
 			return err
 		}
 		if err := replaceFile(o.bodyFile, body, 0o644); err != nil {

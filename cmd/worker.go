@@ -56,7 +56,7 @@ func newWorkerCmd(s *streams) *cobra.Command {
 }
 
 func runWorker(ctx context.Context, s *streams, o workerOptions) error {
-	if err := o.nats.check(); err != nil {
+	if err := o.nats.check(s); err != nil {
 		return err
 	}
 	for _, lane := range o.lanes {
@@ -75,21 +75,24 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		return err
 	}
 	log := s.serviceLog(&o.logFormat)
+	var metrics net.Listener
+	if o.metrics != "" {
+		if metrics, err = net.Listen("tcp", o.metrics); err != nil {
+			return usage("use the form 127.0.0.1:9090", "--metrics: %w", err)
+		}
+		defer metrics.Close()
+	}
 	q, err := o.nats.connect(ctx, s, func(message string) { log.Warn(message) })
 	if err != nil {
 		return err
 	}
 	defer q.Close()
 	m := queue.NewMonitor(q)
-	if o.metrics != "" {
-		listener, err := net.Listen("tcp", o.metrics)
-		if err != nil {
-			return usage("use the form 127.0.0.1:9090", "--metrics: %w", err)
-		}
+	if metrics != nil {
 		server := &http.Server{Handler: m.Handler(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})), ReadHeaderTimeout: 10 * time.Second}
-		go func() { _ = server.Serve(listener) }()
+		go func() { _ = server.Serve(metrics) }()
 		defer server.Close()
-		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")
+		log.Info("metrics", "address", "http://"+metrics.Addr().String()+"/metrics")
 	}
 	d.client.OnRetry = nil
 	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: m.OnResult, OnHold: m.OnHold,

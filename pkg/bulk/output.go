@@ -9,8 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -56,9 +58,6 @@ func (o *outputs) targets(opts *Options) []target {
 // also exist.
 func (o *outputs) check(opts *Options, stdout *usedFile, inputs []usedFile, resumed bool) error {
 	used := inputs
-	for _, name := range opts.Reserved {
-		used = append(used, newUsedFile(name))
-	}
 	if stdout != nil {
 		if err := stdout.apart(PartOutput, inputs); err != nil {
 			return err
@@ -101,12 +100,28 @@ func (f usedFile) exists(part Part) *Error {
 	return e
 }
 
+// MayCreate returns the error of [Create] that can be known before, and creates
+// nothing.
+func MayCreate(part Part, name string, overwrite bool) error {
+	file := newUsedFile(name)
+	if e := file.exists(part); e != nil && !overwrite {
+		return e
+	}
+	switch _, err := os.Stat(filepath.Dir(name)); {
+	case err != nil:
+		return fileError(part, name, err)
+	case file.info != nil && file.info.IsDir():
+		return fileError(part, name, syscall.EISDIR)
+	}
+	return nil
+}
+
 // Create creates a file with mode 0600 for the records or results of a program that
 // does not use [Run]. It returns an [*Error] if the file exists and has content,
 // unless overwrite is set.
 func Create(part Part, name string, overwrite bool) (*os.File, error) {
-	if e := newUsedFile(name).exists(part); e != nil && !overwrite {
-		return nil, e
+	if err := MayCreate(part, name, overwrite); err != nil {
+		return nil, err
 	}
 	out, err := openOutput(part, name, false)
 	if err != nil {
@@ -169,7 +184,7 @@ func openOutput(part Part, name string, add bool) (*output, error) {
 	regular := err != nil || info.Mode().IsRegular()
 	switch {
 	case err == nil && info.IsDir():
-		return nil, &Error{Part: part, Path: name, Problem: "this is a directory, expected a file"}
+		return nil, fileError(part, name, syscall.EISDIR)
 	case !regular:
 		mode = os.O_WRONLY // a pipe or device
 	case !add:

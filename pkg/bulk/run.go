@@ -50,9 +50,6 @@ type Options struct {
 	Endpoints bool
 	// Overwrite replaces these files if they exist.
 	Overwrite bool
-	// Reserved names files that the program reads for this run. None of them is
-	// ever written to.
-	Reserved []string
 
 	// Journal is the name of the file that remembers the finished records. A run with
 	// the same journal and message skips them and appends to Results and Gone. ""
@@ -127,7 +124,10 @@ func (r *run) open() (end func(), err error) {
 	}
 	end = func() {}
 	if o.Journal != "" {
-		if r.journal, err = openJournal(o.Journal, o.Reserved, inputs, r.digest()); err != nil {
+		if err := newUsedFile(o.Journal).apart(PartJournal, inputs); err != nil { // another file of the run
+			return nil, err
+		}
+		if r.journal, err = OpenJournal(o.Journal, r.digest()); err != nil {
 			return nil, err
 		}
 		end = func() { r.journal.Close() }
@@ -142,18 +142,6 @@ func (r *run) open() (end func(), err error) {
 		return nil, err
 	}
 	return end, nil
-}
-
-// openJournal opens the journal, which must not be another file of the run.
-func openJournal(name string, reserved []string, inputs []usedFile, digest string) (*Journal, error) {
-	used := inputs
-	for _, other := range reserved {
-		used = append(used, newUsedFile(other))
-	}
-	if err := newUsedFile(name).apart(PartJournal, used); err != nil {
-		return nil, err
-	}
-	return OpenJournal(name, digest)
 }
 
 // send sends to all records, after all files were opened.

@@ -131,29 +131,38 @@ func TestTornResult(t *testing.T) {
 	}
 }
 
-// TestReserved asserts that no output of a run replaces a file that it reads.
-func TestReserved(t *testing.T) {
-	file := service(t, 1, created)
-	key := filepath.Join(t.TempDir(), "key.pem")
-	if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Link(key, link); err != nil {
-		t.Skip(err)
-	}
-	for _, name := range []string{key, link} {
-		for part, o := range map[Part]Options{PartResults: {Results: name}, PartGone: {Gone: name}, PartRetryLater: {RetryLater: name}, PartJournal: {Journal: name}} {
-			o.Client, o.Overwrite, o.Reserved = &webpush.Client{}, true, []string{key}
-			_, err := runFile(t, file, o)
-			var e *Error
-			if !errors.As(err, &e) || !e.Conflict || e.Part != part {
-				t.Errorf("%s: %v", part, err)
-			}
-			if b, _ := os.ReadFile(key); string(b) != "secret" {
-				t.Fatalf("%s: the key is now %q", part, b)
-			}
+// TestMayCreate asserts that MayCreate knows what Create refuses, and changes nothing.
+func TestMayCreate(t *testing.T) {
+	dir := t.TempDir()
+	full, empty := filepath.Join(dir, "full"), filepath.Join(dir, "empty")
+	for name, content := range map[string]string{full: "x", empty: ""} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for _, c := range []struct {
+		name      string
+		overwrite bool
+		want      string
+	}{
+		{full, false, "the file already exists"},
+		{full, true, ""},
+		{empty, false, ""},
+		{filepath.Join(dir, "new"), false, ""},
+		{filepath.Join(dir, "none", "new"), true, "the directory"},
+		{dir, true, "this is a directory"},
+	} {
+		var e *Error
+		err := MayCreate(PartGone, c.name, c.overwrite)
+		if found := errors.As(err, &e); found != (c.want != "") || found && (e.Part != PartGone || !strings.Contains(e.Problem, c.want)) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if b, err := os.ReadFile(full); string(b) != "x" {
+		t.Errorf("the file has %q, %v", b, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "new")); err == nil {
+		t.Error("a file was created")
 	}
 }
 

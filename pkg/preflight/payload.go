@@ -113,18 +113,26 @@ func (k *check) payload() {
 		notice{k, false, inner, "notification."}.look()
 		return
 	}
-	known := 0
-	likeTitle := false
+	if isNotification(fields) {
+		notice{k, false, fields, ""}.look()
+	}
+}
+
+// isNotification reports whether an object is meant as a notification, rather than
+// as data for a service worker.
+func isNotification(fields map[string]json.RawMessage) bool {
+	known, like := 0, false
 	for name := range fields {
 		if slices.Contains(notificationFields, name) {
 			known++
 		} else if Nearest(name, []string{"title"}, 2) != "" {
-			likeTitle = true
+			like = true
 		}
 	}
-	if kindOf(fields["title"]) != kindMissing || known > 1 || known == 1 && likeTitle {
-		notice{k, false, fields, ""}.look()
+	for _, name := range []string{"silent", "renotify", "requireInteraction"} { // useless alone, in any other meaning
+		like = like || len(fields) == 1 && kindOf(fields[name]) == kindBool
 	}
+	return kindOf(fields["title"]) != kindMissing || known > 1 || known == 1 && like
 }
 
 // strict returns the severity of a payload that WebKit's parser refuses. In
