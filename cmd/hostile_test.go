@@ -151,7 +151,7 @@ func TestHostileText(t *testing.T) {
 		cases = append(cases, []string{"send", "-f", f, "-p", "hi", "-vv", "--retries", "0"}, []string{"send", "-f", f, "-p", "hi", "--retries", "0", "-v", "--allow-http"}, []string{"check", "-f", f, "-p", "hi", "--online"})
 	}
 	for _, u := range []string{bad, gone, accepted} {
-		cases = append(cases, []string{"listen", "--server", u, "--timeout", "20ms"}, []string{"listen", "--server", "ws" + strings.TrimPrefix(u, "http"), "--timeout", "20ms"}, []string{"check", "-f", "subscription.json", "--ask-time", u}, []string{"cancel", u + "/m/x"})
+		cases = append(cases, []string{"listen", "--server", u, "--timeout", "20ms"}, []string{"listen", "--server", "ws" + strings.TrimPrefix(u, "http"), "--timeout", "20ms"}, []string{"check", "-f", "subscription.json", "--ask-time", u}, []string{"cancel", u + "/m/x", "--retries", "0"})
 	}
 	for i, atOnce := range []bool{true, false} {
 		state := fmt.Sprintf("closed%d.json", i)

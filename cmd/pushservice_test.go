@@ -22,12 +22,17 @@ import (
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+	on func(text string) // called after each write with everything written so far
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.b.Write(p)
+	n, err := b.b.Write(p)
+	if b.on != nil {
+		b.on(b.b.String())
+	}
+	return n, err
 }
 
 func (b *buffer) String() string {
