@@ -14,6 +14,7 @@ import (
 
 // A retry can be limited to the failures with one cause, even if they were rejected.
 func TestRetryOneCause(t *testing.T) {
+	t.Parallel()
 	var fixed atomic.Bool
 	sink := newSink(t, func(path string, _ int) int {
 		switch {

@@ -14,6 +14,7 @@ import (
 // A TTL counts from the request: a message that is sent late has the remaining TTL, and one
 // that would be sent too late expires.
 func TestTTLCountsFromRequest(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	ttls := make(map[string][]string)
 	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -43,6 +43,7 @@ func (f *fixture) fill(s *sink, n int) {
 }
 
 func TestPush(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, func(path string, n int) int {
 		switch path {
 		case "/gone", "/missing":
@@ -119,6 +120,7 @@ func TestPush(t *testing.T) {
 // TestStop: requests in flight are finished, and the next start sends the rest. No
 // subscription is skipped or sent to twice.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	var (
 		reached = make(chan struct{})
 		once    sync.Once
@@ -357,6 +359,7 @@ func (s *faultyStore) SetState(ctx context.Context, id string, to appserver.Stat
 // TestStoreFails: a push fails if nothing can be recorded or read, and continues on request.
 // If not even the failure can be recorded, its messages are not sent repeatedly.
 func TestStoreFails(t *testing.T) {
+	t.Parallel()
 	const all, concurrency, plenty = 3000, 16, 1 << 40
 	for _, what := range []string{"commit", "list", "all"} {
 		t.Run(what, func(t *testing.T) {

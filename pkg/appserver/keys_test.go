@@ -17,6 +17,7 @@ import (
 // a subscription was created. If that is not known, it finds the key that the push service
 // accepts, and records it.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	old, err := vapid.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

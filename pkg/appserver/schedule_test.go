@@ -8,6 +8,7 @@ import (
 )
 
 func TestSendAt(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, nil)
 	f := newFixture(t, nil)
 	f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
@@ -51,6 +52,7 @@ func TestSendAt(t *testing.T) {
 
 // A scheduled push is listed, counted, moved, and sent when it is moved to now.
 func TestChangeScheduled(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, nil)
 	f := newFixture(t, nil)
 	f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))

@@ -125,6 +125,7 @@ func held(t *testing.T) (s *sink, entered <-chan struct{}, release func()) {
 // TestServeLongStream: an event stream with only heartbeats stays open longer than the
 // timeouts of other requests, with both versions of HTTP.
 func TestServeLongStream(t *testing.T) {
+	t.Parallel()
 	certPEM, keyPEM, pool := certificate(t)
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {

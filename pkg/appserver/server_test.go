@@ -947,6 +947,7 @@ func TestClientGone(t *testing.T) {
 
 // TestPrivateAddress: a name may lead anywhere, so the address that is dialed counts.
 func TestPrivateAddress(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, nil)
 	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false })
 	f.run()

@@ -17,6 +17,7 @@ import (
 const pageSubscription = `{"endpoint":"https://push.example/x","keys":{"p256dh":"BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM","auth":"tBHItJI5svbpez7KI4CCXg"}}`
 
 func TestSubscribePage(t *testing.T) {
+	t.Parallel()
 	key, err := vapid.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

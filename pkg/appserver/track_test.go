@@ -12,6 +12,7 @@ import (
 // With tracking, notifications carry an ID, and reports with it change numbers
 // and nothing else.
 func TestTrack(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, nil)
 	f := newFixture(t, func(o *appserver.Options) { o.Track, o.Origins = true, []string{"https://www.example.com"} })
 	for i := range 3 {

@@ -13,6 +13,7 @@ import (
 // TestTrial sends test messages with options and looks at what the response
 // shows of the exchange.
 func TestTrial(t *testing.T) {
+	t.Parallel()
 	requests := make(chan http.Header, 10)
 	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

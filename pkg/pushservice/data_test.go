@@ -244,6 +244,7 @@ func TestOpenAgent(t *testing.T) {
 	if m := b.notification(); m["version"] != kept {
 		t.Errorf("heard %v", m)
 	}
+	b.ws.CloseRead(t.Context()) // completes the closing handshake
 	closeService(t, s)
 
 	s = open(t, dir, pushservice.Options{})

@@ -119,6 +119,7 @@ func TestLimiterLowest(t *testing.T) {
 
 // Without the server nothing is granted, and a bucket that was deleted is made again.
 func TestLimiterFails(t *testing.T) {
+	t.Parallel()
 	e := startEngine(t)
 	l := testLimiter(t, e, nil)
 	cell := webpush.Cell{Name: "fcm", PerSecond: 100}

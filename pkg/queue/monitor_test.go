@@ -18,6 +18,7 @@ import (
 
 // TestMonitor reads the metrics and the health of a worker.
 func TestMonitor(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	m := NewMonitor(q)

@@ -367,6 +367,7 @@ func TestTemporaryForGood(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	enqueue(t, q, EnqueueOptions{Run: "stay", Message: payload("hi")}, subscription(s.URL+"/a"))
@@ -426,6 +427,7 @@ func TestDifferentStream(t *testing.T) {
 // A server that restarts, and a connection that is broken, lose nothing, and
 // nothing is sent twice that was not in flight.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{AckWait: 3 * time.Second})
 	const n = 3000
@@ -505,6 +507,7 @@ func TestDialErrors(t *testing.T) {
 
 // Push services that ask to wait or do not respond do not delay others in their lane.
 func TestOthersGoOn(t *testing.T) {
+	t.Parallel()
 	e, refusing, silent, well := startEngine(t), newSink(t), newSink(t), newSink(t)
 	q := e.queue(Config{})
 	refusing.answer = func(w http.ResponseWriter, path string, n int) bool {

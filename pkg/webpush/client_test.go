@@ -507,7 +507,7 @@ func TestHostileAnswers(t *testing.T) {
 			fmt.Fprintf(w, "<html><body><pre>Cannot POST %s</pre></body></html>", r.RequestURI)
 		}))
 		defer s.Close()
-		if e := sendError(t, &Client{}, testSubscription(t, s.URL+"/wpush/"+testToken, nil), Message{}); e.Reason != "Cannot POST …" {
+		if e := sendError(t, &Client{Attempts: 1}, testSubscription(t, s.URL+"/wpush/"+testToken, nil), Message{}); e.Reason != "Cannot POST …" {
 			t.Errorf("%v", e)
 		}
 	})
