@@ -36,16 +36,16 @@ const Lease = 15 * time.Second
 // records with a Seq above After and up to UpTo that the job's filter selects.
 // All of them up to Cursor have been sent to, except those in Open.
 type Part struct {
-	JobID string
+	JobID string // ID of the job
 	// Number counts the parts of a job from 1. Part 0 contains the records to send to
 	// again, see [Store].Again; it is free only after all other parts are done.
 	Number int64
 	// Lease identifies the claim. It increases with each claim, so a server that has
 	// lost the part cannot commit.
 	Lease       int64
-	After, UpTo int64
-	Cursor      int64
-	Open        []int64
+	After, UpTo int64   // bounds of Record.Seq
+	Cursor      int64   // Seq of the last record that was sent to
+	Open        []int64 // Seqs up to Cursor without an outcome
 	// Step is the number of the last commit.
 	Step int64
 }
@@ -57,9 +57,9 @@ type Batch struct {
 	// repeated. Step 0 only extends the lease: all other fields except Release are
 	// ignored.
 	Step     int64
-	Cursor   int64   // never decreases
-	Open     []int64 // replaces the previous list
-	Outcomes []Outcome
+	Cursor   int64     // never decreases
+	Open     []int64   // replaces the previous list
+	Outcomes []Outcome // outcomes since the last commit
 	// Done means that the outcomes of all records of the part are recorded.
 	Done bool
 	// Lease is the new duration of the claim, from now on. Release gives the part back

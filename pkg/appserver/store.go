@@ -50,8 +50,8 @@ type Record struct {
 // Filter selects recipients: all if it is zero, otherwise the subscriptions of a user or
 // those with a tag. At most one of the fields is set.
 type Filter struct {
-	User string `json:"user,omitempty"`
-	Tag  string `json:"tag,omitempty"`
+	User string `json:"user,omitempty"` // the subscriptions of this user
+	Tag  string `json:"tag,omitempty"`  // the subscriptions with this tag
 }
 
 // State is the state of a job.
@@ -72,10 +72,10 @@ func (s State) Over() bool { return s != Scheduled && s != Queued && s != Runnin
 
 // JobMessage is the message of a job.
 type JobMessage struct {
-	Payload []byte          `json:"payload"` // nil means a push without payload
-	TTL     time.Duration   `json:"ttl"`
-	Urgency webpush.Urgency `json:"urgency,omitempty"`
-	Topic   string          `json:"topic,omitempty"`
+	Payload []byte          `json:"payload"`           // nil means a push without payload
+	TTL     time.Duration   `json:"ttl"`               // RFC 8030, section 5.2
+	Urgency webpush.Urgency `json:"urgency,omitempty"` // RFC 8030, section 5.3
+	Topic   string          `json:"topic,omitempty"`   // RFC 8030, section 5.4
 	// Cancelable keeps the Location of each message until it expires, to withdraw the
 	// message if the job is canceled.
 	Cancelable bool `json:"cancelable,omitempty"`
@@ -88,15 +88,15 @@ type Counts map[webpush.Service]map[webpush.Class]int64
 // or, if it is scheduled, when it is due: the records up to MaxSeq that the filter
 // selects. The job is sent in parts; see [Part].
 type Job struct {
-	Seq     int64
-	ID      string
-	State   State
-	Message JobMessage
-	To      Filter
-	MaxSeq  int64
-	Total   int64 // number of recipients when they were determined
-	Counts  Counts
-	Problem string // cause of a failure
+	Seq     int64      // position of the job; assigned by the store, increasing
+	ID      string     // ID in the API
+	State   State      // state of the job
+	Message JobMessage // the message to send
+	To      Filter     // the recipients
+	MaxSeq  int64      // Seq of the last recipient
+	Total   int64      // number of recipients when they were determined
+	Counts  Counts     // the results so far
+	Problem string     // cause of a failure
 
 	// Track is the ID that service workers report; empty means that the job is not
 	// tracked. Reports counts the reports.
@@ -132,12 +132,12 @@ func (j Job) Expires() time.Time {
 
 // Outcome is the result of sending a job's message to one record.
 type Outcome struct {
-	Record   Record // the record as it was read before sending
-	Class    webpush.Class
-	Status   int // HTTP status of the push service's last response, or 0
-	Problem  string
-	Hint     string
-	Attempts int
+	Record   Record        // the record as it was read before sending
+	Class    webpush.Class // class of the result
+	Status   int           // HTTP status of the push service's last response, or 0
+	Problem  string        // cause of a failure
+	Hint     string        // what to do about it
+	Attempts int           // number of requests
 	// GoneAfter is the minimum time between the first response of class gone and the
 	// one that removes the subscription; zero means that the first one removes it.
 	GoneAfter time.Duration
@@ -152,16 +152,16 @@ type Outcome struct {
 
 // Failure describes a message of a job that its push service did not accept.
 type Failure struct {
-	Seq      int64 // Seq of the record
-	ID       string
-	Service  webpush.Service
-	Origin   string
-	Class    webpush.Class
-	Status   int
-	Problem  string
-	Hint     string
-	Attempts int
-	Time     time.Time
+	Seq      int64           // Seq of the record
+	ID       string          // ID of the subscription
+	Service  webpush.Service // the push service
+	Origin   string          // origin of the endpoint
+	Class    webpush.Class   // class of the failure
+	Status   int             // HTTP status of the last response, or 0
+	Problem  string          // cause of the failure
+	Hint     string          // what to do about it
+	Attempts int             // number of requests
+	Time     time.Time       // when the failure was recorded
 }
 
 // FailureFilter selects failures of a job. The zero value selects the temporary and the
@@ -173,7 +173,7 @@ type FailureFilter struct {
 	// any.
 	Origin  string
 	Status  *int
-	Problem string
+	Problem string // as in Failure.Problem
 }
 
 // Store keeps subscriptions and jobs. Each method makes all its changes or none, and the

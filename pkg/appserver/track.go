@@ -28,9 +28,9 @@ const (
 // Reports counts the reports of service workers for a push. It does not identify
 // recipients.
 type Reports struct {
-	Shown   int64 `json:"shown"`
-	Clicked int64 `json:"clicked"`
-	Closed  int64 `json:"closed"`
+	Shown   int64 `json:"shown"`   // notifications shown
+	Clicked int64 `json:"clicked"` // notifications clicked
+	Closed  int64 `json:"closed"`  // notifications closed without a click
 }
 
 // Plus returns the sum. Each number is at most most, unless most is negative.

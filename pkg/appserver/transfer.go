@@ -72,15 +72,17 @@ func Export(ctx context.Context, store Store, w io.Writer) (n int64, err error) 
 
 // ImportResult is the result of importing one record.
 type ImportResult struct {
-	Position string `json:"record"`       // position in the input
-	ID       string `json:"id,omitempty"` // ID of the subscription
-	State    string `json:"state"`        // created, updated, or invalid
-	Problem  string `json:"problem,omitempty"`
-	Hint     string `json:"hint,omitempty"`
+	Position string `json:"record"`            // position in the input
+	ID       string `json:"id,omitempty"`      // ID of the subscription
+	State    string `json:"state"`             // created, updated, or invalid
+	Problem  string `json:"problem,omitempty"` // why the record is invalid
+	Hint     string `json:"hint,omitempty"`    // what to do about it
 }
 
 // ImportSummary counts the records of an import.
-type ImportSummary struct{ Created, Updated, Invalid int64 }
+type ImportSummary struct {
+	Created, Updated, Invalid int64 // by ImportResult.State
+}
 
 // Import stores the subscriptions of an input, with the user, tags, ID, time of
 // creation, and application server key of each record. An invalid record does not affect

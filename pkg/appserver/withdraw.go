@@ -20,18 +20,18 @@ const (
 
 // Location is the URL at which an accepted message can be withdrawn (RFC 8030, section 5).
 type Location struct {
-	JobID   string
-	Seq     int64 // Seq of the record
-	Service webpush.Service
-	Origin  string
-	URL     string // a secret
+	JobID   string          // ID of the canceled job
+	Seq     int64           // Seq of the record
+	Service webpush.Service // the push service
+	Origin  string          // origin of URL
+	URL     string          // a secret
 }
 
 // Withdrawal is the result of an attempt to withdraw a message.
 type Withdrawal struct {
-	JobID string
-	Seq   int64
-	OK    bool
+	JobID string // ID of the canceled job
+	Seq   int64  // Seq of the record
+	OK    bool   // the message will not be delivered
 }
 
 // withdraw withdraws the messages of canceled jobs until ctx is done. Results that could

@@ -47,8 +47,8 @@ const (
 
 // Snapshot is the progress at one moment.
 type Snapshot struct {
-	Phase  Phase
-	DryRun bool
+	Phase  Phase // what the run is doing
+	DryRun bool  // nothing is sent
 	// Took is the time since the run began.
 	Took time.Duration
 	// Done is the number of records with a result; Delivered, Gone, and Failed

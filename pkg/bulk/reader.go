@@ -60,7 +60,7 @@ type Reader struct {
 // for names that [webpush.ParseSubscription] does not know. An empty name means the
 // known names.
 type Columns struct {
-	Endpoint, P256DH, Auth, ID string
+	Endpoint, P256DH, Auth, ID string // names of columns or fields
 }
 
 // ParseColumns reads pairs such as "p256dh=COLUMN", with a part of endpoint, p256dh,

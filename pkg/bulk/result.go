@@ -16,31 +16,31 @@ import (
 // Result is the result of a record, as the results file has it: one JSON object on
 // each line.
 type Result struct {
-	Index   int64           `json:"index"`
-	ID      json.RawMessage `json:"id,omitempty"`
-	File    string          `json:"file,omitempty"`
-	Line    int64           `json:"line,omitempty"`
-	Element int64           `json:"element,omitempty"`
-	Origin  string          `json:"origin,omitempty"`
-	Service webpush.Service `json:"service,omitempty"`
+	Index   int64           `json:"index"`             // position in the input, from 0
+	ID      json.RawMessage `json:"id,omitempty"`      // ID of the record, as it was read
+	File    string          `json:"file,omitempty"`    // file of the record
+	Line    int64           `json:"line,omitempty"`    // line where the record begins, from 1
+	Element int64           `json:"element,omitempty"` // position in an array, from 1
+	Origin  string          `json:"origin,omitempty"`  // origin of the endpoint
+	Service webpush.Service `json:"service,omitempty"` // the push service
 	// EndpointHash is [webpush.Subscription.Hash]. Endpoint is a secret and is
 	// empty unless it was asked for.
 	EndpointHash string        `json:"endpointHash,omitempty"`
 	Endpoint     string        `json:"endpoint,omitempty"`
-	Class        webpush.Class `json:"class"`
-	Status       int           `json:"status,omitempty"`
-	Code         webpush.Code  `json:"code,omitempty"`
-	Reason       string        `json:"reason,omitempty"`
-	Hint         string        `json:"hint,omitempty"`
-	Attempts     int           `json:"attempts,omitempty"`
-	TTL          *int64        `json:"ttl,omitempty"` // TTL that the service granted, in seconds
-	Location     string        `json:"location,omitempty"`
-	Note         string        `json:"note,omitempty"`
+	Class        webpush.Class `json:"class"`              // what the result means
+	Status       int           `json:"status,omitempty"`   // HTTP status of the last response
+	Code         webpush.Code  `json:"code,omitempty"`     // kind of a failure
+	Reason       string        `json:"reason,omitempty"`   // cause of a failure
+	Hint         string        `json:"hint,omitempty"`     // what to do about it
+	Attempts     int           `json:"attempts,omitempty"` // number of requests
+	TTL          *int64        `json:"ttl,omitempty"`      // TTL that the service granted, in seconds
+	Location     string        `json:"location,omitempty"` // URL of the message at the push service; a secret
+	Note         string        `json:"note,omitempty"`     // what is unusual about a success
 	// VAPIDKey is the application server key that the subscription was made with,
 	// if the run had several and it was not the current one: use it as the record's
 	// vapidKey.
 	VAPIDKey  string  `json:"vapidKey,omitempty"`
-	LatencyMs float64 `json:"latencyMs,omitempty"`
+	LatencyMs float64 `json:"latencyMs,omitempty"` // from the first request to the last response, in milliseconds
 }
 
 // NewResult returns the result of a record that client sent, including the endpoint if

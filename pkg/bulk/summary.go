@@ -14,7 +14,7 @@ import (
 
 // Summary is the outcome of a run.
 type Summary struct {
-	DryRun bool
+	DryRun bool // nothing was sent
 	// Records is the number of records with a result. Sent is the number of records
 	// that a message was sent to, delivered or not.
 	Records, Sent int64
@@ -62,11 +62,11 @@ const (
 
 // Reason is a kind of failure.
 type Reason struct {
-	Class   webpush.Class   `json:"class"`
-	Service webpush.Service `json:"service,omitempty"`
-	Code    string          `json:"code,omitempty"`
-	Status  int             `json:"status,omitempty"`
-	Count   int64           `json:"count"`
+	Class   webpush.Class   `json:"class"`             // class of the results
+	Service webpush.Service `json:"service,omitempty"` // the push service
+	Code    string          `json:"code,omitempty"`    // kind of failure
+	Status  int             `json:"status,omitempty"`  // HTTP status, or 0 without a response
+	Count   int64           `json:"count"`             // number of results
 	// First is the position of the first record with this failure, Reason its error,
 	// and Hint the next step.
 	First  string `json:"first"`
@@ -94,7 +94,7 @@ func (s *Summary) Later() int64 {
 // IncompleteError is the error of a run that finished without delivering every
 // message.
 type IncompleteError struct {
-	Summary *Summary
+	Summary *Summary // the summary of the run
 	problem string
 }
 

@@ -11,9 +11,9 @@ import (
 // the header fields Encryption and Crypto-Key. Nothing in it is secret.
 type EncryptedMessage struct {
 	Encoding  Encoding // value of Content-Encoding
-	Body      []byte
-	Salt      []byte // aesgcm only, 16 bytes
-	SenderKey []byte // aesgcm only, 65 bytes: an uncompressed point on P-256
+	Body      []byte   // body of the request
+	Salt      []byte   // aesgcm only, 16 bytes
+	SenderKey []byte   // aesgcm only, 65 bytes: an uncompressed point on P-256
 	// RecordSize is, for aesgcm only, the size of a record in bytes, without
 	// the tag; 0 is the default of 4096.
 	RecordSize int

@@ -62,14 +62,14 @@ type Thing struct {
 
 // Problem is something wrong with a [Thing].
 type Problem struct {
-	Severity preflight.Severity `json:"severity"`
-	Message  string             `json:"message"`
-	Hint     string             `json:"hint,omitempty"`
+	Severity preflight.Severity `json:"severity"`       // how serious it is
+	Message  string             `json:"message"`        // the problem, with the value unless it is a secret
+	Hint     string             `json:"hint,omitempty"` // what to do about it, or ""
 }
 
 // Field is one part of a [Thing].
 type Field struct {
-	Name  string
+	Name  string // name of the part
 	Value any    // machine-readable; can be written as JSON
 	Text  string // human-readable; may contain untrusted text that is not safe for a terminal
 }

@@ -252,9 +252,9 @@ func (in inspector) errorText(s string) *Thing {
 
 // Response is a response that was pasted or logged.
 type Response struct {
-	Status int
-	Header http.Header
-	Body   []byte
+	Status int         // HTTP status
+	Header http.Header // header fields in the text, or nil
+	Body   []byte      // body in the text, or nil
 
 	service webpush.Service // service of an endpoint in the text, or ""
 }

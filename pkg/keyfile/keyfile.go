@@ -25,6 +25,7 @@ type Error struct {
 	Err       error // error of the file system, or nil
 }
 
+// Error returns the path and the problem.
 func (e *Error) Error() string {
 	if e.Problem == "" {
 		return fmt.Sprintf("%s: %v", e.Path, e.Err)
@@ -69,16 +70,19 @@ func failed(name string, err error) error {
 
 // File is a file to write.
 type File struct {
-	Name string
-	Data []byte
-	Mode fs.FileMode
+	Name string      // path of the file
+	Data []byte      // its content
+	Mode fs.FileMode // its permissions, before umask
 
 	temp string
 }
 
 // Pair is a secret and what is derived from it, as two files: a key pair, or the keys
 // of a message recipient and its subscription.
-type Pair struct{ Secret, Derived File }
+type Pair struct {
+	Secret  File // readable by its owner alone
+	Derived File // can be computed from Secret
+}
 
 // KeyPair returns the files of a key pair: the private key, readable only by its
 // owner, and the public key.

@@ -24,7 +24,7 @@ const (
 
 // Finding is one result of a check.
 type Finding struct {
-	Severity Severity `json:"severity"`
+	Severity Severity `json:"severity"` // how likely a rejection is
 	// Rule is a short name for the kind of finding. It does not change.
 	Rule string `json:"rule"`
 	// Services are the push services that the finding applies to; none means any.

@@ -266,7 +266,7 @@ func certificateProblem(err error, chromium bool) error {
 
 // ListenError reports that an address cannot be listened on.
 type ListenError struct {
-	Err error
+	Err error // error of the operating system
 	// Chromium reports that it is the address in [ChromiumOptions].
 	Chromium bool
 }

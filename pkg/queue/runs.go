@@ -17,13 +17,13 @@ import (
 
 // Run is the state of a run that [Queue.Enqueue] started or [Queue.Cancel] canceled.
 type Run struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // name of the run
 	// Records is the number of records of this run in the stream. It is final once
 	// Complete reports that all were enqueued.
 	Records  int64     `json:"records"`
 	Complete bool      `json:"complete"`
-	Canceled bool      `json:"canceled"`
-	Started  time.Time `json:"started"`
+	Canceled bool      `json:"canceled"` // no more messages are sent
+	Started  time.Time `json:"started"`  // when it was first enqueued to, or canceled
 }
 
 // NewRunName returns a name for a run: the time, and four random digits.
@@ -94,7 +94,9 @@ func (o *Outcome) MarshalJSON() ([]byte, error) {
 var ErrCanceled = errors.New("the run was canceled before this message was sent")
 
 // CanceledError reports that records cannot be added to a run that was canceled.
-type CanceledError struct{ Run string }
+type CanceledError struct {
+	Run string // name of the run
+}
 
 // Error names the run.
 func (e *CanceledError) Error() string { return fmt.Sprintf("the run %q was canceled", e.Run) }

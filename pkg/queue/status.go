@@ -10,7 +10,7 @@ import (
 
 // LaneStatus is the state of a lane.
 type LaneStatus struct {
-	Lane string
+	Lane string // name of the lane
 	// Waiting is the number of messages that no worker has received yet. Taken is the
 	// number of messages that workers have or that wait for another attempt.
 	Waiting, Taken int64

@@ -16,8 +16,8 @@ import (
 
 // Job is one message to one subscription, for [Client.SendAll].
 type Job struct {
-	Subscription *Subscription
-	Message      Message
+	Subscription *Subscription // the recipient
+	Message      Message       // the message
 	// Expires, if not zero, is the time at which the message loses its value. The
 	// TTL of each request is the time left until then, at most the message's own
 	// TTL; once no time is left, the message becomes [ClassExpired] and is not sent.
@@ -107,8 +107,8 @@ func Final(err error) bool {
 type Result struct {
 	// Index is the position of the job in the source, from 0.
 	Index int64
-	Job   Job
-	Class Class
+	Job   Job   // the job
+	Class Class // class of the result
 	// Receipt is the push service's receipt for a delivered message, otherwise nil.
 	Receipt *Receipt
 	// Err is the reason why the message was not delivered: the source's own error,

@@ -37,6 +37,7 @@ const maxBody = 4096
 
 // Doer is the part of [http.Client] that sends.
 type Doer interface {
+	// Do sends one request, like http.Client.Do.
 	Do(*http.Request) (*http.Response, error)
 }
 

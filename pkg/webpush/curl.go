@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// CurlOptions says how [Curl] writes a command.
+// CurlOptions are the options of [Curl].
 type CurlOptions struct {
 	// BodyFile is the file that holds the request's body; the caller writes it.
 	BodyFile string
@@ -20,7 +20,7 @@ type CurlOptions struct {
 	// CAFile, Transport and Timeout become curl's options of that meaning.
 	CAFile    string
 	Transport TransportOptions
-	Timeout   time.Duration
+	Timeout   time.Duration // 0 is no limit
 }
 
 // Curl returns a command for sh, bash and zsh that sends the request with curl,

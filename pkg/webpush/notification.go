@@ -16,23 +16,23 @@ import (
 //		e.waitUntil(self.registration.showNotification(n.title, n));
 //	});
 type Notification struct {
-	Title              string          `json:"title,omitempty"`
-	Body               string          `json:"body,omitempty"`
-	Icon               string          `json:"icon,omitempty"`
-	Image              string          `json:"image,omitempty"`
-	Badge              string          `json:"badge,omitempty"`
-	Tag                string          `json:"tag,omitempty"`
-	Navigate           string          `json:"navigate,omitempty"` // the URL to open on a click
-	Actions            []Action        `json:"actions,omitempty"`
-	Silent             bool            `json:"silent,omitempty"`
-	RequireInteraction bool            `json:"requireInteraction,omitempty"`
-	Data               json.RawMessage `json:"data,omitempty"` // any JSON, for the service worker
+	Title              string          `json:"title,omitempty"`              // first line; required by Declarative Web Push
+	Body               string          `json:"body,omitempty"`               // text
+	Icon               string          `json:"icon,omitempty"`               // URL of a picture next to the text
+	Image              string          `json:"image,omitempty"`              // URL of a large picture
+	Badge              string          `json:"badge,omitempty"`              // URL of a monochrome picture for the status bar
+	Tag                string          `json:"tag,omitempty"`                // replaces a notification with the same tag
+	Navigate           string          `json:"navigate,omitempty"`           // the URL to open on a click
+	Actions            []Action        `json:"actions,omitempty"`            // buttons
+	Silent             bool            `json:"silent,omitempty"`             // no sound or vibration
+	RequireInteraction bool            `json:"requireInteraction,omitempty"` // stays until the user acts
+	Data               json.RawMessage `json:"data,omitempty"`               // any JSON, for the service worker
 }
 
 // Action is a button of a notification.
 type Action struct {
 	Action string `json:"action"` // the id that notificationclick gets
-	Title  string `json:"title"`
+	Title  string `json:"title"`  // text of the button
 }
 
 // Payload returns the notification as JSON for a service worker. Navigate also

@@ -30,8 +30,8 @@ func (r Rates) Cell(s Service, origin string) (c Cell, limited bool) {
 // Cell is a set of origins that share one rate: a single origin, such as
 // "https://push.example.net", or all origins of a service, such as "fcm".
 type Cell struct {
-	Name      string // up to 300 bytes
-	PerSecond float64
+	Name      string  // up to 300 bytes
+	PerSecond float64 // requests per second
 }
 
 // Limiter shares the rates of push services between runs of [Client.SendAll], which
@@ -52,9 +52,9 @@ type Limiter interface {
 // Grant is the permission to send N requests: the first one at At, and each other one
 // Every after the one before. Permission for a request lapses 100 ms after its time.
 type Grant struct {
-	N     int // 0: ask again at At
-	At    time.Time
-	Every time.Duration
+	N     int           // 0: ask again at At
+	At    time.Time     // time of the first request
+	Every time.Duration // time between two requests
 }
 
 // Every returns the time between two requests at the cell's rate, at most 100 years.

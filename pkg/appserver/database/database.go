@@ -28,6 +28,7 @@ func File(name string) Address { return Address{file: name} }
 // the address, which may contain a password.
 type AddressError struct{ problem string }
 
+// Error describes the problem without the address.
 func (e *AddressError) Error() string { return "the database address " + e.problem }
 
 // Hint returns the supported forms.
