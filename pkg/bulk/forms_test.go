@@ -39,13 +39,19 @@ func TestForms(t *testing.T) {
 		text string
 		ids  string
 	}{
-		"rows":            {row(1) + "\n" + row(2) + "\n" + row(3), "1 2 3"},
-		"array of rows":   {"[" + list(row) + "]", "1 2 3"},
-		"envelope":        {`{"data":[` + list(row) + `],"total":3,"more":{"a":[]}}`, "1 2 3"},
-		"envelope, later": {"{\n \"meta\": {\"n\": 3},\n \"ok\": true,\n \"Subscriptions\": [\n" + list(row) + "\n]}\n", "1 2 3"},
-		"Hasura":          {`{"data":{"push_subscriptions":[` + list(row) + `]},"more":1}`, "1 2 3"},
-		"GraphQL":         {`{"data":{"pushSubscriptions":{"edges":[` + list(func(n int) string { return `{"node":` + row(n) + `}` }) + `]}}}`, "1 2 3"},
-		"Elasticsearch":   {`{"took":1,"hits":{"total":{"value":3},"hits":[` + list(func(n int) string { return `{"_id":"x","_source":` + row(n) + `}` }) + `]}}`, ""},
+		"rows":                   {row(1) + "\n" + row(2) + "\n" + row(3), "1 2 3"},
+		"array of rows":          {"[" + list(row) + "]", "1 2 3"},
+		"envelope":               {`{"data":[` + list(row) + `],"total":3,"more":{"a":[]}}`, "1 2 3"},
+		"envelope, later":        {"{\n \"meta\": {\"n\": 3},\n \"ok\": true,\n \"Subscriptions\": [\n" + list(row) + "\n]}\n", "1 2 3"},
+		"Hasura":                 {`{"data":{"push_subscriptions":[` + list(row) + `]},"more":1}`, "1 2 3"},
+		"GraphQL":                {`{"data":{"pushSubscriptions":{"edges":[` + list(func(n int) string { return `{"node":` + row(n) + `}` }) + `]}}}`, "1 2 3"},
+		"Hasura aggregate":       {`{"data":{"users_aggregate":{"aggregate":{"count":3},"nodes":[` + list(row) + `]}}}`, "1 2 3"},
+		"GraphQL, two":           {`{"data":{"chrome":{"edges":[` + `{"node":` + row(1) + `},{"node":` + row(2) + `}],"pageInfo":{"next":[]}},"n":[1,{"a":"]}"}],"other":{"nodes":[` + row(3) + `]}},"extensions":{}}`, "1 2 3"},
+		"lists by name":          {`{"anna":[` + browser(1) + "," + browser(2) + `],"none":[],"bob":[` + browser(3) + `]}`, ""},
+		"lists of several names": {`{"count":3,"devices":[` + row(1) + `],"subscriptions":[` + row(2) + "," + row(3) + `],"more":{"a":[{"x":1}]}}`, "1 2 3"},
+		"lists in rows":          {`[{"user":1,"push":[` + browser(1) + "," + browser(2) + `]},{"user":2,"push":[` + browser(3) + "]}]", ""},
+		"rows with lists":        {`{"data":[{"old":[` + browser(7) + `],` + row(1)[1:] + "," + row(2) + "," + row(3) + "]}", "1 2 3"},
+		"Elasticsearch":          {`{"took":1,"hits":{"total":{"value":3},"hits":[` + list(func(n int) string { return `{"_id":"x","_source":` + row(n) + `}` }) + `]}}`, ""},
 		"DynamoDB": {`{"Items":[` + list(func(n int) string {
 			return fmt.Sprintf(`{"endpoint":{"S":"https://push.example/%d"},"keys":{"M":{"p256dh":{"S":"%s"},"auth":{"S":"%s"}}}}`, n, testP256DH, testAuth)
 		}) + `],"Count":3}`, ""},
@@ -107,6 +113,39 @@ func TestForms(t *testing.T) {
 				t.Errorf("%s, slow %v: %d records with the ids %v", name, slow, n, ids)
 			}
 		}
+	}
+}
+
+// TestSeveralLists asserts that all lists of an object are read, however long they and
+// the values between them are, and that their elements are counted together.
+func TestSeveralLists(t *testing.T) {
+	const perList = 500
+	var b strings.Builder
+	b.WriteByte('{')
+	for list := range 3 {
+		fmt.Fprintf(&b, "\"list %d\":{\"note\":%q,\n\"nodes\":[\n", list, strings.Repeat("]}", 1<<16))
+		for n := range perList {
+			if n > 0 {
+				b.WriteString(",\n")
+			}
+			fmt.Fprintf(&b, `{"endpoint":"https://push.example/%d","keys":{"p256dh":"%s","auth":"%s"}}`, list*perList+n, testP256DH, testAuth)
+		}
+		fmt.Fprintf(&b, "],\"note\":%q},\n", strings.Repeat("[{", 1<<16))
+	}
+	b.WriteString(`"end":[{"x":1}]}`)
+	r, err := Open(Source{Name: "lists.json", Stream: strings.NewReader(b.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for rec, err := range r.Records(t.Context()) {
+		n++
+		if err != nil || rec.Element != int64(n) || !strings.HasPrefix(string(rec.Raw), fmt.Sprintf(`{"endpoint":"https://push.example/%d",`, n-1)) {
+			t.Fatalf("record %d: element %d, %v: %.100s", n, rec.Element, err, rec.Raw)
+		}
+	}
+	if n != 3*perList {
+		t.Errorf("%d records", n)
 	}
 }
 

@@ -140,7 +140,7 @@ const sniffed = 1 << 16
 func (p *splitter) sniff() amount {
 	for {
 		b := bytes.TrimLeft(p.buf[p.start:p.end], " \t\r\n")
-		if len(b) < 64 && !p.eof && (len(b) == 0 || b[0] == '[') && p.more() {
+		if !p.eof && (len(b) == 0 || b[0] == '[' && (len(b) < 64 || len(b) < sniffed && !hasFirst(b))) && p.more() {
 			continue
 		}
 		if len(b) > 0 && b[0] == '{' {
@@ -198,6 +198,13 @@ func sniff(b []byte, all bool) (lines bool, n amount) {
 		return b[0] != '{', amountAt(all, one)
 	}
 	return false, undecided
+}
+
+// hasFirst reports whether the first element of an array is complete.
+func hasFirst(array []byte) bool {
+	first := bytes.TrimLeft(array[1:], " \t\r\n")
+	var s valueScanner
+	return len(first) > 0 && s.scan(first) > 0
 }
 
 // holdsLists reports whether text begins with an array of objects that have lists of
@@ -441,9 +448,10 @@ func (p *splitter) enter() bool {
 	return true
 }
 
-// leave leaves an array or a map that ends here, and its container. The rest of
-// the container is skipped.
+// leave leaves an array or a map that ends here, and its container, unless the rest of
+// the container has another list of subscriptions.
 func (p *splitter) leave() {
+	n := p.element
 	p.array, p.inMap = false, false
 	if len(p.outer) == 0 {
 		return
@@ -454,10 +462,47 @@ func (p *splitter) leave() {
 	if f.kind == mapOf { // itself one of the objects
 		f.depth--
 	}
-	if f.depth == 0 {
-		return
+	if depth := p.nextList(f.depth); depth > 0 {
+		f.kind, f.depth = listOf, depth
+		p.outer = append(p.outer, f)
+		p.array, p.inMap, p.element = true, false, n
 	}
-	s := valueScanner{depth: f.depth}
+}
+
+// nextList skips the fields up to the next list of subscriptions in depth objects, and
+// enters it. It returns the number of objects around it, or 0 after the last object.
+func (p *splitter) nextList(depth int) int {
+	for depth > 0 {
+		if p.start == p.end && !p.more() {
+			return 0
+		}
+		switch p.buf[p.start] {
+		case '}':
+			depth--
+			fallthrough
+		case ' ', '\t', '\r', '\n', ',', ':':
+			p.skip(1)
+			continue
+		case '{':
+			depth++
+			p.skip(1)
+			continue
+		case '[':
+			for p.end-p.start < sniffed && p.more() { // enough for the first element
+			}
+			if beginsWithSubscription(p.buf[p.start:p.end]) {
+				p.skip(1)
+				return depth
+			}
+		}
+		p.skipValue()
+	}
+	return 0
+}
+
+// skipValue skips the value that begins here without keeping it.
+func (p *splitter) skipValue() {
+	var s valueScanner
 	for {
 		b := p.buf[p.start:p.end]
 		if end := s.scan(b); end > 0 {
