@@ -51,7 +51,8 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.force, "force", false, "overwrite the files of --results, --gone, and --retry-later")
 	f.StringVar(&o.resume, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
 	o.addSendingFlags(c, "128, or 256 with --resume")
-	f.IntVar(&o.maxFailures, "max-failures", 0, "stop after `N` failures, not counting gone subscriptions (default: never)")
+	f.Var(number(&o.maxFailures, 1, 0), "max-failures", "stop after `N` failures, not counting gone subscriptions (default: never)")
+	o.deadline = positive(0)
 	f.Var(&o.deadline, "deadline", "stop after this time")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
 	inGroup(f, "Many subscriptions")
@@ -61,8 +62,8 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 // addSendingFlags adds the flags that limit concurrency and rates.
 func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
 	f := c.Flags()
-	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages at a time (default per processor: "+concurrency+")")
-	f.IntVar(&o.perOrigin, "concurrency-per-origin", 0, "send `N` messages at a time to one push service (default: nearly all)")
+	f.Var(number(&o.concurrency, 1, 1e6), "concurrency", "send `N` messages at a time (default per processor: "+concurrency+")")
+	f.Var(number(&o.perOrigin, 1, 1e6), "concurrency-per-origin", "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
 	o.rates.addFlag(f)
 	o.http = newEnum("auto", "auto", "standard")
@@ -79,39 +80,9 @@ func (o *columnsFlag) add(f *pflag.FlagSet) {
 	f.StringSliceVar((*[]string)(o), "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
 }
 
-// checkSending returns an error if a value of addSendingFlags is out of range.
-func (o *bulkFlags) checkSending(c *cobra.Command) error {
-	for _, n := range []struct {
-		name  string
-		value int
-	}{{"concurrency", o.concurrency}, {"concurrency-per-origin", o.perOrigin}} {
-		if n.value < 0 || n.value > 1e6 || n.value == 0 && c.Flags().Changed(n.name) {
-			return usage("omit it to use the default", "--%s is %d, expected 1 to 1000000", n.name, n.value)
-		}
-	}
-	return nil
-}
-
 // sending returns the options of addSendingFlags.
 func (o *bulkFlags) sending() webpush.BulkOptions {
 	return webpush.BulkOptions{Concurrency: o.concurrency, ConcurrencyPerOrigin: o.perOrigin, Rate: o.rate.perSecond, Rates: o.rates.rates, StandardHTTP: o.http.String() == "standard"}
-}
-
-// check returns an error if a value is out of range.
-func (o *bulkFlags) check(c *cobra.Command) error {
-	if err := o.checkSending(c); err != nil {
-		return err
-	}
-	if o.maxFailures < 0 || o.maxFailures == 0 && c.Flags().Changed("max-failures") {
-		return usage("omit it to continue regardless of failures", "--max-failures is %d, expected 1 or more", o.maxFailures)
-	}
-	if c.Flags().Changed("deadline") && o.deadline.value <= 0 {
-		return usage("", "--deadline is %s, expected more than 0", o.deadline.String())
-	}
-	if o.force && !c.Flags().Changed("curl") && o.results == "" && o.gone == "" && o.retryLater == "" {
-		return usage("add the file to overwrite", "--force requires --results, --gone, or --retry-later")
-	}
-	return nil
 }
 
 // partFlags are the flags for the files of a run.

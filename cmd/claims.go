@@ -33,7 +33,7 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.subject, "subject", "", "set sub to a contact `URI`, mailto: or https:")
 	f.StringVar(&o.audience, "audience", "", "set aud to the origin `URL` (default: the endpoint's origin)")
-	o.expiresIn.value = vapid.DefaultLifetime
+	o.expiresIn = durationFlag{value: vapid.DefaultLifetime, min: time.Second, max: vapid.MaxLifetime}
 	f.Var(&o.expiresIn, "expires-in", "set exp to this time from now, at most 24h")
 	f.Var(&o.scheme, "scheme", "header scheme: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)")
 	f.BoolVar(&o.noStrict, "no-strict", false, "only warn about claims that some push services accept: an aud that is not an origin, an unusual sub, an exp that is not a whole number")
@@ -55,9 +55,6 @@ func (o *claimsFlags) load(s *streams, file string) (c vapid.Claims, err error) 
 	}
 	if o.subject != "" && (c.Subject == "" || source(o.cmd, "subject") == "--subject") {
 		c.Subject = o.subject
-	}
-	if o.expiresIn.value < time.Second || o.expiresIn.value > vapid.MaxLifetime {
-		return c, usage("omit --expires-in to use 12h", "--expires-in is %s, expected 1s to 24h", o.expiresIn.String())
 	}
 	if source(o.cmd, "expires-in") == "--expires-in" {
 		c.Expires = time.Time{}

@@ -23,9 +23,9 @@ type connection struct {
 
 func (o *connection) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	o.timeout.value = webpush.DefaultTimeout
+	o.timeout, o.retries = positive(webpush.DefaultTimeout), webpush.DefaultAttempts-1
 	f.Var(&o.timeout, "timeout", "time limit for each attempt")
-	f.IntVar(&o.retries, "retries", webpush.DefaultAttempts-1, "retry `N` times after 429, 5xx, and network failures")
+	f.Var(number(&o.retries, 0, 100), "retries", "retry `N` times after 429, 5xx, and network failures")
 	f.StringVar(&o.proxy, "proxy", "", "use the proxy at `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
 	f.BoolVar(&o.insecure, "insecure", false, "do not check the push service's certificate")
@@ -45,12 +45,6 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, webp
 			return nil, t, err
 		}
 		t.CAs = pem
-	}
-	if o.timeout.value <= 0 {
-		return nil, t, usage("", "--timeout is %s, expected more than 0", o.timeout.String())
-	}
-	if o.retries < 0 || o.retries > 100 {
-		return nil, t, usage("use 0 for no retries", "--retries is %d, expected 0 to 100", o.retries)
 	}
 	hc, err := webpush.NewHTTPClient(t)
 	var input *webpush.InputError

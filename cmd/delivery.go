@@ -110,8 +110,9 @@ func (o *sendOptions) prepare(s *streams, optional bool) (*delivery, error) {
 // openInputs opens the inputs of -f. It returns the text of a single subscription,
 // or nil if there are many.
 func (o *sendOptions) openInputs(s *streams, d *delivery) (alone []byte, err error) {
-	if err := o.bulk.check(o.cmd); err != nil {
-		return nil, err
+	b := &o.bulk
+	if b.force && !o.curl && b.results == "" && b.gone == "" && b.retryLater == "" {
+		return nil, usage("add the file to overwrite", "--force requires --results, --gone, or --retry-later")
 	}
 	source, err := o.openReader(s)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,8 +51,9 @@ func complete(c *cobra.Command, name string, words func() []string) {
 // durationFlag is a flag that accepts a time: Go's form, days and weeks, or
 // bare seconds.
 type durationFlag struct {
-	value time.Duration
-	set   bool
+	value    time.Duration
+	set      bool
+	min, max time.Duration // allowed values if min is not 0; no limit if max is 0
 }
 
 func (d *durationFlag) String() string {
@@ -66,7 +68,51 @@ func (d *durationFlag) Set(v string) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case d.min == 0:
+	case d.max == 0 && t < d.min:
+		return fmt.Errorf("expected more than 0, found %s", v)
+	case d.max > 0 && (t < d.min || t > d.max):
+		return fmt.Errorf("expected %s to %s, found %s", shortDuration(d.min), shortDuration(d.max), v)
+	}
 	d.value, d.set = t, true
+	return nil
+}
+
+// positive returns the flag for a time of more than 0.
+func positive(value time.Duration) durationFlag { return durationFlag{value: value, min: 1} }
+
+// numberFlag is a flag that accepts a whole number within limits.
+type numberFlag[T int | int64] struct {
+	value    *T
+	min, max T
+}
+
+// number returns the value of a flag for a number from min to max; max is 0 for no
+// limit. The default is the value that it points to.
+func number[T int | int64](value *T, min, max T) *numberFlag[T] {
+	return &numberFlag[T]{value, min, max}
+}
+
+func (n *numberFlag[T]) String() string {
+	if n.value == nil {
+		return "0"
+	}
+	return fmt.Sprint(*n.value)
+}
+func (n *numberFlag[T]) Type() string { return "int" }
+func (n *numberFlag[T]) Set(v string) error {
+	i, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return err
+	}
+	switch {
+	case n.max == 0 && i < int64(n.min):
+		return fmt.Errorf("expected %d or more, found %d", n.min, i)
+	case n.max > 0 && (i < int64(n.min) || i > int64(n.max)):
+		return fmt.Errorf("expected %d to %d, found %d", n.min, n.max, i)
+	}
+	*n.value = T(i)
 	return nil
 }
 

@@ -57,7 +57,8 @@ func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (an old draft)")
 	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
-	f.IntVar(&o.maxBody, "max-body", ece.MaxBody, "refuse a body of more than `BYTES`")
+	o.maxBody = ece.MaxBody
+	f.Var(number(&o.maxBody, 1, 0), "max-body", "refuse a body of more than `BYTES`")
 	asSetting(f, "encoding", "pad", "max-body")
 	completeEnum(c, "encoding", &o.encoding)
 	complete(c, "pad", func() []string { return []string{"auto"} })
@@ -137,9 +138,6 @@ func (o *payloadFlags) notification() ([]byte, error) {
 func (o *payloadFlags) fill(m *webpush.Message) error {
 	m.Encoding = ece.Encoding(o.encoding.String())
 	m.MaxBody = o.maxBody
-	if o.maxBody <= 0 {
-		return usage("", "--max-body is %d, expected a number of bytes above 0", o.maxBody)
-	}
 	switch o.pad {
 	case "", "0":
 	case "auto":

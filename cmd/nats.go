@@ -42,8 +42,9 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.dial.CertFile, "nats-cert", "", "use the client certificate in this PEM `FILE`")
 	f.StringVar(&o.dial.KeyFile, "nats-key", "", "read the private key of the client certificate from this PEM `FILE`")
 	inGroup(f, "NATS")
-	f.IntVar(&o.config.Replicas, "stream-replicas", 0, "keep the streams on `N` servers of a cluster (default: 1)")
-	f.Int64Var(&o.config.MaxBytes, "stream-max-bytes", 0, "let the stream of records grow to `BYTES` (default: no limit)")
+	f.Var(number(&o.config.Replicas, 1, 5), "stream-replicas", "keep the streams on `N` servers of a cluster (default: 1)")
+	f.Var(number(&o.config.MaxBytes, 1, 0), "stream-max-bytes", "let the stream of records grow to `BYTES` (default: no limit)")
+	o.maxAge, o.resultsMaxAge, o.duplicate = positive(0), positive(0), positive(0)
 	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default: 7d)")
 	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default: 7d)")
 	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default: 1h)")
@@ -53,20 +54,9 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 // natsFlags are the flags of addFlags.
 var natsFlags = []string{"nats-creds", "nats-nkey", "nats-user", "nats-ca-file", "nats-cert", "nats-key", "stream-replicas", "stream-max-bytes", "stream-max-age", "results-max-age", "duplicate-window"}
 
-// check returns an error if a value is out of range or a file cannot be read.
+// check returns an error if a file cannot be read.
 func (o *natsOptions) check(s *streams) error {
 	c := &o.config
-	if c.Replicas < 0 || c.Replicas > 5 {
-		return usage("", "--stream-replicas is %d, expected 1 to 5", c.Replicas)
-	}
-	if c.MaxBytes < 0 {
-		return usage("omit it for no limit", "--stream-max-bytes is %d, expected 1 or more", c.MaxBytes)
-	}
-	for name, d := range map[string]*durationFlag{"stream-max-age": &o.maxAge, "results-max-age": &o.resultsMaxAge, "duplicate-window": &o.duplicate} {
-		if d.set && d.value <= 0 {
-			return usage("omit it to use the default", "--%s is %s, expected more than 0", name, d.String())
-		}
-	}
 	c.MaxAge, c.ResultsMaxAge, c.DuplicateWindow = o.maxAge.value, o.resultsMaxAge.value, o.duplicate.value
 	if (o.dial.CertFile == "") != (o.dial.KeyFile == "") {
 		return usage("pass both", "--nats-cert and --nats-key must be used together")

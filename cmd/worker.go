@@ -35,7 +35,7 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	f := c.Flags()
 	o.nats.addAddressFlag(f)
 	f.StringSliceVar(&o.lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
-	o.retryFor.value = queue.DefaultRetryFor
+	o.retryFor = positive(queue.DefaultRetryFor)
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
 	f.Var(&o.logFormat, "log-format", "text or json")
@@ -63,12 +63,6 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		if !slices.Contains(queue.Lanes(), lane) {
 			return usage("", "--lane: invalid value %q, expected one of %s", lane, strings.Join(queue.Lanes(), ", "))
 		}
-	}
-	if o.retryFor.value <= 0 {
-		return usage("", "--retry-for is %s, expected more than 0", o.retryFor.String())
-	}
-	if err := o.send.bulk.checkSending(o.send.cmd); err != nil {
-		return err
 	}
 	d, err := o.send.prepareWorker(s)
 	if err != nil {
