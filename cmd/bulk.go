@@ -221,7 +221,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	summary, err := bulk.Run(context.WithoutCancel(ctx), d.source, run)
 	progress.stop()
 	if summary != nil {
-		o.warnFields(s, summary.Misplaced, summary.Unknown)
+		s.warnFields(summary.Misplaced, summary.Unknown)
 		if !o.bulk.quiet {
 			o.printSummary(s, summary)
 		}
@@ -252,7 +252,7 @@ func (o *sendOptions) checkMany(s *streams, d *delivery) error {
 
 // warnFields warns once about unknown fields of records, which may be misspelled or
 // in the wrong place.
-func (o *sendOptions) warnFields(s *streams, misplaced, unknown []string) {
+func (s *streams) warnFields(misplaced, unknown []string) {
 	for _, name := range misplaced {
 		s.warn(fmt.Sprintf("%q is ignored because it is next to \"endpoint\" in a record", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
 	}

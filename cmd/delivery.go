@@ -165,7 +165,7 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	if err != nil && d.sub != nil { // otherwise it is reported already
 		return within(record.File, err)
 	}
-	o.warnFields(s, record.Misplaced, nil)
+	s.warnFields(record.Misplaced, nil)
 	if err := bulk.CheckEmpty(job); err != nil && !o.empty {
 		return within(record.File, withHint(err, "pass a payload with -p, or use --empty to send an empty push"))
 	}

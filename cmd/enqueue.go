@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
-	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/queue"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -74,91 +72,61 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 	if err := e.nats.check(s); err != nil {
 		return err
 	}
-	if err := checkRun("run", e.run); err != nil {
-		return err
-	}
 	if e.cancelRun != "" {
 		return o.cancelRun(ctx, s)
 	}
-	if len(o.inputs) == 0 {
-		return usage("pass them with -f subs.ndjson", "send needs subscriptions")
-	}
-	m, err := o.enqueuedMessage(s)
-	if err != nil {
-		return err
-	}
-	if o.bulk.resume != "" && e.run == "" {
-		return usage("add --run NAME, with the same name each time", "with --to, --resume requires --run")
-	}
-	if o.bulk.resume == "-" {
-		return usage("pass a file name", "--resume cannot be -")
-	}
-	reader, err := o.openReader(s)
+	reader, eo, err := o.enqueueOptions(s)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	if err := s.mayWrite(outputFile{"resume", o.bulk.resume, true}); err != nil {
-		return err
-	}
-	named := e.run != ""
-	if !named {
-		e.run = queue.NewRunName()
-	}
-	refused := 0
-	p := new(queue.EnqueueProgress)
-	eo := queue.EnqueueOptions{Run: e.run, Message: m, Empty: o.empty, Journal: o.bulk.resume, Progress: p, Stop: ctx.Done(), Refused: func(r *bulk.Record, err error) {
-		if refused++; refused <= maxReasons {
-			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
-		}
-	}}
 	q, err := e.nats.connect(ctx, s, s.logNotes)
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	begun := time.Now()
-	end := func() {}
-	if !o.bulk.quiet {
-		if !named {
-			s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", e.run, e.run)
-		}
-		end = repeat(progressEvery, func() { s.note("%s so far", p.Text(time.Since(begun))) })
+	if e.run == "" && !o.bulk.quiet {
+		s.note("the run is %s; to continue it after an interruption, repeat the command with --run %s", eo.Run, eo.Run)
 	}
-	err = q.Enqueue(context.WithoutCancel(ctx), reader.Records(ctx), eo)
-	end()
-	if refused > maxReasons {
-		s.warn(fmt.Sprintf("not enqueued: %s more", plural(refused-maxReasons, "record")), "")
-	}
-	o.warnFields(s, p.Ignored.Misplaced(), p.Ignored.Unknown())
-	there := p.Enqueued.Load() + p.Skipped.Load()
-	next := "repeat the command with --run " + e.run + " to continue"
-	switch {
-	case ctx.Err() != nil:
-		s.note("%s enqueued into the run %s; %s", were(there), e.run, next)
-		return ctx.Err()
-	case errors.As(err, new(*bulk.Error)):
-		return wrongFile(err)
-	case err != nil && p.Enqueued.Load() > 0:
-		return natsError(withHint(err, joinHints(hintOf(err), were(p.Enqueued.Load())+" enqueued; "+next)))
-	case err != nil:
-		return natsError(err)
-	}
-	if err := o.printEnqueued(s, q, p, time.Since(begun)); err != nil {
+	if err := o.enqueueAll(ctx, s, q, reader, eo); err != nil {
 		return err
 	}
-	if n := p.Refused.Load(); n > 0 {
+	if err := o.printEnqueued(s, q, eo); err != nil {
+		return err
+	}
+	if n := eo.Progress.Refused.Load(); n > 0 {
 		return &exitError{fmt.Errorf("%s not enqueued", were(n)), exitPartial}
 	}
 	return nil
 }
 
-// were counts records as the subject of a sentence in the past.
-func were(n int64) string {
-	if n == 1 {
-		return "1 record was"
+// enqueueOptions returns the records of -f and the options of their run. It checks
+// everything that can be known before the NATS server is asked.
+func (o *sendOptions) enqueueOptions(s *streams) (*bulk.Reader, queue.EnqueueOptions, error) {
+	run := o.enqueue.run
+	eo := queue.EnqueueOptions{Run: run, Empty: o.empty, Journal: o.bulk.resume, Progress: new(queue.EnqueueProgress)}
+	if err := checkRun("run", run); err != nil {
+		return nil, eo, err
 	}
-	return fmt.Sprintf("%d records were", n)
+	switch {
+	case len(o.inputs) == 0:
+		return nil, eo, usage("pass them with -f subs.ndjson", "send needs subscriptions")
+	case eo.Journal == "-":
+		return nil, eo, usage("pass a file name", "--resume cannot be -")
+	case eo.Journal != "" && run == "":
+		return nil, eo, usage("add --run NAME, with the same name each time", "with --to, --resume requires --run")
+	case run == "":
+		eo.Run = queue.NewRunName()
+	}
+	var err error
+	if eo.Message, err = o.enqueuedMessage(s); err != nil {
+		return nil, eo, err
+	}
+	reader, err := o.openReader(s)
+	if err != nil {
+		return nil, eo, err
+	}
+	return reader, eo, s.mayWrite(outputFile{"resume", eo.Journal, true})
 }
 
 // enqueuedMessage returns the message for records without fields of their own.
@@ -177,29 +145,64 @@ func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 	if given(o.cmd, "ttl") {
 		m.TTL = d.message.TTL
 	}
-	if most := ece.AES128GCM.MaxPayload(ece.MaxBody); len(m.Payload) > most {
-		return m, usage("shorten it", "the payload has %d bytes, but push services accept at most %d", len(m.Payload), most)
+	if err := queue.CheckMessage(&m); err != nil {
+		return m, &usageError{err: err}
 	}
 	return m, nil
 }
 
+// enqueueAll puts the records into the stream and shows the progress.
+func (o *sendOptions) enqueueAll(ctx context.Context, s *streams, q *queue.Queue, reader *bulk.Reader, eo queue.EnqueueOptions) error {
+	p, refused := eo.Progress, 0
+	eo.Stop = ctx.Done()
+	eo.Refused = func(r *bulk.Record, err error) {
+		if refused++; refused <= maxReasons {
+			s.warn(fmt.Sprintf("not enqueued: %s: %v", r.Position(), err), hintOf(err))
+		}
+	}
+	end := func() {}
+	if !o.bulk.quiet {
+		end = repeat(progressEvery, func() { s.note("%s so far", p.Text()) })
+	}
+	err := q.Enqueue(context.WithoutCancel(ctx), reader.Records(ctx), eo)
+	end()
+	if refused > maxReasons {
+		s.warn(fmt.Sprintf("not enqueued: %s more", plural(refused-maxReasons, "record")), "")
+	}
+	s.warnFields(p.Ignored.Misplaced(), p.Ignored.Unknown())
+	next := "repeat the command with --run " + eo.Run + " to continue"
+	switch n := p.Enqueued.Load(); {
+	case ctx.Err() != nil:
+		s.note("%s enqueued into the run %s; %s", were(n+p.Skipped.Load()), eo.Run, next)
+		return ctx.Err()
+	case errors.As(err, new(*bulk.Error)):
+		return wrongFile(err)
+	case err != nil && n > 0:
+		err = withHint(err, joinHints(hintOf(err), were(n)+" enqueued; "+next))
+	}
+	return natsError(err)
+}
+
+// were counts records as the subject of a sentence in the past.
+func were(n int64) string {
+	if n == 1 {
+		return "1 record was"
+	}
+	return fmt.Sprintf("%d records were", n)
+}
+
 // printEnqueued prints the name of the run, and says what to do next.
-func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, p *queue.EnqueueProgress, took time.Duration) error {
-	n, run := p.Enqueued.Load(), o.enqueue.run
+func (o *sendOptions) printEnqueued(s *streams, q *queue.Queue, eo queue.EnqueueOptions) error {
 	if s.json {
-		return s.printJSON(map[string]any{"run": run, "enqueued": n, "duplicates": p.Duplicates.Load(), "finishedBefore": p.Skipped.Load(), "refused": p.Refused.Load(), "seconds": float64(took.Milliseconds()) / 1e3})
+		return s.printJSON(eo.Progress)
 	}
 	if !o.bulk.quiet {
-		s.note("%s", p.Text(took))
-		if again := p.Duplicates.Load(); again > 0 {
-			s.note("%d of them were already in the run and are not sent again", again)
+		for _, line := range eo.Progress.Lines() {
+			s.note("%s", line)
 		}
-		if before := p.Skipped.Load(); before > 0 {
-			s.note("%s enqueued before, says %s", were(before), o.bulk.resume)
-		}
-		s.hint(fmt.Sprintf("webpush worker --nats %s sends them; webpush results --nats %s --run %s --follow prints the results", q.Server(), q.Server(), run))
+		s.hint(fmt.Sprintf("webpush worker --nats %s sends them; webpush results --nats %s --run %s --follow prints the results", q.Server(), q.Server(), eo.Run))
 	}
-	_, err := fmt.Fprintln(s.out, run)
+	_, err := fmt.Fprintln(s.out, eo.Run)
 	return err
 }
 

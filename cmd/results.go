@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,8 +70,7 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 		defer f.Close()
 		p.gone = bufio.NewWriter(f)
 	}
-	err = p.print(ctx)
-	return cmp.Or(err, p.flush())
+	return p.print(ctx)
 }
 
 // checkGone checks the file of --gone before anything is connected.
@@ -93,69 +92,72 @@ func (o *resultsOptions) checkGone(s *streams) error {
 
 // resultsPrinter prints results as they come.
 type resultsPrinter struct {
-	s       *streams
-	o       *resultsOptions
-	q       *queue.Queue
+	s *streams
+	o *resultsOptions
+	q *queue.Queue
+
+	mu      sync.Mutex // results are printed and flushed by two goroutines
 	outcome queue.Outcome
 	out     *bufio.Writer
 	gone    *bufio.Writer // nil without a file
 	shown   int64         // results in the last summary
 }
 
-// print prints all results. Between them, it flushes its output and prints summaries.
+// print prints all results. While it waits for more, it flushes its output and prints
+// summaries.
 func (p *resultsPrinter) print(ctx context.Context) error {
 	if err := p.readRun(ctx); err != nil {
 		return err
 	}
-	type item struct {
-		r   queue.Result
-		err error
-	}
-	items := make(chan item, 1000)
-	reading, end := context.WithCancel(ctx)
-	defer end()
-	go func() {
-		defer close(items)
-		for r, err := range p.q.Results(reading, queue.ResultsOptions{Run: p.o.run, Follow: p.o.follow}) {
-			select {
-			case items <- item{r, err}:
-			case <-reading.Done():
-				return
-			}
-		}
-	}()
 	interval := progressEvery
 	if !p.o.summary {
 		interval = 200 * time.Millisecond
 	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if n := p.outcome.Counts.Total(); p.o.summary && p.o.follow && n != p.shown {
-				p.shown = n
-				if err := p.summary(ctx); err != nil {
-					return err
-				}
-			}
-			if err := p.flush(); err != nil {
-				return err
-			}
-		case i, ok := <-items:
-			switch {
-			case !ok && ctx.Err() != nil:
-				return ctx.Err()
-			case !ok:
-				return p.end(ctx)
-			case i.err != nil:
-				return natsError(i.err)
-			}
-			if err := p.result(i.r); err != nil {
-				return err
-			}
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	end := repeat(interval, func() {
+		if err := p.tick(ctx); err != nil {
+			stop(err)
+		}
+	})
+	err := p.results(reading)
+	end()
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case reading.Err() != nil:
+		err = context.Cause(reading)
+	case err == nil:
+		err = p.end(ctx)
+	}
+	return cmp.Or(err, p.flush())
+}
+
+// results prints the results until there are no more.
+func (p *resultsPrinter) results(ctx context.Context) error {
+	for r, err := range p.q.Results(ctx, queue.ResultsOptions{Run: p.o.run, Follow: p.o.follow}) {
+		if err != nil {
+			return natsError(err)
+		}
+		if err := p.result(r); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// tick flushes the output, and prints a summary if there are more results than in the
+// last one.
+func (p *resultsPrinter) tick(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.outcome.Counts.Total(); p.o.summary && p.o.follow && n != p.shown {
+		p.shown = n
+		if err := p.summary(ctx); err != nil {
+			return err
+		}
+	}
+	return p.flush()
 }
 
 // readRun reads the state of the run, if one was named.
@@ -182,6 +184,8 @@ func (p *resultsPrinter) end(ctx context.Context) error {
 
 // result prints one result, and writes its record to the file of gone records.
 func (p *resultsPrinter) result(r queue.Result) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.outcome.Add(&r)
 	if p.gone != nil && r.Record != nil {
 		if _, err := p.gone.Write(append(r.Record, '\n')); err != nil {
@@ -191,15 +195,15 @@ func (p *resultsPrinter) result(r queue.Result) error {
 	if p.o.summary {
 		return nil
 	}
-	e := json.NewEncoder(p.out)
-	e.SetEscapeHTML(false)
 	if p.o.run != "" {
-		return e.Encode(r.Result)
+		r.Run = "" // the same for all
 	}
-	return e.Encode(struct {
-		Run string `json:"run"`
-		bulk.Result
-	}{r.Run, r.Result})
+	line, err := marshal(r, "")
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(line)
+	return err
 }
 
 func (p *resultsPrinter) flush() error {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -25,8 +26,8 @@ type EnqueueOptions struct {
 	// record occurs several times.
 	Run string
 	// Message is sent to every record; the fields of a record take precedence. Its
-	// payload must be UTF-8. Encoding, Pad, Header, and GCM must be zero; set them
-	// for the worker.
+	// payload must be UTF-8, of at most 3993 bytes. Encoding, Pad, Header, and GCM
+	// must be zero; set them for the worker. See [CheckMessage].
 	Message webpush.Message
 	// Empty also enqueues messages without payload to database rows (see
 	// [bulk.CheckEmpty]).
@@ -37,14 +38,15 @@ type EnqueueOptions struct {
 	Journal string
 	// Refused, if set, is called with each record that was not enqueued and the error.
 	Refused func(*bulk.Record, error)
-	// Progress, if set, shows the progress to other goroutines.
+	// Progress, if set, shows the progress to other goroutines, and then the outcome.
 	Progress *EnqueueProgress
 	// Stop, when closed, stops the run gracefully: it waits until the published
 	// records are confirmed, and does not enqueue others.
 	Stop <-chan struct{}
 }
 
-// EnqueueProgress counts records. The zero value is ready to use.
+// EnqueueProgress counts the records of a call of [Queue.Enqueue]. The zero value is
+// ready to use.
 type EnqueueProgress struct {
 	// Enqueued records are in the stream; Duplicates of them were already there.
 	// Skipped records were in the journal. Refused records are not in the stream.
@@ -52,13 +54,62 @@ type EnqueueProgress struct {
 	// Ignored has the fields of records that have no effect, after Enqueue has
 	// returned.
 	Ignored bulk.Ignored
+
+	run, journal string       // set before the records are counted
+	begun        atomic.Int64 // nanoseconds since 1970
 }
 
-// Text returns the number of records enqueued in this time, in words, such as "enqueued
-// 600 records in 5s, 120/s".
-func (p *EnqueueProgress) Text(took time.Duration) string {
-	n := p.Enqueued.Load()
+func (p *EnqueueProgress) took() time.Duration {
+	if begun := p.begun.Load(); begun != 0 {
+		return time.Since(time.Unix(0, begun))
+	}
+	return 0
+}
+
+// Text returns the number of records enqueued so far in words, such as "enqueued 600
+// records in 5s, 120/s".
+func (p *EnqueueProgress) Text() string {
+	n, took := p.Enqueued.Load(), p.took()
 	return fmt.Sprintf("enqueued %s in %s, %s", text.Count(n, "record"), text.Duration(took), text.PerSecond(float64(n)/max(took.Seconds(), 1e-3)))
+}
+
+// Lines returns the outcome in words after Enqueue has returned, one line each: Text,
+// the number of duplicates, and the number of records that the journal has.
+func (p *EnqueueProgress) Lines() []string {
+	lines := []string{p.Text()}
+	if n := p.Duplicates.Load(); n > 0 {
+		lines = append(lines, fmt.Sprintf("%d of them were already in the run and are not sent again", n))
+	}
+	if n := p.Skipped.Load(); n > 0 {
+		verb := "were"
+		if n == 1 {
+			verb = "was"
+		}
+		lines = append(lines, fmt.Sprintf("%s %s enqueued before, says %s", text.Count(n, "record"), verb, p.journal))
+	}
+	return lines
+}
+
+// MarshalJSON returns the outcome as an object with run, enqueued, duplicates,
+// finishedBefore, refused, and seconds.
+func (p *EnqueueProgress) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"run": p.run, "enqueued": p.Enqueued.Load(), "duplicates": p.Duplicates.Load(), "finishedBefore": p.Skipped.Load(),
+		"refused": p.Refused.Load(), "seconds": float64(p.took().Milliseconds()) / 1e3})
+}
+
+// CheckMessage returns the error of [Queue.Enqueue] for a message that no record can
+// have, or nil.
+func CheckMessage(m *webpush.Message) error {
+	if m.Encoding != "" || m.Pad != 0 || len(m.Header) > 0 || m.GCM != nil {
+		return &Error{Problem: "the encoding, padding, and headers of a message are not kept in a record", hint: "set them where the records are sent"}
+	}
+	if most := ece.AES128GCM.MaxPayload(ece.MaxBody); len(m.Payload) > most {
+		return &Error{Problem: fmt.Sprintf("the payload has %d bytes, but push services accept at most %d", len(m.Payload), most), hint: "shorten the payload"}
+	}
+	if !utf8.Valid(m.Payload) {
+		return &Error{Problem: "the payload is not UTF-8, and a record is JSON", hint: "send it without a queue, or encode it as text"}
+	}
+	return nil
 }
 
 // Enqueue publishes records and returns when the stream has all of them. Records that
@@ -69,12 +120,8 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	if err := CheckRun(o.Run); err != nil {
 		return err
 	}
-	m := &o.Message
-	if m.Encoding != "" || m.Pad != 0 || len(m.Header) > 0 || m.GCM != nil {
-		return &Error{Problem: "the encoding, padding, and headers of a message are not kept in a record", hint: "set them where the records are sent"}
-	}
-	if !utf8.Valid(m.Payload) {
-		return &Error{Problem: "the payload is not UTF-8, and a record is JSON", hint: "send it without a queue, or encode it as text"}
+	if err := CheckMessage(&o.Message); err != nil {
+		return err
 	}
 	if o.Progress == nil {
 		o.Progress = new(EnqueueProgress)
@@ -82,6 +129,8 @@ func (q *Queue) Enqueue(ctx context.Context, records iter.Seq2[*bulk.Record, err
 	if o.Refused == nil {
 		o.Refused = func(*bulk.Record, error) {}
 	}
+	o.Progress.run, o.Progress.journal = o.Run, o.Journal
+	o.Progress.begun.Store(time.Now().UnixNano())
 	e := &enqueuing{q: q, o: &o, distinct: make(map[uint64]uint64)}
 	if o.Journal != "" {
 		var err error

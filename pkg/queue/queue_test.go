@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
@@ -468,8 +469,15 @@ func TestEnqueueJournal(t *testing.T) {
 		t.Errorf("%d enqueued", p.Enqueued.Load())
 	}
 	time.Sleep(300 * time.Millisecond)
-	if p := pass(a, b, c); p.Enqueued.Load() != 1 || p.Skipped.Load() != 2 {
+	p := pass(a, b, c)
+	if p.Enqueued.Load() != 1 || p.Skipped.Load() != 2 {
 		t.Errorf("repeated: %d enqueued, %d skipped", p.Enqueued.Load(), p.Skipped.Load())
+	}
+	if lines := p.Lines(); len(lines) != 2 || !strings.HasPrefix(lines[0], "enqueued 1 record in ") || lines[1] != "2 records were enqueued before, says "+name {
+		t.Errorf("the lines are %q", lines)
+	}
+	if b, err := json.Marshal(p); err != nil || !strings.HasPrefix(string(b), `{"duplicates":0,"enqueued":1,"finishedBefore":2,"refused":0,"run":"r","seconds":`) {
+		t.Errorf("%s, %v", b, err)
 	}
 	defer work(t, q, WorkerOptions{})()
 	if r := follow(t, q, "r"); len(r) != 3 {

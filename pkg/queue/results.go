@@ -20,11 +20,12 @@ import (
 // stream of messages: sequences begin again in a new stream.
 const headerStream = "Webpush-Stream"
 
-// Result is the result of a message.
+// Result is the result of a message. As JSON, it is like [bulk.Result], with the run
+// unless that is empty.
 type Result struct {
-	bulk.Result
 	// Run is the name of the message's run.
-	Run string `json:"-"`
+	Run string `json:"run,omitempty"`
+	bulk.Result
 	// Sequence is the sequence of the message in the stream.
 	Sequence uint64 `json:"-"`
 	// Record is the record without the message, a secret, if its subscription is
@@ -60,80 +61,23 @@ func (q *Queue) Results(ctx context.Context, o ResultsOptions) iter.Seq2[Result,
 }
 
 func (q *Queue) readResults(ctx context.Context, o ResultsOptions, yield func(Result) bool) error {
-	subject := resultSubjects
-	if o.Run != "" {
-		if err := CheckRun(o.Run); err != nil {
-			return err
-		}
-		subject = resultPrefix + o.Run
-	}
-	last, err := retry(ctx, func() (uint64, error) { return q.lastResult(ctx, subject) })
-	if err != nil || last == 0 && !o.Follow {
+	r := &resultsReader{q: q, o: o, yield: yield, seen: make(map[string]map[uint64]uint64)}
+	if some, err := r.open(ctx); !some || err != nil {
 		return err
 	}
-	consumer, err := retry(ctx, func() (jetstream.Consumer, error) {
-		return q.opened.Load().results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverAllPolicy})
-	})
-	if err != nil {
-		return serverError("the results cannot be read", err)
-	}
-	seen := make(map[string]map[uint64]uint64) // bits for sequences, by stream
-	var n int64
-	over := func() (bool, error) { // reports whether every record has a result
-		if !o.Follow || o.Run == "" {
-			return false, nil
-		}
-		run, known, err := q.Run(ctx, o.Run)
-		return known && run.Complete && n >= run.Records, err
-	}
-	wait := time.Second
-	if o.Follow {
-		wait = 500 * time.Millisecond
-	}
 	for {
-		if done, err := over(); done || err != nil && !isTemporary(err) {
+		if complete, err := r.complete(ctx); complete || err != nil && !isTemporary(err) {
 			return err
 		}
-		batch, err := consumer.Fetch(100, jetstream.FetchMaxWait(wait))
-		if err == nil {
-			for msg := range batch.Messages() {
-				meta, err := msg.Metadata()
-				if err != nil {
-					return serverError("a message of results cannot be read", err)
-				}
-				run := strings.TrimPrefix(msg.Subject(), resultPrefix)
-				stream := msg.Headers().Get(headerStream)
-				if seen[stream] == nil {
-					seen[stream] = make(map[uint64]uint64)
-				}
-				for text := range bytes.Lines(msg.Data()) {
-					var l resultLine
-					if err := json.Unmarshal(text, &l); err != nil {
-						return &Error{Problem: fmt.Sprintf("message %d of the stream %s is not a result", meta.Sequence.Stream, ResultStream), Err: err}
-					}
-					bit := uint64(1) << (l.Sequence % 64)
-					if seen[stream][l.Sequence/64]&bit != 0 {
-						continue
-					}
-					seen[stream][l.Sequence/64] |= bit
-					n++
-					if !yield(Result{l.Result, run, l.Sequence, l.Record}) {
-						return nil
-					}
-				}
-				if !o.Follow && meta.Sequence.Stream >= last {
-					return nil
-				}
-			}
-			err = batch.Error()
-		}
-		if ctx.Err() != nil {
+		ended, err := r.read(ctx)
+		switch {
+		case ended:
+			return err
+		case ctx.Err() != nil:
 			return ctx.Err()
-		}
-		if err != nil && !isTemporary(err) && !errors.Is(err, nats.ErrTimeout) {
+		case err != nil && !isTemporary(err) && !errors.Is(err, nats.ErrTimeout):
 			return serverError("the results cannot be read", err)
-		}
-		if err != nil {
+		case err != nil:
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -141,6 +85,99 @@ func (q *Queue) readResults(ctx context.Context, o ResultsOptions, yield func(Re
 			}
 		}
 	}
+}
+
+// resultsReader is one call of Results.
+type resultsReader struct {
+	q        *Queue
+	o        ResultsOptions
+	yield    func(Result) bool
+	consumer jetstream.Consumer
+	last     uint64                       // sequence of the last message when the reader was opened, or 0
+	seen     map[string]map[uint64]uint64 // bits for sequences, by stream
+	n        int64                        // results
+}
+
+// open creates the consumer. It reports whether there is anything to wait for.
+func (r *resultsReader) open(ctx context.Context) (some bool, err error) {
+	subject := resultSubjects
+	if r.o.Run != "" {
+		if err := CheckRun(r.o.Run); err != nil {
+			return false, err
+		}
+		subject = resultPrefix + r.o.Run
+	}
+	r.last, err = retry(ctx, func() (uint64, error) { return r.q.lastResult(ctx, subject) })
+	if err != nil || r.last == 0 && !r.o.Follow {
+		return false, err
+	}
+	r.consumer, err = retry(ctx, func() (jetstream.Consumer, error) {
+		return r.q.opened.Load().results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverAllPolicy})
+	})
+	if err != nil {
+		return false, serverError("the results cannot be read", err)
+	}
+	return true, nil
+}
+
+// complete reports whether every record of the run that is followed has a result.
+func (r *resultsReader) complete(ctx context.Context) (bool, error) {
+	if !r.o.Follow || r.o.Run == "" {
+		return false, nil
+	}
+	run, known, err := r.q.Run(ctx, r.o.Run)
+	return known && run.Complete && r.n >= run.Records, err
+}
+
+// read reads the next messages. The results have ended if the caller wants no more, if
+// the last one was read, or after an error that another attempt does not change.
+func (r *resultsReader) read(ctx context.Context) (ended bool, err error) {
+	wait := time.Second
+	if r.o.Follow {
+		wait = 500 * time.Millisecond
+	}
+	batch, err := r.consumer.Fetch(100, jetstream.FetchMaxWait(wait))
+	if err != nil {
+		return false, err
+	}
+	for msg := range batch.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return true, serverError("a message of results cannot be read", err)
+		}
+		if more, err := r.message(msg, meta.Sequence.Stream); !more || err != nil {
+			return true, err
+		}
+		if !r.o.Follow && meta.Sequence.Stream >= r.last {
+			return true, nil
+		}
+	}
+	return false, batch.Error()
+}
+
+// message yields the results of a message, except those that were already yielded.
+func (r *resultsReader) message(msg jetstream.Msg, sequence uint64) (more bool, err error) {
+	stream := msg.Headers().Get(headerStream)
+	if r.seen[stream] == nil {
+		r.seen[stream] = make(map[uint64]uint64)
+	}
+	seen := r.seen[stream]
+	for text := range bytes.Lines(msg.Data()) {
+		var l resultLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			return false, &Error{Problem: fmt.Sprintf("message %d of the stream %s is not a result", sequence, ResultStream), Err: err}
+		}
+		bit := uint64(1) << (l.Sequence % 64)
+		if seen[l.Sequence/64]&bit != 0 {
+			continue
+		}
+		seen[l.Sequence/64] |= bit
+		r.n++
+		if !r.yield(Result{Run: strings.TrimPrefix(msg.Subject(), resultPrefix), Result: l.Result, Sequence: l.Sequence, Record: l.Record}) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // lastResult returns the sequence of the last message of results, or 0.
