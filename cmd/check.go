@@ -144,7 +144,7 @@ func (d *delivery) findings(client *webpush.Client, services ...webpush.Service)
 func inWords(found []preflight.Finding) []preflight.Finding {
 	words := make([]preflight.Finding, len(found))
 	for i, f := range found {
-		f.Fix = commandHint(f.Fix)
+		f.Hint = commandHint(f.Hint)
 		words[i] = f
 	}
 	return words
@@ -173,8 +173,8 @@ func printFindings(s *streams, found []preflight.Finding, services []webpush.Ser
 	for _, f := range found {
 		label := s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity])
 		fmt.Fprintf(s.out, "%s %s [%s]\n", label, safe(f.Message), f.Rule)
-		if f.Fix != "" {
-			fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Fix))
+		if f.Hint != "" {
+			fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Hint))
 		}
 		fmt.Fprintf(s.out, "  source: %s\n", f.Source)
 	}
@@ -246,10 +246,10 @@ func (o *sendOptions) reportFindings(s *streams, found []preflight.Finding) erro
 			}
 		}
 		if s.json {
-			s.talkJSON(map[string]any{"level": level, "rule": f.Rule, "message": f.Message, "hint": f.Fix, "source": f.Source})
+			s.talkJSON(map[string]any{"level": level, "rule": f.Rule, "message": f.Message, "hint": f.Hint, "source": f.Source})
 			continue
 		}
-		s.talk(level.String(), severityColor[level], f.Message, f.Fix)
+		s.talk(level.String(), severityColor[level], f.Message, f.Hint)
 	}
 	if stop.errors > 0 {
 		return stop

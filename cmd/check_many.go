@@ -31,7 +31,7 @@ func printMany(s *streams, found []*bulk.Found, n int64) error {
 	count := make(map[preflight.Severity]int)
 	var failed error
 	for _, f := range found {
-		f.Fix = commandHint(f.Fix)
+		f.Hint = commandHint(f.Hint)
 		if count[f.Severity]++; f.Severity != preflight.SeverityNote {
 			failed = &silentError{}
 		}
@@ -59,8 +59,8 @@ func printMany(s *streams, found []*bulk.Found, n int64) error {
 			}
 			label := s.paint(s.outTTY, severity.String()+":", color.Bold, severityColor[severity])
 			fmt.Fprintf(s.out, "%s %s [%s]\n  in: %s\n", label, safe(f.Message), f.Rule, safe(where))
-			if f.Fix != "" {
-				fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Fix))
+			if f.Hint != "" {
+				fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Hint))
 			}
 			fmt.Fprintf(s.out, "  source: %s\n", f.Source)
 		}

@@ -95,13 +95,14 @@ func refused(signer *vapid.Signer, c vapid.Claims) error {
 	if !errors.As(signer.Refused(c), &no) {
 		return nil
 	}
-	switch p := no.Problems[0]; {
+	p, err := no.Problems[0], &vapid.ClaimsError{Problems: no.Problems[:1]}
+	switch {
 	case p.Part == "aud" && c.Audience == "":
-		return withHint(p, "pass --endpoint URL, -f subscription.json, or --audience")
+		return withHint(err, "pass --endpoint URL, -f subscription.json, or --audience")
 	case p.Overlooked:
-		return withHint(p, joinHints(commandHint(p.Advice), "use --no-strict to sign it anyway"))
+		return withHint(err, joinHints(commandHint(p.Hint), "use --no-strict to sign it anyway"))
 	default:
-		return p
+		return err
 	}
 }
 
@@ -185,7 +186,7 @@ func runSign(s *streams, o signOptions, file string) error {
 		return err
 	}
 	for _, p := range filled.Check() {
-		s.warn(p.Message, commandHint(p.Advice))
+		s.warn(p.Message, commandHint(p.Hint))
 	}
 	if signer.Key, err = o.key.load(s); err != nil {
 		return err

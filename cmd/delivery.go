@@ -181,7 +181,7 @@ func (d *delivery) excuse(rule, source string, err error) error {
 	if !errors.As(err, &key) && !errors.As(err, &input) {
 		return err
 	}
-	d.flaws = append(d.flaws, flaw{err, &preflight.Finding{Severity: preflight.SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: hintOf(err), Err: err}})
+	d.flaws = append(d.flaws, flaw{err, &preflight.Finding{Severity: preflight.SeverityError, Rule: rule, Message: err.Error(), Source: source, Hint: hintOf(err), Err: err}})
 	return nil
 }
 

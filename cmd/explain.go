@@ -216,7 +216,7 @@ func (o *explainOptions) whose(r inspect.Response) (webpush.Service, error) {
 }
 
 func explained(e *webpush.Error) explanation {
-	return explanation{Service: e.Service, Status: e.Status, Code: e.Code, Errno: e.Errno, Reason: e.Reason, Meaning: e.Meaning, Hint: commandHint(e.Hint()),
+	return explanation{Service: e.Service, Status: e.Status, Code: e.Code, Errno: e.Errno, Reason: e.Reason, Meaning: e.Problem, Hint: commandHint(e.Hint()),
 		Gone: e.Gone(), Temporary: e.Temporary(), RetryAfter: e.RetryAfter.Seconds(), Exit: exitCode(e)}
 }
 

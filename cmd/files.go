@@ -153,7 +153,7 @@ func unwritten(err error) error {
 	case !errors.As(err, &e):
 	case e.Directory != "":
 		return withHint(err, "create it with: mkdir -p "+shellWord(e.Directory))
-	case e.Problem == "":
+	case e.Err != nil:
 		return fileProblem(e.Path, e.Err)
 	}
 	return err

@@ -92,7 +92,7 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 		}
 		list := []problem{}
 		for _, p := range problems {
-			list = append(list, problem{p.Part, p.Severity, p.Overlooked, p.Message, p.Advice})
+			list = append(list, problem{p.Part, p.Severity, p.Overlooked, p.Message, p.Hint})
 		}
 		if err := s.printJSON(struct {
 			Valid    bool         `json:"valid"`
@@ -119,7 +119,7 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 			fmt.Fprintf(s.out, "%-10s %s\n", visible(name), visible(strings.TrimSpace(string(b))))
 		}
 		for _, p := range problems {
-			s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, commandHint(p.Advice))
+			s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, commandHint(p.Hint))
 		}
 		verdict := s.paint(s.outTTY, "valid", color.FgGreen)
 		if !valid {

@@ -25,7 +25,7 @@ func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpu
 	}
 	known := make(map[key]*Found)
 	add := func(rec *Record, f preflight.Finding) {
-		k := key{f.Rule, f.Message, f.Fix, f.Severity}
+		k := key{f.Rule, f.Message, f.Hint, f.Severity}
 		if known[k] == nil {
 			known[k] = &Found{Finding: f, First: rec.Position()}
 			found = append(found, known[k])
@@ -40,7 +40,7 @@ func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpu
 			job, err = rec.Job(message, &keys)
 		}
 		if err != nil {
-			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Fix: webpush.HintOf(err), Err: err})
+			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Hint: webpush.HintOf(err), Err: err})
 			continue
 		}
 		for _, f := range preflight.Check(client, job.Subscription, job.Message, services...) {

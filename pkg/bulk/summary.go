@@ -94,12 +94,14 @@ func (s *Summary) Later() int64 {
 // IncompleteError is the error of a run that finished without delivering every
 // message.
 type IncompleteError struct {
-	Summary *Summary // the summary of the run
-	problem string
+	// Summary has the counts of the run.
+	Summary *Summary
+	// Problem says how many messages were not delivered, and why the run stopped.
+	Problem string
 }
 
 // Error returns the number of messages that were not delivered.
-func (e *IncompleteError) Error() string { return e.problem }
+func (e *IncompleteError) Error() string { return e.Problem }
 
 // Temporary reports whether nothing was delivered and all records are worth another run.
 func (e *IncompleteError) Temporary() bool {

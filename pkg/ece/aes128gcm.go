@@ -60,15 +60,15 @@ func stripAES128GCM(plain []byte, pos recordPos) ([]byte, error) {
 		end--
 	}
 	if end < 0 {
-		return nil, fail(ErrDelimiter, "%s has no delimiter, only zeros", pos)
+		return nil, fail(CodeDelimiter, "%s has no delimiter, only zeros", pos)
 	}
 	switch delimiter := plain[end]; {
 	case pos.last() && delimiter == delimiterMore:
-		return nil, fail(ErrDelimiter, "%s has delimiter %d, want %d: the message was cut between records", pos, delimiter, delimiterLast)
+		return nil, fail(CodeDelimiter, "%s has delimiter %d, want %d: the message was cut between records", pos, delimiter, delimiterLast)
 	case pos.last() && delimiter != delimiterLast:
-		return nil, fail(ErrDelimiter, "%s has delimiter %d, want %d", pos, delimiter, delimiterLast)
+		return nil, fail(CodeDelimiter, "%s has delimiter %d, want %d", pos, delimiter, delimiterLast)
 	case !pos.last() && delimiter != delimiterMore:
-		return nil, fail(ErrDelimiter, "%s has delimiter %d, want %d", pos, delimiter, delimiterMore)
+		return nil, fail(CodeDelimiter, "%s has delimiter %d, want %d", pos, delimiter, delimiterMore)
 	}
 	return plain[:end], nil
 }
@@ -76,15 +76,15 @@ func stripAES128GCM(plain []byte, pos recordPos) ([]byte, error) {
 // frameAES128GCM splits a body.
 func frameAES128GCM(body []byte) (frame, error) {
 	if len(body) < headerSize {
-		return frame{}, fail(ErrShortHeader, "body is %s, shorter than the %d bytes of salt, record size and key id length", count(len(body), "byte"), headerSize)
+		return frame{}, fail(CodeShortHeader, "body is %s, shorter than the %d bytes of salt, record size and key id length", count(len(body), "byte"), headerSize)
 	}
 	rs := int64(binary.BigEndian.Uint32(body[saltSize:]))
 	if rs < minRecordSizeAES128GCM {
-		return frame{}, fail(ErrRecordSize, "record size %d is below the minimum of %d", rs, minRecordSizeAES128GCM)
+		return frame{}, fail(CodeRecordSize, "record size %d is below the minimum of %d", rs, minRecordSizeAES128GCM)
 	}
 	idLen := int(body[headerSize-1])
 	if len(body) < headerSize+idLen {
-		return frame{}, fail(ErrShortHeader, "body is %d bytes, shorter than its header of %d with a key id of %d", len(body), headerSize+idLen, idLen)
+		return frame{}, fail(CodeShortHeader, "body is %d bytes, shorter than its header of %d with a key id of %d", len(body), headerSize+idLen, idLen)
 	}
 	f := frame{
 		encoding: AES128GCM,

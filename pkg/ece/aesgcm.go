@@ -42,11 +42,11 @@ func stripAESGCM(plain []byte, pos recordPos) ([]byte, error) {
 	pad := int(binary.BigEndian.Uint16(plain))
 	rest := plain[padLenSize:]
 	if pad > len(rest) {
-		return nil, fail(ErrPadding, "%s has padding of %s, but only %d left", pos, count(pad, "byte"), len(rest))
+		return nil, fail(CodePadding, "%s has padding of %s, but only %d left", pos, count(pad, "byte"), len(rest))
 	}
 	for i, b := range rest[:pad] {
 		if b != 0 {
-			return nil, fail(ErrPadding, "%s has 0x%02x at position %d of its padding, want zeros", pos, b, i+1)
+			return nil, fail(CodePadding, "%s has 0x%02x at position %d of its padding, want zeros", pos, b, i+1)
 		}
 	}
 	return rest[pad:], nil
@@ -74,21 +74,21 @@ func frameAESGCM(m *EncryptedMessage) (frame, error) {
 		records:  m.Body,
 	}
 	if len(m.Body) > 0 && int64(len(m.Body))%f.chunk == 0 {
-		return frame{}, fail(ErrTruncated, "body of %d bytes is a multiple of the %d bytes of a full record: its end is missing", len(m.Body), f.chunk)
+		return frame{}, fail(CodeTruncated, "body of %d bytes is a multiple of the %d bytes of a full record: its end is missing", len(m.Body), f.chunk)
 	}
 	return f, f.checkRecords()
 }
 
 func errSalt(size int) error {
-	return fail(ErrSalt, "salt is %s, want %d", count(size, "byte"), saltSize)
+	return fail(CodeSalt, "salt is %s, want %d", count(size, "byte"), saltSize)
 }
 
 func checkRecordSizeAESGCM(rs int64) error {
 	switch {
 	case rs < minRecordSizeAESGCM:
-		return fail(ErrRecordSize, "record size %d is below the minimum of %d", rs, minRecordSizeAESGCM)
+		return fail(CodeRecordSize, "record size %d is below the minimum of %d", rs, minRecordSizeAESGCM)
 	case rs > maxRecordSizeAESGCM:
-		return fail(ErrRecordSize, "record size %d is above the maximum of %d", rs, maxRecordSizeAESGCM)
+		return fail(CodeRecordSize, "record size %d is above the maximum of %d", rs, maxRecordSizeAESGCM)
 	}
 	return nil
 }

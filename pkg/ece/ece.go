@@ -65,7 +65,7 @@ const (
 
 // ParseEncoding returns the encoding named s. As content encodings are compared
 // without regard to case (RFC 9110 section 8.4.1), so is s. Anything else than
-// aes128gcm or aesgcm, the empty string included, is an [ErrEncoding].
+// aes128gcm or aesgcm, the empty string included, is an [CodeEncoding].
 func ParseEncoding(s string) (Encoding, error) {
 	switch {
 	case strings.EqualFold(s, string(AES128GCM)):
@@ -154,7 +154,7 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 	}
 	limit := enc.MaxPayload(maxBody)
 	if limit == 0 {
-		return "", 0, 0, fail(ErrOptions, "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
+		return "", 0, 0, fail(CodeOptions, "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
 	}
 	if size > limit {
 		return "", 0, 0, &TooLongError{Size: size, Max: limit, By: size - limit, Encoding: enc}
@@ -165,7 +165,7 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 	case bucket == PadAuto:
 		bucket = autoBucket
 	case bucket < 0:
-		return "", 0, 0, fail(ErrOptions, "padding to a multiple of %d bytes is not possible", bucket)
+		return "", 0, 0, fail(CodeOptions, "padding to a multiple of %d bytes is not possible", bucket)
 	}
 	if bucket > 0 {
 		if pad = (bucket - size%bucket) % bucket; size == 0 {

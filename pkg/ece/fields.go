@@ -16,17 +16,17 @@ func (m *EncryptedMessage) parseFields(encryption, cryptoKey string) error {
 		return err
 	}
 	if len(entries) == 0 {
-		return fail(ErrField, "%s is missing or empty, want salt=...", encryptionName)
+		return fail(CodeField, "%s is missing or empty, want salt=...", encryptionName)
 	}
 	// Other entries would describe additional encodings around this one, which
 	// Web Push messages do not have.
 	params := entries[0]
 	salt, ok := params["salt"]
 	if !ok {
-		return fail(ErrField, "%s has no salt", encryptionName)
+		return fail(CodeField, "%s has no salt", encryptionName)
 	}
 	if m.Salt, err = b64.Decode(salt); err != nil {
-		return fail(ErrSalt, "salt: %v", err)
+		return fail(CodeSalt, "salt: %v", err)
 	}
 	if len(m.Salt) != saltSize {
 		return errSalt(len(m.Salt))
@@ -42,7 +42,7 @@ func (m *EncryptedMessage) parseFields(encryption, cryptoKey string) error {
 		return err
 	}
 	if len(keys) == 0 {
-		return fail(ErrField, "%s is missing or empty, want dh=...", cryptoKeyName)
+		return fail(CodeField, "%s is missing or empty, want dh=...", cryptoKeyName)
 	}
 	keyID, selective := params["keyid"]
 	for _, entry := range keys {
@@ -52,21 +52,21 @@ func (m *EncryptedMessage) parseFields(encryption, cryptoKey string) error {
 				continue
 			}
 			if !ok {
-				return fail(ErrField, "%s has no dh in the entry with keyid %q", cryptoKeyName, clip(keyID))
+				return fail(CodeField, "%s has no dh in the entry with keyid %q", cryptoKeyName, clip(keyID))
 			}
 		} else if !ok {
 			continue
 		}
 		if m.SenderKey, err = b64.Decode(dh); err != nil {
-			return fail(ErrSenderKey, "dh: %v", err)
+			return fail(CodeSenderKey, "dh: %v", err)
 		}
-		_, err = parsePoint(ErrSenderKey, "dh", m.SenderKey)
+		_, err = parsePoint(CodeSenderKey, "dh", m.SenderKey)
 		return err
 	}
 	if selective {
-		return fail(ErrField, "%s has no entry with keyid %q, which %s names", cryptoKeyName, clip(keyID), encryptionName)
+		return fail(CodeField, "%s has no entry with keyid %q, which %s names", cryptoKeyName, clip(keyID), encryptionName)
 	}
-	return fail(ErrField, "%s has no dh", cryptoKeyName)
+	return fail(CodeField, "%s has no dh", cryptoKeyName)
 }
 
 // parseRecordSize returns 0 for the default, so a Message has only one
@@ -74,12 +74,12 @@ func (m *EncryptedMessage) parseFields(encryption, cryptoKey string) error {
 func parseRecordSize(s string) (int, error) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
-			return 0, fail(ErrRecordSize, "record size %q is not a decimal number", clip(s))
+			return 0, fail(CodeRecordSize, "record size %q is not a decimal number", clip(s))
 		}
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		return 0, fail(ErrRecordSize, "record size %s is above the maximum of %d", clip(s), maxRecordSizeAESGCM)
+		return 0, fail(CodeRecordSize, "record size %s is above the maximum of %d", clip(s), maxRecordSizeAESGCM)
 	}
 	if err := checkRecordSizeAESGCM(int64(n)); err != nil {
 		return 0, err
@@ -95,7 +95,7 @@ func parseRecordSize(s string) (int, error) {
 func parseList(name, value string) ([]fields.Element, error) {
 	list, err := fields.List(value)
 	if err != nil {
-		return nil, fail(ErrField, "%s: %v", name, err)
+		return nil, fail(CodeField, "%s: %v", name, err)
 	}
 	return list, nil
 }

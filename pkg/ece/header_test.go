@@ -1,7 +1,6 @@
 package ece
 
 import (
-	"errors"
 	"testing"
 )
 
@@ -24,7 +23,7 @@ func TestCheckSender(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range [][]byte{nil, []byte("a1"), make([]byte, KeySize), append([]byte{4}, make([]byte, KeySize-1)...)} {
-		if err := (Header{KeyID: bad}).CheckSender(); !errors.Is(err, ErrSenderKey) {
+		if err := (Header{KeyID: bad}).CheckSender(); codeOf(err) != CodeSenderKey {
 			t.Errorf("%x: %v", bad, err)
 		}
 	}

@@ -40,14 +40,14 @@ func GenerateIdentity() (*Identity, error) {
 // NewIdentity returns the identity with the given private key, a scalar of 32
 // bytes in network order, greater than zero and below the order of P-256, and
 // the given authentication secret of 16 bytes. It copies both. Anything else is
-// an [ErrPrivateKey] or [ErrAuth].
+// an [CodePrivateKey] or [CodeAuth].
 func NewIdentity(private, auth []byte) (*Identity, error) {
 	if len(private) != privateSize {
-		return nil, fail(ErrPrivateKey, "private key is %s, want %d", count(len(private), "byte"), privateSize)
+		return nil, fail(CodePrivateKey, "private key is %s, want %d", count(len(private), "byte"), privateSize)
 	}
 	key, err := ecdh.P256().NewPrivateKey(private)
 	if err != nil {
-		return nil, fail(ErrPrivateKey, "private key is zero or not below the order of P-256")
+		return nil, fail(CodePrivateKey, "private key is zero or not below the order of P-256")
 	}
 	return newIdentity(key, auth)
 }
@@ -73,12 +73,12 @@ func (id *Identity) Private() []byte { return id.key.p.Bytes() }
 //
 // Its time and memory are proportional to the length of the body, regardless of
 // the sizes stated in the message. By errors.Is, its errors match
-// [ErrEncoding], [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrSenderKey],
-// [ErrNoRecord], [ErrShortRecord], [ErrTruncated], [ErrDecrypt], [ErrDelimiter]
-// or [ErrPadding].
+// [CodeEncoding], [CodeShortHeader], [CodeSalt], [CodeRecordSize], [CodeSenderKey],
+// [CodeNoRecord], [CodeShortRecord], [CodeTruncated], [CodeDecrypt], [CodeDelimiter]
+// or [CodePadding].
 func (id *Identity) Decrypt(m *EncryptedMessage) ([]byte, error) {
 	if id.key == nil {
-		return nil, fail(ErrPrivateKey, "identity has no private key")
+		return nil, fail(CodePrivateKey, "identity has no private key")
 	}
 	f, err := m.frame()
 	if err != nil {
@@ -88,7 +88,7 @@ func (id *Identity) Decrypt(m *EncryptedMessage) ([]byte, error) {
 	if f.encoding == AESGCM {
 		what = "sender key"
 	}
-	sender, err := parsePoint(ErrSenderKey, what, f.keyID)
+	sender, err := parsePoint(CodeSenderKey, what, f.keyID)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ type identityJSON struct {
 // base64url without padding.
 func (id *Identity) MarshalJSON() ([]byte, error) {
 	if id.key == nil {
-		return nil, fail(ErrPrivateKey, "identity has no private key")
+		return nil, fail(CodePrivateKey, "identity has no private key")
 	}
 	return json.Marshal(identityJSON{
 		PrivateKey: b64.Encode(id.key.p.Bytes()),
@@ -128,19 +128,19 @@ func (id *Identity) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON sets the identity to the one in data, in the form of
 // [Identity.MarshalJSON]. It accepts base64 of either alphabet, padded or not;
 // p256dh may be missing. If it does not belong to privateKey, the error is an
-// [ErrPublicKey]; for a private key or secret that [NewIdentity] would refuse,
-// it is an [ErrPrivateKey] or [ErrAuth]. Other fields are ignored. On error,
+// [CodePublicKey]; for a private key or secret that [NewIdentity] would refuse,
+// it is an [CodePrivateKey] or [CodeAuth]. Other fields are ignored. On error,
 // the identity does not change.
 func (id *Identity) UnmarshalJSON(data []byte) error {
 	var v identityJSON
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
-	private, err := decodeMember(ErrPrivateKey, "privateKey", v.PrivateKey)
+	private, err := decodeMember(CodePrivateKey, "privateKey", v.PrivateKey)
 	if err != nil {
 		return err
 	}
-	auth, err := decodeMember(ErrAuth, "auth", v.Auth)
+	auth, err := decodeMember(CodeAuth, "auth", v.Auth)
 	if err != nil {
 		return err
 	}
@@ -149,28 +149,28 @@ func (id *Identity) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if v.P256DH != "" {
-		point, err := decodeMember(ErrPublicKey, "p256dh", v.P256DH)
+		point, err := decodeMember(CodePublicKey, "p256dh", v.P256DH)
 		if err != nil {
 			return err
 		}
-		if _, err := parsePoint(ErrPublicKey, "p256dh", point); err != nil {
+		if _, err := parsePoint(CodePublicKey, "p256dh", point); err != nil {
 			return err
 		}
 		if !bytes.Equal(point, parsed.recipient.point[:]) {
-			return hinted(ErrPublicKey, "omit p256dh to have it computed", "p256dh is not the public key of privateKey")
+			return hinted(CodePublicKey, "omit p256dh to have it computed", "p256dh is not the public key of privateKey")
 		}
 	}
 	*id = *parsed
 	return nil
 }
 
-func decodeMember(kind error, name, text string) ([]byte, error) {
+func decodeMember(code Code, name, text string) ([]byte, error) {
 	if text == "" {
-		return nil, fail(kind, "%s is missing", name)
+		return nil, fail(code, "%s is missing", name)
 	}
 	b, err := b64.Decode(text)
 	if err != nil {
-		return nil, fail(kind, "%s: %v", name, err)
+		return nil, fail(code, "%s: %v", name, err)
 	}
 	return b, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -36,30 +35,30 @@ func TestNewRecipientRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		p256dh, auth []byte
-		kind         error
+		code         Code
 		text         string
 		hint         bool
 	}{
-		{"nothing", nil, auth, ErrPublicKey, "p256dh is 0 bytes, want 65", false},
-		{"one byte", []byte{0}, auth, ErrPublicKey, "p256dh is 1 byte, want 65", false},
-		{"compressed", compressed, auth, ErrPublicKey, "p256dh is a compressed point of 33 bytes, want an uncompressed one of 65", true},
-		{"no prefix", point[1:], auth, ErrPublicKey, "p256dh is 64 bytes, want 65: the leading 0x04 of an uncompressed point is missing", true},
-		{"hybrid", hybrid, auth, ErrPublicKey, "p256dh starts with 0x06, want 0x04 of an uncompressed point", false},
-		{"off the curve", off, auth, ErrPublicKey, "p256dh is not a point on the curve P-256", false},
-		{"beyond the field", beyond, auth, ErrPublicKey, "p256dh is not a point on the curve P-256", false},
-		{"zeros", append([]byte{4}, make([]byte, 64)...), auth, ErrPublicKey, "p256dh is not a point on the curve P-256", false},
-		{"DER", der, auth, ErrPublicKey, "p256dh is 91 bytes that look like DER, want a point of 65", true},
-		{"no auth", point, nil, ErrAuth, "auth is 0 bytes, want 16", false},
-		{"short auth", point, auth[:15], ErrAuth, "auth is 15 bytes, want 16", false},
-		{"long auth", point, append(auth, 0), ErrAuth, "auth is 17 bytes, want 16", false},
+		{"nothing", nil, auth, CodePublicKey, "p256dh is 0 bytes, want 65", false},
+		{"one byte", []byte{0}, auth, CodePublicKey, "p256dh is 1 byte, want 65", false},
+		{"compressed", compressed, auth, CodePublicKey, "p256dh is a compressed point of 33 bytes, want an uncompressed one of 65", true},
+		{"no prefix", point[1:], auth, CodePublicKey, "p256dh is 64 bytes, want 65: the leading 0x04 of an uncompressed point is missing", true},
+		{"hybrid", hybrid, auth, CodePublicKey, "p256dh starts with 0x06, want 0x04 of an uncompressed point", false},
+		{"off the curve", off, auth, CodePublicKey, "p256dh is not a point on the curve P-256", false},
+		{"beyond the field", beyond, auth, CodePublicKey, "p256dh is not a point on the curve P-256", false},
+		{"zeros", append([]byte{4}, make([]byte, 64)...), auth, CodePublicKey, "p256dh is not a point on the curve P-256", false},
+		{"DER", der, auth, CodePublicKey, "p256dh is 91 bytes that look like DER, want a point of 65", true},
+		{"no auth", point, nil, CodeAuth, "auth is 0 bytes, want 16", false},
+		{"short auth", point, auth[:15], CodeAuth, "auth is 15 bytes, want 16", false},
+		{"long auth", point, append(auth, 0), CodeAuth, "auth is 17 bytes, want 16", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := NewRecipient(tt.p256dh, tt.auth)
-			if r != nil || !errors.Is(err, tt.kind) || err.Error() != tt.text {
+			if r != nil || codeOf(err) != tt.code || err.Error() != tt.text {
 				t.Errorf("NewRecipient = %v, %v; want %q", r, err, tt.text)
 			}
-			if h, ok := err.(interface{ Hint() string }); ok != tt.hint || ok && h.Hint() == "" {
-				t.Errorf("has a hint: %t, want %t", ok, tt.hint)
+			if e := err.(*Error); (e.Hint() != "") != tt.hint {
+				t.Errorf("the hint is %q, want one: %t", e.Hint(), tt.hint)
 			}
 		})
 	}
@@ -71,18 +70,18 @@ func TestNewIdentityRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		private, auth []byte
-		kind          error
+		code          Code
 		text          string
 	}{
-		{"nothing", nil, auth, ErrPrivateKey, "private key is 0 bytes, want 32"},
-		{"short", order[:31], auth, ErrPrivateKey, "private key is 31 bytes, want 32"},
-		{"zero", make([]byte, 32), auth, ErrPrivateKey, "private key is zero or not below the order of P-256"},
-		{"order", order, auth, ErrPrivateKey, "private key is zero or not below the order of P-256"},
-		{"auth", append(make([]byte, 31), 1), auth[1:], ErrAuth, "auth is 15 bytes, want 16"},
+		{"nothing", nil, auth, CodePrivateKey, "private key is 0 bytes, want 32"},
+		{"short", order[:31], auth, CodePrivateKey, "private key is 31 bytes, want 32"},
+		{"zero", make([]byte, 32), auth, CodePrivateKey, "private key is zero or not below the order of P-256"},
+		{"order", order, auth, CodePrivateKey, "private key is zero or not below the order of P-256"},
+		{"auth", append(make([]byte, 31), 1), auth[1:], CodeAuth, "auth is 15 bytes, want 16"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id, err := NewIdentity(tt.private, tt.auth)
-			if id != nil || !errors.Is(err, tt.kind) || err.Error() != tt.text {
+			if id != nil || codeOf(err) != tt.code || err.Error() != tt.text {
 				t.Errorf("NewIdentity = %v, %v; want %q", id, err, tt.text)
 			}
 		})
@@ -115,13 +114,13 @@ func TestAccessorsCopy(t *testing.T) {
 }
 
 func TestZeroValues(t *testing.T) {
-	if _, err := new(Identity).Decrypt(&EncryptedMessage{Encoding: AES128GCM}); !errors.Is(err, ErrPrivateKey) {
+	if _, err := new(Identity).Decrypt(&EncryptedMessage{Encoding: AES128GCM}); codeOf(err) != CodePrivateKey {
 		t.Errorf("Decrypt: %v", err)
 	}
-	if _, err := json.Marshal(new(Identity)); !errors.Is(err, ErrPrivateKey) {
+	if _, err := json.Marshal(new(Identity)); codeOf(err) != CodePrivateKey {
 		t.Errorf("MarshalJSON: %v", err)
 	}
-	if _, err := new(Recipient).Encrypt(nil, Options{}); !errors.Is(err, ErrPublicKey) {
+	if _, err := new(Recipient).Encrypt(nil, Options{}); codeOf(err) != CodePublicKey {
 		t.Errorf("Encrypt: %v", err)
 	}
 	_ = fmt.Sprint(new(Identity), Identity{}, (*Identity)(nil), new(Recipient), (*Recipient)(nil))
@@ -158,21 +157,21 @@ func TestIdentityJSON(t *testing.T) {
 
 	const private, auth = `"privateKey":"q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"`, `"auth":"BTBZMqHH6r4Tts7J_aSIgg"`
 	for in, want := range map[string]struct {
-		kind error
+		code Code
 		text string
 	}{
-		`null`:                               {ErrPrivateKey, "privateKey is missing"},
-		`{` + auth + `}`:                     {ErrPrivateKey, "privateKey is missing"},
-		`{` + private + `}`:                  {ErrAuth, "auth is missing"},
-		`{` + private + `,"auth":"BTBZ"}`:    {ErrAuth, "auth is 3 bytes, want 16"},
-		`{` + private + `,"auth":"B!"}`:      {ErrAuth, "auth: character '!' at position 2 is not base64"},
-		`{"privateKey":"BTBZ",` + auth + `}`: {ErrPrivateKey, "private key is 3 bytes, want 32"},
-		`{` + private + `,` + auth + `,"p256dh":"` + b64.Encode(mustIdentity(t).Recipient().P256DH()) + `"}`: {ErrPublicKey, "p256dh is not the public key of privateKey"},
-		`{` + private + `,` + auth + `,"p256dh":"BTBZ"}`:                                                     {ErrPublicKey, "p256dh is 3 bytes, want 65"},
+		`null`:                               {CodePrivateKey, "privateKey is missing"},
+		`{` + auth + `}`:                     {CodePrivateKey, "privateKey is missing"},
+		`{` + private + `}`:                  {CodeAuth, "auth is missing"},
+		`{` + private + `,"auth":"BTBZ"}`:    {CodeAuth, "auth is 3 bytes, want 16"},
+		`{` + private + `,"auth":"B!"}`:      {CodeAuth, "auth: character '!' at position 2 is not base64"},
+		`{"privateKey":"BTBZ",` + auth + `}`: {CodePrivateKey, "private key is 3 bytes, want 32"},
+		`{` + private + `,` + auth + `,"p256dh":"` + b64.Encode(mustIdentity(t).Recipient().P256DH()) + `"}`: {CodePublicKey, "p256dh is not the public key of privateKey"},
+		`{` + private + `,` + auth + `,"p256dh":"BTBZ"}`:                                                     {CodePublicKey, "p256dh is 3 bytes, want 65"},
 	} {
 		got := *id
 		err := got.UnmarshalJSON([]byte(in))
-		if !errors.Is(err, want.kind) || err.Error() != want.text {
+		if codeOf(err) != want.code || err.Error() != want.text {
 			t.Errorf("%s: %v; want %q", in, err, want.text)
 		}
 		if got != *id {

@@ -8,32 +8,32 @@ import (
 	"fmt"
 )
 
-// parsePoint returns the public key in b. Its errors have the given kind and
+// parsePoint returns the public key in b. Its errors have the given code and
 // start with the text what.
-func parsePoint(kind error, what string, b []byte) (*ecdh.PublicKey, error) {
+func parsePoint(code Code, what string, b []byte) (*ecdh.PublicKey, error) {
 	const convert = "export the key in uncompressed form, 0x04 and two coordinates of 32 bytes"
 	switch {
 	case len(b) == KeySize && b[0] == 4:
 		key, err := ecdh.P256().NewPublicKey(b)
 		if err != nil {
-			return nil, fail(kind, "%s is not a point on the curve P-256", what)
+			return nil, fail(code, "%s is not a point on the curve P-256", what)
 		}
 		return key, nil
 	case len(b) == KeySize:
-		return nil, fail(kind, "%s starts with 0x%02x, want 0x04 of an uncompressed point", what, b[0])
+		return nil, fail(code, "%s starts with 0x%02x, want 0x04 of an uncompressed point", what, b[0])
 	case len(b) == 33 && (b[0] == 2 || b[0] == 3):
-		return nil, hinted(kind, convert, "%s is a compressed point of 33 bytes, want an uncompressed one of %d", what, KeySize)
+		return nil, hinted(code, convert, "%s is a compressed point of 33 bytes, want an uncompressed one of %d", what, KeySize)
 	case len(b) == KeySize-1:
-		return nil, hinted(kind, convert, "%s is %d bytes, want %d: the leading 0x04 of an uncompressed point is missing", what, len(b), KeySize)
+		return nil, hinted(code, convert, "%s is %d bytes, want %d: the leading 0x04 of an uncompressed point is missing", what, len(b), KeySize)
 	case len(b) > KeySize && b[0] == 0x30:
-		return nil, hinted(kind, "the last 65 bytes of a DER public key are the point", "%s is %d bytes that look like DER, want a point of %d", what, len(b), KeySize)
+		return nil, hinted(code, "the last 65 bytes of a DER public key are the point", "%s is %d bytes that look like DER, want a point of %d", what, len(b), KeySize)
 	}
-	return nil, fail(kind, "%s is %s, want %d", what, count(len(b), "byte"), KeySize)
+	return nil, fail(code, "%s is %s, want %d", what, count(len(b), "byte"), KeySize)
 }
 
 func checkAuth(auth []byte) error {
 	if len(auth) != AuthSize {
-		return fail(ErrAuth, "auth is %s, want %d", count(len(auth), "byte"), AuthSize)
+		return fail(CodeAuth, "auth is %s, want %d", count(len(auth), "byte"), AuthSize)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (k contentKey) open(chunk int64, records []byte, strip func(plain []byte, p
 		pos.index++
 		plain, err := aead.Open(out[len(out):], nonce[:], records[:n], nil)
 		if err != nil {
-			return nil, hinted(ErrDecrypt, "check that the message was encrypted for this subscription and is unaltered",
+			return nil, hinted(CodeDecrypt, "check that the message was encrypted for this subscription and is unaltered",
 				"%s does not decrypt: wrong private key, wrong auth or altered message", pos)
 		}
 		data, err := strip(plain, pos)

@@ -54,8 +54,8 @@ func (m *EncryptedMessage) CryptoKey() string {
 // of VAPID, are ignored. Values may be quoted and in either alphabet of base64,
 // padded or not (draft-ietf-httpbis-encryption-encoding-03 sections 3 and 4).
 //
-// Its errors are [ErrEncoding], [ErrField], [ErrSalt], [ErrRecordSize] and
-// [ErrSenderKey].
+// Its errors are [CodeEncoding], [CodeField], [CodeSalt], [CodeRecordSize] and
+// [CodeSenderKey].
 func ParseEncryptedMessage(encoding Encoding, encryption, cryptoKey string, body []byte) (*EncryptedMessage, error) {
 	encoding, err := ParseEncoding(string(encoding))
 	if err != nil {
@@ -84,17 +84,17 @@ type Header struct {
 	MaxPlaintext int // most bytes of payload there can be; padding counts
 }
 
-// CheckSender returns an [ErrSenderKey] when KeyID is not the public key that
+// CheckSender returns an [CodeSenderKey] when KeyID is not the public key that
 // every message of Web Push names as its sender's (RFC 8291 section 4).
 func (h Header) CheckSender() error {
-	_, err := parsePoint(ErrSenderKey, "key id", h.KeyID)
+	_, err := parsePoint(CodeSenderKey, "key id", h.KeyID)
 	return err
 }
 
 // Header returns the parts of the message that are readable without a key. It
-// returns the errors of [Identity.Decrypt] that need no key: [ErrEncoding],
-// [ErrShortHeader], [ErrSalt], [ErrRecordSize], [ErrNoRecord], [ErrShortRecord]
-// or [ErrTruncated].
+// returns the errors of [Identity.Decrypt] that need no key: [CodeEncoding],
+// [CodeShortHeader], [CodeSalt], [CodeRecordSize], [CodeNoRecord], [CodeShortRecord]
+// or [CodeTruncated].
 func (m *EncryptedMessage) Header() (Header, error) {
 	f, err := m.frame()
 	if err != nil {
@@ -135,11 +135,11 @@ func (m *EncryptedMessage) frame() (frame, error) {
 // the last can be: the minimum of rs sees to the others.
 func (f frame) checkRecords() error {
 	if len(f.records) == 0 {
-		return fail(ErrNoRecord, "message has no record after its header")
+		return fail(CodeNoRecord, "message has no record after its header")
 	}
 	last := int(int64(len(f.records)-1)%f.chunk) + 1
 	if last < f.framing {
-		return fail(ErrShortRecord, "last record is %s, shorter than the minimum of %d", count(last, "byte"), f.framing)
+		return fail(CodeShortRecord, "last record is %s, shorter than the minimum of %d", count(last, "byte"), f.framing)
 	}
 	return nil
 }

@@ -27,10 +27,10 @@ type Recipient struct {
 // NewRecipient returns the recipient with the public key p256dh, an
 // uncompressed point on P-256 of 65 bytes, and the secret auth of 16 bytes, the
 // two fields of "keys" in a subscription, decoded. It copies both. For any
-// other values, the error is an [ErrPublicKey] or [ErrAuth] that describes
+// other values, the error is an [CodePublicKey] or [CodeAuth] that describes
 // the value.
 func NewRecipient(p256dh, auth []byte) (*Recipient, error) {
-	key, err := parsePoint(ErrPublicKey, "p256dh", p256dh)
+	key, err := parsePoint(CodePublicKey, "p256dh", p256dh)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +60,14 @@ func (r *Recipient) Auth() []byte { return bytes.Clone(r.auth.p[:]) }
 // Chromium refuses a record of nothing but the delimiter.
 //
 // A plaintext that does not fit in [Options.MaxBody] is a [*TooLongError]; the
-// other errors, [ErrEncoding] and [ErrOptions], are about o.
+// other errors, [CodeEncoding] and [CodeOptions], are about o.
 func (r *Recipient) Encrypt(plaintext []byte, o Options) (*EncryptedMessage, error) {
 	enc, pad, rs, err := o.plan(len(plaintext))
 	if err != nil {
 		return nil, err
 	}
 	if r.key == nil {
-		return nil, fail(ErrPublicKey, "recipient has no key")
+		return nil, fail(CodePublicKey, "recipient has no key")
 	}
 	sender, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {

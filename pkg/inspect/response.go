@@ -164,7 +164,7 @@ func (in inspector) addExplanations(t *Thing, service webpush.Service, status in
 			t.Title = strings.Replace(t.Title, "of a push service", "of "+e.Service.String(), 1)
 			t.addService(e.Service)
 			t.add("code", e.Code, string(e.Code))
-			t.add("meaning", e.Meaning)
+			t.add("meaning", e.Problem)
 			t.add("to do", e.Hint())
 			continue
 		}
@@ -172,7 +172,7 @@ func (in inspector) addExplanations(t *Thing, service webpush.Service, status in
 		if e.Service == webpush.Other {
 			name = "others"
 		}
-		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Meaning, "hint": e.Hint()}, fmt.Sprintf("%s: %s; %s", e.Code, e.Meaning, e.Hint()))
+		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Problem, "hint": e.Hint()}, fmt.Sprintf("%s: %s; %s", e.Code, e.Problem, e.Hint()))
 	}
 }
 
@@ -245,7 +245,7 @@ func (in inspector) errorText(s string) *Thing {
 	t.addService(e.Service)
 	t.add("reason", e.Reason)
 	t.add("code", e.Code, string(e.Code))
-	t.add("meaning", e.Meaning)
+	t.add("meaning", e.Problem)
 	t.add("to do", e.Hint())
 	return t
 }

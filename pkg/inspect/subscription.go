@@ -74,7 +74,7 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 	in.addExpiration(t, fields["expirationTime"])
 	if sub != nil {
 		if f, ok := preflight.Expired(sub); ok {
-			t.problem(f.Severity, f.Message, f.Fix)
+			t.problem(f.Severity, f.Message, f.Hint)
 		}
 	}
 	in.addRecordedKey(t, fields)
@@ -211,12 +211,12 @@ func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription
 	t.addTokenVersion(sub)
 	refused, ok := preflight.Refused(new(webpush.Client), sub)
 	if ok {
-		t.problem(refused.Severity, refused.Message, refused.Fix)
+		t.problem(refused.Severity, refused.Message, refused.Hint)
 	}
 	for _, f := range preflight.Endpoint(sub) {
 		// Of the notes, only those that may be a mistake are worth a line here.
 		if f.Rule != refused.Rule && (f.Severity > preflight.SeverityNote || f.Rule == "endpoint-token") {
-			t.problem(f.Severity, f.Message, f.Fix)
+			t.problem(f.Severity, f.Message, f.Hint)
 		}
 	}
 	return sub

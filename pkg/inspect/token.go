@@ -146,9 +146,9 @@ func (t *Thing) addClaimProblems(problems []vapid.Problem) {
 	for _, p := range problems {
 		switch p.Part {
 		case "signature", "claims", "header":
-			t.fail(p.Message, p.Advice)
+			t.fail(p.Message, p.Hint)
 		default:
-			t.warn(p.Message, p.Advice)
+			t.warn(p.Message, p.Hint)
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (in inspector) claims(s string) *Thing {
 		if p.Part == "aud" && c.Audience == "" || p.Part == "exp" && c.Expires.IsZero() {
 			continue
 		}
-		t.warn(p.Message, p.Advice)
+		t.warn(p.Message, p.Hint)
 	}
 	return t
 }

@@ -16,27 +16,26 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Error is a file that cannot be written.
+// Error reports why a file cannot be written.
 type Error struct {
-	Path    string // the file
-	Problem string // what is wrong with it, or "" for an error of the file system
+	// Path is the file's name.
+	Path string
+	// Problem describes the problem, with the path.
+	Problem string
 	// Directory is the directory that does not exist, or "".
 	Directory string
-	Err       error // error of the file system, or nil
+	// Err is the error of the file system, such as [fs.ErrExist], or nil if the
+	// file was refused for another reason.
+	Err error
 }
 
-// Error returns the path and the problem.
-func (e *Error) Error() string {
-	if e.Problem == "" {
-		return fmt.Sprintf("%s: %v", e.Path, e.Err)
-	}
-	return e.Path + e.Problem
-}
+// Error returns the problem.
+func (e *Error) Error() string { return e.Problem }
 
-// Unwrap returns the error of the file system, such as [fs.ErrExist].
+// Unwrap returns the error of the file system, or nil.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns the next step.
+// Hint returns the next step to take, or "".
 func (e *Error) Hint() string {
 	if e.Directory != "" {
 		return "create the directory first"
@@ -63,9 +62,9 @@ func failed(name string, err error) error {
 		return nil
 	}
 	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
-		return &Error{Path: name, Problem: fmt.Sprintf(": directory %s not found", dir), Directory: dir, Err: err}
+		return &Error{Path: name, Problem: fmt.Sprintf("%s: directory %s not found", name, dir), Directory: dir, Err: err}
 	}
-	return &Error{Path: name, Err: err}
+	return &Error{Path: name, Problem: fmt.Sprintf("%s: %v", name, err), Err: err}
 }
 
 // File is a file to write.
@@ -131,7 +130,7 @@ func (p *Pair) steps(overwrite bool) []func() error {
 				os.Remove(f.temp)
 			}
 		}
-		return &Error{Path: name, Err: err}
+		return &Error{Path: name, Problem: fmt.Sprintf("%s: %v", name, err), Err: err}
 	}
 	write := func(f *File) func() error {
 		return func() (err error) {
@@ -168,22 +167,22 @@ func (p *Pair) check(overwrite bool) error {
 		case errors.Is(err, fs.ErrNotExist):
 			return failed(f.Name, err)
 		case err == nil && !info.IsDir():
-			return &Error{Path: f.Name, Problem: fmt.Sprintf(": %s is not a directory", dir)}
+			return &Error{Path: f.Name, Problem: fmt.Sprintf("%s: %s is not a directory", f.Name, dir)}
 		}
 	}
 	if Same(p.Secret.Name, p.Derived.Name) {
-		return &Error{Path: p.Secret.Name, Problem: " and " + p.Derived.Name + " are the same file"}
+		return &Error{Path: p.Secret.Name, Problem: p.Secret.Name + " and " + p.Derived.Name + " are the same file"}
 	}
 	for _, f := range []File{p.Secret, p.Derived} {
 		info, err := os.Stat(f.Name)
 		switch {
 		case err == nil && info.IsDir():
-			return &Error{Path: f.Name, Problem: " is a directory, expected a file"}
+			return &Error{Path: f.Name, Problem: f.Name + " is a directory, expected a file"}
 		case err == nil && !info.Mode().IsRegular():
-			return &Error{Path: f.Name, Problem: " is a device or pipe, expected a file"}
+			return &Error{Path: f.Name, Problem: f.Name + " is a device or pipe, expected a file"}
 		}
 		if _, err := os.Lstat(f.Name); err == nil && !overwrite {
-			return &Error{Path: f.Name, Problem: " already exists", Err: fs.ErrExist}
+			return &Error{Path: f.Name, Problem: f.Name + " already exists", Err: fs.ErrExist}
 		}
 	}
 	return nil

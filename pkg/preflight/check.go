@@ -58,12 +58,12 @@ type check struct {
 func (k *check) add(f Finding) { k.found = append(k.found, f) }
 
 func (k *check) say(severity Severity, rule string, services []webpush.Service, message, source, fix string) {
-	k.add(Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
+	k.add(Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Hint: fix})
 }
 
 // addErr adds an error of NewRequest.
 func (k *check) addErr(rule, source string, err error) {
-	k.add(Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Fix: webpush.HintOf(err), Err: err})
+	k.add(Finding{Severity: SeverityError, Rule: rule, Message: err.Error(), Source: source, Hint: webpush.HintOf(err), Err: err})
 }
 
 // among returns the given services to which the check applies.
@@ -131,7 +131,7 @@ func (k *check) signature() {
 		k.say(SeverityError, "aud", nil, fmt.Sprintf("aud is %q, but the push service is %s", claims.Audience, origin), sourceClaims, webpush.CodeVAPIDAudience.Hint())
 	}
 	for _, p := range claims.Check() {
-		f := Finding{Severity: SeverityError, Rule: p.Part, Message: p.Message, Source: sourceClaims, Fix: p.Advice}
+		f := Finding{Severity: SeverityError, Rule: p.Part, Message: p.Message, Source: sourceClaims, Hint: p.Hint}
 		if p.Part == "sub" {
 			f.Source = sourceSubject
 		}
@@ -140,7 +140,7 @@ func (k *check) signature() {
 			if signer.Lenient && p.Overlooked {
 				f.Severity = SeverityWarning
 			} else {
-				f.Err = p
+				f.Err = &vapid.ClaimsError{Problems: []vapid.Problem{p}}
 			}
 		case p.Part == "sub":
 			f.Source = sourceAppleSubject

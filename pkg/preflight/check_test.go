@@ -217,8 +217,8 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%q, want %q", found[0].Message, tt.text)
 			}
 			for _, f := range found {
-				noSecret(t, f.Rule, f.Message+f.Fix)
-				if f.Rule == "" || f.Message == "" || f.Source == "" || f.Severity == SeverityError && f.Fix == "" && f.Err == nil {
+				noSecret(t, f.Rule, f.Message+f.Hint)
+				if f.Rule == "" || f.Message == "" || f.Source == "" || f.Severity == SeverityError && f.Hint == "" && f.Err == nil {
 					t.Errorf("%+v is not whole", f)
 				}
 				if _, err := json.Marshal(f); err != nil {
@@ -338,8 +338,8 @@ func TestCheckPayload(t *testing.T) {
 			t.Errorf("%s: %q, want %q: %+v", tt.payload, got, tt.want, found)
 			continue
 		}
-		if tt.want != nil && (!strings.Contains(found[0].Message, tt.text) || !strings.Contains(found[0].Fix, tt.fix)) {
-			t.Errorf("%s: %q, %q", tt.payload, found[0].Message, found[0].Fix)
+		if tt.want != nil && (!strings.Contains(found[0].Message, tt.text) || !strings.Contains(found[0].Hint, tt.fix)) {
+			t.Errorf("%s: %q, %q", tt.payload, found[0].Message, found[0].Hint)
 		}
 		// Elsewhere the service worker gets it, whatever it is.
 		if got := finds(Check(c, nil, webpush.Message{Payload: []byte(tt.payload)}, webpush.FCM), SeverityError); len(got) > 0 {
@@ -372,7 +372,7 @@ func FuzzCheckPayload(f *testing.F) {
 			return
 		}
 		for _, found := range Check((&webpush.Client{}), nil, webpush.Message{Payload: payload}, webpush.Apple) {
-			if !text.Printable(found.Message) || !text.Printable(found.Fix) || found.Source == "" {
+			if !text.Printable(found.Message) || !text.Printable(found.Hint) || found.Source == "" {
 				t.Fatalf("%+v", found)
 			}
 		}

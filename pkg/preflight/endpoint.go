@@ -63,12 +63,12 @@ func Refused(client *webpush.Client, sub *webpush.Subscription) (f Finding, ok b
 	if err == nil {
 		return Finding{}, false
 	}
-	f = Finding{Severity: SeverityError, Rule: "endpoint-http", Message: err.Error(), Source: sourceCapability, Fix: webpush.HintOf(err), Err: err}
+	f = Finding{Severity: SeverityError, Rule: "endpoint-http", Message: err.Error(), Source: sourceCapability, Hint: webpush.HintOf(err), Err: err}
 	if sub.PermanentlyRemoved() {
 		f.Rule, f.Source = "subscription-removed", "observed: Chrome's endpoint of a removed subscription"
 	}
 	if e, ok := errors.AsType[*webpush.Error](err); ok {
-		f.Message = e.Meaning
+		f.Message = e.Problem
 	}
 	return f, true
 }
@@ -81,7 +81,7 @@ func Expired(sub *webpush.Subscription) (f Finding, ok bool) {
 		return Finding{}, false
 	}
 	return Finding{Severity: SeverityWarning, Rule: "subscription-expired", Message: fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
-		Source: "Push API, expirationTime", Fix: "have the user agent subscribe again, or delete the subscription"}, true
+		Source: "Push API, expirationTime", Hint: "have the user agent subscribe again, or delete the subscription"}, true
 }
 
 type endpoint struct {
@@ -91,7 +91,7 @@ type endpoint struct {
 }
 
 func (e *endpoint) say(severity Severity, rule, message, source, fix string, services ...webpush.Service) {
-	e.found = append(e.found, Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Fix: fix})
+	e.found = append(e.found, Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Hint: fix})
 }
 
 // pathOf returns the path and query of an endpoint, unchanged.

@@ -23,7 +23,7 @@ func ExampleCheck() {
 	client := &webpush.Client{Key: key, Subject: "mailto:ops@localhost"}
 	for _, f := range preflight.Check(client, sub, webpush.Message{Topic: "new_event"}) {
 		if f.Severity >= preflight.SeverityWarning {
-			fmt.Printf("%s: %s [%s]\n  %s\n", f.Severity, f.Message, f.Rule, f.Fix)
+			fmt.Printf("%s: %s [%s]\n  %s\n", f.Severity, f.Message, f.Rule, f.Hint)
 		}
 	}
 	// Output:

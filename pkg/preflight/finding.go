@@ -34,8 +34,8 @@ type Finding struct {
 	// Source is the source of the rule: the section of an RFC, the service's
 	// documentation, or its observed behavior.
 	Source string `json:"source"`
-	// Fix is the next step, or "".
-	Fix string `json:"fix,omitempty"`
+	// Hint is the next step to take, or "".
+	Hint string `json:"fix,omitempty"`
 	// Err is the error that [webpush.Client.NewRequest] returns for the
 	// message, or nil.
 	Err error `json:"-"`

@@ -24,7 +24,7 @@ import (
 // a [*webpush.InputError] if the URL is invalid, a [*webpush.Error] if no
 // response arrived, or another error if the response has no Date.
 func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) {
-	notURL := &webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80)), Fix: "give a web server, such as https://www.example.com"}
+	notURL := webpush.WithHint(&webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80))}, "give a web server, such as https://www.example.com")
 	origin, err := vapid.Origin(url)
 	if err != nil {
 		return Finding{}, notURL
@@ -68,7 +68,7 @@ func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	case skew.Abs() < time.Minute:
 		return f
 	}
-	f.Severity, f.Fix = SeverityWarning, "set the clock of this machine"
+	f.Severity, f.Hint = SeverityWarning, "set the clock of this machine"
 	// Where the token starts to be rejected: exp is past, or too far ahead.
 	signer := c.Signer()
 	if signer == nil {
@@ -109,7 +109,7 @@ func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (
 	default:
 		f.Source = "RFC 8030 has no such request"
 		f.Message = fmt.Sprintf("%s was not asked: it offers no way to check a subscription without delivering a message", name)
-		f.Fix = "send a message with a TTL of 0: only its response shows the state"
+		f.Hint = "send a message with a TTL of 0: only its response shows the state"
 	}
 	if ctx.Err() != nil {
 		return Finding{}, ctx.Err()
@@ -154,7 +154,7 @@ func (f *Finding) ask(c *webpush.Client, req *http.Request) (*webpush.Receipt, e
 
 // failed makes a finding of an error.
 func (f *Finding) failed(e *webpush.Error) {
-	f.Severity, f.Message, f.Fix, f.Err = SeverityError, e.Error(), e.Hint(), e
+	f.Severity, f.Message, f.Hint, f.Err = SeverityError, e.Error(), e.Hint(), e
 	if e.Temporary() {
 		f.Severity = SeverityWarning
 	}
@@ -193,6 +193,6 @@ func (f *Finding) unifiedPush(ctx context.Context, c *webpush.Client, sub *webpu
 		f.Message = "the server speaks UnifiedPush; it does not say whether the app is still subscribed"
 		return nil
 	}
-	f.Severity, f.Message, f.Fix = SeverityWarning, "the server does not say that it speaks UnifiedPush", "get the endpoint from the app again"
+	f.Severity, f.Message, f.Hint = SeverityWarning, "the server does not say that it speaks UnifiedPush", "get the endpoint from the app again"
 	return nil
 }

@@ -48,9 +48,9 @@ func fcmText(e *Error) string {
 		return "authorization header had invalid format. authorization header should have the following format: t=jwtToken; k=base64(publicApplicationServerKey)"
 	case kindBadKey:
 		switch {
-		case strings.Contains(e.Message, "expected 65"):
+		case strings.Contains(e.Problem, "expected 65"):
 			return "public key must be 65 bytes long"
-		case strings.Contains(e.Message, "P-256"):
+		case strings.Contains(e.Problem, "P-256"):
 			return "VAPID public key must be on the P-256 curve"
 		}
 		return "make sure the public key is base64url-encoded [RFC7515]"
@@ -71,5 +71,5 @@ func fcmText(e *Error) string {
 	case kindGone:
 		return "push subscription has unsubscribed or expired."
 	}
-	return e.Message
+	return e.Problem
 }

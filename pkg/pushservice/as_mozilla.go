@@ -34,7 +34,7 @@ func mozilla() *personality {
 		response := *e
 		response.Status = status
 		if e.kind == kindExpired {
-			response.Message = "ExpiredSignature"
+			response.Problem = "ExpiredSignature"
 		}
 		writeJSON(w, status, &response)
 	}

@@ -23,7 +23,7 @@ func testing() *personality {
 			writeJSON(w, status, map[string]string{"reason": "Push subscription has unsubscribed or expired."})
 			return
 		}
-		message := e.Message
+		message := e.Problem
 		if words := testingWords(e); words != "" {
 			message = words + ": " + message
 		}

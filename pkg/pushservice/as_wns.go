@@ -61,7 +61,7 @@ func wns() *personality {
 					return '?'
 				}
 				return r
-			}, strings.TrimSuffix(e.Message, ": ")))
+			}, strings.TrimSuffix(e.Problem, ": ")))
 		}
 		writeEmpty(w, status)
 	}

@@ -213,7 +213,7 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	sub, err := s.store.registerDevice(device, Subscription{ID: random(idSize), Path: path, Key: key, Channel: deviceChannel(app, subtype)})
 	if full := (*Error)(nil); errors.As(err, &full) && full.Status == http.StatusTooManyRequests {
-		return refused("TOO_MANY_REGISTRATIONS", full.Message)
+		return refused("TOO_MANY_REGISTRATIONS", full.Problem)
 	}
 	if err != nil {
 		return refused("INTERNAL_SERVER_ERROR", err.Error())

@@ -239,7 +239,7 @@ func (f *Fault) respond(w http.ResponseWriter, r *http.Request, as *personality,
 
 // refusal returns the response if the fault has no body.
 func (f *Fault) refusal() *Error {
-	return &Error{Status: f.Status, Message: faultMessage, header: f.Header, kind: kindFault}
+	return &Error{Status: f.Status, Problem: faultMessage, header: f.Header, kind: kindFault}
 }
 
 func (f *Fault) write(w http.ResponseWriter) {

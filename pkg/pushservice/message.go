@@ -54,7 +54,7 @@ func (s *Service) servePush(w http.ResponseWriter, r *http.Request, parts []stri
 		e := asError(err)
 		request.Status = as.statusOf(e)
 		s.log.add(request)
-		s.logger.Warn("message refused", "status", request.Status, "subscription", short(request.Subscription), "bytes", request.BodyLength, "reason", e.Message)
+		s.logger.Warn("message refused", "status", request.Status, "subscription", short(request.Subscription), "bytes", request.BodyLength, "reason", e.Problem)
 		as.write(w, e)
 	}
 	if as.preflights {

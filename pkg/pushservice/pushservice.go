@@ -269,7 +269,7 @@ func (k *sockets) enter(l *line) error {
 		e := refuse(http.StatusServiceUnavailable, noErrno, "Too many connections", "there are %d, the maximum", len(k.open))
 		e.header = map[string]string{"Retry-After": "60"}
 		if k.done {
-			e.Message = "Unavailable: the push service stops"
+			e.Problem = "Unavailable: the push service stops"
 		}
 		return e
 	}

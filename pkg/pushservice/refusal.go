@@ -33,9 +33,9 @@ type Error struct {
 	Status int
 	// Errno is autopush's number for the kind of error, or 0.
 	Errno int
-	// Message describes the problem, beginning with autopush's own words if it has
+	// Problem describes the problem, beginning with autopush's own words if it has
 	// any, such as "Missing TTL value". It contains no secrets.
-	Message string
+	Problem string
 
 	header map[string]string
 	kind   kind
@@ -79,8 +79,8 @@ func (e *Error) as(k kind) *Error {
 	return e
 }
 
-// Error returns the message.
-func (e *Error) Error() string { return e.Message }
+// Error returns the problem.
+func (e *Error) Error() string { return e.Problem }
 
 // MarshalJSON writes the five fields of an error of autopush: code, errno (null if
 // it is 0), error, message, and more_info.
@@ -95,12 +95,12 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 		Error    string `json:"error"`
 		Message  string `json:"message"`
 		MoreInfo string `json:"more_info"`
-	}{e.Status, errno, http.StatusText(e.Status), e.Message, moreInfo})
+	}{e.Status, errno, http.StatusText(e.Status), e.Problem, moreInfo})
 }
 
 // refuse returns an Error with a message: what, which names the rule, and details.
 func refuse(status, errno int, what, format string, a ...any) *Error {
-	return &Error{Status: status, Errno: errno, Message: what + ": " + fmt.Sprintf(format, a...)}
+	return &Error{Status: status, Errno: errno, Problem: what + ": " + fmt.Sprintf(format, a...)}
 }
 
 func notFound(what, format string, a ...any) *Error {

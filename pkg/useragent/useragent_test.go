@@ -266,8 +266,11 @@ func TestDecryptError(t *testing.T) {
 	push(t, s.Client(), endpoint, encrypt(t, r, []byte("yours"), ece.AES128GCM), nil)
 
 	m, err := sub.Receive(t.Context())
-	var e *useragent.DecryptError
-	if m != nil || !errors.As(err, &e) || !errors.Is(err, ece.ErrDecrypt) || e.Message.Topic != "x" || e.Message.Payload != nil {
+	var (
+		e     *useragent.DecryptError
+		cause *ece.Error
+	)
+	if m != nil || !errors.As(err, &e) || !errors.As(err, &cause) || cause.Code != ece.CodeDecrypt || e.Message.Topic != "x" || e.Message.Payload != nil {
 		t.Fatalf("got %v, %v", m, err)
 	}
 	if want := "message " + e.Message.ID + " cannot be decrypted: "; !strings.HasPrefix(err.Error(), want) {

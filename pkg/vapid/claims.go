@@ -73,8 +73,8 @@ type Problem struct {
 	Overlooked bool
 	// Message describes the problem, with the value.
 	Message string
-	// Advice is the next step, or "".
-	Advice string
+	// Hint is the next step to take, or "".
+	Hint string
 }
 
 // grade makes a problem: a warning, an error that some push services overlook, or
@@ -82,15 +82,15 @@ type Problem struct {
 type grade func(part, message, advice string) Problem
 
 func warning(part, message, advice string) Problem {
-	return Problem{Part: part, Severity: SeverityWarning, Message: message, Advice: advice}
+	return Problem{Part: part, Severity: SeverityWarning, Message: message, Hint: advice}
 }
 
 func overlooked(part, message, advice string) Problem {
-	return Problem{Part: part, Severity: SeverityError, Overlooked: true, Message: message, Advice: advice}
+	return Problem{Part: part, Severity: SeverityError, Overlooked: true, Message: message, Hint: advice}
 }
 
 func fatal(part, message, advice string) Problem {
-	return Problem{Part: part, Severity: SeverityError, Message: message, Advice: advice}
+	return Problem{Part: part, Severity: SeverityError, Message: message, Hint: advice}
 }
 
 // sortProblems puts the most severe first, errors that are overlooked after the
@@ -104,12 +104,6 @@ func sortProblems(problems []Problem) {
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return rank(b) - rank(a) })
 }
-
-// Error returns the message.
-func (p Problem) Error() string { return p.Message }
-
-// Hint returns the advice.
-func (p Problem) Hint() string { return p.Advice }
 
 // misplaced recognizes data that was given as claims by mistake; see
 // [Error.Misplaced]. Signing it would put its secrets into a token. It looks into

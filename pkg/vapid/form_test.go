@@ -91,7 +91,7 @@ func TestForm(t *testing.T) {
 		case c.message == "" && len(problems) > 0:
 			t.Errorf("%s: %v", c.name, problems)
 		case c.message == "":
-		case len(problems) != 1 || problems[0].Part != c.part || !graded(problems[0], c.grade) || !strings.Contains(problems[0].Message, c.message) || problems[0].Advice == "":
+		case len(problems) != 1 || problems[0].Part != c.part || !graded(problems[0], c.grade) || !strings.Contains(problems[0].Message, c.message) || problems[0].Hint == "":
 			t.Errorf("%s: %+v, want a problem of %s with %q", c.name, problems, c.part, c.message)
 		}
 	}

@@ -56,7 +56,7 @@ func (e *ClaimsError) Error() string {
 }
 
 // Hint returns the advice for the most severe problem.
-func (e *ClaimsError) Hint() string { return e.Problems[0].Advice }
+func (e *ClaimsError) Hint() string { return e.Problems[0].Hint }
 
 // claimsError returns a [*ClaimsError] with the errors among the problems, or nil.
 func claimsError(problems []Problem) error {

@@ -520,4 +520,4 @@ func TestParseTokenShowsNoSecret(t *testing.T) {
 }
 
 // graded reports whether a problem has the severity of g.
-func graded(p Problem, g grade) bool { return p == g(p.Part, p.Message, p.Advice) }
+func graded(p Problem, g grade) bool { return p == g(p.Part, p.Message, p.Hint) }

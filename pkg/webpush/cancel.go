@@ -42,7 +42,7 @@ func (c *Client) Cancel(ctx context.Context, r *Receipt) error {
 	}
 	if !about.Cancelable() {
 		return &Error{Service: about.Service, Origin: r.Origin, Code: CodeNotCancelable,
-			Meaning: "the service does not withdraw messages that it has accepted", hint: "send a message with the same topic, which replaces one that has not been delivered"}
+			Problem: "the service does not withdraw messages that it has accepted", hint: "send a message with the same topic, which replaces one that has not been delivered"}
 	}
 	if err != nil || message.origin != r.Origin {
 		return &InputError{Part: "location", Problem: "the location of the message is not a URL on the push service that accepted it, " + r.Origin}
@@ -77,11 +77,11 @@ func (c *Client) tryCancel(ctx context.Context, message *Subscription) *Error {
 	}
 	switch e.Status {
 	case http.StatusNotFound, http.StatusGone, http.StatusBadRequest: // autopush has the last for an ID that it cannot read
-		e.Code, e.Meaning, e.hint = CodeNotWaiting, "the service no longer has the message: it was delivered, has expired, or was canceled", ""
+		e.Code, e.Problem, e.hint = CodeNotWaiting, "the service no longer has the message: it was delivered, has expired, or was canceled", ""
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		e.Code, e.Meaning, e.hint = CodeNotCancelable, "the service does not withdraw messages that it has accepted", ""
+		e.Code, e.Problem, e.hint = CodeNotCancelable, "the service does not withdraw messages that it has accepted", ""
 	default:
-		e.Code, e.Meaning, e.hint = CodeRejected, "the service does not withdraw the message", ""
+		e.Code, e.Problem, e.hint = CodeRejected, "the service does not withdraw the message", ""
 	}
 	return e
 }

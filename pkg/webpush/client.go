@@ -232,11 +232,11 @@ func (s *Subscription) allowed(allowHTTP bool) error {
 	}
 	if s.PermanentlyRemoved() {
 		return &Error{Service: s.service, Origin: s.origin, Code: CodeGone, hint: adviceDelete,
-			Meaning: "the browser has permanently removed this subscription, as its endpoint shows"}
+			Problem: "the browser has permanently removed this subscription, as its endpoint shows"}
 	}
 	if !allowHTTP && !s.loopback && strings.HasPrefix(s.origin, "http:") {
 		return &Error{Service: s.service, Origin: s.origin, Code: CodeRefused, hint: "push services use https; plain http is only for tests",
-			Meaning: "the endpoint is plain http and not on this machine"}
+			Problem: "the endpoint is plain http and not on this machine"}
 	}
 	return nil
 }
@@ -467,7 +467,7 @@ func (c *Client) unanswered(ctx context.Context, req *http.Request, err error, s
 	}
 	e := networkError(sub, err, timeout)
 	redact := redactor(sub, req)
-	e.Meaning = redact.Replace(e.Meaning)
+	e.Problem = redact.Replace(e.Problem)
 	if e.cause != nil {
 		if text := redact.Replace(e.cause.Error()); text != e.cause.Error() {
 			var permanent *permanentError
@@ -511,7 +511,7 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
 		e.Reason = redact.Replace(e.Reason)
 		if msg.GCM != nil && e.Gone() && e.Status == http.StatusNotFound {
-			e.Code, e.Meaning, e.hint = CodeVAPIDMissing, "the legacy GCM service has been shut down, and its 404 says nothing about the subscription", "send with VAPID instead of a GCM key"
+			e.Code, e.Problem, e.hint = CodeVAPIDMissing, "the legacy GCM service has been shut down, and its 404 says nothing about the subscription", "send with VAPID instead of a GCM key"
 		}
 		if e.hint == adviceSlow && e.RetryAfter == 0 {
 			e.hint = "send more slowly; the service does not say for how long to wait"
@@ -575,7 +575,7 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	e := &Error{Service: sub.service, Origin: sub.origin, Code: CodeNetwork, Meaning: text.OneLine(err.Error(), 300), cause: err,
+	e := &Error{Service: sub.service, Origin: sub.origin, Code: CodeNetwork, Problem: text.OneLine(err.Error(), 300), cause: err,
 		hint: "check the network, and the proxy if there is one"}
 	var (
 		dns         *net.DNSError
@@ -589,10 +589,10 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 	)
 	switch {
 	case errors.As(err, &private):
-		e.Code, e.Meaning, e.hint = CodeRefused, private.Error(), "untrusted endpoints can point into a private network"
+		e.Code, e.Problem, e.hint = CodeRefused, private.Error(), "untrusted endpoints can point into a private network"
 		e.cause = &permanentError{err}
 	case errors.As(err, &proxy):
-		e.Meaning, e.hint = proxy.Error(), "check the proxy, or connect without one"
+		e.Problem, e.hint = proxy.Error(), "check the proxy, or connect without one"
 		if proxy.status/100 == 4 {
 			e.Code, e.cause = CodeRefused, &permanentError{err}
 			if proxy.status == http.StatusProxyAuthRequired {
@@ -600,39 +600,39 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 			}
 		}
 	case errors.As(err, &header), strings.HasSuffix(err.Error(), "request header list larger than peer's advertised limit"): // of net/http
-		e.Code, e.Meaning, e.hint = CodeRejected, "the headers of the message are larger than the service accepts", "omit additional headers and unneeded claims"
+		e.Code, e.Problem, e.hint = CodeRejected, "the headers of the message are larger than the service accepts", "omit additional headers and unneeded claims"
 		e.cause = &permanentError{err}
 	case strings.HasPrefix(err.Error(), "failed to parse Location header"):
 		// net/http reads it even where no redirect is followed.
-		e.Code, e.Meaning, e.hint = CodeRedirect, "the endpoint redirects to an invalid URL", adviceRedirect
+		e.Code, e.Problem, e.hint = CodeRedirect, "the endpoint redirects to an invalid URL", adviceRedirect
 		e.cause = nil // contains the URL
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
-		e.Meaning, e.hint = "no connection was made in time", "check the network and its firewall, or try again later"
+		e.Problem, e.hint = "no connection was made in time", "check the network and its firewall, or try again later"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Meaning, e.hint = "the request timed out", "allow more time, or try again later"
+		e.Problem, e.hint = "the request timed out", "allow more time, or try again later"
 		if timeout > 0 {
-			e.Meaning = fmt.Sprintf("the request took longer than %v", timeout)
+			e.Problem = fmt.Sprintf("the request took longer than %v", timeout)
 		}
 	case errors.As(err, &dns) && dns.IsNotFound:
-		e.Meaning, e.hint = fmt.Sprintf("the host %s does not exist", dns.Name), "check the endpoint; a host that stays away for weeks will not come back"
+		e.Problem, e.hint = fmt.Sprintf("the host %s does not exist", dns.Name), "check the endpoint; a host that stays away for weeks will not come back"
 		e.cause = &permanentError{err}
 	case errors.As(err, &unknownCA):
-		e.Meaning, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the CA that signed it, if it is yours"
+		e.Problem, e.hint = "the certificate is signed by an authority that is not trusted here", "trust the CA that signed it, if it is yours"
 		e.cause = &permanentError{err}
 	case errors.As(err, &certificate):
-		e.Meaning, e.hint = "the certificate is not valid: "+text.OneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
+		e.Problem, e.hint = "the certificate is not valid: "+text.OneLine(certificate.Err.Error(), 200), "check the endpoint's host and the clock of this machine"
 		e.cause = &permanentError{err}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		e.Meaning, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
+		e.Problem, e.hint = "it does not speak TLS", "use http:// for a service without TLS on this machine"
 		e.cause = &permanentError{err}
 	case errors.As(err, &op) && op.Op == "dial":
-		e.Meaning = text.OneLine(op.Err.Error(), 200)
+		e.Problem = text.OneLine(op.Err.Error(), 200)
 		if errors.As(op.Err, &dns) {
-			e.Meaning = "the host " + dns.Name + " could not be looked up: " + dns.Err
+			e.Problem = "the host " + dns.Name + " could not be looked up: " + dns.Err
 		}
 	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"): // the proxy failed
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		e.Meaning = "the connection was closed before a response arrived" // perhaps the proxy closed it
+		e.Problem = "the connection was closed before a response arrived" // perhaps the proxy closed it
 	}
 	return e
 }

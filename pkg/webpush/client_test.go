@@ -85,12 +85,12 @@ func sendError(t *testing.T, c *Client, sub *Subscription, msg Message) *Error {
 	if r != nil || !errors.As(err, &e) {
 		t.Fatalf("sent: %+v, %v; want an *Error", r, err)
 	}
-	noSecret(t, "the error", e.Error()+e.Hint()+e.Reason+e.Meaning)
+	noSecret(t, "the error", e.Error()+e.Hint()+e.Reason+e.Problem)
 	noSecret(t, "the error in a struct", fmt.Sprintf("%v %+v", e, struct{ E error }{e}))
 	for cause := errors.Unwrap(e); cause != nil; cause = errors.Unwrap(cause) {
 		noSecret(t, "its cause", cause.Error())
 	}
-	if e.Hint() == "" || e.Meaning == "" || e.Code == "" || e.Origin == "" || strings.ContainsAny(e.Error(), "\n\r\x1b") {
+	if e.Hint() == "" || e.Problem == "" || e.Code == "" || e.Origin == "" || strings.ContainsAny(e.Error(), "\n\r\x1b") {
 		t.Errorf("%#v: %v", e.Code, e)
 	}
 	return e
@@ -419,7 +419,7 @@ func TestCancel(t *testing.T) {
 			}{{0, "the request took longer than 30s"}, {5 * time.Second, "the request took longer than 5s"}} {
 				start := time.Now()
 				e := sendError(t, &Client{HTTP: hanging, Timeout: tt.timeout, Attempts: 2}, sub, Message{})
-				if e.Code != CodeNetwork || !e.Temporary() || e.Meaning != tt.want || e.Attempts != 2 {
+				if e.Code != CodeNetwork || !e.Temporary() || e.Problem != tt.want || e.Attempts != 2 {
 					t.Errorf("%v", e)
 				}
 				if d := time.Since(start); d < 2*tt.timeout || d > 65*time.Second {
@@ -542,8 +542,8 @@ func TestNetworkFaults(t *testing.T) {
 			if want := map[bool]int{false: 1, true: 3}[tt.again]; n != want || e.Attempts != want {
 				t.Errorf("%d attempts, want %d", n, want)
 			}
-			if e.Code != CodeNetwork || !e.Temporary() || e.Gone() || e.Meaning != tt.meaning || e.Status != 0 {
-				t.Errorf("%s: %q", e.Code, e.Meaning)
+			if e.Code != CodeNetwork || !e.Temporary() || e.Gone() || e.Problem != tt.meaning || e.Status != 0 {
+				t.Errorf("%s: %q", e.Code, e.Problem)
 			}
 			if !strings.HasPrefix(e.Error(), "no response from https://updates.push.services.mozilla.com: ") {
 				t.Errorf("%v", e)
@@ -581,7 +581,7 @@ func TestTLSFaults(t *testing.T) {
 			retries := 0
 			c := &Client{HTTP: tt.http, OnRetry: func(*Error, time.Duration) { retries++ }}
 			e := sendError(t, c, testSubscription(t, tt.endpoint+"/wpush/"+testToken, nil), Message{})
-			if e.Code != CodeNetwork || !strings.Contains(e.Meaning, tt.meaning) || retries != 0 {
+			if e.Code != CodeNetwork || !strings.Contains(e.Problem, tt.meaning) || retries != 0 {
 				t.Errorf("%s, %d retries: %v", e.Code, retries, e)
 			}
 		})

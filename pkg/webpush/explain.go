@@ -271,7 +271,7 @@ func ExplainReason(words string) []*Error {
 				continue
 			}
 			seen[service] = true
-			e := &Error{Service: service, Errno: a.errno, Code: r.code, Reason: a.short, Meaning: r.meaning, hint: r.advice}
+			e := &Error{Service: service, Errno: a.errno, Code: r.code, Reason: a.short, Problem: r.meaning, hint: r.advice}
 			if r.status > 9 {
 				e.Status = r.status
 			}
@@ -303,7 +303,7 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 	}
 	for i := range dictionary {
 		if r := &dictionary[i]; r.matches(service, status, e.Errno, text) {
-			e.Code, e.Meaning, e.hint = r.code, r.meaning, r.advice
+			e.Code, e.Problem, e.hint = r.code, r.meaning, r.advice
 			if r.text == "" && r.errno == 0 && !believable(status) && fromOtherServer(header, body) {
 				e.otherServer()
 				return e, nil
@@ -315,7 +315,7 @@ func explain(service Service, status int, header http.Header, body []byte) (*Err
 		e.otherServer()
 		return e, nil
 	}
-	e.Code, e.Meaning, e.hint = CodeRejected, "the response is not from a push service", "check the endpoint and the network path to it"
+	e.Code, e.Problem, e.hint = CodeRejected, "the response is not from a push service", "check the endpoint and the network path to it"
 	return e, nil
 }
 

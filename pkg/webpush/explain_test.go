@@ -234,7 +234,7 @@ func TestExplain(t *testing.T) {
 			if e.Code != tt.code || e.Gone() != (tt.becomes == gone) || e.Temporary() != (tt.becomes == later) {
 				t.Errorf("%s, gone %t, temporary %t; want %s, %q: %v", e.Code, e.Gone(), e.Temporary(), tt.code, tt.becomes, e)
 			}
-			if e.Meaning == "" || e.Hint() == "" || e.Service != tt.service || e.Status != tt.status || string(e.Body) != tt.body {
+			if e.Problem == "" || e.Hint() == "" || e.Service != tt.service || e.Status != tt.status || string(e.Body) != tt.body {
 				t.Errorf("%+v, hint %q", e, e.Hint())
 			}
 			if strings.Contains(e.Error(), "  ") || strings.Contains(e.Error(), " :") || !printable(e.Error()) {
@@ -365,11 +365,11 @@ func TestSkew(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	for want, e := range map[string]*Error{
 		"FCM returned 410 Gone: the subscription was removed":                                     Explain(FCM, 410, nil, nil),
-		"the push service at https://h returned 599: the service has an internal error":           {Service: Other, Origin: "https://h", Status: 599, Meaning: "the service has an internal error"},
-		"Apple returned 429 Too Many Requests (x): m; it asks to wait 1m30s, after 4 attempts":    {Service: Apple, Status: 429, Reason: "x", Meaning: "m", RetryAfter: 90 * time.Second, Attempts: 4},
-		"no response from https://h: connection refused, after 2 attempts":                        {Service: Mozilla, Origin: "https://h", Code: CodeNetwork, Meaning: "connection refused", Attempts: 2},
-		"Mozilla at https://h was not asked: forbidden":                                           {Service: Mozilla, Origin: "https://h", Code: CodeRefused, Meaning: "forbidden", Attempts: 1},
-		"Apple returned 403 Forbidden: m; the clock of this machine is 2m0s behind the service's": {Service: Apple, Status: 403, Meaning: "m", Code: CodeVAPIDInvalid, Skew: -2 * time.Minute},
+		"the push service at https://h returned 599: the service has an internal error":           {Service: Other, Origin: "https://h", Status: 599, Problem: "the service has an internal error"},
+		"Apple returned 429 Too Many Requests (x): m; it asks to wait 1m30s, after 4 attempts":    {Service: Apple, Status: 429, Reason: "x", Problem: "m", RetryAfter: 90 * time.Second, Attempts: 4},
+		"no response from https://h: connection refused, after 2 attempts":                        {Service: Mozilla, Origin: "https://h", Code: CodeNetwork, Problem: "connection refused", Attempts: 2},
+		"Mozilla at https://h was not asked: forbidden":                                           {Service: Mozilla, Origin: "https://h", Code: CodeRefused, Problem: "forbidden", Attempts: 1},
+		"Apple returned 403 Forbidden: m; the clock of this machine is 2m0s behind the service's": {Service: Apple, Status: 403, Problem: "m", Code: CodeVAPIDInvalid, Skew: -2 * time.Minute},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -392,7 +392,7 @@ func FuzzExplain(f *testing.F) {
 		if !printable(e.Error()) || !printable(e.Reason) || len(e.Error()) > 700 {
 			t.Fatalf("%q", e.Error())
 		}
-		if e.Code == "" || e.Meaning == "" || e.Hint() == "" || e.Gone() && e.Temporary() || len(e.Body) > maxBody {
+		if e.Code == "" || e.Problem == "" || e.Hint() == "" || e.Gone() && e.Temporary() || len(e.Body) > maxBody {
 			t.Fatalf("%+v", e)
 		}
 		if e.Gone() && status/100 != 4 {
@@ -481,8 +481,8 @@ func TestExplainMeanings(t *testing.T) {
 		{WNS, 406, "", "an hour to a day", "wait for an hour to a day"},
 	} {
 		e := Explain(c.service, c.status, nil, []byte(c.body))
-		if !strings.Contains(e.Meaning, c.meaning) || !strings.Contains(e.Hint(), c.hint) {
-			t.Errorf("%s %d %s: %q, %q", c.service, c.status, c.body, e.Meaning, e.Hint())
+		if !strings.Contains(e.Problem, c.meaning) || !strings.Contains(e.Hint(), c.hint) {
+			t.Errorf("%s %d %s: %q, %q", c.service, c.status, c.body, e.Problem, e.Hint())
 		}
 	}
 }

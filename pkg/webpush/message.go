@@ -53,13 +53,13 @@ const MaxTopic = 32
 func CheckTopic(topic string) error {
 	const hint = "use 1 to 32 of A-Z a-z 0-9 - _"
 	if topic == "" || len(topic) > MaxTopic {
-		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", topic, len(topic), MaxTopic), Fix: hint}
+		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", topic, len(topic), MaxTopic), hint: hint}
 	}
 	for _, r := range topic {
 		switch {
 		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_':
 		default:
-			return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has the character %q, expected letters, digits, - and _", topic, r), Fix: hint}
+			return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has the character %q, expected letters, digits, - and _", topic, r), hint: hint}
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ var reserved = []string{"Authorization", "Connection", "Content-Encoding", "Cont
 // not valid.
 func CheckHeader(name, value string) error {
 	bad := func(problem, hint string) error {
-		return &InputError{Part: "header", Problem: problem, Fix: hint}
+		return &InputError{Part: "header", Problem: problem, hint: hint}
 	}
 	if name == "" || strings.ContainsFunc(name, notToken) {
 		return bad(fmt.Sprintf("the header name %q has characters that no name has", name), "write it as 'Name: value'")

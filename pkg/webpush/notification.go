@@ -42,7 +42,7 @@ func (n Notification) Payload() ([]byte, error) {
 	if n.Navigate != "" {
 		fields := map[string]json.RawMessage{}
 		if n.Data != nil && json.Unmarshal(n.Data, &fields) != nil || fields == nil {
-			return nil, &InputError{Part: "data", Problem: "the notification's data is not a JSON object, so the URL cannot be added to it", Fix: "the data must be an object if there is a URL to open"}
+			return nil, &InputError{Part: "data", Problem: "the notification's data is not a JSON object, so the URL cannot be added to it", hint: "the data must be an object if there is a URL to open"}
 		}
 		if _, ok := fields["url"]; !ok {
 			u, err := encode(n.Navigate)
@@ -70,11 +70,11 @@ func IsDeclarative(webPush json.RawMessage) bool {
 // navigate are required. The error is an [*InputError].
 func (n Notification) Declarative() ([]byte, error) {
 	if n.Title == "" {
-		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", Fix: "add a title to the notification"}
+		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", hint: "add a title to the notification"}
 	}
 	u, err := url.Parse(n.Navigate)
 	if n.Navigate == "" || err != nil || !u.IsAbs() || u.Host == "" {
-		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), Fix: "add the absolute URL that a click opens"}
+		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), hint: "add the absolute URL that a click opens"}
 	}
 	return encode(struct {
 		WebPush      int          `json:"web_push"`

@@ -57,5 +57,5 @@ func believable(status int) bool {
 // Such a response never ends a subscription, and a later attempt may reach the
 // push service, also after a 2xx: a login page has delivered nothing.
 func (e *Error) otherServer() {
-	e.Code, e.Meaning, e.hint = CodeOtherServer, meaningOtherServer, adviceOtherServer
+	e.Code, e.Problem, e.hint = CodeOtherServer, meaningOtherServer, adviceOtherServer
 }

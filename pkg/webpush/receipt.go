@@ -65,8 +65,8 @@ type Error struct {
 	// number, or 0.
 	Reason string
 	Errno  int
-	// Meaning is the explanation for people.
-	Meaning string
+	// Problem is the meaning of the response, or describes why there is none.
+	Problem string
 	// RetryAfter is the time that the service asks to wait, or 0.
 	RetryAfter time.Duration
 	// Skew is the time by which this machine's clock is ahead of the service's
@@ -110,7 +110,7 @@ func (e *Error) Error() string {
 		}
 		s.WriteString(": ")
 	}
-	s.WriteString(e.Meaning)
+	s.WriteString(e.Problem)
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&s, "; it asks to wait %v", e.RetryAfter.Round(time.Second))
 	}
@@ -274,7 +274,7 @@ func receipt(sub *Subscription, msg *Message, sent http.Header, status int, h ht
 		}
 		if json.Unmarshal(body, &result) == nil && result.Failure > 0 {
 			e := Explain(FCM, status, h, body)
-			e.Code, e.Meaning, e.hint = CodeRejected, "the legacy service accepted the request but rejected the message", "Google has shut the legacy service down; use VAPID"
+			e.Code, e.Problem, e.hint = CodeRejected, "the legacy service accepted the request but rejected the message", "Google has shut the legacy service down; use VAPID"
 			for _, result := range result.Results {
 				if result.Error != "" {
 					e.Reason = text.OneLine(result.Error, 80)

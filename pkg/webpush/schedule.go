@@ -582,7 +582,7 @@ func (b *scheduler) giveUp(o *origin) {
 		if t.err != nil {
 			e = *t.err.(*Error)
 		} else {
-			e.Meaning = "this message was not sent because an earlier one failed: " + e.Meaning
+			e.Problem = "this message was not sent because an earlier one failed: " + e.Problem
 		}
 		e.Attempts = t.attempts
 		b.unsent(t.result(Classify(&e), nil, &e))

@@ -62,7 +62,7 @@ func (s *Subscription) secrets() *secrets {
 }
 
 func badSubscription(part, problem, hint string) error {
-	return &InputError{Part: part, Problem: problem, Fix: hint}
+	return &InputError{Part: part, Problem: problem, hint: hint}
 }
 
 const subscriptionHint = `a subscription is what JSON.stringify(subscription) gives in the browser: {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`

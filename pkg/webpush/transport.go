@@ -75,7 +75,7 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 		}
 		u, err := url.Parse(o.Proxy)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
-			return nil, &InputError{Part: "proxy", Problem: "the proxy is not an http, https, or socks5 URL", Fix: "write it as http://host:port"}
+			return nil, &InputError{Part: "proxy", Problem: "the proxy is not an http, https, or socks5 URL", hint: "write it as http://host:port"}
 		}
 		t.Proxy = http.ProxyURL(u)
 	}
@@ -131,7 +131,7 @@ func parseConnectTo(rules []string) (connectTo, error) {
 		}
 		if err != nil || len(parts) != 4 || parts[2] == "" && parts[3] == "" || !isPort(parts[1]) || !isPort(parts[3]) {
 			return nil, &InputError{Part: "connect-to", Problem: fmt.Sprintf("the address to connect to is %q, expected HOST:PORT or HOST1:PORT1:HOST2:PORT2", r),
-				Fix: "write an IPv6 address in brackets"}
+				hint: "write an IPv6 address in brackets"}
 		}
 		out = append(out, struct{ fromHost, fromPort, toHost, toPort string }{parts[0], parts[1], parts[2], parts[3]})
 	}

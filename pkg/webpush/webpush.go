@@ -27,15 +27,15 @@ type InputError struct {
 	Part string
 	// Problem describes the problem: the value found and the value expected.
 	Problem string
-	// Fix is the next step, or "".
-	Fix string
+
+	hint string
 }
 
 // Error returns the problem.
 func (e *InputError) Error() string { return e.Problem }
 
-// Hint returns Fix.
-func (e *InputError) Hint() string { return e.Fix }
+// Hint returns the next step to take, or "".
+func (e *InputError) Hint() string { return e.hint }
 
 // Hinter is an error that knows the next step. All errors of this module that
 // have one implement it.

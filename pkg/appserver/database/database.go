@@ -26,10 +26,13 @@ func File(name string) Address { return Address{file: name} }
 
 // AddressError reports an address that [Parse] does not accept. Its text does not contain
 // the address, which may contain a password.
-type AddressError struct{ problem string }
+type AddressError struct {
+	// Problem describes the problem.
+	Problem string
+}
 
-// Error describes the problem without the address.
-func (e *AddressError) Error() string { return "the database address " + e.problem }
+// Error returns the problem.
+func (e *AddressError) Error() string { return e.Problem }
 
 // Hint returns the supported forms.
 func (*AddressError) Hint() string { return "write it as sqlite:FILE or postgres://USER@HOST/NAME" }
@@ -42,15 +45,15 @@ func Parse(address string) (Address, error) {
 	}
 	if file, ok := strings.CutPrefix(address, "sqlite:"); ok {
 		if file == "" {
-			return Address{}, &AddressError{"has no file"}
+			return Address{}, &AddressError{"the database address has no file"}
 		}
 		return Address{file: file}, nil
 	}
 	scheme, _, found := strings.Cut(address, ":")
 	if !found || !schemeName.MatchString(scheme) {
-		return Address{}, &AddressError{"has no scheme"}
+		return Address{}, &AddressError{"the database address has no scheme"}
 	}
-	return Address{}, &AddressError{fmt.Sprintf("has the scheme %q, which is not supported", scheme)}
+	return Address{}, &AddressError{fmt.Sprintf("the database address has the scheme %q, which is not supported", scheme)}
 }
 
 var schemeName = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,20}$`)

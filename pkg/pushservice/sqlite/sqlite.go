@@ -47,18 +47,22 @@ const (
 type Error struct {
 	// Path is the path of the file or directory.
 	Path string
-	// Err is the problem.
-	Err  error
+	// Problem describes the problem.
+	Problem string
+	// Err is the error of the file system or of SQLite if it was the cause, or
+	// nil.
+	Err error
+
 	hint string
 }
 
 // Error returns the path and the problem.
-func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *Error) Error() string { return e.Path + ": " + e.Problem }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns the next step.
+// Hint returns the next step to take, or "".
 func (e *Error) Hint() string { return e.hint }
 
 // Storage is a [pushservice.Storage] in a SQLite database.
@@ -147,7 +151,7 @@ func Open(dir string) (_ *Storage, err error) {
 			err = f.Chmod(0o600)
 		}
 		if several := filelock.OneName(info); several != nil && err == nil {
-			err = &Error{Err: several, hint: "remove the other names, or use another directory"}
+			err = &Error{Problem: several.Error(), hint: "remove the other names, or use another directory"}
 		}
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -212,9 +216,9 @@ func (s *Storage) migrate() error {
 	}
 	switch {
 	case tables > 0 && id != applicationID:
-		return &Error{Err: errors.New("it is the database of another program"), hint: "use another directory"}
+		return &Error{Problem: "it is the database of another program", hint: "use another directory"}
 	case version > schemaVersion:
-		return &Error{Err: fmt.Errorf("it was written by a newer version: its schema is %d, but this version supports %d", version, schemaVersion),
+		return &Error{Problem: fmt.Sprintf("it was written by a newer version: its schema is %d, but this version supports %d", version, schemaVersion),
 			hint: "use the newer version, or use another directory"}
 	}
 	var damage string
@@ -246,7 +250,7 @@ func (s *Storage) migrate() error {
 }
 
 func damaged(err error) *Error {
-	return &Error{Err: fmt.Errorf("it is damaged: %w", err), hint: "move it away to start with an empty one; its subscriptions and messages are lost"}
+	return &Error{Problem: "it is damaged: " + err.Error(), Err: err, hint: "move it away to start with an empty one; its subscriptions and messages are lost"}
 }
 
 // explain converts an error of the file system or of SQLite.
@@ -259,11 +263,11 @@ func explain(path string, err error) error {
 	switch {
 	case errors.As(err, &e):
 	case errors.As(err, &inFile):
-		return &Error{Path: inFile.Path, Err: inFile.Err, hint: "use a directory that you can write to"}
+		return &Error{Path: inFile.Path, Problem: inFile.Err.Error(), Err: inFile.Err, hint: "use a directory that you can write to"}
 	case errors.As(err, &cause):
 		switch cause.Code() & 0xff {
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			e = &Error{Err: errors.New("another push service uses it"), hint: "stop that one, or use another directory"}
+			e = &Error{Problem: "another push service uses it", hint: "stop that one, or use another directory"}
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			e = damaged(err)
 		case sqlite3.SQLITE_FULL:
@@ -276,6 +280,9 @@ func explain(path string, err error) error {
 	}
 	if e == nil {
 		e = &Error{Err: err}
+	}
+	if e.Problem == "" {
+		e.Problem = e.Err.Error()
 	}
 	if e.Path == "" {
 		e.Path = path
