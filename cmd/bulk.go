@@ -15,19 +15,10 @@ import (
 
 // bulkFlags are the flags of send for many subscriptions.
 type bulkFlags struct {
-	concurrency, perOrigin int
-	rate                   rateFlag
-	rates                  ratesFlag
-	maxFailures            int
-	deadline               durationFlag
-	results                string
-	showEndpoints          bool
-	gone, retryLater       string
-	force, failOnGone      bool
-	resume                 string
-	quiet                  bool
-	http                   enumFlag
-	columns                columnsFlag
+	bulk.Options
+	deadline durationFlag
+	quiet    bool
+	columns  columnsFlag
 }
 
 // bulkOnly are the flags that select bulk sending, even for one subscription.
@@ -35,23 +26,22 @@ var bulkOnly = []string{"concurrency", "concurrency-per-origin", "rate", "rate-p
 
 // singleOnly are the flags for a single subscription, with the alternative for many.
 var singleOnly = [][2]string{
-	{"curl", "pass a single subscription"},
 	{"check", "use webpush check, or --dry-run, which sends nothing"},
 	{"gcm-reg-id", "omit it: the ID is the end of each endpoint"},
 }
 
 func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, like --json")
-	f.BoolVar(&o.showEndpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
-	f.StringVar(&o.gone, "gone", "", "write the records whose subscription is gone to `FILE`")
-	f.StringVar(&o.retryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
+	f.StringVar(&o.Results, "results", "", "write the result of each record to `FILE`, as NDJSON; - for standard output, like --json")
+	f.BoolVar(&o.Endpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
+	f.StringVar(&o.Gone, "gone", "", "write the records whose subscription is gone to `FILE`")
+	f.StringVar(&o.RetryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
 	o.columns.add(f)
-	f.BoolVar(&o.failOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
-	f.BoolVar(&o.force, "force", false, "overwrite the files of --results, --gone, and --retry-later")
-	f.StringVar(&o.resume, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
-	o.addSendingFlags(c, "128, or 256 with --resume")
-	f.Var(number(&o.maxFailures, 1, 0), "max-failures", "stop after `N` failures, not counting gone subscriptions (default: never)")
+	f.BoolVar(&o.FailOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
+	f.BoolVar(&o.Overwrite, "force", false, "overwrite the files of --results, --gone, and --retry-later")
+	f.StringVar(&o.Journal, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
+	addSendingFlags(c, &o.Send, "128, or 256 with --resume")
+	f.Var(number(&o.Send.MaxFailures, 1, 0), "max-failures", "stop after `N` failures, not counting gone subscriptions (default: never)")
 	o.deadline = positive(0)
 	f.Var(&o.deadline, "deadline", "stop after this time")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
@@ -60,16 +50,24 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 }
 
 // addSendingFlags adds the flags that limit concurrency and rates.
-func (o *bulkFlags) addSendingFlags(c *cobra.Command, concurrency string) {
+func addSendingFlags(c *cobra.Command, o *webpush.BulkOptions, concurrency string) {
 	f := c.Flags()
-	f.Var(number(&o.concurrency, 1, 1e6), "concurrency", "send `N` messages at a time (default per processor: "+concurrency+")")
-	f.Var(number(&o.perOrigin, 1, 1e6), "concurrency-per-origin", "send `N` messages at a time to one push service (default: nearly all)")
-	f.Var(&o.rate, "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
-	o.rates.addFlag(f)
-	o.http = newEnum("auto", "auto", "standard")
-	f.Var(&o.http, "http", "use HTTP/2 pipelining if possible: auto; or only Go's HTTP client: standard")
+	f.Var(number(&o.Concurrency, 1, 1e6), "concurrency", "send `N` messages at a time (default per processor: "+concurrency+")")
+	f.Var(number(&o.ConcurrencyPerOrigin, 1, 1e6), "concurrency-per-origin", "send `N` messages at a time to one push service (default: nearly all)")
+	f.Var(parsed(&o.Rate, "", "RATE", webpush.ParseRate), "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
+	addRatesFlag(f, &o.Rates)
+	ways := newEnum("auto", "auto", "standard")
+	f.Var(parsed(&o.StandardHTTP, "auto", ways.Type(), func(v string) (bool, error) {
+		err := ways.Set(v)
+		return v == "standard", err
+	}), "http", "use HTTP/2 pipelining if possible: auto; or only Go's HTTP client: standard")
 	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "http")
-	completeEnum(c, "http", &o.http)
+	completeEnum(c, "http", &ways)
+}
+
+// addRatesFlag adds the flag for rates, for all commands that send to many.
+func addRatesFlag(f *pflag.FlagSet, rates *webpush.Rates) {
+	f.Var(parsed(rates, "", "RATES", webpush.ParseRates), "rate-per-origin", "send at most this many to each push service: 200/s, or with names as fcm=10000/s,default=200/s")
 }
 
 // columnsFlag is the value of --map.
@@ -78,11 +76,6 @@ type columnsFlag []string
 // add adds the flag that names columns.
 func (o *columnsFlag) add(f *pflag.FlagSet) {
 	f.StringSliceVar((*[]string)(o), "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
-}
-
-// sending returns the options of addSendingFlags.
-func (o *bulkFlags) sending() webpush.BulkOptions {
-	return webpush.BulkOptions{Concurrency: o.concurrency, ConcurrencyPerOrigin: o.perOrigin, Rate: o.rate.perSecond, Rates: o.rates.rates, StandardHTTP: o.http.String() == "standard"}
 }
 
 // partFlags are the flags for the files of a run.
@@ -142,13 +135,9 @@ func inputs(s *streams, names []string) ([]bulk.Source, error) {
 	return sources, nil
 }
 
-// runOptions returns the options of a run.
+// runOptions completes the options of a run.
 func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) {
-	b := &o.bulk
-	send := b.sending()
-	send.MaxFailures, send.DryRun = b.maxFailures, o.dryRun
-	run := bulk.Options{Client: d.client, Message: d.message, Empty: o.empty, Deadline: b.deadline.value, Results: b.results, Gone: b.gone, RetryLater: b.retryLater, Endpoints: b.showEndpoints,
-		Overwrite: b.force, Journal: b.resume, FailOnGone: b.failOnGone, Progress: new(bulk.Progress), Committing: &s.committing, Send: send}
+	run := o.bulk.Options
 	for _, only := range singleOnly {
 		if o.cmd.Flags().Changed(only[0]) {
 			return run, usage(only[1], "--%s requires a single subscription, but there are many", only[0])
@@ -162,18 +151,22 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	if o.showSecrets && o.verbose < 2 {
 		return run, usage("use --show-endpoints to include the endpoints in the results", "with many subscriptions, --show-secrets requires -vv, because a dry run prints no requests")
 	}
-	for name, value := range map[string]string{"gone": b.gone, "retry-later": b.retryLater, "resume": b.resume} {
+	for name, value := range map[string]string{"gone": run.Gone, "retry-later": run.RetryLater, "resume": run.Journal} {
 		if value == "-" {
 			return run, usage("pass a file name", "--%s cannot be -: standard output is for the results", name)
 		}
 	}
-	if s.json || b.results == "-" {
+	if s.json || run.Results == "-" {
 		run.Output, run.OutputName = s.out, "standard output"
 	}
-	if b.results == "-" {
+	if run.Results == "-" {
 		run.Results = ""
 	}
-	return run, nil
+	run.Client, run.Message = d.client, d.message
+	run.Deadline, run.Send.DryRun = o.bulk.deadline.value, o.dryRun
+	run.Progress, run.Committing = new(bulk.Progress), &s.committing
+	return run, s.mayWrite(outputFile{"results", run.Results, run.Overwrite}, outputFile{"gone", run.Gone, run.Overwrite},
+		outputFile{"retry-later", run.RetryLater, run.Overwrite}, outputFile{"resume", run.Journal, true})
 }
 
 // pipelining says how requests are sent, for -v. why is the reason of the client.
@@ -183,7 +176,7 @@ func (o *sendOptions) pipelining(why string) string {
 		return "no request is sent"
 	case o.verbose > 1:
 		why = "-vv prints each of them"
-	case o.bulk.http.String() == "standard":
+	case o.bulk.Send.StandardHTTP:
 		why = "--http standard"
 	}
 	if why == "" {
@@ -198,10 +191,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	if err != nil {
 		return err
 	}
-	if err := s.mayWrite(outputFile{"results", run.Results, run.Overwrite}, outputFile{"gone", run.Gone, run.Overwrite}, outputFile{"retry-later", run.RetryLater, run.Overwrite}, outputFile{"resume", run.Journal, true}); err != nil {
-		return err
-	}
-	if err := o.checkMany(s, d); err != nil {
+	if err := d.reportMany(s, o.verbose); err != nil {
 		return err
 	}
 	if o.verbose == 0 {
@@ -238,16 +228,16 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	return &exitError{err, exitPartial}
 }
 
-// checkMany warns about problems of the message, which apply to every record, and
+// reportMany warns about problems of the message, which apply to every record, and
 // returns an error if no message can be sent.
-func (o *sendOptions) checkMany(s *streams, d *delivery) error {
+func (d *delivery) reportMany(s *streams, verbose int) error {
 	found := d.findings(d.client)
 	for _, f := range found {
 		if f.Err != nil {
 			return f.Err
 		}
 	}
-	return o.reportFindings(s, found)
+	return s.reportFindings(found, false, verbose)
 }
 
 // warnFields warns once about unknown fields of records, which may be misspelled or
@@ -265,9 +255,9 @@ func (s *streams) warnFields(misplaced, unknown []string) {
 func (o *sendOptions) lostAtOnce(json bool) *string {
 	b := &o.bulk
 	switch {
-	case b.resume != "":
+	case b.Journal != "":
 		return new("stopped now: repeat the command to send the rest; messages in flight may arrive twice")
-	case b.results != "" || b.gone != "" || b.retryLater != "" || json:
+	case b.Results != "" || b.Gone != "" || b.RetryLater != "" || json:
 		return new("stopped now: requests in flight and records that were not read are in no file")
 	}
 	return new("stopped now: messages in flight may have arrived")

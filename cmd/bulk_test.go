@@ -69,7 +69,7 @@ func TestNextSteps(t *testing.T) {
 		{2, "later", "journal", true, []string{"repeat the command: --resume sends the rest"}},
 		{0, "", "journal", false, []string{"repeat the command: --resume sends the rest", rest}},
 	} {
-		o := &sendOptions{bulk: bulkFlags{retryLater: c.retryLater, resume: c.resume}}
+		o := &sendOptions{bulk: bulkFlags{Options: bulk.Options{RetryLater: c.retryLater, Journal: c.resume}}}
 		sum := &bulk.Summary{Counts: map[webpush.Class]int64{webpush.ClassTemporary: c.temporary}, Complete: c.complete, GoneWritten: -1}
 		if got := o.nextSteps(sum); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %q", c, got)

@@ -47,8 +47,8 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	hints := []string{}
 	if n := t.Counts[webpush.ClassGone]; n > 0 {
 		if t.GoneWritten >= 0 {
-			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions are gone", plural(t.GoneWritten, "record"), b.gone))
-		} else if b.gone == "" {
+			hints = append(hints, fmt.Sprintf("delete the %s in %s: their subscriptions are gone", plural(t.GoneWritten, "record"), b.Gone))
+		} else if b.Gone == "" {
 			hints = append(hints, fmt.Sprintf("%s can be deleted: --gone FILE collects them", plural(n, "record")))
 		}
 	}
@@ -58,14 +58,14 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 	again := t.Later() > 0
 	switch {
 	case !again && t.Complete:
-	case b.resume != "":
+	case b.Journal != "":
 		hints = append(hints, "repeat the command: --resume sends the rest")
 	case !again:
-	case b.retryLater != "" && t.RetryLaterWritten < 0:
-	case b.retryLater != "" && t.Complete:
-		hints = append(hints, fmt.Sprintf("try again later with -f %s in place of the input", shellWord(b.retryLater)))
-	case b.retryLater != "":
-		hints = append(hints, fmt.Sprintf("try again later with -f %s, and with the rest of the input", shellWord(b.retryLater)))
+	case b.RetryLater != "" && t.RetryLaterWritten < 0:
+	case b.RetryLater != "" && t.Complete:
+		hints = append(hints, fmt.Sprintf("try again later with -f %s in place of the input", shellWord(b.RetryLater)))
+	case b.RetryLater != "":
+		hints = append(hints, fmt.Sprintf("try again later with -f %s, and with the rest of the input", shellWord(b.RetryLater)))
 	default:
 		hints = append(hints, "to send these once more later, collect them with --retry-later FILE; to repeat the same command until all is sent, use --resume JOURNAL")
 	}

@@ -66,7 +66,7 @@ func newCanceled(c *bulk.Canceled) canceled {
 }
 
 func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string) error {
-	client, _, err := o.client(o.cmd, s)
+	client, err := o.client(o.cmd, s)
 	if err != nil {
 		return err
 	}

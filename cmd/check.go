@@ -52,11 +52,13 @@ func serviceNames() []string { return words(preflight.Services()) }
 
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions
+	var file string
+	o.send.bulk.Empty = true
 	c := &cobra.Command{
 		Use:  "check [subscription.json]",
 		Args: atMostOne,
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := subscriptionArgument(&o.send.subscription, args); err != nil {
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.send.inputs, err = oneSubscription(file, args); err != nil {
 				return err
 			}
 			return runCheck(c.Context(), s, o)
@@ -68,17 +70,15 @@ func newCheckCmd(s *streams) *cobra.Command {
 	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
 	f.BoolVar(&o.online, "online", false, "ask the push service, if that does not show a notification")
 	o.send.bulk.columns.add(f)
+	addSubscriptionFlag(c, &file)
 	o.send.addFlags(c)
 	complete(c, "for", func() []string { return append(serviceNames(), "all") })
 	return c
 }
 
 func runCheck(ctx context.Context, s *streams, o checkOptions) error {
-	if o.online && o.send.subscription == "" {
+	if o.online && o.send.inputs == nil {
 		return usage("add -f subscription.json", "--online needs a subscription")
-	}
-	if o.send.subscription != "" { // one or many
-		o.send.inputs, o.send.subscription, o.send.empty = []string{o.send.subscription}, "", true
 	}
 	d, err := o.send.prepare(s, o.forList.list != nil)
 	if err != nil {
@@ -229,14 +229,14 @@ func (e *notSent) Hint() string  { return "fix it, or send without --check" }
 
 // reportFindings reports findings before a message is sent. Without --check, it
 // reports only those that do not prevent sending, as warnings.
-func (o *sendOptions) reportFindings(s *streams, found []preflight.Finding) error {
+func (s *streams) reportFindings(found []preflight.Finding, check bool, verbose int) error {
 	stop := &notSent{}
 	for _, f := range inWords(found) {
 		level := f.Severity
 		switch {
-		case !o.check && (level == preflight.SeverityNote || f.Err != nil), level == preflight.SeverityNote && o.verbose == 0:
+		case !check && (level == preflight.SeverityNote || f.Err != nil), level == preflight.SeverityNote && verbose == 0:
 			continue
-		case !o.check:
+		case !check:
 			level = preflight.SeverityWarning
 		case level == preflight.SeverityError:
 			stop.errors++

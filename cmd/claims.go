@@ -88,6 +88,56 @@ func (o *claimsFlags) signer(key *vapid.Key, c vapid.Claims) *vapid.Signer {
 	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: vapid.Scheme(o.scheme.String()), Lenient: o.noStrict}
 }
 
+// signing are the flags for the keys and the claims of a command that sends.
+type signing struct {
+	key        keyFlag
+	claims     claimsFlags
+	claimsFile string
+}
+
+func (o *signing) addFlags(c *cobra.Command) {
+	o.key.addRingFlags(c)
+	o.claims.addFlags(c)
+	c.Flags().StringVar(&o.claimsFile, "claims", "", "read the claims from `FILE`; - for standard input")
+	inGroup(c.Flags(), "Key and claims")
+	asSetting(c.Flags(), "claims")
+}
+
+// anyOrigin stands for the origins of many subscriptions where claims are
+// checked.
+const anyOrigin = "https://push.example.net"
+
+// sign sets the keys and the claims of the client. The claims are checked for the
+// origin.
+func (o *signing) sign(s *streams, d *delivery, origin string) error {
+	client := d.client
+	client.Scheme, client.Lenient = vapid.Scheme(o.claims.scheme.String()), o.claims.noStrict
+	if c := o.key.cmd; !given(c, "private-key") && !exists(defaultPrivateKey) {
+		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
+			if c.Flags().Changed(name) {
+				d.flawed(withHint(fmt.Errorf("--%s requires a private key to sign with: %s not found", name, defaultPrivateKey),
+					"generate a key pair with webpush gen, or pass one with -k"))
+			}
+		}
+		return nil // reported by the findings
+	}
+	ring, err := o.key.loadRing(s)
+	if err = d.excuse("vapid-key", "RFC 8292 section 3.2", err); err != nil {
+		return err
+	}
+	if client.Key = ring.Current(); client.Key != nil {
+		client.OldKeys = ring[1:]
+	}
+	client.Claims, err = o.claims.load(s, o.claimsFile)
+	if err = d.excuse("claims", "RFC 8292 section 2", err); err != nil {
+		return err
+	}
+	client.Audience, client.Lifetime = o.claims.audience, o.claims.expiresIn.value
+	signer := o.claims.signer(client.Key, client.Claims)
+	d.flawed(refused(signer, signer.Filled(origin))) // the rest is among the findings
+	return nil
+}
+
 // refused returns the first reason why a signer refuses the claims, with a hint that
 // names flags, or nil.
 func refused(signer *vapid.Signer, c vapid.Claims) error {
@@ -207,17 +257,22 @@ func runSign(s *streams, o signOptions, file string) error {
 	return nil
 }
 
-// subscriptionArgument sets the file of the one subscription from an argument,
-// where -f has none.
-func subscriptionArgument(file *string, args []string) error {
-	if len(args) == 0 {
-		return nil
+// addSubscriptionFlag adds -f for one file.
+func addSubscriptionFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
+}
+
+// oneSubscription returns the file of -f or the argument, if there is one.
+func oneSubscription(file string, args []string) ([]string, error) {
+	switch {
+	case file != "" && len(args) > 0:
+		return nil, usage("use one of them, and set the payload with -p", "-f %s and %s are both the subscription", file, shown(args[0]))
+	case file != "":
+		return []string{file}, nil
+	case len(args) > 0:
+		return args, nil
 	}
-	if *file != "" {
-		return usage("use one of them, and set the payload with -p", "-f %s and %s are both the subscription", *file, shown(args[0]))
-	}
-	*file = args[0]
-	return nil
+	return nil, nil
 }
 
 // loadSubscription reads the one subscription of -f.

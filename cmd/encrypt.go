@@ -29,14 +29,18 @@ func newEncryptCmd(s *streams) *cobra.Command {
 		Use:  "encrypt [subscription.json]",
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := subscriptionArgument(&o.subscription, args); err != nil {
+			files, err := oneSubscription(o.subscription, args)
+			if err != nil {
 				return err
+			}
+			if len(files) > 0 {
+				o.subscription = files[0]
 			}
 			return runEncrypt(s, o)
 		},
 		ValidArgsFunction: completeJSON,
 	}
-	c.Flags().StringVarP(&o.subscription, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
+	addSubscriptionFlag(c, &o.subscription)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the body to `FILE`; - for standard output even if that is a terminal")
 	c.Flags().BoolVar(&o.force, "force", false, "replace a file that has a key")
 	inGroup(c.Flags(), "Flags")

@@ -104,7 +104,7 @@ func runEnqueue(ctx context.Context, s *streams, o *sendOptions) error {
 // everything that can be known before the NATS server is asked.
 func (o *sendOptions) enqueueOptions(s *streams) (*bulk.Reader, queue.EnqueueOptions, error) {
 	run := o.enqueue.run
-	eo := queue.EnqueueOptions{Run: run, Empty: o.empty, Journal: o.bulk.resume, Progress: new(queue.EnqueueProgress)}
+	eo := queue.EnqueueOptions{Run: run, Empty: o.bulk.Empty, Journal: o.bulk.Journal, Progress: new(queue.EnqueueProgress)}
 	if err := checkRun("run", run); err != nil {
 		return nil, eo, err
 	}
@@ -135,7 +135,7 @@ func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 		return webpush.Message{}, err
 	}
 	d := new(delivery)
-	if err := o.fillMessage(s, d); err != nil {
+	if err := o.messageFlags.message(s, d); err != nil {
 		return webpush.Message{}, err
 	}
 	if err := d.firstFlaw(); err != nil {

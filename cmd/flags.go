@@ -82,6 +82,26 @@ func (d *durationFlag) Set(v string) error {
 // positive returns the flag for a time of more than 0.
 func positive(value time.Duration) durationFlag { return durationFlag{value: value, min: 1} }
 
+// parsedFlag is a flag whose value a function parses.
+type parsedFlag[T any] struct {
+	value      *T
+	text, kind string
+	parse      func(string) (T, error)
+}
+
+// parsed returns the value of a flag with the default text; kind names it in the help.
+func parsed[T any](value *T, text, kind string, parse func(string) (T, error)) *parsedFlag[T] {
+	return &parsedFlag[T]{value, text, kind, parse}
+}
+
+func (p *parsedFlag[T]) String() string { return p.text }
+func (p *parsedFlag[T]) Type() string   { return p.kind }
+func (p *parsedFlag[T]) Set(v string) (err error) {
+	p.text = v
+	*p.value, err = p.parse(v)
+	return err
+}
+
 // numberFlag is a flag that accepts a whole number within limits.
 type numberFlag[T int | int64] struct {
 	value    *T

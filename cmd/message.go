@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -13,17 +14,15 @@ import (
 
 // payloadFlags are the flags for the payload and its encryption.
 type payloadFlags struct {
-	cmd               *cobra.Command
-	text, file        string
-	title, body, icon string
-	image, badge, url string
-	tag, data         string
-	actions           []string
-	silent, require   bool
-	declarative       bool
-	encoding          enumFlag
-	pad               string
-	maxBody           int
+	cmd          *cobra.Command
+	text, file   string
+	notification webpush.Notification
+	data         string
+	actions      []string
+	declarative  bool
+	encoding     enumFlag
+	pad          string
+	maxBody      int
 }
 
 // notificationFlags make a payload, so they cannot be combined with -p.
@@ -36,17 +35,18 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 	f.StringVar(&o.file, "payload-file", "", "read the payload from `FILE`")
 	o.addEncodingFlags(c)
 	inGroup(f, "Payload")
-	f.StringVar(&o.title, "title", "", "set the notification title to `TEXT`")
-	f.StringVar(&o.body, "body", "", "set the notification body to `TEXT`")
-	f.StringVar(&o.icon, "icon", "", "show the icon at `URL`")
-	f.StringVar(&o.image, "image", "", "show the image at `URL`")
-	f.StringVar(&o.badge, "badge", "", "show the monochrome badge at `URL`")
-	f.StringVar(&o.url, "url", "", "open `URL` on a click (navigate, and data.url)")
-	f.StringVar(&o.tag, "tag", "", "replace the notification with the same `TAG`")
+	n := &o.notification
+	f.StringVar(&n.Title, "title", "", "set the notification title to `TEXT`")
+	f.StringVar(&n.Body, "body", "", "set the notification body to `TEXT`")
+	f.StringVar(&n.Icon, "icon", "", "show the icon at `URL`")
+	f.StringVar(&n.Image, "image", "", "show the image at `URL`")
+	f.StringVar(&n.Badge, "badge", "", "show the monochrome badge at `URL`")
+	f.StringVar(&n.Navigate, "url", "", "open `URL` on a click (navigate, and data.url)")
+	f.StringVar(&n.Tag, "tag", "", "replace the notification with the same `TAG`")
 	f.StringArrayVar(&o.actions, "action", nil, "add a button, `ID=TITLE`; repeatable")
 	f.StringVar(&o.data, "data", "", "pass `JSON` to the service worker")
-	f.BoolVar(&o.silent, "silent", false, "show it without sound")
-	f.BoolVar(&o.require, "require-interaction", false, "keep it until the user reacts")
+	f.BoolVar(&n.Silent, "silent", false, "show it without sound")
+	f.BoolVar(&n.RequireInteraction, "require-interaction", false, "keep it until the user reacts")
 	f.BoolVar(&o.declarative, "declarative", false, "send a declarative push message; requires --title and --url")
 	inGroup(f, "Notification, instead of a payload")
 }
@@ -94,7 +94,7 @@ func (o *payloadFlags) load(s *streams) ([]byte, error) {
 	case "--payload-file":
 		return o.read(s, o.file)
 	}
-	return o.notification()
+	return o.notificationPayload()
 }
 
 // read reads a payload as it is, without removing a byte order mark. An
@@ -107,9 +107,8 @@ func (o *payloadFlags) read(s *streams, name string) ([]byte, error) {
 	return b, err
 }
 
-func (o *payloadFlags) notification() ([]byte, error) {
-	n := webpush.Notification{Title: o.title, Body: o.body, Icon: o.icon, Image: o.image, Badge: o.badge, Tag: o.tag,
-		Navigate: o.url, Silent: o.silent, RequireInteraction: o.require}
+func (o *payloadFlags) notificationPayload() ([]byte, error) {
+	n := o.notification
 	for _, a := range o.actions {
 		id, title, ok := strings.Cut(a, "=")
 		if !ok || id == "" || title == "" {
@@ -150,4 +149,116 @@ func (o *payloadFlags) fill(m *webpush.Message) error {
 		m.Pad = n
 	}
 	return nil
+}
+
+// messageFlags are the flags of a message.
+type messageFlags struct {
+	payload   payloadFlags
+	ttl       durationFlag
+	urgency   enumFlag
+	topic     string
+	topicHash string
+	headers   []string
+	wnsType   string
+	gcmKey    string
+	gcmRegID  string
+}
+
+func (o *messageFlags) addFlags(c *cobra.Command) {
+	o.payload.addFlags(c)
+	o.addCommonFlags(c)
+	f := c.Flags()
+	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
+	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, but derive the topic from any `TEXT`")
+	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with the GCM server `KEY`: a file, env:NAME, or the key")
+	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: send to the registration `ID` (default: the end of the endpoint)")
+	inGroup(f, "Message")
+	asSetting(f, "gcm-key")
+}
+
+// addCommonFlags adds the flags that send and worker share.
+func (o *messageFlags) addCommonFlags(c *cobra.Command) {
+	f := c.Flags()
+	o.ttl.value = webpush.DefaultTTL
+	f.Var(&o.ttl, "ttl", "how long the push service keeps the message; 0 means now or never")
+	o.urgency = newEnum("", words(webpush.Urgencies())...)
+	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
+	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
+	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
+	inGroup(f, "Message")
+	asSetting(f, "ttl", "urgency", "wns-type")
+	completeEnum(c, "urgency", &o.urgency)
+}
+
+// message sets the message of a delivery. Values that a push service rejects are flaws.
+func (o *messageFlags) message(s *streams, d *delivery) error {
+	m := &d.message
+	if err := o.payload.fill(m); err != nil {
+		return err
+	}
+	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
+		d.flawed(usage("use 0 to deliver now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
+	}
+	m.TTL = new(o.ttl.value)
+	m.Urgency = webpush.Urgency(o.urgency.String())
+	m.Topic = o.topic
+	if o.payload.cmd.Flags().Changed("topic") {
+		err := wrongFlag("topic", webpush.CheckTopic(o.topic))
+		if o.topic == "" {
+			return err // an empty Topic in the message means none
+		}
+		d.flawed(err)
+	}
+	if o.topicHash != "" {
+		m.Topic = webpush.HashTopic(o.topicHash)
+	}
+	m.Header = make(http.Header)
+	for _, h := range o.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return usage("use the form --header 'Name: value'", "--header: %q has no colon", h)
+		}
+		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
+		d.flawed(wrongFlag("header", webpush.CheckHeader(name, value)))
+		m.Header.Add(name, value)
+	}
+	if o.wnsType != "" {
+		if err := webpush.CheckHeader("X-WNS-Type", o.wnsType); err != nil {
+			return wrongFlag("wns-type", err)
+		}
+		m.Header.Set("X-WNS-Type", o.wnsType)
+	}
+	if o.gcmRegID != "" && o.gcmKey == "" {
+		return usage("", "--gcm-reg-id requires --gcm-key")
+	}
+	if o.gcmKey != "" {
+		key, err := o.readGCMKey(s)
+		if err != nil {
+			return err
+		}
+		m.GCM = &webpush.GCM{Key: key, RegistrationID: o.gcmRegID}
+	}
+	payload, err := o.payload.load(s)
+	m.Payload = payload
+	return err
+}
+
+// readGCMKey reads the key from a file or the environment. It also accepts a
+// literal key, as pywebpush does.
+func (o *messageFlags) readGCMKey(s *streams) (string, error) {
+	key, named, err := envSecret("gcm-key", o.gcmKey, "the key")
+	switch {
+	case err != nil:
+		return "", err
+	case named:
+	case exists(key):
+		b, err := s.file(key)
+		if err != nil {
+			return "", err
+		}
+		key = string(b)
+	case source(o.payload.cmd, "gcm-key") == "--gcm-key":
+		s.warn("the GCM key is on the command line, where other users of this machine can see it", "pass a file, or --gcm-key env:NAME")
+	}
+	return strings.TrimSpace(key), nil
 }

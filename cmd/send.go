@@ -11,28 +11,15 @@ import (
 type sendOptions struct {
 	cmd *cobra.Command
 
-	subscription string
-	parts        subscriptionParts
-	inputs       []string // values of -f, where it may be repeated
-	bulk         bulkFlags
-	enqueue      enqueueOptions
-	many         bool // the subscriptions come from elsewhere, such as a queue
-	key          keyFlag
-	claims       claimsFlags
-	claimsFile   string
-	payload      payloadFlags
-
-	ttl       durationFlag
-	urgency   enumFlag
-	topic     string
-	topicHash string
-	headers   []string
-	wnsType   string
-	gcmKey    string
-	gcmRegID  string
-
+	inputs []string // arguments, and values of -f
+	parts  subscriptionParts
+	signing
+	messageFlags
 	connection
+	bulk    bulkFlags
+	enqueue enqueueOptions
 
+	check       bool
 	dryRun      bool
 	showSecrets bool
 	verbose     int
@@ -40,16 +27,10 @@ type sendOptions struct {
 	curl     bool
 	bodyFile string
 	inline   bool
-
-	check bool
-	empty bool
 }
 
 // defaultBodyFile is the file with the body for curl, named as in pywebpush.
 const defaultBodyFile = "encrypted.data"
-
-// urgencyWords returns the values of --urgency.
-func urgencyWords() []string { return words(webpush.Urgencies()) }
 
 func newSendCmd(s *streams) *cobra.Command {
 	var o sendOptions
@@ -68,6 +49,9 @@ func newSendCmd(s *streams) *cobra.Command {
 					}
 				}
 			}
+			if b := &o.bulk; b.Overwrite && !o.curl && b.Results == "" && b.Gone == "" && b.RetryLater == "" {
+				return usage("add the file to overwrite", "--force requires --results, --gone, or --retry-later")
+			}
 			if o.enqueue.asked(c) {
 				return runEnqueue(c.Context(), s, &o)
 			}
@@ -81,7 +65,7 @@ func newSendCmd(s *streams) *cobra.Command {
 	o.bulk.addFlags(c)
 	o.enqueue.addFlags(c)
 	f.BoolVar(&o.check, "check", false, "run webpush check first, and send nothing if it finds an error")
-	f.BoolVar(&o.empty, "empty", false, "send a message without a payload even to database rows that have keys")
+	f.BoolVar(&o.bulk.Empty, "empty", false, "send a message without a payload even to database rows that have keys")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the request without its secrets, and send nothing")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "show endpoint and token in --dry-run and -vv")
 	f.CountVarP(&o.verbose, "verbose", "v", "explain each decision; -vv also prints headers and timing")
@@ -93,74 +77,43 @@ func newSendCmd(s *streams) *cobra.Command {
 
 func newCurlCmd(s *streams) *cobra.Command {
 	o := sendOptions{curl: true}
+	o.bulk.Empty = true
+	var file string
 	c := &cobra.Command{
 		Use:  "curl [subscription.json]",
 		Args: atMostOne,
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := subscriptionArgument(&o.subscription, args); err != nil {
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.inputs, err = oneSubscription(file, args); err != nil {
 				return err
 			}
 			return runSend(c.Context(), s, o)
 		},
 		ValidArgsFunction: completeJSON,
 	}
+	addSubscriptionFlag(c, &file)
 	o.addFlags(c)
+	c.Flags().BoolVar(&o.bulk.Overwrite, "force", false, "replace a file even if it has a key")
 	o.addCurlFlags(c)
 	return c
 }
 
 func (o *sendOptions) addCurlFlags(c *cobra.Command) {
-	if c.Flags().Lookup("force") == nil {
-		c.Flags().BoolVar(&o.bulk.force, "force", false, "replace a file even if it has a key")
-	}
 	c.Flags().StringVar(&o.bodyFile, "body-file", defaultBodyFile, "write the body for curl to `FILE`")
 	c.Flags().BoolVar(&o.inline, "inline", false, "put the body into the curl command, in base64")
 	inGroup(c.Flags(), "curl")
 }
 
+// addFlags adds the flags that send, curl, and check share.
 func (o *sendOptions) addFlags(c *cobra.Command) {
 	o.cmd = c
 	f := c.Flags()
-	if f.Lookup("subscription") == nil {
-		f.StringVarP(&o.subscription, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
-	}
 	f.StringVar(&o.parts.endpoint, "endpoint", "", "send to the endpoint `URL`, instead of a subscription file")
 	f.StringVar(&o.parts.p256dh, "key", "", "with --endpoint: use the p256dh `KEY`, in base64")
 	f.StringVar(&o.parts.auth, "auth", "", "with --endpoint: use the auth `SECRET`, in base64 or as env:NAME")
 	inGroup(f, "Flags")
-	o.addKeyFlags(c)
-	o.payload.addFlags(c)
-	o.addMessageFlags(c)
-	f.StringVar(&o.topic, "topic", "", "replace an undelivered message of the same `TOPIC`: 1 to 32 of A-Z a-z 0-9 - _")
-	f.StringVar(&o.topicHash, "topic-hash", "", "like --topic, but derive the topic from any `TEXT`")
-	f.StringVar(&o.gcmKey, "gcm-key", "", "send the legacy request with the GCM server `KEY`: a file, env:NAME, or the key")
-	f.StringVar(&o.gcmRegID, "gcm-reg-id", "", "with --gcm-key: send to the registration `ID` (default: the end of the endpoint)")
-	inGroup(f, "Message")
-
+	o.signing.addFlags(c)
+	o.messageFlags.addFlags(c)
 	o.connection.addFlags(c)
-	asSetting(f, "gcm-key")
-}
-
-// addKeyFlags adds the flags for the key and the claims.
-func (o *sendOptions) addKeyFlags(c *cobra.Command) {
-	o.key.addRingFlags(c)
-	o.claims.addFlags(c)
-	c.Flags().StringVar(&o.claimsFile, "claims", "", "read the claims from `FILE`; - for standard input")
-	inGroup(c.Flags(), "Key and claims")
-	asSetting(c.Flags(), "claims")
-}
-
-// addMessageFlags adds the flags of a message that send and worker share.
-func (o *sendOptions) addMessageFlags(c *cobra.Command) {
-	f := c.Flags()
-	o.ttl.value = webpush.DefaultTTL
-	f.Var(&o.ttl, "ttl", "how long the push service keeps the message; 0 means now or never")
-	o.urgency = newEnum("", urgencyWords()...)
-	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
-	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
-	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
-	asSetting(f, "ttl", "urgency", "wns-type")
-	completeEnum(c, "urgency", &o.urgency)
 }
 
 func runSend(ctx context.Context, s *streams, o sendOptions) error {
@@ -171,11 +124,14 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 	if err := d.firstFlaw(); err != nil && (!o.check || d.source != nil) {
 		return err
 	}
-	if d.source != nil {
+	switch {
+	case d.source != nil && o.curl:
+		return usage("pass a single subscription", "a curl command requires a single subscription, but there are many")
+	case d.source != nil:
 		return runBulk(ctx, s, &o, d)
 	}
 	client, sub, m := d.client, d.sub, d.message
-	if err := o.reportFindings(s, d.findings(client)); err != nil {
+	if err := s.reportFindings(d.findings(client), o.check, o.verbose); err != nil {
 		return err
 	}
 	switch {
@@ -207,12 +163,12 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 	if err != nil {
 		return err
 	}
-	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: d.transport, Timeout: o.timeout.value})
+	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: o.TransportOptions, Timeout: o.timeout.value})
 	if err != nil {
 		return wrongFlag("body-file", err)
 	}
 	if body != nil && !o.inline {
-		if err := s.mayWrite(outputFile{"body-file", o.bodyFile, o.bulk.force}); err != nil {
+		if err := s.mayWrite(outputFile{"body-file", o.bodyFile, o.bulk.Overwrite}); err != nil {
 			return err
 		}
 		if err := replaceFile(o.bodyFile, body, 0o644); err != nil {
@@ -220,7 +176,7 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 		}
 		s.note("wrote the body to %s", o.bodyFile)
 	}
-	if o.denyPrivate {
+	if o.DenyPrivate {
 		s.warn("curl does not check addresses as --deny-private does", "")
 	}
 	if s.json {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type serveOptions struct {
@@ -30,7 +31,7 @@ type serveOptions struct {
 	ports        portsFlag
 	caFile       string
 	concurrency  int
-	rates        ratesFlag
+	rates        webpush.Rates
 	jobs         int
 	maxSubs      int64
 	goneAfter    durationFlag
@@ -86,7 +87,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	o.ports.addFlag(f)
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
 	f.IntVar(&o.concurrency, "concurrency", 0, "send `N` messages of a push at a time (default 32 for each processor)")
-	o.rates.addFlag(f)
+	addRatesFlag(f, &o.rates)
 	f.Var(&o.goneAfter, "gone-after", "delete a subscription only after two responses that it is gone, this far apart (default: after the first one)")
 	f.IntVar(&o.jobs, "jobs", appserver.DefaultJobs, "send `N` pushes at a time; others wait")
 	inGroup(f, "Sending")

@@ -33,7 +33,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		MaxSubscriptions: o.maxSubs,
 		GoneAfter:        o.goneAfter.value,
 		Jobs:             o.jobs,
-		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, Rates: o.rates.rates},
+		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, Rates: o.rates},
 		ClientRate:       o.clientRate,
 		Log:              log,
 	}

@@ -17,9 +17,12 @@ import (
 )
 
 type workerOptions struct {
-	send      sendOptions // key, message, connection
+	cmd *cobra.Command
+	signing
+	messageFlags
+	connection
 	nats      natsOptions
-	lanes     []string
+	work      queue.WorkerOptions
 	retryFor  durationFlag
 	metrics   string
 	logFormat enumFlag
@@ -34,7 +37,7 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	}
 	f := c.Flags()
 	o.nats.addAddressFlag(f)
-	f.StringSliceVar(&o.lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
+	f.StringSliceVar(&o.work.Lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
 	o.retryFor = positive(queue.DefaultRetryFor)
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
@@ -43,14 +46,13 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	complete(c, "lane", queue.Lanes)
 	asSetting(f, "log-format")
 	inGroup(f, "Flags")
-	o.send.cmd, o.send.payload.cmd = c, c
-	o.send.addKeyFlags(c)
-	o.send.payload.addEncodingFlags(c)
-	o.send.addMessageFlags(c)
-	inGroup(f, "Message")
-	o.send.bulk.addSendingFlags(c, "256")
+	o.cmd, o.payload.cmd = c, c
+	o.signing.addFlags(c)
+	o.payload.addEncodingFlags(c)
+	o.messageFlags.addCommonFlags(c)
+	addSendingFlags(c, &o.work.Send, "256")
 	inGroup(f, "Sending")
-	o.send.connection.addFlags(c)
+	o.connection.addFlags(c)
 	o.nats.addFlags(f)
 	return c
 }
@@ -59,22 +61,24 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	if err := o.nats.check(s); err != nil {
 		return err
 	}
-	for _, lane := range o.lanes {
+	work := o.work
+	for _, lane := range work.Lanes {
 		if !slices.Contains(queue.Lanes(), lane) {
 			return usage("", "--lane: invalid value %q, expected one of %s", lane, strings.Join(queue.Lanes(), ", "))
 		}
 	}
-	d, err := o.send.prepareWorker(s)
+	d, err := o.prepare(s)
 	if err != nil {
 		return err
 	}
+	work.Client, work.Message, work.RetryFor = d.client, d.message, o.retryFor.value
 	log := s.serviceLog(&o.logFormat)
-	var metrics net.Listener
+	var listener net.Listener
 	if o.metrics != "" {
-		if metrics, err = net.Listen("tcp", o.metrics); err != nil {
+		if listener, err = net.Listen("tcp", o.metrics); err != nil {
 			return usage("use the form 127.0.0.1:9090", "--metrics: %w", err)
 		}
-		defer metrics.Close()
+		defer listener.Close()
 	}
 	q, err := o.nats.connect(ctx, s, func(message string) { log.Warn(message) })
 	if err != nil {
@@ -82,18 +86,16 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	}
 	defer q.Close()
 	m := queue.NewMonitor(q)
-	if metrics != nil {
+	work.Log, work.OnResult, work.OnHold = log, m.OnResult, m.OnHold
+	if listener != nil {
 		server := &http.Server{Handler: m.Handler(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})), ReadHeaderTimeout: 10 * time.Second}
-		go func() { _ = server.Serve(metrics) }()
+		go func() { _ = server.Serve(listener) }()
 		defer server.Close()
-		log.Info("metrics", "address", "http://"+metrics.Addr().String()+"/metrics")
+		log.Info("metrics", "address", "http://"+listener.Addr().String()+"/metrics")
 	}
-	d.client.OnRetry = nil
-	work := queue.WorkerOptions{Client: d.client, Message: d.message, Lanes: o.lanes, RetryFor: o.retryFor.value, Log: log, OnResult: m.OnResult, OnHold: m.OnHold,
-		Send: o.send.bulk.sending()}
 	lanes := "all"
-	if len(o.lanes) > 0 {
-		lanes = strings.Join(o.lanes, ",")
+	if len(work.Lanes) > 0 {
+		lanes = strings.Join(work.Lanes, ",")
 	}
 	log.Info("worker started", "nats", q.Server(), "lanes", lanes)
 	logging, stopLog := context.WithCancel(context.WithoutCancel(ctx))
@@ -109,11 +111,17 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	return nil
 }
 
-// prepareWorker returns the client and the message of a worker.
-func (o *sendOptions) prepareWorker(s *streams) (*delivery, error) {
-	o.many = true
-	d, err := o.prepare(s, true)
-	if err != nil {
+// prepare returns the client and the message of a worker.
+func (o *workerOptions) prepare(s *streams) (d *delivery, err error) {
+	d = new(delivery)
+	if err := o.messageFlags.message(s, d); err != nil {
+		return nil, err
+	}
+	if d.client, err = o.connection.client(o.cmd, s); err != nil {
+		return nil, err
+	}
+	d.client.OnRetry = nil
+	if err := o.sign(s, d, anyOrigin); err != nil {
 		return nil, err
 	}
 	if err := d.firstFlaw(); err != nil {
@@ -122,5 +130,5 @@ func (o *sendOptions) prepareWorker(s *streams) (*delivery, error) {
 	if d.client.Key == nil {
 		return nil, withHint(fmt.Errorf("a worker requires a private key to sign with: %s not found", defaultPrivateKey), "pass one with -k, or generate a key pair with webpush gen")
 	}
-	return d, o.checkMany(s, d)
+	return d, d.reportMany(s, 0)
 }
