@@ -18,13 +18,17 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed"
+// jobColumns: a single statement reads a job with its counts, because several would read
+// them at different times.
+const jobColumns = `j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.problem, j.due, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed,
+	(SELECT coalesce(json_agg(json_build_object('service', c.service, 'class', c.class, 'n', c.n)), '[]')::text FROM {s}.job_count c WHERE c.job = j.seq AND c.n > 0),
+	(SELECT count(*) FROM {s}.location l WHERE l.job = j.seq AND l.until > clock_timestamp())`
 
 func scanJob(row pgx.CollectableRow) (j appserver.Job, err error) {
 	var message []byte
 	var due, started, finished, retried *time.Time
 	err = row.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &j.Problem, &due, &j.Created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn,
-		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed)
+		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed, &j.Counts, &j.Kept)
 	if err == nil {
 		err = json.Unmarshal(message, &j.Message)
 	}
@@ -54,50 +58,6 @@ func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]apps
 		return nil, failure(err)
 	}
 	list, err := pgx.CollectRows(rows, scanJob)
-	if err != nil {
-		return nil, failure(err)
-	}
-	at := make(map[int64]int)
-	var seqs []int64
-	for i := range list {
-		list[i].Counts = make(appserver.Counts)
-		at[list[i].Seq] = i
-		seqs = append(seqs, list[i].Seq)
-	}
-	if len(seqs) == 0 {
-		return list, nil
-	}
-	rows, err = s.pool.Query(ctx, s.sql("SELECT job, service, class, n FROM {s}.job_count WHERE job = ANY($1) AND n > 0"), seqs)
-	if err != nil {
-		return nil, failure(err)
-	}
-	var job, n int64
-	var service webpush.Service
-	var class webpush.Class
-	_, err = pgx.ForEachRow(rows, []any{&job, &service, &class, &n}, func() error {
-		list[at[job]].Counts.Add(service, class, n)
-		return nil
-	})
-	if err != nil {
-		return nil, failure(err)
-	}
-	var cancelable []int64
-	for _, j := range list {
-		if j.Message.Cancelable {
-			cancelable = append(cancelable, j.Seq)
-		}
-	}
-	if len(cancelable) == 0 {
-		return list, nil
-	}
-	rows, err = s.pool.Query(ctx, s.sql("SELECT job, count(*) FROM {s}.location WHERE job = ANY($1) AND until > clock_timestamp() GROUP BY job"), cancelable)
-	if err != nil {
-		return nil, failure(err)
-	}
-	_, err = pgx.ForEachRow(rows, []any{&job, &n}, func() error {
-		list[at[job]].Kept = n
-		return nil
-	})
 	return list, failure(err)
 }
 
@@ -125,15 +85,9 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		return j, err
 	}
 	once := j.Once
-	j.Once = appserver.Once{}
 	earlier := ""
 	err = s.update(ctx, func(t tx) (err error) {
-		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
-		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
-			j.State = appserver.Scheduled
-		} else {
-			j.Due = time.Time{}
-		}
+		j = appserver.NewJob(j, time.Now())
 		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
 			return err
 		}
@@ -156,7 +110,6 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 	if err == nil && earlier != "" {
 		return s.FindJob(ctx, earlier)
 	}
-	j.Counts = appserver.Counts{}
 	return j, err
 }
 
@@ -169,13 +122,10 @@ func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err er
 	var request string
 	err = t.row(ctx, "SELECT i.request, j.id FROM {s}.idempotency i JOIN {s}.job j ON j.seq = i.job WHERE i.key = $1 AND i.until > clock_timestamp()",
 		[]any{once.Key}, &request, &id)
-	switch {
-	case errors.Is(err, appserver.ErrNotFound):
+	if errors.Is(err, appserver.ErrNotFound) {
 		return "", nil
-	case err == nil && request != once.Request:
-		return "", appserver.ErrOtherRequest
 	}
-	return id, err
+	return id, cmp.Or(err, once.Check(request))
 }
 
 func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
@@ -227,24 +177,20 @@ func (t tx) job(ctx context.Context, id string) (seq int64, state appserver.Stat
 }
 
 func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
-	if to != appserver.Canceled && to != appserver.Failed {
-		return fmt.Errorf("a job cannot be set to %s", to)
-	}
 	return s.update(ctx, func(t tx) error {
 		seq, state, err := t.job(ctx, id)
 		if err != nil {
 			return err
 		}
-		kept := false
-		if to == appserver.Canceled {
-			if kept, err = t.kept(ctx, seq); err != nil {
-				return err
-			}
+		kept, err := t.kept(ctx, seq)
+		if err != nil {
+			return err
 		}
-		if state == appserver.Canceled || state.Over() && !kept {
-			return appserver.ErrFinished
+		if err := state.Set(to, kept); err != nil {
+			return err
 		}
-		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp(), withdrawing = $4 WHERE seq = $3", string(to), problem, seq, kept); err != nil {
+		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp(), withdrawing = $4 WHERE seq = $3",
+			string(to), problem, seq, kept && to == appserver.Canceled); err != nil {
 			return err
 		}
 		return t.notify(ctx, id)
@@ -315,34 +261,27 @@ func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
 	if !errors.Is(err, appserver.ErrNotFound) {
 		return n, err
 	}
-	var cut, maxSeq, parts int64
-	var to appserver.Filter
-	if err := t.row(ctx, "SELECT cut_seq, max_seq, parts, to_user, to_tag FROM {s}.job WHERE seq = $1", []any{job}, &cut, &maxSeq, &parts, &to.User, &to.Tag); err != nil {
+	progress, to, err := t.progress(ctx, job)
+	if err != nil {
 		return 0, err
 	}
-	if cut < maxSeq {
+	if n, err = progress.Next(); err != nil {
+		return 0, err
+	}
+	if n > 0 {
 		from, args := where(to)
 		var upTo int64
-		err := t.row(ctx, fmt.Sprintf("SELECT s.seq%s%s LIMIT 1 OFFSET %d", from, order(to), appserver.PartSize-1), append([]any{cut, maxSeq}, args...), &upTo)
+		err := t.row(ctx, fmt.Sprintf("SELECT s.seq%s%s LIMIT 1 OFFSET %d", from, order(to), appserver.PartSize-1), append([]any{progress.Cut, progress.MaxSeq}, args...), &upTo)
 		if errors.Is(err, appserver.ErrNotFound) {
-			upTo, err = maxSeq, nil
+			upTo, err = progress.MaxSeq, nil
 		}
 		if err != nil {
 			return 0, err
 		}
-		if err := t.exec(ctx, "INSERT INTO {s}.job_part (job, number, after_seq, up_to, cursor_seq) VALUES ($1, $2, $3, $4, $3)", job, parts+1, cut, upTo); err != nil {
+		if err := t.exec(ctx, "INSERT INTO {s}.job_part (job, number, after_seq, up_to, cursor_seq) VALUES ($1, $2, $3, $4, $3)", job, n, progress.Cut, upTo); err != nil {
 			return 0, err
 		}
-		return parts + 1, t.exec(ctx, "UPDATE {s}.job SET cut_seq = $1, parts = parts + 1 WHERE seq = $2", upTo, job)
-	}
-	left, again, err := t.left(ctx, job)
-	switch {
-	case err != nil:
-		return 0, err
-	case left:
-		return 0, appserver.ErrNoPart
-	case !again:
-		return 0, appserver.ErrFinished
+		return n, t.exec(ctx, "UPDATE {s}.job SET cut_seq = $1, parts = $2 WHERE seq = $3", upTo, n, job)
 	}
 	var free bool
 	err = t.row(ctx, `INSERT INTO {s}.job_part AS p (job, number, after_seq, up_to, cursor_seq) VALUES ($1, 0, 0, 0, 0)
@@ -353,12 +292,12 @@ func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
 	return 0, err
 }
 
-// left reports whether a part other than part 0 is not done, and whether there are
-// records to send to again.
-func (t tx) left(ctx context.Context, job int64) (parts, again bool, err error) {
-	err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done),
-		EXISTS (SELECT 1 FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq WHERE a.job = $1)`, []any{job}, &parts, &again)
-	return parts, again, err
+// progress returns how far a job is, and its recipients.
+func (t tx) progress(ctx context.Context, job int64) (p appserver.Progress, to appserver.Filter, err error) {
+	err = t.row(ctx, `SELECT cut_seq, max_seq, parts, to_user, to_tag, EXISTS (SELECT 1 FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done),
+		EXISTS (SELECT 1 FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq WHERE a.job = $1) FROM {s}.job WHERE seq = $1`,
+		[]any{job}, &p.Cut, &p.MaxSeq, &p.Parts, &to.User, &to.Tag, &p.Left, &p.Again)
+	return p, to, err
 }
 
 // finish makes a job Done.
@@ -385,14 +324,15 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 			[]any{p.JobID, p.Number}, &job, &out.State, &lease, &step); err != nil {
 			return err
 		}
-		if lease != p.Lease {
-			return appserver.ErrLost
+		record, err := p.Admit(b, lease, step)
+		if err != nil {
+			return err
 		}
 		extend := b.Lease
-		if b.Release || b.Done {
+		if b.Frees() {
 			extend = -time.Second
 		}
-		if b.Step == 0 || b.Step <= step {
+		if !record {
 			return t.exec(ctx, "UPDATE {s}.job_part SET until = clock_timestamp() + $1 WHERE job = $2 AND number = $3", extend, job, p.Number)
 		}
 		if out.Removed, err = t.outcomes(ctx, job, b.Outcomes); err != nil {
@@ -403,15 +343,11 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 			return err
 		}
 		if b.Done && out.State == appserver.Running {
-			var cut bool
-			if err := t.row(ctx, "SELECT cut_seq >= max_seq FROM {s}.job WHERE seq = $1", []any{job}, &cut); err != nil {
-				return err
-			}
-			left, again, err := t.left(ctx, job)
+			progress, _, err := t.progress(ctx, job)
 			if err != nil {
 				return err
 			}
-			if cut && !left && !again {
+			if progress.Done() {
 				out.State = appserver.Done
 				return t.finish(ctx, job, p.JobID)
 			}
@@ -633,8 +569,8 @@ func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter)
 		if err != nil {
 			return err
 		}
-		if state != appserver.Done && state != appserver.Failed {
-			return appserver.ErrFinished
+		if err := state.Retry(); err != nil {
+			return err
 		}
 		args := []any{job, string(f.Class), text(f.Origin), status, text(f.Problem)}
 		n, err = t.affected(ctx, "INSERT INTO {s}.job_again SELECT job, seq, 1 FROM {s}.job_failure WHERE "+selected+" ON CONFLICT DO NOTHING", args...)

@@ -143,12 +143,7 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (out
 		newer, err := t.find(ctx, r.Endpoint)
 		switch {
 		case err == nil:
-			if to.User == "" {
-				to.User = newer.User
-			}
-			if to.Tags == nil && len(newer.Tags) > 0 {
-				to.Tags = newer.Tags
-			}
+			to = to.Inherit(newer)
 			if err := t.exec(ctx, "DELETE FROM {s}.subscription WHERE seq = $1", newer.Seq); err != nil {
 				return err
 			}

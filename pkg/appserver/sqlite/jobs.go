@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -8,16 +9,19 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-const jobColumns = "j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed"
+// jobColumns has one argument, the time. A single statement reads a job with its counts:
+// several would read them at different times.
+const jobColumns = `j.seq, j.id, j.state, j.message, j.to_user, j.to_tag, j.max_seq, j.total, j.due, j.problem, j.created, j.started, j.finished, j.retried, j.withdrawn, j.not_withdrawn, j.track, j.shown, j.clicked, j.closed,
+	(SELECT json_group_array(json_object('service', service, 'class', class, 'n', n)) FROM job_count WHERE job = j.seq AND n > 0),
+	(SELECT count(*) FROM location WHERE job = j.seq AND until > ?)`
 
 func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 	var message string
 	var due, created, started, finished, retried int64
 	err = rows.Scan(&j.Seq, &j.ID, &j.State, &message, &j.To.User, &j.To.Tag, &j.MaxSeq, &j.Total, &due, &j.Problem, &created, &started, &finished, &retried, &j.Withdrawn, &j.NotWithdrawn,
-		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed)
+		&j.Track, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed, &j.Counts, &j.Kept)
 	if err == nil {
 		err = json.Unmarshal([]byte(message), &j.Message)
 	}
@@ -28,34 +32,8 @@ func scanJob(rows *sql.Rows) (j appserver.Job, err error) {
 
 // jobs returns the jobs that match a condition, with their counts.
 func (s *store) jobs(ctx context.Context, condition string, args ...any) ([]appserver.Job, error) {
-	rows, err := s.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE "+condition, args...)
-	list, err := collect(rows, err, scanJob)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		counts := make(appserver.Counts)
-		rows, err := s.query(ctx, "SELECT service, class, n FROM job_count WHERE job = ? AND n > 0", list[i].Seq)
-		_, err = collect(rows, err, func(rows *sql.Rows) (struct{}, error) {
-			var service webpush.Service
-			var class webpush.Class
-			var n int64
-			err := rows.Scan(&service, &class, &n)
-			counts.Add(service, class, n)
-			return struct{}{}, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		list[i].Counts = counts
-		if list[i].Message.Cancelable {
-			rows, err := s.query(ctx, "SELECT count(*) FROM location WHERE job = ? AND until > ?", list[i].Seq, millis(time.Now()))
-			if list[i].Kept, err = one(rows, err, number); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return list, nil
+	rows, err := s.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE "+condition, append([]any{millis(time.Now())}, args...)...)
+	return collect(rows, err, scanJob)
 }
 
 func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, error) {
@@ -64,18 +42,12 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 		return j, err
 	}
 	once := j.Once
-	j.Once = appserver.Once{}
 	earlier := ""
 	err = s.update(ctx, func(t tx) error {
 		if earlier, err = t.earlier(ctx, once); err != nil || earlier != "" {
 			return err
 		}
-		j.State, j.Created = appserver.Queued, time.Now().UTC().Truncate(time.Millisecond)
-		if j.Due = j.Due.UTC().Truncate(time.Millisecond); j.Due.After(j.Created) {
-			j.State = appserver.Scheduled
-		} else {
-			j.Due = time.Time{}
-		}
+		j = appserver.NewJob(j, time.Now())
 		if j.MaxSeq, j.Total, err = t.recipients(ctx, j.To); err != nil {
 			return err
 		}
@@ -89,7 +61,6 @@ func (s *store) CreateJob(ctx context.Context, j appserver.Job) (appserver.Job, 
 	if err == nil && earlier != "" {
 		return s.FindJob(ctx, earlier)
 	}
-	j.Counts = appserver.Counts{}
 	return j, err
 }
 
@@ -101,14 +72,11 @@ func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err er
 	}
 	var request string
 	rows, err := t.query(ctx, "SELECT i.request, j.id FROM idempotency i JOIN job j ON j.seq = i.job WHERE i.key = ? AND i.until > ?", once.Key, millis(time.Now()))
-	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&request, &id) })
-	switch {
-	case errors.Is(err, appserver.ErrNotFound):
+	err = scanOne(rows, err, &request, &id)
+	if errors.Is(err, appserver.ErrNotFound) {
 		return "", nil
-	case err == nil && request != once.Request:
-		return "", appserver.ErrOtherRequest
 	}
-	return id, err
+	return id, cmp.Or(err, once.Check(request))
 }
 
 // recipients returns the Seq of the last record and the number of records of a filter.
@@ -169,7 +137,7 @@ func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error 
 // jobState returns a job's number and state.
 func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
 	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)
-	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&seq, &state) })
+	err = scanOne(rows, err, &seq, &state)
 	return seq, state, err
 }
 

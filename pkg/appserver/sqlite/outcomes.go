@@ -76,8 +76,8 @@ func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter)
 		if err != nil {
 			return err
 		}
-		if state != appserver.Done && state != appserver.Failed {
-			return appserver.ErrFinished
+		if err := state.Retry(); err != nil {
+			return err
 		}
 		args := []any{job, string(f.Class), f.Origin, status, f.Problem}
 		n, err = t.affected("INSERT OR IGNORE INTO job_again SELECT job, seq, 1 FROM job_failure WHERE "+selected, args...)

@@ -5,31 +5,26 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
 
 func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
-	if to != appserver.Canceled && to != appserver.Failed {
-		return fmt.Errorf("a job cannot be set to %s", to)
-	}
 	return s.update(ctx, func(t tx) error {
 		seq, state, err := t.jobState(id)
 		if err != nil {
 			return err
 		}
-		kept := false
-		if to == appserver.Canceled {
-			if kept, err = t.kept(ctx, seq); err != nil {
-				return err
-			}
+		kept, err := t.kept(ctx, seq)
+		if err != nil {
+			return err
 		}
-		if state == appserver.Canceled || state.Over() && !kept {
-			return appserver.ErrFinished
+		if err := state.Set(to, kept); err != nil {
+			return err
 		}
-		return t.exec("UPDATE job SET state = ?, problem = ?, finished = ?, withdrawing = ? WHERE seq = ?", string(to), problem, millis(time.Now()), kept, seq)
+		return t.exec("UPDATE job SET state = ?, problem = ?, finished = ?, withdrawing = ? WHERE seq = ?",
+			string(to), problem, millis(time.Now()), kept && to == appserver.Canceled, seq)
 	})
 }
 
@@ -88,15 +83,16 @@ func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p ap
 func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
 	now := time.Now()
 	if state == appserver.Scheduled {
-		rows, err := t.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE j.seq = ?", job)
-		j, err := one(rows, err, scanJob)
-		if err != nil {
+		var due int64
+		var to appserver.Filter
+		rows, err := t.query(ctx, "SELECT due, to_user, to_tag FROM job WHERE seq = ?", job)
+		if err := scanOne(rows, err, &due, &to.User, &to.Tag); err != nil {
 			return err
 		}
-		if j.Due.After(now) {
+		if due > millis(now) {
 			return appserver.ErrNoPart
 		}
-		maxSeq, total, err := t.recipients(ctx, j.To)
+		maxSeq, total, err := t.recipients(ctx, to)
 		if err != nil {
 			return err
 		}
@@ -115,41 +111,26 @@ func (t tx) freePart(ctx context.Context, job, now int64) (int64, error) {
 	if err == nil || !errors.Is(err, appserver.ErrNotFound) {
 		return n, err
 	}
-	var cut, maxSeq, parts int64
-	var to appserver.Filter
-	rows, err = t.query(ctx, "SELECT cut_seq, max_seq, parts, to_user, to_tag FROM job WHERE seq = ?", job)
-	if _, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) {
-		return struct{}{}, rows.Scan(&cut, &maxSeq, &parts, &to.User, &to.Tag)
-	}); err != nil {
+	progress, to, err := t.progress(ctx, job)
+	if err != nil {
 		return 0, err
 	}
-	if cut < maxSeq {
+	if n, err = progress.Next(); err != nil {
+		return 0, err
+	}
+	if n > 0 {
 		from, args := where(to)
-		rows, err := t.query(ctx, "SELECT s.seq"+from+" ORDER BY s.seq LIMIT 1 OFFSET ?", append(args, cut, maxSeq, appserver.PartSize-1)...)
+		rows, err := t.query(ctx, "SELECT s.seq"+from+" ORDER BY s.seq LIMIT 1 OFFSET ?", append(args, progress.Cut, progress.MaxSeq, appserver.PartSize-1)...)
 		upTo, err := one(rows, err, number)
 		if errors.Is(err, appserver.ErrNotFound) {
-			upTo, err = maxSeq, nil
+			upTo, err = progress.MaxSeq, nil
 		}
 		if err != nil {
 			return 0, err
 		}
-		return parts + 1, errors.Join(
-			t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?1, ?2, ?3, ?4, ?3)", job, parts+1, cut, upTo),
-			t.exec("UPDATE job SET cut_seq = ?, parts = parts + 1 WHERE seq = ?", upTo, job))
-	}
-	left, err := t.left(ctx, job)
-	if err != nil {
-		return 0, err
-	}
-	if left {
-		return 0, appserver.ErrNoPart
-	}
-	again, err := t.again(ctx, job)
-	if err != nil {
-		return 0, err
-	}
-	if !again {
-		return 0, appserver.ErrFinished
+		return n, errors.Join(
+			t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?1, ?2, ?3, ?4, ?3)", job, n, progress.Cut, upTo),
+			t.exec("UPDATE job SET cut_seq = ?, parts = ? WHERE seq = ?", upTo, n, job))
 	}
 	if err := t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?, 0, 0, 0, 0) ON CONFLICT (job, number) DO UPDATE SET done = 0", job); err != nil {
 		return 0, err
@@ -162,18 +143,12 @@ func (t tx) freePart(ctx context.Context, job, now int64) (int64, error) {
 	return 0, err
 }
 
-// left reports whether a part other than part 0 is not done.
-func (t tx) left(ctx context.Context, job int64) (bool, error) {
-	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_part WHERE job = ? AND number > 0 AND done = 0)", job)
-	n, err := one(rows, err, number)
-	return n > 0, err
-}
-
-// again reports whether there are records to send to again.
-func (t tx) again(ctx context.Context, job int64) (bool, error) {
-	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again a JOIN subscription s ON s.seq = a.seq WHERE a.job = ?)", job)
-	n, err := one(rows, err, number)
-	return n > 0, err
+// progress returns how far a job is, and its recipients.
+func (t tx) progress(ctx context.Context, job int64) (p appserver.Progress, to appserver.Filter, err error) {
+	rows, err := t.query(ctx, `SELECT cut_seq, max_seq, parts, to_user, to_tag, EXISTS (SELECT 1 FROM job_part WHERE job = ?1 AND number > 0 AND done = 0),
+		EXISTS (SELECT 1 FROM job_again a JOIN subscription s ON s.seq = a.seq WHERE a.job = ?1) FROM job WHERE seq = ?1`, job)
+	err = scanOne(rows, err, &p.Cut, &p.MaxSeq, &p.Parts, &to.User, &to.Tag, &p.Left, &p.Again)
+	return p, to, err
 }
 
 // finish makes a job Done.
@@ -197,17 +172,18 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 		out.State = state
 		var lease, step int64
 		rows, err := t.query(ctx, "SELECT lease, step FROM job_part WHERE job = ? AND number = ?", job, p.Number)
-		if _, err := one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(&lease, &step) }); err != nil {
+		if err := scanOne(rows, err, &lease, &step); err != nil {
 			return err
 		}
-		if lease != p.Lease {
-			return appserver.ErrLost
+		record, err := p.Admit(b, lease, step)
+		if err != nil {
+			return err
 		}
 		until := s.clock() + b.Lease.Milliseconds()
-		if b.Release || b.Done {
+		if b.Frees() {
 			until = 0
 		}
-		if b.Step == 0 || b.Step <= step {
+		if !record {
 			return t.exec("UPDATE job_part SET until = ? WHERE job = ? AND number = ?", until, job, p.Number)
 		}
 		if out.Removed, err = t.outcomes(ctx, job, b.Outcomes); err != nil {
@@ -217,17 +193,8 @@ func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Ba
 			b.Cursor, string(open), b.Step, until, b.Done, job, p.Number); err != nil || !b.Done || state != appserver.Running {
 			return err
 		}
-		rows, err = t.query(ctx, "SELECT cut_seq >= max_seq FROM job WHERE seq = ?", job)
-		cut, err := one(rows, err, number)
-		if err != nil || cut == 0 {
-			return err
-		}
-		left, err := t.left(ctx, job)
-		if err != nil || left {
-			return err
-		}
-		again, err := t.again(ctx, job)
-		if err != nil || again {
+		progress, _, err := t.progress(ctx, job)
+		if err != nil || !progress.Done() {
 			return err
 		}
 		out.State = appserver.Done

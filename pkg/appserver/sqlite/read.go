@@ -59,6 +59,12 @@ func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, 
 	return list[0], nil
 }
 
+// scanOne scans the only row into variables.
+func scanOne(rows *sql.Rows, err error, into ...any) error {
+	_, err = one(rows, err, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, rows.Scan(into...) })
+	return err
+}
+
 func number(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

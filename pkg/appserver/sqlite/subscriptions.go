@@ -124,12 +124,7 @@ func (s *store) Change(ctx context.Context, old string, r appserver.Record) (app
 		newer, err := find(ctx, t, r.Endpoint)
 		switch {
 		case err == nil:
-			if r.User == "" {
-				r.User = newer.User
-			}
-			if r.Tags == nil && len(newer.Tags) > 0 {
-				r.Tags = newer.Tags
-			}
+			r = r.Inherit(newer)
 			if err := t.exec("DELETE FROM subscription WHERE seq = ?", newer.Seq); err != nil {
 				return err
 			}

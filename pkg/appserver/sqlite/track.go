@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 )
@@ -10,8 +11,10 @@ func (s *store) Report(ctx context.Context, reports map[string]appserver.Reports
 	err = s.update(ctx, func(t tx) error {
 		added = appserver.Reports{}
 		for track, r := range reports {
-			rows, err := t.query(ctx, "SELECT "+jobColumns+" FROM job j WHERE j.track = ? AND j.track <> ''", track)
-			list, err := collect(rows, err, scanJob)
+			rows, err := t.query(ctx, "SELECT seq, total, shown, clicked, closed FROM job WHERE track = ? AND track <> ''", track)
+			list, err := collect(rows, err, func(rows *sql.Rows) (j appserver.Job, err error) {
+				return j, rows.Scan(&j.Seq, &j.Total, &j.Reports.Shown, &j.Reports.Clicked, &j.Reports.Closed)
+			})
 			if err != nil {
 				return err
 			}

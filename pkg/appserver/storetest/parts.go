@@ -427,41 +427,56 @@ func testReschedule(t *testing.T, s appserver.Store) {
 	}
 }
 
-// After a cancelable job was canceled, its messages can be withdrawn until they expire,
-// each by one server.
-func testWithdraw(t *testing.T, s appserver.Store) {
-	var all []appserver.Record
+// cancelable stores five subscriptions. outcomes returns a batch with deliveries to all of
+// them, of which four can be withdrawn until a time.
+func cancelable(t *testing.T, s appserver.Store) (all []appserver.Record, outcomes func(until time.Time) appserver.Batch) {
 	for i := range 5 {
 		all = append(all, put(t, s, record(fmt.Sprint(i))))
 	}
-	location := func(r appserver.Record) string { return r.Origin + "/m/" + r.ID }
-	outcomes := func(until time.Time) (out []appserver.Outcome) {
+	return all, func(until time.Time) appserver.Batch {
+		b := appserver.Batch{Step: 1, Cursor: 5}
 		for i, r := range all {
 			o := appserver.Outcome{Record: r, Class: webpush.ClassDelivered, Status: 201}
 			if i < 4 {
-				o.Location, o.LocationUntil = location(r), until
+				o.Location, o.LocationUntil = locationOf(r), until
 			}
-			out = append(out, o)
+			b.Outcomes = append(b.Outcomes, o)
 		}
-		return out
+		return b
 	}
-	withdraw := func(limit int) []appserver.Location {
-		t.Helper()
-		return must[[]appserver.Location](t)(s.ClaimLocations(t.Context(), limit, time.Hour))
+}
+
+func locationOf(r appserver.Record) string { return r.Origin + "/m/" + r.ID }
+
+// cancelableMessage is the message of a job that can be withdrawn.
+var cancelableMessage = appserver.JobMessage{TTL: time.Hour, Cancelable: true}
+
+func withdraw(t *testing.T, s appserver.Store, limit int) []appserver.Location {
+	t.Helper()
+	return must[[]appserver.Location](t)(s.ClaimLocations(t.Context(), limit, time.Hour))
+}
+
+func cancel(t *testing.T, s appserver.Store, id string) {
+	t.Helper()
+	if err := s.SetState(t.Context(), id, appserver.Canceled, ""); err != nil {
+		t.Fatal(err)
 	}
-	message := appserver.JobMessage{TTL: time.Hour, Cancelable: true}
-	create(t, s, appserver.Job{ID: "j", Message: message})
-	commit(t, s, "j", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(time.Hour))})
+}
+
+// The messages of a job that is done can be withdrawn after the job is canceled, and each
+// is counted once.
+func testWithdraw(t *testing.T, s appserver.Store) {
+	all, outcomes := cancelable(t, s)
+	create(t, s, appserver.Job{ID: "j", Message: cancelableMessage})
+	commit(t, s, "j", outcomes(time.Now().Add(time.Hour)))
 	finish(t, s, "j")
 	if j := findJob(t, s, "j"); j.Kept != 4 || !j.Message.Cancelable || j.Withdrawn != 0 || j.NotWithdrawn != 0 {
 		t.Errorf("the job is %+v", j)
 	}
-	if list := withdraw(10); len(list) != 0 {
+	if list := withdraw(t, s, 10); len(list) != 0 {
 		t.Errorf("a job that is not canceled has messages to withdraw: %+v", list)
 	}
-	if err := s.SetState(t.Context(), "j", appserver.Canceled, ""); err != nil {
-		t.Fatal(err)
-	}
+	cancel(t, s, "j")
 	if j := findJob(t, s, "j"); j.State != appserver.Canceled {
 		t.Errorf("the job is %s", j.State)
 	}
@@ -469,15 +484,15 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 		t.Errorf("canceled twice: %v", err)
 	}
 	found := make(map[string]appserver.Location)
-	for _, l := range append(withdraw(3), withdraw(3)...) {
+	for _, l := range append(withdraw(t, s, 3), withdraw(t, s, 3)...) {
 		found[l.URL] = l
 	}
-	if list := withdraw(3); len(found) != 4 || len(list) != 0 {
+	if list := withdraw(t, s, 3); len(found) != 4 || len(list) != 0 {
 		t.Fatalf("found %+v, then %+v", found, list)
 	}
 	var done []appserver.Withdrawal
 	for _, r := range all[:4] {
-		l := found[location(r)]
+		l := found[locationOf(r)]
 		if l.JobID != "j" || l.Seq != r.Seq || l.Service != r.Service || l.Origin != r.Origin {
 			t.Errorf("the location is %+v", l)
 		}
@@ -491,22 +506,22 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 	if j := findJob(t, s, "j"); j.Kept != 0 || j.Withdrawn != 3 || j.NotWithdrawn != 1 {
 		t.Errorf("the job is %+v", j)
 	}
-	withdraw(3) // nothing is left
+	withdraw(t, s, 3) // nothing is left
+}
 
-	// Results that arrive after the job was canceled.
-	create(t, s, appserver.Job{ID: "late", Message: message})
+// Messages that are accepted after the job was canceled can be withdrawn. Expired ones
+// cannot, and are removed.
+func testWithdrawLate(t *testing.T, s appserver.Store) {
+	_, outcomes := cancelable(t, s)
+	create(t, s, appserver.Job{ID: "late", Message: cancelableMessage})
 	p := claim(t, s, "late")
-	if err := s.SetState(t.Context(), "late", appserver.Canceled, ""); err != nil {
-		t.Fatal(err)
-	}
-	must[appserver.Committed](t)(s.CommitPart(t.Context(), p, appserver.Batch{Step: 1, Cursor: 5, Outcomes: outcomes(time.Now().Add(time.Hour))}))
-	if list := withdraw(10); len(list) != 4 {
+	cancel(t, s, "late")
+	must[appserver.Committed](t)(s.CommitPart(t.Context(), p, outcomes(time.Now().Add(time.Hour))))
+	if list := withdraw(t, s, 10); len(list) != 4 {
 		t.Errorf("found %+v", list)
 	}
-
-	// Expired messages cannot be withdrawn, and are removed.
-	create(t, s, appserver.Job{ID: "old", Message: message})
-	commit(t, s, "old", appserver.Batch{Cursor: 5, Outcomes: outcomes(time.Now().Add(-time.Second))})
+	create(t, s, appserver.Job{ID: "old", Message: cancelableMessage})
+	commit(t, s, "old", outcomes(time.Now().Add(-time.Second)))
 	finish(t, s, "old")
 	if err := s.SetState(t.Context(), "old", appserver.Canceled, ""); !errors.Is(err, appserver.ErrFinished) || findJob(t, s, "old").Kept != 0 {
 		t.Errorf("canceled after its messages have expired: %v", err)
@@ -515,6 +530,38 @@ func testWithdraw(t *testing.T, s appserver.Store) {
 		t.Fatal(err)
 	}
 	findJob(t, s, "old")
+}
+
+// A job that is read while its messages are withdrawn has each of them in one number.
+func testWithdrawRead(t *testing.T, s appserver.Store) {
+	const n = 300
+	many(t, s, n, nil)
+	create(t, s, appserver.Job{ID: "j", Message: cancelableMessage})
+	b := appserver.Batch{Cursor: n}
+	for _, r := range must[[]appserver.Record](t)(s.List(t.Context(), appserver.Filter{}, 0, 0, n)) {
+		b.Outcomes = append(b.Outcomes, appserver.Outcome{Record: r, Class: webpush.ClassDelivered, Status: 201, Location: locationOf(r), LocationUntil: time.Now().Add(time.Hour)})
+	}
+	commit(t, s, "j", b)
+	cancel(t, s, "j")
+	var withdrawing sync.WaitGroup
+	withdrawing.Go(func() {
+		for _, l := range withdraw(t, s, n) {
+			if err := s.Withdrawn(t.Context(), []appserver.Withdrawal{{JobID: "j", Seq: l.Seq, OK: true}}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for {
+		j := findJob(t, s, "j")
+		if j.Kept+j.Withdrawn != n {
+			t.Errorf("%d messages can be withdrawn and %d were withdrawn, of %d", j.Kept, j.Withdrawn, n)
+			break
+		}
+		if j.Withdrawn == n {
+			break
+		}
+	}
+	withdrawing.Wait()
 }
 
 // Reports increase the numbers of their job, up to its total.

@@ -22,7 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) appserver.Store, reopen func(t *t
 		"Put": testPut, "Change": testChange, "Delete": testDelete, "List": testList, "Jobs": testJobs,
 		"Commit": testCommit, "Versions": testVersions, "Retry": testRetry, "Failures": testFailures, "Prune": testPrune, "Concurrent": testConcurrent,
 		"Parts": testParts, "Leases": testLeases, "Steps": testSteps, "Scheduled": testScheduled, "Key": testKey, "PutAll": testPutAll,
-		"Probe": testProbe, "Once": testOnce, "Withdraw": testWithdraw, "GoneAfter": testGoneAfter, "Report": testReport, "Reschedule": testReschedule,
+		"Probe": testProbe, "Once": testOnce, "Withdraw": testWithdraw, "WithdrawLate": testWithdrawLate, "WithdrawRead": testWithdrawRead, "GoneAfter": testGoneAfter, "Report": testReport, "Reschedule": testReschedule,
 		"RetrySome": testRetrySome, "Announce": testAnnounce, "Size": testSize,
 	} {
 		t.Run(name, func(t *testing.T) {
