@@ -81,6 +81,8 @@ func (c *chromium) read(m mcs.DataMessage, damage error) (_ *item, ok bool) {
 		return &item{err: &LostError{c.google.origin, n}}, true
 	case kind != "" && kind != "gcm":
 		return nil, false // such as send_error, about messages of applications
+	case to == nil && c.roster.had(subtype):
+		return nil, false // it was on its way when the subscription ended
 	case m.Category != chromiumApp:
 		damage = errors.New("it is for another application of this device")
 	case to == nil:

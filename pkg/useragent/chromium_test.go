@@ -45,16 +45,21 @@ func startChromium(t *testing.T, o pushservice.ServerOptions) (*pushservice.Serv
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	pool := x509.NewCertPool()
+	return s, useragent.Options{ApplicationServerKey: newKey(t).PublicKey(), CAs: s.Chromium.CA()}, chromiumClient(t, s)
+}
+
+// chromiumClient returns a client for senders to the endpoints of Chromium.
+func chromiumClient(t *testing.T, s *pushservice.Server) *http.Client {
+	address, pool := s.Chromium.Addr, x509.NewCertPool()
 	pool.AppendCertsFromPEM(s.Chromium.CA())
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, s.Chromium.Addr)
+			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
 		TLSClientConfig: &tls.Config{RootCAs: pool},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return s, useragent.Options{ApplicationServerKey: newKey(t).PublicKey(), CAs: s.Chromium.CA()}, &http.Client{Transport: transport}
+	return &http.Client{Transport: transport}
 }
 
 var chromiumKeys sync.Map // of private keys by public ones

@@ -33,8 +33,9 @@ type Device struct {
 	channel channel // nil until the first subscription
 	closed  bool
 
-	file   *File
-	saving sync.Mutex // held while file is written
+	file     *File
+	saving   sync.Mutex // held while file is written
+	replaced State      // of the device that was in file before, if its subscriptions last
 }
 
 // NewDevice returns a device without subscriptions; it connects to the push
@@ -157,6 +158,16 @@ func (d *Device) connected() (channel, error) {
 
 // Subscriptions returns the subscriptions, oldest first.
 func (d *Device) Subscriptions() []*Subscription { return d.roster.all() }
+
+// Named returns the last subscription with this name, or nil.
+func (d *Device) Named(name string) (found *Subscription) {
+	for _, s := range d.roster.all() {
+		if s.Name() == name {
+			found = s
+		}
+	}
+	return found
+}
 
 // Server returns the address of the push service, as it was given to
 // [NewDevice].
@@ -354,9 +365,13 @@ func (d *Device) LogValue() slog.Value { return slog.StringValue(d.String()) }
 // roster holds the subscriptions of a device, oldest first. It is safe for
 // concurrent use.
 type roster struct {
-	mu   sync.Mutex
-	list []*Subscription
+	mu    sync.Mutex
+	list  []*Subscription
+	ended []string // IDs of the last subscriptions that were removed, at most maxEnded
 }
+
+// maxEnded is the maximum number of ended subscriptions that a device remembers.
+const maxEnded = 100
 
 func (r *roster) all() []*Subscription {
 	r.mu.Lock()
@@ -377,7 +392,17 @@ func (r *roster) remove(s *Subscription) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.list = slices.DeleteFunc(r.list, func(other *Subscription) bool { return other == s })
+	r.ended = append(r.ended, s.registration().id)
+	r.ended = r.ended[max(0, len(r.ended)-maxEnded):]
 	return len(r.list)
+}
+
+// had reports whether a subscription with this ID ended a short time ago: messages
+// to it can still be on their way.
+func (r *roster) had(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.ended, id)
 }
 
 func (r *roster) has(s *Subscription) bool {

@@ -259,6 +259,262 @@ func TestFileUnsubscribes(t *testing.T) {
 	})
 }
 
+// TestFileUnsubscribesForgotten: ending subscriptions at a push service that has
+// forgotten the user agent registers nothing; the others stay in the file, for a
+// device that registers them again.
+func TestFileUnsubscribesForgotten(t *testing.T) {
+	s := start(t, false)
+	w := &world{s.Service, socketURL(s), useragent.Options{HTTP: s.Client()}, s.Client()}
+	name := filepath.Join(t.TempDir(), "state.json")
+	file, d := w.openFile(t, name)
+	a := add(t, d, "a")
+	add(t, d, "b")
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	address := strings.TrimPrefix(s.URL, "http://")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := pushservice.Start(pushservice.ServerOptions{Addr: address}) // without its data
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w.options.HTTP = s.Client()
+	state, _ := file.State()
+	if err := file.Unsubscribe(t.Context(), w.options, state.Subscriptions()[1]); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Service.Subscriptions()); n != 0 {
+		t.Errorf("%d subscriptions at the service", n)
+	}
+	state, _ = file.State()
+	if left := state.Subscriptions(); len(left) != 1 || left[0].Endpoint() != a.Endpoint() {
+		t.Errorf("left are %v", left)
+	}
+	file.Close()
+	file, d = w.openFile(t, name)
+	e := (*useragent.ChangedError)(nil)
+	if _, err := d.Receive(t.Context()); !errors.As(err, &e) || e.Subscription.Name() != "a" {
+		t.Errorf("got %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	state, _ = file.State()
+	if err := file.Unsubscribe(t.Context(), w.options, state.Subscriptions()...); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Service.Subscriptions()); n != 0 {
+		t.Errorf("%d subscriptions at the service", n)
+	}
+}
+
+// restartable starts a push service that keeps its data. restart stops it and starts
+// it again on the same ports.
+func restartable(t *testing.T, chromium bool) (w *world, restart func()) {
+	dir := t.TempDir()
+	o := pushservice.ServerOptions{Storage: openStorage(t, dir)}
+	if chromium {
+		o.Chromium = &pushservice.ChromiumOptions{AuthorityFile: filepath.Join(dir, "ca.pem")}
+	}
+	s, err := pushservice.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	o.Addr = strings.TrimPrefix(s.URL, "http://")
+	w = &world{s.Service, socketURL(s), useragent.Options{}, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	if chromium {
+		o.Chromium.Addr = s.Chromium.Addr
+		w.url, w.options.CAs, w.client = chromiumURL(s), s.Chromium.CA(), chromiumClient(t, s)
+	}
+	return w, func() {
+		t.Helper()
+		w.client.CloseIdleConnections()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Storage = openStorage(t, dir)
+		if s, err = pushservice.Start(o); err != nil {
+			t.Fatal(err)
+		}
+		w.service = s.Service
+	}
+}
+
+// TestUnsubscribesAndRestarts: one of several subscriptions ends, another takes its
+// place, and the service restarts in between, with its data.
+func TestUnsubscribesAndRestarts(t *testing.T) {
+	for name, chromium := range map[string]bool{"websocket": false, "chromium": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, restart := restartable(t, chromium)
+			file, d := w.openFile(t, filepath.Join(t.TempDir(), "state.json"))
+			again := func() {
+				t.Helper()
+				err := d.Close()
+				if err != nil {
+					t.Error(err)
+				}
+				restart()
+				if d, err = file.Open(t.Context(), w.options); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = d.Close() })
+			}
+			add(t, d, "a")
+			add(t, d, "b")
+			add(t, d, "c")
+			if err := d.Named("a").Unsubscribe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.push(t, d.Named("b"), "1")
+			if chromium { // it waits 30 seconds if a connection is lost early
+				again()
+			} else {
+				restart()
+			}
+			acks(t, d, gets(t, d, "b", "1"))
+			if n := len(w.service.Subscriptions()); n != 2 {
+				t.Errorf("%d subscriptions at the service after a restart, want 2", n)
+			}
+			add(t, d, "a")
+			w.push(t, d.Named("a"), "2")
+			acks(t, d, gets(t, d, "a", "2"))
+			again()
+			if err := d.Named("c").Unsubscribe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			again()
+			for _, name := range []string{"b", "a"} {
+				w.push(t, d.Named(name), "3")
+				acks(t, d, gets(t, d, name, "3"))
+			}
+			w.messages(t, 0)
+			state, _ := file.State()
+			if all := state.Subscriptions(); len(all) != 2 || len(w.service.Subscriptions()) != 2 || all[0].Name() != "b" || all[1].Name() != "a" {
+				t.Errorf("the file has %v, the service %d subscriptions", all, len(w.service.Subscriptions()))
+			}
+		})
+	}
+}
+
+// TestMessageAfterUnsubscribe: a message that was on its way when its subscription
+// ended here is acknowledged and not received.
+func TestMessageAfterUnsubscribe(t *testing.T) {
+	s, o, client := startChromium(t, pushservice.ServerOptions{})
+	w := &world{s.Service, chromiumURL(s), o, client}
+	_, d := w.openFile(t, filepath.Join(t.TempDir(), "state.json"))
+	a, b := add(t, d, "a"), add(t, d, "b")
+	d.Ended(a) // as Unsubscribe does after the push service has ended it
+	w.push(t, a, "1")
+	w.push(t, b, "2")
+	acks(t, d, gets(t, d, "b", "2"))
+	w.messages(t, 0)
+}
+
+// TestSupersede: a subscription takes the place of another of its name, and a device
+// that of another in the file.
+func TestSupersede(t *testing.T) {
+	bothChannels(t, func(t *testing.T, w *world) {
+		name := filepath.Join(t.TempDir(), "state.json")
+		file, d := w.openFile(t, name)
+		add(t, d, "a")
+		b, again := add(t, d, "b"), add(t, d, "a")
+		if d.Named("a") != again || d.Named("c") != nil {
+			t.Errorf("Named returned %v, %v", d.Named("a"), d.Named("c"))
+		}
+		if err := again.Supersede(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if all := d.Subscriptions(); len(all) != 2 || all[0] != b || all[1] != again || len(w.service.Subscriptions()) != 2 {
+			t.Errorf("left are %v", all)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		d, err := file.New(w.url, w.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		a := add(t, d, "a")
+		if n := len(w.service.Subscriptions()); n != 3 {
+			t.Errorf("%d subscriptions at the service, want the old ones to last", n)
+		}
+		for range 2 {
+			if err := a.Supersede(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(w.service.Subscriptions()); n != 1 {
+			t.Errorf("%d subscriptions at the service", n)
+		}
+	})
+}
+
+// TestUpdateFile: a subscription file follows its subscription, and other files stay.
+func TestUpdateFile(t *testing.T) {
+	s := start(t, false)
+	w := &world{s.Service, socketURL(s), useragent.Options{HTTP: s.Client()}, s.Client()}
+	dir := t.TempDir()
+	_, d := w.openFile(t, filepath.Join(dir, "state.json"))
+	file := filepath.Join(dir, "a.json")
+	textOf := func(s *useragent.Subscription) string {
+		b, err := s.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	write := func(s *useragent.Subscription) string {
+		if err := os.WriteFile(file, []byte(textOf(s)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return textOf(s)
+	}
+	update := func(before useragent.State, changed bool, want string) {
+		t.Helper()
+		got, err := d.State().UpdateFile(file, before)
+		if err != nil || got != changed {
+			t.Errorf("changed %v, %v, want %v", got, err, changed)
+		}
+		if b, _ := os.ReadFile(file); strings.TrimSuffix(string(b), "\n") != want {
+			t.Errorf("the file has %q, want %q", b, want)
+		}
+	}
+	a, b := add(t, d, "a"), add(t, d, "b")
+	before := d.State()
+	text := write(a)
+	update(before, false, text)
+	update(useragent.State{}, false, text) // the file of another
+	again := add(t, d, "a")
+	update(before, false, text) // both exist
+	if err := again.Supersede(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	update(useragent.State{}, false, text)
+	update(before, true, textOf(again))
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	text = write(b)
+	if r, ok := before.FindIn(file); !ok || r.Name() != "b" {
+		t.Errorf("FindIn returned %v, %v", r, ok)
+	}
+	update(before, false, text)
+	if err := b.Unsubscribe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	update(before, true, "")
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file: %v", err)
+	}
+	update(before, false, "")
+}
+
 // TestDeviceRefused: a registration that is refused leaves the others as they are.
 func TestDeviceRefused(t *testing.T) {
 	s, o, client := startChromium(t, pushservice.ServerOptions{})

@@ -33,6 +33,7 @@ type File struct {
 	lock  *filelock.Lock // nil if no lock can be made
 	state State
 	found bool
+	gone  bool // the push service no longer knows the device in state
 }
 
 // ReadFile reads a state file without locking it. The error is the file system's,
@@ -86,12 +87,14 @@ func OpenFile(name string) (*File, error) {
 func (f *File) State() (state State, found bool) { return f.state, len(f.state.subscriptions) > 0 }
 
 // New is [NewDevice] for a device whose state replaces the file's as soon as it
-// has a subscription. If the file has a device for this server, and no
+// has a subscription; the subscriptions of the old state last until
+// [Subscription.Supersede] ends them. If the file has a device for this server, and no
 // subscription, New uses it again: a device of Chromium stays in the file even if
 // its first registration fails.
 func (f *File) New(server string, o Options) (*Device, error) {
 	state := State{server: server}
-	if _, found := f.State(); !found && f.state.server == server {
+	replaced, found := f.State()
+	if !found && f.state.server == server {
 		state = f.state
 	}
 	d, err := newDevice(state, o)
@@ -99,6 +102,9 @@ func (f *File) New(server string, o Options) (*Device, error) {
 		return nil, err
 	}
 	d.file = f
+	if found && !f.gone {
+		d.replaced = replaced
+	}
 	return d, nil
 }
 
@@ -106,6 +112,7 @@ func (f *File) New(server string, o Options) (*Device, error) {
 func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
 	d, err := Open(ctx, f.state, o)
 	if err != nil {
+		f.gone = isGone(err)
 		return nil, err
 	}
 	d.file = f
@@ -127,49 +134,48 @@ func (f *File) Unsubscribe(ctx context.Context, o Options, subscriptions ...Regi
 	})
 }
 
-// unsubscribe ends some subscriptions of a state; ended is called with the rest
-// after each. In Chromium this works while another process uses the device.
+// unsubscribe ends some subscriptions of a state, and registers none; ended is
+// called with the rest after each. In Chromium this works while another process uses
+// the device.
 func unsubscribe(ctx context.Context, state State, o Options, list []Registration, ended func(rest State) error) (err error) {
 	base, err := parseServer(state.server)
 	if err != nil || len(list) == 0 {
 		return err
 	}
+	end := func(Registration) error { return nil } // for a device that the push service has forgotten
 	if isChromium(base) {
 		g, err := newGoogle(base, o)
 		if err != nil {
 			return err
 		}
-		for _, r := range list {
-			if err := g.unregister(ctx, state.android, r); err != nil {
-				return err
+		end = func(r Registration) error { return g.unregister(ctx, state.android, r) }
+	} else {
+		o.ending = true
+		d, failed := Open(ctx, state, o)
+		switch {
+		case failed == nil:
+			defer func() {
+				if closing := d.Close(); err == nil {
+					err = closing
+				}
+			}()
+			end = func(r Registration) error {
+				if s := d.roster.find(func(id string) bool { return id == r.id }); s != nil {
+					return s.Unsubscribe(ctx)
+				}
+				return nil
 			}
-			state.subscriptions = slices.DeleteFunc(state.Subscriptions(), func(other Registration) bool { return other.identity == r.identity })
-			if err := ended(state); err != nil {
-				return err
-			}
+		case unlessGone(failed) != nil:
+			return failed
 		}
-		return nil
 	}
-	d, err := Open(ctx, state, o)
-	if err != nil {
-		return unlessGone(err)
-	}
-	defer func() {
-		if e := d.Close(); err == nil {
-			err = e
-		}
-	}()
 	for _, r := range list {
-		for _, s := range d.Subscriptions() {
-			if s.Identity() != r.identity { // the IDs can be new
-				continue
-			}
-			if err := s.Unsubscribe(ctx); err != nil {
-				return err
-			}
-			if err := ended(d.State()); err != nil {
-				return err
-			}
+		if err := end(r); err != nil {
+			return err
+		}
+		state.subscriptions = slices.DeleteFunc(state.Subscriptions(), func(other Registration) bool { return other.identity == r.identity })
+		if err := ended(state); err != nil {
+			return err
 		}
 	}
 	return nil

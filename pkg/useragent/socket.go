@@ -192,6 +192,8 @@ func (c *socket) over(err error) error {
 	switch {
 	case final != nil:
 		return final
+	case isGone(err):
+		return err
 	case errors.As(err, &closed) && closed.Code == closeForGood:
 		return err
 	case errors.As(err, &response) && response.Op == "subscribing" && response.Status != 0 && !response.Temporary():

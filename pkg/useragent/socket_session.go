@@ -88,6 +88,8 @@ func (c *socket) connect(ctx context.Context) (_ *session, err error) {
 		return nil, misread("saying hello", c.origin, "the response has no valid uaid")
 	case !truthy(f.UseWebPush):
 		return nil, misread("saying hello", c.origin, "the push service does not speak Web Push: use_webpush is not true")
+	case c.options.ending && f.UAID != known:
+		return nil, &Error{Op: "saying hello", Service: c.origin, Status: http.StatusGone, Reason: "the push service no longer knows this user agent"}
 	}
 	for _, sub := range c.roster.all() {
 		if f.UAID == known && sub.Endpoint() != "" {

@@ -96,6 +96,12 @@ type State struct {
 // [NewDevice].
 func (s State) Server() string { return s.server }
 
+// At reports whether the state is of a device at the push service with the address
+// server, which can have a slash at its end or not.
+func (s State) At(server string) bool {
+	return strings.TrimSuffix(s.server, "/") == strings.TrimSuffix(server, "/")
+}
+
 // Origin returns the origin of the push service, or "" for the zero State.
 func (s State) Origin() string {
 	base, err := parseServer(s.server)

@@ -3,6 +3,7 @@ package useragent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -76,6 +77,31 @@ func (s *Subscription) Unsubscribe(ctx context.Context) error {
 		return err
 	}
 	return s.device.save()
+}
+
+// Supersede ends the subscriptions that s replaces: the device's others with its
+// name, and, if [File.New] made the device, all those of the device that was in the
+// file before. The errors are those of [Subscription.Unsubscribe], joined: it
+// continues after them, and can be called again. It must not be called by several
+// goroutines at the same time.
+func (s *Subscription) Supersede(ctx context.Context) error {
+	d, name := s.device, s.Name()
+	var errs []error
+	for _, other := range d.Subscriptions() {
+		if other != s && other.Name() == name {
+			errs = append(errs, other.Unsubscribe(ctx))
+		}
+	}
+	if len(d.replaced.subscriptions) > 0 {
+		o := d.options
+		o.Notify = nil
+		err := Unsubscribe(ctx, d.replaced, o)
+		if err == nil {
+			d.replaced = State{}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Receive is [Device.Receive].

@@ -57,6 +57,9 @@ type Options struct {
 
 	// dial, if set, makes the connections of Chromium's channel.
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// ending makes a WebSocket end with an [*Error] that is Gone, instead of registering
+	// subscriptions again, if the push service has forgotten the user agent.
+	ending bool
 }
 
 func (o Options) notify(e Event) {
