@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // hand prints a message or passes it to the program.
@@ -60,7 +61,7 @@ func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error 
 // messageEnvironment returns the variables for a program. A value with a zero byte
 // is omitted, because the environment cannot hold it.
 func messageEnvironment(m *useragent.ReceivedMessage) []string {
-	n, _ := parseNotification(m.Payload)
+	n, _, _ := webpush.ParseNotification(m.Payload)
 	ttl := ""
 	if m.Urgency != "" || m.TTL > 0 {
 		ttl = strconv.FormatInt(int64(m.TTL/time.Second), 10)
@@ -68,7 +69,7 @@ func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	var list []string
 	for _, v := range [][2]string{
 		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"SUBSCRIPTION", subscriptionName(m)}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
-		{"TITLE", n.title}, {"BODY", n.body}, {"URL", n.url},
+		{"TITLE", n.Title}, {"BODY", n.Body}, {"URL", n.Navigate},
 	} {
 		if !strings.ContainsRune(v[1], 0) {
 			list = append(list, "WEBPUSH_MESSAGE_"+v[0]+"="+v[1])

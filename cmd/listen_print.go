@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -47,8 +46,8 @@ func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
 		v.Payload = new(string(m.Payload))
 		if json.Valid(m.Payload) {
 			v.JSON = m.Payload
-			n, ok := parseNotification(m.Payload)
-			v.Declared = ok && n.declarative
+			_, declarative, ok := webpush.ParseNotification(m.Payload)
+			v.Declared = ok && declarative
 		}
 	default:
 		v.Base64 = new(base64.RawURLEncoding.EncodeToString(m.Payload))
@@ -96,25 +95,25 @@ func (l *listener) printText(m *useragent.ReceivedMessage) error {
 			b.WriteString(l.paint(true, name, color.Faint) + " ")
 		}
 	}
-	n, isNotification := parseNotification(m.Payload)
+	n, declarative, isNotification := webpush.ParseNotification(m.Payload)
 	switch {
 	case m.Payload == nil:
 		b.WriteString(l.paint(l.outTTY, "(no payload)", color.Faint))
 	case !utf8.Valid(m.Payload):
 		fmt.Fprintf(&b, "(binary, %s) %s", plural(len(m.Payload), "byte"), base64.RawURLEncoding.EncodeToString(m.Payload))
 	case l.outTTY && isNotification:
-		b.WriteString(l.paint(true, safe(n.title), color.Bold))
-		if n.declarative {
+		b.WriteString(l.paint(true, safe(n.Title), color.Bold))
+		if declarative {
 			b.WriteString(l.paint(true, " (declarative)", color.Faint))
 		}
-		if n.body != "" {
-			b.WriteString("\n" + indented(safe(n.body)))
+		if n.Body != "" {
+			b.WriteString("\n" + indented(safe(n.Body)))
 		}
-		if n.url != "" {
-			b.WriteString("\n" + indented(l.paint(true, safe(n.url), color.FgCyan, color.Underline)))
+		if n.Navigate != "" {
+			b.WriteString("\n" + indented(l.paint(true, safe(n.Navigate), color.FgCyan, color.Underline)))
 		}
-		for _, a := range n.actions {
-			b.WriteString("\n" + indented("["+safe(a)+"]"))
+		for _, a := range n.Actions {
+			b.WriteString("\n" + indented("["+safe(a.Title)+"]"))
 		}
 	default:
 		b.WriteString(safe(string(m.Payload)))
@@ -129,53 +128,4 @@ func (l *listener) printText(m *useragent.ReceivedMessage) error {
 
 func indented(text string) string {
 	return "         " + strings.ReplaceAll(text, "\n", "\n         ")
-}
-
-// shownNotification holds the parts of a notification that are shown.
-type shownNotification struct {
-	title, body, url string
-	actions          []string
-	declarative      bool // the browser shows it without a service worker
-}
-
-// parseNotification recognizes the payload of a notification: Declarative Web
-// Push, or the usual fields for a service worker, at least title, at the top level
-// or in notification.
-func parseNotification(payload []byte) (n shownNotification, ok bool) {
-	type fields struct {
-		Title    any
-		Body     any
-		Navigate any
-		URL      any
-		Data     any
-		Actions  any
-	}
-	var v struct {
-		fields
-		Notification *fields
-		WebPush      json.RawMessage `json:"web_push"`
-	}
-	if !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || json.Unmarshal(payload, &v) != nil {
-		return n, false
-	}
-	m := v.fields
-	if v.Notification != nil {
-		m = *v.Notification
-	}
-	n.declarative = webpush.IsDeclarative(v.WebPush) && v.Notification != nil
-	text := func(v any) string { t, _ := v.(string); return t }
-	n.title, n.body, n.url = text(m.Title), text(m.Body), text(m.Navigate)
-	if n.url == "" {
-		n.url = text(m.URL)
-	}
-	if data, _ := m.Data.(map[string]any); n.url == "" {
-		n.url = text(data["url"])
-	}
-	list, _ := m.Actions.([]any)
-	for _, a := range list {
-		if action, _ := a.(map[string]any); text(action["title"]) != "" {
-			n.actions = append(n.actions, text(action["title"]))
-		}
-	}
-	return n, n.title != ""
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -17,34 +16,30 @@ import (
 type listener struct {
 	*streams
 	o      listenOptions
-	device *useragent.Device
+	state  useragent.State   // the subscription files agree with it
+	device *useragent.Device // nil until it is connected
 	// chosen is the subscription that -f is for; nil if there are several.
 	chosen *useragent.Subscription
-	// apart reports whether --new created a device, so the old subscription is on
-	// another one.
-	apart bool
 
 	received int
 	failed   int // runs of --exec
 }
 
-func runListen(ctx context.Context, s *streams, options listenOptions) error {
-	l := &listener{streams: s, o: options}
-	o := &l.o
+func runListen(ctx context.Context, s *streams, o listenOptions) error {
+	l := &listener{streams: s, o: o}
 	file, err := l.openState()
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	state, _ := file.State()
-	chosen, err := o.choose(state)
+	chosen, err := l.choose()
 	if err != nil {
 		return err
 	}
 	if o.unregister {
 		return l.unregister(ctx, file, chosen)
 	}
-	key, err := l.loadKey(state, chosen)
+	key, err := l.loadKey(chosen)
 	if err != nil {
 		return err
 	}
@@ -52,8 +47,8 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 	if err != nil {
 		return err
 	}
-	if create := o.creates(chosen); create || len(chosen) == 1 {
-		if err := l.mayWrite(o.subscription, endpoints(chosen)); err != nil {
+	if l.creates(chosen) || len(chosen) == 1 {
+		if err := l.mayWriteSubscription(); err != nil {
 			return err
 		}
 	}
@@ -63,53 +58,45 @@ func runListen(ctx context.Context, s *streams, options listenOptions) error {
 		limited, cancel = context.WithTimeoutCause(ctx, o.timeout.value, errTimeout)
 		defer cancel()
 	}
-	if o.server == useragent.FCM {
+	if l.o.server == useragent.FCM {
 		l.warn("listening at Google is experimental: untested against Google's servers", "for a local push service of this kind, run: webpush push-service --chromium")
 	}
 	if err := l.connect(limited, file, chosen, key, how); err != nil {
-		return l.end(ctx, limited, err)
+		return l.end(ctx, limited, l.stateError(err))
 	}
 	defer func() {
 		if err := l.device.Close(); err != nil {
 			s.warn(err.Error(), "the last message may arrive again")
 		}
 	}()
-	if err := l.saveSubscription(l.chosen); err != nil {
-		if o.creates(chosen) { // it would be unusable
-			forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_ = l.chosen.Unsubscribe(forget)
-		}
+	if err := l.begin(ctx, chosen); err != nil {
 		return err
 	}
-	if o.new {
-		l.forget(ctx, state, how)
-	}
 	l.announce()
-	return l.end(ctx, limited, l.listen(ctx, limited, state))
+	return l.end(ctx, limited, l.receive(ctx, limited))
 }
 
-// loadKey returns the key for a new subscription, and checks the command line
-// against an existing one.
-func (l *listener) loadKey(state useragent.State, chosen []useragent.Registration) (key vapid.PublicKey, err error) {
+// loadKey returns the key for a new subscription, completes --server, and checks the
+// command line against an existing subscription.
+func (l *listener) loadKey(chosen []useragent.Registration) (key vapid.PublicKey, err error) {
 	o := &l.o
 	if given(o.cmd, "application-server-key") {
 		if key, err = o.key.loadPublic(l.streams); err != nil {
 			return key, err
 		}
 	}
-	if len(state.Subscriptions()) > 0 && (!given(o.cmd, "server") || sameServer(o.server, state.Server())) {
-		o.server = state.Server()
+	if len(l.state.Subscriptions()) > 0 && (!given(o.cmd, "server") || l.state.At(o.server)) {
+		o.server = l.state.Server()
 	}
 	switch {
 	case !o.new:
-		if err := o.same(state, chosen, key); err != nil {
+		if err := l.sameAsState(chosen, key); err != nil {
 			return key, err
 		}
 	case len(chosen) > 0 && key.IsZero():
 		key = chosen[len(chosen)-1].ApplicationServerKey()
 	}
-	if o.creates(chosen) && key.IsZero() && useragent.RequiresKey(o.server) {
+	if l.creates(chosen) && key.IsZero() && useragent.RequiresKey(o.server) {
 		o.key.value = defaultPrivateKey
 		return o.key.loadPublic(l.streams)
 	}
@@ -137,62 +124,62 @@ func (l *listener) options() (useragent.Options, error) {
 	return useragent.Options{HTTP: hc, CAs: t.CAs, Notify: l.notify}, nil
 }
 
-// connect opens the device, and creates the subscription that is to be created.
-func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, key vapid.PublicKey, how useragent.Options) (err error) {
-	o := &l.o
-	state, found := file.State()
-	if found && o.server == state.Server() && !(o.new && useragent.SingleOnly(o.server)) {
-		l.device, err = file.Open(ctx, how)
-		var gone *useragent.Error
-		switch {
-		case err == nil:
-		case o.new && errors.As(err, &gone) && gone.Gone():
-			l.warn(err.Error()+"; its subscriptions are lost", "")
-		default:
-			return l.stateError(err)
-		}
+// connect continues with the device in the state file, or makes a new one, and
+// creates the subscription that is to be created.
+func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, key vapid.PublicKey, how useragent.Options) error {
+	device, err := l.open(ctx, file, how)
+	if err != nil {
+		return err
 	}
-	if l.device == nil {
-		l.apart = found && err == nil
-		if l.device, err = file.New(o.server, how); err != nil {
-			return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
+	switch {
+	case l.creates(chosen):
+		if l.chosen, err = device.Subscribe(ctx, l.o.name, key); err != nil {
+			if err := device.Close(); err != nil {
+				l.warn(err.Error(), "")
+			}
+			return err
 		}
+	case len(device.Subscriptions()) == 1 || given(l.o.cmd, "name"):
+		l.chosen = device.Named(l.o.name)
 	}
-	if !o.creates(chosen) {
-		if all := l.device.Subscriptions(); len(all) == 1 || given(o.cmd, "name") {
-			l.chosen = l.find(chosen[len(chosen)-1].Name())
-		}
-		return nil
-	}
-	if l.chosen, err = l.device.Subscribe(ctx, o.name, key); err != nil {
-		if closeErr := l.device.Close(); closeErr != nil {
-			l.warn(closeErr.Error(), "")
-		}
-		l.device = nil
-		return l.stateError(err)
-	}
+	l.device = device
 	return nil
 }
 
-// find returns the last subscription with a name.
-func (l *listener) find(name string) (found *useragent.Subscription) {
-	for _, s := range l.device.Subscriptions() {
-		if s.Name() == name {
-			found = s
+func (l *listener) open(ctx context.Context, file *useragent.File, how useragent.Options) (*useragent.Device, error) {
+	if _, found := file.State(); found && l.o.server == l.state.Server() && !(l.o.new && useragent.SingleOnly(l.o.server)) {
+		device, err := file.Open(ctx, how)
+		if gone := (*useragent.Error)(nil); !l.o.new || !errors.As(err, &gone) || !gone.Gone() {
+			return device, err
 		}
+		l.warn(err.Error()+"; its subscriptions are lost", "")
 	}
-	return found
+	device, err := file.New(l.o.server, how)
+	if err != nil {
+		return nil, usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
+	}
+	return device, nil
 }
 
-// stateError adds a hint to an error of subscribing.
-func (l *listener) stateError(err error) error {
-	switch path := (*fs.PathError)(nil); {
-	case errors.As(err, &path):
-		return stateProblem(l.o.state, err)
-	case errors.Is(err, useragent.ErrSingle):
-		return usage("use --state FILE for another subscription", "%w", err)
+// begin writes the subscription to its file, ends those that it replaces, and makes
+// the files of the others agree.
+func (l *listener) begin(ctx context.Context, chosen []useragent.Registration) error {
+	if err := l.saveSubscription(); err != nil {
+		if l.creates(chosen) { // it would be unusable
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = l.chosen.Unsubscribe(ctx)
+		}
+		return err
 	}
-	return err
+	if l.o.new {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := l.chosen.Supersede(ctx); err != nil {
+			l.warn("the old subscription could not be removed: "+err.Error(), "")
+		}
+	}
+	return l.updateFiles(l.device.State())
 }
 
 // notify prints changes of the connection.
@@ -219,13 +206,9 @@ func (l *listener) notify(e useragent.Event) {
 // announce says that listening begins.
 func (l *listener) announce() {
 	all := l.device.Subscriptions()
-	var names []string
-	for _, s := range all {
-		names = append(names, shownName(s.Name()))
-	}
 	switch {
 	case len(all) > 1:
-		l.note("listening, with %v: %s", l.device, strings.Join(names, ", "))
+		l.note("listening, with %v: %s", l.device, shownNames(l.device.State().Subscriptions()))
 	case all[0].Name() != "":
 		l.note("listening, with the %v", l.device)
 	default:
@@ -236,12 +219,17 @@ func (l *listener) announce() {
 	}
 }
 
-// shownName is the name of a subscription in a list.
-func shownName(name string) string {
-	if name == "" {
-		return "(without a name)"
+// shownNames lists the names of subscriptions.
+func shownNames(all []useragent.Registration) string {
+	var names []string
+	for _, r := range all {
+		name := r.Name()
+		if name == "" {
+			name = "(without a name)"
+		}
+		names = append(names, name)
 	}
-	return name
+	return strings.Join(names, ", ")
 }
 
 func (l *listener) sendCommand() string {
@@ -259,9 +247,9 @@ func (l *listener) sendCommand() string {
 	return command + ` -p "hi"`
 }
 
-// listen receives messages until one of the contexts ends or there are enough.
-// limited is ctx with --timeout; before is the state at the start.
-func (l *listener) listen(ctx, limited context.Context, before useragent.State) error {
+// receive handles messages until one of the contexts ends or there are enough.
+// limited is ctx with --timeout.
+func (l *listener) receive(ctx, limited context.Context) error {
 	for m, err := range l.device.Messages(limited) {
 		var (
 			damaged *useragent.DecryptError
@@ -270,7 +258,7 @@ func (l *listener) listen(ctx, limited context.Context, before useragent.State) 
 		)
 		switch {
 		case errors.As(err, &changed):
-			err = l.replaced(err.Error(), changed.Subscription, before)
+			err = l.replaced(changed)
 		case errors.As(err, &lost):
 			l.warn(err.Error(), "they were too many or too old: listen more often")
 			err = nil
@@ -291,68 +279,3 @@ func (l *listener) listen(ctx, limited context.Context, before useragent.State) 
 	}
 	return nil
 }
-
-// errTimeout is the cause of the context's end by --timeout.
-var errTimeout = errors.New("--timeout reached")
-
-// end returns the error of the command when listening ends.
-func (l *listener) end(ctx, limited context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Canceled
-	case limited.Err() != nil && errors.Is(err, errTimeout):
-		if l.o.count == 0 && l.device != nil {
-			err = nil
-			break
-		}
-		text := "--timeout " + shortDuration(l.o.timeout.value) + " reached"
-		if l.device == nil {
-			return withHint(&exitError{fmt.Errorf("%s before the push service responded", text), exitTemporary}, "increase --timeout")
-		}
-		return withHint(&exitError{fmt.Errorf("%s: %d of %d messages have arrived", text, l.received, l.o.count), exitTemporary},
-			"send with: "+l.sendCommand())
-	}
-	var (
-		response *useragent.Error
-		closed   *useragent.CloseError
-		refused  *useragent.RegistrationError
-	)
-	_ = errors.As(err, &refused)
-	switch {
-	case err == nil:
-	case errors.As(err, &response) && response.Gone():
-		return withHint(&exitError{err, exitGone}, "create a new one with: webpush listen --new")
-	case errors.As(err, &response) && response.Temporary():
-		hint := "try again later"
-		switch local := strings.Contains(l.o.server, "://127.0.0.1") || strings.Contains(l.o.server, "://localhost"); {
-		case response.Status != 0 || refused != nil:
-		case local && strings.HasPrefix(l.o.server, "chromium:"):
-			hint = "start a push service with: webpush push-service --chromium"
-		case local:
-			hint = "start a push service with: webpush push-service"
-		default:
-			hint = "check the network; without the internet, start webpush push-service and use --server ws://127.0.0.1:8090"
-		}
-		return withHint(&exitError{err, exitTemporary}, hint)
-	case refused != nil:
-		return &exitError{err, exitRejected}
-	case errors.As(err, &response) && response.Status >= 400:
-		return &exitError{err, exitRejected}
-	case errors.As(err, &response) && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
-		return withHint(err, "to trust the CA of your own push service, use --ca-file FILE")
-	case errors.As(err, &closed):
-		return withHint(&exitError{err, exitTemporary}, "the push service asked not to reconnect immediately; try again later")
-	}
-	if err == nil && l.failed > 0 {
-		return fmt.Errorf("%s failed for %d of %d messages", l.o.program, l.failed, l.received)
-	}
-	return err
-}
-
-// exitError is an error with its own exit code.
-type exitError struct {
-	error
-	code int
-}
-
-func (e *exitError) Unwrap() error { return e.error }

@@ -40,9 +40,11 @@ func faultProblem(err error) error {
 	return usage("write it as status=503,share=10%,retry-after=5", "--fault: %s", text)
 }
 
-// warnReadable warns if other users can read a private key.
+// warnReadable warns if other users can read a file with secrets, if the system has
+// such permissions.
 func (s *streams) warnReadable(name string) {
-	if info, err := os.Stat(name); err == nil && groupReadable(info) {
+	info, err := os.Stat(name)
+	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && info.Mode().Perm()&0o111 == 0 && os.PathSeparator == '/' {
 		s.warn(fmt.Sprintf("%s can be read by other users of this machine", name), "chmod 600 "+shellWord(name))
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"webpush": func() { os.Exit(Main()) }})
+	testscript.Main(m, map[string]func(){"webpush": func() { os.Exit(Main()) }, "until": until})
 }
 
 // TestScripts runs the command line's specification.

@@ -89,3 +89,42 @@ func encode(v any) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// ParseNotification reads a payload as a user agent shows it: a declarative push, or
+// the fields of a Notification for a service worker, at the top level or in
+// notification. It reports false if payload is not a JSON object with a title.
+// Navigate is navigate, url, or data.url, whichever comes first and is a string;
+// fields of other types and actions without a title are ignored.
+func ParseNotification(payload []byte) (n Notification, declarative, ok bool) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(payload, &fields) != nil {
+		return n, false, false
+	}
+	var inner, data map[string]json.RawMessage
+	if json.Unmarshal(fields["notification"], &inner) == nil && inner != nil {
+		declarative = IsDeclarative(fields["web_push"])
+		fields = inner
+	}
+	n.Data = fields["data"]
+	_ = json.Unmarshal(n.Data, &data)
+	for name, to := range map[string]any{
+		"title": &n.Title, "body": &n.Body, "icon": &n.Icon, "image": &n.Image, "badge": &n.Badge, "tag": &n.Tag,
+		"silent": &n.Silent, "requireInteraction": &n.RequireInteraction,
+	} {
+		_ = json.Unmarshal(fields[name], to) // leaves it as it is if the type is another
+	}
+	for _, url := range []json.RawMessage{fields["navigate"], fields["url"], data["url"]} {
+		if n.Navigate == "" {
+			_ = json.Unmarshal(url, &n.Navigate)
+		}
+	}
+	var actions []json.RawMessage
+	_ = json.Unmarshal(fields["actions"], &actions)
+	for _, raw := range actions {
+		var a Action
+		if _ = json.Unmarshal(raw, &a); a.Title != "" {
+			n.Actions = append(n.Actions, a)
+		}
+	}
+	return n, declarative, n.Title != ""
+}
