@@ -146,63 +146,19 @@ func (r *run) open() (end func(), err error) {
 
 // send sends to all records, after all files were opened.
 func (r *run) send(parent context.Context) (*Summary, error) {
-	o, t := r.o, r.tally
 	defer CollectLess()()
 	ctx := parent
-	if o.Deadline > 0 {
+	if r.o.Deadline > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.Deadline)
+		ctx, cancel = context.WithTimeout(ctx, r.o.Deadline)
 		defer cancel()
 	}
 	reading, endReading := context.WithCancel(ctx) // ends blocking reads, such as from a pipe
 	defer endReading()
 	r.source.ctx = reading
-	sent := make(chan struct{})
-	defer close(sent)
-	stopped := func() bool {
-		select {
-		case <-o.Send.Stop: // never if it is nil
-			return true
-		default:
-			return false
-		}
-	}
-	if o.Send.Stop != nil {
-		go func() {
-			select {
-			case <-o.Send.Stop:
-				t.phase.CompareAndSwap(int32(Sending), int32(Finishing))
-				endReading()
-			case <-sent:
-			}
-		}()
-	}
-	send := o.Send
-	if send.Concurrency == 0 && r.journal != nil { // part of the messages wait for the journal
-		send.Concurrency = 256 * runtime.GOMAXPROCS(0)
-	}
-	if send.Concurrency == 0 {
-		send.Concurrency = 128 * runtime.GOMAXPROCS(0)
-	}
-	r.concurrency = send.Concurrency
-	t.limit.Store(int64(send.Concurrency))
-	var failed error
-	send.Commit = func(results []webpush.Result) error {
-		failed = cmp.Or(failed, r.commit(results, r.journal != nil))
-		if failed != nil || o.Send.MaxFailures > 0 && t.failures() >= int64(o.Send.MaxFailures) {
-			endReading()
-		}
-		return failed
-	}
-	var yielded int64
-	for result := range r.client().SendAll(ctx, r.jobs(), send) {
-		if yielded++; yielded > t.total() { // requests that were in flight when commit failed
-			r.keep([]webpush.Result{result}, true)
-		}
-		if yielded == t.total() { // no result is left
-			r.commits.wait()
-		}
-	}
+	defer r.onStop(endReading)()
+
+	failed := r.sendAll(ctx, endReading)
 	if failed == nil {
 		failed = r.rest()
 	} else if r.journal != nil {
@@ -212,21 +168,82 @@ func (r *run) send(parent context.Context) (*Summary, error) {
 		failed = err
 	}
 	s := r.summary()
-	switch {
-	case stopped():
-		s.Stopped = StopAsked
-	case ctx.Err() != nil:
-		s.Stopped = StopDeadline
-	case o.Send.MaxFailures > 0 && t.failures() >= int64(o.Send.MaxFailures):
-		s.Stopped = StopFailures
-	}
+	s.Stopped = r.stopped(ctx)
 	if failed != nil {
 		return s, r.unwritten(failed)
 	}
 	if err := parent.Err(); err != nil {
 		return s, err
 	}
-	return s, s.err(o)
+	return s, s.err(r.o)
+}
+
+// onStop ends reading when the caller stops the run, until the function that it
+// returns is called.
+func (r *run) onStop(endReading func()) (end func()) {
+	sent := make(chan struct{})
+	if r.o.Send.Stop != nil {
+		go func() {
+			select {
+			case <-r.o.Send.Stop:
+				r.tally.phase.CompareAndSwap(int32(Sending), int32(Finishing))
+				endReading()
+			case <-sent:
+			}
+		}()
+	}
+	return func() { close(sent) }
+}
+
+// stopped returns the reason why the run stopped early, or "".
+func (r *run) stopped(ctx context.Context) Stop {
+	select {
+	case <-r.o.Send.Stop: // never if it is nil
+		return StopAsked
+	default:
+	}
+	switch {
+	case ctx.Err() != nil:
+		return StopDeadline
+	case r.tooManyFailures():
+		return StopFailures
+	}
+	return ""
+}
+
+func (r *run) tooManyFailures() bool {
+	return r.o.Send.MaxFailures > 0 && r.tally.failures() >= int64(r.o.Send.MaxFailures)
+}
+
+// sendAll sends to the records until the input ends or the run stops. The error is that
+// of an output or the journal.
+func (r *run) sendAll(ctx context.Context, endReading func()) (failed error) {
+	send := r.o.Send
+	if send.Concurrency == 0 {
+		send.Concurrency = 128 * runtime.GOMAXPROCS(0)
+		if r.journal != nil { // part of the messages wait for the journal
+			send.Concurrency *= 2
+		}
+	}
+	r.concurrency = send.Concurrency
+	r.tally.limit.Store(int64(send.Concurrency))
+	send.Commit = func(results []webpush.Result) error {
+		failed = cmp.Or(failed, r.commit(results, r.journal != nil))
+		if failed != nil || r.tooManyFailures() {
+			endReading()
+		}
+		return failed
+	}
+	var yielded int64
+	for result := range r.client().SendAll(ctx, r.jobs(), send) {
+		if yielded++; yielded > r.tally.total() { // requests that were in flight when commit failed
+			r.keep([]webpush.Result{result}, true)
+		}
+		if yielded == r.tally.total() { // no result is left
+			r.commits.wait()
+		}
+	}
+	return failed
 }
 
 // client returns a client that also reports its retries to the progress.
