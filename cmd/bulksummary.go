@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,12 @@ const maxReasons = 10
 func (o *sendOptions) printSummary(s *streams, t *bulk.Summary) {
 	hints := o.nextSteps(t)
 	if s.json {
-		printSummaryJSON(s, t, hints)
+		fields := map[string]any{"level": "summary", "hints": hints}
+		if t.Stopped != "" {
+			fields["stopped"] = stopTexts[t.Stopped]
+		}
+		addFields(fields, t)
+		s.talkJSON(fields)
 		return
 	}
 	for _, line := range t.Lines() {
@@ -77,23 +81,3 @@ func (o *sendOptions) nextSteps(t *bulk.Summary) []string {
 
 // stopTexts name the reason why a run stopped early.
 var stopTexts = map[bulk.Stop]string{bulk.StopAsked: "interrupted", bulk.StopDeadline: "--deadline reached", bulk.StopFailures: "--max-failures"}
-
-func printSummaryJSON(s *streams, t *bulk.Summary, hints []string) {
-	var fields map[string]json.RawMessage
-	b, err := t.MarshalJSON()
-	if err == nil {
-		err = json.Unmarshal(b, &fields)
-	}
-	if err != nil {
-		s.warn("the summary cannot be printed: "+err.Error(), "")
-		return
-	}
-	out := map[string]any{"level": "summary", "hints": hints}
-	for name, value := range fields {
-		out[name] = value
-	}
-	if t.Stopped != "" {
-		out["stopped"] = stopTexts[t.Stopped]
-	}
-	s.talkJSON(out)
-}

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type cancelOptions struct {
@@ -39,85 +37,48 @@ func newCancelCmd(s *streams) *cobra.Command {
 	return c
 }
 
-// canceled is the JSON output of cancel for one message.
-type canceled struct {
-	ID      json.RawMessage `json:"id,omitempty"`
-	Index   *int64          `json:"index,omitempty"`
-	Origin  string          `json:"origin"`
-	Service webpush.Service `json:"service,omitempty"`
-	State   string          `json:"state"` // withdrawn, or the code of the failure
-	Reason  string          `json:"reason,omitempty"`
-}
-
-// newCanceled describes an outcome.
-func newCanceled(c *bulk.Canceled) canceled {
-	out := canceled{ID: c.Result.ID, Origin: c.Result.Origin, Service: c.Result.Service, State: "withdrawn"}
-	if c.Result.Class != "" { // a result of many, which has an index
-		out.Index = &c.Result.Index
-	}
-	if c.Err != nil {
-		out.State, out.Reason = "failed", c.Err.Error()
-		var refused *webpush.Error
-		if errors.As(c.Err, &refused) {
-			out.State = string(refused.Code)
-		}
-	}
-	return out
-}
-
 func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string) error {
 	client, err := o.client(o.cmd, s)
 	if err != nil {
 		return err
 	}
-	all, withdrawn := 0, 0
-	var failures []error // one of each kind, the first one first
-	counts := make(map[string]int)
-	err = nil
-	for c, unread := range bulk.Cancel(ctx, client, s.messages(args)) {
-		if unread != nil {
-			err = unread
+	var n bulk.CancelCounts
+	var unread error
+	for c, err := range bulk.Cancel(ctx, client, s.messages(args)) {
+		if unread = err; err != nil {
 			break
 		}
-		all++
-		if c.Err == nil {
-			withdrawn++
-		} else {
-			if counts[c.Err.Error()] == 0 {
-				failures = append(failures, c.Err)
-			}
-			counts[c.Err.Error()]++
-		}
+		n.Add(&c)
 		if s.json {
-			if b, err := marshal(newCanceled(&c), ""); err == nil {
-				_, _ = s.out.Write(b)
+			line, err := marshal(&c, "")
+			if err != nil {
+				return err
 			}
+			_, _ = s.out.Write(line)
 		}
 	}
+	all := n.Withdrawn + n.Failed
 	switch {
 	case ctx.Err() != nil:
-		s.note("withdrew %s before the interruption", plural(withdrawn, "message"))
+		s.note("withdrew %s before the interruption", plural(n.Withdrawn, "message"))
 		return context.Canceled
-	case err == nil && all == 0:
+	case unread == nil && all == 0:
 		return withHint(errors.New("the results have no message with a location"), "push services that withdraw messages return their location; see webpush cancel --help")
-	case err == nil && all == 1 && withdrawn == 0:
-		return failures[0]
+	case unread == nil && n.Failed == 1 && n.Withdrawn == 0:
+		return n.Failures[0].Err
+	case all > 0:
+		s.note("withdrew %d of %s", n.Withdrawn, plural(all, "message"))
 	}
-	if all > 0 {
-		s.note("withdrew %d of %s", withdrawn, plural(all, "message"))
-	}
-	for _, failure := range failures {
-		s.warn(fmt.Sprintf("%s not withdrawn: %v", plural(counts[failure.Error()], "message"), failure), hintOf(failure))
+	for _, f := range n.Failures {
+		s.warn(fmt.Sprintf("%s not withdrawn: %v", plural(f.Count, "message"), f.Err), hintOf(f.Err))
 	}
 	switch {
-	case err != nil:
-		return err
-	case withdrawn > 0 && withdrawn < all:
-		return &exitError{fmt.Errorf("%d of %s were not withdrawn", all-withdrawn, plural(all, "message")), exitPartial}
-	case withdrawn == 0:
-		return failures[0]
+	case unread != nil || n.Failed == 0:
+		return unread
+	case n.Withdrawn == 0:
+		return n.Failures[0].Err
 	}
-	return nil
+	return &exitError{fmt.Errorf("%d of %s were not withdrawn", n.Failed, plural(all, "message")), exitPartial}
 }
 
 // messages yields the messages that the arguments name.

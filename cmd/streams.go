@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -191,28 +190,24 @@ func (s *streams) finish(ctx context.Context, err error) int {
 	fields := map[string]any{"level": "error", "message": message, "hint": hint, "exit": code}
 	var rejection *webpush.Error
 	if errors.As(err, &rejection) {
-		fields["code"] = rejection.Code
-		fields["service"] = rejection.Service
-		fields["origin"] = rejection.Origin
-		fields["gone"] = rejection.Gone()
-		fields["temporary"] = rejection.Temporary()
-		for name, v := range map[string]any{"status": rejection.Status, "errno": rejection.Errno, "attempts": rejection.Attempts} {
-			if v != 0 {
-				fields[name] = v
-			}
-		}
-		if rejection.Reason != "" {
-			fields["reason"] = rejection.Reason
-		}
-		if rejection.RetryAfter > 0 {
-			fields["retryAfter"] = rejection.RetryAfter.Seconds()
-		}
-		if len(rejection.Body) > 0 {
-			fields["body"] = strings.ToValidUTF8(string(rejection.Body), "\ufffd")
-		}
+		addFields(fields, rejection)
 	}
 	s.talkJSON(fields)
 	return code
+}
+
+// addFields adds the JSON fields of a value, except those that are there.
+func addFields(fields map[string]any, v json.Marshaler) {
+	b, err := v.MarshalJSON()
+	var more map[string]json.RawMessage
+	if err != nil || json.Unmarshal(b, &more) != nil {
+		return // impossible for values of this program
+	}
+	for name, value := range more {
+		if _, ok := fields[name]; !ok {
+			fields[name] = value
+		}
+	}
 }
 
 // plural returns a number with its noun.

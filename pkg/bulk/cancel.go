@@ -2,9 +2,13 @@ package bulk
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"iter"
+	"slices"
 	"sync"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -19,6 +23,62 @@ type Canceled struct {
 	// Err is nil if the push service confirmed it; otherwise, it is the error of
 	// [webpush.Client.Cancel].
 	Err error
+}
+
+// MarshalJSON returns an object with id and index if they are known, origin, service,
+// state, and, after a failure, reason. The state is "withdrawn", the code of the error,
+// or "failed".
+func (c *Canceled) MarshalJSON() ([]byte, error) {
+	r := &c.Result
+	out := struct {
+		ID      json.RawMessage `json:"id,omitempty"`
+		Index   *int64          `json:"index,omitempty"`
+		Origin  string          `json:"origin"`
+		Service webpush.Service `json:"service,omitempty"`
+		State   string          `json:"state"`
+		Reason  string          `json:"reason,omitempty"`
+	}{ID: r.ID, Origin: r.Origin, Service: r.Service, State: "withdrawn"}
+	if r.Class != "" { // a result of many, which has an index
+		out.Index = &r.Index
+	}
+	if c.Err != nil {
+		out.State, out.Reason = "failed", c.Err.Error()
+		var refused *webpush.Error
+		if errors.As(c.Err, &refused) {
+			out.State = string(refused.Code)
+		}
+	}
+	return text.JSON(out)
+}
+
+// CancelCounts counts the outcomes of [Cancel]. The zero value is ready to use.
+type CancelCounts struct {
+	// Withdrawn is the number of messages that were withdrawn, and Failed the number
+	// of the others.
+	Withdrawn, Failed int64
+	// Failures are the different errors, in the order in which they occurred.
+	Failures []CancelFailure
+}
+
+// CancelFailure is an error of one or several messages.
+type CancelFailure struct {
+	Err   error // error of the first message
+	Count int64 // number of messages with this text of the error
+}
+
+// Add counts an outcome.
+func (n *CancelCounts) Add(c *Canceled) {
+	if c.Err == nil {
+		n.Withdrawn++
+		return
+	}
+	n.Failed++
+	i := slices.IndexFunc(n.Failures, func(f CancelFailure) bool { return f.Err.Error() == c.Err.Error() })
+	if i < 0 {
+		i = len(n.Failures)
+		n.Failures = append(n.Failures, CancelFailure{Err: c.Err})
+	}
+	n.Failures[i].Count++
 }
 
 // Cancel asks push services to withdraw the messages of results that they have not

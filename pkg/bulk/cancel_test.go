@@ -112,6 +112,28 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestCanceled asserts the JSON of outcomes, and that equal failures count as one.
+func TestCanceled(t *testing.T) {
+	var n CancelCounts
+	for _, c := range []struct {
+		c    Canceled
+		want string
+	}{
+		{Canceled{Result: Result{Origin: "https://push.example"}}, `{"origin":"https://push.example","state":"withdrawn"}`},
+		{Canceled{Result: Result{Index: 0, ID: []byte(`"a<b"`), Class: webpush.ClassDelivered, Origin: "o", Service: webpush.Other}, Err: errors.New("no")}, `{"id":"a<b","index":0,"origin":"o","service":"other","state":"failed","reason":"no"}`},
+		{Canceled{Err: errors.New("no")}, `{"origin":"","state":"failed","reason":"no"}`},
+		{Canceled{Err: &webpush.Error{Service: webpush.FCM, Origin: "o", Code: webpush.CodeNotCancelable, Problem: "never"}}, `{"origin":"","state":"not_cancelable","reason":"FCM at o was not asked: never"}`},
+	} {
+		n.Add(&c.c)
+		if b, err := c.c.MarshalJSON(); err != nil || string(b) != c.want {
+			t.Errorf("%s, %v, expected %s", b, err, c.want)
+		}
+	}
+	if n.Withdrawn != 1 || n.Failed != 3 || len(n.Failures) != 2 || n.Failures[0].Count != 2 || n.Failures[1].Count != 1 {
+		t.Errorf("%+v", n)
+	}
+}
+
 // TestCancelStops asserts that no goroutine stays when the caller breaks off or ctx
 // is done: the iteration ends only after all of them.
 func TestCancelStops(t *testing.T) {
