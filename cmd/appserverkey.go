@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -36,10 +34,7 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 			if s.json {
 				return s.printJSON(map[string]string{"applicationServerKey": public.String()})
 			}
-			if f := format.String(); f != "raw" && !strings.HasSuffix(string(b), "\n") {
-				b = append(b, '\n')
-			}
-			return s.output("", b, 0o644, false, "write it to a file: > FILE")
+			return s.output("", asLine(b, vapid.Format(format.String())), 0o644, false, "write it to a file: > FILE")
 		},
 	}
 	key.addFlags(c)

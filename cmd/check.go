@@ -10,6 +10,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -91,37 +92,72 @@ func runCheck(ctx context.Context, s *streams, o checkOptions) error {
 		}
 		return o.checkMany(ctx, s, d)
 	}
-	client, sub := d.client, d.sub
-	found := d.findings(client, o.forList.list...)
-	refused := slices.ContainsFunc(found, func(f preflight.Finding) bool { return f.Err != nil })
-	if o.askTime != "" {
-		f, err := preflight.Clock(ctx, client, o.askTime)
-		var input *webpush.InputError
-		if errors.As(err, &input) {
-			return wrongFlag("ask-time", err)
-		}
-		if err != nil {
-			return err
-		}
-		found = append(found, f)
+	found := d.findings(d.client, o.forList.list...)
+	asked, err := o.ask(ctx, s, d, found)
+	if err != nil {
+		return err
 	}
+	found = append(found, asked...)
+	preflight.Sort(found)
+	found = inWords(found)
+	who := "the push service"
 	switch {
-	case !o.online:
-	case refused:
-		s.note("skipped --online: fix the errors first")
-	default:
-		f, err := preflight.Online(ctx, client, sub)
-		if err != nil {
-			return err
+	case o.forList.list != nil:
+		var names []string
+		for _, service := range o.forList.list {
+			names = append(names, service.String())
 		}
-		found = append(found, f)
+		who = strings.Join(names, ", ")
+	case d.sub != nil:
+		who = d.sub.Service().String()
 	}
-	sortFindings(found)
-	return printFindings(s, found, o.forList.list, sub)
+	return printFindings(s, findings{found: found, good: "no known reason for " + who + " to reject it"}, found)
 }
 
-func sortFindings(found []preflight.Finding) {
-	slices.SortStableFunc(found, func(a, b preflight.Finding) int { return int(b.Severity) - int(a.Severity) })
+// ask asks the servers that the flags name, and returns their findings.
+func (o *checkOptions) ask(ctx context.Context, s *streams, d *delivery, found []preflight.Finding) (asked []preflight.Finding, err error) {
+	if o.askTime != "" {
+		f, err := preflight.Clock(ctx, d.client, o.askTime)
+		var input *webpush.InputError
+		if errors.As(err, &input) {
+			err = wrongFlag("ask-time", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, f)
+	}
+	if !o.online {
+		return asked, nil
+	}
+	if slices.ContainsFunc(found, func(f preflight.Finding) bool { return f.Err != nil }) {
+		s.note("skipped --online: fix the errors first")
+		return asked, nil
+	}
+	f, err := preflight.Online(ctx, d.client, d.sub)
+	return append(asked, f), err
+}
+
+// checkMany checks the message for each of many subscriptions, and prints each finding
+// once, with the number of records.
+func (o *checkOptions) checkMany(ctx context.Context, s *streams, d *delivery) error {
+	many, n, err := bulk.Check(ctx, d.source, d.client, d.message, o.forList.list...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return withHint(fmt.Errorf("%s has no records", inputName(o.send.inputs[0])), "give a file of subscriptions")
+	}
+	for _, f := range d.found() {
+		many = append([]*bulk.Found{{Finding: f, Records: n}}, many...)
+	}
+	result := findings{in: ", in " + plural(n, "record"), good: "nothing that the push services are known to refuse, in " + plural(n, "record")}
+	for _, f := range many {
+		f.Hint = commandHint(f.Hint)
+		result.found = append(result.found, f.Finding)
+		result.where = append(result.where, f.Where(n))
+	}
+	return printFindings(s, result, append([]*bulk.Found{}, many...))
 }
 
 // findings returns the findings for the files and the message, most severe first. It
@@ -136,7 +172,7 @@ func (d *delivery) findings(client *webpush.Client, services ...webpush.Service)
 		found = slices.DeleteFunc(found, func(f preflight.Finding) bool { return f.Rule == about })
 	}
 	found = append(d.found(), found...)
-	sortFindings(found)
+	preflight.Sort(found)
 	return found
 }
 
@@ -152,64 +188,45 @@ func inWords(found []preflight.Finding) []preflight.Finding {
 
 var severityColor = map[preflight.Severity]color.Attribute{preflight.SeverityError: color.FgRed, preflight.SeverityWarning: color.FgYellow, preflight.SeverityNote: color.FgCyan}
 
-// printFindings prints the result of check. Its error, if any, has already been
-// reported.
-func printFindings(s *streams, found []preflight.Finding, services []webpush.Service, sub *webpush.Subscription) error {
-	count := make(map[preflight.Severity]int)
-	for _, f := range found {
-		count[f.Severity]++
-	}
+// findings is the result of check as text.
+type findings struct {
+	found []preflight.Finding
+	where []string // the records with each finding, if there are many
+	in    string   // what follows the number of findings
+	good  string   // what is said if nothing is worse than a note
+}
+
+// printFindings prints the result of check, in JSON as v. Its error, if any, has
+// already been reported.
+func printFindings(s *streams, r findings, v any) error {
 	var failed error
-	if count[preflight.SeverityError]+count[preflight.SeverityWarning] > 0 {
+	if slices.ContainsFunc(r.found, func(f preflight.Finding) bool { return f.Severity > preflight.SeverityNote }) {
 		failed = &silentError{}
 	}
-	found = inWords(found)
 	if s.json {
-		if err := s.printJSON(found); err != nil {
+		if err := s.printJSON(v); err != nil {
 			return err
 		}
 		return failed
 	}
-	for _, f := range found {
-		label := s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity])
-		fmt.Fprintf(s.out, "%s %s [%s]\n", label, safe(f.Message), f.Rule)
-		if f.Hint != "" {
-			fmt.Fprintf(s.out, "  fix: %s\n", safe(f.Hint))
+	for i, f := range r.found {
+		fmt.Fprintf(s.out, "%s %s [%s]\n", s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity]), safe(f.Message), f.Rule)
+		where := ""
+		if r.where != nil {
+			where = r.where[i]
 		}
-		fmt.Fprintf(s.out, "  source: %s\n", f.Source)
+		for _, line := range [][2]string{{"in", where}, {"fix", f.Hint}, {"source", f.Source}} {
+			if line[1] != "" {
+				fmt.Fprintf(s.out, "  %s: %s\n", line[0], safe(line[1]))
+			}
+		}
 	}
 	if failed != nil {
-		fmt.Fprintln(s.out, s.paint(s.outTTY, counted(count), color.FgRed))
+		fmt.Fprintln(s.out, s.paint(s.outTTY, preflight.Summary(r.found)+r.in, color.FgRed))
 		return failed
 	}
-	who := "the push service"
-	switch {
-	case len(services) > 0:
-		var names []string
-		for _, service := range services {
-			names = append(names, service.String())
-		}
-		who = strings.Join(names, ", ")
-	case sub != nil:
-		who = sub.Service().String()
-	}
-	fmt.Fprintf(s.out, "%s: no known reason for %s to reject it\n", s.paint(s.outTTY, "good", color.FgGreen), who)
+	fmt.Fprintf(s.out, "%s: %s\n", s.paint(s.outTTY, "good", color.FgGreen), r.good)
 	return nil
-}
-
-// counted writes how many findings there are of each kind.
-func counted(count map[preflight.Severity]int) string {
-	var parts []string
-	for _, severity := range []preflight.Severity{preflight.SeverityError, preflight.SeverityWarning, preflight.SeverityNote} {
-		switch n := count[severity]; n {
-		case 0:
-		case 1:
-			parts = append(parts, "1 "+severity.String())
-		default:
-			parts = append(parts, fmt.Sprintf("%d %ss", n, severity))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 // notSent reports why send --check did not send.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -33,9 +34,7 @@ func newConvertCmd(s *streams) *cobra.Command {
 			}
 			return runConvert(s, o)
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveDefault
-		},
+		ValidArgsFunction: completeFiles,
 	}
 	o.key.addFlags(c)
 	f := c.Flags()
@@ -59,35 +58,29 @@ func runConvert(s *streams, o convertOptions) error {
 	case o.force && (o.output == "" || o.output == "-"):
 		return usage("add -o FILE", "--force requires -o")
 	}
-	data, name, err := o.key.read(s)
+	found, name, err := o.key.recognize(s)
 	if errors.Is(err, fs.ErrNotExist) && hintOf(err) == "" {
 		err = withHint(err, "generate a key pair with: webpush gen")
 	}
 	if err != nil {
 		return err
 	}
-	found, err := vapid.Recognize(data)
-	if err != nil {
-		return within(name, err)
-	}
-	if found.Note != "" {
-		s.warn(name+": "+found.Note, "")
-	}
 	private := found.Key != nil && !o.public
 	var b []byte
-	if private {
+	switch {
+	case private:
 		if b, err = found.Key.Marshal(format); err != nil {
 			return withHint(err, "use --public to write the public key")
 		}
-	} else if b, err = found.PublicKey.Marshal(format); err != nil {
-		if found.Key == nil {
+	default:
+		if b, err = found.PublicKey.Marshal(format); err != nil && found.Key != nil {
+			return withHint(err, "omit --public to write the private key")
+		}
+		if err != nil {
 			return withHint(within(name, err), "a private key cannot be derived from a public key")
 		}
-		return withHint(err, "omit --public to write the private key")
 	}
-	if format != vapid.FormatRaw && format != vapid.FormatDER && !strings.HasSuffix(string(b), "\n") {
-		b = append(b, '\n')
-	}
+	b = asLine(b, format)
 	if o.output == "" || o.output == "-" {
 		return s.output(o.output, b, 0o600, o.force, outputFlag)
 	}
@@ -100,4 +93,12 @@ func runConvert(s *streams, o convertOptions) error {
 	}
 	s.note("wrote the %s key to %s: %s, from %s", what, absolute(o.output), format, found.Form)
 	return nil
+}
+
+// asLine returns a key in a text format as a line of its own.
+func asLine(key []byte, format vapid.Format) []byte {
+	if format == vapid.FormatRaw || format == vapid.FormatDER || bytes.HasSuffix(key, []byte("\n")) {
+		return key
+	}
+	return append(key, '\n')
 }

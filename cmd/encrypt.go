@@ -1,18 +1,17 @@
 package cmd
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"net/http"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -143,54 +142,28 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	}
 	var id ece.Identity
 	if err := json.Unmarshal(keys, &id); err != nil {
-		if strings.Contains(string(keys), `"endpoint"`) {
-			return withHint(fmt.Errorf("%s is a subscription, which has no private key", inputName(o.receiver)),
-				"only the receiver can decrypt: give the file that webpush gen --receiver made")
-		}
-		if _, notKey := vapid.ParseKey(keys); notKey == nil {
-			return withHint(fmt.Errorf("%s is a VAPID key, expected the keys of a receiver", inputName(o.receiver)),
-				"a VAPID key signs; only the receiver's keys decrypt: {\"privateKey\": …, \"p256dh\": …, \"auth\": …}")
-		}
-		return within(inputName(o.receiver), jsonProblem(err))
+		return within(inputName(o.receiver), notReceiver(keys, err))
 	}
-	body, err := s.inputBytes(name, "the body")
+	data, err := s.inputBytes(name, "the body")
 	if err != nil {
 		return err
 	}
-	if len(body) == 0 {
-		return withHint(fmt.Errorf("%s is empty, expected an encrypted body", inputName(name)), "pass the file that webpush encrypt -o wrote")
+	header := make(http.Header)
+	for field, value := range map[string]string{"Content-Encoding": o.encoding.value, "Encryption": o.encryption, "Crypto-Key": o.cryptoKey} {
+		if value != "" {
+			header.Set(field, value)
+		}
 	}
-	headers, body, err := inspect.ParseMessage(body)
+	m, err := inspect.ParseMessage(data, header)
+	if e, ok := errors.AsType[*ece.Error](err); ok && e.Code == ece.CodeField {
+		return usage("give the values of the request's headers: --encryption 'salt=…' --crypto-key 'dh=…'", "%w", err)
+	}
 	if err != nil {
 		return within(inputName(name), err)
 	}
-	if headers != nil {
-		if o.encoding.value == "" {
-			o.encoding.value = headers.Get("Content-Encoding")
-		}
-		o.encryption = cmp.Or(headers.Get("Encryption"), o.encryption)
-		o.cryptoKey = cmp.Or(headers.Get("Crypto-Key"), o.cryptoKey)
-	}
-	if o.encoding.value == "" {
-		o.encoding.value = string(ece.AES128GCM)
-		if o.encryption != "" {
-			o.encoding.value = string(ece.AESGCM)
-		}
-	}
-	encoding, err := ece.ParseEncoding(o.encoding.value)
-	if err != nil {
-		return err
-	}
-	if encoding == ece.AESGCM && (o.encryption == "" || o.cryptoKey == "") {
-		return usage("give the values of the request's headers: --encryption 'salt=…' --crypto-key 'dh=…'", "a body in aesgcm needs the headers Encryption and Crypto-Key")
-	}
-	m, err := ece.ParseEncryptedMessage(encoding, o.encryption, o.cryptoKey, body)
-	if err != nil {
-		return err
-	}
 	payload, err := id.Decrypt(m)
 	if err != nil {
-		if encoding == ece.AES128GCM && hintOf(err) == "" {
+		if m.Encoding == ece.AES128GCM && hintOf(err) == "" {
 			err = withHint(err, "check that this is the whole body; if its encoding is aesgcm, add --encryption and --crypto-key")
 		}
 		return within(inputName(name), err)
@@ -205,10 +178,19 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	return s.output(o.output, payload, 0o600, o.force, outputFlag)
 }
 
-// jsonProblem words an error of encoding/json for people.
-func jsonProblem(err error) error {
-	if hintOf(err) != "" || !strings.HasPrefix(err.Error(), "json:") && !strings.Contains(err.Error(), "JSON input") && !strings.HasPrefix(err.Error(), "invalid character") {
+// notReceiver words the error of data that does not hold the keys of a receiver.
+func notReceiver(data []byte, err error) error {
+	switch t := inspect.Inspect(data, inspect.Options{}); t.Kind {
+	case inspect.KindSubscription:
+		return withHint(errors.New("it is a subscription, which has no private key"), "only the receiver can decrypt: give the file that webpush gen --receiver made")
+	case inspect.KindPrivateKey, inspect.KindPublicKey:
+		return withHint(errors.New("it is a VAPID key, expected the keys of a receiver"), `a VAPID key signs; only the receiver's keys decrypt: {"privateKey": …, "p256dh": …, "auth": …}`)
+	case inspect.KindReceiver: // damaged
+		if p := t.Problems; len(p) > 0 {
+			err = withHint(errors.New(p[0].Message), p[0].Hint)
+		}
 		return err
+	default:
+		return withHint(fmt.Errorf("expected the keys of a receiver, found %s", t.Title), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
 	}
-	return withHint(fmt.Errorf("the receiver's keys are not valid JSON: %w", err), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
 }

@@ -36,14 +36,7 @@ func newExplainCmd(s *streams) *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 { // … | webpush explain
-				b, err := s.input("-", "the response")
-				if err != nil {
-					return err
-				}
-				if len(bytes.TrimSpace(b)) == 0 {
-					return needsResponse()
-				}
-				s.in, s.stdinFor, args = bytes.NewReader(b), "", []string{"-"}
+				args = []string{"-"}
 			}
 			return runExplain(s, o, args)
 		},
@@ -68,107 +61,39 @@ func needsResponse() error {
 	return usage("use, for example: webpush explain 403 '{\"reason\":\"BadJwtToken\"}'; - reads the output of curl -i from standard input", "no status given")
 }
 
-// explanation is the output of explain for one push service.
-type explanation struct {
-	Service    webpush.Service `json:"service"`
-	Status     int             `json:"status,omitempty"`
-	Code       webpush.Code    `json:"code,omitempty"`
-	Errno      int             `json:"errno,omitempty"`
-	Reason     string          `json:"reason,omitempty"`
-	Meaning    string          `json:"meaning"`
-	Note       string          `json:"note,omitempty"`
-	Hint       string          `json:"hint,omitempty"`
-	Gone       bool            `json:"gone"`
-	Temporary  bool            `json:"temporary"`
-	RetryAfter float64         `json:"retryAfter,omitempty"` // seconds
-	Exit       int             `json:"exit"`
-	Checklist  []string        `json:"checklist,omitempty"`
-}
-
 func runExplain(s *streams, o explainOptions, args []string) error {
 	r, err := o.response(s, args)
 	if err != nil {
 		return err
 	}
-	if r.Status == 0 {
-		return o.words(s, r)
-	}
-	status, h, body := r.Status, r.Header, r.Body
 	for _, line := range o.headers {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			return usage("write it as --header 'Name: value'", "--header: %q is not of the form Name: value", line)
 		}
-		h.Add(name, strings.TrimSpace(value))
-	}
-	service, err := o.whose(r)
-	if err != nil {
-		return err
-	}
-	var list []explanation
-	e := webpush.Explain(service, status, h, body)
-	switch {
-	case e.Code == webpush.CodeOtherServer:
-		list = append(list, explained(e))
-	case status/100 == 2:
-		r := webpush.ExplainAccepted(service, status, h)
-		list = append(list, explanation{Service: service, Status: status, Meaning: r.Meaning(), Note: r.Note, Exit: exitOK, Checklist: r.Checklist(),
-			Hint: "accepted does not mean delivered: push services do not report delivery"})
-	case service == webpush.Other && !o.service.changed && o.endpoint == "":
-		for _, e := range webpush.ExplainAll(status, h, body) {
-			list = append(list, explained(e))
+		if r.Status == 0 {
+			return usage("give the status as well", "--header requires a status")
 		}
-	default:
-		list = append(list, explained(e))
+		r.Header.Add(name, strings.TrimSpace(value))
 	}
-	return printExplanations(s, list)
-}
-
-// words explains a response without a status by its wording.
-func (o *explainOptions) words(s *streams, r inspect.Response) error {
-	text := r.Body
-	service, err := o.whose(r)
-	if err != nil {
-		return err
-	}
-	var list []explanation
-	for _, e := range webpush.ExplainReason(string(text)) {
-		if service == webpush.Other || service == e.Service {
-			x := explained(e)
-			if x.Exit == exitFailure {
-				x.Exit = exitRejected
-			}
-			list = append(list, x)
+	service := webpush.Service(o.service.value)
+	if o.endpoint != "" {
+		sub, err := webpush.NewSubscription(o.endpoint, "", "")
+		if err != nil {
+			return wrongFlag("endpoint", err)
 		}
+		service = sub.Service()
 	}
+	list := r.Explain(service)
 	if list == nil {
-		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %q", clip(string(text)))
+		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %q", clip(string(r.Body)))
 	}
 	return printExplanations(s, list)
-}
-
-func printExplanations(s *streams, list []explanation) error {
-	if s.json {
-		return s.printJSON(list)
-	}
-	for i, x := range list {
-		if i > 0 {
-			fmt.Fprintln(s.out)
-		}
-		x.print(s, len(list) > 1)
-	}
-	return nil
 }
 
 // response reads the response from the arguments or standard input. The status is 0
 // if there are only words.
 func (o *explainOptions) response(s *streams, args []string) (r inspect.Response, err error) {
-	pasted := func(text string) inspect.Response {
-		if r, ok := inspect.ParseResponse(text); ok {
-			return r
-		}
-		return inspect.Response{Body: []byte(text)}
-	}
 	if args[0] == "-" {
 		if len(args) > 1 {
 			return r, usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1])
@@ -179,85 +104,101 @@ func (o *explainOptions) response(s *streams, args []string) (r inspect.Response
 		}
 		return pasted(string(b)), err
 	}
-	status, err := strconv.Atoi(args[0])
-	if err != nil && len(args) == 1 {
-		return pasted(args[0]), nil
+	first := pasted(args[0])
+	if status, err := strconv.Atoi(args[0]); err == nil {
+		first = inspect.Response{Status: status, Header: make(http.Header)}
 	}
-	if first := pasted(args[0]); err != nil && first.Status != 0 && len(first.Body) == 0 { // 410 Gone
-		status, err = first.Status, nil
+	if len(args) == 1 && first.Status == 0 && args[0] != "0" {
+		return first, nil // words
 	}
-	if err != nil || status < 200 || status > 999 {
+	if first.Status < 200 || first.Status > 999 || len(args) == 2 && len(first.Body) > 0 {
 		return r, usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(args[0]))
 	}
-	r = inspect.Response{Status: status, Header: make(http.Header)}
 	switch {
 	case len(args) == 1:
 	case args[1] == "-":
-		r.Body, err = s.input("-", "the body of the response")
+		first.Body, err = s.input("-", "the body of the response")
 	default:
-		r.Body = []byte(args[1])
+		first.Body = []byte(args[1])
 	}
-	return r, err
+	return first, err
 }
 
-// whose returns the push service that responded, or Other.
-func (o *explainOptions) whose(r inspect.Response) (webpush.Service, error) {
+// pasted reads a response in any form, or only its words.
+func pasted(text string) inspect.Response {
+	if r, ok := inspect.ParseResponse(text); ok {
+		return r
+	}
+	return inspect.Response{Body: []byte(text)}
+}
+
+// outcome is what a response means for the caller of the command.
+type outcome struct {
+	exit         int
+	name, advice string
+	color        color.Attribute
+}
+
+func outcomeOf(e *inspect.Explanation) outcome {
 	switch {
-	case o.service.value != "":
-		return webpush.Service(o.service.value), nil
-	case o.endpoint == "":
-		return r.Service(), nil
+	case e.Accepted():
+		return outcome{exitOK, "accepted", "accepted", color.FgGreen}
+	case e.Gone:
+		return outcome{exitGone, "gone", "delete the subscription", color.FgRed}
+	case e.Temporary:
+		return outcome{exitTemporary, "temporary", "try again later", color.FgYellow}
 	}
-	sub, err := webpush.NewSubscription(o.endpoint, "", "")
-	if err != nil {
-		return "", wrongFlag("endpoint", err)
-	}
-	return sub.Service(), nil
+	return outcome{exitRejected, "refused", "the same message will be refused again", color.FgRed}
 }
 
-func explained(e *webpush.Error) explanation {
-	return explanation{Service: e.Service, Status: e.Status, Code: e.Code, Errno: e.Errno, Reason: e.Reason, Meaning: e.Problem, Hint: commandHint(e.Hint()),
-		Gone: e.Gone(), Temporary: e.Temporary(), RetryAfter: e.RetryAfter.Seconds(), Exit: exitCode(e)}
+func printExplanations(s *streams, list []inspect.Explanation) error {
+	type result struct {
+		inspect.Explanation
+		Exit int `json:"exit"`
+	}
+	var results []result
+	for i := range list {
+		e := &list[i]
+		e.Hint = commandHint(e.Hint)
+		results = append(results, result{*e, outcomeOf(e).exit})
+	}
+	if s.json {
+		return s.printJSON(results)
+	}
+	for i := range list {
+		if i > 0 {
+			fmt.Fprintln(s.out)
+		}
+		printExplanation(s, &list[i], len(list) > 1)
+	}
+	return nil
 }
 
-// print writes an explanation as text; one of several names its push service.
-func (x *explanation) print(s *streams, several bool) {
-	name := x.Service.String()
-	if several && x.Service == webpush.Other {
+// printExplanation writes an explanation as text; one of several names its push
+// service.
+func printExplanation(s *streams, e *inspect.Explanation, several bool) {
+	name := e.Service.String()
+	if several && e.Service == webpush.Other {
 		name = "other services"
 	}
-	phrase := ""
-	if x.Status != 0 {
-		phrase = strings.TrimSpace(fmt.Sprintf(", %d %s", x.Status, http.StatusText(x.Status)))
+	if e.Status != 0 {
+		name += ", " + e.Phrase()
 	}
-	outcome, attribute := "refused", color.FgRed
-	switch {
-	case x.Exit == exitOK:
-		outcome, attribute = "accepted", color.FgGreen
-	case x.Gone:
-		outcome = "gone"
-	case x.Temporary:
-		outcome, attribute = "temporary", color.FgYellow
+	out := outcomeOf(e)
+	fmt.Fprintf(s.out, "%s: %s\n", name, s.paint(s.outTTY, out.name, out.color))
+	wait := ""
+	if e.RetryAfter > 0 {
+		wait = shortDuration(time.Duration(e.RetryAfter * float64(time.Second)).Round(time.Second))
 	}
-	fmt.Fprintf(s.out, "%s%s: %s\n", name, phrase, s.paint(s.outTTY, outcome, attribute))
-	line := func(label, text string) {
-		if text != "" {
-			fmt.Fprintf(s.out, "%-10s %s\n", label, text)
+	for _, line := range [][2]string{
+		{"reason", e.Reason}, {"meaning", e.Meaning}, {"note", e.Note}, {"to do", e.Hint}, {"code", string(e.Code)}, {"wait", wait},
+		{"exit code", fmt.Sprintf("%d, %s", out.exit, out.advice)},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(s.out, "%-10s %s\n", line[0], line[1])
 		}
 	}
-	line("reason", x.Reason)
-	line("meaning", x.Meaning)
-	line("note", x.Note)
-	line("to do", x.Hint)
-	line("code", string(x.Code))
-	if x.RetryAfter > 0 {
-		line("wait", shortDuration(time.Duration(x.RetryAfter*float64(time.Second)).Round(time.Second)))
-	}
-	line("exit code", fmt.Sprintf("%d, %s", x.Exit, map[int]string{exitOK: "accepted", exitGone: "delete the subscription", exitRejected: "the same message will be refused again", exitTemporary: "try again later"}[x.Exit]))
-	if x.Checklist != nil {
-		fmt.Fprintln(s.out, "\nIf nothing shows, look at:")
-		for _, item := range x.Checklist {
-			fmt.Fprintf(s.out, "  - %s\n", item)
-		}
+	if e.Checklist != nil {
+		fmt.Fprintf(s.out, "\nIf nothing shows, look at:\n  - %s\n", strings.Join(e.Checklist, "\n  - "))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // maxInput is the maximum size of a key, subscription, or claims file. Payloads
@@ -25,18 +26,24 @@ func (s *streams) input(name, what string) ([]byte, error) {
 	return text(b), err
 }
 
-// inputBytes reads a file unchanged, or standard input for "-", which only one flag can
-// read.
+// inputBytes reads a file unchanged, or standard input for "-".
 func (s *streams) inputBytes(name, what string) ([]byte, error) {
-	if name != "-" {
-		s.reads(name)
-		return readBytes(name)
-	}
-	in, err := s.stdin(what)
+	in, err := s.open(name, what)
 	if err != nil {
 		return nil, err
 	}
-	return readAll(in, "standard input")
+	defer in.Close()
+	return readAll(in, inputName(name))
+}
+
+// open opens a file, or standard input for "-", which only one flag can read.
+func (s *streams) open(name, what string) (io.ReadCloser, error) {
+	if name == "-" {
+		in, err := s.stdin(what)
+		return io.NopCloser(in), err
+	}
+	s.reads(name)
+	return openFile(name)
 }
 
 // stdin returns standard input, which only one flag can read.
@@ -59,21 +66,25 @@ func (s *streams) file(name string) ([]byte, error) {
 
 // readFile reads a text file; see input.
 func readFile(name string) ([]byte, error) {
-	b, err := readBytes(name)
+	f, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := readAll(f, name)
 	return text(b), err
 }
 
-// readBytes reads a whole file of at most maxInput bytes.
-func readBytes(name string) ([]byte, error) {
+func openFile(name string) (io.ReadCloser, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, fileProblem(name, err)
 	}
-	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory, expected a file", name)
+		f.Close()
+		return nil, isDirectory(name)
 	}
-	return readAll(f, name)
+	return f, nil
 }
 
 func readAll(r io.Reader, name string) ([]byte, error) {
@@ -82,15 +93,19 @@ func readAll(r io.Reader, name string) ([]byte, error) {
 		return nil, fileProblem(name, err)
 	}
 	if len(b) > maxInput {
-		return nil, fmt.Errorf("%s exceeds the limit of 1 MiB", name)
+		return nil, tooLarge(name)
 	}
 	return b, nil
 }
 
+func tooLarge(name string) error { return fmt.Errorf("%s exceeds the limit of 1 MiB", name) }
+
+func isDirectory(name string) error { return fmt.Errorf("%s is a directory, expected a file", name) }
+
 // shown returns a word of the command line for messages. A word that may be a key, an
 // endpoint, or a subscription in the wrong place is not shown.
 func shown(word string) string {
-	if strings.Contains(word, "://") || literalKey(word) {
+	if strings.Contains(word, "://") || vapid.MayBeKey(word) {
 		return fmt.Sprintf("(%d characters, not shown as they may be a secret)", len(word))
 	}
 	return word
@@ -102,25 +117,25 @@ func fileProblem(name string, err error) error {
 	if hidden := shown(name); hidden != name {
 		return withHint(&reworded{hidden + ": no such file", err}, "save it to a file and pass the file name, or pass - and pipe it in")
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &reworded{name + ": no such file", err}
-	case errors.Is(err, fs.ErrPermission):
-		return &reworded{name + ": no permission", err}
-	case errors.Is(err, fs.ErrExist):
-		return &reworded{name + " already exists", err}
-	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	switch {
-	case errors.Is(err, syscall.EISDIR):
-		return &reworded{name + " is a directory, expected a file", err}
-	case bulk.DiskFull(err):
-		return withHint(&reworded{name + ": the disk is full", err}, "make room, or write to another disk")
-	case errors.Is(err, syscall.ENOTDIR):
-		return &reworded{name + ": part of the path is not a directory", err}
+	for _, known := range []struct {
+		is         bool
+		text, hint string
+	}{
+		{errors.Is(err, fs.ErrNotExist), ": no such file", ""},
+		{errors.Is(err, fs.ErrPermission), ": no permission", ""},
+		{errors.Is(err, fs.ErrExist), " already exists", ""},
+		{errors.Is(err, syscall.EISDIR), " is a directory, expected a file", ""},
+		{errors.Is(err, syscall.ENOTDIR), ": part of the path is not a directory", ""},
+		{errors.Is(err, syscall.ENAMETOOLONG), ": no such file, the name is too long", ""},
+		{bulk.DiskFull(err), ": the disk is full", "make room, or write to another disk"},
+	} {
+		if known.is {
+			return withHint(&reworded{name + known.text, err}, known.hint)
+		}
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
@@ -169,7 +184,7 @@ func (s *streams) output(name string, data []byte, mode fs.FileMode, force bool,
 		}
 		return replaceFile(name, data, mode)
 	}
-	if s.outTTY && name == "" && !printable(data) {
+	if s.outTTY && name == "" && !inspect.IsText(data) {
 		return withHint(errors.New("the result is binary, which is not written to a terminal"), way)
 	}
 	_, err := s.out.Write(data)
@@ -178,9 +193,3 @@ func (s *streams) output(name string, data []byte, mode fs.FileMode, force bool,
 
 // outputFlag is the hint for a binary result of commands with -o.
 const outputFlag = "write it to a file with -o FILE, or force it with -o -"
-
-func printable(b []byte) bool {
-	return strings.IndexFunc(string(b), func(r rune) bool {
-		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == '\ufffd'
-	}) < 0
-}

@@ -38,20 +38,11 @@ func newGenCmd(s *streams) *cobra.Command {
 			return noArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.privateSet, o.publicSet = c.Flags().Changed("private-key"), c.Flags().Changed("public-key")
-			if c.Flags().Changed("receiver") {
-				if err := exclusive(c, "receiver", "next"); err != nil {
-					return err
-				}
+			if err := o.check(c.Flags().Changed); err != nil {
+				return err
+			}
+			if o.receiver != "" {
 				return runGenReceiver(s, o)
-			}
-			if o.next && o.force {
-				return usage("move the files", "--next never overwrites a key, so it cannot be combined with --force")
-			}
-			for _, name := range []string{"subscription", "endpoint"} {
-				if c.Flags().Changed(name) {
-					return usage("add --receiver", "--%s requires --receiver", name)
-				}
 			}
 			return runGen(s, o)
 		},
@@ -70,18 +61,33 @@ func newGenCmd(s *streams) *cobra.Command {
 	return c
 }
 
+// check refuses flags that contradict each other.
+func (o *genOptions) check(set func(flag string) bool) error {
+	o.privateSet, o.publicSet = set("private-key"), set("public-key")
+	switch {
+	case o.receiver == "" && set("subscription"):
+		return usage("add --receiver", "--subscription requires --receiver")
+	case o.receiver == "" && set("endpoint"):
+		return usage("add --receiver", "--endpoint requires --receiver")
+	case o.receiver != "" && o.next:
+		return usage("omit one of them", "--receiver and --next cannot be combined")
+	case o.receiver != "" && (o.privateSet || o.publicSet || o.format.changed):
+		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format cannot be combined with --receiver")
+	case o.next && o.force:
+		return usage("move the files", "--next never overwrites a key, so it cannot be combined with --force")
+	}
+	return nil
+}
+
 func runGen(s *streams, o genOptions) error {
 	format := vapid.Format(o.format.String())
-	extension := map[vapid.Format]string{vapid.FormatBase64URL: "txt"}[format]
-	if extension == "" {
-		extension = string(format)
-	}
 	if !o.privateSet {
-		o.pair.private = "private_key." + extension
+		o.pair.private = "private_key" + format.Extension()
 	}
 	if !o.publicSet {
-		o.pair.public = "public_key." + extension
+		o.pair.public = "public_key" + format.Extension()
 	}
+	present := o.pair.private
 	if o.next {
 		o.pair.private, o.pair.public = nextName(o.pair.private), nextName(o.pair.public)
 	}
@@ -99,14 +105,9 @@ func runGen(s *streams, o genOptions) error {
 		return err
 	}
 	if write {
-		for _, name := range []string{o.pair.private, o.pair.public} {
-			if err := s.mayReplace(name, true); err != nil {
-				return err
-			}
-		}
-		err := o.pair.create(key, format, o.force)
+		err := s.createPair(o.pair, key, format, o.force)
 		if o.next && err != nil && exists(o.pair.private) {
-			return withHint(err, "the next pair is there already: sign with it, or move its files away to make another one")
+			err = withHint(err, "the next pair is there already: sign with it, or move its files away to make another one")
 		}
 		if err != nil {
 			return err
@@ -119,16 +120,12 @@ func runGen(s *streams, o genOptions) error {
 		}
 		return s.printJSON(json.RawMessage(b))
 	}
-	s.note("wrote the private key to %s: keep it secret, and do not lose it", absolute(o.pair.private))
-	s.note("wrote the public key to %s", absolute(o.pair.public))
 	s.note("the application server key, for pushManager.subscribe:")
 	fmt.Fprintln(s.out, key.PublicKey())
-	if o.next {
-		present := strings.Replace(o.pair.private, ".next", "", 1)
+	switch {
+	case o.next:
 		s.hint(fmt.Sprintf("sign with both, the new one first: -k %s -k %s", shellWord(o.pair.private), shellWord(present)))
-		return nil
-	}
-	if !o.privateSet && format != vapid.FormatPEM {
+	case !o.privateSet && format != vapid.FormatPEM:
 		s.hint("other commands look for " + defaultPrivateKey + ": use -k " + o.pair.private)
 	}
 	return nil
@@ -142,9 +139,6 @@ func nextName(name string) string {
 
 // runGenReceiver generates the keys of a user agent: a key pair and an auth secret.
 func runGenReceiver(s *streams, o genOptions) error {
-	if o.privateSet || o.publicSet || o.format.changed {
-		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format cannot be combined with --receiver")
-	}
 	if s.json {
 		if err := s.needsReader("the receiver's keys", "without --json they are written to files"); err != nil {
 			return err
@@ -154,14 +148,8 @@ func runGenReceiver(s *streams, o genOptions) error {
 	if err != nil {
 		return err
 	}
-	plain, err := json.Marshal(struct {
-		Endpoint string            `json:"endpoint"`
-		Keys     map[string]string `json:"keys"`
-	}{o.endpoint, map[string]string{"p256dh": base64.RawURLEncoding.EncodeToString(id.Recipient().P256DH()), "auth": base64.RawURLEncoding.EncodeToString(id.Recipient().Auth())}})
-	if err != nil {
-		return err
-	}
-	sub, err := webpush.ParseSubscription(plain)
+	base64url := base64.RawURLEncoding.EncodeToString
+	sub, err := webpush.NewSubscription(o.endpoint, base64url(id.Recipient().P256DH()), base64url(id.Recipient().Auth()))
 	if err != nil {
 		return wrongFlag("endpoint", withHint(err, "pass an https URL, or omit --endpoint"))
 	}
@@ -180,12 +168,7 @@ func runGenReceiver(s *streams, o genOptions) error {
 		return err
 	}
 	pair := keyfile.Pair{Secret: keyfile.File{Name: o.receiver, Data: receiver, Mode: 0o600}, Derived: keyfile.File{Name: o.subscriptionFile, Data: subscription, Mode: 0o600}}
-	for _, name := range []string{o.receiver, o.subscriptionFile} {
-		if err := s.mayReplace(name, true); err != nil {
-			return err
-		}
-	}
-	if err := savePair(&pair, "receiver", "subscription", o.force, "use --force to overwrite both; messages for the old receiver can then no longer be decrypted"); err != nil {
+	if err := s.savePair(&pair, "receiver", "subscription", o.force, "use --force to overwrite both; messages for the old receiver can then no longer be decrypted"); err != nil {
 		return err
 	}
 	s.note("wrote the receiver's keys to %s and its subscription to %s", absolute(o.receiver), absolute(o.subscriptionFile))

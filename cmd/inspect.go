@@ -1,13 +1,9 @@
 package cmd
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 type inspectOptions struct {
@@ -26,11 +24,9 @@ type inspectOptions struct {
 func newInspectCmd(s *streams) *cobra.Command {
 	var o inspectOptions
 	c := &cobra.Command{
-		Use:  "inspect [INPUT…]",
-		RunE: func(_ *cobra.Command, args []string) error { return runInspect(s, o, args) },
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveDefault
-		},
+		Use:               "inspect [INPUT…]",
+		RunE:              func(_ *cobra.Command, args []string) error { return runInspect(s, o, args) },
+		ValidArgsFunction: completeFiles,
 	}
 	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "show complete endpoints")
 	o.columns.add(c.Flags())
@@ -45,19 +41,29 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	options := inspect.Options{ShowSecrets: o.showSecrets, Columns: columns, Hint: commandHint}
 	broken := false
 	for i, arg := range args {
-		in, data, err := readThing(s, arg, i, len(args))
+		in, data, err := readThing(s, arg)
 		if err != nil && exitCode(err) == exitUsage {
 			return err
 		}
-		t := &inspect.Thing{Kind: "unreadable", Title: "not readable"}
-		if err != nil {
-			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: err.Error(), Hint: hintOf(err)}}
-		} else {
-			t = inspect.Inspect(data, inspect.Options{ShowSecrets: o.showSecrets, Columns: columns})
-			in.judge(t)
+		if in.literal && len(args) > 1 {
+			in.name = fmt.Sprintf("argument %d", i+1)
 		}
+		t := &inspect.Thing{}
+		if err == nil {
+			t = inspect.Inspect(data, options)
+		}
+		if in.literal && isWord(arg) && t.Kind == inspect.KindText && t.Problems[0].Hint == "" { // rather the name of a file
+			in.name = arg
+			err = withHint(errors.New("no such file, and as text it is not recognized"), "pass a file, -, or env:NAME, or the text of a key, subscription, token, header, or response")
+		}
+		if err != nil {
+			t = &inspect.Thing{Kind: "unreadable", Title: "not readable"}
+			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: err.Error(), Hint: hintOf(err)}}
+		}
+		in.judge(t)
 		broken = broken || t.Broken()
 		if err := printThing(s, t, in.name, i > 0); err != nil {
 			return err
@@ -69,111 +75,73 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 	return nil
 }
 
+// isWord reports whether an argument may be the name of a file. A word that may be a
+// secret is not.
+func isWord(arg string) bool {
+	return len(arg) < 256 && !strings.ContainsAny(arg, " \t\r\n") && shown(arg) == arg
+}
+
 // input says where a thing came from.
 type input struct {
-	name     string // for messages
-	file     string // the file's name, or ""
-	literal  bool   // is on the command line
-	readable bool   // the file can be read by every user
+	name    string // for messages
+	file    string // the file's name, or ""
+	literal bool   // is on the command line
 }
 
 // readThing reads the input that an argument names: a file, standard input, a
 // variable of the environment, or itself.
-func readThing(s *streams, arg string, i, n int) (input, []byte, error) {
-	if arg == "-" {
-		b, err := s.inputBytes("-", "what to inspect")
-		return input{name: "standard input"}, b, err
-	}
-	if variable, ok := strings.CutPrefix(arg, "env:"); ok && !literalKey(variable) {
+func readThing(s *streams, arg string) (in input, data []byte, err error) {
+	variable, named := strings.CutPrefix(arg, "env:")
+	switch {
+	case arg == "":
+		return in, nil, usage("pass a file, -, env:NAME, or a value, or check the shell variable that it came from", "the argument is empty")
+	case named && !vapid.MayBeKey(variable):
+		in.name = "$" + variable
 		v, set := os.LookupEnv(variable)
 		if !set {
-			return input{name: "$" + variable}, nil, fmt.Errorf("the environment variable %s is not set", variable)
+			err = fmt.Errorf("the environment variable %s is not set", variable)
 		}
-		return input{name: "$" + variable}, []byte(v), nil
+		return in, []byte(v), err
+	case arg != "-" && !exists(arg):
+		return input{name: "the argument", literal: true}, []byte(arg), nil
+	case arg != "-":
+		in.file = arg
 	}
-	if len(arg) < 4096 && !strings.ContainsAny(arg, "\x00\n") && exists(arg) {
-		o := input{name: arg, file: arg}
-		if info, err := os.Stat(arg); err == nil {
-			o.readable = runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0
-		}
-		if b := firstLines(arg); b != nil {
-			s.warn(fmt.Sprintf("%s is large: only its first lines are inspected, %d bytes", arg, len(b)), "")
-			return o, b, nil
-		}
-		b, err := readBytes(arg)
-		return o, b, err
-	}
-	o := input{name: "the argument", literal: true}
-	if n > 1 {
-		o.name = fmt.Sprintf("argument %d", i+1)
-	}
-	if looksLikeFile(arg) && inspect.Inspect([]byte(arg), inspect.Options{}).Kind == inspect.KindText {
-		return input{name: arg}, nil, withHint(fmt.Errorf("file %s not found, and as text it is not recognized", arg), "")
-	}
-	return o, []byte(arg), nil
-}
-
-// firstLines returns the first complete lines of a file that is too large to be read
-// whole, if it consists of lines of JSON or is a journal, or nil.
-func firstLines(name string) []byte {
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() <= maxInput {
-		return nil
-	}
-	f, err := os.Open(name)
+	in.name = inputName(arg)
+	r, err := s.open(arg, "what to inspect")
 	if err != nil {
-		return nil
+		return in, nil, err
 	}
-	defer f.Close()
-	b := make([]byte, maxInput)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil
+	defer r.Close()
+	data, cut, err := inspect.Head(r, maxInput)
+	switch {
+	case errors.Is(err, inspect.ErrTooLarge):
+		err = tooLarge(in.name)
+	case err != nil:
+		err = fileProblem(in.name, err)
+	case cut:
+		s.warn(fmt.Sprintf("%s is large: only its first lines are inspected, %d bytes", in.name, len(data)), "")
 	}
-	first, _, _ := bytes.Cut(b, []byte("\n"))
-	if !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) {
-		return nil
-	}
-	return b[:bytes.LastIndexByte(b, '\n')+1]
-}
-
-// looksLikeFile reports whether a text is the name of a file that is not there.
-func looksLikeFile(arg string) bool {
-	return len(arg) < 256 && utf8.ValidString(arg) && strings.ContainsAny(arg, "./") && !strings.ContainsAny(arg, " \t\r\n:;,{}\"'") && !literalKey(arg)
+	return in, data, err
 }
 
 // judge adds problems with the place where a thing was found.
 func (o input) judge(t *inspect.Thing) {
-	if !t.Secret {
-		return
-	}
 	switch {
+	case !t.Secret:
+		return
 	case o.literal:
 		t.Warn("it is a secret on the command line, where other users of this machine can see it", "pass a file, -, or env:NAME")
-	case o.readable:
+	case o.file != "" && keyfile.Readable(o.file):
 		t.Warn("it is a secret that every user of this machine can read", "chmod 600 "+shellWord(o.file))
 	}
 	if name := strings.ToLower(o.file); t.Kind == inspect.KindPrivateKey && (strings.Contains(name, "public") || strings.HasSuffix(name, ".pub") || strings.Contains(name, ".pub.")) {
-		t.Warn("a private key is in a file whose name suggests a public key", inspect.HintExposed)
+		t.Warn("a private key is in a file whose name suggests a public key", commandHint(inspect.HintExposed))
 	}
 }
 
-// printThing writes a thing for people, or as JSON, in the words of the command
-// line.
+// printThing writes a thing for people, or as JSON.
 func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
-	problems := make([]inspect.Problem, len(t.Problems))
-	for i, p := range t.Problems {
-		p.Hint = commandHint(p.Hint)
-		problems[i] = p
-	}
-	fields := slices.Clone(t.Fields)
-	for i, f := range fields {
-		if !s.json {
-			fields[i].Name = safe(f.Name)
-		}
-		if f.Name == "to do" {
-			fields[i].Text, fields[i].Value = commandHint(f.Text), commandHint(f.Text)
-		}
-	}
 	if s.json {
 		return s.printJSON(struct {
 			Input    string            `json:"input"`
@@ -181,20 +149,20 @@ func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
 			Title    string            `json:"title"`
 			Fields   inspect.Fields    `json:"fields"`
 			Problems []inspect.Problem `json:"problems"`
-		}{name, t.Kind, t.Title, fields, problems})
+		}{name, t.Kind, t.Title, t.Fields, append([]inspect.Problem{}, t.Problems...)})
 	}
 	if another {
 		fmt.Fprintln(s.out)
 	}
 	fmt.Fprintf(s.out, "%s: %s\n", safe(name), s.paint(s.outTTY, safe(t.Title), color.Bold))
 	width := 0
-	for _, f := range fields {
-		width = max(width, utf8.RuneCountInString(f.Name))
+	for _, f := range t.Fields {
+		width = max(width, utf8.RuneCountInString(safe(f.Name)))
 	}
-	for _, f := range fields {
-		fmt.Fprintf(s.out, "  %s%s  %s\n", f.Name, strings.Repeat(" ", width-utf8.RuneCountInString(f.Name)), visible(f.Text))
+	for _, f := range t.Fields {
+		fmt.Fprintf(s.out, "  %-*s  %s\n", width, safe(f.Name), visible(f.Text))
 	}
-	for _, p := range problems {
+	for _, p := range t.Problems {
 		s.talk(p.Severity.String(), severityColor[p.Severity], name+": "+visible(p.Message), p.Hint)
 	}
 	return nil

@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -42,14 +42,36 @@ func (k *keyFlag) addFlags(c *cobra.Command) {
 // terminal, and otherwise returns an error.
 func (k *keyFlag) load(s *streams) (*vapid.Key, error) {
 	key, _, err := k.existing(s)
-	if errors.Is(err, fs.ErrNotExist) {
-		key, offered := s.offerKeys(keyPair{private: k.value, public: defaultPublicKey})
-		if key != nil || offered != nil {
-			return key, offered
-		}
-		err = withHint(err, "generate a key pair with: "+k.gen())
+	if err != nil {
+		return k.offer(s, err)
 	}
-	return key, err
+	return key, nil
+}
+
+// loadPublic reads a public key, or the public half of a private one, as load does.
+func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
+	found, _, err := k.recognize(s)
+	if err == nil {
+		return found.PublicKey, nil
+	}
+	key, err := k.offer(s, err)
+	if err != nil {
+		return vapid.PublicKey{}, err
+	}
+	return key.PublicKey(), nil
+}
+
+// offer offers to generate a pair if err says that the file of the key does not exist.
+// Otherwise, it returns err.
+func (k *keyFlag) offer(s *streams, err error) (*vapid.Key, error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, offered := s.offerKeys(keyPair{private: k.value, public: defaultPublicKey})
+	if key == nil && offered == nil {
+		offered = withHint(err, "generate a key pair with: "+k.gen())
+	}
+	return key, offered
 }
 
 // gen returns the command that generates the key where -k looks for it.
@@ -60,8 +82,8 @@ func (k *keyFlag) gen() string {
 	return "webpush gen -k " + shellWord(k.value)
 }
 
-// existing reads the key without offering to generate one, and returns its name for
-// messages. The error is fs.ErrNotExist if the file that -k names does not exist.
+// existing reads the private key without offering to generate one, and returns its name
+// for messages. The error is fs.ErrNotExist if the file that -k names does not exist.
 func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 	data, name, err := k.read(s)
 	if err != nil {
@@ -81,24 +103,17 @@ func (k *keyFlag) existing(s *streams) (*vapid.Key, string, error) {
 	return key, name, nil
 }
 
-// loadPublic reads a public key, or the public half of a private one.
-func (k *keyFlag) loadPublic(s *streams) (vapid.PublicKey, error) {
+// recognize reads a private or public key, and returns its name for messages.
+func (k *keyFlag) recognize(s *streams) (vapid.Recognized, string, error) {
 	data, name, err := k.read(s)
-	if errors.Is(err, fs.ErrNotExist) {
-		key, offered := s.offerKeys(keyPair{private: k.value, public: defaultPublicKey})
-		if key != nil {
-			return key.PublicKey(), nil
-		}
-		err = cmp.Or(offered, withHint(err, "generate a key pair with: "+k.gen()))
-	}
 	if err != nil {
-		return vapid.PublicKey{}, err
+		return vapid.Recognized{}, name, err
 	}
-	if key, err := vapid.ParseKey(data); err == nil && key.Note() != "" {
-		s.warn(name+": "+key.Note(), "")
+	found, err := vapid.Recognize(data)
+	if found.Note != "" {
+		s.warn(name+": "+found.Note, "")
 	}
-	key, err := vapid.ParsePublicKey(data)
-	return key, within(name, err)
+	return found, name, within(name, err)
 }
 
 // read returns the content of the file or variable that -k names, and its name for
@@ -109,7 +124,7 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	}
 	if variable, ok := strings.CutPrefix(k.value, "env:"); ok {
 		v, name := os.Getenv(variable), "$"+variable
-		if v == "" && literalKey(variable) {
+		if v == "" && vapid.MayBeKey(variable) {
 			return nil, "the environment", usage("use env: with the name of a variable; pass a literal key without env:", "%s: environment variable not found (its name is not shown because it may be a key)", k.origin())
 		}
 		if v == "" {
@@ -123,19 +138,17 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	}
 	b, err := s.file(k.value)
 	if err == nil {
-		if info, err := os.Stat(k.value); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0 {
-			if _, err := vapid.ParseKey(b); err == nil {
-				s.warn(fmt.Sprintf("%s can be read by every user of this machine", k.value), "chmod 600 "+shellWord(k.value))
-			}
+		if _, public := vapid.ParseKey(b); public == nil && keyfile.Readable(k.value) {
+			s.warn(fmt.Sprintf("%s can be read by every user of this machine", k.value), "chmod 600 "+shellWord(k.value))
 		}
 		return b, k.value, nil
 	}
-	if exists(k.value) || !literalKey(k.value) {
+	if exists(k.value) || !vapid.MayBeKey(k.value) {
 		return nil, k.value, err
 	}
 	name := "the value of " + k.origin()
 	if _, err := vapid.ParsePublicKey([]byte(k.value)); err != nil {
-		if keyText(k.value) {
+		if vapid.KeyText(k.value) {
 			return nil, name, within(name, err)
 		}
 		return nil, name, withHint(fmt.Errorf("%s is not shown because it may be a key; no file has that name, and %w", name, err),
@@ -161,45 +174,18 @@ func (k *keyFlag) origin() string {
 
 // command returns a command line that reads the same key.
 func (k *keyFlag) command(args string) string {
-	if k.origin() == "--private-key" && k.value != defaultPrivateKey && (strings.HasPrefix(k.value, "env:") || !literalKey(k.value)) {
+	if k.origin() == "--private-key" && k.value != defaultPrivateKey && (strings.HasPrefix(k.value, "env:") || !vapid.MayBeKey(k.value)) {
 		args += " -k " + shellWord(k.value)
 	}
 	return "webpush " + args
 }
 
-// keyText reports whether text has the form of a key, even of a damaged one.
-func keyText(text string) bool {
-	return strings.Contains(text, "-----BEGIN ") || strings.HasPrefix(strings.TrimSpace(text), "{")
-}
-
-var (
-	nameParts = regexp.MustCompile(`[^A-Za-z0-9+_=-]+`)
-	hexDigits = regexp.MustCompile(`[0-9A-Fa-f]{16,}`)
-)
-
-// literalKey reports whether the value of -k may be a key, whole or damaged, instead of
-// the name of a file. Such a value is never shown.
-func literalKey(value string) bool {
-	if keyText(value) || strings.ContainsAny(value, "\r\n") {
-		return true
-	}
-	if _, err := vapid.ParsePublicKey([]byte(value)); err == nil {
-		return true
-	}
-	mixed := func(s string) bool {
-		return strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") && strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyz") && strings.ContainsAny(s, "0123456789")
-	}
-	for _, part := range nameParts.Split(value, -1) {
-		if hexDigits.MatchString(part) || len(part) >= 16 && mixed(part) {
-			return true
-		}
-	}
-	return len(value) >= 32 && !strings.Contains(value, ".") && mixed(value)
-}
+// unquoted are the words that a shell does not change.
+var unquoted = regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,-]+$`)
 
 // shellWord returns a word for a hint that can be pasted, in quotes if necessary.
 func shellWord(s string) string {
-	if regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,-]+$`).MatchString(s) {
+	if unquoted.MatchString(s) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

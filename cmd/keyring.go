@@ -86,7 +86,7 @@ func (l *keyList) GetSlice() []string { return append([]string{l.k.value}, l.k.r
 // splitKeys splits the list of keys in an environment variable, which is separated as
 // in PATH. The colon of env:NAME is not a separator, and a key itself is not split.
 func splitKeys(v string) []string {
-	if keyText(v) {
+	if vapid.KeyText(v) {
 		return []string{v}
 	}
 	var list []string

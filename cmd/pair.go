@@ -56,30 +56,33 @@ func (s *streams) offerKeys(k keyPair) (*vapid.Key, error) {
 		return nil, nil
 	}
 	key, err := vapid.GenerateKey()
+	if err == nil {
+		err = s.createPair(k, key, vapid.FormatPEM, false)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := k.create(key, vapid.FormatPEM, false); err != nil {
-		return nil, err
-	}
-	s.note("wrote the private key to %s: keep it secret, and do not lose it", absolute(k.private))
-	s.note("wrote the public key to %s", absolute(k.public))
 	return key, nil
 }
 
-// create writes both files of the pair, or none. Without force neither may
-// exist; with it both are replaced.
-func (k keyPair) create(key *vapid.Key, format vapid.Format, force bool) error {
+// createPair writes both files of a key pair, or none, and says so. Without force
+// neither may exist; with it both are replaced.
+func (s *streams) createPair(k keyPair, key *vapid.Key, format vapid.Format, force bool) error {
 	p, err := keyfile.KeyPair(k.private, k.public, key, format)
-	if err != nil {
+	if err == nil {
+		err = s.savePair(p, "private-key", "public-key", force, "use --force to overwrite the key pair; every subscription that was created with the old key is then lost")
+	}
+	if err != nil || s.json {
 		return err
 	}
-	return savePair(p, "private-key", "public-key", force, "use --force to overwrite the key pair; every subscription that was created with the old key is then lost")
+	s.note("wrote the private key to %s: keep it secret, and do not lose it", absolute(k.private))
+	s.note("wrote the public key to %s", absolute(k.public))
+	return nil
 }
 
 // savePair writes a pair whose names are from these flags. replace is the next step if
 // a file exists.
-func savePair(p *keyfile.Pair, secret, derived string, force bool, replace string) error {
+func (s *streams) savePair(p *keyfile.Pair, secret, derived string, force bool, replace string) error {
 	for _, f := range []struct{ flag, name string }{{secret, p.Secret.Name}, {derived, p.Derived.Name}} {
 		switch {
 		case f.name == "":
@@ -90,6 +93,9 @@ func savePair(p *keyfile.Pair, secret, derived string, force bool, replace strin
 				hint += ", or --json to print the pair"
 			}
 			return usage(hint, "--%s is %q, expected a file to write to", f.flag, f.name)
+		}
+		if err := s.mayReplace(f.name, true); err != nil {
+			return err
 		}
 	}
 	if keyfile.Same(p.Secret.Name, p.Derived.Name) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/cmd/internal/settings"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // settingAnnotation marks the flags that can also be set in the environment or in a
@@ -201,7 +202,7 @@ func showSetting(name, value string) string {
 	switch {
 	case slices.Contains(secretSettings, name):
 		return "(not shown)"
-	case name == "private-key" && !strings.HasPrefix(value, "env:") && literalKey(value):
+	case name == "private-key" && !strings.HasPrefix(value, "env:") && vapid.MayBeKey(value):
 		return "(a literal key, not shown)"
 	case name == "proxy" && strings.Contains(value, "@"):
 		scheme, rest, _ := strings.Cut(value, "://")

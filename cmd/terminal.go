@@ -52,3 +52,11 @@ func safeJSON(b []byte) []byte {
 	}
 	return []byte(spellOut(string(b), func(r rune) string { return fmt.Sprintf(`\u%04x`, r) }))
 }
+
+// visible quotes a stranger's text that could act on the terminal.
+func visible(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.Quote(s)
+	}
+	return s
+}

@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
@@ -55,12 +52,12 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 	if err != nil {
 		return withHint(err, `expected {"Authorization": "vapid …"}, as webpush sign --json prints`)
 	}
-	authorization, cryptoKey := headers.Get("Authorization"), headers.Get("Crypto-Key")
+	cryptoKey := headers.Get("Crypto-Key")
 	if o.cryptoKey != "" {
-		if name, value, ok := strings.Cut(o.cryptoKey, ":"); ok && strings.EqualFold(strings.TrimSpace(name), "crypto-key") {
-			o.cryptoKey = strings.TrimSpace(value)
-		}
 		cryptoKey = o.cryptoKey
+		if name, value, ok := strings.Cut(o.cryptoKey, ":"); ok && strings.EqualFold(strings.TrimSpace(name), "crypto-key") {
+			cryptoKey = strings.TrimSpace(value)
+		}
 	}
 	audience := ""
 	if o.endpoint != "" {
@@ -68,77 +65,53 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 			return wrongFlag("endpoint", withHint(err, "give the endpoint of a subscription, https://…"))
 		}
 	}
-	token, err := vapid.ParseToken(authorization, cryptoKey)
+	token, err := vapid.ParseToken(headers.Get("Authorization"), cryptoKey)
 	if err != nil {
 		return err
 	}
-	problems := token.Check(audience)
-	if o.noStrict {
-		for i, p := range problems {
-			if p.Overlooked {
-				problems[i].Severity = vapid.SeverityWarning
-			}
-		}
+	v := token.Judge(audience, o.noStrict)
+	for i, p := range v.Problems {
+		v.Problems[i].Hint = commandHint(p.Hint)
 	}
-	valid := !slices.ContainsFunc(problems, func(p vapid.Problem) bool { return p.Severity == vapid.SeverityError })
-	claims, _ := token.Claims() // an error is among the problems
+	print := printVerdict
 	if s.json {
-		type problem struct {
-			Part       string         `json:"part"`
-			Severity   vapid.Severity `json:"severity"`
-			Overlooked bool           `json:"overlooked,omitempty"`
-			Message    string         `json:"message"`
-			Hint       string         `json:"hint,omitempty"`
-		}
-		list := []problem{}
-		for _, p := range problems {
-			list = append(list, problem{p.Part, p.Severity, p.Overlooked, p.Message, p.Hint})
-		}
-		if err := s.printJSON(struct {
-			Valid    bool         `json:"valid"`
-			Key      string       `json:"applicationServerKey"`
-			Claims   vapid.Claims `json:"claims"`
-			Problems []problem    `json:"problems"`
-		}{valid, token.PublicKey().String(), claims, list}); err != nil {
-			return err
-		}
-	} else {
-		signature := "good"
-		if slices.ContainsFunc(problems, func(p vapid.Problem) bool { return p.Part == "signature" }) {
-			signature = "bad"
-		}
-		fmt.Fprintf(s.out, "signature  %s, key %s\n", signature, token.PublicKey())
-		fmt.Fprintf(s.out, "aud        %s\n", orDash(visible(claims.Audience)))
-		fmt.Fprintf(s.out, "exp        %s\n", showExpires(claims.Expires))
-		fmt.Fprintf(s.out, "sub        %s\n", orDash(visible(claims.Subject)))
-		for _, name := range slices.Sorted(maps.Keys(claims.Extra)) {
-			b, err := marshal(claims.Extra[name], "")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(s.out, "%-10s %s\n", visible(name), visible(strings.TrimSpace(string(b))))
-		}
-		for _, p := range problems {
-			s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, commandHint(p.Hint))
-		}
-		verdict := s.paint(s.outTTY, "valid", color.FgGreen)
-		if !valid {
-			verdict = s.paint(s.outTTY, "not valid", color.FgRed)
-		}
-		fmt.Fprintln(s.out, verdict)
+		print = func(s *streams, v vapid.Verdict) error { return s.printJSON(v) }
 	}
-	if !valid {
-		return &silentError{}
+	if err := print(s, v); err != nil || v.Valid {
+		return err
 	}
-	return nil
+	return &silentError{}
 }
 
-// visible quotes a stranger's text that could act on the terminal.
-func visible(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
-		return strconv.Quote(s)
+// printVerdict writes a verdict for people.
+func printVerdict(s *streams, v vapid.Verdict) error {
+	signature := "bad"
+	if v.Signature {
+		signature = "good"
 	}
-	return s
+	lines := [][2]string{
+		{"signature", fmt.Sprintf("%s, key %s", signature, v.Key)},
+		{"aud", orDash(v.Claims.Audience)}, {"exp", showExpires(v.Claims.Expires)}, {"sub", orDash(v.Claims.Subject)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Claims.Extra)) {
+		b, err := marshal(v.Claims.Extra[name], "")
+		if err != nil {
+			return err
+		}
+		lines = append(lines, [2]string{name, strings.TrimSpace(string(b))})
+	}
+	for _, line := range lines {
+		fmt.Fprintf(s.out, "%-10s %s\n", visible(line[0]), visible(line[1]))
+	}
+	for _, p := range v.Problems {
+		s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, p.Hint)
+	}
+	verdict := s.paint(s.outTTY, "not valid", color.FgRed)
+	if v.Valid {
+		verdict = s.paint(s.outTTY, "valid", color.FgGreen)
+	}
+	_, err := fmt.Fprintln(s.out, verdict)
+	return err
 }
 
 func showExpires(t time.Time) string {

@@ -2,7 +2,10 @@ package bulk
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -14,9 +17,20 @@ type Found struct {
 	First   string `json:"first"`   // position of the first
 }
 
+// Where says which of n records have the finding.
+func (f *Found) Where(n int64) string {
+	switch {
+	case f.Records == n && n > 1:
+		return "all " + text.Count(n, "record")
+	case f.Records == 1:
+		return f.First
+	}
+	return fmt.Sprintf("%d of %s, the first is %s", f.Records, text.Count(n, "record"), f.First)
+}
+
 // Check checks a message for each record that is left, as [preflight.Check] does,
-// and sends nothing. It returns each finding once, in the order in which they
-// occurred, and the number of records. A record that cannot be read is a finding with
+// and sends nothing. It returns each finding once, most severe first, and the number of
+// records. A record that cannot be read is a finding with
 // the rule "subscription". The error is that of ctx.
 func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpush.Message, services ...webpush.Service) (found []*Found, n int64, err error) {
 	type key struct {
@@ -47,5 +61,6 @@ func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpu
 			add(rec, f)
 		}
 	}
+	slices.SortStableFunc(found, func(a, b *Found) int { return int(b.Severity) - int(a.Severity) })
 	return found, n, ctx.Err()
 }

@@ -3,6 +3,8 @@ package ece
 import (
 	"crypto/cipher"
 	"encoding/binary"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 const (
@@ -76,7 +78,7 @@ func stripAES128GCM(plain []byte, pos recordPos) ([]byte, error) {
 // frameAES128GCM splits a body.
 func frameAES128GCM(body []byte) (frame, error) {
 	if len(body) < headerSize {
-		return frame{}, fail(CodeShortHeader, "body is %s, shorter than the %d bytes of salt, record size and key id length", count(len(body), "byte"), headerSize)
+		return frame{}, fail(CodeShortHeader, "body is %s, shorter than the %d bytes of salt, record size and key id length", text.Count(len(body), "byte"), headerSize)
 	}
 	rs := int64(binary.BigEndian.Uint32(body[saltSize:]))
 	if rs < minRecordSizeAES128GCM {

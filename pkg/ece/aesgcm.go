@@ -3,6 +3,8 @@ package ece
 import (
 	"crypto/cipher"
 	"encoding/binary"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 const (
@@ -42,7 +44,7 @@ func stripAESGCM(plain []byte, pos recordPos) ([]byte, error) {
 	pad := int(binary.BigEndian.Uint16(plain))
 	rest := plain[padLenSize:]
 	if pad > len(rest) {
-		return nil, fail(CodePadding, "%s has padding of %s, but only %d left", pos, count(pad, "byte"), len(rest))
+		return nil, fail(CodePadding, "%s has padding of %s, but only %d left", pos, text.Count(pad, "byte"), len(rest))
 	}
 	for i, b := range rest[:pad] {
 		if b != 0 {
@@ -80,7 +82,7 @@ func frameAESGCM(m *EncryptedMessage) (frame, error) {
 }
 
 func errSalt(size int) error {
-	return fail(CodeSalt, "salt is %s, want %d", count(size, "byte"), saltSize)
+	return fail(CodeSalt, "salt is %s, want %d", text.Count(size, "byte"), saltSize)
 }
 
 func checkRecordSizeAESGCM(rs int64) error {

@@ -87,7 +87,7 @@ type TooLongError struct {
 // Error says by how many bytes the payload is too long.
 func (e *TooLongError) Error() string {
 	return fmt.Sprintf("payload of %s is %s too long: at most %d fit in %s",
-		count(e.Size, "byte"), count(e.By, "byte"), e.Max, e.Encoding)
+		text.Count(e.Size, "byte"), text.Count(e.By, "byte"), e.Max, e.Encoding)
 }
 
 // Hint returns the next step to take.
@@ -113,10 +113,3 @@ func errEncoding(name string) error {
 
 // clip shortens external text for quoting in an error.
 func clip(s string) string { return text.Clip(s, 40) }
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

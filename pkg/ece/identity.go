@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // Identity is the receiver of messages: a P-256 private key and its
@@ -43,7 +44,7 @@ func GenerateIdentity() (*Identity, error) {
 // an [CodePrivateKey] or [CodeAuth].
 func NewIdentity(private, auth []byte) (*Identity, error) {
 	if len(private) != privateSize {
-		return nil, fail(CodePrivateKey, "private key is %s, want %d", count(len(private), "byte"), privateSize)
+		return nil, fail(CodePrivateKey, "private key is %s, want %d", text.Count(len(private), "byte"), privateSize)
 	}
 	key, err := ecdh.P256().NewPrivateKey(private)
 	if err != nil {

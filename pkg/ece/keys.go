@@ -6,6 +6,8 @@ import (
 	"crypto/ecdh"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // parsePoint returns the public key in b. Its errors have the given code and
@@ -28,12 +30,12 @@ func parsePoint(code Code, what string, b []byte) (*ecdh.PublicKey, error) {
 	case len(b) > KeySize && b[0] == 0x30:
 		return nil, hinted(code, "the last 65 bytes of a DER public key are the point", "%s is %d bytes that look like DER, want a point of %d", what, len(b), KeySize)
 	}
-	return nil, fail(code, "%s is %s, want %d", what, count(len(b), "byte"), KeySize)
+	return nil, fail(code, "%s is %s, want %d", what, text.Count(len(b), "byte"), KeySize)
 }
 
 func checkAuth(auth []byte) error {
 	if len(auth) != AuthSize {
-		return fail(CodeAuth, "auth is %s, want %d", count(len(auth), "byte"), AuthSize)
+		return fail(CodeAuth, "auth is %s, want %d", text.Count(len(auth), "byte"), AuthSize)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // EncryptedMessage is an encrypted message: the body and, for aesgcm, what travels in
@@ -139,7 +140,7 @@ func (f frame) checkRecords() error {
 	}
 	last := int(int64(len(f.records)-1)%f.chunk) + 1
 	if last < f.framing {
-		return fail(CodeShortRecord, "last record is %s, shorter than the minimum of %d", count(last, "byte"), f.framing)
+		return fail(CodeShortRecord, "last record is %s, shorter than the minimum of %d", text.Count(last, "byte"), f.framing)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func bodyThing(b []byte) *Thing {
 		return t
 	case webPush || len(b) == 21+ece.KeySize && b[20] == ece.KeySize && b[21] == 4:
 		t := &Thing{Kind: KindBody, Title: "encrypted body of a push message, aes128gcm, damaged"}
-		t.add("size", len(b), plural(len(b), "byte"))
+		t.add("size", len(b), text.Count(len(b), "byte"))
 		t.failErr(err)
 		return t
 	}
@@ -50,18 +50,18 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 		t.add("on Android", "maybe too large", fmt.Sprintf("Firefox for Android may refuse bodies above %d bytes", preflight.AndroidBody))
 	}
 	t.add("salt", base64.RawURLEncoding.EncodeToString(h.Salt))
-	t.add("record size", h.RecordSize, plural(int(h.RecordSize), "byte"))
+	t.add("record size", h.RecordSize, text.Count(int(h.RecordSize), "byte"))
 	t.add("records", h.Records)
 	if h.Records == 1 {
-		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s, padding counts; %d fit in a body of %d", plural(h.MaxPlaintext, "byte"), encoding.MaxPayload(ece.MaxBody), ece.MaxBody))
+		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s, padding counts; %d fit in a body of %d", text.Count(h.MaxPlaintext, "byte"), encoding.MaxPayload(ece.MaxBody), ece.MaxBody))
 	} else {
-		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s in all, padding counts", plural(h.MaxPlaintext, "byte")))
+		t.add("payload", h.MaxPlaintext, fmt.Sprintf("0 to %s in all, padding counts", text.Count(h.MaxPlaintext, "byte")))
 		t.warn(fmt.Sprintf("the message has %d records; Web Push allows one, and Chromium rejects more", h.Records), hintEncrypt)
 	}
 	if err := h.CheckSender(); err != nil {
 		t.fail(err.Error(), "the key ID of a push message is the sender's public key of 65 bytes")
 		if len(h.KeyID) > 0 && len(h.KeyID) != ece.KeySize {
-			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), plural(len(h.KeyID), "byte")))
+			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), text.Count(len(h.KeyID), "byte")))
 		}
 	} else {
 		t.add("sender's key", base64.RawURLEncoding.EncodeToString(h.KeyID), base64.RawURLEncoding.EncodeToString(h.KeyID)+", made for this message")
@@ -131,7 +131,7 @@ func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byt
 		if rs == 0 {
 			rs = 4096
 		}
-		t.add("record size", rs, plural(rs, "byte")+" of plaintext")
+		t.add("record size", rs, text.Count(rs, "byte")+" of plaintext")
 		if !hasDH && body == nil {
 			t.add("belongs to", "Crypto-Key", "an aesgcm body and the header Crypto-Key: dh=…")
 		}
@@ -158,7 +158,7 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 	}
 	if e == ece.AESGCM {
 		if encryption == "" || !dhValue.MatchString(cryptoKey) {
-			t.fail("a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…", "pass the headers of the message with its body")
+			t.fail(fieldsMissing, "pass the headers of the message with its body")
 		}
 		in.addFields(t, encryption, cryptoKey, body, keyShown)
 		return
@@ -170,7 +170,7 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 	h, err := m.Header()
 	if err != nil {
 		t.add("coding", e, string(e))
-		t.add("size", len(body), plural(len(body), "byte"))
+		t.add("size", len(body), text.Count(len(body), "byte"))
 		t.failErr(err)
 		return
 	}

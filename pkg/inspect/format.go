@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
@@ -55,13 +54,6 @@ func alphabetProblem(s string) string {
 	return ""
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // showTime writes a time, absolute and relative.
 func showTime(t time.Time) string {
 	if t.Year() > 9999 || t.Year() < 1 {
@@ -87,13 +79,6 @@ func relative(d time.Duration) string {
 		return text + " ago"
 	}
 	return "in " + text
-}
-
-// printable reports whether bytes are text without control characters.
-func printable(b []byte) bool {
-	return strings.IndexFunc(string(b), func(r rune) bool {
-		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == utf8.RuneError
-	}) < 0
 }
 
 // str returns a JSON string, or "".

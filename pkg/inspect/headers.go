@@ -113,7 +113,7 @@ func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bo
 			}
 		}
 	case body != nil:
-		t.add("size", len(body), plural(len(body), "byte"))
+		t.add("size", len(body), text.Count(len(body), "byte"))
 		if complete {
 			t.warn("the body has no Content-Encoding, so it cannot be decrypted", "send the body with its headers")
 		}

@@ -81,13 +81,23 @@ type Options struct {
 	// Columns are the names of a subscription's parts in rows with names of their
 	// own. If they are set, the data is read as records of subscriptions.
 	Columns *bulk.Columns
+	// Hint, if set, replaces each hint, for example to name the options of a program.
+	Hint func(hint string) string
 }
 
 // Inspect describes data: text in UTF-8 or UTF-16, or binary. It always returns a
 // Thing; if nothing is recognized, one of a general kind such as [KindText], with
 // a problem.
 func Inspect(data []byte, o Options) *Thing {
-	return inspector{showSecrets: o.ShowSecrets, columns: o.Columns}.inspect(data)
+	in := inspector{showSecrets: o.ShowSecrets, columns: o.Columns, hint: o.Hint}
+	if in.hint == nil {
+		in.hint = func(hint string) string { return hint }
+	}
+	t := in.inspect(data)
+	for i, p := range t.Problems {
+		t.Problems[i].Hint = in.hint(p.Hint)
+	}
+	return t
 }
 
 // Recognized reports whether the thing is of a kind that Web Push knows.

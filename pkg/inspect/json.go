@@ -116,11 +116,11 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	var syntax *json.SyntaxError
 	switch {
 	case whole > 0:
-		t.fail(fmt.Sprintf("after %s the text is no longer JSON", plural(whole, "value")), "pass one thing at a time")
+		t.fail(fmt.Sprintf("after %s the text is no longer JSON", text.Count(whole, "value")), "pass one thing at a time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		t.Title = what + ", truncated"
 		t.fail("it is truncated: its JSON does not end", "copy it again completely")
-		t.add("length", utf8.RuneCountInString(s), plural(utf8.RuneCountInString(s), "character")+" of it are here")
+		t.add("length", utf8.RuneCountInString(s), text.Count(utf8.RuneCountInString(s), "character")+" of it are here")
 		if preflight.ColumnWidth(len(s)) {
 			t.Problems[0].Hint = fmt.Sprintf("copy it again completely; %d is a common width of database columns", len(s))
 		}
@@ -160,7 +160,7 @@ func (in inspector) list(values []json.RawMessage, form string) *Thing {
 			}
 		}
 	}
-	t := &Thing{Kind: KindSubscriptions, Title: plural(kinds[KindSubscription], "subscription") + " as " + form}
+	t := &Thing{Kind: KindSubscriptions, Title: text.Count(kinds[KindSubscription], "subscription") + " as " + form}
 	if kinds[KindSubscription] == 0 {
 		names := slices.Sorted(maps.Keys(kinds))
 		t.Kind, t.Title = names[0], fmt.Sprintf("%d things as %s", len(values), form)
@@ -300,7 +300,7 @@ func (t *Thing) addPayload(b []byte) {
 	limit := ece.AES128GCM.MaxPayload(ece.MaxBody)
 	t.add("size", len(b), fmt.Sprintf("%d of %d bytes", len(b), limit))
 	if len(b) > limit {
-		t.warn(fmt.Sprintf("the payload is %s too long", plural(len(b)-limit, "byte")), "shorten it, or send an ID and let the client fetch the rest")
+		t.warn(fmt.Sprintf("the payload is %s too long", text.Count(len(b)-limit, "byte")), "shorten it, or send an ID and let the client fetch the rest")
 	}
 	if !utf8.Valid(b) {
 		t.add("text", false, "no: it is binary")

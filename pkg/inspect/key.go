@@ -76,7 +76,7 @@ func (in inspector) key(s string) *Thing {
 		return nil
 	}
 	if b, form, ok := decodeBase64(strings.Join(strings.Fields(s), "")); ok && in.depth < maxLayers {
-		if inner, err2 := vapid.Recognize(b); err2 == nil && printable(b) {
+		if inner, err2 := vapid.Recognize(b); err2 == nil && IsText(b) {
 			t := in.keyThing(inner)
 			t.add("encoded in", form)
 			t.failErr(err) // the error says that it was encoded twice

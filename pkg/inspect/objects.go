@@ -121,7 +121,7 @@ func (in inspector) object(s string, m jsonObject) *Thing {
 		t.failErr(err)
 		return t
 	}
-	t := unknown(KindJSON, "a JSON object of "+plural(len(m), "field"))
+	t := unknown(KindJSON, "a JSON object of "+text.Count(len(m), "field"))
 	if len(names) > 0 {
 		t.add("members", names, text.Clip(strings.Join(names, ", "), 200))
 	}
@@ -194,6 +194,6 @@ func (in inspector) notification(s string, m jsonObject) *Thing {
 	t.addPayload([]byte(s))
 	names := slices.Sorted(maps.Keys(m))
 	t.add("members", names, strings.Join(names, ", "))
-	t.add("to do", "check the message to see what browsers make of it")
+	t.add("to do", in.hint("check the message to see what browsers make of it"))
 	return t
 }

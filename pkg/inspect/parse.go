@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // ParseHeaders reads the headers of a request from pasted text: header lines, options of
@@ -37,10 +39,45 @@ func ParseHeaders(text string) (http.Header, error) {
 	return h, nil
 }
 
+// fieldsMissing is the problem of an aesgcm body alone.
+const fieldsMissing = "a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…"
+
 // ParseMessage reads a captured message: its body as bytes or in base64 of either
 // alphabet, or a JSON object with the headers and the body in base64, such as the event
-// of a cloud function. header is nil without headers.
-func ParseMessage(data []byte) (header http.Header, body []byte, err error) {
+// of a cloud function. header has the fields that are known otherwise, which replace
+// those of the message; it may be nil. The content encoding is aes128gcm, or aesgcm if
+// there is an Encryption header, unless a header names it. The errors are those of
+// [ece.ParseEncryptedMessage], or say what else is wrong with data.
+func ParseMessage(data []byte, header http.Header) (*ece.EncryptedMessage, error) {
+	found, body, err := captured(data)
+	if err != nil {
+		return nil, err
+	}
+	h := make(http.Header)
+	maps.Copy(h, found)
+	maps.Copy(h, header)
+	encoding := h.Get("Content-Encoding")
+	if encoding == "" {
+		encoding = string(ece.AES128GCM)
+		if h.Get("Encryption") != "" {
+			encoding = string(ece.AESGCM)
+		}
+	}
+	e, err := ece.ParseEncoding(encoding)
+	if err != nil {
+		return nil, err
+	}
+	if e == ece.AESGCM && (h.Get("Encryption") == "" || h.Get("Crypto-Key") == "") {
+		return nil, &ece.Error{Code: ece.CodeField, Problem: fieldsMissing}
+	}
+	return ece.ParseEncryptedMessage(e, h.Get("Encryption"), h.Get("Crypto-Key"), body)
+}
+
+// captured returns the headers, if any, and the body of a captured message.
+func captured(data []byte) (header http.Header, body []byte, err error) {
+	if len(data) == 0 {
+		return nil, nil, webpush.WithHint(errors.New("it is empty, expected an encrypted body"), "pass the body of the request as it was sent")
+	}
 	trimmed := strings.TrimSpace(string(UTF8(data)))
 	if strings.HasPrefix(trimmed, "{") {
 		var m struct {

@@ -2,8 +2,12 @@ package inspect
 
 import (
 	"encoding/base64"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
 )
 
 // TestParseHeaders reads the two headers that matter for a token from each form in
@@ -39,12 +43,35 @@ func TestParseMessage(t *testing.T) {
 		"bytes": string(want), "standard": std, "base64url": url, "lines": std[:40] + "\r\n" + std[40:] + "\n",
 		"JSON": `{"headers":{"content-encoding":"aes128gcm"},"body":"` + url + `"}`, "Lambda": `{"httpMethod":"POST","headers":{"content-encoding":"aes128gcm"},"body":"` + std + `","isBase64Encoded":true}`,
 	} {
-		h, body, err := ParseMessage([]byte(text))
-		if err != nil || string(body) != string(want) || strings.Contains(text, "headers") != (h.Get("Content-Encoding") == "aes128gcm") {
-			t.Errorf("%s: %v, %q, %v", name, h, body, err)
+		m, err := ParseMessage([]byte(text), nil)
+		if err != nil || string(m.Body) != string(want) || m.Encoding != ece.AES128GCM {
+			t.Errorf("%s: %+v, %v", name, m, err)
 		}
 	}
-	if _, _, err := ParseMessage([]byte(`{"headers":{},"body":"*"}`)); err == nil {
-		t.Error("a damaged body is read")
+	for _, damaged := range []string{`{"headers":{},"body":"*"}`, ""} {
+		if _, err := ParseMessage([]byte(damaged), nil); err == nil {
+			t.Errorf("%q is read", damaged)
+		}
+	}
+	salt, dh := "salt=AAAAAAAAAAAAAAAAAAAAAA", "dh="+somePoint
+	message := `{"headers":{"Encryption":"` + salt + `","Crypto-Key":"` + dh + `"},"body":"` + url + `"}`
+	for name, c := range map[string]struct {
+		text     string
+		header   http.Header
+		encoding ece.Encoding
+		code     ece.Code
+	}{
+		"its headers":        {text: message, encoding: ece.AESGCM},
+		"given headers":      {text: url, header: http.Header{"Encryption": {salt}, "Crypto-Key": {dh}}, encoding: ece.AESGCM},
+		"given first":        {text: message, header: http.Header{"Content-Encoding": {"aes128gcm"}}, encoding: ece.AES128GCM},
+		"without Crypto-Key": {text: url, header: http.Header{"Encryption": {salt}}, code: ece.CodeField},
+		"without both":       {text: url, header: http.Header{"Content-Encoding": {"aesgcm"}}, code: ece.CodeField},
+		"another encoding":   {text: url, header: http.Header{"Content-Encoding": {"gzip"}}, code: ece.CodeEncoding},
+	} {
+		m, err := ParseMessage([]byte(c.text), c.header)
+		e, _ := errors.AsType[*ece.Error](err)
+		if e == nil && (err != nil || c.code != "" || m.Encoding != c.encoding) || e != nil && e.Code != c.code {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -21,7 +22,8 @@ import (
 type inspector struct {
 	showSecrets bool
 	columns     *bulk.Columns // nil unless they were given
-	depth       int           // number of layers that were removed
+	hint        func(string) string
+	depth       int // number of layers that were removed
 }
 
 // maxLayers bounds how often a thing may be wrapped.
@@ -54,7 +56,9 @@ func (in inspector) recognize(data []byte) *Thing {
 	case in.depth > maxLayers:
 		return unknown(KindText, "something wrapped in too many layers")
 	case trimmed == "":
-		return unknown(KindEmpty, "nothing: it is empty")
+		t := &Thing{Kind: KindEmpty, Title: "empty"}
+		t.fail("it is empty", "check where it comes from")
+		return t
 	case bytes.HasPrefix(data, []byte("webpush journal ")) && in.journal(trimmed) != nil: // zeros may be at its end
 		return in.journal(trimmed)
 	case !utf8.Valid(data) || strings.ContainsFunc(trimmed, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n\f\x1b", r) }):
@@ -109,8 +113,8 @@ func (in inspector) binary(data []byte) *Thing {
 	case bytes.HasPrefix(data, []byte("\x30\x82")):
 		what = ", perhaps DER such as a PKCS#12 file or a certificate"
 	}
-	t := unknown(KindBinary, fmt.Sprintf("%s of binary data%s", plural(len(data), "byte"), what))
-	t.add("size", len(data), plural(len(data), "byte"))
+	t := unknown(KindBinary, fmt.Sprintf("%s of binary data%s", text.Count(len(data), "byte"), what))
+	t.add("size", len(data), text.Count(len(data), "byte"))
 	if what == "" && len(data) >= ece.AESGCM.Overhead() && len(data) <= 2*ece.MaxBody {
 		t.Problems[0].Hint = "it may be the body of an aesgcm message, which says nothing without its headers: give the whole request, or the message as JSON with its headers"
 	}
@@ -133,9 +137,9 @@ func derLength(b []byte) bool {
 
 func (in inspector) unknownText(s string) *Thing {
 	lines := strings.Count(s, "\n") + 1
-	title := plural(utf8.RuneCountInString(s), "character") + " of text"
+	title := text.Count(utf8.RuneCountInString(s), "character") + " of text"
 	if lines > 1 {
-		title += " in " + plural(lines, "line")
+		title += " in " + text.Count(lines, "line")
 	}
 	t := unknown(KindText, title)
 	switch {
@@ -181,7 +185,7 @@ func (in inspector) encoded(s string) *Thing {
 	inner := in.deeper().recognize(UTF8(b))
 	if !inner.Recognized() {
 		t := unknown(KindBase64, fmt.Sprintf("%s of %s", form, lookOf(b, inner)))
-		t.add("size", len(b), plural(len(b), "byte"))
+		t.add("size", len(b), text.Count(len(b), "byte"))
 		switch n := len(b); {
 		case n == ece.AuthSize:
 			t.Problems[0].Hint = "it has the length of a subscription's auth secret, or of a salt"
@@ -211,8 +215,8 @@ func lookOf(b []byte, inner *Thing) string {
 	if inner.Kind == KindBase64 || inner.Kind == KindJSON {
 		return inner.Title
 	}
-	if printable(b) && utf8.Valid(b) {
-		return plural(len(b), "byte") + " of text"
+	if IsText(b) {
+		return text.Count(len(b), "byte") + " of text"
 	}
 	return inner.Title
 }

@@ -107,72 +107,77 @@ func serviceOf(h http.Header) webpush.Service {
 
 // addMeaning shows the meaning of a response.
 func (in inspector) addMeaning(t *Thing, r Response) {
-	service, status, h, body := r.Service(), r.Status, r.Header, r.Body
-	phrase := strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
-	if status/100 == 2 && webpush.Explain(service, status, h, body).Code != webpush.CodeOtherServer {
-		r := webpush.ExplainAccepted(service, status, h)
-		t.Title = "response of " + service.String() + ": accepted, " + phrase
-		if service == webpush.Other {
-			t.Title = "response of a push service: accepted, " + phrase
-		}
-		t.add("status", status, phrase)
-		t.addService(service)
-		t.add("meaning", r.Meaning())
-		if r.Location != "" {
-			t.add("location", in.redactURL(r.Location), in.redactURL(r.Location)+", the message's own URL; DELETE cancels it where the service supports that")
-		}
-		if r.TTL != nil {
-			t.add("TTL", int64(r.TTL.Seconds()), fmt.Sprintf("%d seconds (%s) granted", int64(r.TTL.Seconds()), bulk.FormatDuration(*r.TTL)))
-		}
-		if r.Note != "" {
-			t.warn(r.Note, "")
-		}
-		in.addDate(t, h)
+	if r.Status/100 == 1 {
+		t.Title = "interim response, " + phrase(r.Status)
+		t.add("status", r.Status, phrase(r.Status))
 		return
 	}
-	if status/100 == 1 {
-		t.Title = "interim response, " + phrase
-		t.add("status", status, phrase)
-		return
+	list := r.Explain("")
+	if list[0].Accepted() {
+		in.addAccepted(t, r, list[0])
+	} else {
+		t.Title = "response of a push service: " + phrase(r.Status)
+		in.addExplanations(t, list)
 	}
-	t.Title = "response of a push service: " + phrase
-	in.addExplanations(t, service, status, h, body)
-	in.addDate(t, h)
+	in.addDate(t, r.Header)
+}
+
+// addAccepted shows the meaning of a response to a message that was accepted.
+func (in inspector) addAccepted(t *Thing, r Response, e Explanation) {
+	who := e.Service.String()
+	if e.Service == webpush.Other {
+		who = "a push service"
+	}
+	t.Title = "response of " + who + ": accepted, " + e.Phrase()
+	t.add("status", e.Status, e.Phrase())
+	t.addService(e.Service)
+	t.add("meaning", e.Meaning)
+	receipt := webpush.ExplainAccepted(e.Service, r.Status, r.Header)
+	if receipt.Location != "" {
+		t.add("location", in.redactURL(receipt.Location), in.redactURL(receipt.Location)+", the message's own URL; DELETE cancels it where the service supports that")
+	}
+	if receipt.TTL != nil {
+		t.add("TTL", int64(receipt.TTL.Seconds()), fmt.Sprintf("%d seconds (%s) granted", int64(receipt.TTL.Seconds()), bulk.FormatDuration(*receipt.TTL)))
+	}
+	if e.Note != "" {
+		t.warn(e.Note, "")
+	}
 }
 
 // addExplanations shows the meaning of a rejection, for each service that may
 // have sent it.
-func (in inspector) addExplanations(t *Thing, service webpush.Service, status int, h http.Header, body []byte) {
-	list := []*webpush.Error{webpush.Explain(service, status, h, body)}
-	if service == webpush.Other {
-		list = webpush.ExplainAll(status, h, body)
+func (in inspector) addExplanations(t *Thing, list []Explanation) {
+	first := list[0]
+	if first.Status != 0 {
+		t.add("status", first.Status, first.Phrase())
 	}
-	for i, e := range list {
-		if i == 0 {
-			t.add("status", status, strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status))))
-			if e.Errno != 0 {
-				t.add("errno", e.Errno)
-			}
-			if e.Reason != "" {
-				t.add("reason", e.Reason)
-			}
-			if e.RetryAfter > 0 {
-				t.add("retry after", e.RetryAfter.Seconds(), bulk.FormatDuration(e.RetryAfter.Round(time.Second)))
-			}
-		}
-		if len(list) == 1 {
-			t.Title = strings.Replace(t.Title, "of a push service", "of "+e.Service.String(), 1)
-			t.addService(e.Service)
-			t.add("code", e.Code, string(e.Code))
-			t.add("meaning", e.Problem)
-			t.add("to do", e.Hint())
-			continue
-		}
+	if first.Errno != 0 {
+		t.add("errno", first.Errno)
+	}
+	if first.Reason != "" {
+		t.add("reason", first.Reason)
+	}
+	if first.RetryAfter > 0 {
+		wait := time.Duration(first.RetryAfter * float64(time.Second))
+		t.add("retry after", first.RetryAfter, bulk.FormatDuration(wait.Round(time.Second)))
+	}
+	if len(list) == 1 {
+		t.Title = strings.Replace(t.Title, "of a push service", "of "+first.Service.String(), 1)
+		t.addService(first.Service)
+		t.add("code", first.Code, string(first.Code))
+		t.add("meaning", first.Meaning)
+		t.add("to do", in.hint(first.Hint))
+		return
+	}
+	for _, e := range list {
 		name := e.Service.String()
-		if e.Service == webpush.Other {
+		switch {
+		case e.Service == webpush.Other:
 			name = "others"
+		case e.Service == first.Service && list[1].Service == first.Service: // one error number, two statuses
+			name = e.Phrase()
 		}
-		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Problem, "hint": e.Hint()}, fmt.Sprintf("%s: %s; %s", e.Code, e.Problem, e.Hint()))
+		t.add("if "+name, map[string]string{"code": string(e.Code), "meaning": e.Meaning, "hint": in.hint(e.Hint)}, fmt.Sprintf("%s: %s; %s", e.Code, e.Meaning, in.hint(e.Hint)))
 	}
 }
 
@@ -207,15 +212,19 @@ func (in inspector) errorBody(s string, fields map[string]json.RawMessage) *Thin
 		status = known
 	}
 	guessed := status < 300 || status > 599
-	if guessed {
-		status = http.StatusBadRequest
+	list := Response{Body: []byte(s)}.Explain("") // by its words
+	if !guessed || list == nil {
+		if guessed {
+			status = http.StatusBadRequest
+		}
+		list = Response{Status: status, Body: []byte(s)}.Explain("")
 	}
 	t.Title = "response of a push service, its body alone"
-	in.addExplanations(t, webpush.Other, status, nil, []byte(s))
+	in.addExplanations(t, list)
 	if guessed || fields["reason"] != nil {
 		t.Fields = slices.DeleteFunc(t.Fields, func(f Field) bool { return f.Name == "status" })
 		if !guessed {
-			t.add("status", status, fmt.Sprintf("%d %s, as it usually comes with that reason", status, http.StatusText(status)))
+			t.add("status", status, phrase(status)+", as it usually comes with that reason")
 		} else {
 			t.add("status", nil, "unknown: the status line is missing, see curl -i")
 		}
@@ -231,22 +240,18 @@ var appleStatus = map[string]int{
 	"InternalServerError": 500, "ServiceUnavailable": 503, "Shutdown": 503, "IdleTimeout": 408,
 }
 
-// errorText recognizes FCM's refusals, which are plain text or a page.
+// errorText recognizes the words of a refusal: a reason, an error number, or a whole body
+// that is plain text or a page.
 func (in inspector) errorText(s string) *Thing {
 	if len(s) > 8192 {
 		return nil
 	}
-	list := webpush.ExplainAll(0, nil, []byte(s)) // no status: the words alone can match
-	if len(list) != 1 || list[0].Service == webpush.Other || list[0].Code == webpush.CodeRejected {
+	list := Response{Body: []byte(s), service: serviceIn(s)}.Explain("")
+	if list == nil || slices.ContainsFunc(list, func(e Explanation) bool { return e.Service != list[0].Service }) {
 		return nil
 	}
-	e := list[0]
-	t := &Thing{Kind: KindErrorBody, Title: "response of " + e.Service.String() + ", its text alone"}
-	t.addService(e.Service)
-	t.add("reason", e.Reason)
-	t.add("code", e.Code, string(e.Code))
-	t.add("meaning", e.Problem)
-	t.add("to do", e.Hint())
+	t := &Thing{Kind: KindErrorBody, Title: "response of " + list[0].Service.String() + ", its text alone"}
+	in.addExplanations(t, list)
 	return t
 }
 

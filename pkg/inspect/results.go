@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -38,7 +39,7 @@ func (in inspector) results(values []json.RawMessage) *Thing {
 			causes[c]++
 		}
 	}
-	t := &Thing{Kind: KindResults, Title: plural(len(values), "result") + " of sending to many", Secret: withEndpoints}
+	t := &Thing{Kind: KindResults, Title: text.Count(len(values), "result") + " of sending to many", Secret: withEndpoints}
 	for _, class := range webpush.Classes() {
 		if n := classes[class]; n > 0 {
 			t.add(string(class), n)
@@ -65,7 +66,7 @@ func (in inspector) journal(s string) *Thing {
 			n += counts[class]
 		}
 	}
-	t.add("finished", n, plural(int(n), "record"))
+	t.add("finished", n, text.Count(int(n), "record"))
 	if err != nil {
 		message := err.Error()
 		if _, problem, ok := strings.Cut(message, ": "); ok {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -60,7 +61,7 @@ func (in inspector) rows(data []byte) *Thing {
 	case n == 1 && bad == 0:
 		return in.row(only)
 	}
-	t := &Thing{Kind: KindSubscriptions, Title: plural(n-bad, "subscription") + " as rows of a database"}
+	t := &Thing{Kind: KindSubscriptions, Title: text.Count(n-bad, "subscription") + " as rows of a database"}
 	names := make([]webpush.Service, 0, len(services))
 	for s := range services {
 		names = append(names, s)
@@ -73,7 +74,7 @@ func (in inspector) rows(data []byte) *Thing {
 		t.warn("it has no records", "")
 	}
 	if without > 0 {
-		t.warn(plural(without, "subscription")+" without keys", "they receive only messages without a payload")
+		t.warn(text.Count(without, "subscription")+" without keys", "they receive only messages without a payload")
 	}
 	switch {
 	case n == 1 && bad == 1:

@@ -207,7 +207,7 @@ func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription
 	t.add("endpoint", shown)
 	t.addService(sub.Service())
 	t.add("audience", sub.Origin(), sub.Origin()+" (aud of the token)")
-	t.add("length", len(endpoint), plural(len(endpoint), "character")+" of endpoint")
+	t.add("length", len(endpoint), text.Count(len(endpoint), "character")+" of endpoint")
 	t.addTokenVersion(sub)
 	refused, ok := preflight.Refused(new(webpush.Client), sub)
 	if ok {

@@ -36,7 +36,7 @@ func (in inspector) bareToken(s string) *Thing {
 		in.looseToken(t, s)
 		return t
 	}
-	t.add("token", len(s), plural(len(s), "character")+", not shown; signed with ES256")
+	t.add("token", len(s), text.Count(len(s), "character")+", not shown; signed with ES256")
 	claims, err := token.Claims()
 	if err != nil {
 		t.failErr(err)
@@ -51,7 +51,7 @@ func (in inspector) bareToken(s string) *Thing {
 // looseToken shows the readable parts of an invalid token.
 func (in inspector) looseToken(t *Thing, s string) {
 	parts := strings.Split(s, ".")
-	t.add("token", len(s), fmt.Sprintf("%s in %s, not shown", plural(len(s), "character"), plural(len(parts), "part")))
+	t.add("token", len(s), fmt.Sprintf("%s in %s, not shown", text.Count(len(s), "character"), text.Count(len(parts), "part")))
 	if b, _, ok := decodeBase64(parts[0]); ok {
 		var header struct {
 			Alg string `json:"alg"`
@@ -121,23 +121,21 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 		}
 		return
 	}
-	t.add("token", len(token.JWT()), plural(len(token.JWT()), "character")+", not shown; signed with ES256")
+	t.add("token", len(token.JWT()), text.Count(len(token.JWT()), "character")+", not shown; signed with ES256")
 	t.addPublicKey("application server key", token.PublicKey())
 	if p := alphabetProblem(key); p != "" {
 		t.warn("the application server key "+p+", which FCM rejects", "send k as the key of 65 bytes in base64url without padding")
 	}
-	problems := token.Check(audience)
-	signature := "good"
-	for _, p := range problems {
-		if p.Part == "signature" {
-			signature = "bad"
-		}
+	v := token.Judge(audience, false)
+	signature := "bad"
+	if v.Signature {
+		signature = "good"
 	}
 	t.add("signature", signature, signature+" for that key")
 	if claims, err := token.Claims(); err == nil {
 		in.addClaims(t, claims)
 	}
-	t.addClaimProblems(problems)
+	t.addClaimProblems(v.Problems)
 }
 
 // addClaimProblems reports the problems: as an error if they make a token

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // UTF8 turns what Windows' shells write with > (UTF-16) into UTF-8 and drops a
@@ -34,4 +35,12 @@ func UTF8(b []byte) []byte {
 		return b
 	}
 	return []byte(string(utf16.Decode(units)))
+}
+
+// IsText reports whether data is text in UTF-8, without control characters other than
+// line ends and tabs.
+func IsText(data []byte) bool {
+	return bytes.IndexFunc(data, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == utf8.RuneError
+	}) < 0
 }

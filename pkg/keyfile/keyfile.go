@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/atomicfile"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -205,6 +206,13 @@ func Same(a, b string) bool {
 		return name
 	}
 	return place(a) == place(b)
+}
+
+// Readable reports whether every user of this machine can read the file. It is false on
+// Windows, where the permissions do not say it.
+func Readable(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode()&0o004 != 0
 }
 
 // Secret names the secret in the content of a file that cannot be created again ("a

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -232,5 +233,22 @@ func TestSame(t *testing.T) {
 	}
 	if !Same("there", "same") {
 		t.Error("a link to a file is taken for another one")
+	}
+}
+
+// TestReadable looks at the permission of others, of files only.
+func TestReadable(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if Readable(name) || Readable(name+".missing") || Readable(os.DevNull) {
+		t.Error("a private file, a missing one, or a device is readable")
+	}
+	if err := os.Chmod(name, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if Readable(name) != (runtime.GOOS != "windows") {
+		t.Error("a file that everyone can read is not found")
 	}
 }

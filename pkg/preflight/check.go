@@ -41,7 +41,7 @@ func Check(c *webpush.Client, sub *webpush.Subscription, msg webpush.Message, se
 	k.headers()
 	k.body()
 	k.payload()
-	sortFindings(k.found)
+	Sort(k.found)
 	return k.found
 }
 

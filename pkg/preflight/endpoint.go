@@ -52,7 +52,7 @@ func Endpoint(sub *webpush.Subscription) []Finding {
 	}
 	e.address()
 	e.form()
-	sortFindings(e.found)
+	Sort(e.found)
 	return e.found
 }
 

@@ -6,8 +6,10 @@ package preflight
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -46,9 +48,24 @@ func Services() []webpush.Service {
 	return []webpush.Service{webpush.Apple, webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.UnifiedPush}
 }
 
-// sortFindings puts the most severe first and keeps the order otherwise.
-func sortFindings(found []Finding) {
+// Sort puts the most severe findings first, and keeps their order otherwise.
+func Sort(found []Finding) {
 	slices.SortStableFunc(found, func(a, b Finding) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// Summary counts findings by severity, such as "1 error, 2 notes", or returns "".
+func Summary(found []Finding) string {
+	count := make(map[Severity]int)
+	for _, f := range found {
+		count[f.Severity]++
+	}
+	var parts []string
+	for _, severity := range []Severity{SeverityError, SeverityWarning, SeverityNote} {
+		if n := count[severity]; n > 0 {
+			parts = append(parts, text.Count(n, severity.String()))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Sources of the rules.

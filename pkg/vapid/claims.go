@@ -63,18 +63,18 @@ type Problem struct {
 	// Part is the claim: "aud", "exp", "sub", or "nbf"; or "signature"; "token",
 	// "header", or "claims" for how the token is written (RFC 7515); or
 	// "authorization" for the header that carries it.
-	Part string
+	Part string `json:"part"`
 	// Severity is [SeverityWarning] if a known push service rejects the token, or
 	// will later, and [SeverityError] for a violation of RFC 8292.
-	Severity Severity
+	Severity Severity `json:"severity"`
 	// Overlooked marks an error that some push services overlook. All others reject
 	// the token, and every push service that checks tokens rejects one with any
 	// other error.
-	Overlooked bool
+	Overlooked bool `json:"overlooked,omitempty"`
 	// Message describes the problem, with the value.
-	Message string
+	Message string `json:"message"`
 	// Hint is the next step to take, or "".
-	Hint string
+	Hint string `json:"hint,omitempty"`
 }
 
 // grade makes a problem: a warning, an error that some push services overlook, or

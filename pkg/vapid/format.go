@@ -39,6 +39,19 @@ const (
 	FormatUint8Array Format = "uint8array"
 )
 
+// Extension returns the usual ending of a file's name, such as ".pem", with a dot.
+func (f Format) Extension() string {
+	switch f {
+	case FormatBase64URL, FormatHex:
+		return ".txt"
+	case FormatSEC1:
+		return ".pem"
+	case FormatUint8Array:
+		return ".js"
+	}
+	return "." + string(f)
+}
+
 type jwk struct {
 	Kty string `json:"kty"`
 	Crv string `json:"crv"`

@@ -89,9 +89,13 @@ var dictionary = []rule{
 	{Mozilla, 401, 0, "missing required sub", CodeVAPIDInvalid, "sub is missing in the token", adviceSub},
 	{Mozilla, 401, 0, "invalid vapid public key: invalid", CodeVAPIDFormat, "k in the Authorization header is not base64url", adviceK + ", without quotation marks"},
 	{Mozilla, 401, 0, "invalid vapid public key", CodeVAPIDFormat, "the application server key in the header is not a point on P-256", adviceK},
+	{Mozilla, 401, 0, "base64 error", CodeVAPIDFormat, "a part of the token is not base64url", adviceVerify},
+	{Mozilla, 401, 0, "invalid symbol", CodeVAPIDFormat, "k or the token in the Authorization header is not base64url", adviceHeader + ", without quotation marks"},
+	{Mozilla, 401, 0, "invalid last symbol", CodeVAPIDFormat, "k or the token in the Authorization header is not base64url, or truncated", adviceHeader + ", without quotation marks"},
 	{Mozilla, 401, 0, "unknown auth scheme", CodeVAPIDFormat, "the Authorization header has an unknown scheme", "use the scheme vapid"},
 	{Mozilla, 401, 0, "vapid claims", CodeVAPIDInvalid, "a claim is missing or has the wrong type", "aud and sub must be strings and exp a whole number; verify the token"},
 	{Mozilla, 401, 0, "missing authorization header", CodeVAPIDInvalid, "the token is missing, or any part of it is rejected", adviceVerify},
+	{Mozilla, 401, 109, "", CodeVAPIDInvalid, "the token's signature or claims are rejected", adviceMozilla},
 	{Mozilla, 401, 0, "", CodeVAPIDInvalid, "the token's signature or claims are rejected", adviceMozilla},
 	{Mozilla, 400, 0, "gzip header", CodeEncryption, "the body has Content-Encoding: gzip, so the service decompresses it before it reads it", adviceEncoding},
 	{Mozilla, 400, 0, "payload reached eof", CodeEncryption, "the body is compressed, or shorter than its header says: the service decompresses it before it reads it", adviceEncoding},
@@ -255,35 +259,48 @@ func ExplainAll(status int, header http.Header, body []byte) []*Error {
 }
 
 // ExplainReason says what words of a push service mean where the status is not
-// known, such as "BadJwtToken", a sentence of a log, or the body of a response: once
-// for each service that uses them. Status is 0 if the words can come with more than
-// one. It returns nil if no service is known to use them.
+// known, such as "BadJwtToken", "errno 109", a sentence of a log, or the body of a
+// response: once for each service that uses them, or for each status that comes with an
+// error number alone. Status is 0 if the words can come with more than one. It returns
+// nil if no service is known to use them.
 func ExplainReason(words string) []*Error {
 	a := readWords(nil, []byte(words[:min(len(words), maxBody)]))
 	said := strings.ToLower(strings.TrimSpace(a.all))
-	var list []*Error
+	list := a.find(func(r *rule) bool { return r.text != "" && strings.Contains(said, strings.ToLower(r.text)) })
+	if list == nil && len(said) >= 8 && strings.Contains(said, " ") { // a part of the words
+		list = a.find(func(r *rule) bool { return strings.Contains(strings.ToLower(r.text), said) })
+	}
+	if list == nil && a.errno != 0 {
+		return a.find(func(r *rule) bool { return r.text == "" && r.errno == a.errno })
+	}
 	seen := make(map[Service]bool)
-	find := func(means func(text string) bool) {
-		for i := range dictionary {
-			r := &dictionary[i]
-			service := cmp.Or(r.service, Other)
-			if r.text == "" || r.text == "Forbidden" || seen[service] || a.like != "" && r.service != a.like || r.errno != 0 && a.errno != 0 && r.errno != a.errno || !means(strings.ToLower(r.text)) {
-				continue
-			}
-			seen[service] = true
-			e := &Error{Service: service, Errno: a.errno, Code: r.code, Reason: a.short, Problem: r.meaning, hint: r.advice}
-			if r.status > 9 {
-				e.Status = r.status
-			}
-			list = append(list, e)
-		}
-	}
-	find(func(text string) bool { return strings.Contains(said, text) })
-	if list == nil && len(said) >= 8 { // a part of the words
-		find(func(text string) bool { return strings.Contains(text, said) })
-	}
+	list = slices.DeleteFunc(list, func(e *Error) bool { // the first meaning for each service
+		again := seen[e.Service]
+		seen[e.Service] = true
+		return again
+	})
 	if len(list) > 1 { // the words of a service, not of others like it
 		list = slices.DeleteFunc(list, func(e *Error) bool { return e.Service == Other })
+	}
+	return list
+}
+
+// find returns what the words mean by each rule that means reports, except those that
+// the form or the error number of the words excludes.
+func (a *words) find(means func(*rule) bool) (list []*Error) {
+	for i := range dictionary {
+		r := &dictionary[i]
+		switch {
+		case a.like != "" && r.service != a.like, r.errno != 0 && a.errno != 0 && r.errno != a.errno,
+			r.text == "Forbidden", // the phrase of a status
+			!means(r):
+			continue
+		}
+		e := &Error{Service: cmp.Or(r.service, Other), Errno: a.errno, Code: r.code, Reason: a.short, Problem: r.meaning, hint: r.advice}
+		if r.status > 9 {
+			e.Status = r.status
+		}
+		list = append(list, e)
 	}
 	return list
 }
@@ -367,6 +384,8 @@ func (r *Receipt) Checklist() []string {
 var (
 	htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
 	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
+	// errnoText is an error number of autopush as the beginning of a text: errno 109
+	errnoText = regexp.MustCompile(`^(?i:errno)[\s"':=]{0,3}([1-9]\d\d)(?:$|[\s:,;]+)`)
 )
 
 // words holds the parts of a response in the service's own words.
@@ -398,8 +417,14 @@ func readWords(header http.Header, body []byte) words {
 		}
 		texts = append(texts, html.UnescapeString(htmlTag.ReplaceAllString(title, " ")))
 		a.all = whole
-	case whole != "":
-		texts = append(texts, whole)
+	default:
+		if m := errnoText.FindStringSubmatch(whole); m != nil {
+			a.errno, _ = strconv.Atoi(m[1])
+			a.like, whole = Mozilla, strings.TrimSpace(whole[len(m[0]):])
+		}
+		if whole != "" {
+			texts = append(texts, whole)
+		}
 	}
 	a.all += "\n" + strings.Join(texts, "\n")
 	a.short = text.OneLine(strings.Join(texts, "; "), 300)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -503,16 +504,33 @@ func TestExplainReason(t *testing.T) {
 		{`{"code":410,"errno":105,"error":"Gone","message":"ExpiredSignature"}`, Mozilla, 401, CodeVAPIDExpired},
 		{"correspond to the sender", FCM, 0, CodeKeyMismatch}, // a part
 		{"VAPID public key mismatch", Mozilla, 401, CodeKeyMismatch},
+		{"errno 109", Mozilla, 401, CodeVAPIDInvalid},
+		{"errno: 110", Mozilla, 400, CodeEncryption},
+		{"errno 109: Missing VAPID token", Mozilla, 401, CodeVAPIDMissing},
+		{`{"errno":109}`, Mozilla, 401, CodeVAPIDInvalid},
+		{"Invalid symbol 34, offset 88.", Mozilla, 401, CodeVAPIDFormat},
+		{"Invalid last symbol 65, offset 86.", Mozilla, 401, CodeVAPIDFormat},
 	} {
 		list := ExplainReason(c.words)
 		if len(list) != 1 || list[0].Service != c.service || list[0].Status != c.status || list[0].Code != c.code || list[0].Hint() == "" {
 			t.Errorf("%q: %+v", c.words, list)
 		}
 	}
-	for _, words := range []string{"", "invalid", "gone", "nothing that anybody says", "{}", "null", "\x00"} {
+	for _, words := range []string{"", "invalid", "gone", "nothing that anybody says", "{}", "null", "\x00", "subscription", "[Errno 111] Connection refused", "errno 404", "errno -111"} {
 		if list := ExplainReason(words); list != nil {
 			t.Errorf("%q: %v", words, list[0])
 		}
+	}
+}
+
+// TestExplainErrno: an error number that comes with two statuses has both meanings.
+func TestExplainErrno(t *testing.T) {
+	var codes []Code
+	for _, e := range ExplainReason("errno 106") {
+		codes = append(codes, e.Code)
+	}
+	if !slices.Equal(codes, []Code{CodeRejected, CodeGone}) {
+		t.Errorf("%q", codes)
 	}
 }
 

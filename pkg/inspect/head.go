@@ -1,0 +1,28 @@
+package inspect
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// ErrTooLarge is the error of [Head] for an input that is too large to be inspected.
+var ErrTooLarge = errors.New("the input is too large")
+
+// Head reads what [Inspect] needs of an input: all of it, at most size bytes, or the
+// complete lines at the beginning of a longer one that consists of lines of JSON or is
+// a journal. cut reports whether there is more. The error is [ErrTooLarge] or that of
+// r.
+func Head(r io.Reader, size int) (data []byte, cut bool, err error) {
+	data, err = io.ReadAll(io.LimitReader(r, int64(size)+1))
+	if err != nil || len(data) <= size {
+		return data, false, err
+	}
+	data = data[:size]
+	first, _, lines := bytes.Cut(data, []byte("\n"))
+	if !lines || !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) {
+		return nil, true, ErrTooLarge
+	}
+	return data[:bytes.LastIndexByte(data, '\n')+1], true, nil
+}
