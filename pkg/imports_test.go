@@ -35,7 +35,7 @@ func TestImports(t *testing.T) {
 		{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
 		{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/text"}},
+		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/notation", "pkg/internal/text"}},
 		{"pkg/keyfile", []string{"net/http"}, []string{"pkg/internal/atomicfile", "pkg/vapid"}},
 		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/text"}},
 		{"pkg/internal/pipeline", []string{"github.com"}, nil},

@@ -74,7 +74,7 @@ func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	if signer == nil {
 		return f
 	}
-	if left := time.Until(signer.Filled("").Expires) + skew; left <= 0 || left > vapid.MaxLifetime {
+	if signer.Filled("").Expiry(time.Now().Add(-skew)) != vapid.ExpiryValid {
 		f.Severity = SeverityError
 		f.Message += ", so push services reject the token because of its exp"
 	}

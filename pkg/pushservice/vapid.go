@@ -44,6 +44,7 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 	if k := token.PublicKey(); !key.IsZero() && k != key {
 		return unauthorized(kindMismatch, "VAPID public key mismatch", "the message is signed with the key %s, but the subscription was created for %s", k, key)
 	}
+	now := time.Now()
 	for _, problem := range token.Check(origin) {
 		if p.ignores(problem.Part, problem.Severity == vapid.SeverityWarning) {
 			continue
@@ -52,17 +53,22 @@ func (p *personality) authorize(h http.Header, key vapid.PublicKey, origin strin
 		case "aud":
 			return unauthorized(kindAudience, "Invalid VAPID audience", "%s", problem.Message)
 		case "exp":
-			switch c, err := token.Claims(); {
-			case err != nil:
-			case c.Expires.IsZero():
+			c, err := token.Claims()
+			if err != nil {
+				break
+			}
+			switch c.Expiry(now) {
+			case vapid.ExpiryMissing:
 				return unauthorized(kindNoExpires, invalid, "%s", problem.Message)
-			case time.Until(c.Expires) > vapid.MaxLifetime && p.anyLifetime:
-				continue
-			case time.Until(c.Expires) > vapid.MaxLifetime:
+			case vapid.ExpiryTooLate:
+				if p.anyLifetime {
+					continue
+				}
 				return unauthorized(kindLifetime, "The VAPID token expiration is too long", "%s", problem.Message)
-			case time.Until(c.Expires) <= 0 && time.Since(c.Expires) < p.leeway:
-				continue
-			case time.Until(c.Expires) <= 0:
+			case vapid.ExpiryPast:
+				if now.Sub(c.Expires) < p.leeway {
+					continue
+				}
 				return unauthorized(kindExpired, invalid, "%s", problem.Message)
 			}
 		case "authorization":

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -142,34 +143,26 @@ func misplacedWithin(v any, depth int) (kind, what string) {
 	return "", ""
 }
 
-// misplacedField recognizes a field by its name, which may be written in any case and
-// with - or _.
+// misplacedField recognizes a field by its name, which may be written in any way
+// that is read as the name of a part of a subscription.
 func misplacedField(name string, v any) (kind, what string) {
 	text, isText := v.(string)
-	_, isObject := v.(map[string]any)
-	switch name = strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name)); name {
-	case "endpoint", "endpointurl", "pushendpoint":
-		if isText && strings.Contains(text, "://") {
-			return "subscription", "a subscription"
-		}
-	case "p256dh", "auth":
-		if isText {
-			return "subscription", "the keys of a subscription"
-		}
-	case "kty":
+	fields, _ := v.(map[string]any)
+	canonical := notation.Canonical(name)
+	switch {
+	case notation.IsEndpoint(name) && strings.Contains(text, "://"),
+		slices.Contains(notation.Keys, canonical) && (fields["p256dh"] != nil || fields["auth"] != nil):
+		return "subscription", "a subscription"
+	case isText && (canonical == "p256dh" || canonical == "auth"):
+		return "subscription", "the keys of a subscription"
+	case canonical == "kty":
 		return "key", "a key (JWK)"
-	case "privatekey", "publickey", "vapidprivatekey", "vapidpublickey":
+	case slices.Contains([]string{"privatekey", "publickey", "vapidprivatekey", "vapidpublickey"}, canonical):
 		return "key", "a key"
-	case "authorization", "cryptokey":
-		if isText {
-			return "headers", "headers with a token"
-		}
-	case "keys":
-		if fields, _ := v.(map[string]any); isObject && (fields["p256dh"] != nil || fields["auth"] != nil) {
-			return "subscription", "a subscription"
-		}
+	case isText && (canonical == "authorization" || canonical == "cryptokey"):
+		return "headers", "headers with a token"
 	}
-	if b, err := b64.Decode(text); isText && err == nil && (len(b) == 16 && strings.Contains(name, "auth") || len(b) == PublicKeySize && strings.Contains(name, "p256dh")) {
+	if b, err := b64.Decode(text); isText && err == nil && (len(b) == 16 && strings.Contains(canonical, "auth") || len(b) == PublicKeySize && strings.Contains(canonical, "p256")) {
 		return "subscription", "the keys of a subscription"
 	}
 	return "", ""
@@ -427,7 +420,7 @@ func (c Claims) Check() []Problem {
 		problems = append(problems, g(part, message, advice))
 	}
 	checkAudience(c.Audience, add)
-	checkExpires(c.Expires, time.Now(), add)
+	checkExpires(c, time.Now(), add)
 	checkSubject(c.Subject, add)
 	checkNotBefore(c.Extra, time.Now(), add)
 	sortProblems(problems)
@@ -450,15 +443,46 @@ func checkAudience(aud string, add addProblem) {
 	}
 }
 
-func checkExpires(exp, now time.Time, add addProblem) {
-	left := exp.Sub(now)
-	switch {
-	case exp.IsZero():
-		add("exp", fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
+// Expiry is the state of exp at a time (RFC 8292, section 2).
+type Expiry int
+
+// The states of exp.
+const (
+	ExpiryValid   Expiry = iota // after now, and not later than MaxLifetime from now
+	ExpiryMissing               // absent
+	ExpiryPast                  // not after now
+	ExpiryTooLate               // later than MaxLifetime from now
+)
+
+// Expiry returns the state of exp at the time now, without tolerance for clocks
+// that differ.
+func (c Claims) Expiry(now time.Time) Expiry {
+	switch left := c.Expires.Sub(now); {
+	case c.Expires.IsZero():
+		return ExpiryMissing
 	case left <= 0:
-		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
+		return ExpiryPast
 	case left > MaxLifetime:
+		return ExpiryTooLate
+	}
+	return ExpiryValid
+}
+
+func checkExpires(c Claims, now time.Time, add addProblem) {
+	exp := c.Expires
+	left := exp.Sub(now)
+	switch c.Expiry(now) {
+	case ExpiryMissing:
+		add("exp", fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
+		return
+	case ExpiryPast:
+		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
+		return
+	case ExpiryTooLate:
 		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", stamp(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
+		return
+	}
+	switch {
 	case left > MaxLifetime-10*time.Minute:
 		add("exp", warning, fmt.Sprintf("exp is %s ahead; a push service whose clock is behind sees more than 24 hours and rejects it", span(left)), "omit exp to use 12 hours from now")
 	case left < time.Minute:

@@ -13,39 +13,11 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// The names under which databases and libraries keep the parts of a
-// subscription, in lower case and with only letters and digits, the best first.
-var (
-	endpointNames = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "endpointuri", "pushurl", "identifier", "url"}
-	p256dhNames   = []string{"p256dh", "webp256", "webp256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
-	authNames     = []string{"auth", "webauth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
-	// keysNames are names of an object with the two keys; subscriptionNames are
-	// names of the subscription, as an object or text.
-	keysNames         = []string{"keys", "pubkeyset", "subscriptionkeys"}
-	subscriptionNames = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
-	// wrapperNames are names of objects that APIs and databases put around a row.
-	wrapperNames = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
-)
-
-// canonicalName converts a field's name to the form of the lists above.
-func canonicalName(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		}
-		return -1
-	}, name)
-}
-
 // IsEndpointName reports whether a field of that name can have the endpoint of
 // a subscription, and whether one of a row's other names can have a whole
 // subscription.
 func IsEndpointName(name string) bool {
-	c := canonicalName(name)
-	return c != "url" && c != "identifier" && (slices.Contains(endpointNames, c) || slices.Contains(subscriptionNames[:len(subscriptionNames)-2], c))
+	return notation.IsEndpoint(name) || notation.IsSubscription(name)
 }
 
 // field returns the value of the first of the names that an object has with a
@@ -56,7 +28,7 @@ func field(fields map[string]json.RawMessage, names []string) (json.RawMessage, 
 		if string(value) == "null" {
 			continue
 		}
-		c := canonicalName(name)
+		c := notation.Canonical(name)
 		if other, ok := found[c]; !ok || name < other {
 			found[c] = name
 		}
@@ -101,7 +73,7 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 		return r, false, nil
 	}
 	r.fields, r.recorded = fields, recordedKey(fields)
-	value, name := field(fields, endpointNames)
+	value, name := field(fields, notation.Endpoints)
 	value = typed(value)
 	if value != nil && (json.Unmarshal(value, &r.endpoint) != nil || name != "endpoint" && !strings.Contains(r.endpoint, "://")) {
 		if name == "endpoint" {
@@ -109,7 +81,7 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 		}
 		r.endpoint = ""
 	}
-	if inner := objectOf(first(field(fields, subscriptionNames))); inner != nil {
+	if inner := objectOf(first(field(fields, notation.Subscriptions))); inner != nil {
 		if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
 			if wrapped.recorded == nil {
 				wrapped.recorded = r.recorded
@@ -118,7 +90,7 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 		}
 	}
 	if r.endpoint == "" && name != "endpoint" {
-		if inner := objectOf(first(field(fields, wrapperNames))); inner != nil {
+		if inner := objectOf(first(field(fields, notation.Wrappers))); inner != nil {
 			if wrapped, ok, err := readRow(inner, depth+1); ok || err != nil {
 				return wrapped, ok, err
 			}
@@ -131,14 +103,14 @@ func readRow(fields map[string]json.RawMessage, depth int) (r row, ok bool, err 
 		return r, name == "endpoint", nil // the caller reports an empty endpoint
 	}
 	keys := fields
-	if value, _ := field(fields, keysNames); value != nil {
+	if value, _ := field(fields, notation.Keys); value != nil {
 		if inner := objectOf(value); inner != nil {
 			keys = inner
 		}
 	}
-	p256dh, p256dhName := field(keys, p256dhNames)
-	auth, authName := field(keys, authNames)
-	if (p256dh == nil || auth == nil) && canonicalName(p256dhName) != "p256dh" && canonicalName(authName) != "auth" {
+	p256dh, p256dhName := field(keys, notation.P256DHs)
+	auth, authName := field(keys, notation.Auths)
+	if (p256dh == nil || auth == nil) && notation.Canonical(p256dhName) != "p256dh" && notation.Canonical(authName) != "auth" {
 		return r, true, unnamedKeys(fields) // a publicKey alone is the application server's
 	}
 	if r.p256dh, err = keyText("keys.p256dh", p256dh); err != nil {
@@ -236,8 +208,8 @@ func unnamedKeys(fields map[string]json.RawMessage) error {
 	could := false
 	for name, value := range fields {
 		var text string
-		c := canonicalName(name)
-		if slices.Contains(endpointNames, c) || json.Unmarshal(value, &text) != nil {
+		c := notation.Canonical(name)
+		if slices.Contains(notation.Endpoints, c) || json.Unmarshal(value, &text) != nil {
 			continue
 		}
 		b, err := b64.Decode(text)

@@ -1,0 +1,48 @@
+package notation
+
+import (
+	"slices"
+	"strings"
+)
+
+// The names under which databases and libraries keep the parts of a
+// subscription, in the form of [Canonical], the best first.
+var (
+	Endpoints = []string{"endpoint", "endpointurl", "pushendpoint", "subscriptionendpoint", "registrationid", "endpointuri", "pushurl", "identifier", "url"}
+	P256DHs   = []string{"p256dh", "webp256", "webp256dh", "keyp256dh", "keysp256dh", "p256dhkey", "pushp256dh", "subscriptionp256dh", "publickey", "pubkey", "userpublickey"}
+	Auths     = []string{"auth", "webauth", "keyauth", "keysauth", "authkey", "authtoken", "authsecret", "authenticationsecret", "authenticationtoken", "pushauth", "subscriptionauth"}
+	// Keys are names of an object with the two keys; Subscriptions are names of the
+	// subscription, as an object or text.
+	Keys          = []string{"keys", "pubkeyset", "subscriptionkeys"}
+	Subscriptions = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
+	// Wrappers are names of objects that APIs and databases put around a row.
+	Wrappers = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
+)
+
+// Canonical converts a field's name to the form of the lists: lower case, with only
+// letters and digits.
+func Canonical(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, name)
+}
+
+// IsEndpoint reports whether a field of that name can have the endpoint of a
+// subscription. The names that other URLs and numbers often have do not count.
+func IsEndpoint(name string) bool {
+	c := Canonical(name)
+	return c != "url" && c != "identifier" && slices.Contains(Endpoints, c)
+}
+
+// IsSubscription reports whether a field of that name can have a whole
+// subscription. The names that other data often has do not count.
+func IsSubscription(name string) bool {
+	c := Canonical(name)
+	return c != "fields" && c != "sub" && slices.Contains(Subscriptions, c)
+}
