@@ -1,10 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,10 +15,8 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/browser"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/receiver"
 )
-
-// defaultPushService is the address of push-service without --listen.
-const defaultPushService = "127.0.0.1:8090"
 
 type browserOptions struct {
 	name     string
@@ -46,7 +44,7 @@ func newBrowserCmd(s *streams) *cobra.Command {
 	f.StringVar(&o.binary, "binary", "", "start the program `FILE` instead of the installed browser")
 	f.BoolVar(&o.headless, "headless", false, "start the browser without a window; implies --allow-notifications")
 	f.BoolVar(&o.allow, "allow-notifications", false, "allow notifications on every site, without a prompt")
-	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default: the one on "+defaultPushService+", or a new one)")
+	f.StringVar(&o.service, "push-service", "", "use the push service at `URL` (default: the one on "+pushservice.DefaultAddr+", or a new one)")
 	inGroup(f, "Flags")
 	return c
 }
@@ -77,7 +75,7 @@ func (o *browserOptions) check(args []string) error {
 	if o.service != "" {
 		u, err := url.Parse(o.service)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			return usage("write it as http://"+defaultPushService, "--push-service: %q is not the URL of a push service", o.service)
+			return usage("write it as http://"+pushservice.DefaultAddr, "--push-service: %q is not the URL of a push service", o.service)
 		}
 	}
 	o.allow = o.allow || o.headless
@@ -169,13 +167,10 @@ func (o *browserOptions) announce(s *streams, found *browser.Browser, process *b
 	return nil
 }
 
-// pushService finds the push service, or starts one.
+// pushService finds the push service, or starts one: on the usual ports, or on free
+// ones if these are in use.
 func (o *browserOptions) pushService(ctx context.Context, s *streams, found *browser.Browser) (*pushservice.Running, *pushservice.Server, error) {
-	address := o.service
-	if address == "" {
-		address = defaultPushService
-	}
-	used, err := pushservice.Lookup(ctx, address)
+	used, err := pushservice.Lookup(ctx, cmp.Or(o.service, pushservice.DefaultAddr))
 	switch {
 	case err != nil && o.service != "":
 		return nil, nil, withHint(fmt.Errorf("no push service at %s: %w", o.service, err), "start one with: webpush push-service --chromium, or omit --push-service")
@@ -184,27 +179,14 @@ func (o *browserOptions) pushService(ctx context.Context, s *streams, found *bro
 	case err == nil:
 		return used, nil, nil
 	}
-	server, err := o.startPushService(s)
+	server, err := pushservice.Start(pushservice.ServerOptions{
+		Addr:     pushservice.DefaultAddr,
+		AnyPort:  true,
+		Chromium: &pushservice.ChromiumOptions{Addr: pushservice.DefaultChromiumAddr},
+		Options:  pushservice.Options{Log: s.logger(), NewReceiver: receiver.New},
+	})
 	if err != nil {
 		return nil, nil, startProblem(err)
 	}
 	return server.Running(), server, nil
-}
-
-// startPushService starts a push service on the usual addresses, or on free ports if
-// these are in use.
-func (o *browserOptions) startPushService(s *streams) (*pushservice.Server, error) {
-	free := func(address string) string {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return "127.0.0.1:0"
-		}
-		_ = l.Close()
-		return address
-	}
-	return pushservice.Start(pushservice.ServerOptions{
-		Addr:     free(defaultPushService),
-		Chromium: &pushservice.ChromiumOptions{Addr: free("127.0.0.1:5228")},
-		Options:  pushservice.Options{Log: s.logger(), NewReceiver: newReceiver},
-	})
 }

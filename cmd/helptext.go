@@ -34,7 +34,7 @@ func newTopics() []*cobra.Command {
 // addHelpTexts gives a command and its subcommands their texts.
 func addHelpTexts(c *cobra.Command) {
 	values := strings.NewReplacer(
-		"{{push-service}}", defaultPushService,
+		"{{push-service}}", pushservice.DefaultAddr,
 		"{{registration-errors}}", strings.Join(pushservice.RegistrationErrors()[:3], ", "),
 		"{{settings}}", wrapped(settings.Harmless, 78))
 	var visit func(c *cobra.Command)

@@ -55,7 +55,7 @@ func newListenCmd(s *streams) *cobra.Command {
 			return runListen(c.Context(), s, o)
 		},
 	}
-	o.cmd = c
+	o.cmd, o.timeout = c, positive(0)
 	f := c.Flags()
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f.StringVar(&o.key.value, "application-server-key", "", "accept only messages signed with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
@@ -65,7 +65,7 @@ func newListenCmd(s *streams) *cobra.Command {
 	f.BoolVar(&o.new, "new", false, "create a new subscription (by default with the same push service and key) and remove the old one")
 	f.BoolVar(&o.force, "force", false, "replace a subscription file that belongs to another user agent")
 	f.BoolVar(&o.unregister, "unregister", false, "remove the subscription, or all without --name, and the files, instead of listening")
-	f.IntVar(&o.count, "count", 0, "exit after `N` messages")
+	f.Var(number(&o.count, 1, 0), "count", "exit after `N` messages")
 	f.Var(&o.timeout, "timeout", "exit after this time")
 	f.StringVar(&o.program, "exec", "", "run `PROGRAM` for each message")
 	inGroup(f, "Flags")
@@ -87,16 +87,14 @@ func (o *listenOptions) check() error {
 		}
 	}
 	switch {
-	case changed("count") && o.count < 1:
-		return usage("omit --count for no limit", "--count is %d, expected 1 or more", o.count)
-	case o.timeout.set && o.timeout.value <= 0:
-		return usage("omit --timeout for no limit", "--timeout is %s, expected more than 0", o.timeout.String())
 	case o.state == "" || o.state == "-":
 		return usage("omit --state to use "+defaultListenState, "--state is %q, expected a file", o.state)
 	case o.subscription == "":
 		return usage("omit --subscription to use "+defaultSubscription, "--subscription is empty, expected a file or -")
 	case useragent.CheckName(o.name) != nil:
 		return usage("use a name such as news", "--name: %w", useragent.CheckName(o.name))
+	case useragent.CheckServer(o.server) != nil:
+		return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", useragent.CheckServer(o.server))
 	case changed("exec"):
 		return o.checkProgram()
 	}

@@ -47,6 +47,7 @@ func runListen(ctx context.Context, s *streams, o listenOptions) error {
 	if err != nil {
 		return err
 	}
+	how.ApplicationServerKey = key
 	if l.creates(chosen) || len(chosen) == 1 {
 		if err := l.mayWriteSubscription(); err != nil {
 			return err
@@ -61,7 +62,7 @@ func runListen(ctx context.Context, s *streams, o listenOptions) error {
 	if l.o.server == useragent.FCM {
 		l.warn("listening at Google is experimental: untested against Google's servers", "for a local push service of this kind, run: webpush push-service --chromium")
 	}
-	if err := l.connect(limited, file, chosen, key, how); err != nil {
+	if err := l.connect(limited, file, chosen, how); err != nil {
 		return l.end(ctx, limited, l.stateError(err))
 	}
 	defer func() {
@@ -107,58 +108,36 @@ func (l *listener) loadKey(chosen []useragent.Registration) (key vapid.PublicKey
 func (l *listener) options() (useragent.Options, error) {
 	var t webpush.TransportOptions
 	if l.o.caFile != "" {
-		l.reads(l.o.caFile)
-		pem, err := readFile(l.o.caFile)
-		if err != nil {
+		var err error
+		if t.CAs, err = l.file(l.o.caFile); err != nil {
 			return useragent.Options{}, err
 		}
-		t.CAs = pem
 	}
 	hc, err := webpush.NewHTTPClient(t)
+	if err != nil && l.o.caFile != "" {
+		err = within(l.o.caFile, err)
+	}
 	if err != nil {
-		if l.o.caFile != "" {
-			err = within(l.o.caFile, err)
-		}
 		return useragent.Options{}, &usageError{err: err}
 	}
 	return useragent.Options{HTTP: hc, CAs: t.CAs, Notify: l.notify}, nil
 }
 
-// connect continues with the device in the state file, or makes a new one, and
-// creates the subscription that is to be created.
-func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, key vapid.PublicKey, how useragent.Options) error {
-	device, err := l.open(ctx, file, how)
-	if err != nil {
-		return err
-	}
+// connect continues with the subscriptions in the state file, or creates the one that
+// is to be created.
+func (l *listener) connect(ctx context.Context, file *useragent.File, chosen []useragent.Registration, how useragent.Options) (err error) {
 	switch {
-	case l.creates(chosen):
-		if l.chosen, err = device.Subscribe(ctx, l.o.name, key); err != nil {
-			if err := device.Close(); err != nil {
-				l.warn(err.Error(), "")
-			}
-			return err
-		}
-	case len(device.Subscriptions()) == 1 || given(l.o.cmd, "name"):
-		l.chosen = device.Named(l.o.name)
+	case l.o.new:
+		l.chosen, err = file.Renew(ctx, l.o.server, l.o.name, how)
+	case l.several(chosen):
+		l.device, err = file.Open(ctx, how)
+	default:
+		l.chosen, err = file.Subscription(ctx, l.o.server, l.o.name, how)
 	}
-	l.device = device
-	return nil
-}
-
-func (l *listener) open(ctx context.Context, file *useragent.File, how useragent.Options) (*useragent.Device, error) {
-	if _, found := file.State(); found && l.o.server == l.state.Server() && !(l.o.new && useragent.SingleOnly(l.o.server)) {
-		device, err := file.Open(ctx, how)
-		if gone := (*useragent.Error)(nil); !l.o.new || !errors.As(err, &gone) || !gone.Gone() {
-			return device, err
-		}
-		l.warn(err.Error()+"; its subscriptions are lost", "")
+	if err == nil && l.chosen != nil {
+		l.device = l.chosen.Device()
 	}
-	device, err := file.New(l.o.server, how)
-	if err != nil {
-		return nil, usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", err)
-	}
-	return device, nil
+	return err
 }
 
 // begin writes the subscription to its file, ends those that it replaces, and makes
@@ -184,8 +163,12 @@ func (l *listener) begin(ctx context.Context, chosen []useragent.Registration) e
 
 // notify prints changes of the connection.
 func (l *listener) notify(e useragent.Event) {
-	if e.Err == nil {
+	switch {
+	case e.Err == nil:
 		l.note("connected again")
+		return
+	case e.Retry == 0:
+		l.warn(e.Err.Error()+"; its subscriptions are lost", "")
 		return
 	}
 	var (

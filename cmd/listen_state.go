@@ -65,7 +65,7 @@ func (l *listener) choose() (chosen []useragent.Registration, err error) {
 			chosen = append(chosen, r)
 		}
 	}
-	several := len(chosen) > 1 && !named
+	several := l.several(chosen)
 	if len(chosen) > 0 {
 		o.name = chosen[0].Name()
 	}
@@ -86,6 +86,11 @@ func (l *listener) choose() (chosen []useragent.Registration, err error) {
 		return nil, usage("give them different names", "--subscription %s and --state %s are the same file", o.subscription, o.state)
 	}
 	return chosen, nil
+}
+
+// several reports whether listen is for more than one subscription.
+func (l *listener) several(chosen []useragent.Registration) bool {
+	return len(chosen) > 1 && !given(l.o.cmd, "name")
 }
 
 // creates reports whether listen must create a subscription.

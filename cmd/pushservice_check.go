@@ -1,89 +1,70 @@
 package cmd
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
-	"strconv"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
 
-// check reports invalid flags and flags that contradict each other.
+// optionFlags are the flags of the options that package pushservice checks.
+var optionFlags = map[string]string{
+	"Addr": "listen", "Chromium.Addr": "chromium-listen", "Chromium.AuthorityFile": "chromium-ca-out",
+	"Origin": "origin", "Hosts": "host", "AllowOrigins": "allow-origin",
+}
+
+// check completes the options, and reports invalid flags and flags that contradict
+// each other.
 func (o *pushServiceOptions) check(c *cobra.Command) error {
-	if (o.tlsCert == "") != (o.tlsKey == "") {
+	changed := c.Flags().Changed
+	ownCA := o.TLS && o.tlsCert == ""
+	switch {
+	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return usage("pass both", "--tls-cert and --tls-key must be used together")
-	}
-	if o.caOut != "" && (!o.tls || o.tlsCert != "") {
+	case o.AuthorityFile != "" && !ownCA:
 		return usage("add --tls, without --tls-cert", "--ca-out requires --tls")
-	}
-	if c.Flags().Changed("data") && o.data == "" {
-		return usage("name a directory, or omit --data", "--data is empty")
-	}
-	if o.caOut == "-" {
+	case o.AuthorityFile == "-":
 		return usage("name a file, or omit --ca-out for push-service-ca.pem", "--ca-out is -, expected a file that is kept")
-	}
-	if o.caOut == "" {
-		o.caOut = filepath.Join(o.data, "push-service-ca.pem")
-	}
-	host, port, err := net.SplitHostPort(o.listen)
-	if err != nil {
-		return usage("write it as 127.0.0.1:8090", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return usage("write it as 127.0.0.1:8090", "--listen: %q has the port %q, expected 0 to 65535", o.listen, port)
-	}
-	if !o.chromium && (o.chromiumListen != "" || o.chromiumCAOut != "") {
+	case changed("data") && o.data == "":
+		return usage("name a directory, or omit --data", "--data is empty")
+	case !o.withChromium && (changed("chromium-listen") || changed("chromium-ca-out")):
 		return usage("add --chromium", "--chromium-listen and --chromium-ca-out require --chromium")
-	}
-	if o.chromiumListen == "" {
-		o.chromiumListen = net.JoinHostPort(host, "5228")
-	} else if h, port, err := net.SplitHostPort(o.chromiumListen); err != nil || h == "" {
-		return usage("write it as 127.0.0.1:5228", "--chromium-listen: %q is not an address", o.chromiumListen)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return usage("write it as 127.0.0.1:5228", "--chromium-listen: %q has the port %q, expected 0 to 65535", o.chromiumListen, port)
-	}
-	if o.chromiumCAOut == "-" {
+	case o.chromium.AuthorityFile == "-":
 		return usage("name a file, or omit --chromium-ca-out for push-service-chromium-ca.pem", "--chromium-ca-out is -, expected a file that is kept")
+	case o.maxTTL.set && o.maxTTL.value < time.Second:
+		return usage("", "--max-ttl: expected 1s or more, found %s", shortDuration(o.maxTTL.value))
 	}
-	if o.chromiumCAOut == "" {
-		o.chromiumCAOut = filepath.Join(o.data, "push-service-chromium-ca.pem")
-	}
-	if o.chromiumCAOut == o.caOut {
-		return usage("name another file", "--chromium-ca-out and --ca-out are the same file, %s", o.caOut)
-	}
-	if o.origin != "" {
-		if origin, err := vapid.Origin(o.origin); err != nil || origin != o.origin {
-			return usage("write it as https://push.example.net, without a path", "--origin: %q is not an origin", o.origin)
+	for _, text := range o.faults {
+		f, err := pushservice.ParseFault(text)
+		if err != nil {
+			return faultProblem(err)
 		}
+		o.Faults = append(o.Faults, f)
 	}
-	for _, name := range o.hosts {
-		if name == "" || strings.ContainsAny(name, "/:@?# ") && !strings.HasPrefix(name, "[") {
-			return usage("write it as push.example.net, without scheme and port", "--host: %q is not a host name", name)
-		}
+	o.Options.As, o.Options.MaxTTL, o.Options.HostHint = pushservice.Personality(o.as.value), o.maxTTL.value, "to accept it, use --host NAME"
+	o.TLS = o.TLS || o.tlsCert != ""
+	if ownCA {
+		o.AuthorityFile = keptIn(o.data, o.AuthorityFile, "push-service-ca.pem")
 	}
-	for _, page := range o.origins {
-		if origin, err := vapid.Origin(page); err != nil || origin != page {
-			return usage("write it as http://localhost:3000, without a path", "--allow-origin: %q is not an origin", page)
-		}
+	host, _, _ := net.SplitHostPort(o.Addr)
+	if o.withChromium {
+		o.Chromium = &o.chromium
+		o.chromium.Addr = cmp.Or(o.chromium.Addr, net.JoinHostPort(host, "5228"))
+		o.chromium.AuthorityFile = keptIn(o.data, o.chromium.AuthorityFile, "push-service-chromium-ca.pem")
 	}
-	if !loopback(host) && !o.tls && o.tlsCert == "" && !o.plain {
-		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: other machines can reach %q, and plain HTTP exposes every endpoint", o.listen)
+	if option := (*pushservice.OptionError)(nil); errors.As(o.Check(), &option) {
+		return usage(option.Hint(), "--%s: %s", optionFlags[option.Part], option.Problem)
 	}
-	for name, n := range map[string]int{"max-subscriptions": o.maxSubs, "max-messages": o.maxStored, "max-connections": o.maxConns} {
-		if n < 1 {
-			return usage("", "--%s: %d is less than 1", name, n)
-		}
-	}
-	if c.Flags().Changed("max-body") && o.maxBody < 1 {
-		return usage("", "--max-body: %d is less than 1", o.maxBody)
-	}
-	if o.maxTTL.set && o.maxTTL.value < time.Second {
-		return usage("", "--max-ttl: %s is less than a second", shortDuration(o.maxTTL.value))
+	if !loopback(host) && !o.TLS && !o.plain {
+		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: other machines can reach %q, and plain HTTP exposes every endpoint", o.Addr)
 	}
 	return nil
 }
@@ -92,4 +73,48 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// startProblem adds a hint to the error of a push service that did not start.
+func startProblem(err error) error {
+	var (
+		listen    *pushservice.ListenError
+		authority *pushservice.AuthorityError
+		fault     *pushservice.Error
+	)
+	prefix := "--"
+	if errors.As(err, &listen) && listen.Chromium || errors.As(err, &authority) && authority.Chromium {
+		prefix = "--chromium-"
+	}
+	switch {
+	case errors.As(err, &fault):
+		return faultProblem(err)
+	case authority != nil:
+		hint := "use " + prefix + "ca-out for other files"
+		if len(authority.Files) > 0 {
+			hint += "; to make a new CA, which must be trusted again: rm"
+			for _, name := range authority.Files {
+				hint += " " + shellWord(name)
+			}
+		}
+		return withHint(err, hint)
+	case listen != nil && strings.Contains(err.Error(), "address already in use"):
+		return withHint(err, "another program listens there; choose another port with "+prefix+"listen, or 0 for any free port")
+	}
+	return err
+}
+
+// faultProblem returns the error for a fault that the push service rejects.
+func faultProblem(err error) error {
+	text := strings.TrimPrefix(err.Error(), "Invalid fault: ")
+	return usage("write it as status=503,share=10%,retry-after=5", "--fault: %s", text)
+}
+
+// warnReadable warns if other users can read a file with secrets, if the system has
+// such permissions.
+func (s *streams) warnReadable(name string) {
+	info, err := os.Stat(name)
+	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && info.Mode().Perm()&0o111 == 0 && os.PathSeparator == '/' {
+		s.warn(fmt.Sprintf("%s can be read by other users of this machine", name), "chmod 600 "+shellWord(name))
+	}
 }

@@ -138,88 +138,122 @@ func deviceID(id, token string) string {
 // deviceChannel returns the Channel of a registration in the store.
 func deviceChannel(app, subtype string) string { return app + " " + subtype }
 
-// serveRegister registers a subscription of a device, or unregisters it.
+// registration is a request to register or unregister a subscription of a device.
+type registration struct {
+	device       string // ID in the store
+	id           string // the device's own
+	app, subtype string
+	sender       string // the application server key, base64url
+	instance     string
+	unregister   bool
+}
+
+// registerError is a code of Google's registration, with the reason for the log.
+type registerError struct{ code, reason string }
+
+func (e *registerError) Error() string { return e.code + ": " + e.reason }
+
+// serveRegister registers a subscription of a device, or unregisters it. The response
+// has the status 200 in any case that Google has a code for.
 func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return notAllowed(r, http.MethodPost)
-	}
-	respond := func(text string) error {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		// Writing fails if the client has disconnected.
-		_, _ = io.WriteString(w, text)
-		return nil
-	}
-	refused := func(code, reason string) error {
-		s.logger.Warn("registration refused", "code", code, "reason", reason)
-		return respond("Error=" + code)
 	}
 	b, err := readAll(w, r, maxFrame)
 	if err != nil {
 		return badRequest("Invalid body", "the registration cannot be read: %v", err)
 	}
-	form, err := url.ParseQuery(string(b))
-	if err != nil {
-		return refused("INVALID_PARAMETERS", "the form is malformed")
+	respond := func(text string) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		// Writing fails if the client has disconnected.
+		_, _ = io.WriteString(w, text)
 	}
-	login, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AidLogin ")
+	reg, err := parseRegistration(r.Header.Get("Authorization"), string(b))
+	token := ""
+	if err == nil {
+		on := OnRegistration
+		if reg.unregister {
+			on = OnUnregistration
+		}
+		// Chromium's own registration never fails.
+		if reg.subtype != "" && s.faulty(w, r, on, func(f *Fault) {
+			if f.Status != 0 {
+				w.WriteHeader(f.Status)
+			}
+			respond("Error=" + f.Error)
+		}) {
+			return nil
+		}
+		token, err = s.register(reg)
+	}
+	if refused := (*registerError)(nil); errors.As(err, &refused) {
+		s.logger.Warn("registration refused", "code", refused.code, "reason", refused.reason)
+		respond("Error=" + refused.code)
+		return nil
+	}
+	respond("token=" + token)
+	return nil
+}
+
+// parseRegistration reads the form and the device in the Authorization header. The
+// error is of type [*registerError].
+func parseRegistration(authorization, body string) (reg registration, err error) {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return reg, &registerError{"INVALID_PARAMETERS", "the form is malformed"}
+	}
+	login, ok := strings.CutPrefix(authorization, "AidLogin ")
 	id, token, _ := strings.Cut(login, ":")
 	device := deviceID(id, token)
 	if !ok || device == "" {
-		return refused("AUTHENTICATION_FAILED", "the Authorization header has no ID and token")
+		return reg, &registerError{"AUTHENTICATION_FAILED", "the Authorization header has no ID and token"}
 	}
-	app, subtype, sender, instance := form.Get("app"), form.Get("X-subtype"), form.Get("sender"), form.Get("appid")
-	if app == "" || strings.ContainsAny(app, " \r\n") || len(app) > 200 || len(subtype) > 2000 || len(instance) > 100 {
-		return refused("INVALID_PARAMETERS", "app, X-subtype, or appid is not valid")
-	}
-	if instance == "" { // an instance ID has 8 bytes and begins with the bits 0111
+	reg = registration{device, id, form.Get("app"), form.Get("X-subtype"), form.Get("sender"), form.Get("appid"), form.Get("delete") == "true"}
+	switch {
+	case reg.app == "" || strings.ContainsAny(reg.app, " \r\n") || len(reg.app) > 200 || len(reg.subtype) > 2000 || len(reg.instance) > 100:
+		return reg, &registerError{"INVALID_PARAMETERS", "app, X-subtype, or appid is not valid"}
+	case reg.instance == "": // an instance ID has 8 bytes and begins with the bits 0111
 		b := make([]byte, 8)
 		rand.Read(b)
 		b[0] = b[0]&0x0f | 0x70
-		instance = b64.Encode(b)
-	} else if strings.Trim(instance, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		return refused("INVALID_PARAMETERS", "appid is not base64url")
+		reg.instance = b64.Encode(b)
+	case strings.Trim(reg.instance, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "":
+		return reg, &registerError{"INVALID_PARAMETERS", "appid is not base64url"}
 	}
-	on := OnRegistration
-	if form.Get("delete") == "true" {
-		on = OnUnregistration
-	}
-	// Chromium's own registration never fails.
-	if subtype != "" && s.faulty(w, r, on, func(f *Fault) {
-		if f.Status != 0 {
-			w.WriteHeader(f.Status)
+	return reg, nil
+}
+
+// register returns the token of a registration: the end of the endpoint's path, or
+// the instance ID when it has ended. The error is of type [*registerError].
+func (s *Service) register(reg registration) (token string, err error) {
+	if reg.unregister {
+		if err := s.store.unregisterDevice(reg.device, deviceChannel(reg.app, reg.subtype)); err != nil {
+			return "", &registerError{"INTERNAL_SERVER_ERROR", err.Error()}
 		}
-		_ = respond("Error=" + f.Error)
-	}) {
-		return nil
+		s.logger.Info("unregister", "device", short(reg.id))
+		return reg.instance, nil
 	}
-	if on == OnUnregistration {
-		if err := s.store.unregisterDevice(device, deviceChannel(app, subtype)); err != nil {
-			return refused("INTERNAL_SERVER_ERROR", err.Error())
-		}
-		s.logger.Info("unregister", "device", short(id))
-		return respond("token=" + instance)
-	}
-	path := chromiumPath + instance + ":APA91b" + random(chromiumTokenSize)
-	if subtype == "" { // Chromium's own, which never receives a message
-		return respond("token=" + strings.TrimPrefix(path, chromiumPath))
+	token = reg.instance + ":APA91b" + random(chromiumTokenSize)
+	if reg.subtype == "" { // Chromium's own, which never receives a message
+		return token, nil
 	}
 	var key vapid.PublicKey
-	raw, err := b64.Decode(sender)
+	raw, err := b64.Decode(reg.sender)
 	if err == nil {
 		key, err = parseKey(raw)
 	}
 	if err != nil {
-		return refused("INVALID_SENDER", err.Error())
+		return "", &registerError{"INVALID_SENDER", err.Error()}
 	}
-	sub, err := s.store.registerDevice(device, Subscription{ID: random(idSize), Path: path, Key: key, Channel: deviceChannel(app, subtype)})
+	sub, err := s.store.registerDevice(reg.device, Subscription{ID: random(idSize), Path: chromiumPath + token, Key: key, Channel: deviceChannel(reg.app, reg.subtype)})
 	if full := (*Error)(nil); errors.As(err, &full) && full.Status == http.StatusTooManyRequests {
-		return refused("TOO_MANY_REGISTRATIONS", full.Problem)
+		return "", &registerError{"TOO_MANY_REGISTRATIONS", full.Problem}
 	}
 	if err != nil {
-		return refused("INTERNAL_SERVER_ERROR", err.Error())
+		return "", &registerError{"INTERNAL_SERVER_ERROR", err.Error()}
 	}
-	s.logger.Info("register", "device", short(id), "subscription", short(sub.ID))
-	return respond("token=" + strings.TrimPrefix(sub.Path, chromiumPath))
+	s.logger.Info("register", "device", short(reg.id), "subscription", short(sub.ID))
+	return strings.TrimPrefix(sub.Path, chromiumPath), nil
 }
 
 // attachDevice connects the device with the given ID. The store remembers a device

@@ -87,7 +87,7 @@ type ChromiumServer struct {
 const maxOpening = 1000
 
 // startChromium listens for Chromium. It serves requests after run is called.
-func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
+func startChromium(s *Service, o ChromiumOptions, anyPort bool) (*ChromiumServer, error) {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
@@ -105,7 +105,7 @@ func startChromium(s *Service, o ChromiumOptions) (*ChromiumServer, error) {
 	if err != nil {
 		return nil, certificateProblem(err, true)
 	}
-	l, err := listen(o.Addr, s.sockets.max+maxOther)
+	l, err := listen(o.Addr, anyPort, s.sockets.max+maxOther)
 	if err != nil {
 		return nil, &ListenError{Err: err, Chromium: true}
 	}

@@ -11,8 +11,8 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/pushservice/receiver"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -99,30 +99,11 @@ func ExampleService_AddFault() {
 	// Output: 429 30s
 }
 
-// receiver holds the keys of a user agent for the routes of web-push-testing.
-type receiver struct{ identity *ece.Identity }
-
-func (r receiver) Recipient() (p256dh, auth []byte) {
-	recipient := r.identity.Recipient()
-	return recipient.P256DH(), recipient.Auth()
-}
-
-func (r receiver) Decrypt(m pushservice.AcceptedMessage) ([]byte, error) {
-	encrypted, err := ece.ParseEncryptedMessage(ece.Encoding(m.Encoding), m.Encryption, m.CryptoKey, m.Body)
-	if err != nil {
-		return nil, err
-	}
-	return r.identity.Decrypt(encrypted)
-}
-
 // The routes of the npm package web-push-testing require a Receiver, which holds
 // the keys of user agents: tests written for that package then work with this push
 // service.
 func ExampleReceiver() {
-	service := pushservice.New(pushservice.Options{NewReceiver: func() (pushservice.Receiver, error) {
-		identity, err := ece.GenerateIdentity()
-		return receiver{identity}, err
-	}})
+	service := pushservice.New(pushservice.Options{NewReceiver: receiver.New})
 	defer service.Close()
 	server := httptest.NewServer(service)
 	defer server.Close()

@@ -13,7 +13,7 @@ import (
 // reset) and retry-after for that header. Share is a percentage or a fraction,
 // delay a duration such as 100ms or a number of seconds, and reset has no value. A
 // value cannot contain a comma.
-// Always is true unless count is given. The error is an [*Error], even for values
+// Always is true unless count is given. The error is an [*Error], also for values
 // that [Service.AddFault] would refuse.
 func ParseFault(text string) (Fault, error) {
 	const invalid = "Invalid fault"

@@ -9,11 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 )
 
 // ChromiumAccess describes the listener for Chromium's channel to browsers and
@@ -108,7 +109,7 @@ func lookup(ctx context.Context, service string) (*Running, error) {
 	client := &http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: isLoopback(r.URL.Hostname())},
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: netaddr.Loopback(r.URL.Hostname())},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -152,12 +153,6 @@ func lookupProblem(host string, err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-// isLoopback reports whether only this machine has the host.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // getChromium describes the listener for Chromium.

@@ -155,7 +155,8 @@ type Options struct {
 	// mean Strict.
 	As Personality
 	// NewReceiver generates the keys of a user agent for each subscription of the
-	// routes of web-push-testing. If nil, these routes respond with 501.
+	// routes of web-push-testing, such as the function New of package receiver. If
+	// nil, these routes respond with 501.
 	NewReceiver func() (Receiver, error)
 }
 

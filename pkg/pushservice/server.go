@@ -12,44 +12,10 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
-
-// ServerOptions configures [Start].
-type ServerOptions struct {
-	// Addr is the host:port to listen on; empty means 127.0.0.1:0. Port 0 means any
-	// free port.
-	Addr string
-	// TLS serves https, with HTTP/2, with a certificate for Addr's host, localhost,
-	// 127.0.0.1, and ::1. It is signed by a certificate authority that is
-	// constrained to these names.
-	TLS bool
-	// AuthorityPEM is the certificate authority of another server, as returned by
-	// [Server.AuthorityPEM]: clients that trust that server also trust this one. If
-	// empty, a new authority is made. If it cannot be used, the error is an
-	// [*AuthorityError].
-	AuthorityPEM []byte
-	// AuthorityFile keeps the authority in files, for the next start, if
-	// AuthorityPEM is empty: the certificate in the file with this name, and the
-	// private key, readable by its owner alone, in [AuthorityKeyFile]. They are
-	// created if neither exists.
-	AuthorityFile string
-	// CertificatePEM and KeyPEM, if given, are used instead of that certificate,
-	// with TLS.
-	CertificatePEM, KeyPEM []byte
-	// Chromium, if not nil, adds the listener for Chromium's channel.
-	Chromium *ChromiumOptions
-	// Storage keeps the service's data, as [Open] describes, and is closed with
-	// the server or if Start fails. If nil, everything is kept in memory.
-	Storage Storage
-	// Options configures the service.
-	Options Options
-}
 
 // Server is a listening [Service].
 type Server struct {
@@ -79,60 +45,73 @@ const (
 )
 
 // Start creates a service and serves it until [Server.Close]. The error reports an
-// invalid option, or that listening ([*ListenError]), the certificate authority
-// ([*AuthorityError]), or the storage failed.
+// invalid option ([*OptionError]), or that listening ([*ListenError]), the certificate
+// authority ([*AuthorityError]), or the storage failed.
 func Start(o ServerOptions) (_ *Server, err error) {
-	defer func() {
-		if err != nil && o.Storage != nil {
-			err = errors.Join(err, o.Storage.Close())
-		}
-	}()
-	if o.Options.Origin != "" {
-		if origin, err := vapid.Origin(o.Options.Origin); err != nil || origin != o.Options.Origin {
-			return nil, fmt.Errorf("the origin %q does not have the form scheme://host[:port]", o.Options.Origin)
-		}
-	}
-	if _, known := personalityOf(o.Options.As); !known {
-		return nil, fmt.Errorf("unknown personality %q, expected one of %s", o.Options.As, strings.Join(Personalities(), ", "))
-	}
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
-	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
-		return nil, &ListenError{Err: err}
-	}
 	host := reachable(o.Addr)
-	o.Options.Hosts = append(slices.Clone(o.Options.Hosts), host)
 	s := &Server{served: make(chan struct{}), save: func() error { return nil }}
 	var certificate tls.Certificate
-	if o.TLS {
-		if certificate, err = s.certificate(o, host); err != nil {
-			return nil, err
-		}
+	if err = o.Check(); err == nil && o.TLS {
+		certificate, err = s.certificate(o, host)
 	}
-	service := New(o.Options)
-	if o.Storage != nil {
-		service, err = Open(o.Storage, o.Options)
-		o.Storage = nil // the service closes it
-		if err != nil {
-			return nil, err
-		}
-	}
-	l, err := listen(o.Addr, service.sockets.max+maxOther)
 	if err != nil {
-		return nil, errors.Join(&ListenError{Err: err}, service.Close())
+		if o.Storage != nil {
+			err = errors.Join(err, o.Storage.Close())
+		}
+		return nil, err
+	}
+	o.Options.Hosts = append(slices.Clone(o.Options.Hosts), host)
+	if s.Service, err = o.open(); err != nil {
+		return nil, err
+	}
+	for _, f := range o.Faults {
+		if err := s.Service.AddFault(f); err != nil {
+			return nil, errors.Join(err, s.Service.Close())
+		}
+	}
+	l, err := s.listen(o)
+	if err != nil {
+		return nil, errors.Join(err, s.Service.Close())
+	}
+	s.serve(l, host, o, certificate)
+	if err := s.saveAuthorities(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open creates the service, which closes the storage, even if open fails.
+func (o ServerOptions) open() (*Service, error) {
+	if o.Storage == nil {
+		return New(o.Options), nil
+	}
+	return Open(o.Storage, o.Options)
+}
+
+// listen listens on all addresses.
+func (s *Server) listen(o ServerOptions) (net.Listener, error) {
+	l, err := listen(o.Addr, o.AnyPort, s.Service.sockets.max+maxOther)
+	if err != nil {
+		return nil, &ListenError{Err: err}
 	}
 	if o.Chromium != nil {
-		if s.Chromium, err = startChromium(service, *o.Chromium); err != nil {
-			return nil, errors.Join(err, l.Close(), service.Close())
+		if s.Chromium, err = startChromium(s.Service, *o.Chromium, o.AnyPort); err != nil {
+			return nil, errors.Join(err, l.Close())
 		}
-		service.chromium = s.Chromium
-		s.Chromium.run()
+		s.Service.chromium = s.Chromium
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return l, nil
+}
 
+// serve serves on all listeners until Close.
+func (s *Server) serve(l net.Listener, host string, o ServerOptions, certificate tls.Certificate) {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	s.URL = "http://" + net.JoinHostPort(host, port)
 	ctx, cancel := context.WithCancel(context.Background())
-	s.URL, s.Service, s.cancel = "http://"+net.JoinHostPort(host, port), service, cancel
+	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           s.Service,
 		ReadHeaderTimeout: headerTimeout,
@@ -148,6 +127,7 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	serve := s.http.Serve
 	if o.TLS {
 		s.URL, s.leaf = "https://"+net.JoinHostPort(host, port), certificate.Certificate[0]
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
@@ -155,27 +135,25 @@ func Start(o ServerOptions) (_ *Server, err error) {
 		pool.AppendCertsFromPEM(s.CA())
 		pool.AppendCertsFromPEM(o.CertificatePEM)
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
 	go func() {
 		defer close(s.served)
 		// The error reports that Close was called, or that the listener failed, which
 		// clients notice.
-		if o.TLS {
-			_ = s.http.ServeTLS(l, "", "")
-		} else {
-			_ = s.http.Serve(l)
-		}
+		_ = serve(l)
 	}()
-	err = s.save()
-	if s.Chromium != nil && err == nil {
-		if err = s.Chromium.save(); err != nil {
-			err = certificateProblem(err, true)
-		}
+	if s.Chromium != nil {
+		s.Chromium.run()
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+}
+
+// saveAuthorities writes new authorities to their files.
+func (s *Server) saveAuthorities() error {
+	if err := s.save(); err != nil || s.Chromium == nil {
+		return err
 	}
-	return s, nil
+	return certificateProblem(s.Chromium.save(), true)
 }
 
 // maxOther is the maximum number of connections to one port in addition to
@@ -188,8 +166,14 @@ type limited struct {
 	room chan struct{} // one token per connection
 }
 
-func listen(addr string, most int) (net.Listener, error) {
+// listen listens on an address with a maximum of connections, or, if anyPort is true
+// and that is impossible, on a free port of the same host.
+func listen(addr string, anyPort bool, most int) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
+	if err != nil && anyPort {
+		host, _, _ := net.SplitHostPort(addr)
+		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -266,9 +266,14 @@ func TestStartRefuses(t *testing.T) {
 		o    pushservice.ServerOptions
 		want string
 	}{
-		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "push.example.net"}}, `the origin "push.example.net" does not have the form scheme://host[:port]`},
-		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "https://push.example.net/"}}, `the origin "https://push.example.net/" does not have the form scheme://host[:port]`},
-		{pushservice.ServerOptions{Addr: "127.0.0.1"}, "cannot listen: address 127.0.0.1: missing port in address"},
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "push.example.net"}}, `Origin: "push.example.net" is not an origin`},
+		{pushservice.ServerOptions{Options: pushservice.Options{Origin: "https://push.example.net/"}}, `Origin: "https://push.example.net/" is not an origin`},
+		{pushservice.ServerOptions{Addr: "127.0.0.1"}, `Addr: "127.0.0.1" is not an address: missing port in address`},
+		{pushservice.ServerOptions{Addr: "127.0.0.1:65536"}, `Addr: "127.0.0.1:65536" has the port "65536", expected 0 to 65535`},
+		{pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{Addr: "5228"}}, `Chromium.Addr: "5228" is not an address`},
+		{pushservice.ServerOptions{TLS: true, AuthorityFile: "ca.pem", Chromium: &pushservice.ChromiumOptions{AuthorityFile: "ca.pem"}}, `Chromium.AuthorityFile: "ca.pem" is the file of the authority for TLS`},
+		{pushservice.ServerOptions{Options: pushservice.Options{Hosts: []string{"http://push"}}}, `Hosts: "http://push" is not a host name`},
+		{pushservice.ServerOptions{Options: pushservice.Options{AllowOrigins: []string{"localhost:3000"}}}, `AllowOrigins: "localhost:3000" is not an origin`},
 		{pushservice.ServerOptions{Addr: strings.TrimPrefix(busy.URL, "http://")}, "cannot listen: "},
 	} {
 		s, err := pushservice.Start(c.o)
@@ -278,6 +283,40 @@ func TestStartRefuses(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %s", c.o, err, c.want)
 		}
+	}
+}
+
+// TestStartOnAnyPort: with AnyPort, addresses that are in use are replaced by free ones
+// of the same host.
+func TestStartOnAnyPort(t *testing.T) {
+	busy := start(t, pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{}})
+	o := pushservice.ServerOptions{Addr: strings.TrimPrefix(busy.URL, "http://"), Chromium: &pushservice.ChromiumOptions{Addr: busy.Chromium.Addr}}
+	if s, err := pushservice.Start(o); err == nil {
+		s.Close()
+		t.Fatal("two servers on a port")
+	}
+	o.AnyPort = true
+	s := start(t, o)
+	if s.URL == busy.URL || s.Chromium.Addr == busy.Chromium.Addr || !strings.HasPrefix(s.URL, "http://127.0.0.1:") || !strings.HasPrefix(s.Chromium.Addr, "127.0.0.1:") {
+		t.Errorf("listens on %s and %s", s.URL, s.Chromium.Addr)
+	}
+	if _, err := pushservice.Lookup(t.Context(), s.URL); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStartWithFaults: a server begins with the faults in its options, and does not
+// start with one that it refuses.
+func TestStartWithFaults(t *testing.T) {
+	o := pushservice.ServerOptions{Faults: []pushservice.Fault{{Status: 503}}}
+	s := start(t, o)
+	if w := do(s.Service, request(subscribe(t, s.Service, vapid.PublicKey{}).Path, nil)); w.Code != 503 {
+		t.Errorf("status %d", w.Code)
+	}
+	o.Faults[0].Subscription = "unknown"
+	if s, err := pushservice.Start(o); err == nil {
+		s.Close()
+		t.Error("it started with a fault for an unknown subscription")
 	}
 }
 

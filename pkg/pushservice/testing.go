@@ -13,7 +13,8 @@ import (
 )
 
 // Receiver holds the private key of a user agent. This package cannot use the key
-// itself: a push service cannot decrypt (RFC 8291, section 1).
+// itself: a push service cannot decrypt (RFC 8291, section 1). Package receiver has
+// one.
 type Receiver interface {
 	// Recipient returns the public key, 65 bytes, and the authentication
 	// secret, 16 bytes (RFC 8291, section 3).

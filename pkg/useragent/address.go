@@ -3,9 +3,10 @@ package useragent
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 )
 
 // Mozilla is the address of Mozilla's public push service, which desktop
@@ -37,6 +38,15 @@ func RequiresKey(server string) bool {
 func SingleOnly(server string) bool {
 	base, err := parseServer(server)
 	return err == nil && !isChromium(base) && !isSocket(base)
+}
+
+// CheckServer returns an error if server is not the address of a push service that a
+// [Device] can use.
+func CheckServer(server string) error {
+	if _, err := parseServer(server); err != nil {
+		return fmt.Errorf("the push service's address %w", err)
+	}
+	return nil
 }
 
 // parseServer parses the address of a push service. The error continues a
@@ -91,17 +101,11 @@ func parseURL(s string, schemes ...string) (*url.URL, error) {
 		return nil, errors.New("has no host")
 	case u.User != nil:
 		return nil, errors.New("has a user name or password")
-	case plain != "" && !isLoopback(u.Hostname()):
+	case plain != "" && !netaddr.Loopback(u.Hostname()):
 		return nil, fmt.Errorf("is %s at %q, expected %s, or a loopback host", u.Scheme, u.Hostname(), plain)
 	}
 	u.RawQuery, u.Fragment = "", ""
 	return u, nil
-}
-
-func isLoopback(host string) bool {
-	host = strings.ToLower(host)
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // isID reports whether s can be used unescaped as a path segment.

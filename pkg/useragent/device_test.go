@@ -455,6 +455,67 @@ func TestSupersede(t *testing.T) {
 	})
 }
 
+// TestFileSubscription: a program asks for the subscription with a name, and gets the
+// one in the file, or a new one on the same device; a new one takes the place of
+// another, even if the push service has forgotten the device.
+func TestFileSubscription(t *testing.T) {
+	bothChannels(t, func(t *testing.T, w *world) {
+		o := w.options
+		o.ApplicationServerKey = newKey(t).PublicKey()
+		var events []useragent.Event
+		o.Notify = func(e useragent.Event) { events = append(events, e) }
+		file, err := useragent.OpenFile(filepath.Join(t.TempDir(), "state.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		get := func(call func(context.Context, string, string, useragent.Options) (*useragent.Subscription, error), name string) (endpoint string, all int) {
+			t.Helper()
+			s, err := call(t.Context(), w.url, name, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if s.Name() != name || s.ApplicationServerKey() != o.ApplicationServerKey {
+				t.Errorf("got %v with %v", s, s.ApplicationServerKey())
+			}
+			if err := s.Supersede(t.Context()); err != nil {
+				t.Error(err)
+			}
+			return s.Endpoint(), len(s.Device().Subscriptions())
+		}
+		a, _ := get(file.Subscription, "a")
+		if again, all := get(file.Subscription, "a"); again != a || all != 1 {
+			t.Errorf("another subscription, of %d", all)
+		}
+		if b, all := get(file.Subscription, "b"); b == a || all != 2 {
+			t.Errorf("the same subscription, or %d of them", all)
+		}
+		renewed, all := get(file.Renew, "a")
+		if renewed == a || all != 2 || len(w.service.Subscriptions()) != 2 {
+			t.Errorf("the same subscription, or %d of them", all)
+		}
+		if len(events) != 0 {
+			t.Errorf("events: %v", events)
+		}
+		if !useragent.RequiresKey(w.url) {
+			return
+		}
+		for _, f := range []pushservice.Fault{{On: pushservice.OnLogin, Error: "1"}, {On: pushservice.OnCheckin, Status: 401}} {
+			if err := w.service.AddFault(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a, all := get(file.Renew, "a"); a == renewed || all != 1 {
+			t.Errorf("the same subscription, or %d of them", all)
+		}
+		e := (*useragent.Error)(nil)
+		if len(events) != 1 || events[0].Retry != 0 || !errors.As(events[0].Err, &e) || !e.Gone() {
+			t.Errorf("events: %v", events)
+		}
+	})
+}
+
 // TestUpdateFile: a subscription file follows its subscription, and other files stay.
 func TestUpdateFile(t *testing.T) {
 	s := start(t, false)

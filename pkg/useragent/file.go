@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/internal/atomicfile"
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // ErrLocked is the error of [OpenFile] if another process uses the file.
@@ -120,6 +121,63 @@ func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// Subscription returns the last subscription with this name of the device in the file,
+// as [File.Open] opens it. If there is none, it is created with
+// Options.ApplicationServerKey, on a new device at the address server if the file has
+// no device. The errors are those of File.Open and [Device.Subscribe].
+func (f *File) Subscription(ctx context.Context, server, name string, o Options) (*Subscription, error) {
+	if _, found := f.State(); !found {
+		return f.subscribe(ctx, server, name, o)
+	}
+	d, err := f.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if s := d.Named(name); s != nil {
+		return s, nil
+	}
+	return d.begin(ctx, name, o.ApplicationServerKey)
+}
+
+// Renew creates a subscription even if there is one with this name: on the device in
+// the file, if that is at the same server and can have another, and otherwise on a new
+// one, which takes its place in the file. The old subscriptions last until
+// [Subscription.Supersede] ends them. If the push service no longer knows the device in
+// the file, Options.Notify is called with that [*Error], and a Retry of zero. The
+// errors are those of [File.New] and [Device.Subscribe].
+func (f *File) Renew(ctx context.Context, server, name string, o Options) (*Subscription, error) {
+	if _, found := f.State(); !found || !f.state.At(server) || SingleOnly(server) {
+		return f.subscribe(ctx, server, name, o)
+	}
+	d, err := f.Open(ctx, o)
+	switch {
+	case f.gone:
+		o.notify(Event{Err: err})
+		return f.subscribe(ctx, server, name, o)
+	case err != nil:
+		return nil, err
+	}
+	return d.begin(ctx, name, o.ApplicationServerKey)
+}
+
+// subscribe creates the first subscription of a new device.
+func (f *File) subscribe(ctx context.Context, server, name string, o Options) (*Subscription, error) {
+	d, err := f.New(server, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.begin(ctx, name, o.ApplicationServerKey)
+}
+
+// begin is Subscribe, and closes the device on error.
+func (d *Device) begin(ctx context.Context, name string, key vapid.PublicKey) (*Subscription, error) {
+	s, err := d.Subscribe(ctx, name, key)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return s, nil
 }
 
 // Unsubscribe is [Unsubscribe] for some of the subscriptions in the file, as

@@ -35,7 +35,7 @@ var ErrClosed = errors.New("the subscription is closed")
 // Options configures a [Device]. The zero value is ready to use.
 type Options struct {
 	// ApplicationServerKey restricts who can send to the subscription that
-	// [Subscribe] creates: messages must be signed with it (RFC 8292, section 4).
+	// [Subscribe], [File.Subscription], or [File.Renew] creates: messages must be signed with it (RFC 8292, section 4).
 	// If it is zero, anyone who knows the endpoint can send. Other functions
 	// ignore it.
 	ApplicationServerKey vapid.PublicKey
@@ -73,7 +73,7 @@ type Event struct {
 	// Err is the reason why the connection was lost or could not be made, or nil
 	// when it is back.
 	Err error
-	// Retry is the wait before the next attempt, or zero if Err is nil.
+	// Retry is the wait before the next attempt, or zero if there is none.
 	Retry time.Duration
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 )
 
 // CurlOptions are the options of [Curl].
@@ -59,7 +61,7 @@ func Curl(req *http.Request, o CurlOptions) (command string, body []byte, err er
 		option("--insecure")
 	}
 	switch t := o.Transport; {
-	case t.Proxy == "none", t.Proxy == "" && (t.withoutProxy() || isLoopback(req.URL.Hostname())):
+	case t.Proxy == "none", t.Proxy == "" && (t.withoutProxy() || netaddr.Loopback(req.URL.Hostname())):
 		option("--noproxy", "*")
 	case t.Proxy != "":
 		option("--proxy", t.Proxy)

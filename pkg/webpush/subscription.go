@@ -10,7 +10,6 @@ import (
 	"hash/maphash"
 	"io"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -362,7 +362,7 @@ func baseOf(written string) (*base, string) {
 	if err != nil {
 		return nil, err.Error()
 	}
-	b := &base{text: written, url: *u, origin: origin, loopback: isLoopback(host), service: serviceOf(host)}
+	b := &base{text: written, url: *u, origin: origin, loopback: netaddr.Loopback(host), service: serviceOf(host)}
 	place.Store(b)
 	return b, ""
 }
@@ -613,12 +613,3 @@ func (s Subscription) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.S
 
 // LogValue returns String, to keep secrets out of log/slog.
 func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// isLoopback reports whether a host, without brackets, is this machine.
-func isLoopback(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}

@@ -50,3 +50,13 @@ func PublicHost(host string) bool {
 	}
 	return host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost")
 }
+
+// Loopback reports whether host, the host of a URL without port and brackets, is this
+// machine: a loopback address, localhost, or a name below it (RFC 6761, section 6.3).
+func Loopback(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Unmap().IsLoopback()
+	}
+	host = strings.ToLower(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -15,3 +15,14 @@ func TestPublicHost(t *testing.T) {
 		}
 	}
 }
+
+func TestLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LOCALHOST": true, "push.localhost": true, "127.0.0.1": true, "127.1.2.3": true, "::1": true, "::ffff:127.0.0.1": true,
+		"": false, "localhost.example": false, "notlocalhost": false, "192.168.0.1": false, "0.0.0.0": false, "::": false, "::2": false,
+	} {
+		if got := Loopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

@@ -93,8 +93,16 @@ func (s *Storage) Load() (*pushservice.Snapshot, error) {
 }
 
 func (s *Storage) load(all *pushservice.Snapshot) error {
-	live := make(map[string]bool)
-	err := s.query("SELECT id, path, key, created, agent, channel, seq, expired IS NOT NULL FROM subscriptions ORDER BY expired, num", func(scan func(...any) error) error {
+	for _, load := range []func(*pushservice.Snapshot) error{s.loadSubscriptions, s.loadReceipts, s.loadMessages} {
+		if err := load(all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Storage) loadSubscriptions(all *pushservice.Snapshot) error {
+	return s.query("SELECT id, path, key, created, agent, channel, seq, expired IS NOT NULL FROM subscriptions ORDER BY expired, num", func(scan func(...any) error) error {
 		var (
 			v              pushservice.StoredSubscription
 			key            []byte
@@ -115,15 +123,15 @@ func (s *Storage) load(all *pushservice.Snapshot) error {
 			v.Key = k
 		}
 		v.Created, v.Agent, v.Channel, v.Seq = time.UnixMilli(created), agent.String, channel.String, uint64(seq)
-		live[v.ID] = !v.Expired
 		all.Subscriptions = append(all.Subscriptions, v)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// loadReceipts reads receipt subscriptions and the receipts of each.
+func (s *Storage) loadReceipts(all *pushservice.Snapshot) error {
 	place := make(map[string]int)
-	err = s.query("SELECT path, used FROM receipt_subscriptions", func(scan func(...any) error) error {
+	err := s.query("SELECT path, used FROM receipt_subscriptions", func(scan func(...any) error) error {
 		var (
 			v    pushservice.StoredReceipts
 			used int64
@@ -139,7 +147,7 @@ func (s *Storage) load(all *pushservice.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	err = s.query("SELECT path, seq, message, status FROM receipts ORDER BY path, seq", func(scan func(...any) error) error {
+	return s.query("SELECT path, seq, message, status FROM receipts ORDER BY path, seq", func(scan func(...any) error) error {
 		var (
 			path string
 			seq  int64
@@ -154,8 +162,13 @@ func (s *Storage) load(all *pushservice.Snapshot) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+}
+
+// loadMessages reads the messages; the subscriptions must have been read.
+func (s *Storage) loadMessages(all *pushservice.Snapshot) error {
+	live := make(map[string]bool)
+	for _, v := range all.Subscriptions {
+		live[v.ID] = !v.Expired
 	}
 	return s.query(`SELECT id, subscription, seq, time, ttl, expires, urgency, topic, encoding, encryption, crypto_key, body, receipts
 		FROM messages ORDER BY num`, func(scan func(...any) error) error {
