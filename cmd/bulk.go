@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -243,11 +242,8 @@ func (d *delivery) reportMany(s *streams, verbose int) error {
 // warnFields warns once about unknown fields of records, which may be misspelled or
 // in the wrong place.
 func (s *streams) warnFields(misplaced, unknown []string) {
-	for _, name := range misplaced {
-		s.warn(fmt.Sprintf("%q is ignored because it is next to \"endpoint\" in a record", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
-	}
-	for _, name := range unknown {
-		s.warn(fmt.Sprintf("unknown field in records, ignored: %q", name), "use only subscription, id, payload, ttl, urgency, topic, and vapidKey")
+	for _, f := range bulk.IgnoredFields(misplaced, unknown) {
+		s.warn(f.Message, f.Hint)
 	}
 }
 

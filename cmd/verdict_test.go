@@ -32,18 +32,25 @@ func TestVerdicts(t *testing.T) {
 	quoted := func(s string) string { return fmt.Sprintf("%q", s) }
 	expires := func(v string) string { return strings.Replace(at(fcm), "null", v, 1) }
 	mozilla := "https://updates.push.services.mozilla.com/wpush/v2/"
+	const notMilliseconds = "expirationTime is ignored: it is not a number of milliseconds since 1970"
 	for name, c := range map[string]struct {
 		text    string
 		problem string // what all three say, or "" if all accept it
 		args    string
+		note    string // what check and inspect say
 	}{
 		// An expirationTime that cannot be read stops nothing.
-		"expires, text":      {text: expires(`"2024-01-01T00:00:00Z"`)},
-		"expires, empty":     {text: expires(`""`)},
-		"expires, object":    {text: expires(`{"$numberLong":"1"}`)},
-		"expires, negative":  {text: expires("-1")},
-		"expires, seconds":   {text: expires("1700000000")},
-		"expires, true":      {text: expires("true")},
+		"expires, text":      {text: expires(`"2024-01-01T00:00:00Z"`), note: notMilliseconds},
+		"expires, empty":     {text: expires(`""`), note: notMilliseconds},
+		"expires, object":    {text: expires(`{"$numberLong":"1"}`), note: notMilliseconds},
+		"expires, list":      {text: expires("[1]"), note: notMilliseconds},
+		"expires, huge":      {text: expires("1e99"), note: notMilliseconds},
+		"expires, negative":  {text: expires("-1"), note: notMilliseconds},
+		"expires, true":      {text: expires("true"), note: notMilliseconds},
+		"expires, seconds":   {text: expires("1700000000"), note: "expirationTime is ignored: it looks like seconds, browsers write milliseconds"},
+		"expires, zero":      {text: expires("0"), note: "expirationTime is ignored: it looks like seconds, browsers write milliseconds"},
+		"expires, in a row":  {text: fmt.Sprintf(`{"endpoint":%q,"expirationTime":"never","p256dh":%q,"auth":%q}`, fcm, verdictPoint, verdictAuth), note: notMilliseconds},
+		"expires, no keys":   {text: fmt.Sprintf(`{"endpoint":%q,"expirationTime":"never"}`, fcm), problem: "the subscription has no keys, so no payload can be encrypted for it", note: notMilliseconds},
 		"expires, far":       {text: expires("4102444800000")},
 		"expired":            {text: expires("1700000000000"), problem: "according to its expirationTime, the subscription expired on 2023-11-14 22:13:20Z"},
 		"swapped":            {text: keys(quoted(verdictAuth), quoted(verdictPoint)), problem: "p256dh and auth are swapped: p256dh has 16 bytes and auth 65"},
@@ -86,6 +93,15 @@ func TestVerdicts(t *testing.T) {
 		"plain http":  {text: at("http://push.example.net/x"), problem: "the endpoint is plain http and not on this machine"},
 		"relative":    {text: at("/fcm/send/abc"), problem: "the endpoint is not an absolute URL, expected https://…"},
 
+		// Files of another kind.
+		"gzip":            {text: "\x1f\x8b\x08\x00", problem: "found a gzip file, expected JSON"},
+		"spreadsheet":     {text: "PK\x03\x04\x14\x00", problem: "found a zip file or spreadsheet, expected JSON"},
+		"SQLite":          {text: "SQLite format 3\x00\x10\x00", problem: "found an SQLite database, expected JSON"},
+		"Parquet":         {text: "PAR1\x15\x04", problem: "found a Parquet file, expected JSON"},
+		"PDF":             {text: "%PDF-1.7\n", problem: "found a PDF, expected JSON"},
+		"page":            {text: "<!DOCTYPE html><title>Login</title>", problem: "found a web page, expected JSON"},
+		"page with words": {text: "<html><body>{\"endpoint\":\"x\"}</body></html>", problem: "found a web page, expected JSON"},
+
 		// Forms.
 		"string":        {text: quoted(at(fcm))},
 		"twice":         {text: quoted(quoted(at(fcm)))},
@@ -126,6 +142,53 @@ func TestVerdicts(t *testing.T) {
 				case c.problem == "" && (code != 0 || strings.Contains(all, "error:")):
 					t.Errorf("%s exits with %d:\n%s", args[0], code, all)
 				}
+				if note := regexp.MustCompile(`(?m)\bnote: (?:.*: )?` + regexp.QuoteMeta(c.note) + `( \[[a-z-]+\])?$`); args[0] != "send" && c.note != "" && !note.MatchString(all) {
+					t.Errorf("%s does not say %q:\n%s", args[0], c.note, all)
+				}
+			}
+		})
+	}
+}
+
+// TestKeyVerdicts asserts that commands that read a key and inspect name the same problem
+// of it in the same words.
+func TestKeyVerdicts(t *testing.T) {
+	inFolder(t)
+	block := func(label string) string {
+		return "-----BEGIN " + label + "-----\nMHcCAQEEIBad\n-----END " + label + "-----\n"
+	}
+	for name, c := range map[string]struct{ text, problem string }{
+		"encrypted":        {block("ENCRYPTED PRIVATE KEY"), "found an encrypted PEM, expected one without a passphrase"},
+		"certificate":      {block("CERTIFICATE"), ""},
+		"without its end":  {"-----BEGIN PRIVATE KEY-----\nMHcCAQEEIBad\n", "found the beginning of a PEM block without its end"},
+		"without its head": {"MHcCAQEEIBad\n-----END PRIVATE KEY-----\n", "found the end of a PEM block without its beginning"},
+		"RSA":              {`{"kty":"RSA","n":"AA","e":"AQAB"}`, ""},
+		"another curve":    {`{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}`, ""},
+		"short JWK":        {`{"kty":"EC","crv":"P-256","x":"","y":"AA","d":"AA"}`, ""},
+		"truncated JSON":   {`{"publicKey":"BA"`, "found JSON that is damaged or truncated at byte 17"},
+		"service account":  {`{"type":"service_account","client_email":"a@b.example","private_key":"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}`, "found the key of a Google service account, not a VAPID key"},
+		"API key":          {"AIzaSyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe", "found a server key or token of Firebase, not a VAPID key"},
+		"server key":       {"AAAAxxxxxxx:APA91bHPRgkF3JUikC4ENAHEeMrd41Zxv3hVZjC9KtT8OvPVGJ", "found a server key or token of Firebase, not a VAPID key"},
+		"zero":             {strings.Repeat("A", 43), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile("key", []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			said := make(map[string]string)
+			for _, args := range [][]string{
+				{"sign", "-k", "key", "--subject", "mailto:a@example.com", "--audience", "https://push.example.net"},
+				{"convert", "key", "--to", "jwk"}, {"app-server-key", "key"}, {"inspect", "key"},
+			} {
+				code, _, talk := command(t, "", args...)
+				m := regexp.MustCompile(`(?m)^webpush: error: key: (.*)$`).FindStringSubmatch(talk)
+				if code == 0 || m == nil || c.problem != "" && m[1] != c.problem {
+					t.Fatalf("%s exits with %d and does not say %q:\n%s", args[0], code, c.problem, talk)
+				}
+				said[m[1]] = args[0]
+			}
+			if len(said) > 1 {
+				t.Errorf("the commands differ: %q", said)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -79,3 +80,19 @@ func (i *Ignored) Misplaced() []string { return slices.Sorted(maps.Keys(i.mispla
 
 // Unknown returns the names in [Record].Unknown, sorted, at most 100.
 func (i *Ignored) Unknown() []string { return slices.Sorted(maps.Keys(i.unknown)) }
+
+// IgnoredFields returns a finding for each field of records that has no effect; see
+// [Record].
+func IgnoredFields(misplaced, unknown []string) []preflight.Finding {
+	var found []preflight.Finding
+	add := func(severity preflight.Severity, message, hint string) {
+		found = append(found, preflight.Finding{Severity: severity, Rule: "record-fields", Message: message, Source: "the form of records", Hint: hint})
+	}
+	for _, name := range misplaced {
+		add(preflight.SeverityWarning, fmt.Sprintf("%q is ignored because it is next to \"endpoint\" in a record", name), fmt.Sprintf(`wrap the subscription: {"subscription": {…}, %q: …}`, name))
+	}
+	for _, name := range unknown {
+		add(preflight.SeverityNote, fmt.Sprintf("unknown field in records, ignored: %q", name), "use only subscription, id, payload, ttl, urgency, topic, and vapidKey")
+	}
+	return found
+}

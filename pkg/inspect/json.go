@@ -16,6 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -95,7 +96,7 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 		kind, what = KindSubscription, "push subscription"
 	case has("privateKey") && has("auth"):
 		kind, what = KindReceiver, "keys of a test receiver"
-	case has("kty"), has("privateKey"), has("private_key"):
+	case has("kty"), has("privateKey"), has("private_key"), has("publicKey"), has("public_key"):
 		kind, what = KindPrivateKey, "key in JSON"
 	case has("headers") && has("body"):
 		kind, what = KindMessage, "encrypted push message"
@@ -106,13 +107,21 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 	default:
 		return nil // {, [ or " in another text
 	}
-	if kind == KindSubscription {
-		t := &Thing{Kind: kind, Title: what + ", damaged"}
+	t := &Thing{Kind: kind, Title: what + ", damaged", Secret: kind == KindReceiver || kind == KindPrivateKey}
+	switch kind { // in the words of the packages that read them
+	case KindSubscription:
 		_, err := webpush.ParseSubscription([]byte(s))
 		t.failErr(err)
 		return t
+	case KindPrivateKey:
+		_, err := vapid.Recognize([]byte(s))
+		t.failErr(err)
+		return t
+	case KindClaims:
+		_, err := vapid.ParseClaims([]byte(s))
+		t.failErr(err)
+		return t
 	}
-	t := &Thing{Kind: kind, Title: what + ", damaged", Secret: kind == KindReceiver || kind == KindPrivateKey}
 	var syntax *json.SyntaxError
 	switch {
 	case whole > 0:
@@ -143,7 +152,9 @@ func (in inspector) damagedJSON(s string, err error, whole int) *Thing {
 // list recognizes several values: what most of them are.
 func (in inspector) list(values []json.RawMessage, form string) *Thing {
 	if len(values) == 0 {
-		return unknown(KindJSON, "an empty "+form)
+		t := &Thing{Kind: KindJSON, Title: "an empty " + form}
+		t.fail("it has no records", "")
+		return t
 	}
 	if len(values) == 1 {
 		t := in.deeper().recognizeValue(values[0])

@@ -42,14 +42,14 @@ func (t *Thing) addPublicKey(name string, key vapid.PublicKey) {
 
 // otherKey describes a key that is not for VAPID.
 func otherKey(err error) *Thing {
-	t := &Thing{Kind: KindOtherKey, Title: "no VAPID key: " + strings.TrimPrefix(err.Error(), "found ")}
+	t := &Thing{Kind: KindOtherKey, Title: "not a VAPID key: " + strings.TrimSuffix(strings.TrimPrefix(err.Error(), "found "), ", not a VAPID key")}
 	t.failErr(err)
 	return t
 }
 
 // pem describes the PEM blocks anywhere in a text.
 func (in inspector) pem(s string) *Thing {
-	if !strings.Contains(s, "-----BEGIN ") {
+	if !strings.Contains(s, "-----BEGIN ") && !strings.Contains(s, "-----END ") {
 		return nil
 	}
 	found, err := vapid.Recognize([]byte(s))
@@ -72,10 +72,10 @@ func (in inspector) key(s string) *Thing {
 		return t
 	}
 	e := (*vapid.Error)(nil)
-	if !errors.As(err, &e) || e.NoKey() || len(s) < 40 {
+	if !errors.As(err, &e) || e.NoKey() || len(s) < 32 {
 		return nil
 	}
-	if b, form, ok := decodeBase64(strings.Join(strings.Fields(s), "")); ok && in.depth < maxLayers {
+	if b, form, ok := decodeBase64(strings.Join(strings.Fields(s), "")); ok && in.depth < maxLayers && len(b) > 30 { // no other error is about fewer bytes
 		if inner, err2 := vapid.Recognize(b); err2 == nil && IsText(b) {
 			t := in.keyThing(inner)
 			t.add("encoded in", form)
@@ -110,17 +110,14 @@ func (t *Thing) exposed(where, value string) bool {
 
 // keyJSON describes a JSON Web Key or a pair in JSON.
 func (in inspector) keyJSON(s string, fields map[string]json.RawMessage) *Thing {
-	if kind := str(fields["type"]); kind == "service_account" {
-		t := &Thing{Kind: KindOtherKey, Title: "key of a Google service account, which Web Push does not use", Secret: true}
-		t.add("account", text.Clip(str(fields["client_email"]), 100))
-		t.fail("it is the key of a Google service account, not a VAPID key", "Web Push needs no Firebase account, but a VAPID key pair")
-		return t
-	}
 	found, err := vapid.Recognize([]byte(s))
 	if err == nil {
 		return in.keyThing(found)
 	}
 	t := otherKey(err)
+	if account := str(fields["client_email"]); account != "" { // of a Google service account
+		t.add("account", text.Clip(account, 100))
+	}
 	t.Secret = fields["privateKey"] != nil || fields["private_key"] != nil || fields["d"] != nil
 	for _, name := range []string{"publicKey", "public_key"} {
 		t.exposed(name, str(fields[name]))

@@ -107,7 +107,7 @@ func (in inspector) binary(data []byte) *Thing {
 	what := ""
 	switch mime := http.DetectContentType(data); {
 	case notation.Foreign(data) != "":
-		what = ", " + notation.Foreign(data)
+		return foreign(data)
 	case mime != "application/octet-stream" && !strings.HasPrefix(mime, "text/"):
 		what = ", " + mime
 	case bytes.HasPrefix(data, []byte("\x30\x82")):
@@ -118,6 +118,16 @@ func (in inspector) binary(data []byte) *Thing {
 	if what == "" && len(data) >= ece.AESGCM.Overhead() && len(data) <= 2*ece.MaxBody {
 		t.Problems[0].Hint = "it may be the body of an aesgcm message, which says nothing without its headers: give the whole request, or the message as JSON with its headers"
 	}
+	return t
+}
+
+// foreign is a file that is not text, or a web page, which is named as where a
+// subscription is expected.
+func foreign(data []byte) *Thing {
+	t := &Thing{Kind: KindBinary, Title: notation.Foreign(data)}
+	_, err := webpush.ParseSubscription(data)
+	t.failErr(err)
+	t.add("size", len(data), text.Count(len(data), "byte"))
 	return t
 }
 
@@ -148,9 +158,11 @@ func (in inspector) unknownText(s string) *Thing {
 		t.Problems[0].Hint = "take JSON.stringify(subscription) in the browser"
 	case s == "undefined" || s == "null":
 		t.Problems[0].Hint = "the browser was not subscribed: pushManager.getSubscription() gave null"
+	case notation.Foreign([]byte(s)) != "":
+		t = foreign([]byte(s))
+		t.Kind = KindText
 	case strings.HasPrefix(s, "<"):
-		t.Title = "a web page or XML"
-		t.Problems[0].Message = "not recognized: a web page or XML"
+		t = unknown(KindText, "XML, or a part of a web page")
 	case strings.Contains(s, "eyJ"):
 		t.Problems[0].Hint = "there seems to be a token in it: give the header or the token alone"
 	case strings.Contains(s, `"endpoint"`):

@@ -71,13 +71,7 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 	default:
 		in.addRecipient(t, p256dh, auth)
 	}
-	in.addExpiration(t, fields["expirationTime"])
-	if sub != nil {
-		if f, ok := preflight.Expired(sub); ok {
-			t.problem(f.Severity, f.Message, f.Hint)
-		}
-	}
-	in.addRecordedKey(t, fields)
+	in.addOthers(t, fields)
 	state := fields["server"] != nil && fields["endpoint"] != nil // a file of webpush listen, with the private key
 	if state {
 		t.Title = "state of a user agent: a subscription with its private key"
@@ -116,17 +110,25 @@ func parsedWith(fields map[string]json.RawMessage, endpoint string) (*webpush.Su
 	return webpush.ParseSubscription(mustMarshal(whole))
 }
 
-// addRecordedKey shows the application server key that a site keeps next to a
-// subscription.
-func (in inspector) addRecordedKey(t *Thing, fields map[string]json.RawMessage) {
+// addOthers shows the expirationTime, and the application server key that a site keeps
+// next to a subscription.
+func (in inspector) addOthers(t *Thing, fields map[string]json.RawMessage) {
+	alone := maps.Clone(fields)
+	delete(alone, "keys")
+	sub, err := parsedWith(alone, someEndpoint)
+	if err == nil {
+		if at := sub.ExpirationTime(); !at.IsZero() {
+			t.add("expirationTime", at.UnixMilli(), showTime(at))
+		}
+		if f, ok := preflight.Expiration(sub); ok {
+			t.problem(f.Severity, f.Message, f.Hint)
+		}
+	}
 	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
 		if t.exposed(name, str(fields[name])) {
 			return
 		}
 	}
-	alone := maps.Clone(fields)
-	delete(alone, "keys")
-	sub, err := parsedWith(alone, someEndpoint)
 	if err != nil {
 		return
 	}
@@ -166,22 +168,6 @@ func (in inspector) addRecipient(t *Thing, p256dh, auth string) {
 		if p := alphabetProblem(value); p != "" && !t.Broken() {
 			t.warn(name+" "+p+"; webpush reads it, but many libraries require base64url without padding", "")
 		}
-	}
-}
-
-func (in inspector) addExpiration(t *Thing, raw json.RawMessage) {
-	if raw == nil || string(raw) == "null" {
-		return
-	}
-	var ms float64
-	if err := json.Unmarshal(raw, &ms); err != nil || ms < 0 || ms > 1e17 {
-		t.warn("expirationTime is ignored: it is not a number of milliseconds since 1970", "")
-		return
-	}
-	at := time.UnixMilli(int64(ms))
-	t.add("expirationTime", int64(ms), showTime(at))
-	if ms < 1e11 {
-		t.warn("expirationTime is ignored: it looks like seconds, browsers write milliseconds", "")
 	}
 }
 

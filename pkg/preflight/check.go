@@ -93,7 +93,7 @@ func (k *check) subscription() {
 			k.add(f)
 		}
 	}
-	if f, ok := Expired(s); ok {
+	if f, ok := Expiration(s); ok {
 		k.add(f)
 	}
 	if k.msg.Payload != nil && s.Recipient() == nil {

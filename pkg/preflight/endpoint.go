@@ -73,15 +73,19 @@ func Refused(client *webpush.Client, sub *webpush.Subscription) (f Finding, ok b
 	return f, true
 }
 
-// Expired returns the finding about a subscription whose expirationTime has passed.
+// Expiration returns the finding about an expirationTime that has passed or is ignored.
 // Otherwise, ok is false.
-func Expired(sub *webpush.Subscription) (f Finding, ok bool) {
+func Expiration(sub *webpush.Subscription) (f Finding, ok bool) {
+	const source = "Push API, expirationTime"
+	if err := sub.CheckExpiration(); err != nil {
+		return Finding{Severity: SeverityNote, Rule: "expiration-ignored", Message: err.Error(), Source: source, Hint: webpush.HintOf(err)}, true
+	}
 	t := sub.ExpirationTime()
 	if t.IsZero() || t.After(time.Now()) {
 		return Finding{}, false
 	}
 	return Finding{Severity: SeverityWarning, Rule: "subscription-expired", Message: fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
-		Source: "Push API, expirationTime", Hint: "have the user agent subscribe again, or delete the subscription"}, true
+		Source: source, Hint: "have the user agent subscribe again, or delete the subscription"}, true
 }
 
 type endpoint struct {

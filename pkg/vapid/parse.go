@@ -66,7 +66,13 @@ func noKey(problem, hint string) *Error {
 const (
 	adviceForms = "pass a P-256 private key: PEM, DER, a JSON Web Key, or its 32 bytes in base64 or hex"
 	adviceOther = "use the P-256 key that the subscriptions were created with"
+	// adviceFirebase is for keys of native apps.
+	adviceFirebase = "Web Push needs no Firebase account, but a VAPID key pair"
 )
+
+// firebase matches the keys of Google's APIs, and the legacy server keys and registration
+// tokens of Firebase Cloud Messaging.
+var firebase = regexp.MustCompile(`^(?:AIza[\w-]{35}|[\w-]{11,22}:APA91b[\w-]+)$`)
 
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
@@ -140,8 +146,13 @@ func recognize(data []byte, depth int) (found, error) {
 		}
 		return f, err
 	}
-	if strings.Contains(text, "-----BEGIN ") {
+	switch {
+	case strings.Contains(text, "-----BEGIN "):
 		return fromPEM(text)
+	case strings.Contains(text, "-----END "):
+		return found{}, refuse("found the end of a PEM block without its beginning", "copy the whole file, from its -----BEGIN line")
+	case firebase.MatchString(text):
+		return found{}, refuse("found a server key or token of Firebase, not a VAPID key", adviceFirebase)
 	}
 	if b, ok := fromByteList(text); ok {
 		f, err := fromBytes(b)
@@ -339,6 +350,7 @@ func fromJSON(text string, depth int) (found, error) {
 		// snake_case, as configuration files have it
 		PrivateKey2 string `json:"private_key"`
 		PublicKey2  string `json:"public_key"`
+		Type        string // of a Google service account
 		Endpoint    string
 		P256DH      string
 		Auth        string
@@ -355,6 +367,8 @@ func fromJSON(text string, depth int) (found, error) {
 		return found{}, refuse("found JSON whose fields are not strings, expected a JSON Web Key or privateKey and publicKey", "")
 	}
 	switch {
+	case v.Type == "service_account":
+		return found{}, refuse("found the key of a Google service account, not a VAPID key", adviceFirebase)
 	case v.Kty != "":
 		return fromJWK(v.Kty, v.Crv, v.X, v.Y, v.D)
 	case v.Endpoint != "":

@@ -153,20 +153,27 @@ func parseSubscription(data []byte) (*Subscription, error) {
 	if err := s.CheckEndpoint(); err != nil {
 		return nil, err
 	}
-	if raw, ok := r.fields["expirationTime"]; ok {
-		var ms float64
-		if json.Unmarshal(raw, &ms) == nil && ms >= minExpiration && ms < 1e17 { // other forms are ignored
-			s.expires = time.UnixMilli(int64(ms))
-		}
-	}
+	s.expires, _ = expiration(r.fields)
 	s.secret.p.fields, s.secret.p.recorded = r.fields, r.recorded
 	s.secret.p.row = fields["keys"] == nil && (fields["subscription"] == nil || fields["endpoint"] != nil) && s.recipient != nil || isText(fields["keys"])
 	return s, nil
 }
 
-// minExpiration is the smallest expirationTime that counts, a time in 1973. Smaller
-// numbers are seconds or another mistake.
-const minExpiration = 1e11
+// expiration reads the expirationTime of a subscription, or says why it is ignored.
+func expiration(fields map[string]json.RawMessage) (at time.Time, ignored string) {
+	raw, ok := fields["expirationTime"]
+	var ms float64
+	switch {
+	case !ok || string(raw) == "null":
+	case json.Unmarshal(raw, &ms) != nil || ms < 0 || ms > 1e17:
+		return at, "expirationTime is ignored: it is not a number of milliseconds since 1970"
+	case ms < 1e11: // a time before 1973
+		return at, "expirationTime is ignored: it looks like seconds, browsers write milliseconds"
+	default:
+		at = time.UnixMilli(int64(ms))
+	}
+	return at, ""
+}
 
 func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
 
@@ -493,6 +500,15 @@ func (s *Subscription) Recipient() *ece.Recipient { return s.recipient }
 func (s *Subscription) CheckKeys() error {
 	if s.recipient == nil {
 		return badSubscription("keys", "the subscription has no keys, so no payload can be encrypted for it", "send without a payload, or get the subscription from the browser again")
+	}
+	return nil
+}
+
+// CheckExpiration returns an [*InputError] if the expirationTime of the subscription
+// cannot be read and is ignored, or nil.
+func (s *Subscription) CheckExpiration() error {
+	if _, ignored := expiration(s.secrets().fields); ignored != "" {
+		return badSubscription("expirationTime", ignored, "browsers write milliseconds since 1970, or null")
 	}
 	return nil
 }
