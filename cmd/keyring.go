@@ -83,9 +83,9 @@ func (l *keyList) Replace(list []string) error {
 // GetSlice returns all keys, as they were given.
 func (l *keyList) GetSlice() []string { return append([]string{l.k.value}, l.k.replaced...) }
 
-// splitKeys splits the list of keys in an environment variable, which is separated as
+// SplitEnv splits the list of keys in an environment variable, which is separated as
 // in PATH. The colon of env:NAME is not a separator, and a key itself is not split.
-func splitKeys(v string) []string {
+func (*keyList) SplitEnv(v string) []string {
 	if vapid.KeyText(v) {
 		return []string{v}
 	}

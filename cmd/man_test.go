@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
 )
 
 var update = flag.Bool("update", false, "write the generated files instead of comparing with them")
@@ -142,7 +144,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		if c.Short == "" || c.Long == "" || c.Example == "" {
 			t.Errorf("%s lacks a summary, a text or an example", c.CommandPath())
 		}
-		if text, _ := brief(c); strings.Count(text, "\n")+1 > 6 {
+		if text, _ := help.Brief(c); strings.Count(text, "\n")+1 > 6 {
 			t.Errorf("%s: --help says %d lines about the command, at most 6 fit: begin a new paragraph, which webpush help and the manual page have\n%s", c.CommandPath(), strings.Count(text, "\n")+1, text)
 		}
 		if strings.HasSuffix(c.Short, ".") {

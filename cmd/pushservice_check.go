@@ -98,8 +98,8 @@ func startProblem(err error) error {
 			}
 		}
 		return withHint(err, hint)
-	case listen != nil && strings.Contains(err.Error(), "address already in use"):
-		return withHint(err, "another program listens there; choose another port with "+prefix+"listen, or 0 for any free port")
+	case listen != nil:
+		return inUse(strings.TrimPrefix(prefix, "--")+"listen", err)
 	}
 	return err
 }

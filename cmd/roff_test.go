@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
 )
 
 // roff writes manual pages. Lists, tables, and examples stay as they are, and
@@ -125,13 +127,13 @@ func manPage(c *cobra.Command, section string) string {
 		r.macro("SH", "EXAMPLES")
 		r.text(c.Example)
 	}
-	if groups := groupedFlags(c); groups != nil && c.Runnable() {
+	if groups := help.Flags(c); groups != nil && c.Runnable() {
 		r.macro("SH", "OPTIONS")
 		for _, g := range groups {
 			if len(groups) > 1 {
-				r.macro("SS", g.heading)
+				r.macro("SS", g.Heading)
 			}
-			g.flags.VisitAll(func(f *pflag.Flag) {
+			g.Flags.VisitAll(func(f *pflag.Flag) {
 				if !f.Hidden {
 					r.flag(f)
 				}

@@ -8,12 +8,13 @@ import (
 	"os/signal"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
+	"github.com/seed81da77dd/webpush/cmd/internal/misuse"
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
@@ -46,19 +47,12 @@ func run(ctx context.Context, s *streams, args []string) int {
 	s.err = &serial{Writer: s.err}
 	root := newRootCmd(s)
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
-		plainUsage(root)
+		help.Plain(root)
 	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return s.finish(ctx, err)
 }
-
-// The groups of commands in the help.
-const (
-	groupKeys     = "keys"
-	groupMessages = "messages"
-	groupOther    = "other"
-)
 
 func newRootCmd(s *streams) *cobra.Command {
 	var keys keyPair
@@ -69,7 +63,7 @@ func newRootCmd(s *streams) *cobra.Command {
 			if len(args) == 0 {
 				return nil
 			}
-			hint := similarCommand(c, args[0])
+			hint := misuse.Command(c, args[0])
 			if exists(args[0]) {
 				hint = "to identify a file: webpush inspect " + shellWord(args[0])
 			}
@@ -81,6 +75,12 @@ func newRootCmd(s *streams) *cobra.Command {
 			}
 			return runStatus(c, s, keys)
 		},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := refuseEmpty(c); err != nil {
+				return err
+			}
+			return s.applySettings(c)
+		},
 		SuggestionsMinimumDistance: 2,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
@@ -90,62 +90,52 @@ func newRootCmd(s *streams) *cobra.Command {
 	c.SetIn(s.in)
 	c.SetOut(s.out)
 	c.SetErr(s.err)
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
-			return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
-		}
-		if words := c.Flags().Args(); len(words) > 0 && !c.HasParent() { // the flags are of a command that does not exist
-			return c.Args(c, words)
-		}
-		hint := "see: " + c.CommandPath() + " --help"
-		if m := badShorthand.FindStringSubmatch(err.Error()); m != nil {
-			hint = similarFlag(c, m[1])
-		}
-		if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
-			hint = similarFlag(c, flag)
-		}
-		return usage(hint, "%s", flagProblem(err))
-	})
-	c.SetUsageFunc(writeUsage)
-	c.SetHelpFunc(writeHelp)
+	c.SetFlagErrorFunc(flagError)
+	help.Install(c)
 	keys.addFlags(c)
 	c.Flags().BoolVar(&version, "version", false, "print the version, like webpush version")
-
 	p := c.PersistentFlags()
 	p.BoolVar(&s.json, "json", false, "print the result as JSON, and errors and warnings as one JSON object per line")
 	p.BoolVar(&s.noColor, "no-color", false, "never color the output (also: NO_COLOR in the environment)")
 	p.StringVar(&s.configFile, "config", "", "read settings from `FILE` (default webpush.yaml here and webpush/config.yaml in your configuration directory)")
 	asSetting(p, "no-color")
 	inGroup(p, "Everywhere")
-	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if err := refuseEmpty(c); err != nil {
-			return err
-		}
-		return s.applySettings(c)
-	}
-	c.SetHelpCommand(newHelpCmd())
-
-	c.AddGroup(&cobra.Group{ID: groupKeys, Title: "Keys and claims:"},
-		&cobra.Group{ID: groupMessages, Title: "Messages:"},
-		&cobra.Group{ID: groupOther, Title: "Other:"})
-	c.SetHelpCommandGroupID(groupOther)
-	for _, g := range []struct {
-		id       string
-		commands []*cobra.Command
-	}{
-		{groupKeys, []*cobra.Command{newGenCmd(s), newAppServerKeyCmd(s), newConvertCmd(s), newSignCmd(s), newVerifyCmd(s)}},
-		{groupMessages, []*cobra.Command{newSendCmd(s), newCancelCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s), newPushServiceCmd(s), newBrowserCmd(s), newListenCmd(s), newServeCmd(s), newWorkerCmd(s), newResultsCmd(s), newSubscribeCmd(s), newInspectCmd(s), newDemoCmd(s)}},
-		{groupOther, []*cobra.Command{newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s)}},
-	} {
-		for _, sub := range g.commands {
-			sub.GroupID = g.id
-			c.AddCommand(sub)
-		}
-	}
-	c.AddCommand(newTopics()...)
-	c.InitDefaultHelpCmd() // among the commands that get their texts
+	addCommands(c, s)
 	addHelpTexts(c)
 	return c
+}
+
+// addCommands adds all commands, in the groups of the help, and the help topics.
+func addCommands(root *cobra.Command, s *streams) {
+	add := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, c := range commands {
+			c.GroupID = id
+		}
+		root.AddCommand(commands...)
+	}
+	add("keys", "Keys and claims:", newGenCmd(s), newAppServerKeyCmd(s), newConvertCmd(s), newSignCmd(s), newVerifyCmd(s))
+	add("messages", "Messages:", newSendCmd(s), newCancelCmd(s), newCurlCmd(s), newCheckCmd(s), newExplainCmd(s), newEncryptCmd(s), newDecryptCmd(s),
+		newPushServiceCmd(s), newBrowserCmd(s), newListenCmd(s), newServeCmd(s), newWorkerCmd(s), newResultsCmd(s), newSubscribeCmd(s), newInspectCmd(s), newDemoCmd(s))
+	add("other", "Other:", newConfigCmd(s), newVersionCmd(s), newCompletionCmd(s))
+	root.AddCommand(newTopics()...)
+	root.SetHelpCommand(newHelpCmd())
+	root.SetHelpCommandGroupID("other")
+	root.InitDefaultHelpCmd() // among the commands that get their texts
+}
+
+// badFlag matches pflag's errors that repeat a word, which may be a key.
+var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
+
+// flagError words pflag's error about the flags of a command.
+func flagError(c *cobra.Command, err error) error {
+	if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
+		return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
+	}
+	if words := c.Flags().Args(); len(words) > 0 && !c.HasParent() { // the flags are of a command that does not exist
+		return c.Args(c, words)
+	}
+	return usage(misuse.FlagHint(c, err), "%s", misuse.FlagProblem(err))
 }
 
 // mayBeEmpty lists the flags whose empty value has a meaning, or is refused when it is
@@ -164,36 +154,10 @@ func refuseEmpty(c *cobra.Command) error {
 	return empty
 }
 
-// badFlag matches pflag's errors that repeat a word, which may be a key.
-var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
-
-// badShorthand finds the letter in pflag's error for one that is unknown.
-var badShorthand = regexp.MustCompile(`^unknown shorthand flag: .* in (-\w)$`)
-
-var goParse = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
-
-// flagProblem words pflag's errors like all others.
-func flagProblem(err error) string {
-	text := goParse.ReplaceAllStringFunc(err.Error(), func(s string) string {
-		m := goParse.FindStringSubmatch(s)
-		if m[1] == "Bool" {
-			return m[2] + " is neither true nor false"
-		}
-		return m[2] + " is not a whole number"
-	})
-	if i := strings.Index(text, " flag: "); strings.HasPrefix(text, "invalid argument ") && i >= 0 {
-		// invalid argument "x" for "--ttl" flag: problem
-		if at := strings.Index(text, ` for "`); at >= 0 && at < i {
-			return strings.Trim(text[at+5:i], `"`) + ": " + text[i+7:]
-		}
-	}
-	return text
-}
-
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(similarCommand(c, args[0]), "%s accepts no arguments, found %q", c.CommandPath(), shown(args[0]))
+		return usage(misuse.Command(c, args[0]), "%s accepts no arguments, found %q", c.CommandPath(), shown(args[0]))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/seed81da77dd/webpush/pkg/appserver/database"
 )
 
 // TestServeLink: the token is in a link on a terminal alone, and only on
@@ -25,8 +27,8 @@ func TestServeLink(t *testing.T) {
 	} {
 		var out, talk bytes.Buffer
 		s := &streams{out: &out, err: &talk, outTTY: tt.terminal, errTTY: tt.terminal, noColor: true, json: tt.json}
-		var o serveOptions
-		if err := o.announce(s, at, "127.0.0.1", "webpush-data/admin-token", tt.token, "webpush-data/webpush.db"); err != nil {
+		o := serveOptions{listen: "127.0.0.1:0"}
+		if err := o.announce(s, at, "webpush-data/admin-token", tt.token, &database.Database{Name: "webpush-data/webpush.db"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Contains(talk.String(), "http://localhost:8080/#token="+token); got != tt.want {

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
+	"github.com/seed81da77dd/webpush/pkg/appserver/database"
 )
 
 // adminTokenEnv is the environment variable with the administrator's token, if it is
@@ -20,64 +19,16 @@ import (
 const adminTokenEnv = "WEBPUSH_ADMIN_TOKEN"
 
 func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
-	log := s.serviceLog(&o.logFormat)
-	bo := appserver.Options{
-		Subject:          o.subject,
-		Origins:          o.origins,
-		SiteName:         o.siteName,
-		Track:            o.track,
-		BehindProxy:      o.behindProxy,
-		AllowPrivate:     o.allowPrivate,
-		Ports:            o.ports.list,
-		KnownServices:    o.services.String() == "known",
-		MaxSubscriptions: o.maxSubs,
-		GoneAfter:        o.goneAfter.value,
-		Jobs:             o.jobs,
-		Bulk:             webpush.BulkOptions{Concurrency: o.concurrency, Rates: o.rates},
-		ClientRate:       o.clientRate,
-		Log:              log,
-	}
-	if o.clientRate == 0 {
-		bo.ClientRate = -1
-	}
-	if o.userHeader != "" {
-		bo.User = func(r *http.Request) (string, error) { return r.Header.Get(o.userHeader), nil }
-	}
-	host, _, _ := net.SplitHostPort(o.listen)
-	if loopback(host) {
-		bo.Hosts = append(append(appserver.LoopbackHosts(), host), o.hosts...)
-	} else if len(o.hosts) > 0 {
-		bo.Hosts = o.hosts
-	}
-	if o.caFile != "" {
-		if bo.Transport.CAs, err = readFile(o.caFile); err != nil {
-			return err
-		}
-	}
-	if o.tlsCert != "" {
-		if bo.CertificatePEM, err = s.input(o.tlsCert, "tls-cert"); err != nil {
-			return err
-		}
-		if bo.KeyPEM, err = s.input(o.tlsKey, "tls-key"); err != nil {
-			return err
-		}
-	}
-	ring, err := o.key.loadRing(s)
+	options, err := o.options(s)
 	if err != nil {
 		return err
-	}
-	bo.Key, bo.OldKeys = ring.Current(), ring[1:]
-	if bo.Subject == "" {
-		if bo.Subject, err = claimsSubject(s); err != nil {
-			return err
-		}
 	}
 	address, err := o.database.address(s, o.data)
 	if err != nil {
 		return err
 	}
-	var tokenFile string
-	if bo.Token, tokenFile, err = o.token(address.Shared()); err != nil {
+	token, tokenFile, err := o.token(address.Shared())
+	if err != nil {
 		return err
 	}
 	database, err := o.database.open(ctx, address)
@@ -85,31 +36,72 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Store.Close()) }()
-	bo.Store = database.Store
-	if bo.Bulk.Limiter, err = database.Limiter(log); err != nil {
+	options.Token, options.Store = token, database.Store
+	if options.Bulk.Limiter, err = database.Limiter(options.Log); err != nil {
 		return err
 	}
-	server, err := appserver.New(bo)
+	server, err := appserver.New(options)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", o.listen)
+	l, err := listen("listen", o.listen)
 	if err != nil {
-		err = fmt.Errorf("cannot listen: %w", err)
-		if strings.Contains(err.Error(), "address already in use") {
-			err = withHint(err, "another program listens there; choose another port with --listen, or 0 for any free port")
-		}
 		return err
 	}
-	link := "" // the token for a link to the page, only if it is the server's own
-	if tokenFile != "" && o.tokenFile == "" {
-		link = bo.Token
+	if tokenFile == "" || o.tokenFile != "" {
+		token = "" // not the server's own, so not in a link to the page
 	}
-	if err := o.announce(s, l.Addr(), host, tokenFile, link, database.Name); err != nil {
+	if err := o.announce(s, l.Addr(), tokenFile, token, database); err != nil {
 		l.Close()
 		return err
 	}
 	return server.Serve(ctx, l)
+}
+
+// options returns the options of the server except those of its database, and reads the
+// files that flags name.
+func (o *serveOptions) options(s *streams) (options appserver.Options, err error) {
+	options = o.server
+	options.KnownServices, options.Log = o.services.value == "known", s.serviceLog(&o.logFormat)
+	if options.ClientRate == 0 {
+		options.ClientRate = -1
+	}
+	if o.user != "" {
+		if options.User, err = appserver.UserHeader(o.user); err != nil {
+			return options, wrongFlag("user-header", err)
+		}
+	}
+	if host := o.host(); loopback(host) {
+		options.Hosts = append(append(appserver.LoopbackHosts(), host), options.Hosts...)
+	}
+	if o.caFile != "" {
+		if options.Transport.CAs, err = readFile(o.caFile); err != nil {
+			return options, err
+		}
+	}
+	if o.tlsCert != "" {
+		if options.CertificatePEM, err = s.input(o.tlsCert, "tls-cert"); err != nil {
+			return options, err
+		}
+		if options.KeyPEM, err = s.input(o.tlsKey, "tls-key"); err != nil {
+			return options, err
+		}
+	}
+	ring, err := o.key.loadRing(s)
+	if err != nil {
+		return options, err
+	}
+	options.Key, options.OldKeys = ring.Current(), ring[1:]
+	if options.Subject == "" {
+		options.Subject, err = claimsSubject(s)
+	}
+	return options, err
+}
+
+// host returns the host of --listen.
+func (o *serveOptions) host() string {
+	host, _, _ := net.SplitHostPort(o.listen) // already checked
+	return host
 }
 
 // token returns the administrator's token, and its file if it does not come from the
@@ -148,24 +140,21 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 
 // announce prints the address of the server. On a terminal, it also prints a link with
 // the token in the fragment, which browsers do not send.
-func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token, database string) error {
-	_, port, err := net.SplitHostPort(at.String())
-	if err != nil {
-		return err
+func (o *serveOptions) announce(s *streams, at net.Addr, tokenFile, token string, d *database.Database) error {
+	scheme, host := "http", o.host()
+	if o.tlsCert != "" {
+		scheme = "https"
 	}
 	if host == "127.0.0.1" || host == "" || host == "0.0.0.0" || host == "::" {
 		host = "localhost" // browsers allow push there without https
 	}
-	url := "http://" + net.JoinHostPort(host, port)
-	if o.tlsCert != "" {
-		url = "https" + strings.TrimPrefix(url, "http")
-	}
+	url := urlOf(scheme, host, at)
 	if s.json {
 		return s.printJSON(struct {
 			URL       string `json:"url"`
 			TokenFile string `json:"tokenFile,omitempty"`
 			Database  string `json:"database"`
-		}{url, tokenFile, database})
+		}{url, tokenFile, d.Name})
 	}
 	fmt.Fprintln(s.out, url)
 	s.note("listening at %s, until it is interrupted; open it in a browser", url)
@@ -175,7 +164,7 @@ func (o *serveOptions) announce(s *streams, at net.Addr, host, tokenFile, token,
 	if token != "" && s.errTTY {
 		s.note("to open the page as the administrator: %s/#token=%s", url, token)
 	}
-	if o.allowPrivate {
+	if o.server.AllowPrivate {
 		s.warn("--allow-private: anyone who can add a subscription can make this server call any address that it can reach", "omit --allow-private if others can reach the server")
 	}
 	return nil

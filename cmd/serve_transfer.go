@@ -16,11 +16,10 @@ import (
 
 // transferOptions holds the flags of the subcommands of serve.
 type transferOptions struct {
-	data         string
-	database     databaseOptions
-	allowPrivate bool
-	ports        portsFlag
-	to           string
+	data     string
+	database databaseOptions
+	server   appserver.Options // which endpoints to accept
+	to       string
 }
 
 func (o *transferOptions) addFlags(c *cobra.Command) {
@@ -70,8 +69,8 @@ func newServeImportCmd(s *streams) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return runServeImport(c.Context(), s, &o, args[0]) },
 	}
 	o.addFlags(c)
-	c.Flags().BoolVar(&o.allowPrivate, "allow-private", false, "accept endpoints that are not https or not at a public address")
-	o.ports.addFlag(c.Flags())
+	c.Flags().BoolVar(&o.server.AllowPrivate, "allow-private", false, "accept endpoints that are not https or not at a public address")
+	addPortsFlag(c.Flags(), &o.server.Ports)
 	inGroup(c.Flags(), "Flags")
 	return c
 }
@@ -91,7 +90,7 @@ func runServeImport(ctx context.Context, s *streams, o *transferOptions, name st
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	sum, err := appserver.Import(ctx, store, in, appserver.Options{AllowPrivate: o.allowPrivate, Ports: o.ports.list}, func(r appserver.ImportResult) error {
+	sum, err := appserver.Import(ctx, store, in, o.server, func(r appserver.ImportResult) error {
 		if s.json {
 			return s.printJSON(r)
 		}

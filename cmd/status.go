@@ -7,98 +7,124 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
+
+// keyStatus is what webpush without a command prints of a file of the key pair.
+type keyStatus struct {
+	File  string `json:"file"`
+	State string `json:"state"` // "ok", "missing", "damaged", "mismatch"
+	Note  string `json:"note,omitempty"`
+	err   error  // why the command fails, or nil
+}
 
 // runStatus is webpush without a command: it reports whether the key pair exists and
 // its keys belong together, and offers to generate it on a terminal. A missing pair is
 // a failure only if a flag or a setting names it.
 func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
-	type half struct {
-		File  string `json:"file"`
-		State string `json:"state"` // "ok", "missing", "damaged", "mismatch"
-		Note  string `json:"note,omitempty"`
-	}
 	flag := keyFlag{value: pair.private, cmd: c}
+	key, private, err := privateStatus(s, &flag, pair)
+	if err != nil {
+		return err
+	}
+	public := publicStatus(s, &flag, pair, key, private.File)
+	var out struct {
+		Private keyStatus `json:"privateKey"`
+		Public  keyStatus `json:"publicKey"`
+		Key     string    `json:"applicationServerKey,omitempty"`
+	}
+	out.Private, out.Public = private, public
+	if key != nil {
+		out.Key = key.PublicKey().String()
+	}
+	failure := join(private.err, public.err)
+	if s.json {
+		return errors.Join(s.printJSON(out), failure)
+	}
+	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", safe(private.File), safe(private.Note), safe(public.File), safe(public.Note))
+	if key != nil {
+		fmt.Fprintf(s.out, "application server key: %s\n", out.Key)
+	}
+	if failure == nil {
+		printNext(s, key != nil)
+	}
+	return failure
+}
+
+// privateStatus reads the private key. If its file does not exist, it offers to generate
+// the pair. The error is a wrong command line, or an interrupt.
+func privateStatus(s *streams, flag *keyFlag, pair keyPair) (*vapid.Key, keyStatus, error) {
 	key, name, err := flag.existing(s)
-	if errors.Is(err, fs.ErrNotExist) {
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
 		made, offered := s.offerKeys(pair)
-		if offered != nil {
-			return offered
-		}
-		if made != nil {
-			key, err = made, nil
+		if made != nil || offered != nil {
+			return made, keyStatus{File: name, State: "ok", Note: "private key"}, offered
 		}
 	}
-	var failures []error
-	private := half{File: name, State: "ok", Note: "private key"}
+	const generate = "generate a key pair with: webpush gen"
+	status := keyStatus{File: name}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		private.State, private.Note = "missing", "not found; generate a key pair with: webpush gen"
-		switch {
-		case exists(pair.public):
-			private.Note = "not found"
-			failures = append(failures, withHint(err, "find the private key that belongs to "+pair.public+" and pass it with -k; to overwrite both, use webpush gen --force"))
-		case given(c, "private-key"):
-			failures = append(failures, withHint(err, "generate a key pair with: webpush gen"))
+	case missing && exists(pair.public):
+		status.State, status.Note = "missing", "not found"
+		status.err = withHint(err, "find the private key that belongs to "+pair.public+" and pass it with -k; to overwrite both, use webpush gen --force")
+	case missing:
+		status.State, status.Note = "missing", "not found; "+generate
+		if given(flag.cmd, "private-key") {
+			status.err = withHint(err, generate)
 		}
 	case exitCode(err) == exitUsage:
-		return err
+		return nil, status, err
 	case err != nil:
-		private.State, private.Note = "damaged", "damaged: "+plain(err, name)
-		failures = append(failures, err)
-	case key.Found() != "":
-		private.Note += ", " + key.Found()
+		status.State, status.Note, status.err = "damaged", "damaged: "+plain(err, name), err
+	default:
+		status.State, status.Note = "ok", "private key"
+		if found := key.Found(); found != "" {
+			status.Note += ", " + found
+		}
 	}
-	public := half{File: pair.public, State: "ok", Note: "public key"}
+	return key, status, nil
+}
+
+// publicStatus reads the file of the public key and compares it with the private key,
+// which is nil if it cannot be used.
+func publicStatus(s *streams, flag *keyFlag, pair keyPair, key *vapid.Key, private string) keyStatus {
+	print := flag.command("app-server-key --format pem")
+	again := print + " > " + shellWord(pair.public)
 	stored, err := pair.existingPublic()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		public.State, public.Note = "missing", "not found"
-		if key != nil {
-			public.Note += " (it is optional); to create it, run: " + flag.command("app-server-key --format pem") + " > " + shellWord(pair.public)
-		} else if given(c, "public-key") {
-			failures = append(failures, err)
-		}
-	case err != nil:
-		public.State, public.Note = "damaged", "damaged: "+plain(err, pair.public)
-		if key != nil {
-			err = withHint(err, "to write it again, run: "+flag.command("app-server-key --format pem")+" > "+shellWord(pair.public))
-		}
-		failures = append(failures, err)
-	case key != nil && stored.PublicKey != key.PublicKey():
-		public.State, public.Note = "mismatch", "does not match "+name
-		failures = append(failures, withHint(fmt.Errorf("%s (%s) does not match %s (%s)", pair.public, stored.PublicKey.Fingerprint(), name, key.PublicKey().Fingerprint()),
-			"check which of the two keys your subscriptions were created with; to print the public key of the private key, run: "+flag.command("app-server-key --format pem")))
-	case key != nil:
-		public.Note += ", belongs to " + name
-	}
 	if stored.Key != nil {
 		s.warn(fmt.Sprintf("%s contains a private key instead of a public key", pair.public),
 			"if it was published, it is exposed and must be replaced; to print the public key: webpush app-server-key --format pem")
 	}
-	server := ""
-	if key != nil {
-		server = key.PublicKey().String()
-	}
-	if s.json {
-		if err := s.printJSON(struct {
-			Private half   `json:"privateKey"`
-			Public  half   `json:"publicKey"`
-			Key     string `json:"applicationServerKey,omitempty"`
-		}{private, public, server}); err != nil {
-			return err
+	status := keyStatus{File: pair.public, State: "ok", Note: "public key"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		status.State, status.Note = "missing", "not found"
+		if key != nil {
+			status.Note += " (it is optional); to create it, run: " + again
+		} else if given(flag.cmd, "public-key") {
+			status.err = err
 		}
-		return join(failures)
+	case err != nil:
+		status.State, status.Note, status.err = "damaged", "damaged: "+plain(err, pair.public), err
+		if key != nil {
+			status.err = withHint(err, "to write it again, run: "+again)
+		}
+	case key != nil && stored.PublicKey != key.PublicKey():
+		status.State, status.Note = "mismatch", "does not match "+private
+		status.err = withHint(fmt.Errorf("%s (%s) does not match %s (%s)", pair.public, stored.PublicKey.Fingerprint(), private, key.PublicKey().Fingerprint()),
+			"check which of the two keys your subscriptions were created with; to print the public key of the private key, run: "+print)
+	case key != nil:
+		status.Note += ", belongs to " + private
 	}
-	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", safe(private.File), safe(private.Note), safe(public.File), safe(public.Note))
-	if server != "" {
-		fmt.Fprintf(s.out, "application server key: %s\n", server)
-	}
-	if failures != nil {
-		return join(failures)
-	}
+	return status
+}
+
+// printNext prints the commands to begin with.
+func printNext(s *streams, hasKey bool) {
 	first := "webpush gen                                    generate a key pair"
-	if key != nil {
+	if hasKey {
 		first = `webpush send -f subscription.json -p "hi"      send a message`
 	}
 	fmt.Fprintf(s.out, `
@@ -108,7 +134,6 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
   webpush inspect FILE                           identify a file
   webpush --help                                 list all commands
 `, first)
-	return nil
 }
 
 // plain returns the text of an error without the name at its beginning.
@@ -116,10 +141,10 @@ func plain(err error, name string) string {
 	return strings.TrimLeft(strings.TrimPrefix(err.Error(), name), ": ")
 }
 
-// join combines errors into one, in one line.
-func join(errs []error) error {
-	if len(errs) < 2 {
-		return errors.Join(errs...)
+// join combines two errors into one, in one line.
+func join(a, b error) error {
+	if a == nil || b == nil {
+		return errors.Join(a, b)
 	}
-	return fmt.Errorf("%w; and %w", errs[0], errs[1])
+	return fmt.Errorf("%w; and %w", a, b)
 }

@@ -2,16 +2,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"net"
-	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,9 +60,9 @@ func (o *subscribeOptions) check() error {
 	if err := exclusive(o.cmd, "open", "no-open"); err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(o.listen)
+	host, err := listenHost("listen", o.listen, "localhost:8091")
 	if err != nil {
-		return usage("write it as localhost:8091", "--listen: %q is not an address: %v", o.listen, strings.TrimPrefix(err.Error(), "address "+o.listen+": "))
+		return err
 	}
 	if !loopback(host) {
 		return usage("omit --listen and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reachable from other machines, but browsers subscribe over plain HTTP only on their own machine", o.listen)
@@ -84,10 +79,7 @@ func (o *subscribeOptions) check() error {
 	case err == nil && info.Mode().IsRegular() && !o.force:
 		return withHint(fileProblem(o.output, fs.ErrExist), "use -o FILE to write to another file, or --force to overwrite it")
 	}
-	if dir := filepath.Dir(o.output); !exists(dir) {
-		return withHint(fmt.Errorf("%s: directory %s not found", o.output, dir), "create it with: mkdir -p "+shellWord(dir))
-	}
-	return nil
+	return inDirectory(o.output)
 }
 
 // publicKey returns the key to subscribe with. Without -k, it is the public key of the
@@ -113,41 +105,14 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 			return err
 		}
 	}
-	saved := make(chan *webpush.Subscription, 1)
-	page, err := appserver.SubscribePage(key, o.output, func(sub *webpush.Subscription) error {
-		if err := o.save(s, sub); err != nil {
-			return err
-		}
-		saved <- sub
-		return nil
-	})
+	l, err := listen("listen", o.listen)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", o.listen)
-	if err != nil {
-		if strings.Contains(err.Error(), "address already in use") {
-			err = withHint(err, "another program listens there; choose another port with --listen, or 0 for any free port")
-		}
-		return err
-	}
-	server := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: log.New(io.Discard, "", 0)}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() {
-		// The page gets its response even if the command was interrupted.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if server.Shutdown(last) != nil {
-			_ = server.Close()
-		}
-	}()
-
 	host, _, _ := net.SplitHostPort(o.listen)
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	url := "http://" + net.JoinHostPort(host, port) + "/"
+	url := urlOf("http", host, l.Addr()) + "/"
 	if err := o.announce(s, url); err != nil {
+		l.Close()
 		return err
 	}
 	if o.opens(s) {
@@ -155,30 +120,24 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 			s.warn("no browser was opened: "+err.Error(), "open "+url+" yourself")
 		}
 	}
-	var timeout <-chan time.Time
+	limited, cancel := ctx, func() {}
 	if o.timeout.set {
-		timer := time.NewTimer(o.timeout.value)
-		defer timer.Stop()
-		timeout = timer.C
+		limited, cancel = context.WithTimeout(ctx, o.timeout.value)
 	}
-	select {
-	case sub := <-saved:
-		name := o.output
-		if name == "-" {
-			name = "subscription.json"
-			s.note("subscribed at %s", sub.Origin())
-		} else {
-			s.note("wrote the subscription, at %s, to %s; send with: webpush send -f %s --title Hello", sub.Origin(), absolute(name), shellWord(name))
-		}
-		return nil
-	case <-ctx.Done():
-		return context.Canceled
-	case <-timeout:
+	defer cancel()
+	sub, err := appserver.Subscribe(limited, l, key, o.output, func(sub *webpush.Subscription) error { return o.save(s, sub) })
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return withHint(&exitError{fmt.Errorf("timed out after %s: no browser subscribed", shortDuration(o.timeout.value)), exitTemporary},
 			"open the page in a browser and choose Subscribe, or increase --timeout")
-	case err := <-served:
+	case err != nil:
 		return err
+	case o.output == "-":
+		s.note("subscribed at %s", sub.Origin())
+	default:
+		s.note("wrote the subscription, at %s, to %s; send with: webpush send -f %s --title Hello", sub.Origin(), absolute(o.output), shellWord(o.output))
 	}
+	return nil
 }
 
 // opens reports whether to open the page in the browser. Without a flag, it does so only

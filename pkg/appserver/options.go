@@ -114,6 +114,15 @@ type Options struct {
 // a loopback address.
 func LoopbackHosts() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
+// UserHeader returns a User for [Options] that reads the user from a header, which a proxy
+// in front of the server must set. The error has a hint.
+func UserHeader(name string) (func(*http.Request) (string, error), error) {
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
+		return nil, webpush.WithHint(fmt.Errorf("%q is not the name of a header", name), "write it as X-User")
+	}
+	return func(r *http.Request) (string, error) { return r.Header.Get(name), nil }, nil
+}
+
 // check returns an error if the options cannot be used.
 func (o *Options) check() error {
 	switch {

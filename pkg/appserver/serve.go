@@ -26,12 +26,30 @@ var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write
 
 const maxHeader = 32 << 10
 
+// server returns a server with these timeouts, which logs nothing.
+func (t times) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: t.header, ReadTimeout: t.read, WriteTimeout: t.write,
+		IdleTimeout: t.idle, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
+}
+
+// shutDown finishes the requests in flight, even if ctx is done, and aborts them after a
+// time.
+func shutDown(ctx context.Context, h *http.Server, within time.Duration) error {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	err := h.Shutdown(last)
+	if err != nil {
+		_ = h.Close()
+		err = fmt.Errorf("requests were aborted: %w", err)
+	}
+	return err
+}
+
 // Serve handles requests at l, with timeouts, and sends messages like [Server.Run]. When
 // ctx is done, it accepts no new requests, finishes the requests and messages in flight,
 // closes l, and returns.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{Handler: s, ReadHeaderTimeout: s.times.header, ReadTimeout: s.times.read, WriteTimeout: s.times.write,
-		IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	h := s.times.server(s)
 	if s.certificate != nil {
 		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.certificate}, MinVersion: tls.VersionTLS12}
 	}
@@ -51,13 +69,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	<-ctx.Done()
 	s.log.Info("stopping after requests in flight", "within", s.o.ShutdownTimeout)
 	s.Close()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownTimeout)
-	defer cancel()
-	err := h.Shutdown(last)
-	if err != nil {
-		_ = h.Close()
-		err = fmt.Errorf("requests were aborted: %w", err)
-	}
+	err := shutDown(ctx, h, s.o.ShutdownTimeout)
 	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
 		err = errors.Join(err, failed)
 	}

@@ -1,10 +1,13 @@
 package appserver
 
 import (
+	"context"
 	"io/fs"
+	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -29,6 +32,37 @@ func SubscribePage(key vapid.PublicKey, file string, save func(*webpush.Subscrip
 	p.server.mux.Handle("/subscription", p.handle("GET, HEAD, POST", p.subscription))
 	p.server.mux.Handle("/", p.handle("GET, HEAD", p.server.getPage))
 	return p.server, nil
+}
+
+// Subscribe serves the page of [SubscribePage] at l until a browser has subscribed and save
+// has returned nil, and returns the subscription. l must be at a loopback address. When ctx
+// is done before that, Subscribe returns its error. It closes l.
+func Subscribe(ctx context.Context, l net.Listener, key vapid.PublicKey, file string, save func(*webpush.Subscription) error) (*webpush.Subscription, error) {
+	saved := make(chan *webpush.Subscription, 1)
+	page, err := SubscribePage(key, file, func(sub *webpush.Subscription) error {
+		err := save(sub)
+		if err == nil {
+			saved <- sub
+		}
+		return err
+	})
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	h := defaultTimes.server(page)
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	// The page gets its response even if ctx is done.
+	defer shutDown(ctx, h, 5*time.Second)
+	select {
+	case sub := <-saved:
+		return sub, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case err := <-served:
+		return nil, err
+	}
 }
 
 type subscribePage struct {

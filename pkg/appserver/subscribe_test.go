@@ -1,9 +1,11 @@
 package appserver_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -120,5 +122,76 @@ func TestSubscribePage(t *testing.T) {
 	}
 	if len(saved) != 1 || saved[0] != "https://push.example/x" {
 		t.Errorf("saved are %v", saved)
+	}
+}
+
+// Subscribe returns the first subscription that could be saved, after the page has its
+// response, and the error of the context otherwise. Both close the listener.
+func TestSubscribe(t *testing.T) {
+	key, err := vapid.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := func() net.Listener {
+		t.Helper()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := listen()
+	full := errors.New("the disk is full")
+	posted := make(chan int, 2)
+	go func() {
+		for range 2 {
+			resp, err := http.Post("http://"+l.Addr().String()+"/subscription", "application/json", strings.NewReader(pageSubscription))
+			if err != nil {
+				t.Error(err)
+				posted <- 0
+				continue
+			}
+			resp.Body.Close()
+			posted <- resp.StatusCode
+		}
+	}()
+	sub, err := appserver.Subscribe(t.Context(), l, key.PublicKey(), "sub.json", func(*webpush.Subscription) error {
+		defer func() { full = nil }()
+		return full
+	})
+	if err != nil || sub.Endpoint() != "https://push.example/x" {
+		t.Fatalf("subscribed %v, %v", sub, err)
+	}
+	if first, second := <-posted, <-posted; first != 500 || second != 201 {
+		t.Errorf("the responses are %d and %d", first, second)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+	l = listen()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := appserver.Subscribe(ctx, l, key.PublicKey(), "sub.json", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+}
+
+func TestUserHeader(t *testing.T) {
+	user, err := appserver.UserHeader("X-User")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("x-user", "ann")
+	if name, err := user(r); name != "ann" || err != nil {
+		t.Errorf("the user is %q, %v", name, err)
+	}
+	for _, name := range []string{"", "X User", "X-User:", "Ü", "a\n"} {
+		if _, err := appserver.UserHeader(name); err == nil || webpush.HintOf(err) == "" {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

@@ -1,4 +1,5 @@
-package cmd
+// Package help prints the help of commands: texts from files, and flags under headings.
+package help
 
 import (
 	"fmt"
@@ -15,8 +16,8 @@ const groupAnnotation = "webpush_group"
 // The headings of flags, in the order of the help.
 var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "NATS", "Streams, when they are created", "Key and claims", "Database", "Visitors", "Sending", "Connection", "Faults and limits", "curl", "Everywhere"}
 
-// inGroup puts all flags of a command that have no heading yet under one.
-func inGroup(fs *pflag.FlagSet, heading string) {
+// Group puts all flags of a command that have no heading yet under one.
+func Group(fs *pflag.FlagSet, heading string) {
 	if !slices.Contains(flagGroups, heading) {
 		panic("the help does not list the heading " + heading) // seen by every test
 	}
@@ -30,25 +31,25 @@ func inGroup(fs *pflag.FlagSet, heading string) {
 	})
 }
 
-// plainUsage removes the quotes around the names of values, which are for the help,
+// Plain removes the quotes around the names of values, which are for the help,
 // from the descriptions of flags, which shells show as they are.
-func plainUsage(c *cobra.Command) {
+func Plain(c *cobra.Command) {
 	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
 	c.Flags().VisitAll(plain)
 	c.PersistentFlags().VisitAll(plain)
 	for _, sub := range c.Commands() {
-		plainUsage(sub)
+		Plain(sub)
 	}
 }
 
-// flagGroup are the flags of a command under one heading.
-type flagGroup struct {
-	heading string
-	flags   *pflag.FlagSet
+// FlagGroup holds the flags of a command under one heading.
+type FlagGroup struct {
+	Heading string         // one of the headings of [Group]
+	Flags   *pflag.FlagSet // its flags
 }
 
-// groupedFlags returns the flags of a command in the order of the help.
-func groupedFlags(c *cobra.Command) []flagGroup {
+// Flags returns the flags of a command in the order of the help.
+func Flags(c *cobra.Command) []FlagGroup {
 	sets := make(map[string]*pflag.FlagSet)
 	add := func(heading string) func(*pflag.Flag) {
 		return func(f *pflag.Flag) {
@@ -64,10 +65,10 @@ func groupedFlags(c *cobra.Command) []flagGroup {
 	}
 	c.InheritedFlags().VisitAll(add("Everywhere"))
 	c.LocalFlags().VisitAll(add("Flags"))
-	var groups []flagGroup
+	var groups []FlagGroup
 	for _, heading := range flagGroups {
 		if set := sets[heading]; set != nil && set.HasAvailableFlags() {
-			groups = append(groups, flagGroup{heading, set})
+			groups = append(groups, FlagGroup{heading, set})
 		}
 	}
 	return groups
@@ -102,8 +103,8 @@ func writeUsage(c *cobra.Command) error {
 			topics = ""
 		}
 	}
-	for _, g := range groupedFlags(c) {
-		fmt.Fprintf(&b, "\n%s:\n%s", g.heading, g.flags.FlagUsagesWrapped(100))
+	for _, g := range Flags(c) {
+		fmt.Fprintf(&b, "\n%s:\n%s", g.Heading, g.Flags.FlagUsagesWrapped(100))
 	}
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\nMore about a command: %s COMMAND --help\n", c.CommandPath())
@@ -112,9 +113,9 @@ func writeUsage(c *cobra.Command) error {
 	return err
 }
 
-// brief returns the first paragraph of a command's text, for --help. more reports
+// Brief returns the first paragraph of a command's text, for --help. more reports
 // whether webpush help and the manual page have more text.
-func brief(c *cobra.Command) (text string, more bool) {
+func Brief(c *cobra.Command) (text string, more bool) {
 	text, rest, _ := strings.Cut(c.Long, "\n\n")
 	if text == "" {
 		text = c.Short
@@ -122,21 +123,21 @@ func brief(c *cobra.Command) (text string, more bool) {
 	return text, rest != ""
 }
 
-// writeHelp prints the output of --help: a few lines about the command, then its
+// writeBrief prints the output of --help: a few lines about the command, then its
 // usage.
-func writeHelp(c *cobra.Command, _ []string) {
-	text, more := brief(c)
+func writeBrief(c *cobra.Command, _ []string) {
+	text, more := Brief(c)
 	fmt.Fprintf(c.OutOrStdout(), "%s\n\n", text)
 	if more && c.HasParent() {
-		fmt.Fprintf(c.OutOrStdout(), "More: webpush help %s\n\n", helpTopic(c))
+		fmt.Fprintf(c.OutOrStdout(), "More: webpush help %s\n\n", Topic(c))
 	}
 	if c.Runnable() || c.HasSubCommands() {
 		_ = writeUsage(c)
 	}
 }
 
-// writeFullHelp prints the output of webpush help: the whole text, then the usage.
-func writeFullHelp(c *cobra.Command) error {
+// Write prints the output of webpush help: the whole text, then the usage.
+func Write(c *cobra.Command) error {
 	c.InitDefaultHelpFlag()
 	if _, err := fmt.Fprintf(c.OutOrStdout(), "%s\n\n", c.Long); err != nil {
 		return err
@@ -147,47 +148,14 @@ func writeFullHelp(c *cobra.Command) error {
 	return writeUsage(c)
 }
 
-// helpTopic is the command's path without the program's name.
-func helpTopic(c *cobra.Command) string {
+// Topic is the command's path without the program's name.
+func Topic(c *cobra.Command) string {
 	_, path, _ := strings.Cut(c.CommandPath(), " ")
 	return path
 }
 
-// newHelpCmd replaces cobra's help command: it reports unknown commands and prints
-// whole texts.
-func newHelpCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "help [COMMAND…]",
-		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			parent, _, err := c.Root().Find(args)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			var names []string
-			for _, sub := range parent.Commands() {
-				if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
-					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(c *cobra.Command, args []string) error {
-			found := c.Root()
-			if len(args) == 0 {
-				return found.Help()
-			}
-			for i, word := range args {
-				at := slices.IndexFunc(found.Commands(), func(sub *cobra.Command) bool { return sub.Name() == word || sub.HasAlias(word) })
-				switch {
-				case at >= 0:
-					found = found.Commands()[at]
-				case i == 0:
-					return found.Args(found, args)
-				default:
-					return usage("see: "+found.CommandPath()+" --help", "%s has no command %q", found.CommandPath(), shown(word))
-				}
-			}
-			return writeFullHelp(found)
-		},
-	}
+// Install makes root and its commands print their help in this way.
+func Install(root *cobra.Command) {
+	root.SetUsageFunc(writeUsage)
+	root.SetHelpFunc(writeBrief)
 }

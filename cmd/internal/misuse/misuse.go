@@ -1,7 +1,10 @@
-package cmd
+// Package misuse words what is wrong with a command line, and finds what was meant: a
+// command or flag with a similar name, or with the same meaning in another tool.
+package misuse
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,87 +45,130 @@ var otherTools = map[string]string{
 	"--format": "--to", "--port": "--listen", "--out": "--private-key", "--output-format": "--to",
 }
 
-// similarCommand returns the hint for a word that is not a command below c.
-func similarCommand(c *cobra.Command, word string) string {
+// Command returns the hint for a word that is not a command below c.
+func Command(c *cobra.Command, word string) string {
 	if same, ok := otherTools[word]; ok && !c.HasParent() {
-		return "did you mean: " + same
+		return didYouMean(same)
+	}
+	path := c.CommandPath() + " "
+	for _, topic := range c.Commands() {
+		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || preflight.Nearest(word, []string{topic.Name()}, 1) != "") {
+			return didYouMean(path + "help " + topic.Name())
+		}
 	}
 	if c.SuggestionsMinimumDistance == 0 {
 		c.SuggestionsMinimumDistance = 2
 	}
-	path := c.CommandPath() + " "
 	similar := c.SuggestionsFor(word)
 	if best := preflight.Nearest(word, similar, 2); best != "" {
 		similar = append([]string{best}, slices.DeleteFunc(similar, func(name string) bool { return name == best })...)
 	}
-	for _, topic := range c.Commands() {
-		if topic.IsAdditionalHelpTopicCommand() && len(word) > 2 && (strings.HasPrefix(topic.Name(), word) || preflight.Nearest(word, []string{topic.Name()}, 1) != "") {
-			return "did you mean: " + path + "help " + topic.Name()
-		}
-	}
 	if len(similar) > 0 {
-		return "did you mean: " + path + strings.Join(similar, ", "+path)
+		return didYouMean(path + strings.Join(similar, ", "+path))
 	}
-	if !c.HasParent() {
-		if len(word) > 4 {
-			words := slices.DeleteFunc(slices.Sorted(maps.Keys(otherTools)), func(name string) bool { return strings.HasPrefix(name, "-") || strings.Contains(name, " ") })
-			if best := preflight.Nearest(word, words, 2); best != "" {
-				return "did you mean: " + otherTools[best]
-			}
+	if !c.HasParent() && len(word) > 4 {
+		words := slices.DeleteFunc(slices.Sorted(maps.Keys(otherTools)), func(name string) bool { return strings.HasPrefix(name, "-") || strings.Contains(name, " ") })
+		if best := preflight.Nearest(word, words, 2); best != "" {
+			return didYouMean(otherTools[best])
 		}
 	}
-	return "see: " + path + "--help"
+	return seeHelp(c)
 }
 
-// similarFlag returns the hint for an unknown flag, given with its dashes: the
-// same thing in the words of this tool, the flags that begin so, a flag with a
-// similar name, or a command that has the flag.
-func similarFlag(c *cobra.Command, flag string) string {
+// Flag returns the hint for an unknown flag of c, given with its dashes: the same thing in
+// the words of this tool, the flags that begin with it, a flag with a similar name, or a
+// command that has the flag.
+func Flag(c *cobra.Command, flag string) string {
 	flag, _, _ = strings.Cut(flag, "=")
 	name := strings.TrimLeft(flag, "-")
 	for _, word := range []string{c.Name() + " " + flag, flag} {
 		if same, ok := otherTools[word]; ok && has(c, same) {
-			return "did you mean: " + same
+			return didYouMean(same)
 		}
 	}
+	names := flagNames(c)
 	var longer []string
-	prefix := func(f *pflag.Flag) {
-		if !f.Hidden && len(name) > 1 && strings.HasPrefix(f.Name, name) {
-			longer = append(longer, "--"+f.Name)
+	for _, n := range names {
+		if len(name) > 1 && strings.HasPrefix(n, name) {
+			longer = append(longer, "--"+n)
 		}
 	}
-	c.LocalFlags().VisitAll(prefix)
-	c.InheritedFlags().VisitAll(prefix)
 	if len(longer) > 0 {
-		return "did you mean: " + strings.Join(longer[:min(len(longer), 3)], ", ")
+		return didYouMean(longer...)
 	}
-	var names []string
-	visit := func(f *pflag.Flag) {
-		if !f.Hidden {
+	if best := preflight.Nearest(name, names, 2); best != "" {
+		return didYouMean("--" + best)
+	}
+	var have []string
+	if name != "" && !c.HasParent() {
+		for _, sub := range c.Commands() {
+			if sub.Flags().Lookup(name) != nil {
+				have = append(have, sub.CommandPath()+" --"+name)
+			}
+		}
+	}
+	if len(have) > 0 {
+		return didYouMean(have...)
+	}
+	return seeHelp(c)
+}
+
+// didYouMean returns a hint with at most three suggestions.
+func didYouMean(suggestions ...string) string {
+	return "did you mean: " + strings.Join(suggestions[:min(len(suggestions), 3)], ", ")
+}
+
+func seeHelp(c *cobra.Command) string { return "see: " + c.CommandPath() + " --help" }
+
+// flagNames returns the names of all flags of a command, its own first.
+func flagNames(c *cobra.Command) (names []string) {
+	add := func(f *pflag.Flag) {
+		if !f.Hidden && !slices.Contains(names, f.Name) {
 			names = append(names, f.Name)
 		}
 	}
-	c.Flags().VisitAll(visit)
-	c.InheritedFlags().VisitAll(visit)
-	if best := preflight.Nearest(name, names, 2); best != "" {
-		return "did you mean: --" + best
-	}
-	if name != "" && !c.HasParent() {
-		var have []string
-		for _, sub := range c.Commands() {
-			if sub.Flags().Lookup(name) != nil {
-				have = append(have, "webpush "+sub.Name()+" --"+name)
-			}
-		}
-		if len(have) > 0 {
-			return "did you mean: " + strings.Join(have[:min(len(have), 3)], ", ")
-		}
-	}
-	return "see: " + c.CommandPath() + " --help"
+	c.LocalFlags().VisitAll(add)
+	c.InheritedFlags().VisitAll(add)
+	return names
 }
 
 // has reports whether a suggestion is not a flag, or a flag that the command has.
 func has(c *cobra.Command, suggestion string) bool {
 	name, long := strings.CutPrefix(suggestion, "--")
 	return !long || !c.HasParent() || c.Flags().Lookup(name) != nil
+}
+
+var (
+	// badShorthand finds the letter in pflag's error for one that is unknown.
+	badShorthand = regexp.MustCompile(`^unknown shorthand flag: .* in (-\w)$`)
+	goParse      = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
+)
+
+// FlagHint returns the hint for pflag's error about the flags of c.
+func FlagHint(c *cobra.Command, err error) string {
+	if m := badShorthand.FindStringSubmatch(err.Error()); m != nil {
+		return Flag(c, m[1])
+	}
+	if flag, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
+		return Flag(c, flag)
+	}
+	return seeHelp(c)
+}
+
+// FlagProblem words the errors of pflag, and of the values of flags, like all others.
+func FlagProblem(err error) string {
+	text := goParse.ReplaceAllStringFunc(err.Error(), func(s string) string {
+		m := goParse.FindStringSubmatch(s)
+		if m[1] == "Bool" {
+			return m[2] + " is neither true nor false"
+		}
+		return m[2] + " is not a whole number"
+	})
+	if i := strings.Index(text, " flag: "); strings.HasPrefix(text, "invalid argument ") && i >= 0 {
+		// invalid argument "x" for "--ttl" flag: problem
+		if at := strings.Index(text, ` for "`); at >= 0 && at < i {
+			return strings.Trim(text[at+5:i], `"`) + ": " + text[i+7:]
+		}
+	}
+	return text
 }

@@ -1,0 +1,53 @@
+package cmd
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// listenHost returns the host of the address to listen on that a flag names. example is
+// an address for the hint.
+func listenHost(flag, address, example string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", usage("write it as "+example, "--%s: %q is not an address: %v", flag, address, strings.TrimPrefix(err.Error(), "address "+address+": "))
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", usage("write it as "+example, "--%s: %q has the port %q, expected 0 to 65535", flag, address, port)
+	}
+	return host, nil
+}
+
+// listen opens the address that a flag names.
+func listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		err = inUse(flag, fmt.Errorf("cannot listen: %w", err))
+	}
+	return l, err
+}
+
+// inUse adds a hint to the error of a server if another program listens at the address.
+func inUse(flag string, err error) error {
+	if strings.Contains(err.Error(), "address already in use") {
+		return withHint(err, "another program listens there; choose another port with --"+flag+", or 0 for any free port")
+	}
+	return err
+}
+
+// inDirectory returns an error if the directory of a file to write does not exist.
+func inDirectory(file string) error {
+	if dir := filepath.Dir(file); !exists(dir) {
+		return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "create it with: mkdir -p "+shellWord(dir))
+	}
+	return nil
+}
+
+// urlOf returns the URL of a server at an address, with the host by which others reach it.
+func urlOf(scheme, host string, at net.Addr) string {
+	_, port, _ := net.SplitHostPort(at.String()) // of a listener, so it has one
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
