@@ -367,73 +367,87 @@ func (t *Transport) sweep() {
 // prepare makes a stream of the request, or returns nil if base has to send it. It does
 // not read the body.
 func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
-	u := req.URL
-	if t.off || u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
-		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close {
+	if t.off || !supported(req) || t.proxied(req) || httptrace.ContextClientTrace(ctx) != nil {
 		return nil
 	}
-	//lint:ignore SA1019 deprecated, but still used
-	if req.Cancel != nil {
+	host, authority, path := target(req)
+	if host == "" {
 		return nil
 	}
-	switch {
-	case req.Body == nil || req.Body == http.NoBody:
-		if req.ContentLength != 0 {
-			return nil
-		}
-	case req.ContentLength <= 0 || req.ContentLength > maxBody || req.GetBody == nil:
-		return nil
-	}
-	if t.base.Proxy != nil {
-		if proxy, err := t.base.Proxy(req); proxy != nil || err != nil {
-			return nil
-		}
-	}
-	if httptrace.ContextClientTrace(ctx) != nil {
-		return nil
-	}
-	host, authority := plainHost(u.Host), req.Host
-	if authority == "" {
-		authority = u.Host
-	}
-	if authority = plainAuthority(authority); host == "" || authority == "" {
-		return nil
-	}
-	path := u.RequestURI()
-	if !strings.HasPrefix(path, "/") { // an opaque URL includes scheme and host
-		if path = strings.TrimPrefix(path, "https://"+authority); !strings.HasPrefix(path, "/") {
-			return nil
-		}
-	}
-	if !httpguts.ValidHeaderFieldValue(path) {
-		return nil
-	}
-
 	st := t.newStream(ctx, req, host)
 	st.add(":method", http.MethodPost, false)
 	st.add(":scheme", "https", false)
 	st.add(":authority", authority, false)
 	st.add(":path", path, true)
+	if !st.addHeader(req.Header) {
+		t.drop(st)
+		return nil
+	}
+	length := int(req.ContentLength)
+	if length != st.length || st.lengthText == "" {
+		st.length, st.lengthText = length, strconv.Itoa(length)
+	}
+	st.add("content-length", st.lengthText, true) // varies, and is short
+	return st
+}
+
+// supported reports whether a request is a POST over https whose body is small and in
+// memory, and uses no feature that only net/http has.
+func supported(req *http.Request) bool {
+	if u := req.URL; u == nil || u.Scheme != "https" || req.Method != http.MethodPost || req.Header == nil ||
+		len(req.Trailer) > 0 || len(req.TransferEncoding) > 0 || req.Close {
+		return false
+	}
+	//lint:ignore SA1019 deprecated, but still used
+	if req.Cancel != nil {
+		return false
+	}
+	if req.Body == nil || req.Body == http.NoBody {
+		return req.ContentLength == 0
+	}
+	return req.ContentLength > 0 && req.ContentLength <= maxBody && req.GetBody != nil
+}
+
+// proxied reports whether a proxy sends the request, or it is not known.
+func (t *Transport) proxied(req *http.Request) bool {
+	if t.base.Proxy == nil {
+		return false
+	}
+	proxy, err := t.base.Proxy(req)
+	return proxy != nil || err != nil
+}
+
+// target returns the host and port that identify the request's origin, and the
+// pseudo-headers :authority and :path. host is empty if net/http would change or reject
+// one of them.
+func target(req *http.Request) (host, authority, path string) {
+	u := req.URL
+	host, authority = plainHost(u.Host), req.Host
+	if authority == "" {
+		authority = u.Host
+	}
+	if authority = plainAuthority(authority); authority == "" {
+		return "", "", ""
+	}
+	path = u.RequestURI()
+	if !strings.HasPrefix(path, "/") { // an opaque URL includes scheme and host
+		path = strings.TrimPrefix(path, "https://"+authority)
+	}
+	if !strings.HasPrefix(path, "/") || !httpguts.ValidHeaderFieldValue(path) {
+		return "", "", ""
+	}
+	return host, authority, path
+}
+
+// addHeader adds the header of a request. It reports false if base has to send the
+// request.
+func (st *stream) addHeader(h http.Header) bool {
 	agent := false
-	for name, values := range req.Header {
-		n, ok := names[name]
-		if !ok {
-			if !httpguts.ValidHeaderFieldName(name) {
-				t.drop(st)
-				return nil
-			}
-			n.lower = strings.ToLower(name)
-			if canonical := http.CanonicalHeaderKey(name); canonical != name {
-				if special := names[canonical]; special.use == useNone || special.use == useBase || special.use == useAgent {
-					t.drop(st)
-					return nil
-				}
-			}
-		}
-		switch n.use {
+	for name, values := range h {
+		lower, use := headerUse(name)
+		switch use {
 		case useBase:
-			t.drop(st)
-			return nil
+			return false
 		case useNone:
 			continue
 		case useAgent:
@@ -445,21 +459,32 @@ func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 		}
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {
-				t.drop(st)
-				return nil
+				return false
 			}
-			st.add(n.lower, v, n.use == useSecret)
+			st.add(lower, v, use == useSecret)
 		}
 	}
 	if !agent {
 		st.add("user-agent", "Go-http-client/2.0", false)
 	}
-	length := int(req.ContentLength)
-	if length != st.length || st.lengthText == "" {
-		st.length, st.lengthText = length, strconv.Itoa(length)
+	return true
+}
+
+// headerUse returns the name of a header in HTTP/2, and the way to send it. Names that
+// net/http rejects or treats specially although they are not canonical are useBase.
+func headerUse(name string) (lower string, use int) {
+	if n, ok := names[name]; ok {
+		return n.lower, n.use
 	}
-	st.add("content-length", st.lengthText, true) // varies, and is short
-	return st
+	if !httpguts.ValidHeaderFieldName(name) {
+		return "", useBase
+	}
+	if canonical := http.CanonicalHeaderKey(name); canonical != name {
+		if n := names[canonical]; n.use == useNone || n.use == useBase || n.use == useAgent {
+			return "", useBase
+		}
+	}
+	return strings.ToLower(name), usePlain
 }
 
 // Ways to send a header of a request.

@@ -121,20 +121,7 @@ func (c *conn) readFrame(first bool) error {
 	}
 	f, err := c.in.ReadFrameForHeader(h)
 	if err != nil {
-		var failure http2.StreamError
-		if !errors.As(err, &failure) {
-			return frameError(err)
-		}
-		if h.Type != http2.FrameWindowUpdate {
-			return errProtocol // a header block may be lost
-		}
-		c.o.mu.Lock()
-		defer c.o.mu.Unlock()
-		st, err := c.stream(failure.StreamID)
-		if st != nil {
-			c.failStream(st, failure.Code, errMalformed)
-		}
-		return err
+		return c.unread(h, err)
 	}
 
 	// Header blocks are decoded before the mutex is locked.
@@ -154,27 +141,54 @@ func (c *conn) readFrame(first bool) error {
 
 	c.o.mu.Lock()
 	defer c.o.mu.Unlock()
-	progress := false
+	progress, err := c.onFrame(f, first)
+	if err == nil && (c.control.Len() > maxControl || c.idles(progress)) {
+		err = errFlood
+	}
+	return err
+}
+
+// unread handles the error of a frame whose header was read. An error of a single
+// stream ends only that stream.
+func (c *conn) unread(h http2.FrameHeader, err error) error {
+	var failure http2.StreamError
+	if !errors.As(err, &failure) {
+		return frameError(err)
+	}
+	if h.Type != http2.FrameWindowUpdate {
+		return errProtocol // a header block may be lost
+	}
+	c.o.mu.Lock()
+	defer c.o.mu.Unlock()
+	st, err := c.stream(failure.StreamID)
+	if st != nil {
+		c.failStream(st, failure.Code, errMalformed)
+	}
+	return err
+}
+
+// onFrame handles a frame, of header blocks only the last one. It reports whether the
+// frame contributed to a response. The caller holds the mutex.
+func (c *conn) onFrame(f http2.Frame, first bool) (progress bool, err error) {
 	switch f := f.(type) {
 	case *http2.HeadersFrame, *http2.ContinuationFrame:
-		progress = true // each request has a limit
-		err = c.onBlock()
+		return true, c.onBlock() // each request has a limit
 	case *http2.DataFrame:
-		progress = len(f.Data()) > 0 || f.StreamEnded()
-		err = c.onData(f)
+		return len(f.Data()) > 0 || f.StreamEnded(), c.onData(f)
 	case *http2.SettingsFrame:
-		err = c.onSettings(f, first)
+		return false, c.onSettings(f, first)
 	case *http2.WindowUpdateFrame:
-		err = c.onWindow(f)
+		return false, c.onWindow(f)
 	case *http2.RSTStreamFrame:
-		var st *stream
-		if st, err = c.stream(f.StreamID); st != nil {
-			progress = true
-			st.err = http2.StreamError{StreamID: f.StreamID, Code: f.ErrCode, Cause: errFromServer}
-			st.retry = f.ErrCode == http2.ErrCodeRefusedStream && st.status == 0
-			c.forgetStream(st)
-			st.signal()
+		st, err := c.stream(f.StreamID)
+		if st == nil {
+			return false, err
 		}
+		st.err = http2.StreamError{StreamID: f.StreamID, Code: f.ErrCode, Cause: errFromServer}
+		st.retry = f.ErrCode == http2.ErrCodeRefusedStream && st.status == 0
+		c.forgetStream(st)
+		st.signal()
+		return true, nil
 	case *http2.GoAwayFrame:
 		c.onGoAway(f)
 	case *http2.PingFrame:
@@ -185,12 +199,9 @@ func (c *conn) readFrame(first bool) error {
 			c.signal()
 		}
 	case *http2.PushPromiseFrame:
-		err = errProtocol // push is disabled
+		return false, errProtocol // push is disabled
 	}
-	if err == nil && (c.control.Len() > maxControl || c.idles(progress)) {
-		err = errFlood
-	}
-	return err
+	return false, nil
 }
 
 // idles counts the frames that contribute to no response, and reports whether there are
