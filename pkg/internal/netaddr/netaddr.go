@@ -1,4 +1,5 @@
-// Package netaddr says which addresses and hosts are on the public internet.
+// Package netaddr says which addresses and hosts are on the public internet, and
+// which are this machine.
 package netaddr
 
 import (
@@ -48,7 +49,7 @@ func PublicHost(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return Public(a)
 	}
-	return host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost")
+	return host != "" && !Loopback(host)
 }
 
 // Loopback reports whether host, the host of a URL without port and brackets, is this
