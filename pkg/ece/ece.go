@@ -64,8 +64,9 @@ const (
 )
 
 // ParseEncoding returns the encoding named s. As content encodings are compared
-// without regard to case (RFC 9110 section 8.4.1), so is s. Anything else than
-// aes128gcm or aesgcm, the empty string included, is an [CodeEncoding].
+// without regard to case (RFC 9110 section 8.4.1), so is s. For anything else than
+// aes128gcm or aesgcm, including the empty string, it returns an [*Error] with
+// [CodeEncoding].
 func ParseEncoding(s string) (Encoding, error) {
 	switch {
 	case strings.EqualFold(s, string(AES128GCM)):

@@ -40,8 +40,8 @@ func GenerateIdentity() (*Identity, error) {
 
 // NewIdentity returns the identity with the given private key, a scalar of 32
 // bytes in network order, greater than zero and below the order of P-256, and
-// the given authentication secret of 16 bytes. It copies both. Anything else is
-// an [CodePrivateKey] or [CodeAuth].
+// the given authentication secret of 16 bytes. It copies both. For
+// anything else, it returns an [*Error] with [CodePrivateKey] or [CodeAuth].
 func NewIdentity(private, auth []byte) (*Identity, error) {
 	if len(private) != privateSize {
 		return nil, fail(CodePrivateKey, "private key is %s, want %d", text.Count(len(private), "byte"), privateSize)
@@ -73,9 +73,9 @@ func (id *Identity) Private() []byte { return id.key.p.Bytes() }
 // allow, though a sender of Web Push makes one record only.
 //
 // Its time and memory are proportional to the length of the body, regardless of
-// the sizes stated in the message. By errors.Is, its errors match
+// the sizes stated in the message. Its errors are [*Error] with
 // [CodeEncoding], [CodeShortHeader], [CodeSalt], [CodeRecordSize], [CodeSenderKey],
-// [CodeNoRecord], [CodeShortRecord], [CodeTruncated], [CodeDecrypt], [CodeDelimiter]
+// [CodeNoRecord], [CodeShortRecord], [CodeTruncated], [CodeDecrypt], [CodeDelimiter],
 // or [CodePadding].
 func (id *Identity) Decrypt(m *EncryptedMessage) ([]byte, error) {
 	if id.key == nil {
@@ -129,8 +129,8 @@ func (id *Identity) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON sets the identity to the one in data, in the form of
 // [Identity.MarshalJSON]. It accepts base64 of either alphabet, padded or not;
 // p256dh may be missing. If it does not belong to privateKey, the error is an
-// [CodePublicKey]; for a private key or secret that [NewIdentity] would refuse,
-// it is an [CodePrivateKey] or [CodeAuth]. Other fields are ignored. On error,
+// [*Error] with [CodePublicKey]; for a private key or secret that [NewIdentity]
+// refuses, the code is [CodePrivateKey] or [CodeAuth]. Other fields are ignored. On error,
 // the identity does not change.
 func (id *Identity) UnmarshalJSON(data []byte) error {
 	var v identityJSON

@@ -55,8 +55,8 @@ func (m *EncryptedMessage) CryptoKey() string {
 // of VAPID, are ignored. Values may be quoted and in either alphabet of base64,
 // padded or not (draft-ietf-httpbis-encryption-encoding-03 sections 3 and 4).
 //
-// Its errors are [CodeEncoding], [CodeField], [CodeSalt], [CodeRecordSize] and
-// [CodeSenderKey].
+// Its errors are [*Error] with [CodeEncoding], [CodeField], [CodeSalt],
+// [CodeRecordSize], or [CodeSenderKey].
 func ParseEncryptedMessage(encoding Encoding, encryption, cryptoKey string, body []byte) (*EncryptedMessage, error) {
 	encoding, err := ParseEncoding(string(encoding))
 	if err != nil {
@@ -85,16 +85,16 @@ type Header struct {
 	MaxPlaintext int // most bytes of payload there can be; padding counts
 }
 
-// CheckSender returns an [CodeSenderKey] when KeyID is not the public key that
-// every message of Web Push names as its sender's (RFC 8291 section 4).
+// CheckSender returns an [*Error] with [CodeSenderKey] if KeyID is not the public
+// key that every message of Web Push names as its sender's (RFC 8291 section 4).
 func (h Header) CheckSender() error {
 	_, err := parsePoint(CodeSenderKey, "key id", h.KeyID)
 	return err
 }
 
 // Header returns the parts of the message that are readable without a key. It
-// returns the errors of [Identity.Decrypt] that need no key: [CodeEncoding],
-// [CodeShortHeader], [CodeSalt], [CodeRecordSize], [CodeNoRecord], [CodeShortRecord]
+// returns the errors of [Identity.Decrypt] that need no key, with [CodeEncoding],
+// [CodeShortHeader], [CodeSalt], [CodeRecordSize], [CodeNoRecord], [CodeShortRecord],
 // or [CodeTruncated].
 func (m *EncryptedMessage) Header() (Header, error) {
 	f, err := m.frame()

@@ -27,8 +27,8 @@ type Recipient struct {
 // NewRecipient returns the recipient with the public key p256dh, an
 // uncompressed point on P-256 of 65 bytes, and the secret auth of 16 bytes, the
 // two fields of "keys" in a subscription, decoded. It copies both. For any
-// other values, the error is an [CodePublicKey] or [CodeAuth] that describes
-// the value.
+// other values, it returns an [*Error] with [CodePublicKey] or [CodeAuth]
+// that describes the value.
 func NewRecipient(p256dh, auth []byte) (*Recipient, error) {
 	key, err := parsePoint(CodePublicKey, "p256dh", p256dh)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Recipient) Auth() []byte { return bytes.Clone(r.auth.p[:]) }
 // Chromium refuses a record of nothing but the delimiter.
 //
 // A plaintext that does not fit in [Options.MaxBody] is a [*TooLongError]; the
-// other errors, [CodeEncoding] and [CodeOptions], are about o.
+// other errors are [*Error] with [CodeEncoding] or [CodeOptions], which are about o.
 func (r *Recipient) Encrypt(plaintext []byte, o Options) (*EncryptedMessage, error) {
 	enc, pad, rs, err := o.plan(len(plaintext))
 	if err != nil {
