@@ -10,7 +10,7 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 	var key keyFlag
 	format := newEnum("base64url", "base64url", "hex", "uint8array", "raw", "jwk", "pem")
 	c := &cobra.Command{
-		Use:     "app-server-key [file]",
+		Use:     "app-server-key [KEY]",
 		Aliases: []string{"applicationServerKey"},
 		Args:    atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -18,7 +18,7 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 				if c.Flags().Changed("private-key") {
 					return usage("give one of them", "the key is given twice: as %q and with -k", shown(args[0]))
 				}
-				key.value = args[0]
+				key.value, key.from = args[0], "KEY"
 			}
 			if s.json && format.changed && format.String() != string(vapid.FormatBase64URL) {
 				return usage("", "--json prints the key as base64url and cannot be combined with --format %s", format.String())

@@ -23,29 +23,17 @@ type checkOptions struct {
 }
 
 // servicesFlag is a flag for push services, separated by commas.
-type servicesFlag struct{ list []webpush.Service }
-
-func (f *servicesFlag) String() string {
-	var names []string
-	for _, s := range f.list {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ",")
+type servicesFlag struct {
+	text string
+	list []webpush.Service
 }
-func (f *servicesFlag) Type() string { return "SERVICES" }
-func (f *servicesFlag) Set(v string) error {
-	for name := range strings.SplitSeq(v, ",") {
-		name = strings.ToLower(strings.TrimSpace(name))
-		switch s := webpush.Service(name); {
-		case name == "all":
-			f.list = preflight.Services()
-		case !slices.Contains(preflight.Services(), s):
-			return fmt.Errorf("unknown push service %q, expected one of %s, all", name, strings.Join(serviceNames(), ", "))
-		case !slices.Contains(f.list, s):
-			f.list = append(f.list, s)
-		}
-	}
-	return nil
+
+func (f *servicesFlag) String() string { return f.text }
+func (f *servicesFlag) Type() string   { return "SERVICES" }
+func (f *servicesFlag) Set(v string) (err error) {
+	f.text = strings.TrimPrefix(f.text+","+v, ",")
+	f.list, err = preflight.ParseServices(f.text)
+	return err
 }
 
 // serviceNames are the words for push services on the command line.

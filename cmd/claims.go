@@ -249,11 +249,7 @@ func runSign(s *streams, o signOptions, file string) error {
 	if s.json {
 		return s.printJSON(headers)
 	}
-	for _, name := range []string{"Authorization", "Crypto-Key"} {
-		if v, ok := headers[name]; ok {
-			fmt.Fprintf(s.out, "%s: %s\n", name, v)
-		}
-	}
+	printHeaders(s.out, headers)
 	return nil
 }
 

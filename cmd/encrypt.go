@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"unicode/utf8"
 
@@ -47,12 +49,6 @@ func newEncryptCmd(s *streams) *cobra.Command {
 	return c
 }
 
-// encrypted is the output of encrypt --json, which decrypt reads.
-type encrypted struct {
-	Headers map[string]string `json:"headers"`
-	Body    string            `json:"body"`
-}
-
 func runEncrypt(s *streams, o encryptOptions) error {
 	if o.subscription == "" {
 		return usage("pass one with -f subscription.json, or create one for a test: webpush gen --receiver", "encrypt needs a subscription")
@@ -80,12 +76,8 @@ func runEncrypt(s *streams, o encryptOptions) error {
 	if err != nil {
 		return err
 	}
-	headers := map[string]string{"Content-Encoding": string(made.Encoding)}
-	if made.Encoding == ece.AESGCM {
-		headers["Encryption"], headers["Crypto-Key"] = made.Encryption(), made.CryptoKey()
-	}
 	if s.json {
-		b, err := marshal(encrypted{headers, base64.RawURLEncoding.EncodeToString(made.Body)}, "  ")
+		b, err := marshal(made, "  ")
 		if err != nil {
 			return err
 		}
@@ -94,12 +86,17 @@ func runEncrypt(s *streams, o encryptOptions) error {
 	if err := s.output(o.output, made.Body, 0o644, o.force, outputFlag); err != nil {
 		return err
 	}
-	for _, name := range []string{"Content-Encoding", "Encryption", "Crypto-Key"} {
+	printHeaders(s.err, made.Headers())
+	return nil
+}
+
+// printHeaders writes the headers of a token or a message.
+func printHeaders(w io.Writer, headers map[string]string) {
+	for _, name := range []string{"Authorization", "Content-Encoding", "Encryption", "Crypto-Key"} {
 		if v, ok := headers[name]; ok {
-			fmt.Fprintf(s.err, "%s: %s\n", name, v)
+			fmt.Fprintf(w, "%s: %s\n", name, v)
 		}
 	}
-	return nil
 }
 
 type decryptOptions struct {
@@ -136,9 +133,15 @@ func newDecryptCmd(s *streams) *cobra.Command {
 }
 
 func runDecrypt(s *streams, o decryptOptions, name string) error {
+	if o.receiver == "-" && name == "-" {
+		return usage("pass the body as a file: webpush decrypt --receiver - body.bin", "the receiver's keys and the body cannot both be read from standard input")
+	}
 	keys, err := s.input(o.receiver, "the receiver's keys")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = withHint(err, "make a receiver with: webpush gen --receiver")
+	}
 	if err != nil {
-		return withHint(err, "make a receiver with: webpush gen --receiver")
+		return err
 	}
 	var id ece.Identity
 	if err := json.Unmarshal(keys, &id); err != nil {
@@ -163,6 +166,9 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	}
 	payload, err := id.Decrypt(m)
 	if err != nil {
+		if inspect.IsText(m.Body) { // of JSON that was truncated, a page, or a file of another kind
+			return withHint(fmt.Errorf("%s: expected an encrypted body, found %s", inputName(name), inspect.Inspect(data, inspect.Options{}).Title), "pass the body of the request as it was sent")
+		}
 		if m.Encoding == ece.AES128GCM && hintOf(err) == "" {
 			err = withHint(err, "check that this is the whole body; if its encoding is aesgcm, add --encryption and --crypto-key")
 		}
@@ -190,6 +196,10 @@ func notReceiver(data []byte, err error) error {
 			err = withHint(errors.New(p[0].Message), p[0].Hint)
 		}
 		return err
+	case inspect.KindEmpty:
+		return withHint(errors.New("it is empty, expected the keys of a receiver"), "make a receiver with: webpush gen --receiver")
+	case inspect.KindOtherKey:
+		return withHint(fmt.Errorf("%s; expected the keys of a receiver", t.Problems[0].Message), t.Problems[0].Hint)
 	default:
 		return withHint(fmt.Errorf("expected the keys of a receiver, found %s", t.Title), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -62,7 +63,7 @@ func needsResponse() error {
 }
 
 func runExplain(s *streams, o explainOptions, args []string) error {
-	r, err := o.response(s, args)
+	r, from, err := o.response(s, args)
 	if err != nil {
 		return err
 	}
@@ -86,50 +87,44 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	}
 	list := r.Explain(service)
 	if list == nil {
-		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %q", clip(string(r.Body)))
+		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %s", from)
 	}
 	return printExplanations(s, list)
 }
 
-// response reads the response from the arguments or standard input. The status is 0
-// if there are only words.
-func (o *explainOptions) response(s *streams, args []string) (r inspect.Response, err error) {
-	if args[0] == "-" {
-		if len(args) > 1 {
-			return r, usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1])
-		}
-		b, err := s.input("-", "the response")
-		if err == nil && len(bytes.TrimSpace(b)) == 0 {
+// response reads the response from the arguments, and says where it is from. The status
+// is 0 if there are only words.
+func (o *explainOptions) response(s *streams, args []string) (r inspect.Response, from string, err error) {
+	if args[0] == "-" && len(args) > 1 {
+		return r, "", usage("omit BODY", "BODY cannot be combined with -, which reads the body from standard input: %q", args[1])
+	}
+	status, notNumber := strconv.Atoi(args[0])
+	if notNumber == nil {
+		r = inspect.Response{Status: status, Header: make(http.Header)}
+	} else {
+		var text []byte
+		if text, from, err = s.value(args[0], "the response"); err == nil && len(bytes.TrimSpace(text)) == 0 {
 			err = needsResponse()
 		}
-		return pasted(string(b)), err
+		if err != nil {
+			return r, "", err
+		}
+		from = cmp.Or(from, strconv.Quote(clip(shown(string(text)))))
+		var whole bool
+		if r, whole = inspect.ParseResponse(string(text)); !whole {
+			r = inspect.Response{Body: text}
+		}
 	}
-	first := pasted(args[0])
-	if status, err := strconv.Atoi(args[0]); err == nil {
-		first = inspect.Response{Status: status, Header: make(http.Header)}
+	if (notNumber == nil || len(args) == 2) && (r.Status < 200 || r.Status > 999 || len(r.Body) > 0) {
+		return r, "", usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(shown(args[0])))
 	}
-	if len(args) == 1 && first.Status == 0 && args[0] != "0" {
-		return first, nil // words
+	if len(args) == 2 {
+		r.Body = []byte(args[1])
+		if args[1] == "-" {
+			r.Body, err = s.input("-", "the body of the response")
+		}
 	}
-	if first.Status < 200 || first.Status > 999 || len(args) == 2 && len(first.Body) > 0 {
-		return r, usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(args[0]))
-	}
-	switch {
-	case len(args) == 1:
-	case args[1] == "-":
-		first.Body, err = s.input("-", "the body of the response")
-	default:
-		first.Body = []byte(args[1])
-	}
-	return first, err
-}
-
-// pasted reads a response in any form, or only its words.
-func pasted(text string) inspect.Response {
-	if r, ok := inspect.ParseResponse(text); ok {
-		return r
-	}
-	return inspect.Response{Body: []byte(text)}
+	return r, from, err
 }
 
 // outcome is what a response means for the caller of the command.

@@ -26,6 +26,16 @@ func (s *streams) input(name, what string) ([]byte, error) {
 	return text(b), err
 }
 
+// value reads the input that an argument names: a file, standard input, or itself. The
+// name is for messages, and "" for itself.
+func (s *streams) value(arg, what string) (data []byte, name string, err error) {
+	if arg != "-" && !exists(arg) {
+		return []byte(arg), "", nil
+	}
+	data, err = s.input(arg, what)
+	return data, inputName(arg), err
+}
+
 // inputBytes reads a file unchanged, or standard input for "-".
 func (s *streams) inputBytes(name, what string) ([]byte, error) {
 	in, err := s.open(name, what)

@@ -61,7 +61,7 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 		}
 		if err != nil {
 			t = &inspect.Thing{Kind: "unreadable", Title: "not readable"}
-			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: err.Error(), Hint: hintOf(err)}}
+			t.Problems = []inspect.Problem{{Severity: preflight.SeverityError, Message: plain(err, in.name), Hint: hintOf(err)}}
 		}
 		in.judge(t)
 		broken = broken || t.Broken()
@@ -95,6 +95,8 @@ func readThing(s *streams, arg string) (in input, data []byte, err error) {
 	switch {
 	case arg == "":
 		return in, nil, usage("pass a file, -, env:NAME, or a value, or check the shell variable that it came from", "the argument is empty")
+	case arg == "env:":
+		return in, nil, usage("write it as env:NAME", "%s names no variable of the environment", arg)
 	case named && !vapid.MayBeKey(variable):
 		in.name = "$" + variable
 		v, set := os.LookupEnv(variable)

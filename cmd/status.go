@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -108,7 +110,7 @@ func publicStatus(s *streams, flag *keyFlag, pair keyPair, key *vapid.Key, priva
 		}
 	case err != nil:
 		status.State, status.Note, status.err = "damaged", "damaged: "+plain(err, pair.public), err
-		if key != nil {
+		if key != nil && damagedKey(pair.public) { // not a file of another kind
 			status.err = withHint(err, "to write it again, run: "+again)
 		}
 	case key != nil && stored.PublicKey != key.PublicKey():
@@ -147,4 +149,18 @@ func join(a, b error) error {
 		return errors.Join(a, b)
 	}
 	return fmt.Errorf("%w; and %w", a, b)
+}
+
+// damagedKey reports whether a file can be written again as a public key: it has what is
+// left of one, or nothing.
+func damagedKey(name string) bool {
+	b, err := readFile(name)
+	if err != nil {
+		return false
+	}
+	t := inspect.Inspect(b, inspect.Options{})
+	if t.Kind == inspect.KindOtherKey { // a whole private key may be the only copy
+		return !t.Secret || !bytes.Contains(b, []byte("-----END "))
+	}
+	return !t.Recognized() && len(b) < 1024
 }

@@ -23,21 +23,27 @@ type verifyOptions struct {
 func newVerifyCmd(s *streams) *cobra.Command {
 	var o verifyOptions
 	c := &cobra.Command{
-		Use:  "verify [header]",
+		Use:  "verify [HEADER]",
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] != "-" {
-				err := runVerify(s, o, args[0])
-				if err != nil && exists(args[0]) {
-					err = withHint(err, "to verify the header in a file, run: webpush verify < "+shellWord(args[0]))
-				}
-				return err
+			arg := strings.Join(args, "")
+			if len(args) == 0 {
+				arg = "-"
 			}
-			b, err := s.input("-", "the header")
+			text, name, err := s.value(arg, "the header")
 			if err != nil {
 				return err
 			}
-			return runVerify(s, o, string(b))
+			err = runVerify(s, o, string(text))
+			switch {
+			case err == nil || arg == "-":
+				return err
+			case name != "":
+				return within(name, err)
+			case arg != "" && isWord(arg):
+				return withHint(err, "no file has this name; expected a file, or vapid t=<token>, k=<application server key>")
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&o.cryptoKey, "crypto-key", "", "use this `VALUE` of the Crypto-Key header, for the scheme of the draft")

@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -53,29 +55,21 @@ func printVersion(s *streams) error {
 }
 
 func newCompletionCmd(s *streams) *cobra.Command {
-	shells := []string{"bash", "zsh", "fish", "powershell"}
+	shells := map[string]func(root *cobra.Command) error{
+		"bash":       func(root *cobra.Command) error { return root.GenBashCompletionV2(s.out, true) },
+		"zsh":        func(root *cobra.Command) error { return root.GenZshCompletion(s.out) },
+		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(s.out, true) },
+		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(s.out) },
+	}
 	return &cobra.Command{
 		Use:       "completion bash|zsh|fish|powershell",
-		ValidArgs: shells,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 1 {
+		ValidArgs: slices.Sorted(maps.Keys(shells)),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || shells[args[0]] == nil {
 				return usage("use, for example: webpush completion bash", "completion requires the name of one shell: bash, zsh, fish, or powershell")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			root := c.Root()
-			switch args[0] {
-			case "bash":
-				return root.GenBashCompletionV2(s.out, true)
-			case "zsh":
-				return root.GenZshCompletion(s.out)
-			case "fish":
-				return root.GenFishCompletion(s.out, true)
-			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(s.out)
-			}
-			return usage("webpush completion bash", "unknown shell %q, expected bash, zsh, fish, or powershell", args[0])
-		},
+		RunE: func(c *cobra.Command, args []string) error { return shells[args[0]](c.Root()) },
 	}
 }

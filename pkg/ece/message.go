@@ -2,6 +2,7 @@ package ece
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
@@ -43,6 +44,25 @@ func (m *EncryptedMessage) CryptoKey() string {
 		return ""
 	}
 	return "dh=" + b64.Encode(m.SenderKey)
+}
+
+// Headers returns the header fields of the message: Content-Encoding, and for aesgcm
+// Encryption and Crypto-Key.
+func (m *EncryptedMessage) Headers() map[string]string {
+	headers := map[string]string{"Content-Encoding": string(m.Encoding)}
+	if m.Encoding == AESGCM {
+		headers["Encryption"], headers["Crypto-Key"] = m.Encryption(), m.CryptoKey()
+	}
+	return headers
+}
+
+// MarshalJSON returns an object with the fields headers, see [EncryptedMessage.Headers],
+// and body, in base64url without padding.
+func (m *EncryptedMessage) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Headers map[string]string `json:"headers"`
+		Body    string            `json:"body"`
+	}{m.Headers(), b64.Encode(m.Body)})
 }
 
 // ParseEncryptedMessage returns the message that arrived with the given values of the

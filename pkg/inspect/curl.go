@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -21,82 +22,99 @@ func (in inspector) curl(s string) *Thing {
 	t := &Thing{Kind: KindCurl, Title: "curl command that sends a push message", Secret: true}
 	words, err := shellWords(strings.TrimPrefix(s, "$ "))
 	if err != nil {
-		t.fail("the curl command is damaged: "+err.Error(), "copy it again completely")
+		t.fail("the curl command is damaged: "+err.Error(), copyCurl)
 		return t
 	}
 	at := slices.Index(words, "curl")
 	if at < 0 {
 		return nil
 	}
-	var body []byte
-	if at > 0 {
-		for _, w := range words[:at] {
-			if b, err := base64.StdEncoding.DecodeString(w); err == nil && len(b) >= ece.AESGCM.Overhead() {
-				body = b
-			}
+	c := t.curlOptions(words[at+1:])
+	if c.target == "" {
+		t.fail("the curl command has no URL", copyCurl)
+		return t
+	}
+	body := pipedBody(words[:at])
+	in.addRequest(t, c.method, c.target, c.header, body, c.body != "")
+	switch {
+	case body != nil:
+		t.add("body", "inline", "in the command itself")
+	case strings.HasPrefix(c.body, "@"):
+		t.add("body", c.body[1:], "in the file "+c.body[1:])
+	}
+	if c.connection != nil {
+		t.add("connection", c.connection, strings.Join(c.connection, ", "))
+	}
+	return t
+}
+
+// copyCurl is the next step for a command that is not whole.
+const copyCurl = "copy it again completely"
+
+// pipedBody returns a body in base64 among the words of the command before curl, whose
+// output curl sends, or nil.
+func pipedBody(words []string) (body []byte) {
+	for _, w := range words {
+		if b, err := base64.StdEncoding.DecodeString(w); err == nil && len(b) >= ece.AESGCM.Overhead() {
+			body = b
 		}
 	}
-	method, target, bodyFile := "", "", ""
-	h := make(http.Header)
-	hasValue := func(w string) bool {
-		return slices.Contains([]string{"-X", "--request", "-H", "--header", "--data-binary", "--data", "-d", "--data-raw", "--url", "--cacert", "-x", "--proxy", "--noproxy", "--connect-to", "--resolve", "--max-time", "-m", "-o", "--output", "-A", "--user-agent", "--connect-timeout", "--retry", "-T", "--upload-file"}, w)
-	}
-	var connection []string
-	for i := at + 1; i < len(words); i++ {
+	return body
+}
+
+// curlRequest is the request that the options of a curl command describe.
+type curlRequest struct {
+	method, target string
+	header         http.Header
+	body           string   // value of the option for the body: @ and a file, or the body
+	connection     []string // options for the connection
+}
+
+// curlValues are the options of curl, as far as they are of use here, that have a value.
+var curlValues = []string{"-X", "--request", "-H", "--header", "--data-binary", "--data", "-d", "--data-raw", "--url", "--cacert", "-x", "--proxy", "--noproxy", "--connect-to", "--resolve",
+	"--max-time", "-m", "-o", "--output", "-A", "--user-agent", "--connect-timeout", "--retry", "-T", "--upload-file"}
+
+// curlOptions reads the options of a curl command, and adds problems with them.
+func (t *Thing) curlOptions(words []string) curlRequest {
+	c := curlRequest{header: make(http.Header)}
+	for i := 0; i < len(words); i++ {
 		w, v := words[i], ""
-		if hasValue(w) {
+		if slices.Contains(curlValues, w) {
 			if i++; i == len(words) {
-				t.fail("the curl command ends after "+w, "copy it again completely")
+				t.fail("the curl command ends after "+w, copyCurl)
 				break
 			}
 			v = words[i]
 		}
 		switch w {
 		case "-X", "--request":
-			method = v
+			c.method = v
 		case "-H", "--header":
 			name, value, colon := strings.Cut(v, ":")
 			if !colon {
 				name, value = strings.TrimSuffix(v, ";"), ""
 			}
-			h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+			c.header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 		case "--data-binary", "--data", "-d", "--data-raw", "-T", "--upload-file":
-			if method == "" {
-				method = http.MethodPost
-			}
-			bodyFile = v
+			c.method, c.body = cmp.Or(c.method, http.MethodPost), v
 			if w == "--data" || w == "-d" {
 				t.warn(w+" drops line ends from the body, which damages it", "use --data-binary")
 			}
 		case "--url":
-			target = v
+			c.target = v
 		case "--insecure", "-k":
 			t.warn(w+": the service's certificate is not checked", "")
 		case "-L", "--location":
 			t.warn(w+": redirects are followed, but push services never redirect", "")
 		case "-x", "--proxy", "--noproxy", "--connect-to", "--cacert", "--resolve":
-			connection = append(connection, strings.TrimLeft(w, "-"))
+			c.connection = append(c.connection, strings.TrimLeft(w, "-"))
 		default:
-			if v == "" && !strings.HasPrefix(w, "-") && target == "" {
-				target = w
+			if v == "" && !strings.HasPrefix(w, "-") {
+				c.target = cmp.Or(c.target, w)
 			}
 		}
 	}
-	if target == "" {
-		t.fail("the curl command has no URL", "copy it again completely")
-		return t
-	}
-	in.addRequest(t, method, target, h, body, bodyFile != "")
-	switch {
-	case body != nil:
-		t.add("body", "inline", "in the command itself")
-	case strings.HasPrefix(bodyFile, "@"):
-		t.add("body", bodyFile[1:], "in the file "+bodyFile[1:])
-	}
-	if connection != nil {
-		t.add("connection", connection, strings.Join(connection, ", "))
-	}
-	return t
+	return c
 }
 
 // shellWords splits a command as a POSIX shell does, without expanding

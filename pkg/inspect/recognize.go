@@ -56,8 +56,8 @@ func (in inspector) recognize(data []byte) *Thing {
 	case in.depth > maxLayers:
 		return unknown(KindText, "something wrapped in too many layers")
 	case trimmed == "":
-		t := &Thing{Kind: KindEmpty, Title: "empty"}
-		t.fail("it is empty", "check where it comes from")
+		t := &Thing{Kind: KindEmpty, Title: "nothing"}
+		t.fail("it is empty", "check the file or command that it comes from")
 		return t
 	case bytes.HasPrefix(data, []byte("webpush journal ")) && in.journal(trimmed) != nil: // zeros may be at its end
 		return in.journal(trimmed)

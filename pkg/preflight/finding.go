@@ -5,6 +5,7 @@
 package preflight
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,34 @@ type Finding struct {
 // Services returns the push services that [Check] has rules for.
 func Services() []webpush.Service {
 	return []webpush.Service{webpush.Apple, webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.UnifiedPush}
+}
+
+// ParseServices reads the names of push services, separated by commas, such as
+// "apple,fcm"; "all" stands for those of [Services]. Each is returned once.
+func ParseServices(names string) ([]webpush.Service, error) {
+	var list []webpush.Service
+	for name := range strings.SplitSeq(names, ",") {
+		s := webpush.Service(strings.ToLower(strings.TrimSpace(name)))
+		switch known := Services(); {
+		case s == "all":
+			list = append(list, known...)
+		case slices.Contains(known, s):
+			list = append(list, s)
+		default:
+			var all []string
+			for _, k := range known {
+				all = append(all, string(k))
+			}
+			return nil, fmt.Errorf("unknown push service %q, expected one of %s, all", string(s), strings.Join(all, ", "))
+		}
+	}
+	var once []webpush.Service
+	for _, s := range list {
+		if !slices.Contains(once, s) {
+			once = append(once, s)
+		}
+	}
+	return once, nil
 }
 
 // Sort puts the most severe findings first, and keeps their order otherwise.

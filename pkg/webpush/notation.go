@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // otherNotation returns the error for a subscription that is not written in JSON, or
@@ -13,6 +15,9 @@ import (
 func otherNotation(data []byte) error {
 	if name := notation.Foreign(data); name != "" {
 		return badSubscription("subscription", "found "+name+", expected JSON", "export the subscriptions as JSON or CSV, uncompressed")
+	}
+	if !utf8.Valid(data) {
+		return badSubscription("subscription", "found "+text.Count(len(data), "byte")+" of binary data, expected JSON", subscriptionHint)
 	}
 	name, hint := notation.Name(string(bytes.TrimSpace(data)))
 	if name == "" {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -137,6 +138,9 @@ func parseSubscription(data []byte) (*Subscription, error) {
 	case !ok && fields["endpoint"] != nil:
 		return nil, badSubscription("endpoint", "the endpoint is not a string", subscriptionHint)
 	case !ok:
+		if other := otherObject(fields); other != "" {
+			return nil, badSubscription("subscription", "found "+other+", expected a subscription", subscriptionHint)
+		}
 		return nil, badSubscription("endpoint", "the subscription has no endpoint", noEndpointHint(fields))
 	}
 	if raw, ok := r.fields["keys"]; ok && string(raw) != "null" && objectOf(raw) == nil {
@@ -176,6 +180,22 @@ func expiration(fields map[string]json.RawMessage) (at time.Time, ignored string
 }
 
 func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
+
+// otherObject names an object that was given as a subscription by mistake, or returns "".
+func otherObject(fields map[string]json.RawMessage) string {
+	has := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return fields[name] == nil })
+	}
+	switch {
+	case has("privateKey", "auth"):
+		return "the keys of a receiver"
+	case has("privateKey"), has("private_key"), has("kty", "crv"):
+		return "a key"
+	case has("sub", "aud"), has("sub", "exp"), len(fields) == 1 && has("sub"):
+		return "claims"
+	}
+	return ""
+}
 
 // noEndpointHint names the fields that are there, if there are any.
 func noEndpointHint(fields map[string]json.RawMessage) string {
