@@ -2,6 +2,7 @@ package useragent
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -61,36 +62,102 @@ type item struct {
 // read from the connection.
 const maxQueue = 128
 
-// nextItem returns the next message or error that a connection queued, over a
-// WebSocket or MCS. state returns the reason why the connection ended permanently
-// and its last problem, and end the error after done.
-func nextItem(ctx context.Context, items <-chan *item, done <-chan struct{}, state func() (final, last error), end func() error) (wireMessage, error) {
+// lasting is the part that the channels over a lasting connection share, a WebSocket or
+// MCS: a goroutine reads, reconnects when the connection is lost, and queues what
+// arrives for receive.
+type lasting struct {
+	items chan *item    // queued for receive
+	done  chan struct{} // closed at the end, with err set
+	err   error
+	ctx   context.Context // ends with the channel
+	end   context.CancelCauseFunc
+
+	mu    sync.Mutex // for the fields below, and those of the channel
+	final error      // ends the channel, once that is decided
+	last  error      // the reason why the connection was lost
+}
+
+func newLasting() lasting {
+	ctx, end := context.WithCancelCause(context.Background())
+	return lasting{items: make(chan *item, maxQueue), done: make(chan struct{}), ctx: ctx, end: end}
+}
+
+func (l *lasting) state() (final, last error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.final, l.last
+}
+
+// receive returns the next message or error that was queued, and the error of the
+// channel after all of them.
+func (l *lasting) receive(ctx context.Context) (wireMessage, error) {
 	if ctx.Err() != nil {
 		return wireMessage{}, context.Cause(ctx)
 	}
-	if final, _ := state(); final == ErrClosed {
+	if final, _ := l.state(); final == ErrClosed {
 		return wireMessage{}, ErrClosed
 	}
 	select {
-	case i := <-items:
+	case i := <-l.items:
 		return i.message, i.err
 	default:
 	}
 	select {
-	case i := <-items:
+	case i := <-l.items:
 		return i.message, i.err
-	case <-done:
+	case <-l.done:
 		// Messages that came before the end are returned first.
 		select {
-		case i := <-items:
+		case i := <-l.items:
 			return i.message, i.err
 		default:
 		}
-		return wireMessage{}, end()
+		return wireMessage{}, l.err
 	case <-ctx.Done():
-		_, last := state()
+		_, last := l.state()
 		return wireMessage{}, ended(ctx, last)
 	}
+}
+
+// queue queues an item that came over a connection, and reports whether it did: it
+// waits for room, with blocked set, until the connection or giveUp ends.
+func (l *lasting) queue(connection context.Context, i *item, blocked *atomic.Bool, giveUp <-chan struct{}) bool {
+	select {
+	case l.items <- i:
+		return true
+	default:
+	}
+	blocked.Store(true)
+	defer blocked.Store(false)
+	select {
+	case l.items <- i:
+		return true
+	case <-giveUp:
+	case <-connection.Done():
+	}
+	return false
+}
+
+// finish ends the channel with an error for receive, unless it has ended already. leave
+// is called with mu held if it has not; the function that it returns, or nil, then
+// closes the connection.
+func (l *lasting) finish(final error, leave func() (closeConnection func() error)) (err error) {
+	var closeConnection func() error
+	l.mu.Lock()
+	over := l.final != nil
+	if !over || final == ErrClosed {
+		l.final = final
+	}
+	if !over {
+		closeConnection = leave()
+	}
+	l.mu.Unlock()
+	if closeConnection != nil {
+		err = closeConnection()
+	}
+	l.end(final)
+	<-l.done
+	return err
 }
 
 // start replaces a timer with one that calls f after d.

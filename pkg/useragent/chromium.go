@@ -15,25 +15,17 @@ import (
 // chromium is the channel of Chromium: check-in, registration, and MCS. One
 // goroutine reads, and reconnects when the connection is lost.
 type chromium struct {
-	google *google
-	roster *roster
-
-	items chan *item    // queued for Receive
-	done  chan struct{} // closed at the end, with err set
-	err   error
-	ctx   context.Context // ends with the channel
-	end   context.CancelCauseFunc
-
+	google  *google
+	roster  *roster
 	writing sync.Mutex // held while a frame is written, to keep frames in the order of their numbers
+	lasting
 
-	mu        sync.Mutex
+	// The fields below are protected by mu.
 	android   android
 	receipts  receipts
 	session   *mcsSession   // nil while the connection is lost
 	confirmed chan struct{} // gets a token when the push service has confirmed something
 	leaving   chan struct{} // closed when nothing more is queued
-	final     error         // ends the channel, once that is decided
-	last      error         // the reason why the connection was lost
 }
 
 // openChromium checks the device in if that is due, registers the subscriptions
@@ -46,8 +38,8 @@ func openChromium(ctx context.Context, base *url.URL, all *roster, before State,
 		return nil, err
 	}
 	c := &chromium{
-		google: g, roster: all, android: before.android,
-		items: make(chan *item, maxQueue), done: make(chan struct{}), confirmed: make(chan struct{}, 1), leaving: make(chan struct{}),
+		google: g, roster: all, lasting: newLasting(), android: before.android,
+		confirmed: make(chan struct{}, 1), leaving: make(chan struct{}),
 	}
 	isNew := !c.android.known()
 	if c.android, err = g.checkinIfDue(ctx, c.android); err != nil && (isNew || !isTemporary(err)) {
@@ -77,7 +69,6 @@ func openChromium(ctx context.Context, base *url.URL, all *roster, before State,
 	for _, id := range before.unconfirmed {
 		c.receipts.confirmLater(id, 0)
 	}
-	c.ctx, c.end = context.WithCancelCause(context.Background())
 	s, err := c.connect(ctx)
 	if err != nil {
 		c.end(err)
@@ -225,15 +216,6 @@ func (c *chromium) over(err error) error {
 	return c.final
 }
 
-func (c *chromium) receive(ctx context.Context) (wireMessage, error) {
-	state := func() (final, last error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.final, c.last
-	}
-	return nextItem(ctx, c.items, c.done, state, func() error { return c.err })
-}
-
 func (c *chromium) remember(id string, code int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,23 +267,16 @@ func (c *chromium) unsubscribe(ctx context.Context, s *Subscription) error {
 
 func (c *chromium) close() error { return c.finish(ErrClosed) }
 
-// finish ends the channel with an error for Receive, unless it has ended already.
-func (c *chromium) finish(final error) (err error) {
-	c.mu.Lock()
-	s, over := c.session, c.final != nil
-	if !over || final == ErrClosed {
-		c.final = final
-	}
-	if !over {
+// finish ends the channel with an error for Receive.
+func (c *chromium) finish(final error) error {
+	return c.lasting.finish(final, func() func() error {
 		close(c.leaving)
-	}
-	c.mu.Unlock()
-	if !over && s != nil {
-		err = c.shut(s)
-	}
-	c.end(final)
-	<-c.done
-	return err
+		s := c.session
+		if s == nil {
+			return nil
+		}
+		return func() error { return c.shut(s) }
+	})
 }
 
 // shut waits until the push service has confirmed all acknowledgments, and closes

@@ -209,20 +209,7 @@ func (c *chromium) confirm() {
 // put queues for Receive, and reports whether it did. While the queue is full
 // nothing is read, so the push service waits.
 func (c *chromium) put(s *mcsSession, i *item) bool {
-	select {
-	case c.items <- i:
-		return true
-	default:
-	}
-	s.blocked.Store(true)
-	defer s.blocked.Store(false)
-	select {
-	case c.items <- i:
-		return true
-	case <-c.leaving:
-	case <-s.ctx.Done():
-	}
-	return false
+	return c.queue(s.ctx, i, &s.blocked, c.leaving)
 }
 
 // acknowledge acknowledges all finished messages, if the push service does not

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -56,24 +55,17 @@ type socket struct {
 	roster  *roster
 	http    *http.Client
 	options Options
-	changed []*item // the goroutine's: errors for Receive, of new endpoints
+	changed []*item       // the goroutine's: errors for Receive, of new endpoints
+	turn    chan struct{} // holds one token while no call runs
+	lasting
 
-	items chan *item    // queued for Receive
-	done  chan struct{} // closed at the end, with err set
-	err   error
-	ctx   context.Context // ends with the channel
-	end   context.CancelCauseFunc
-	turn  chan struct{} // holds one token while no call runs
-
-	mu      sync.Mutex
+	// The fields below are protected by mu.
 	uaid    string
 	seen    seen
 	session *session      // nil while the connection is lost
 	news    chan struct{} // closed when session changes
 	calling chan struct{} // closed while a call runs
 	call    *call         // nil while none runs
-	final   error         // ends the channel, once that is decided
-	last    error         // the reason why the connection was lost
 }
 
 // call is a frame that waits for its response.
@@ -90,8 +82,7 @@ func openSocket(ctx context.Context, base *url.URL, all *roster, before State, o
 	}
 	c := &socket{
 		url: base.String(), origin: base.Scheme + "://" + base.Host, roster: all, options: o, uaid: before.uaid,
-		items: make(chan *item, maxQueue), done: make(chan struct{}), turn: make(chan struct{}, 1), news: make(chan struct{}),
-		calling: make(chan struct{}),
+		lasting: newLasting(), turn: make(chan struct{}, 1), news: make(chan struct{}), calling: make(chan struct{}),
 	}
 	if hc, ok := o.httpClient().(*http.Client); ok {
 		c.http = hc
@@ -100,7 +91,6 @@ func openSocket(ctx context.Context, base *url.URL, all *roster, before State, o
 	}
 	c.seen.restore(before.acknowledged)
 	c.turn <- struct{}{}
-	c.ctx, c.end = context.WithCancelCause(context.Background())
 	s, err := c.connect(ctx)
 	if err != nil {
 		c.end(err)
@@ -200,15 +190,6 @@ func (c *socket) over(err error) error {
 		return err
 	}
 	return nil
-}
-
-func (c *socket) receive(ctx context.Context) (wireMessage, error) {
-	state := func() (final, last error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.final, c.last
-	}
-	return nextItem(ctx, c.items, c.done, state, func() error { return c.err })
 }
 
 func (c *socket) remember(id string, code int) bool {
@@ -369,20 +350,15 @@ func (c *socket) close() error {
 	return err
 }
 
-// finish ends the channel with an error for Receive, unless it has ended already.
-func (c *socket) finish(final error) (err error) {
-	c.mu.Lock()
-	s, over := c.session, c.final != nil
-	if !over || final == ErrClosed {
-		c.final = final
-	}
-	c.mu.Unlock()
-	if !over && s != nil {
-		err = c.shut(s)
-	}
-	c.end(final)
-	<-c.done
-	return err
+// finish ends the channel with an error for Receive.
+func (c *socket) finish(final error) error {
+	return c.lasting.finish(final, func() func() error {
+		s := c.session
+		if s == nil {
+			return nil
+		}
+		return func() error { return c.shut(s) }
+	})
 }
 
 // shut closes a connection by handshake.

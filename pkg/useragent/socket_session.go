@@ -257,23 +257,10 @@ func (c *socket) notification(s *session, f frame) {
 // put queues for Receive, and reports whether it did. While the queue is full
 // nothing is read, so the push service waits.
 func (c *socket) put(s *session, i *item) bool {
-	select {
-	case c.items <- i:
-		return true
-	default:
-	}
 	c.mu.Lock()
 	calling := c.calling
 	c.mu.Unlock()
-	s.blocked.Store(true)
-	defer s.blocked.Store(false)
-	select {
-	case c.items <- i:
-		return true
-	case <-calling:
-	case <-s.ctx.Done():
-	}
-	return false
+	return c.queue(s.ctx, i, &s.blocked, calling)
 }
 
 // write sends one frame.

@@ -34,27 +34,9 @@ func (m CheckinRequest) Append(b []byte) []byte {
 
 // ParseCheckinRequest reads an AndroidCheckinRequest.
 func ParseCheckinRequest(b []byte) (m CheckinRequest, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 2:
-			m.AndroidID = f.uint()
-		case 4:
-			return each(f.data, func(f field) error {
-				if f.number != 13 {
-					return nil
-				}
-				return each(f.data, func(f field) error {
-					if f.number == 2 {
-						m.ChromeVersion = f.text()
-					}
-					return nil
-				})
-			})
-		case 13:
-			m.SecurityToken = f.uint()
-		}
-		return nil
-	})
+	build := func(b []byte) error { return read(b, target{2, &m.ChromeVersion}) }
+	checkin := func(b []byte) error { return read(b, target{13, build}) }
+	err = read(b, target{2, &m.AndroidID}, target{4, checkin}, target{13, &m.SecurityToken})
 	return m, err
 }
 
@@ -76,17 +58,7 @@ func (m CheckinResponse) Append(b []byte) []byte {
 
 // ParseCheckinResponse reads an AndroidCheckinResponse.
 func ParseCheckinResponse(b []byte) (m CheckinResponse, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 3:
-			m.TimeMsec = f.uint()
-		case 7:
-			m.AndroidID = f.uint()
-		case 8:
-			m.SecurityToken = f.uint()
-		}
-		return nil
-	})
+	err = read(b, target{3, &m.TimeMsec}, target{7, &m.AndroidID}, target{8, &m.SecurityToken})
 	return m, err
 }
 
@@ -95,15 +67,7 @@ func ParseCheckinResponse(b []byte) (m CheckinResponse, err error) {
 func pair(name, value string) []byte { return appendBytes(appendBytes(nil, 1, name), 2, value) }
 
 func parsePair(b []byte) (name, value string, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 1:
-			name = f.text()
-		case 2:
-			value = f.text()
-		}
-		return nil
-	})
+	err = read(b, target{1, &name}, target{2, &value})
 	return name, value, err
 }
 

@@ -16,12 +16,7 @@ func (m Heartbeat) Append(b []byte) []byte {
 
 // ParseHeartbeat reads a HeartbeatPing or a HeartbeatAck.
 func ParseHeartbeat(b []byte) (m Heartbeat, err error) {
-	err = each(b, func(f field) error {
-		if f.number == 2 {
-			m.LastStreamIDReceived = uint32(f.uint())
-		}
-		return nil
-	})
+	err = read(b, target{2, &m.LastStreamIDReceived})
 	return m, err
 }
 
@@ -59,33 +54,15 @@ func (m LoginRequest) Append(b []byte) []byte {
 
 // ParseLoginRequest reads a LoginRequest.
 func ParseLoginRequest(b []byte) (m LoginRequest, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 1:
-			m.ID = f.text()
-		case 2:
-			m.Domain = f.text()
-		case 3:
-			m.User = f.text()
-		case 4:
-			m.Resource = f.text()
-		case 5:
-			m.AuthToken = f.text()
-		case 6:
-			m.DeviceID = f.text()
-		case 8:
-			name, value, err := parsePair(f.data)
-			if err != nil {
-				return err
-			}
-			if name == "hbping" {
-				m.HeartbeatInterval = parseDecimal(value)
-			}
-		case 10:
-			m.ReceivedPersistentIDs = append(m.ReceivedPersistentIDs, f.text())
+	setting := func(b []byte) error {
+		name, value, err := parsePair(b)
+		if name == "hbping" {
+			m.HeartbeatInterval = parseDecimal(value)
 		}
-		return nil
-	})
+		return err
+	}
+	err = read(b, target{1, &m.ID}, target{2, &m.Domain}, target{3, &m.User}, target{4, &m.Resource}, target{5, &m.AuthToken},
+		target{6, &m.DeviceID}, target{8, setting}, target{10, &m.ReceivedPersistentIDs})
 	return m, err
 }
 
@@ -115,34 +92,9 @@ func (m LoginResponse) Append(b []byte) []byte {
 
 // ParseLoginResponse reads a LoginResponse.
 func ParseLoginResponse(b []byte) (m LoginResponse, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 1:
-			m.ID = f.text()
-		case 3:
-			return each(f.data, func(f field) error {
-				switch f.number {
-				case 1:
-					m.ErrorCode = int32(f.uint())
-				case 2:
-					m.ErrorMessage = f.text()
-				}
-				return nil
-			})
-		case 6:
-			m.LastStreamIDReceived = uint32(f.uint())
-		case 7:
-			return each(f.data, func(f field) error {
-				if f.number == 3 {
-					m.HeartbeatInterval = f.uint()
-				}
-				return nil
-			})
-		case 8:
-			m.ServerTimestamp = f.uint()
-		}
-		return nil
-	})
+	failure := func(b []byte) error { return read(b, target{1, &m.ErrorCode}, target{2, &m.ErrorMessage}) }
+	heartbeat := func(b []byte) error { return read(b, target{3, &m.HeartbeatInterval}) }
+	err = read(b, target{1, &m.ID}, target{3, failure}, target{6, &m.LastStreamIDReceived}, target{7, heartbeat}, target{8, &m.ServerTimestamp})
 	return m, err
 }
 
@@ -177,30 +129,10 @@ func (m Iq) Append(b []byte) []byte {
 // ParseIq reads an IqStanza.
 func ParseIq(b []byte) (m Iq, err error) {
 	var data []byte
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 7:
-			return each(f.data, func(f field) error {
-				switch f.number {
-				case 1:
-					m.Extension = int(int32(f.uint()))
-				case 2:
-					data = f.data
-				}
-				return nil
-			})
-		case 10:
-			m.LastStreamIDReceived = uint32(f.uint())
-		}
-		return nil
-	})
+	extension := func(b []byte) error { return read(b, target{1, &m.Extension}, target{2, &data}) }
+	err = read(b, target{7, extension}, target{10, &m.LastStreamIDReceived})
 	if err == nil && m.Extension == SelectiveAck {
-		err = each(data, func(f field) error {
-			if f.number == 1 {
-				m.IDs = append(m.IDs, f.text())
-			}
-			return nil
-		})
+		err = read(data, target{1, &m.IDs})
 	}
 	return m, err
 }
@@ -252,35 +184,13 @@ func (m DataMessage) Append(b []byte) []byte {
 
 // ParseDataMessage reads a DataMessageStanza. RawData shares memory with b.
 func ParseDataMessage(b []byte) (m DataMessage, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 3:
-			m.From = f.text()
-		case 5:
-			m.Category = f.text()
-		case 6:
-			m.Token = f.text()
-		case 7:
-			name, value, err := parsePair(f.data)
-			if err != nil {
-				return err
-			}
-			m.AppData = append(m.AppData, AppData{name, value})
-		case 9:
-			m.PersistentID = f.text()
-		case 11:
-			m.LastStreamIDReceived = uint32(f.uint())
-		case 17:
-			m.TTL = uint32(f.uint())
-		case 18:
-			m.Sent = f.uint()
-		case 21:
-			m.RawData = f.data
-		case 24:
-			m.ImmediateAck = f.uint() != 0
-		}
-		return nil
-	})
+	data := func(b []byte) error {
+		name, value, err := parsePair(b)
+		m.AppData = append(m.AppData, AppData{name, value})
+		return err
+	}
+	err = read(b, target{3, &m.From}, target{5, &m.Category}, target{6, &m.Token}, target{7, data}, target{9, &m.PersistentID},
+		target{11, &m.LastStreamIDReceived}, target{17, &m.TTL}, target{18, &m.Sent}, target{21, &m.RawData}, target{24, &m.ImmediateAck})
 	return m, err
 }
 
@@ -294,14 +204,6 @@ func (m StreamError) Append(b []byte) []byte {
 
 // ParseStreamError reads a StreamErrorStanza.
 func ParseStreamError(b []byte) (m StreamError, err error) {
-	err = each(b, func(f field) error {
-		switch f.number {
-		case 1:
-			m.Type = f.text()
-		case 2:
-			m.Text = f.text()
-		}
-		return nil
-	})
+	err = read(b, target{1, &m.Type}, target{2, &m.Text})
 	return m, err
 }

@@ -86,6 +86,47 @@ func each(b []byte, do func(field) error) error {
 	return nil
 }
 
+// target is where read stores the fields with a number: a *string, *uint32, *uint64,
+// *int32, *int, or *bool, which get the last one; a *[]byte, which then shares memory
+// with the message; a *[]string, which gets all; or a func([]byte) error, which is
+// called with the content of a nested message.
+type target struct {
+	number int
+	to     any
+}
+
+// read stores the fields of a message and skips unknown ones.
+func read(b []byte, targets ...target) error {
+	return each(b, func(f field) error {
+		for _, t := range targets {
+			if t.number != f.number {
+				continue
+			}
+			switch to := t.to.(type) {
+			case *string:
+				*to = f.text()
+			case *[]string:
+				*to = append(*to, f.text())
+			case *[]byte:
+				*to = f.data
+			case *uint32:
+				*to = uint32(f.uint())
+			case *uint64:
+				*to = f.uint()
+			case *int32:
+				*to = int32(f.uint())
+			case *int:
+				*to = int(int32(f.uint()))
+			case *bool:
+				*to = f.uint() != 0
+			case func([]byte) error:
+				return to(f.data)
+			}
+		}
+		return nil
+	})
+}
+
 func appendUint(b []byte, number int, value uint64) []byte {
 	b = binary.AppendUvarint(b, uint64(number)<<3|varint)
 	return binary.AppendUvarint(b, value)
