@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,6 +20,12 @@ func listenHost(flag, address, example string) (string, error) {
 		return "", usage("write it as "+example, "--%s: %q has the port %q, expected 0 to 65535", flag, address, port)
 	}
 	return host, nil
+}
+
+// loopback reports whether only this machine can reach the host.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // listen opens the address that a flag names.

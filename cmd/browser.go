@@ -183,7 +183,7 @@ func (o *browserOptions) pushService(ctx context.Context, s *streams, found *bro
 		Addr:     pushservice.DefaultAddr,
 		AnyPort:  true,
 		Chromium: &pushservice.ChromiumOptions{Addr: pushservice.DefaultChromiumAddr},
-		Options:  pushservice.Options{Log: s.logger(), NewReceiver: receiver.New},
+		Options:  pushservice.Options{Log: s.serviceLog(false), NewReceiver: receiver.New},
 	})
 	if err != nil {
 		return nil, nil, startProblem(err)

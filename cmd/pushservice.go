@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -19,12 +18,13 @@ type pushServiceOptions struct {
 	chromium     pushservice.ChromiumOptions
 	withChromium bool
 
-	data            string
-	tlsCert, tlsKey string
-	plain           bool
-	as              enumFlag
-	faults          []string
-	maxTTL          durationFlag
+	certificateFiles
+
+	data   string
+	plain  bool
+	as     enumFlag
+	faults []string
+	maxTTL durationFlag
 }
 
 func newPushServiceCmd(s *streams) *cobra.Command {
@@ -50,8 +50,7 @@ func newPushServiceCmd(s *streams) *cobra.Command {
 	inGroup(f, "Flags")
 	f.BoolVar(&o.TLS, "tls", false, "serve https, with a certificate from its own CA")
 	f.StringVar(&o.AuthorityFile, "ca-out", "", "with --tls: keep the certificate of its CA in `FILE` (default push-service-ca.pem, in --data)")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
-	f.StringVar(&o.tlsKey, "tls-key", "", "read the certificate's private key from `FILE`")
+	o.certificateFiles.addFlags(f)
 	f.BoolVar(&o.withChromium, "chromium", false, "also serve Chromium and the browsers that are based on it")
 	f.StringVar(&o.chromium.Addr, "chromium-listen", "", "listen for Chromium and its senders on `ADDRESS`, host:port (default port 5228 of the host of --listen)")
 	f.StringVar(&o.chromium.AuthorityFile, "chromium-ca-out", "", "keep the certificate of the CA for Chromium in `FILE` (default push-service-chromium-ca.pem, in --data)")
@@ -75,14 +74,9 @@ func (o *pushServiceOptions) limitFlags(c *cobra.Command) {
 
 func runPushService(ctx context.Context, s *streams, o pushServiceOptions) (err error) {
 	so := o.ServerOptions
-	so.Options.Log, so.Options.NewReceiver = s.logger(), receiver.New
-	if o.tlsCert != "" {
-		if so.CertificatePEM, err = s.input(o.tlsCert, "tls-cert"); err != nil {
-			return err
-		}
-		if so.KeyPEM, err = s.input(o.tlsKey, "tls-key"); err != nil {
-			return err
-		}
+	so.Options.Log, so.Options.NewReceiver = s.serviceLog(false), receiver.New
+	if so.CertificatePEM, so.KeyPEM, err = o.certificateFiles.read(s); err != nil {
+		return err
 	}
 	for _, name := range o.authorityFiles() {
 		s.warnReadable(pushservice.AuthorityKeyFile(name))
@@ -124,18 +118,4 @@ func keptIn(dir, given, name string) string {
 		return given
 	}
 	return filepath.Join(dir, name)
-}
-
-// logger returns a logger that writes to standard error.
-func (s *streams) logger() *slog.Logger {
-	o := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
-		}
-		return a
-	}}
-	if s.json {
-		return slog.New(slog.NewJSONHandler(s.err, nil))
-	}
-	return slog.New(slog.NewTextHandler(s.err, o))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -24,11 +23,12 @@ var optionFlags = map[string]string{
 // check completes the options, and reports invalid flags and flags that contradict
 // each other.
 func (o *pushServiceOptions) check(c *cobra.Command) error {
+	if err := o.certificateFiles.check(); err != nil {
+		return err
+	}
 	changed := c.Flags().Changed
 	ownCA := o.TLS && o.tlsCert == ""
 	switch {
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return usage("pass both", "--tls-cert and --tls-key must be used together")
 	case o.AuthorityFile != "" && !ownCA:
 		return usage("add --tls, without --tls-cert", "--ca-out requires --tls")
 	case o.AuthorityFile == "-":
@@ -67,12 +67,6 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: other machines can reach %q, and plain HTTP exposes every endpoint", o.Addr)
 	}
 	return nil
-}
-
-// loopback reports whether only this machine can reach the host.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // startProblem adds a hint to the error of a push service that did not start.

@@ -23,9 +23,9 @@ type serveOptions struct {
 	services  enumFlag
 	caFile    string
 
-	tlsCert, tlsKey string
-	plain           bool
-	logFormat       enumFlag
+	certificateFiles
+	plain     bool
+	logFormat enumFlag
 }
 
 func newServeCmd(s *streams) *cobra.Command {
@@ -78,8 +78,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.Var(parsed(&server.GoneAfter, "", "TIME", zeroOrMore), "gone-after", "delete a subscription only after two responses that it is gone, this far apart (default: after the first one)")
 	f.Var(number(&server.Jobs, 1, 100), "jobs", "send `N` pushes at a time; others wait")
 	inGroup(f, "Sending")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "serve https with the certificate in `FILE`")
-	f.StringVar(&o.tlsKey, "tls-key", "", "read the certificate's private key from `FILE`")
+	o.certificateFiles.addFlags(f)
 	f.BoolVar(&o.plain, "allow-plain-http", false, "serve plain HTTP even if other machines can connect, such as behind a proxy")
 	inGroup(f, "Connection")
 	asSetting(f, "subject", "data", "ca-file", "log-format", "rate-per-origin")
@@ -108,8 +107,8 @@ func addPortsFlag(f *pflag.FlagSet, ports *[]int) {
 
 // check finds options that contradict each other.
 func (o *serveOptions) check() error {
-	if (o.tlsCert == "") != (o.tlsKey == "") {
-		return usage("pass both", "--tls-cert and --tls-key must be used together")
+	if err := o.certificateFiles.check(); err != nil {
+		return err
 	}
 	host, err := listenHost("listen", o.listen, "127.0.0.1:8080")
 	if err != nil {

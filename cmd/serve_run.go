@@ -62,7 +62,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 // files that flags name.
 func (o *serveOptions) options(s *streams) (options appserver.Options, err error) {
 	options = o.server
-	options.KnownServices, options.Log = o.services.value == "known", s.serviceLog(&o.logFormat)
+	options.KnownServices, options.Log = o.services.value == "known", s.serviceLog(o.logFormat.value == "json")
 	if options.ClientRate == 0 {
 		options.ClientRate = -1
 	}
@@ -79,13 +79,8 @@ func (o *serveOptions) options(s *streams) (options appserver.Options, err error
 			return options, err
 		}
 	}
-	if o.tlsCert != "" {
-		if options.CertificatePEM, err = s.input(o.tlsCert, "tls-cert"); err != nil {
-			return options, err
-		}
-		if options.KeyPEM, err = s.input(o.tlsKey, "tls-key"); err != nil {
-			return options, err
-		}
+	if options.CertificatePEM, options.KeyPEM, err = o.certificateFiles.read(s); err != nil {
+		return options, err
 	}
 	ring, err := o.key.loadRing(s)
 	if err != nil {

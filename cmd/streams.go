@@ -133,9 +133,10 @@ func (s *streams) note(format string, a ...any) {
 	fmt.Fprintf(s.err, "webpush: %s\n", safe(message))
 }
 
-// serviceLog returns the log of serve and worker, in the format of the flag.
-func (s *streams) serviceLog(format *enumFlag) *slog.Logger {
-	if format.String() == "json" || s.json {
+// serviceLog returns the log of a command that serves, as text, or as JSON if asJSON or
+// --json is given.
+func (s *streams) serviceLog(asJSON bool) *slog.Logger {
+	if asJSON || s.json {
 		return slog.New(slog.NewJSONHandler(s.err, nil))
 	}
 	return slog.New(slog.NewTextHandler(s.err, nil))

@@ -72,7 +72,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		return err
 	}
 	work.Client, work.Message, work.RetryFor = d.client, d.message, o.retryFor.value
-	log := s.serviceLog(&o.logFormat)
+	log := s.serviceLog(o.logFormat.String() == "json")
 	var listener net.Listener
 	if o.metrics != "" {
 		if listener, err = net.Listen("tcp", o.metrics); err != nil {
