@@ -9,6 +9,8 @@ import (
 	"strings"
 )
 
+var strictURL, strictStd = base64.RawURLEncoding.Strict(), base64.RawStdEncoding.Strict()
+
 // Encode returns b as base64url without padding.
 func Encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
@@ -18,8 +20,8 @@ func Encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 // sign of text that was truncated or altered. The error says which, and never
 // repeats more than one character of s, because s may be a secret.
 func Decode(s string) ([]byte, error) {
-	if !strings.ContainsAny(s, "+/=\r\n") { // what nearly every input is
-		if b, err := base64.RawURLEncoding.Strict().DecodeString(s); err == nil {
+	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 { // which package base64 ignores
+		if b, err := strictURL.DecodeString(s); err == nil { // as nearly every input
 			return b, nil
 		}
 	}
@@ -47,11 +49,11 @@ func Decode(s string) ([]byte, error) {
 	if pad := len(s) - len(body); pad > 2 || pad > 0 && len(s)%4 != 0 {
 		return nil, fmt.Errorf("wrong number of '=' after %d characters of base64; is it cut off?", len(body))
 	}
-	enc := base64.RawURLEncoding
+	enc := strictURL
 	if std >= 0 {
-		enc = base64.RawStdEncoding
+		enc = strictStd
 	}
-	b, err := enc.Strict().DecodeString(body)
+	b, err := enc.DecodeString(body)
 	if err != nil {
 		return nil, fmt.Errorf("last character of base64 has stray bits; is it cut off or altered?")
 	}
