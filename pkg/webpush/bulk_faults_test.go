@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,6 +29,7 @@ type misbehaving struct {
 	handle func(w http.ResponseWriter, r *http.Request, message string, n int)
 	http1  bool
 	raw    func(net.Conn) // serves connections in place of handle
+	dial   error          // of every connection; there is no server
 	oldTLS bool           // it speaks no version of TLS that is spoken here
 
 	want     Class
@@ -121,15 +124,15 @@ func TestSendAllFaults(t *testing.T) {
 			{name: "TLS 1.1", handle: first(201), oldTLS: true, want: ClassTemporary, most: -1},
 			{name: "no TLS", raw: func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, want: ClassTemporary, most: -1},
 			{name: "cuts off", raw: func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }, want: ClassTemporary, most: -1},
-			{name: "does not listen", raw: func(net.Conn) {}, want: ClassTemporary, most: -1},
-			{name: "no such host", want: ClassTemporary, most: -1},
+			{name: "does not listen", dial: os.NewSyscallError("connect", syscall.ECONNREFUSED), want: ClassTemporary, most: -1}, // a closed port may be another test's by now
+			{name: "no such host", dial: &net.DNSError{Err: "no such host", Name: "no-such-host.example", IsNotFound: true}, want: ClassTemporary, most: -1},
 		}
 	}
 	for _, standard := range []bool{false, true} {
 		t.Run(map[bool]string{false: "pipelined", true: "standard"}[standard], func(t *testing.T) {
 			t.Parallel()
 			o := BulkOptions{StandardHTTP: standard}
-			sendToFaults(t, services(), o, 20*time.Second)
+			sendToFaults(t, services(), o, 5*time.Minute) // a request that a busy machine times out would be sent again
 			sendToFaults(t, []*misbehaving{
 				{name: "never answers", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: ClassTemporary, most: -1},
 			}, o, 100*time.Millisecond)
@@ -139,6 +142,7 @@ func TestSendAllFaults(t *testing.T) {
 
 func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout time.Duration) {
 	var authorities []byte
+	unreachable := map[string]error{} // by address
 	for _, s := range services {
 		if s.raw != nil {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -146,10 +150,6 @@ func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout 
 				t.Fatal(err)
 			}
 			s.url = "https://" + l.Addr().String()
-			if s.name == "does not listen" {
-				_ = l.Close()
-				continue
-			}
 			var open sync.WaitGroup
 			t.Cleanup(func() { _ = l.Close(); open.Wait() })
 			open.Go(func() {
@@ -168,8 +168,9 @@ func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout 
 			})
 			continue
 		}
-		if s.handle == nil {
-			s.url = "https://no.such.host"
+		if s.dial != nil {
+			host := strings.ReplaceAll(s.name, " ", "-") + ".example"
+			s.url, unreachable[host+":443"] = "https://"+host, s.dial
 			continue
 		}
 		var mu sync.Mutex
@@ -207,8 +208,8 @@ func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout 
 	transport := hc.Transport.(*http.Transport)
 	dial := transport.DialContext
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if strings.HasPrefix(address, "no.such.host") {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: "no.such.host", IsNotFound: true}}
+		if err := unreachable[address]; err != nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
 		return dial(ctx, network, address)
 	}
@@ -226,7 +227,7 @@ func sendToFaults(t *testing.T, services []*misbehaving, o BulkOptions, timeout 
 			}
 		}
 	}
-	c := &Client{HTTP: hc, Key: testKey(t), Subject: "mailto:ops@example.com", Timeout: timeout, Attempts: 3, MaxWait: 2 * time.Second}
+	c := &Client{HTTP: hc, Key: testKey(t), Subject: "mailto:ops@example.com", Timeout: timeout, Attempts: 3, MaxWait: 5 * time.Minute}
 	got := map[*misbehaving]map[Class]int{}
 	why := map[*misbehaving]error{}
 	for r := range c.SendAll(t.Context(), jobs, o) {
