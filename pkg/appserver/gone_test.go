@@ -1,6 +1,7 @@
 package appserver_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,44 @@ func TestGoneAfter(t *testing.T) {
 		}
 		if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
 			t.Errorf("%v: %v subscriptions are left, want %d", after, n, left)
+		}
+	}
+}
+
+// A delayed test message to a subscription that is gone removes it, unless its keys were
+// renewed in the meantime.
+func TestGoneAfterDelay(t *testing.T) {
+	t.Parallel()
+	for _, renewed := range []bool{false, true} {
+		var f *fixture
+		var endpoint string
+		sink := newSink(t, func(string, int) int {
+			if renewed { // while the message is in flight
+				record, err := f.store.Find(t.Context(), endpoint)
+				if err == nil {
+					record.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
+					_, _, err = f.store.Put(t.Context(), record)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			return 410
+		})
+		f = newFixture(t, nil)
+		endpoint = sink.URL + "/a"
+		f.want(201, "POST", "/subscription", subscription(endpoint))
+		f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)
+		until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), "a delayed test message was not accepted") })
+		left := 0
+		if renewed {
+			left = 1
+		}
+		if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
+			t.Errorf("renewed %v: %v subscriptions are left", renewed, n)
+		}
+		if removed := strings.Contains(string(f.want(200, "GET", "/metrics", "").text), "webpush_subscriptions_removed_total 1\n"); removed == renewed {
+			t.Errorf("renewed %v: the metrics count a removal: %v", renewed, removed)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 		delay := time.Duration(v.Delay) * time.Second
 		go func() {
 			defer free()
-			s.sendLater(context.WithoutCancel(r.Context()), delay, sub, *v.message)
+			s.sendLater(context.WithoutCancel(r.Context()), delay, rec, sub, *v.message)
 		}()
 		return writeJSON(w, http.StatusAccepted, map[string]time.Time{"sendAt": time.Now().Add(delay).UTC()})
 	}
@@ -215,19 +215,25 @@ func (s *Server) testUnreachable(r *http.Request, e *webpush.Error, at <-chan ti
 	return refuse(http.StatusBadGateway, "push-service-unreachable", "the push service sent no HTTP response").in("endpoint").hint("the server's log has the cause")
 }
 
+// gone removes a subscription that is gone as a push does: not if it has changed since it
+// was read.
+func (s *Server) gone(ctx context.Context, rec Record) error {
+	removed, err := s.store.Gone(ctx, rec, s.o.GoneAfter)
+	if removed {
+		s.metrics.removed.Inc()
+	}
+	return err
+}
+
 // testRefused returns the push service's response as a problem. A subscription that
-// is gone is removed as by a push.
+// is gone is removed.
 func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) error {
 	var p *problem
 	switch {
 	case e.Gone():
 		p = refuse(http.StatusGone, "subscription-gone", "%v", e).in("endpoint").hint("unsubscribe, and subscribe again")
-		removed, err := s.store.Gone(r.Context(), rec, s.o.GoneAfter)
-		if err != nil {
+		if err := s.gone(r.Context(), rec); err != nil {
 			return err
-		}
-		if removed {
-			s.metrics.removed.Inc()
 		}
 	case e.Temporary():
 		p = refuse(http.StatusServiceUnavailable, "push-service-unavailable", "%v", e).hint(e.Hint())
@@ -248,8 +254,8 @@ func (o *Options) tester(h webpush.Doer) *webpush.Client {
 }
 
 // sendLater sends a test message after a delay, unless the server stops first. A failure
-// is only logged.
-func (s *Server) sendLater(ctx context.Context, delay time.Duration, sub *webpush.Subscription, m webpush.Message) {
+// is only logged. A subscription that is gone is removed.
+func (s *Server) sendLater(ctx context.Context, delay time.Duration, rec Record, sub *webpush.Subscription, m webpush.Message) {
 	select {
 	case <-s.closed:
 		return
@@ -257,6 +263,12 @@ func (s *Server) sendLater(ctx context.Context, delay time.Duration, sub *webpus
 	}
 	receipt, err := s.tester.Send(ctx, sub, m)
 	s.metrics.tested(sub.Service(), receipt, err)
+	var refused *webpush.Error
+	if errors.As(err, &refused) && refused.Gone() {
+		if err := s.gone(ctx, rec); err != nil {
+			s.log.Error("a subscription that is gone was not removed", "error", err)
+		}
+	}
 	if err != nil {
 		s.log.Warn("a delayed test message was not accepted", "origin", sub.Origin(), "error", err)
 	}
