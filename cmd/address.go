@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,6 +50,14 @@ func inUse(flag string, err error) error {
 func inDirectory(file string) error {
 	if dir := filepath.Dir(file); !exists(dir) {
 		return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "create it with: mkdir -p "+shellWord(dir))
+	}
+	return nil
+}
+
+// makeDir creates a directory, readable only by its owner, if it does not exist.
+func makeDir(name string) error {
+	if err := os.MkdirAll(name, 0o700); err != nil {
+		return fileProblem(name, err)
 	}
 	return nil
 }

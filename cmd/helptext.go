@@ -3,7 +3,6 @@ package cmd
 import (
 	"embed"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,41 +41,12 @@ func addHelpTexts(root *cobra.Command) {
 		"{{settings}}", help.Wrap(settings.Harmless, 78)))
 }
 
-// newHelpCmd replaces cobra's help command: it reports unknown commands and prints
-// whole texts.
+// newHelpCmd returns webpush help, which reports unknown commands like webpush itself.
 func newHelpCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "help [COMMAND…]",
-		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			parent, _, err := c.Root().Find(args)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			var names []string
-			for _, sub := range parent.Commands() {
-				if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
-					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(c *cobra.Command, args []string) error {
-			found := c.Root()
-			if len(args) == 0 {
-				return found.Help()
-			}
-			for i, word := range args {
-				at := slices.IndexFunc(found.Commands(), func(sub *cobra.Command) bool { return sub.Name() == word || sub.HasAlias(word) })
-				switch {
-				case at >= 0:
-					found = found.Commands()[at]
-				case i == 0:
-					return found.Args(found, args)
-				default:
-					return usage("see: "+found.CommandPath()+" --help", "%s has no command %q", found.CommandPath(), shown(word))
-				}
-			}
-			return help.Write(found)
-		},
-	}
+	return help.NewCommand(func(parent *cobra.Command, word string) error {
+		if !parent.HasParent() {
+			return parent.Args(parent, []string{word})
+		}
+		return usage("see: "+parent.CommandPath()+" --help", "%s has no command %q", parent.CommandPath(), shown(word))
+	})
 }

@@ -27,6 +27,11 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if !address.Shared() {
+		if err := makeDir(o.data); err != nil {
+			return err
+		}
+	}
 	token, tokenFile, err := o.token(address.Shared())
 	if err != nil {
 		return err
@@ -106,31 +111,18 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 	file = o.tokenFile // overrides the environment, as all flags do
 	if file == "" {
 		// A variable that was set from a file often ends with a newline.
-		token = strings.TrimSpace(os.Getenv(adminTokenEnv))
-	}
-	if token != "" && shared {
-		return token, "", nil
-	}
-	if shared {
-		if file == "" {
+		if token = strings.TrimSpace(os.Getenv(adminTokenEnv)); token != "" {
+			return token, "", nil
+		}
+		if shared {
 			return "", "", usage("set "+adminTokenEnv+", or use --admin-token-file", "servers that share a database need the same administrator's token")
 		}
-		if !exists(file) {
-			return "", "", fmt.Errorf("%s: no such file", file)
-		}
-	} else if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return "", "", fileProblem(o.data, err)
-	}
-	if token != "" {
-		return token, "", nil
-	}
-	if file == "" {
 		file = filepath.Join(o.data, "admin-token")
+	} else if shared && !exists(file) {
+		return "", "", fmt.Errorf("%s: no such file", file)
 	}
-	if token, _, err = appserver.LoadToken(file); err != nil {
-		return "", "", withinFile(file, err)
-	}
-	return token, file, nil
+	token, _, err = appserver.LoadToken(file)
+	return token, file, withinFile(file, err)
 }
 
 // announce prints the address of the server. On a terminal, it also prints a link with

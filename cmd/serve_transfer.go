@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -30,30 +28,30 @@ func (o *transferOptions) addFlags(c *cobra.Command) {
 	inGroup(f, "Database")
 }
 
-// open opens the database that the flags name. If a server has an SQLite database
-// open, the hint names the route to use instead.
-func (o *transferOptions) open(ctx context.Context, s *streams, route string) (appserver.Store, error) {
+// use opens the database that the flags name, and closes it after f. If a server has an
+// SQLite database open, the hint names the route to use instead.
+func (o *transferOptions) use(ctx context.Context, s *streams, route string, f func(appserver.Store) error) error {
 	address, err := o.database.address(s, o.data)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	file := address.File()
-	if file != "" && !exists(file) && route != "POST" {
-		return nil, fmt.Errorf("%s: no such file", file)
-	}
-	if file != "" && route == "POST" && file == filepath.Join(o.data, "webpush.db") {
-		if err := os.MkdirAll(o.data, 0o700); err != nil {
-			return nil, fileProblem(o.data, err)
+	switch file := address.File(); {
+	case file == "":
+	case route == "POST" && file == filepath.Join(o.data, "webpush.db"):
+		if err := makeDir(o.data); err != nil {
+			return err
 		}
+	case route != "POST" && !exists(file):
+		return fmt.Errorf("%s: no such file", file)
 	}
 	d, err := o.database.open(ctx, address)
 	if errors.Is(err, appserver.ErrInUse) && route != "" {
-		return nil, withHint(err, "stop the server, or use its route: "+route+" /subscriptions")
+		err = withHint(err, "stop the server, or use its route: "+route+" /subscriptions")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.Store, nil
+	return errors.Join(f(d.Store), d.Store.Close())
 }
 
 func newServeImportCmd(s *streams) *cobra.Command {
@@ -75,7 +73,7 @@ func newServeImportCmd(s *streams) *cobra.Command {
 	return c
 }
 
-func runServeImport(ctx context.Context, s *streams, o *transferOptions, name string) (err error) {
+func runServeImport(ctx context.Context, s *streams, o *transferOptions, name string) error {
 	source := bulk.Source{Name: name}
 	if name == "-" {
 		source = bulk.Source{Name: "standard input", Stream: bulk.UntilDone(ctx, s.in)}
@@ -85,25 +83,22 @@ func runServeImport(ctx context.Context, s *streams, o *transferOptions, name st
 		return withinFile(name, err)
 	}
 	defer in.Close()
-	store, err := o.open(ctx, s, "POST")
-	if err != nil {
+	return o.use(ctx, s, "POST", func(store appserver.Store) error {
+		sum, err := appserver.Import(ctx, store, in, o.server, func(r appserver.ImportResult) error {
+			if s.json {
+				return s.printJSON(r)
+			}
+			if r.Problem != "" {
+				s.warn(fmt.Sprintf("%s: %s", r.Position, r.Problem), r.Hint)
+			}
+			return nil
+		})
+		s.note("subscriptions: %d created, %d updated, %d invalid", sum.Created, sum.Updated, sum.Invalid)
+		if err == nil && sum.Invalid > 0 {
+			err = fmt.Errorf("invalid records: %d", sum.Invalid)
+		}
 		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	sum, err := appserver.Import(ctx, store, in, o.server, func(r appserver.ImportResult) error {
-		if s.json {
-			return s.printJSON(r)
-		}
-		if r.Problem != "" {
-			s.warn(fmt.Sprintf("%s: %s", r.Position, r.Problem), r.Hint)
-		}
-		return nil
 	})
-	s.note("subscriptions: %d created, %d updated, %d invalid", sum.Created, sum.Updated, sum.Invalid)
-	if err == nil && sum.Invalid > 0 {
-		err = fmt.Errorf("invalid records: %d", sum.Invalid)
-	}
-	return err
 }
 
 func newServeExportCmd(s *streams) *cobra.Command {
@@ -111,17 +106,14 @@ func newServeExportCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:  "export",
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) (err error) {
-			store, err := o.open(c.Context(), s, "GET")
-			if err != nil {
+		RunE: func(c *cobra.Command, _ []string) error {
+			return o.use(c.Context(), s, "GET", func(store appserver.Store) error {
+				n, err := appserver.Export(c.Context(), store, s.out)
+				if err == nil {
+					s.note("subscriptions exported: %d", n)
+				}
 				return err
-			}
-			defer func() { err = errors.Join(err, store.Close()) }()
-			n, err := appserver.Export(c.Context(), store, io.Writer(s.out))
-			if err == nil {
-				s.note("subscriptions exported: %d", n)
-			}
-			return err
+			})
 		},
 	}
 	o.addFlags(c)
@@ -133,25 +125,19 @@ func newServeCopyCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:  "copy --to-database ADDRESS",
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) (err error) {
+		RunE: func(c *cobra.Command, _ []string) error {
 			to := o
 			to.database.file, to.database.database, to.database.flag = "", o.to, "to-database"
 			if o.to == "" {
 				return usage("pass the address of the database to copy to", "--to-database is missing")
 			}
-			from, err := o.open(c.Context(), s, "")
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, from.Close()) }()
-			dest, err := to.open(c.Context(), s, "POST")
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, dest.Close()) }()
-			n, scheduled, err := appserver.Copy(c.Context(), from, dest)
-			s.note("copied: subscriptions: %d, scheduled pushes: %d", n, scheduled)
-			return err
+			return o.use(c.Context(), s, "", func(from appserver.Store) error {
+				return to.use(c.Context(), s, "POST", func(dest appserver.Store) error {
+					n, scheduled, err := appserver.Copy(c.Context(), from, dest)
+					s.note("copied: subscriptions: %d, scheduled pushes: %d", n, scheduled)
+					return err
+				})
+			})
 		},
 	}
 	o.addFlags(c)

@@ -159,3 +159,35 @@ func Install(root *cobra.Command) {
 	root.SetUsageFunc(writeUsage)
 	root.SetHelpFunc(writeBrief)
 }
+
+// NewCommand returns a help command that replaces cobra's: it prints whole texts, and
+// calls unknown for a word that is not a command below parent.
+func NewCommand(unknown func(parent *cobra.Command, word string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND…]",
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			if parent, _, err := c.Root().Find(args); err == nil {
+				for _, sub := range parent.Commands() {
+					if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+						names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			found := c.Root()
+			if len(args) == 0 {
+				return found.Help()
+			}
+			for _, word := range args {
+				at := slices.IndexFunc(found.Commands(), func(sub *cobra.Command) bool { return sub.Name() == word || sub.HasAlias(word) })
+				if at < 0 {
+					return unknown(found, word)
+				}
+				found = found.Commands()[at]
+			}
+			return Write(found)
+		},
+	}
+}
