@@ -4,6 +4,7 @@ package appserver_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,21 +17,33 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/ece"
 )
 
 // npmPackages drive Chromium and check the accessibility of the page.
 var npmPackages = []string{"playwright-core@1.65.1", "axe-core@4.14.1"}
 
 // pageSink is a push service that accepts nearly everything, and keeps the size of each
-// body.
+// body. It also stands for the service workers, which report each tracked notification
+// that it accepts.
 type pageSink struct {
 	*httptest.Server
-	mu    sync.Mutex
-	sizes map[string]int
+	identity *ece.Identity // of one subscription, whose messages name the track
+	report   func(track, event string)
+
+	mu       sync.Mutex
+	sizes    map[string]int
+	track    string
+	accepted int // after track
 }
 
 func startPageSink(t *testing.T) *pageSink {
-	s := &pageSink{sizes: make(map[string]int)}
+	identity, err := ece.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &pageSink{identity: identity, sizes: make(map[string]int)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		s.mu.Lock()
@@ -39,14 +52,18 @@ func startPageSink(t *testing.T) *pageSink {
 			fmt.Fprint(w, s.sizes[size])
 			return
 		}
-		n, _ := io.Copy(io.Discard, r.Body)
-		s.sizes[name] = int(n)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		s.sizes[name] = len(body)
 		switch {
 		case strings.HasPrefix(name, "gone-"):
 			w.WriteHeader(http.StatusGone)
 		case strings.HasPrefix(name, "refused-"):
 			http.Error(w, "this sink refuses it", http.StatusBadRequest)
 		default:
+			s.reports(t, name, body)
 			w.WriteHeader(http.StatusCreated)
 		}
 	}))
@@ -54,9 +71,43 @@ func startPageSink(t *testing.T) *pageSink {
 	return s
 }
 
+// tracked is the name of the subscription with the sink's identity. It is among the first
+// of each push to all.
+const tracked = "good-4"
+
+// reports reports a notification as shown, and every tenth as clicked.
+func (s *pageSink) reports(t *testing.T, name string, body []byte) {
+	if name == tracked {
+		m, err := ece.ParseEncryptedMessage(ece.AES128GCM, "", "", body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		payload, err := s.identity.Decrypt(m)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var v struct {
+			Data struct{ Webpush struct{ Track string } }
+		}
+		_ = json.Unmarshal(payload, &v) // not a notification: no track
+		s.track, s.accepted = v.Data.Webpush.Track, 0
+	}
+	if s.track == "" {
+		return
+	}
+	s.accepted++
+	s.report(s.track, "shown")
+	if s.accepted%10 == 5 {
+		s.report(s.track, "clicked")
+	}
+}
+
 // TestChromiumPage tests the whole page in Chromium, driven by Playwright: forms and their
 // errors, the token, a message with its size and preview, a running push, keyboard, screen
-// reader, themes, and widths. WEBPUSH_SCREENSHOTS is a directory for the screenshots.
+// reader, themes, and widths. WEBPUSH_SCREENSHOTS is a directory for the screenshots; the
+// README shows readme-desktop.png and readme-phone.png, as .github/page-*.png.
 func TestChromiumPage(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -83,10 +134,20 @@ func TestChromiumPage(t *testing.T) {
 	p := buildProgram(t)
 	push := startPageSink(t)
 	server := p.serve("127.0.0.1:0", "--client-rate", "0", "--host", "insecure.test", "--rate-per-origin", "30", "--track")
+	push.report = func(track, event string) {
+		answer, err := http.Post(server.URL+"/report", "application/json", strings.NewReader(fmt.Sprintf(`{"id":%q,"event":%q}`, track, event)))
+		if err != nil || answer.Body.Close() != nil || answer.StatusCode != http.StatusNoContent {
+			t.Errorf("a report: %v, %v", answer, err)
+		}
+	}
+	recipient := push.identity.Recipient()
 	subscribe := func(name, user string, tags ...string) {
 		t.Helper()
-		body, err := json.Marshal(map[string]any{"endpoint": push.URL + "/" + name, "user": user, "tags": tags,
-			"keys": map[string]string{"p256dh": "BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM", "auth": "tBHItJI5svbpez7KI4CCXg"}})
+		keys := map[string]string{"p256dh": "BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM", "auth": "tBHItJI5svbpez7KI4CCXg"}
+		if name == tracked {
+			keys["p256dh"], keys["auth"] = base64.RawURLEncoding.EncodeToString(recipient.P256DH()), base64.RawURLEncoding.EncodeToString(recipient.Auth())
+		}
+		body, err := json.Marshal(map[string]any{"endpoint": push.URL + "/" + name, "user": user, "tags": tags, "keys": keys})
 		if err != nil {
 			t.Fatal(err)
 		}

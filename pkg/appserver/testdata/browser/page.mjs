@@ -534,7 +534,9 @@ await step('a push to its end tells what became of it', async () => {
   await page.click('#confirm-yes');
   await page.locator('#job-state', {hasText: 'Sending'}).waitFor();
   await page.waitForFunction(() => Number(document.querySelector('#job-bar').getAttribute('aria-valuenow')) > 25);
-  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left · reported: 0 shown, 0 clicked, 0 closed$/);
+  assert.match(await textOf(page, '#job-line'), /^\d+ of \d+ messages · \d+ per second · .* left · reported: \d+ shown, \d+ clicked, 0 closed$/);
+  await page.locator('#job-line', {hasText: / [1-9]\d* shown, [1-9]\d* clicked, 0 closed$/}).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll('#job-counts tr').length === 3); // the picture keeps its size
   await settled(page);
   await page.locator('#job').screenshot({path: join(config.shots, 'readme-desktop.png')});
   await shot(page, 'running-light');
