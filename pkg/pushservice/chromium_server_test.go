@@ -338,7 +338,7 @@ func TestChromiumServerOpenings(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Error(err)
 	}
-	_ = conns[0].SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conns[0].SetReadDeadline(time.Now().Add(patience))
 	if _, err := conns[0].Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("connection 1 is open after the end: %v", err)
 	}

@@ -139,7 +139,7 @@ func TestListenerRoom(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
 			return conn
 		}
 		ask := func(conn net.Conn) error {

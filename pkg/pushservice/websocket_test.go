@@ -45,9 +45,13 @@ func connect(t testing.TB, url string) *browser {
 	return &browser{t, ws}
 }
 
+// patience is the time after which a test gives up on the other side: far more than
+// it needs, even on a busy machine.
+const patience = 30 * time.Second
+
 func (b *browser) say(message string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if err := b.ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
 		b.t.Fatal(err)
@@ -55,7 +59,7 @@ func (b *browser) say(message string) {
 }
 
 func (b *browser) read() (map[string]any, error) {
-	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	_, data, err := b.ws.Read(ctx)
 	if err != nil {

@@ -159,7 +159,7 @@ func TestServiceRestarts(t *testing.T) {
 // it takes acknowledgements after they were sent.
 func left(t *testing.T, s *pushservice.Service, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); s.Subscriptions()[0].Messages != want; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); s.Subscriptions()[0].Messages != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d messages are left, want %d", s.Subscriptions()[0].Messages, want)
 		}
