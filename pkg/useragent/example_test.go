@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
-	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // A user agent that keeps its subscriptions in a file, receives one message, and
@@ -35,19 +33,15 @@ func ExampleFile() {
 		log.Fatal(err)
 	}
 	defer file.Close()
-	var device *useragent.Device
-	if _, found := file.State(); found {
-		device, err = file.Open(ctx, useragent.Options{})
-	} else if device, err = file.New("ws"+strings.TrimPrefix(service.URL, "http"), useragent.Options{}); err == nil {
-		_, err = device.Subscribe(ctx, "news", vapid.PublicKey{})
-	}
+	// The next start of this program gets the same subscription.
+	sub, err := file.Subscription(ctx, service.WebSocket(), "news", useragent.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer device.Close()
+	defer sub.Close()
 
 	// An application server sends a message without a payload.
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, device.Subscriptions()[0].Endpoint(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.Endpoint(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -58,7 +52,7 @@ func ExampleFile() {
 	}
 	response.Body.Close()
 
-	for m, err := range device.Messages(ctx) {
+	for m, err := range sub.Messages(ctx) {
 		var damaged *useragent.DecryptError
 		switch {
 		case errors.As(err, &damaged):
@@ -67,7 +61,7 @@ func ExampleFile() {
 			log.Fatal(err)
 		default:
 			fmt.Printf("a message of %d bytes for %s\n", len(m.Payload), m.Subscription.Name())
-			if err := device.Ack(ctx, m); err != nil {
+			if err := sub.Ack(ctx, m); err != nil {
 				log.Fatal(err)
 			}
 			return
