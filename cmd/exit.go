@@ -73,6 +73,14 @@ func wrongFlag(name string, err error) error {
 	return usage(hintOf(err), "--%s: %w", name, err)
 }
 
+// exitError is an error with its own exit code.
+type exitError struct {
+	error
+	code int
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
 // silentError is a failure that the command has already reported.
 type silentError struct{}
 

@@ -80,11 +80,3 @@ func (l *listener) unreachable() string {
 	}
 	return "check the network; without the internet, start webpush push-service and use --server ws://127.0.0.1:8090"
 }
-
-// exitError is an error with its own exit code.
-type exitError struct {
-	error
-	code int
-}
-
-func (e *exitError) Unwrap() error { return e.error }

@@ -63,8 +63,8 @@ func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error 
 func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	n, _, _ := webpush.ParseNotification(m.Payload)
 	ttl := ""
-	if m.Urgency != "" || m.TTL > 0 {
-		ttl = strconv.FormatInt(int64(m.TTL/time.Second), 10)
+	if seconds, ok := ttlOf(m); ok {
+		ttl = strconv.FormatInt(seconds, 10)
 	}
 	var list []string
 	for _, v := range [][2]string{

@@ -37,8 +37,8 @@ func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
 	if v.Headers == nil {
 		v.Headers = map[string]string{}
 	}
-	if m.Urgency != "" || m.TTL > 0 { // neither comes over a WebSocket
-		v.TTL = new(int64(m.TTL / time.Second))
+	if seconds, ok := ttlOf(m); ok {
+		v.TTL = &seconds
 	}
 	switch {
 	case m.Payload == nil:
@@ -53,6 +53,12 @@ func newMessageJSON(m *useragent.ReceivedMessage) messageJSON {
 		v.Base64 = new(base64.RawURLEncoding.EncodeToString(m.Payload))
 	}
 	return v
+}
+
+// ttlOf returns the TTL of a message in seconds, or false for one that came over a
+// WebSocket, which transmits neither TTL nor urgency.
+func ttlOf(m *useragent.ReceivedMessage) (seconds int64, ok bool) {
+	return int64(m.TTL / time.Second), m.Urgency != "" || m.TTL > 0
 }
 
 // subscriptionName returns the name of the subscription that a message is for, or "".

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -222,10 +223,8 @@ func (l *listener) sendCommand() string {
 	}
 	command := "webpush send -f " + shellWord(name)
 	if address, ok := strings.CutPrefix(l.o.server, "chromium://"); ok {
-		command += " --connect-to " + shellWord("fcm.googleapis.com:443:"+strings.TrimSuffix(address, "/"))
-		if l.o.caFile != "" {
-			command += " --ca-file " + shellWord(l.o.caFile)
-		}
+		a := pushservice.ChromiumAccess{Address: strings.TrimSuffix(address, "/")}
+		command += " " + sendFlags(a.ConnectTo()[:1], l.o.caFile) // the host of its endpoints is the first
 	}
 	return command + ` -p "hi"`
 }

@@ -21,19 +21,22 @@ func newChromiumSettings(a pushservice.ChromiumAccess, ca string) *chromiumSetti
 	return &chromiumSettings{Address: a.Address, CAFile: ca, ConnectTo: a.ConnectTo(), Proxy: a.Proxy()}
 }
 
-// sendFlags returns the flags of webpush send.
-func (v *chromiumSettings) sendFlags() string {
-	var b strings.Builder
-	for _, c := range v.ConnectTo {
-		b.WriteString("--connect-to " + shellWord(c) + " ")
+// sendFlags returns the flags of webpush send that reach the endpoints of Chromium.
+func sendFlags(connectTo []string, ca string) string {
+	var flags []string
+	for _, c := range connectTo {
+		flags = append(flags, "--connect-to "+shellWord(c))
 	}
-	return b.String() + "--ca-file " + shellWord(v.CAFile)
+	if ca != "" {
+		flags = append(flags, "--ca-file "+shellWord(ca))
+	}
+	return strings.Join(flags, " ")
 }
 
 // note prints the settings of senders.
 func (v *chromiumSettings) note(s *streams) {
 	s.note("a user agent like Chromium in a terminal: webpush listen --server chromium://%s --ca-file %s", v.Address, shellWord(v.CAFile))
-	s.note("send to Chromium with: webpush send %s", v.sendFlags())
+	s.note("send to Chromium with: webpush send %s", sendFlags(v.ConnectTo, v.CAFile))
 	s.note("  or, with other senders: HTTPS_PROXY=%s", v.Proxy)
 	file := shellWord(absolute(v.CAFile)) // for programs that run elsewhere
 	s.note("  and NODE_EXTRA_CA_CERTS=%s (Node.js) or REQUESTS_CA_BUNDLE=%s (Python)", file, file)
