@@ -66,19 +66,18 @@ func runConvert(s *streams, o convertOptions) error {
 		return err
 	}
 	private := found.Key != nil && !o.public
-	var b []byte
-	switch {
-	case private:
-		if b, err = found.Key.Marshal(format); err != nil {
-			return withHint(err, "use --public to write the public key")
-		}
-	default:
-		if b, err = found.PublicKey.Marshal(format); err != nil && found.Key != nil {
-			return withHint(err, "omit --public to write the private key")
-		}
-		if err != nil {
-			return withHint(within(name, err), "a private key cannot be derived from a public key")
-		}
+	var key interface {
+		Marshal(vapid.Format) ([]byte, error)
+	} = found.PublicKey
+	if private {
+		key = found.Key
+	}
+	b, err := key.Marshal(format)
+	if err != nil && found.Key == nil {
+		err = withHint(err, "a private key cannot be derived from a public key")
+	}
+	if err != nil {
+		return within(name, err)
 	}
 	b = asLine(b, format)
 	if o.output == "" || o.output == "-" {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -143,9 +142,9 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	var id ece.Identity
-	if err := json.Unmarshal(keys, &id); err != nil {
-		return within(inputName(o.receiver), notReceiver(keys, err))
+	id, err := inspect.ParseReceiver(keys)
+	if err != nil {
+		return within(inputName(o.receiver), err)
 	}
 	data, err := s.inputBytes(name, "the body")
 	if err != nil {
@@ -182,25 +181,4 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		return s.printJSON(result)
 	}
 	return s.output(o.output, payload, 0o600, o.force, outputFlag)
-}
-
-// notReceiver words the error of data that does not hold the keys of a receiver.
-func notReceiver(data []byte, err error) error {
-	switch t := inspect.Inspect(data, inspect.Options{}); t.Kind {
-	case inspect.KindSubscription:
-		return withHint(errors.New("it is a subscription, which has no private key"), "only the receiver can decrypt: give the file that webpush gen --receiver made")
-	case inspect.KindPrivateKey, inspect.KindPublicKey:
-		return withHint(errors.New("it is a VAPID key, expected the keys of a receiver"), `a VAPID key signs; only the receiver's keys decrypt: {"privateKey": …, "p256dh": …, "auth": …}`)
-	case inspect.KindReceiver: // damaged
-		if p := t.Problems; len(p) > 0 {
-			err = withHint(errors.New(p[0].Message), p[0].Hint)
-		}
-		return err
-	case inspect.KindEmpty:
-		return withHint(errors.New("it is empty, expected the keys of a receiver"), "make a receiver with: webpush gen --receiver")
-	case inspect.KindOtherKey:
-		return withHint(fmt.Errorf("%s; expected the keys of a receiver", t.Problems[0].Message), t.Problems[0].Hint)
-	default:
-		return withHint(fmt.Errorf("expected the keys of a receiver, found %s", t.Title), `they look like {"privateKey": …, "p256dh": …, "auth": …}`)
-	}
 }

@@ -138,7 +138,7 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	}
 	b, err := s.file(k.value)
 	if err == nil {
-		if _, public := vapid.ParseKey(b); public == nil && keyfile.Readable(k.value) {
+		if _, err := vapid.ParseKey(b); err == nil && keyfile.Readable(k.value) {
 			s.warn(fmt.Sprintf("%s can be read by every user of this machine", k.value), "chmod 600 "+shellWord(k.value))
 		}
 		return b, k.value, nil

@@ -31,6 +31,10 @@ func TestHead(t *testing.T) {
 			t.Errorf("%s: %q, %v, %v", name, got, cut, err)
 		}
 	}
+	subscription := `{"endpoint":"https://push.dev/x"}` + "\n"
+	if thing := Inspect([]byte(strings.Repeat(subscription, 10002)), Options{}); thing.Title != "10000 subscriptions as JSON lines, and 2 more values" {
+		t.Errorf("the values that were not looked at are not named: %s", thing.Title)
+	}
 	if _, _, err := Head(iotest.ErrReader(io.ErrUnexpectedEOF), 20); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("the reader's error is lost: %v", err)
 	}

@@ -162,7 +162,8 @@ func (in inspector) list(values []json.RawMessage, form string) *Thing {
 		return t
 	}
 	kinds, broken, example := make(map[string]int), 0, ""
-	for i, raw := range values[:min(len(values), 10000)] {
+	const most = 10000
+	for i, raw := range values[:min(len(values), most)] {
 		t := in.deeper().recognizeValue(raw)
 		kinds[t.Kind]++
 		if t.Broken() {
@@ -181,6 +182,9 @@ func (in inspector) list(values []json.RawMessage, form string) *Thing {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.add(kind, kinds[kind])
+	}
+	if more := len(values) - most; more > 0 {
+		t.Title += ", and " + text.Count(more, "more value")
 	}
 	if broken > 0 {
 		t.fail(fmt.Sprintf("%d of %d are invalid or not recognized; the first is %s", broken, len(values), example), "")

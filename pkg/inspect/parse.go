@@ -98,3 +98,31 @@ func captured(data []byte) (header http.Header, body []byte, err error) {
 	}
 	return nil, data, nil
 }
+
+// ParseReceiver reads the keys of a receiver of messages, in the form of
+// [ece.Identity.MarshalJSON]. Its errors say what data is instead.
+func ParseReceiver(data []byte) (*ece.Identity, error) {
+	var id ece.Identity
+	err := json.Unmarshal(UTF8(data), &id)
+	if err == nil {
+		return &id, nil
+	}
+	const look = `they look like {"privateKey": …, "p256dh": …, "auth": …}`
+	switch t := Inspect(data, Options{}); t.Kind {
+	case KindSubscription:
+		return nil, webpush.WithHint(errors.New("it is a subscription, which has no private key"), "only the receiver can decrypt: pass the receiver's keys")
+	case KindPrivateKey, KindPublicKey:
+		return nil, webpush.WithHint(errors.New("it is a VAPID key, expected the keys of a receiver"), "a VAPID key signs; only the receiver's keys decrypt: "+look[len("they look like "):])
+	case KindReceiver: // damaged
+		if len(t.Problems) > 0 {
+			err = webpush.WithHint(errors.New(t.Problems[0].Message), t.Problems[0].Hint)
+		}
+		return nil, err
+	case KindEmpty:
+		return nil, webpush.WithHint(errors.New("it is empty, expected the keys of a receiver"), look)
+	case KindOtherKey:
+		return nil, webpush.WithHint(errors.New(t.Problems[0].Message+"; expected the keys of a receiver"), t.Problems[0].Hint)
+	default:
+		return nil, webpush.WithHint(fmt.Errorf("expected the keys of a receiver, found %s", t.Title), look)
+	}
+}

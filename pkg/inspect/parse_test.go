@@ -2,12 +2,14 @@ package inspect
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // TestParseHeaders reads the two headers that matter for a token from each form in
@@ -72,6 +74,35 @@ func TestParseMessage(t *testing.T) {
 		e, _ := errors.AsType[*ece.Error](err)
 		if e == nil && (err != nil || c.code != "" || m.Encoding != c.encoding) || e != nil && e.Code != c.code {
 			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
+}
+
+// TestParseReceiver reads the keys of a receiver, and says what other data is.
+func TestParseReceiver(t *testing.T) {
+	id, err := ece.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := json.Marshal(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseReceiver(append([]byte("\xef\xbb\xbf"), whole...)); err != nil || got.String() != id.String() {
+		t.Errorf("%v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		"":                                  "it is empty, expected the keys of a receiver",
+		string(whole[:len(whole)-3]):        "it is truncated: its JSON does not end",
+		`{"privateKey":"AA","auth":"AA"}`:   "private key is 1 byte, want 32",
+		`{"endpoint":"https://push.dev/x"}`: "it is a subscription, which has no private key",
+		somePoint:                           "it is a VAPID key, expected the keys of a receiver",
+		"-----BEGIN PRIVATE KEY-----\nx":    "found the beginning of a PEM block without its end; expected the keys of a receiver",
+		"hello":                             "expected the keys of a receiver, found 5 characters of text",
+	} {
+		_, err := ParseReceiver([]byte(text))
+		if err == nil || err.Error() != want || webpush.HintOf(err) == "" && !strings.HasPrefix(want, "private key is") {
+			t.Errorf("%q: %v, hint %q", text, err, webpush.HintOf(err))
 		}
 	}
 }

@@ -52,6 +52,9 @@ func (f Format) Extension() string {
 	return "." + string(f)
 }
 
+// adviceWritePublic is the hint for a private key that cannot be written.
+const adviceWritePublic = "write the public key instead"
+
 type jwk struct {
 	Kty string `json:"kty"`
 	Crv string `json:"crv"`
@@ -71,11 +74,11 @@ func (p PublicKey) jwk() jwk {
 
 // Marshal writes the private key in the format f. The text formats PEM, SEC1,
 // JWK, and JSON end with a newline; the others do not. The scalar is always 32
-// bytes long. It returns an error if f cannot hold a private key, or an
-// [*Error] if the key was created by [NewKey].
+// bytes long. It returns an [*Error] if f cannot hold a private key, or if the key
+// was created by [NewKey].
 func (k *Key) Marshal(f Format) ([]byte, error) {
 	if k.private == nil {
-		return nil, &Error{Part: "key", Problem: "the private key is held by a signer and cannot be written", hint: "write the public key instead"}
+		return nil, &Error{Part: "key", Problem: "the private key is held by a signer and cannot be written", hint: adviceWritePublic}
 	}
 	scalar, err := k.private.Bytes()
 	if err != nil {
@@ -110,11 +113,11 @@ func (k *Key) Marshal(f Format) ([]byte, error) {
 	case FormatJSON:
 		return marshalLine(jsonPair{k.public.String(), b64.Encode(scalar)})
 	}
-	return nil, fmt.Errorf("a private key cannot be written as %q", string(f))
+	return nil, refuse(fmt.Sprintf("a private key cannot be written as %q", string(f)), adviceWritePublic)
 }
 
 // Marshal writes the public key in the format f. The text formats PEM, JWK, and
-// JSON end with a newline; the others do not. It returns an error if f cannot
+// JSON end with a newline; the others do not. It returns an [*Error] if f cannot
 // hold a public key.
 func (p PublicKey) Marshal(f Format) ([]byte, error) {
 	switch f {
@@ -153,7 +156,7 @@ func (p PublicKey) Marshal(f Format) ([]byte, error) {
 		s.WriteString("])")
 		return []byte(s.String()), nil
 	}
-	return nil, fmt.Errorf("a public key cannot be written as %q", string(f))
+	return nil, refuse(fmt.Sprintf("a public key cannot be written as %q", string(f)), "write the private key instead")
 }
 
 func marshalLine(v any) ([]byte, error) {

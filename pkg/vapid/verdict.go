@@ -1,8 +1,6 @@
 package vapid
 
-import (
-	"encoding/json"
-)
+import "github.com/seed81da77dd/webpush/pkg/internal/text"
 
 // Verdict is the result of [Token.Judge].
 type Verdict struct {
@@ -36,7 +34,7 @@ func (t *Token) Judge(audience string, lenient bool) Verdict {
 // MarshalJSON returns an object with the fields valid, applicationServerKey (base64url
 // without padding), claims, and problems.
 func (v Verdict) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	return text.JSON(struct {
 		Valid    bool      `json:"valid"`
 		Key      string    `json:"applicationServerKey"`
 		Claims   Claims    `json:"claims"`
