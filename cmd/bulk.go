@@ -210,7 +210,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 	summary, err := bulk.Run(context.WithoutCancel(ctx), d.source, run)
 	progress.stop()
 	if summary != nil {
-		s.warnFields(summary.Misplaced, summary.Unknown)
+		s.warnIgnored(&summary.Ignored)
 		if !o.bulk.quiet {
 			o.printSummary(s, summary)
 		}
@@ -239,10 +239,10 @@ func (d *delivery) reportMany(s *streams, verbose int) error {
 	return s.reportFindings(found, false, verbose)
 }
 
-// warnFields warns once about unknown fields of records, which may be misspelled or
-// in the wrong place.
-func (s *streams) warnFields(misplaced, unknown []string) {
-	for _, f := range bulk.IgnoredFields(misplaced, unknown) {
+// warnIgnored warns once about fields of records that have no effect: they may be
+// misspelled or in the wrong place.
+func (s *streams) warnIgnored(fields *bulk.Ignored) {
+	for _, f := range fields.Findings() {
 		s.warn(f.Message, f.Hint)
 	}
 }

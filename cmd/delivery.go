@@ -175,7 +175,9 @@ func (o *sendOptions) applyRecord(s *streams, d *delivery, text []byte) error {
 	if err != nil && d.sub != nil { // otherwise it is reported already
 		return within(record.File, err)
 	}
-	s.warnFields(record.Misplaced, nil)
+	var ignored bulk.Ignored
+	ignored.Add(record)
+	s.warnIgnored(&ignored)
 	if err := bulk.CheckEmpty(job); err != nil && !o.bulk.Empty {
 		return within(record.File, withHint(err, "pass a payload with -p, or use --empty to send an empty push"))
 	}

@@ -169,7 +169,7 @@ func (o *sendOptions) enqueueAll(ctx context.Context, s *streams, q *queue.Queue
 	if refused > maxReasons {
 		s.warn(fmt.Sprintf("not enqueued: %s more", plural(refused-maxReasons, "record")), "")
 	}
-	s.warnFields(p.Ignored.Misplaced(), p.Ignored.Unknown())
+	s.warnIgnored(&p.Ignored)
 	next := "repeat the command with --run " + eo.Run + " to continue"
 	switch n := p.Enqueued.Load(); {
 	case ctx.Err() != nil:

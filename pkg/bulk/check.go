@@ -57,7 +57,7 @@ func Check(ctx context.Context, r *Reader, client *webpush.Client, message webpu
 			add(rec, preflight.Finding{Severity: preflight.SeverityError, Rule: "subscription", Message: err.Error(), Source: "Push API, PushSubscription.toJSON", Hint: webpush.HintOf(err), Err: err})
 			continue
 		}
-		for _, f := range slices.Concat(preflight.Check(client, job.Subscription, job.Message, services...), IgnoredFields(rec.Misplaced, rec.Unknown)) {
+		for _, f := range slices.Concat(preflight.Check(client, job.Subscription, job.Message, services...), ignoredFields(rec.Misplaced, rec.Unknown)) {
 			add(rec, f)
 		}
 	}

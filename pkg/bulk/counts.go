@@ -81,9 +81,12 @@ func (i *Ignored) Misplaced() []string { return slices.Sorted(maps.Keys(i.mispla
 // Unknown returns the names in [Record].Unknown, sorted, at most 100.
 func (i *Ignored) Unknown() []string { return slices.Sorted(maps.Keys(i.unknown)) }
 
-// IgnoredFields returns a finding for each field of records that has no effect; see
-// [Record].
-func IgnoredFields(misplaced, unknown []string) []preflight.Finding {
+// Findings returns a finding for each of these names.
+func (i *Ignored) Findings() []preflight.Finding {
+	return ignoredFields(i.Misplaced(), i.Unknown())
+}
+
+func ignoredFields(misplaced, unknown []string) []preflight.Finding {
 	var found []preflight.Finding
 	add := func(severity preflight.Severity, message, hint string) {
 		found = append(found, preflight.Finding{Severity: severity, Rule: "record-fields", Message: message, Source: "the form of records", Hint: hint})

@@ -35,9 +35,8 @@ type Summary struct {
 	P50, P95, P99 time.Duration
 	// Reasons are the kinds of failures, the most frequent first.
 	Reasons []Reason
-	// Misplaced and Unknown are the fields of records that had no effect (see
-	// [Record]), sorted, at most 100 of each.
-	Misplaced, Unknown []string
+	// Ignored has the fields of records that had no effect.
+	Ignored Ignored
 	// Complete reports whether the input was read completely.
 	Complete bool
 	// Stopped is the reason why the run stopped early, or "".
@@ -233,7 +232,7 @@ func (t *tally) failures() int64 { return t.wrong.Load() }
 func (t *tally) summary() *Summary {
 	s := &Summary{DryRun: t.dryRun, Records: t.total(), Sent: t.sent, Counts: t.n, Services: t.services, FinishedBefore: t.already.Load(), Took: time.Since(t.start),
 		P50: t.latencies.quantile(0.5), P95: t.latencies.quantile(0.95), P99: t.latencies.quantile(0.99),
-		Misplaced: t.ignored.Misplaced(), Unknown: t.ignored.Unknown(), GoneWritten: -1, RetryLaterWritten: -1}
+		Ignored: t.ignored, GoneWritten: -1, RetryLaterWritten: -1}
 	for _, r := range t.reasons {
 		s.Reasons = append(s.Reasons, *r)
 	}
