@@ -99,3 +99,11 @@ func within(name string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }
+
+// joinHints returns two hints as one.
+func joinHints(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -79,5 +80,32 @@ func TestFlagsAgree(t *testing.T) {
 	visit(newRootCmd(&streams{}), nil)
 	if n < 200 {
 		t.Errorf("only %d flags were compared", n)
+	}
+}
+
+// TestFlagLimits asserts that a value out of the limits of a flag is refused, and that
+// the variable keeps its value.
+func TestFlagLimits(t *testing.T) {
+	n, d, open := 2, positive(time.Hour), positive(0)
+	d.max = 24 * time.Hour
+	bounded, unbounded := number(&n, 1, 5), number(&n, 1, 0)
+	for _, c := range []struct {
+		flag  pflag.Value
+		value string
+		want  string
+	}{
+		{bounded, "1", ""}, {bounded, "5", ""}, {bounded, "0", "expected 1 to 5, found 0"}, {bounded, "6", "expected 1 to 5, found 6"}, {bounded, "99999999999999999999", "value out of range"},
+		{unbounded, "7", ""}, {unbounded, "-7", "expected 1 or more, found -7"},
+		{&d, "1d", ""}, {&d, "0", "expected 1ns to 1d, found 0"}, {&d, "90000", "expected 1ns to 1d, found 90000"}, {&d, "soon", "not a duration"},
+		{&open, "4w", ""}, {&open, "-1s", "expected more than 0, found -1s"}, {&open, "0", "expected more than 0, found 0"},
+	} {
+		before := c.flag.String()
+		err := c.flag.Set(c.value)
+		switch {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%q: %v, want %q", c.value, err, c.want)
+		case err != nil && c.flag.String() != before:
+			t.Errorf("%q was refused and set: %s", c.value, c.flag)
+		}
 	}
 }

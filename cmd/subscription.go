@@ -5,8 +5,57 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
+
+// addSubscriptionFlag adds -f for one file.
+func addSubscriptionFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "subscription", "f", "", "read the subscription from `FILE`; - for standard input")
+}
+
+// oneSubscription returns the file of -f or the argument, if there is one.
+func oneSubscription(file string, args []string) ([]string, error) {
+	switch {
+	case file != "" && len(args) > 0:
+		return nil, usage("use one of them, and set the payload with -p", "-f %s and %s are both the subscription", file, shown(args[0]))
+	case file != "":
+		return []string{file}, nil
+	case len(args) > 0:
+		return args, nil
+	}
+	return nil, nil
+}
+
+// loadSubscription reads the one subscription of -f.
+func loadSubscription(s *streams, name string) (*webpush.Subscription, error) {
+	b, err := s.input(name, "the subscription")
+	if err != nil {
+		var no *reworded
+		if errors.As(err, &no) {
+			err = withHint(err, "save the output of JSON.stringify(subscription) in the browser, or get one from your own browser: webpush subscribe")
+		}
+		return nil, err
+	}
+	sub, err := webpush.ParseSubscription(b)
+	return sub, within(inputName(name), err)
+}
+
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
+
+func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func completeJSON(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
+}
 
 // subscriptionParts are the flags for a subscription without a file, as in other
 // tools.
