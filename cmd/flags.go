@@ -96,9 +96,11 @@ func parsed[T any](value *T, text, kind string, parse func(string) (T, error)) *
 
 func (p *parsedFlag[T]) String() string { return p.text }
 func (p *parsedFlag[T]) Type() string   { return p.kind }
-func (p *parsedFlag[T]) Set(v string) (err error) {
-	p.text = v
-	*p.value, err = p.parse(v)
+func (p *parsedFlag[T]) Set(v string) error {
+	value, err := p.parse(v)
+	if err == nil {
+		*p.value, p.text = value, v
+	}
 	return err
 }
 

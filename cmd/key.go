@@ -29,13 +29,16 @@ const privateKeyUsage = "the VAPID private key: a `FILE` in any format, - for st
 type keyFlag struct {
 	value    string
 	replaced []string // other keys, if -k may be repeated
+	single   bool     // -k may not be repeated; of a list in the settings, the first counts
+	changed  bool
 	cmd      *cobra.Command
 	flag     string // the option, where it is not private-key
 	from     string // name in messages, if it is not a flag
 }
 
 func (k *keyFlag) addFlags(c *cobra.Command) {
-	k.addFlag(c, &keyList{k: k, single: true}, privateKeyUsage)
+	k.single = true
+	k.addFlag(c, privateKeyUsage)
 }
 
 // load reads the key. If its file does not exist, load offers to generate a pair on a

@@ -16,64 +16,54 @@ const keyRingUsage = privateKeyUsage + "; repeat for the keys that it has replac
 
 // addRingFlags adds -k, which may be repeated: the first key is the current one,
 // the others sign for subscriptions that were made with them.
-func (k *keyFlag) addRingFlags(c *cobra.Command) {
-	k.addFlag(c, &keyList{k: k}, keyRingUsage)
-}
+func (k *keyFlag) addRingFlags(c *cobra.Command) { k.addFlag(c, keyRingUsage) }
 
-func (k *keyFlag) addFlag(c *cobra.Command, v *keyList, use string) {
+func (k *keyFlag) addFlag(c *cobra.Command, use string) {
 	k.cmd, k.value = c, defaultPrivateKey
-	c.Flags().VarP(v, "private-key", "k", use)
+	c.Flags().VarP(k, "private-key", "k", use)
 	asSetting(c.Flags(), "private-key")
 }
 
-// keyList is the value of a -k that may be repeated. It is a pflag.SliceValue, so
-// that a settings file may have a list.
-type keyList struct {
-	k       *keyFlag
-	single  bool // the command uses one key: the first of a list
-	changed bool
-}
+// keyFlag is a pflag.SliceValue: it may be repeated, and a settings file may have a
+// list.
 
 // Set sets the key of one -k.
-func (l *keyList) Set(v string) error {
-	if l.changed && l.single {
+func (k *keyFlag) Set(v string) error {
+	switch {
+	case k.changed && k.single:
 		return errors.New("the command signs with one key, found a second one")
+	case k.changed:
+		k.replaced = append(k.replaced, v)
+	default:
+		k.value, k.replaced, k.changed = v, nil, true
 	}
-	if !l.changed {
-		l.k.value, l.k.replaced, l.changed = v, nil, true
-		return nil
-	}
-	l.k.replaced = append(l.k.replaced, v)
 	return nil
 }
 
 // String joins the keys in the form of the environment variable. A value that may be
 // a key itself is not shown.
-func (l *keyList) String() string {
-	if l.k == nil {
-		return ""
-	}
+func (k *keyFlag) String() string {
 	var list []string
-	for _, v := range l.GetSlice() {
+	for _, v := range k.GetSlice() {
 		list = append(list, shown(v))
 	}
 	return strings.Join(list, string(os.PathListSeparator))
 }
 
 // Type is the type of one value.
-func (*keyList) Type() string { return "string" }
+func (*keyFlag) Type() string { return "string" }
 
 // Append adds a key.
-func (l *keyList) Append(v string) error { return l.Set(v) }
+func (k *keyFlag) Append(v string) error { return k.Set(v) }
 
 // Replace sets a list of keys.
-func (l *keyList) Replace(list []string) error {
-	l.changed = false
-	if l.single {
+func (k *keyFlag) Replace(list []string) error {
+	k.changed = false
+	if k.single {
 		list = list[:min(len(list), 1)]
 	}
 	for _, v := range list {
-		if err := l.Set(v); err != nil {
+		if err := k.Set(v); err != nil {
 			return err
 		}
 	}
@@ -81,11 +71,11 @@ func (l *keyList) Replace(list []string) error {
 }
 
 // GetSlice returns all keys, as they were given.
-func (l *keyList) GetSlice() []string { return append([]string{l.k.value}, l.k.replaced...) }
+func (k *keyFlag) GetSlice() []string { return append([]string{k.value}, k.replaced...) }
 
 // SplitEnv splits the list of keys in an environment variable, which is separated as
 // in PATH. The colon of env:NAME is not a separator, and a key itself is not split.
-func (*keyList) SplitEnv(v string) []string {
+func (*keyFlag) SplitEnv(v string) []string {
 	if vapid.KeyText(v) {
 		return []string{v}
 	}
