@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/queue"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -26,32 +27,30 @@ func (o *enqueueOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.nats.address, "to", "", "do not deliver: put the records into the NATS server at `URL`, for webpush worker")
 	f.StringVar(&o.run, "run", "", "with --to: the `NAME` of the run; repeat the command with it to continue")
 	f.StringVar(&o.cancelRun, "cancel-run", "", "with --to: withdraw the unsent records of the run `NAME`")
-	inGroup(f, "NATS")
+	inGroup(f, help.NATS)
 	o.nats.addFlags(f)
 }
 
 // asked reports whether records are to be enqueued.
 func (o *enqueueOptions) asked(c *cobra.Command) bool {
-	return slices.ContainsFunc(append([]string{"to", "run", "cancel-run"}, natsFlags...), c.Flags().Changed)
+	return help.Given(c.Flags(), help.NATS, help.Streams) != ""
 }
 
-// enqueueing are the flags of send that have an effect with --to.
-var enqueueing = append([]string{"to", "run", "cancel-run", "subscription", "payload", "payload-file", "ttl", "urgency", "topic", "topic-hash", "map", "empty", "resume", "quiet",
-	"json", "config", "no-color"}, append(natsFlags, notificationFlags...)...)
-
-// ofWorker are the flags of send that worker has instead.
-var ofWorker = []string{"private-key", "claims", "subject", "audience", "expires-in", "scheme", "timeout", "retries", "proxy", "ca-file", "insecure", "connect-to", "allow-http", "deny-private",
-	"rate", "rate-per-origin", "concurrency", "concurrency-per-origin", "http", "encoding", "pad", "max-body", "header", "wns-type"}
+// enqueueing are the flags of send that have an effect with --to, in addition to those
+// under the headings in noEffect.
+var enqueueing = []string{"subscription", "payload", "payload-file", "ttl", "urgency", "topic", "topic-hash", "map", "empty", "resume", "quiet"}
 
 // noEffect returns an error for the first flag that has no effect with --to.
 func (o *sendOptions) noEffect() (wrong error) {
+	worker, _, _ := o.cmd.Root().Find([]string{"worker"})
 	o.cmd.Flags().Visit(func(f *pflag.Flag) {
-		if wrong != nil || slices.Contains(enqueueing, f.Name) || source(o.cmd, f.Name) != "--"+f.Name {
+		if wrong != nil || slices.Contains(enqueueing, f.Name) || slices.Contains([]string{help.Notification, help.NATS, help.Streams, help.Everywhere}, help.GroupOf(f)) ||
+			source(o.cmd, f.Name) != "--"+f.Name {
 			return
 		}
 		hint := "omit it"
 		switch {
-		case slices.Contains(ofWorker, f.Name):
+		case worker.Flags().Lookup(f.Name) != nil:
 			hint = "use it with webpush worker, which sends"
 		case slices.Contains([]string{"results", "gone", "show-endpoints"}, f.Name):
 			hint = "use webpush results, which prints the results of a run; its --gone collects gone subscriptions"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -24,9 +25,6 @@ type payloadFlags struct {
 	pad          string
 	maxBody      int
 }
-
-// notificationFlags make a payload, so they cannot be combined with -p.
-var notificationFlags = []string{"title", "body", "icon", "image", "badge", "url", "tag", "data", "action", "silent", "require-interaction", "declarative"}
 
 func (o *payloadFlags) addFlags(c *cobra.Command) {
 	o.cmd = c
@@ -48,7 +46,7 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&n.Silent, "silent", false, "show it without sound")
 	f.BoolVar(&n.RequireInteraction, "require-interaction", false, "keep it until the user reacts")
 	f.BoolVar(&o.declarative, "declarative", false, "send a declarative push message; requires --title and --url")
-	inGroup(f, "Notification, instead of a payload")
+	inGroup(f, help.Notification)
 }
 
 // addEncodingFlags adds the flags for the encryption of the payload.
@@ -66,32 +64,23 @@ func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
 
 // load returns the payload, or nil.
 func (o *payloadFlags) load(s *streams) ([]byte, error) {
-	set := o.cmd.Flags().Changed
 	var sources []string
-	for _, name := range []string{"payload", "payload-file"} {
-		if set(name) {
-			sources = append(sources, "--"+name)
-		}
-	}
-	for _, name := range notificationFlags {
-		if set(name) {
-			sources = append(sources, "--"+name)
-			break
+	for _, name := range []string{"payload", "payload-file", help.Given(o.cmd.Flags(), help.Notification)} {
+		if o.cmd.Flags().Changed(name) {
+			sources = append(sources, name)
 		}
 	}
 	if len(sources) > 1 {
-		return nil, usage("set the payload in one way", "%s and %s cannot be combined: both set the payload", sources[0], sources[1])
+		return nil, usage("set the payload in one way", "--%s and --%s cannot be combined: both set the payload", sources[0], sources[1])
 	}
-	if len(sources) == 0 {
+	switch {
+	case sources == nil:
 		return nil, nil
-	}
-	switch sources[0] {
-	case "--payload":
-		if o.text == "-" {
-			return o.read(s, "-")
-		}
+	case sources[0] == "payload" && o.text != "-":
 		return []byte(o.text), nil
-	case "--payload-file":
+	case sources[0] == "payload":
+		return o.read(s, "-")
+	case sources[0] == "payload-file":
 		return o.read(s, o.file)
 	}
 	return o.notificationPayload()

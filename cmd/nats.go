@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed81da77dd/webpush/cmd/internal/help"
 	"github.com/seed81da77dd/webpush/pkg/queue"
 )
 
@@ -41,18 +42,15 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.dial.CAFile, "nats-ca-file", "", "trust the CAs in this PEM `FILE` for the server's certificate")
 	f.StringVar(&o.dial.CertFile, "nats-cert", "", "use the client certificate in this PEM `FILE`")
 	f.StringVar(&o.dial.KeyFile, "nats-key", "", "read the private key of the client certificate from this PEM `FILE`")
-	inGroup(f, "NATS")
+	inGroup(f, help.NATS)
 	f.Var(number(&o.config.Replicas, 1, 5), "stream-replicas", "keep the streams on `N` servers of a cluster (default: 1)")
 	f.Var(number(&o.config.MaxBytes, 1, 0), "stream-max-bytes", "let the stream of records grow to `BYTES` (default: no limit)")
 	o.maxAge, o.resultsMaxAge, o.duplicate = positive(0), positive(0), positive(0)
 	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default: 7d)")
 	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default: 7d)")
 	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default: 1h)")
-	inGroup(f, "Streams, when they are created")
+	inGroup(f, help.Streams)
 }
-
-// natsFlags are the flags of addFlags.
-var natsFlags = []string{"nats-creds", "nats-nkey", "nats-user", "nats-ca-file", "nats-cert", "nats-key", "stream-replicas", "stream-max-bytes", "stream-max-age", "results-max-age", "duplicate-window"}
 
 // check returns an error if a file cannot be read.
 func (o *natsOptions) check(s *streams) error {

@@ -99,7 +99,7 @@ func newRootCmd(s *streams) *cobra.Command {
 	p.BoolVar(&s.noColor, "no-color", false, "never color the output (also: NO_COLOR in the environment)")
 	p.StringVar(&s.configFile, "config", "", "read settings from `FILE` (default webpush.yaml here and webpush/config.yaml in your configuration directory)")
 	asSetting(p, "no-color")
-	inGroup(p, "Everywhere")
+	inGroup(p, help.Everywhere)
 	addCommands(c, s)
 	addHelpTexts(c)
 	return c

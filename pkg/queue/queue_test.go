@@ -560,3 +560,18 @@ func TestOthersGoOn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCheckMessage asserts which messages no record can have.
+func TestCheckMessage(t *testing.T) {
+	for want, m := range map[string]webpush.Message{
+		"":                         {Payload: make([]byte, 3993), Urgency: webpush.High, Topic: "t", TTL: new(time.Hour)},
+		"are not kept in a record": {Payload: []byte("hi"), Pad: 256},
+		"at most 3993":             {Payload: make([]byte, 3994)},
+		"not UTF-8":                {Payload: []byte{0xff}},
+	} {
+		err := CheckMessage(&m)
+		if (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || err.(*Error).Hint() == "") {
+			t.Errorf("%v, expected %q", err, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@
 package help
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,8 +14,16 @@ import (
 // groupAnnotation names the heading of a flag in the help.
 const groupAnnotation = "webpush_group"
 
+// Headings that decide how flags are combined.
+const (
+	Notification = "Notification, instead of a payload"
+	NATS         = "NATS"
+	Streams      = "Streams, when they are created"
+	Everywhere   = "Everywhere"
+)
+
 // The headings of flags, in the order of the help.
-var flagGroups = []string{"Flags", "Payload", "Notification, instead of a payload", "Message", "Many subscriptions", "NATS", "Streams, when they are created", "Key and claims", "Database", "Visitors", "Sending", "Connection", "Faults and limits", "curl", "Everywhere"}
+var flagGroups = []string{"Flags", "Payload", Notification, "Message", "Many subscriptions", NATS, Streams, "Key and claims", "Database", "Visitors", "Sending", "Connection", "Faults and limits", "curl", Everywhere}
 
 // Group puts all flags of a command that have no heading yet under one.
 func Group(fs *pflag.FlagSet, heading string) {
@@ -29,6 +38,24 @@ func Group(fs *pflag.FlagSet, heading string) {
 			f.Annotations[groupAnnotation] = []string{heading}
 		}
 	})
+}
+
+// GroupOf returns the heading of a flag, or "".
+func GroupOf(f *pflag.Flag) string {
+	if a := f.Annotations[groupAnnotation]; a != nil {
+		return a[0]
+	}
+	return ""
+}
+
+// Given returns the first flag that was set and is under one of the headings, or "".
+func Given(fs *pflag.FlagSet, headings ...string) (name string) {
+	fs.Visit(func(f *pflag.Flag) {
+		if name == "" && slices.Contains(headings, GroupOf(f)) {
+			name = f.Name
+		}
+	})
+	return name
 }
 
 // Plain removes the quotes around the names of values, which are for the help,
@@ -53,17 +80,14 @@ func Flags(c *cobra.Command) []FlagGroup {
 	sets := make(map[string]*pflag.FlagSet)
 	add := func(heading string) func(*pflag.Flag) {
 		return func(f *pflag.Flag) {
-			h := heading
-			if a := f.Annotations[groupAnnotation]; a != nil {
-				h = a[0]
-			}
+			h := cmp.Or(GroupOf(f), heading)
 			if sets[h] == nil {
 				sets[h] = pflag.NewFlagSet(h, pflag.ContinueOnError)
 			}
 			sets[h].AddFlag(f)
 		}
 	}
-	c.InheritedFlags().VisitAll(add("Everywhere"))
+	c.InheritedFlags().VisitAll(add(Everywhere))
 	c.LocalFlags().VisitAll(add("Flags"))
 	var groups []FlagGroup
 	for _, heading := range flagGroups {
