@@ -197,7 +197,7 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 		d.client.OnRetry = nil
 	}
 	if o.verbose > 1 {
-		d.client.HTTP = &tracer{next: d.client.HTTP, s: s, showSecrets: o.showSecrets}
+		d.client.HTTP = o.trace(s, d.client.HTTP)
 	}
 	if o.verbose > 0 {
 		s.note("%s", o.pipelining(d.client.NotPipelined(run.Send)))

@@ -139,8 +139,8 @@ func (d *demo) send(ctx context.Context, server *pushservice.Server, key *vapid.
 	}
 	d.step("Encrypted %d bytes (RFC 8291), signed (RFC 8292), and sent (RFC 8030):", len(payload))
 	d.detail("POST %s", req.URL)
-	d.Headers = maps.Collect(headersOf(req.Header, true))
-	for name, v := range headersOf(req.Header, true) {
+	d.Headers = maps.Collect(webpush.ShownHeaders(req.Header, true))
+	for name, v := range webpush.ShownHeaders(req.Header, true) {
 		d.detail("%s: %s", name, v)
 	}
 	d.detail("(%d bytes of body)", req.ContentLength)

@@ -148,7 +148,7 @@ func runSend(ctx context.Context, s *streams, o sendOptions) error {
 		o.tellDecisions(s, client, sub, m)
 	}
 	if o.verbose > 1 {
-		client.HTTP = &tracer{next: client.HTTP, s: s, showSecrets: o.showSecrets}
+		client.HTTP = o.trace(s, client.HTTP)
 	}
 	receipt, err := client.Send(ctx, sub, m)
 	if err != nil {

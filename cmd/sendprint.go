@@ -4,11 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"net/http"
-	"slices"
-	"time"
 
 	"github.com/fatih/color"
 
@@ -90,17 +87,17 @@ func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 			return err
 		}
 	}
-	endpoint := showURL(req, o.showSecrets)
+	endpoint := webpush.ShownURL(req, o.showSecrets)
 	if s.json {
 		return s.printJSON(struct {
 			Method  string            `json:"method"`
 			URL     string            `json:"url"`
 			Headers map[string]string `json:"headers"`
 			Body    string            `json:"body,omitempty"`
-		}{req.Method, endpoint, maps.Collect(headersOf(req.Header, o.showSecrets)), base64.RawURLEncoding.EncodeToString(body)})
+		}{req.Method, endpoint, maps.Collect(webpush.ShownHeaders(req.Header, o.showSecrets)), base64.RawURLEncoding.EncodeToString(body)})
 	}
 	fmt.Fprintf(s.out, "%s %s\n", req.Method, endpoint)
-	for name, v := range headersOf(req.Header, o.showSecrets) {
+	for name, v := range webpush.ShownHeaders(req.Header, o.showSecrets) {
 		fmt.Fprintf(s.out, "%s: %s\n", name, v)
 	}
 	fmt.Fprintf(s.out, "Content-Length: %d\n", len(body))
@@ -110,51 +107,7 @@ func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
 	return nil
 }
 
-func showURL(req *http.Request, secrets bool) string {
-	if secrets {
-		return req.URL.Scheme + "://" + req.URL.Host + req.URL.RequestURI()
-	}
-	return req.URL.Scheme + "://" + req.URL.Host + "/…"
-}
-
-// headersOf yields headers by name, with or without their secrets.
-func headersOf(h http.Header, secrets bool) iter.Seq2[string, string] {
-	if !secrets {
-		return webpush.RedactedHeaders(h)
-	}
-	return func(yield func(string, string) bool) {
-		for _, name := range slices.Sorted(maps.Keys(h)) {
-			for _, v := range h[name] {
-				if !yield(webpush.HeaderName(name), v) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// tracer prints requests and responses, for -vv.
-type tracer struct {
-	next        webpush.Doer
-	s           *streams
-	showSecrets bool
-}
-
-func (t *tracer) Do(req *http.Request) (*http.Response, error) {
-	t.s.note("> %s %s", req.Method, showURL(req, t.showSecrets))
-	for name, v := range headersOf(req.Header, t.showSecrets) {
-		t.s.note("> %s: %s", name, v)
-	}
-	t.s.note("> %d bytes of body", req.ContentLength)
-	start := time.Now()
-	resp, err := t.next.Do(req)
-	if err != nil {
-		t.s.note("< no response after %v", time.Since(start).Round(time.Microsecond))
-		return nil, err
-	}
-	t.s.note("< %s %s, after %v", resp.Proto, resp.Status, time.Since(start).Round(time.Microsecond))
-	for name, v := range headersOf(resp.Header, t.showSecrets) {
-		t.s.note("< %s: %s", name, v)
-	}
-	return resp, nil
+// trace prints requests and responses, for -vv.
+func (o *sendOptions) trace(s *streams, next webpush.Doer) webpush.Doer {
+	return webpush.Trace(next, o.showSecrets, s.logNotes)
 }

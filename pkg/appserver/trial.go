@@ -312,7 +312,7 @@ func (c *capture) shown(origin string) (*shownRequest, *shownResponse) {
 // shownHeader returns header fields with their usual names and without secrets.
 func shownHeader(h http.Header) map[string]string {
 	out := make(map[string]string)
-	for name, value := range webpush.RedactedHeaders(h) {
+	for name, value := range webpush.ShownHeaders(h, false) {
 		if before := out[name]; before != "" {
 			value = before + ", " + value
 		}

@@ -1,11 +1,13 @@
 package webpush
 
 import (
+	"fmt"
 	"iter"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // RedactHeader returns the value of a header of a request or response without its
@@ -29,16 +31,63 @@ func RedactHeader(name, value string) string {
 	return value
 }
 
-// RedactedHeaders yields the headers of a request or response by name, as
-// [HeaderName] writes it, without their secrets.
-func RedactedHeaders(h http.Header) iter.Seq2[string, string] {
+// ShownHeaders yields the headers of a request or response by name, as [HeaderName]
+// writes it, without their secrets unless secrets is set.
+func ShownHeaders(h http.Header, secrets bool) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, name := range slices.Sorted(maps.Keys(h)) {
 			for _, v := range h[name] {
-				if !yield(HeaderName(name), RedactHeader(name, v)) {
+				if !secrets {
+					v = RedactHeader(name, v)
+				}
+				if !yield(HeaderName(name), v) {
 					return
 				}
 			}
 		}
+	}
+}
+
+// ShownURL returns the URL of a message request. Unless secrets is set, only its origin
+// is shown: the rest is the endpoint's secret.
+func ShownURL(r *http.Request, secrets bool) string {
+	origin := r.URL.Scheme + "://" + r.URL.Host
+	if secrets {
+		return origin + r.URL.RequestURI()
+	}
+	return origin + "/…"
+}
+
+// Trace returns a Doer that calls log with the lines of each request and response of
+// next, as curl -v shows them, without their secrets unless secrets is set. A client
+// whose HTTP it is does not pipeline requests (see [Client.NotPipelined]). log is called
+// by the goroutines that send.
+func Trace(next Doer, secrets bool, log func(line string)) Doer { return &trace{next, secrets, log} }
+
+type trace struct {
+	next    Doer
+	secrets bool
+	log     func(string)
+}
+
+// Do sends a request, and logs it and its response.
+func (t *trace) Do(r *http.Request) (*http.Response, error) {
+	t.lines(">", r.Method+" "+ShownURL(r, t.secrets), r.Header)
+	t.log(fmt.Sprintf("> %d bytes of body", r.ContentLength))
+	start := time.Now()
+	resp, err := t.next.Do(r)
+	took := time.Since(start).Round(time.Microsecond)
+	if err != nil {
+		t.log(fmt.Sprintf("< no response after %v", took))
+		return nil, err
+	}
+	t.lines("<", fmt.Sprintf("%s %s, after %v", resp.Proto, resp.Status, took), resp.Header)
+	return resp, nil
+}
+
+func (t *trace) lines(mark, first string, h http.Header) {
+	t.log(mark + " " + first)
+	for name, v := range ShownHeaders(h, t.secrets) {
+		t.log(mark + " " + name + ": " + v)
 	}
 }

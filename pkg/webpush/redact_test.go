@@ -1,8 +1,11 @@
 package webpush
 
 import (
+	"errors"
 	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,8 +29,42 @@ func TestRedactHeader(t *testing.T) {
 			t.Errorf("%s: %s is shown as %q, want %q", row[0], row[1], got, row[2])
 		}
 	}
-	got := maps.Collect(RedactedHeaders(http.Header{"Ttl": {"60"}, "Location": {"https://push.example/m/SECRET"}}))
+	got := maps.Collect(ShownHeaders(http.Header{"Ttl": {"60"}, "Location": {"https://push.example/m/SECRET"}}, false))
 	if want := map[string]string{"TTL": "60", "Location": "…"}; !maps.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTrace asserts the lines of a request, and that secrets are in them only when asked
+// for.
+func TestTrace(t *testing.T) {
+	for secrets, want := range map[bool][]string{
+		false: {"> POST https://push.example/…", "> Authorization: vapid t=…, k=K", "> TTL: 60", "> 2 bytes of body", "< HTTP/2.0 201 Created, after ", "< Location: …"},
+		true:  {"> POST https://push.example/SECRET?a=b", "> Authorization: vapid t=SECRET, k=K", "> TTL: 60", "> 2 bytes of body", "< HTTP/2.0 201 Created, after ", "< Location: https://push.example/m"},
+	} {
+		var lines []string
+		answer := doerFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{Status: "201 Created", Proto: "HTTP/2.0", Header: http.Header{"Location": {"https://push.example/m"}}}, nil
+		})
+		r, err := http.NewRequest("POST", "https://push.example/SECRET?a=b", strings.NewReader("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Ttl": {"60"}, "Authorization": {"vapid t=SECRET, k=K"}}
+		if _, err := Trace(answer, secrets, func(line string) { lines = append(lines, line) }).Do(r); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
+			t.Errorf("%q, expected %q", lines, want)
+		}
+	}
+	var last string
+	fails := doerFunc(func(*http.Request) (*http.Response, error) { return nil, errors.New("no") })
+	r, err := http.NewRequest("POST", "https://push.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Trace(fails, false, func(line string) { last = line }).Do(r); err == nil || !strings.HasPrefix(last, "< no response after ") {
+		t.Errorf("%v, %q", err, last)
 	}
 }
