@@ -22,22 +22,21 @@ type claimsFlags struct {
 	subject   string
 	audience  string
 	expiresIn durationFlag
-	scheme    enumFlag
+	scheme    vapid.Scheme
 	noStrict  bool
 }
 
 func (o *claimsFlags) addFlags(c *cobra.Command) {
 	o.cmd = c
-	o.scheme = newEnum("vapid", "vapid", "webpush")
+	o.scheme = vapid.SchemeVAPID
 	f := c.Flags()
 	f.StringVar(&o.subject, "subject", "", "set sub to a contact `URI`, mailto: or https:")
 	f.StringVar(&o.audience, "audience", "", "set aud to the origin `URL` (default: the endpoint's origin)")
 	o.expiresIn = durationFlag{value: vapid.DefaultLifetime, min: time.Second, max: vapid.MaxLifetime}
 	f.Var(&o.expiresIn, "expires-in", "set exp to this time from now, at most 24h")
-	f.Var(&o.scheme, "scheme", "header scheme: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)")
+	wordFlag(c, &o.scheme, "scheme", "", "header scheme: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)", vapid.SchemeVAPID, vapid.SchemeWebPush)
 	f.BoolVar(&o.noStrict, "no-strict", false, "only warn about claims that some push services accept: an aud that is not an origin, an unusual sub, an exp that is not a whole number")
 	asSetting(f, "subject", "expires-in", "scheme", "no-strict")
-	completeEnum(c, "scheme", &o.scheme)
 }
 
 // load returns the claims from the file and the flags. If no file is given, it reads
@@ -84,7 +83,7 @@ func readClaims(s *streams, file string) (c vapid.Claims, err error) {
 // signer returns the signer of the claims. It fills aud with the endpoint's
 // origin, and exp.
 func (o *claimsFlags) signer(key *vapid.Key, c vapid.Claims) *vapid.Signer {
-	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: vapid.Scheme(o.scheme.String()), Lenient: o.noStrict}
+	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: o.scheme, Lenient: o.noStrict}
 }
 
 // signing are the flags for the keys and the claims of a command that sends.
@@ -110,7 +109,7 @@ const anyOrigin = "https://push.example.net"
 // origin.
 func (o *signing) sign(s *streams, d *delivery, origin string) error {
 	client := d.client
-	client.Scheme, client.Lenient = vapid.Scheme(o.claims.scheme.String()), o.claims.noStrict
+	client.Scheme, client.Lenient = o.claims.scheme, o.claims.noStrict
 	if c := o.key.cmd; !given(c, "private-key") && !exists(defaultPrivateKey) {
 		for _, name := range []string{"claims", "subject", "audience", "expires-in"} {
 			if c.Flags().Changed(name) {

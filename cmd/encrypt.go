@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
-	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type encryptOptions struct {
@@ -67,11 +66,7 @@ func runEncrypt(s *streams, o encryptOptions) error {
 	if payload == nil {
 		return usage("set it with -p TEXT, --payload-file FILE, or the flags of a notification, such as --title", "encrypt needs a payload")
 	}
-	var m webpush.Message
-	if err := o.payload.fill(&m); err != nil {
-		return err
-	}
-	made, err := sub.Recipient().Encrypt(payload, ece.Options{Encoding: m.Encoding, Pad: m.Pad, MaxBody: m.MaxBody})
+	made, err := sub.Recipient().Encrypt(payload, o.payload.Options)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (d *durationFlag) Set(v string) error {
 	case d.max == 0 && t < d.min:
 		return fmt.Errorf("expected more than 0, found %s", v)
 	case d.max > 0 && (t < d.min || t > d.max):
-		return fmt.Errorf("expected %s to %s, found %s", shortDuration(d.min), shortDuration(d.max), v)
+		return fmt.Errorf("expected %s to %s, found %s", shortDuration(d.min), strings.TrimSuffix(d.max.String(), "0m0s"), v)
 	}
 	d.value, d.set = t, true
 	return nil
@@ -102,6 +102,19 @@ func (p *parsedFlag[T]) Set(v string) error {
 		*p.value, p.text = value, v
 	}
 	return err
+}
+
+// wordFlag adds a flag that accepts one of a few words, which the shell completes. The
+// default is the value that it points to.
+func wordFlag[T ~string](c *cobra.Command, value *T, name, short, usage string, allowed ...T) {
+	list := words(allowed)
+	c.Flags().VarP(parsed(value, string(*value), "WORD", func(v string) (T, error) {
+		if !slices.Contains(list, v) {
+			return "", fmt.Errorf("invalid value %q, expected one of %s", v, strings.Join(list, ", "))
+		}
+		return T(v), nil
+	}), name, short, usage)
+	complete(c, name, func() []string { return list })
 }
 
 // numberFlag is a flag that accepts a whole number within limits.

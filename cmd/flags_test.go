@@ -96,7 +96,7 @@ func TestFlagLimits(t *testing.T) {
 	}{
 		{bounded, "1", ""}, {bounded, "5", ""}, {bounded, "0", "expected 1 to 5, found 0"}, {bounded, "6", "expected 1 to 5, found 6"}, {bounded, "99999999999999999999", "value out of range"},
 		{unbounded, "7", ""}, {unbounded, "-7", "expected 1 or more, found -7"},
-		{&d, "1d", ""}, {&d, "0", "expected 1ns to 1d, found 0"}, {&d, "90000", "expected 1ns to 1d, found 90000"}, {&d, "soon", "not a duration"},
+		{&d, "1d", ""}, {&d, "0", "expected 1ns to 24h, found 0"}, {&d, "90000", "expected 1ns to 24h, found 90000"}, {&d, "soon", "not a duration"},
 		{&open, "4w", ""}, {&open, "-1s", "expected more than 0, found -1s"}, {&open, "0", "expected more than 0, found 0"},
 	} {
 		before := c.flag.String()

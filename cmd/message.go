@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,9 +22,7 @@ type payloadFlags struct {
 	data         string
 	actions      []string
 	declarative  bool
-	encoding     enumFlag
-	pad          string
-	maxBody      int
+	ece.Options
 }
 
 func (o *payloadFlags) addFlags(c *cobra.Command) {
@@ -51,15 +50,24 @@ func (o *payloadFlags) addFlags(c *cobra.Command) {
 
 // addEncodingFlags adds the flags for the encryption of the payload.
 func (o *payloadFlags) addEncodingFlags(c *cobra.Command) {
-	o.encoding = newEnum(string(ece.AES128GCM), string(ece.AES128GCM), string(ece.AESGCM))
+	o.Options = ece.Options{Encoding: ece.AES128GCM, MaxBody: ece.MaxBody}
 	f := c.Flags()
-	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (an old draft)")
-	f.StringVar(&o.pad, "pad", "", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
-	o.maxBody = ece.MaxBody
-	f.Var(number(&o.maxBody, 1, 0), "max-body", "refuse a body of more than `BYTES`")
+	wordFlag(c, &o.Encoding, "encoding", "e", "content encoding: aes128gcm (RFC 8291) or aesgcm (an old draft)", ece.AES128GCM, ece.AESGCM)
+	f.Var(parsed(&o.Pad, "", "string", parsePad), "pad", "hide the length: pad to a multiple of `N` bytes, or auto (256)")
+	f.Var(number(&o.MaxBody, 1, 0), "max-body", "refuse a body of more than `BYTES`")
 	asSetting(f, "encoding", "pad", "max-body")
-	completeEnum(c, "encoding", &o.encoding)
 	complete(c, "pad", func() []string { return []string{"auto"} })
+}
+
+func parsePad(v string) (int, error) {
+	if v == "auto" {
+		return ece.PadAuto, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is neither a number of bytes nor auto", v)
+	}
+	return n, nil
 }
 
 // load returns the payload, or nil.
@@ -122,29 +130,11 @@ func (o *payloadFlags) notificationPayload() ([]byte, error) {
 	return b, wrongFlag(flag, err)
 }
 
-// fill sets the encryption of a message.
-func (o *payloadFlags) fill(m *webpush.Message) error {
-	m.Encoding = ece.Encoding(o.encoding.String())
-	m.MaxBody = o.maxBody
-	switch o.pad {
-	case "", "0":
-	case "auto":
-		m.Pad = ece.PadAuto
-	default:
-		n, err := strconv.Atoi(o.pad)
-		if err != nil || n < 0 {
-			return usage("", "--pad: %q is neither a number of bytes nor auto", o.pad)
-		}
-		m.Pad = n
-	}
-	return nil
-}
-
 // messageFlags are the flags of a message.
 type messageFlags struct {
 	payload   payloadFlags
 	ttl       durationFlag
-	urgency   enumFlag
+	urgency   webpush.Urgency
 	topic     string
 	topicHash string
 	headers   []string
@@ -170,26 +160,22 @@ func (o *messageFlags) addCommonFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.ttl.value = webpush.DefaultTTL
 	f.Var(&o.ttl, "ttl", "how long the push service keeps the message; 0 means now or never")
-	o.urgency = newEnum("", words(webpush.Urgencies())...)
-	f.Var(&o.urgency, "urgency", "very-low, low, normal, or high")
+	wordFlag(c, &o.urgency, "urgency", "", "very-low, low, normal, or high", webpush.Urgencies()...)
 	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
 	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
 	inGroup(f, "Message")
 	asSetting(f, "ttl", "urgency", "wns-type")
-	completeEnum(c, "urgency", &o.urgency)
 }
 
 // message sets the message of a delivery. Values that a push service rejects are flaws.
 func (o *messageFlags) message(s *streams, d *delivery) error {
 	m := &d.message
-	if err := o.payload.fill(m); err != nil {
-		return err
-	}
+	m.Encoding, m.Pad, m.MaxBody = o.payload.Encoding, o.payload.Pad, o.payload.MaxBody
 	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
 		d.flawed(usage("use 0 to deliver now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
 	}
 	m.TTL = new(o.ttl.value)
-	m.Urgency = webpush.Urgency(o.urgency.String())
+	m.Urgency = o.urgency
 	m.Topic = o.topic
 	if o.payload.cmd.Flags().Changed("topic") {
 		err := wrongFlag("topic", webpush.CheckTopic(o.topic))

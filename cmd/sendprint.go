@@ -56,7 +56,7 @@ func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error 
 }
 
 func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *webpush.Subscription, m webpush.Message) {
-	s.note("subscription: %s, service %s", sub.Origin(), sub.Service())
+	s.note("subscription: %s, service %s", sub.Origin(), string(sub.Service()))
 	if client.Key != nil {
 		from := source(o.cmd, "private-key")
 		if from == "default" {
@@ -75,7 +75,7 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 	if urgency == "" {
 		urgency = webpush.Normal
 	}
-	s.note("ttl %s, urgency %s, topic %s, timeout %s, %d attempts at most", shortDuration(*m.TTL), urgency, orDash(m.Topic), shortDuration(client.Timeout), client.Attempts)
+	s.note("ttl %s, urgency %s, topic %s, timeout %s, %s at most", shortDuration(*m.TTL), urgency, orDash(m.Topic), shortDuration(client.Timeout), plural(client.Attempts, "attempt"))
 }
 
 // printRequest prints the request of --dry-run.

@@ -78,7 +78,7 @@ func runSign(s *streams, o signOptions, file string) error {
 	if err != nil {
 		return err
 	}
-	headers := token.Headers(vapid.Scheme(o.claims.scheme.String()))
+	headers := token.Headers(o.claims.scheme)
 	if s.json {
 		return s.printJSON(headers)
 	}
