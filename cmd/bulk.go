@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,7 +18,7 @@ type bulkFlags struct {
 	bulk.Options
 	deadline durationFlag
 	quiet    bool
-	columns  columnsFlag
+	columns  *bulk.Columns // nil without the flag
 }
 
 // bulkOnly are the flags that select bulk sending, even for one subscription.
@@ -35,7 +36,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.Endpoints, "show-endpoints", false, "include the endpoints, which are secrets, in the results")
 	f.StringVar(&o.Gone, "gone", "", "write the records whose subscription is gone to `FILE`")
 	f.StringVar(&o.RetryLater, "retry-later", "", "write the records to retry later to `FILE`, for -f")
-	o.columns.add(f)
+	addColumnsFlag(f, &o.columns)
 	f.BoolVar(&o.FailOnGone, "fail-on-gone", false, "exit with code 3 for gone subscriptions even if --gone collects them")
 	f.BoolVar(&o.Overwrite, "force", false, "overwrite the files of --results, --gone, and --retry-later")
 	f.StringVar(&o.Journal, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
@@ -69,12 +70,14 @@ func addRatesFlag(f *pflag.FlagSet, rates *webpush.Rates) {
 	f.Var(parsed(rates, "", "RATES", webpush.ParseRates), "rate-per-origin", "send at most this many to each push service: 200/s, or with names as fcm=10000/s,default=200/s")
 }
 
-// columnsFlag is the value of --map.
-type columnsFlag []string
-
-// add adds the flag that names columns.
-func (o *columnsFlag) add(f *pflag.FlagSet) {
-	f.StringSliceVar((*[]string)(o), "map", nil, "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
+// addColumnsFlag adds the flag that names columns. Without it, columns stays nil.
+func addColumnsFlag(f *pflag.FlagSet, columns **bulk.Columns) {
+	var pairs []string
+	f.Var(parsed(columns, "", "strings", func(v string) (*bulk.Columns, error) {
+		pairs = append(pairs, strings.Split(v, ",")...)
+		c, err := bulk.ParseColumns(pairs...)
+		return &c, err
+	}), "map", "read parts from other columns: `PART=COLUMN` for endpoint, p256dh, auth, or id, separated by commas")
 }
 
 // partFlags are the flags for the files of a run.
@@ -100,18 +103,6 @@ func wrongFile(err error) error {
 		return usage(hint, "%w", err)
 	}
 	return withHint(err, hint)
-}
-
-// read returns the columns, or nil without the flag.
-func (o columnsFlag) read() (*bulk.Columns, error) {
-	if o == nil {
-		return nil, nil
-	}
-	c, err := bulk.ParseColumns(o...)
-	if err != nil {
-		return nil, usage("use the form --map endpoint=url,p256dh=key1,auth=key2", "--map: %v", err)
-	}
-	return &c, nil
 }
 
 // inputs returns the sources that -f names.

@@ -58,7 +58,7 @@ func newCheckCmd(s *streams) *cobra.Command {
 	f.Var(&o.forList, "for", "check for these push services: "+strings.Join(serviceNames(), ", ")+" or all (default: the endpoint's own)")
 	f.StringVar(&o.askTime, "ask-time", "", "compare the clock with the Date header of the server at `URL`")
 	f.BoolVar(&o.online, "online", false, "ask the push service, if that does not show a notification")
-	o.send.bulk.columns.add(f)
+	addColumnsFlag(f, &o.send.bulk.columns)
 	addSubscriptionFlag(c, &file)
 	o.send.addFlags(c)
 	complete(c, "for", func() []string { return append(serviceNames(), "all") })

@@ -147,10 +147,6 @@ func (o *sendOptions) openReader(s *streams) (*bulk.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	columns, err := o.bulk.columns.read()
-	if err != nil {
-		return nil, err
-	}
 	reader, err := bulk.Open(sources...)
 	var e *bulk.Error
 	switch {
@@ -162,8 +158,8 @@ func (o *sendOptions) openReader(s *streams) (*bulk.Reader, error) {
 	case err != nil:
 		return nil, wrongFile(err)
 	}
-	if columns != nil {
-		reader.SetColumns(*columns)
+	if o.bulk.columns != nil {
+		reader.SetColumns(*o.bulk.columns)
 	}
 	return reader, nil
 }

@@ -16,32 +16,22 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-type inspectOptions struct {
-	showSecrets bool
-	columns     columnsFlag
-}
-
 func newInspectCmd(s *streams) *cobra.Command {
-	var o inspectOptions
+	o := inspect.Options{Hint: commandHint}
 	c := &cobra.Command{
 		Use:               "inspect [INPUT…]",
 		RunE:              func(_ *cobra.Command, args []string) error { return runInspect(s, o, args) },
 		ValidArgsFunction: completeFiles,
 	}
-	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "show complete endpoints")
-	o.columns.add(c.Flags())
+	c.Flags().BoolVar(&o.ShowSecrets, "show-secrets", false, "show complete endpoints")
+	addColumnsFlag(c.Flags(), &o.Columns)
 	return c
 }
 
-func runInspect(s *streams, o inspectOptions, args []string) error {
+func runInspect(s *streams, o inspect.Options, args []string) error {
 	if len(args) == 0 {
 		args = []string{"-"}
 	}
-	columns, err := o.columns.read()
-	if err != nil {
-		return err
-	}
-	options := inspect.Options{ShowSecrets: o.showSecrets, Columns: columns, Hint: commandHint}
 	broken := false
 	for i, arg := range args {
 		in, data, err := readThing(s, arg)
@@ -53,7 +43,7 @@ func runInspect(s *streams, o inspectOptions, args []string) error {
 		}
 		t := &inspect.Thing{}
 		if err == nil {
-			t = inspect.Inspect(data, options)
+			t = inspect.Inspect(data, o)
 		}
 		if in.literal && isWord(arg) && t.Kind == inspect.KindText && t.Problems[0].Hint == "" { // rather the name of a file
 			in.name = arg

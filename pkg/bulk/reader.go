@@ -71,7 +71,7 @@ func ParseColumns(pairs ...string) (Columns, error) {
 	for _, pair := range pairs {
 		part, column, _ := strings.Cut(pair, "=")
 		if parts[part] == nil || column == "" {
-			return Columns{}, fmt.Errorf("%q is not PART=COLUMN with a part of endpoint, p256dh, auth, id", pair)
+			return Columns{}, fmt.Errorf("%q is not PART=COLUMN with a part of endpoint, p256dh, auth, or id, such as p256dh=key1", pair)
 		}
 		*parts[part] = column
 	}
