@@ -81,35 +81,43 @@ func runCancel(ctx context.Context, s *streams, o *cancelOptions, args []string)
 	return &exitError{fmt.Errorf("%d of %s were not withdrawn", n.Failed, plural(all, "message")), exitPartial}
 }
 
-// messages yields the messages that the arguments name.
+// messages yields the messages that the arguments name, up to the first error.
 func (s *streams) messages(args []string) iter.Seq2[bulk.Result, error] {
 	return func(yield func(bulk.Result, error) bool) {
 		for _, arg := range args {
-			if strings.HasPrefix(arg, "https://") || strings.HasPrefix(arg, "http://") {
-				origin, err := vapid.Origin(arg)
-				if err != nil {
-					err = usage("copy the location as send prints it", "the location is not a URL")
-				}
-				if !yield(bulk.Result{Location: arg, Origin: origin}, err) || err != nil {
+			for r, err := range s.messagesOf(arg) {
+				if !yield(r, err) || err != nil {
 					return
 				}
-				continue
 			}
-			in, err := s.openResults(arg)
+		}
+	}
+}
+
+// messagesOf yields the message of a location, or those of a results file.
+func (s *streams) messagesOf(arg string) iter.Seq2[bulk.Result, error] {
+	return func(yield func(bulk.Result, error) bool) {
+		if strings.HasPrefix(arg, "https://") || strings.HasPrefix(arg, "http://") {
+			origin, err := vapid.Origin(arg)
 			if err != nil {
-				yield(bulk.Result{}, err)
+				err = usage("copy the location as send prints it", "the location is not a URL")
+			}
+			yield(bulk.Result{Location: arg, Origin: origin}, err)
+			return
+		}
+		in, err := s.openResults(arg)
+		if err != nil {
+			yield(bulk.Result{}, err)
+			return
+		}
+		defer in.Close()
+		for r, err := range bulk.ReadResults(in) {
+			if err != nil {
+				err = withHint(within(inputName(arg), err), "pass the output of send --results, or the location of a message")
+			}
+			if !yield(r, err) {
 				return
 			}
-			for r, err := range bulk.ReadResults(in) {
-				if err != nil {
-					err = withHint(within(inputName(arg), err), "pass the output of send --results, or the location of a message")
-				}
-				if !yield(r, err) || err != nil {
-					in.Close()
-					return
-				}
-			}
-			in.Close()
 		}
 	}
 }
