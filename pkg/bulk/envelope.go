@@ -69,7 +69,7 @@ func enterAt(b []byte, depth int) (kind container, n, inner int, named bool) {
 			if named || beginsWithSubscription(b[at:]) {
 				return listOf, at + 1, depth, named
 			}
-		case b[at] == '{' && n == 0 && isRegistration(b[at:]):
+		case b[at] == '{' && n == 0 && !notation.IsWrapper(name) && isRegistration(b[at:]):
 			return mapOf, begin, depth, true
 		case b[at] == '{' && depth < maxDepth:
 			usual := slices.Contains(envelopeNames, strings.ToLower(name))

@@ -46,12 +46,13 @@ func TestForms(t *testing.T) {
 		"Hasura":                 {`{"data":{"push_subscriptions":[` + list(row) + `]},"more":1}`, "1 2 3"},
 		"GraphQL":                {`{"data":{"pushSubscriptions":{"edges":[` + list(func(n int) string { return `{"node":` + row(n) + `}` }) + `]}}}`, "1 2 3"},
 		"Hasura aggregate":       {`{"data":{"users_aggregate":{"aggregate":{"count":3},"nodes":[` + list(row) + `]}}}`, "1 2 3"},
-		"GraphQL, two":           {`{"data":{"chrome":{"edges":[` + `{"node":` + row(1) + `},{"node":` + row(2) + `}],"pageInfo":{"next":[]}},"n":[1,{"a":"]}"}],"other":{"nodes":[` + row(3) + `]}},"extensions":{}}`, "1 2 3"},
+		"GraphQL, two":           {`{"data":{"chrome":{"edges":[` + `{"node":` + row(1) + `},{"cursor":"x","node":` + row(2) + `}],"pageInfo":{"next":[]}},"n":[1,{"a":"]}"}],"other":{"nodes":[` + row(3) + `]}},"extensions":{}}`, "1 2 3"},
 		"lists by name":          {`{"anna":[` + browser(1) + "," + browser(2) + `],"none":[],"bob":[` + browser(3) + `]}`, ""},
 		"lists of several names": {`{"count":3,"devices":[` + row(1) + `],"subscriptions":[` + row(2) + "," + row(3) + `],"more":{"a":[{"x":1}]}}`, "1 2 3"},
 		"lists in rows":          {`[{"user":1,"push":[` + browser(1) + "," + browser(2) + `]},{"user":2,"push":[` + browser(3) + "]}]", ""},
 		"rows with lists":        {`{"data":[{"old":[` + browser(7) + `],` + row(1)[1:] + "," + row(2) + "," + row(3) + "]}", "1 2 3"},
-		"Elasticsearch":          {`{"took":1,"hits":{"total":{"value":3},"hits":[` + list(func(n int) string { return `{"_id":"x","_source":` + row(n) + `}` }) + `]}}`, ""},
+		"GraphQL without ids":    {`{"data":{"subs":{"edges":[` + list(func(n int) string { return `{"node":` + browser(n) + `}` }) + `]}}}`, ""},
+		"Elasticsearch":          {`{"took":1,"hits":{"total":{"value":3},"hits":[` + list(func(n int) string { return `{"_id":"x","_source":` + row(n) + `}` }) + `]}}`, "1 2 3"},
 		"DynamoDB": {`{"Items":[` + list(func(n int) string {
 			return fmt.Sprintf(`{"endpoint":{"S":"https://push.example/%d"},"keys":{"M":{"p256dh":{"S":"%s"},"auth":{"S":"%s"}}}}`, n, testP256DH, testAuth)
 		}) + `],"Count":3}`, ""},

@@ -73,6 +73,22 @@ func (r *Record) setID(id []byte) {
 	}
 }
 
+// idOf returns the field id of a record, or of the row in it, or nil.
+func idOf(fields map[string]json.RawMessage) json.RawMessage {
+	if id := fields["id"]; id != nil {
+		return id
+	}
+	for name, value := range fields {
+		var row struct {
+			ID json.RawMessage `json:"id"`
+		}
+		if notation.IsWrapper(name) && json.Unmarshal(value, &row) == nil && row.ID != nil {
+			return row.ID
+		}
+	}
+	return nil
+}
+
 var (
 	// overrides are the fields next to a subscription that take precedence over
 	// the message of the run.
@@ -121,7 +137,7 @@ func (r *Record) Job(message webpush.Message, keys *Keys) (webpush.Job, error) {
 	raw, _ := notation.Unwrap(r.Raw)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) == nil {
-		r.setID(fields["id"])
+		r.setID(idOf(fields))
 	}
 	inner := fields["subscription"]
 	if inner == nil || fields["endpoint"] != nil {

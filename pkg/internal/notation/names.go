@@ -46,3 +46,7 @@ func IsSubscription(name string) bool {
 	c := Canonical(name)
 	return c != "fields" && c != "sub" && slices.Contains(Subscriptions, c)
 }
+
+// IsWrapper reports whether a field of that name can have the whole row of a database,
+// such as node of GraphQL and _source of Elasticsearch.
+func IsWrapper(name string) bool { return slices.Contains(Wrappers, Canonical(name)) }
