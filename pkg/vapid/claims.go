@@ -565,20 +565,27 @@ func checkSubject(sub string, add addProblem) {
 		add("sub", overlooked, fmt.Sprintf("sub is %q, expected a mailto: or https: URI", sub), advice)
 		return
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	why := ""
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		why = "an IP address"
-	} else if i := strings.LastIndexByte(host, '.'); host == "localhost" {
-		why = "localhost"
-	} else if i < 0 {
-		why = "a host of a single label"
-	} else if slices.Contains(reservedTLDs, host[i+1:]) {
-		why = "the reserved domain ." + host[i+1:]
-	}
-	if why != "" {
+	if why := notPublic(host); why != "" {
 		add("sub", warning, fmt.Sprintf("sub is %q, at %s; Apple responds to that with 403 BadJwtToken", sub, why), apple)
 	}
+}
+
+// notPublic returns the reason why a host is not a public domain, or "".
+func notPublic(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return "an IP address"
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	switch {
+	case host == "localhost":
+		return "localhost"
+	case last == host:
+		return "a host of a single label"
+	case slices.Contains(reservedTLDs, last):
+		return "the reserved domain ." + last
+	}
+	return ""
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {
