@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/cmd/internal/help"
+	"github.com/seed81da77dd/webpush/cmd/internal/misuse"
 	"github.com/seed81da77dd/webpush/cmd/internal/settings"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 )
@@ -47,6 +48,6 @@ func newHelpCmd() *cobra.Command {
 		if !parent.HasParent() {
 			return parent.Args(parent, []string{word})
 		}
-		return usage("see: "+parent.CommandPath()+" --help", "%s has no command %q", parent.CommandPath(), shown(word))
+		return usage(misuse.Command(parent, word), "%s has no command %q", parent.CommandPath(), shown(word))
 	})
 }

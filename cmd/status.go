@@ -65,7 +65,7 @@ func privateStatus(s *streams, flag *keyFlag, pair keyPair) (*vapid.Key, keyStat
 			return made, keyStatus{File: name, State: "ok", Note: "private key"}, offered
 		}
 	}
-	const generate = "generate a key pair with: webpush gen"
+	generate := "generate a key pair with: " + flag.gen()
 	status := keyStatus{File: name}
 	switch {
 	case missing && exists(pair.public):

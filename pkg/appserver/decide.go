@@ -25,13 +25,28 @@ func NewJob(j Job, now time.Time) Job {
 	return j
 }
 
-// Check returns [ErrOtherRequest] if request, which has used the Key before, is not the
-// Request of o.
-func (o Once) Check(request string) error {
-	if request != o.Request {
-		return ErrOtherRequest
+// Earlier returns the ID of the job that a request with the same Key has created, or "".
+// A store passes what it has found: that job's ID, the Request that created it, and the
+// error. The error is [ErrOtherRequest] if the Request of o differs.
+func (o Once) Earlier(id, request string, err error) (string, error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", nil
+	case err == nil && request != o.Request:
+		return "", ErrOtherRequest
 	}
-	return nil
+	return id, err
+}
+
+// Only returns the only element of a list, such as the rows of a query, or [ErrNotFound].
+func Only[T any](list []T, err error) (one T, _ error) {
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return one, err
+	}
+	return list[0], nil
 }
 
 // Set returns an error if [Store].SetState must not change a job in state s to another

@@ -139,3 +139,35 @@ func TestCountsScan(t *testing.T) {
 		}
 	}
 }
+
+func TestEarlier(t *testing.T) {
+	failed := errors.New("failed")
+	for _, c := range []struct {
+		id, request string
+		err         error
+		want        string
+		wantErr     error
+	}{
+		{"", "", appserver.ErrNotFound, "", nil},
+		{"j", "r", nil, "j", nil},
+		{"j", "other", nil, "", appserver.ErrOtherRequest},
+		{"", "", failed, "", failed},
+	} {
+		if id, err := (appserver.Once{Key: "k", Request: "r"}).Earlier(c.id, c.request, c.err); id != c.want || err != c.wantErr {
+			t.Errorf("%+v: %q, %v", c, id, err)
+		}
+	}
+}
+
+func TestOnly(t *testing.T) {
+	failed := errors.New("failed")
+	if v, err := appserver.Only([]int{7}, nil); v != 7 || err != nil {
+		t.Error(v, err)
+	}
+	if v, err := appserver.Only([]int{}, nil); v != 0 || err != appserver.ErrNotFound {
+		t.Error(v, err)
+	}
+	if v, err := appserver.Only([]int{7}, failed); v != 0 || err != failed {
+		t.Error(v, err)
+	}
+}

@@ -122,21 +122,11 @@ func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err er
 	var request string
 	err = t.row(ctx, "SELECT i.request, j.id FROM {s}.idempotency i JOIN {s}.job j ON j.seq = i.job WHERE i.key = $1 AND i.until > clock_timestamp()",
 		[]any{once.Key}, &request, &id)
-	if errors.Is(err, appserver.ErrNotFound) {
-		return "", nil
-	}
-	return id, cmp.Or(err, once.Check(request))
+	return once.Earlier(id, request, err)
 }
 
 func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
-	list, err := s.jobs(ctx, "j.id = $1", id)
-	if err == nil && len(list) == 0 {
-		err = appserver.ErrNotFound
-	}
-	if err != nil {
-		return appserver.Job{}, err
-	}
-	return list[0], nil
+	return appserver.Only(s.jobs(ctx, "j.id = $1", id))
 }
 
 func (s *store) Jobs(ctx context.Context, before int64, limit int) ([]appserver.Job, error) {

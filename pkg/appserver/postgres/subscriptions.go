@@ -36,14 +36,7 @@ func (s *store) records(ctx context.Context, query string, args ...any) ([]appse
 }
 
 func (s *store) Find(ctx context.Context, endpoint string) (r appserver.Record, err error) {
-	list, err := s.records(ctx, "SELECT "+recordColumns+" FROM {s}.subscription s WHERE s.endpoint = $1", endpoint)
-	if err == nil && len(list) == 0 {
-		err = appserver.ErrNotFound
-	}
-	if err != nil {
-		return r, err
-	}
-	return list[0], nil
+	return appserver.Only(s.records(ctx, "SELECT "+recordColumns+" FROM {s}.subscription s WHERE s.endpoint = $1", endpoint))
 }
 
 // find locks the record of an endpoint.

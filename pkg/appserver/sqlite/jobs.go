@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -73,10 +72,7 @@ func (t tx) earlier(ctx context.Context, once appserver.Once) (id string, err er
 	var request string
 	rows, err := t.query(ctx, "SELECT i.request, j.id FROM idempotency i JOIN job j ON j.seq = i.job WHERE i.key = ? AND i.until > ?", once.Key, millis(time.Now()))
 	err = scanOne(rows, err, &request, &id)
-	if errors.Is(err, appserver.ErrNotFound) {
-		return "", nil
-	}
-	return id, cmp.Or(err, once.Check(request))
+	return once.Earlier(id, request, err)
 }
 
 // recipients returns the Seq of the last record and the number of records of a filter.
@@ -96,14 +92,7 @@ func (t tx) recipients(ctx context.Context, to appserver.Filter) (maxSeq, total 
 }
 
 func (s *store) FindJob(ctx context.Context, id string) (appserver.Job, error) {
-	list, err := s.jobs(ctx, "j.id = ?", id)
-	if err == nil && len(list) == 0 {
-		err = appserver.ErrNotFound
-	}
-	if err != nil {
-		return appserver.Job{}, err
-	}
-	return list[0], nil
+	return appserver.Only(s.jobs(ctx, "j.id = ?", id))
 }
 
 func (s *store) Jobs(ctx context.Context, before int64, limit int) ([]appserver.Job, error) {

@@ -48,15 +48,7 @@ func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) 
 
 // one scans the only row.
 func one[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (T, error) {
-	list, err := collect(rows, err, scan)
-	if err == nil && len(list) == 0 {
-		err = appserver.ErrNotFound
-	}
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	return list[0], nil
+	return appserver.Only(collect(rows, err, scan))
 }
 
 // scanOne scans the only row into variables.
