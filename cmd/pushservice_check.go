@@ -82,7 +82,7 @@ func startProblem(err error) error {
 	}
 	switch {
 	case errors.As(err, &fault):
-		return faultProblem(err)
+		return usage("name a subscription that is in --data, or omit subscription=", "--fault: %s", fault.Problem)
 	case authority != nil:
 		hint := "use " + prefix + "ca-out for other files"
 		if len(authority.Files) > 0 {
