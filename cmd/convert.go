@@ -60,7 +60,7 @@ func runConvert(s *streams, o convertOptions) error {
 	}
 	found, name, err := o.key.recognize(s)
 	if errors.Is(err, fs.ErrNotExist) && hintOf(err) == "" {
-		err = withHint(err, "generate a key pair with: webpush gen")
+		err = withHint(err, "generate a key pair with: "+o.key.gen())
 	}
 	if err != nil {
 		return err

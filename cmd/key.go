@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"regexp"
 	"strings"
 
@@ -125,15 +124,10 @@ func (k *keyFlag) read(s *streams) ([]byte, string, error) {
 	if k.value == "" {
 		return nil, "", usage("omit it to use "+defaultPrivateKey, "%s is empty, expected a file, - or env:NAME", k.origin())
 	}
-	if variable, ok := strings.CutPrefix(k.value, "env:"); ok {
-		v, name := os.Getenv(variable), "$"+variable
-		if v == "" && vapid.MayBeKey(variable) {
-			return nil, "the environment", usage("use env: with the name of a variable; pass a literal key without env:", "%s: environment variable not found (its name is not shown because it may be a key)", k.origin())
-		}
-		if v == "" {
-			return nil, name, usage("set it to the key in PEM, base64 or any other format", "%s: the environment variable %s is empty or not set", k.origin(), variable)
-		}
-		return []byte(v), name, nil
+	if text, named, err := envSecret(k.origin(), k.value, "the key in PEM, base64 or any other format"); err != nil {
+		return nil, "the environment", err
+	} else if named {
+		return []byte(text), "$" + strings.TrimPrefix(k.value, "env:"), nil
 	}
 	if k.value == "-" {
 		b, err := s.input("-", "the private key")

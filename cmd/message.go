@@ -221,7 +221,7 @@ func (o *messageFlags) message(s *streams, d *delivery) error {
 // readGCMKey reads the key from a file or the environment. It also accepts a
 // literal key, as pywebpush does.
 func (o *messageFlags) readGCMKey(s *streams) (string, error) {
-	key, named, err := envSecret("gcm-key", o.gcmKey, "the key")
+	key, named, err := envSecret("--gcm-key", o.gcmKey, "the key")
 	switch {
 	case err != nil:
 		return "", err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -66,22 +67,29 @@ type subscriptionParts struct {
 // partNames are the flags for the parts of a subscription.
 var partNames = map[string]string{"endpoint": "endpoint", "keys.p256dh": "key", "keys.auth": "auth", "keys": "key"}
 
-// envSecret returns the secret in the environment variable that the value of a flag
-// names as env:NAME, or any other value as it is.
-func envSecret(flag, value, what string) (secret string, named bool, err error) {
+// envSecret returns the secret in the environment variable that a value names as
+// env:NAME, or any other value as it is. origin is the flag or setting with the value.
+func envSecret(origin, value, what string) (secret string, named bool, err error) {
 	variable, named := strings.CutPrefix(value, "env:")
 	if !named {
 		return value, false, nil
 	}
-	if secret = os.Getenv(variable); secret == "" {
-		return "", true, usage("set it to "+what, "--%s: the environment variable %s is empty or not set", flag, shown(variable))
+	hint := "set it to " + what
+	switch secret = os.Getenv(variable); {
+	case variable == "":
+		return "", true, usage("write it as env:NAME", "%s: env: names no variable of the environment", origin)
+	case secret == "" && vapid.MayBeKey(variable):
+		hint = "env: is followed by the name of the variable that holds the secret"
+		fallthrough
+	case secret == "":
+		return "", true, usage(hint, "%s: the environment variable %s is empty or not set", origin, shown(variable))
 	}
 	return secret, true, nil
 }
 
 // subscription returns the subscription that the flags describe.
 func (p subscriptionParts) subscription(s *streams) (*webpush.Subscription, error) {
-	auth, named, err := envSecret("auth", p.auth, "the auth of the subscription")
+	auth, named, err := envSecret("--auth", p.auth, "the auth of the subscription")
 	if err != nil {
 		return nil, err
 	}
