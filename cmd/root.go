@@ -49,7 +49,7 @@ func run(ctx context.Context, s *streams, args []string) int {
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
 		help.Plain(root)
 	}
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra reads os.Args instead of nil
 	err := root.ExecuteContext(ctx)
 	return s.finish(ctx, err)
 }
