@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,12 +20,6 @@ func listenHost(flag, address, example string) (string, error) {
 		return "", usage("write it as "+example, "--%s: %q has the port %q, expected 0 to 65535", flag, address, port)
 	}
 	return host, nil
-}
-
-// loopback reports whether only this machine can reach the host.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // listen opens the address that a flag names.

@@ -16,6 +16,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/browser"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/pushservice/receiver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type browserOptions struct {
@@ -90,7 +91,7 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 		}
 		return withHint(err, "install one, or name its program with --binary FILE")
 	}
-	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) && !strings.HasSuffix(u.Hostname(), ".localhost") {
+	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !webpush.Loopback(u.Hostname()) {
 		s.warn("browsers support push only on https pages and on this machine's own pages", "use https://, or http://localhost:…")
 	}
 	if found.Chromium() && !browser.Online() {

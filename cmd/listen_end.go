@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // errTimeout is the cause of the context's end by --timeout.
@@ -71,9 +73,9 @@ func (l *listener) problem(err error) error {
 
 // unreachable is the hint for a push service that does not respond.
 func (l *listener) unreachable() string {
-	scheme, address, _ := strings.Cut(l.o.server, "://")
-	switch local := strings.HasPrefix(address, "127.0.0.1") || strings.HasPrefix(address, "localhost"); {
-	case local && scheme == "chromium":
+	u, err := url.Parse(l.o.server)
+	switch local := err == nil && webpush.Loopback(u.Hostname()); {
+	case local && u.Scheme == "chromium":
 		return "start a push service with: webpush push-service --chromium"
 	case local:
 		return "start a push service with: webpush push-service"

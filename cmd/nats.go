@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/cmd/internal/help"
 	"github.com/seed81da77dd/webpush/pkg/queue"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // natsEnv is the environment variable for the address of NATS servers, and
@@ -94,7 +95,7 @@ func (o *natsOptions) connect(ctx context.Context, s *streams, log func(string))
 	}
 	if !q.Encrypted() {
 		for server := range strings.SplitSeq(queue.Redact(address), ",") {
-			if u, err := url.Parse(server); err == nil && !loopback(u.Hostname()) {
+			if u, err := url.Parse(server); err == nil && !webpush.Loopback(u.Hostname()) {
 				s.warn("the connection to "+server+" is not encrypted: endpoints and payloads can be read on the way", "use tls://")
 				break
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // chromiumSettings are the flags and environment variables that senders need to
@@ -70,7 +71,7 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 	if o.data != "" && o.Options.Origin == "" && port == "0" {
 		s.warn("endpoints of earlier runs are no longer valid, because their port differs", "use a fixed port, such as --listen "+pushservice.DefaultAddr)
 	}
-	if !loopback(host) {
+	if !webpush.Loopback(host) {
 		s.warn("anyone who can reach "+o.Addr+" can read and expire every subscription", "listen on 127.0.0.1 unless other machines need it")
 		if len(o.Options.Hosts) == 0 && o.Options.Origin == "" {
 			s.note("requests for other host names are refused; for containers, add --host host.docker.internal or the name that they use")

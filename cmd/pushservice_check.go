@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // optionFlags are the flags of the options that package pushservice checks.
@@ -63,7 +64,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	if option := (*pushservice.OptionError)(nil); errors.As(o.Check(), &option) {
 		return usage(option.Hint(), "--%s: %s", optionFlags[option.Part], option.Problem)
 	}
-	if !loopback(host) && !o.TLS && !o.plain {
+	if !webpush.Loopback(host) && !o.TLS && !o.plain {
 		return usage("use --tls, or --allow-plain-http in a network that you trust", "--listen: other machines can reach %q, and plain HTTP exposes every endpoint", o.Addr)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type serveOptions struct {
@@ -114,7 +115,7 @@ func (o *serveOptions) check() error {
 	if err != nil {
 		return err
 	}
-	if !loopback(host) && o.tlsCert == "" && !o.plain {
+	if !webpush.Loopback(host) && o.tlsCert == "" && !o.plain {
 		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reachable from other machines, and plain HTTP exposes the token and every endpoint", o.listen)
 	}
 	if n := o.server.ClientRate; !(n >= 0 && n <= 1e12) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/appserver/database"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // adminTokenEnv is the environment variable with the administrator's token, if it is
@@ -76,7 +77,7 @@ func (o *serveOptions) options(s *streams) (options appserver.Options, err error
 			return options, wrongFlag("user-header", err)
 		}
 	}
-	if host := o.host(); loopback(host) {
+	if host := o.host(); webpush.Loopback(host) {
 		options.Hosts = append(append(appserver.LoopbackHosts(), host), options.Hosts...)
 	}
 	if o.caFile != "" {

@@ -64,7 +64,7 @@ func (o *subscribeOptions) check() error {
 	if err != nil {
 		return err
 	}
-	if !loopback(host) {
+	if !webpush.Loopback(host) {
 		return usage("omit --listen and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reachable from other machines, but browsers subscribe over plain HTTP only on their own machine", o.listen)
 	}
 	if o.timeout.set && o.timeout.value <= 0 {

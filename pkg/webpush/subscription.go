@@ -507,8 +507,12 @@ func (s *Subscription) Origin() string { return s.origin }
 // Service returns the push service that the endpoint belongs to.
 func (s *Subscription) Service() Service { return s.service }
 
-// Loopback reports whether the endpoint's host is this machine: a loopback
-// address, localhost, or a name below it (RFC 6761, section 6.3).
+// Loopback reports whether host, the host of a URL without port and brackets, is this
+// machine: a loopback address, localhost, or a name below it (RFC 6761, section 6.3).
+// Plain HTTP is safe only with such a host.
+func Loopback(host string) bool { return netaddr.Loopback(host) }
+
+// Loopback reports whether the endpoint's host is this machine; see [Loopback].
 func (s *Subscription) Loopback() bool { return s.loopback }
 
 // Recipient returns the recipient to encrypt for, or nil if the subscription

@@ -10,7 +10,6 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -134,11 +134,7 @@ func Name(st appserver.Store) string {
 // connections without TLS.
 func unencrypted(c *pgconn.Config) string {
 	check := func(host string, tls bool) bool {
-		if tls || strings.HasPrefix(host, "/") || host == "localhost" {
-			return false
-		}
-		a, err := netip.ParseAddr(host)
-		return err != nil || !a.Unmap().IsLoopback()
+		return !tls && !strings.HasPrefix(host, "/") && !netaddr.Loopback(host)
 	}
 	if check(c.Host, c.TLSConfig != nil) {
 		return c.Host
