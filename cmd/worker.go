@@ -37,7 +37,7 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	}
 	f := c.Flags()
 	o.nats.addAddressFlag(f)
-	f.StringSliceVar(&o.work.Lanes, "lane", nil, "send only the lanes `NAMES`: fcm, mozilla, apple, wns, other, separated by commas")
+	f.StringSliceVar(&o.work.Lanes, "lane", nil, "send only the lanes `NAMES`: "+strings.Join(queue.Lanes(), ", ")+", separated by commas")
 	o.retryFor = positive(queue.DefaultRetryFor)
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")

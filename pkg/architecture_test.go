@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,5 +35,61 @@ func TestArchitecture(t *testing.T) {
 		if !strings.Contains(text, "`"+name+"`") {
 			t.Errorf("ARCHITECTURE.md does not list the package %s", name)
 		}
+	}
+}
+
+// TestArchitectureImports asserts that the table of packages in ARCHITECTURE.md allows
+// the same imports as TestImports, apart from internal packages.
+func TestArchitectureImports(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := regexp.MustCompile("`([a-z/]+)`") // not internal/…
+	table := make(map[string][]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\| .* \\| (.*) \\|$").FindAllStringSubmatch(string(b), -1) {
+		may, _, _ := strings.Cut(row[2], " but not ")
+		for _, pkg := range quoted.FindAllStringSubmatch(row[1], -1) {
+			table[pkg[1]] = []string{}
+			for _, own := range quoted.FindAllStringSubmatch(may, -1) {
+				table[pkg[1]] = append(table[pkg[1]], own[1])
+			}
+		}
+	}
+	closure := func(own []string) []string { // even if the table has a cycle
+		all := slices.Clone(own)
+		for i := 0; i < len(all); i++ {
+			for _, pkg := range table[all[i]] {
+				if !slices.Contains(all, pkg) {
+					all = append(all, pkg)
+				}
+			}
+		}
+		return all
+	}
+	set := func(pkgs []string) []string {
+		slices.Sort(pkgs)
+		return slices.Compact(pkgs)
+	}
+	compared := 0
+	for _, r := range importRules {
+		name := strings.TrimPrefix(r.pkg, "pkg/")
+		if strings.HasPrefix(name, "internal/") {
+			continue
+		}
+		var want []string
+		for _, own := range allowedImports(r.own) {
+			if own = strings.TrimPrefix(own, "pkg/"); !strings.HasPrefix(own, "internal/") {
+				want = append(want, own)
+			}
+		}
+		may, listed := table[name]
+		if got := closure(may); !listed || !slices.Equal(set(got), set(want)) {
+			t.Errorf("ARCHITECTURE.md lets %s import %v, and TestImports %v", name, got, want)
+		}
+		compared++
+	}
+	if compared < 15 {
+		t.Errorf("only %d packages compared", compared)
 	}
 }

@@ -11,70 +11,75 @@ import (
 
 const module = "github.com/seed81da77dd/webpush"
 
+// importRule says what a package may depend on.
+type importRule struct {
+	pkg    string
+	forbid []string // packages, or the beginning of their paths, in all that it depends on
+	own    []string // packages of pkg/ that it may depend on, with everything that these may depend on
+}
+
+var importRules = []importRule{
+	{"pkg/internal/b64", []string{"net", "crypto"}, nil},
+	{"pkg/internal/filelock", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/atomicfile", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/diskfull", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/limit", []string{"net", "github.com"}, nil},
+	{"pkg/browser", nil, nil},
+	{"pkg/internal/browsertest", nil, []string{"pkg/browser"}},
+	{"pkg/internal/pgtest", nil, nil},
+	{"pkg/internal/pipetest", []string{"crypto", "github.com"}, nil},
+	{"pkg/internal/netaddr", []string{"crypto", "net/http", "github.com"}, nil},
+	{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64"}},
+	{"pkg/internal/pushtest", []string{"github.com/spf13"}, []string{"pkg/vapid"}},
+	{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/notation", "pkg/internal/text"}},
+	{"pkg/keyfile", []string{"net/http"}, []string{"pkg/internal/atomicfile", "pkg/vapid"}},
+	{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/text"}},
+	{"pkg/internal/pipeline", []string{"github.com"}, nil},
+	{"pkg/webpush", nil, []string{"pkg/internal/netaddr", "pkg/internal/notation", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
+	{"pkg/preflight", []string{"database/sql"}, []string{"pkg/webpush"}},
+	{"pkg/bulk", nil, []string{"pkg/internal/diskfull", "pkg/internal/filelock", "pkg/preflight"}},
+	{"pkg/inspect", []string{"database/sql"}, []string{"pkg/bulk"}},
+	{"pkg/queue", []string{"database/sql"}, []string{"pkg/bulk"}},
+	{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/atomicfile", "pkg/internal/mcs", "pkg/internal/netaddr", "pkg/vapid"}},
+	{"pkg/pushservice/receiver", []string{"database/sql"}, []string{"pkg/pushservice", "pkg/ece"}},
+	{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/diskfull", "pkg/internal/filelock", "pkg/pushservice"}},
+	{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/netaddr", "pkg/vapid", "pkg/ece"}},
+	{"pkg/appserver", nil, []string{"pkg/bulk"}},
+	{"pkg/appserver/sqlite", nil, []string{"pkg/appserver"}},
+	{"pkg/appserver/postgres", nil, []string{"pkg/appserver"}},
+	{"pkg/appserver/database", nil, []string{"pkg/appserver/sqlite", "pkg/appserver/postgres"}},
+	{"pkg/appserver/storetest", nil, []string{"pkg/appserver"}},
+}
+
+// allowedImports returns own, and everything that these packages may depend on.
+func allowedImports(own []string) []string {
+	all := slices.Clone(own)
+	for _, r := range importRules {
+		if contains(own, r.pkg) {
+			all = append(all, allowedImports(r.own)...)
+		}
+	}
+	return all
+}
+
 // TestImports enforces the design's table: one RFC or one role a package, and
 // nothing that a role must not know.
 func TestImports(t *testing.T) {
 	cli := []string{"github.com/spf13", "github.com/fatih/color", module + "/cmd"}
-	rules := []struct {
-		pkg    string
-		forbid []string // packages, or the beginning of their paths, in all that it depends on
-		own    []string // packages of pkg/ that it may depend on, with everything that these may depend on
-	}{
-		{"pkg/internal/b64", []string{"net", "crypto"}, nil},
-		{"pkg/internal/filelock", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/internal/atomicfile", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/internal/diskfull", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/internal/limit", []string{"net", "github.com"}, nil},
-		{"pkg/browser", nil, nil},
-		{"pkg/internal/browsertest", nil, []string{"pkg/browser"}},
-		{"pkg/internal/pgtest", nil, nil},
-		{"pkg/internal/pipetest", []string{"crypto", "github.com"}, nil},
-		{"pkg/internal/netaddr", []string{"crypto", "net/http", "github.com"}, nil},
-		{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64"}},
-		{"pkg/internal/pushtest", []string{"github.com/spf13"}, []string{"pkg/vapid"}},
-		{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},
-		{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/notation", "pkg/internal/text"}},
-		{"pkg/keyfile", []string{"net/http"}, []string{"pkg/internal/atomicfile", "pkg/vapid"}},
-		{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/text"}},
-		{"pkg/internal/pipeline", []string{"github.com"}, nil},
-		{"pkg/webpush", nil, []string{"pkg/internal/netaddr", "pkg/internal/notation", "pkg/internal/pipeline", "pkg/vapid", "pkg/ece"}},
-		{"pkg/preflight", []string{"database/sql"}, []string{"pkg/webpush"}},
-		{"pkg/bulk", nil, []string{"pkg/internal/diskfull", "pkg/internal/filelock", "pkg/preflight"}},
-		{"pkg/inspect", []string{"database/sql"}, []string{"pkg/bulk"}},
-		{"pkg/queue", []string{"database/sql"}, []string{"pkg/bulk"}},
-		{"pkg/pushservice", []string{"database/sql"}, []string{"pkg/internal/atomicfile", "pkg/internal/mcs", "pkg/internal/netaddr", "pkg/vapid"}},
-		{"pkg/pushservice/receiver", []string{"database/sql"}, []string{"pkg/pushservice", "pkg/ece"}},
-		{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/diskfull", "pkg/internal/filelock", "pkg/pushservice"}},
-		{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/netaddr", "pkg/vapid", "pkg/ece"}},
-		{"pkg/appserver", nil, []string{"pkg/bulk"}},
-		{"pkg/appserver/sqlite", nil, []string{"pkg/appserver"}},
-		{"pkg/appserver/postgres", nil, []string{"pkg/appserver"}},
-		{"pkg/appserver/database", nil, []string{"pkg/appserver/sqlite", "pkg/appserver/postgres"}},
-		{"pkg/appserver/storetest", nil, []string{"pkg/appserver"}},
-	}
 	drivers := map[string][]string{ // and clients of other engines, and the packages that may use them
 		"modernc.org/sqlite":         {"pkg/appserver/sqlite", "pkg/appserver/database", "pkg/pushservice/sqlite"},
 		"github.com/jackc/pgx/v5":    {"pkg/appserver/postgres", "pkg/appserver/database"},
 		"github.com/nats-io/nats.go": {"pkg/queue"},
 	}
-	var allowed func(own []string) []string
-	allowed = func(own []string) []string {
-		all := slices.Clone(own)
-		for _, r := range rules {
-			if contains(own, r.pkg) {
-				all = append(all, allowed(r.own)...)
-			}
-		}
-		return all
-	}
 	known := make(map[string]bool)
-	for _, r := range rules {
+	for _, r := range importRules {
 		known[module+"/"+r.pkg] = true
 		for _, dep := range list(t, "-deps", module+"/"+r.pkg) {
 			own := strings.HasPrefix(dep, module)
-			if own && dep != module+"/"+r.pkg && !contains(allowed(r.own), strings.TrimPrefix(dep, module+"/")) {
+			if own && dep != module+"/"+r.pkg && !contains(allowedImports(r.own), strings.TrimPrefix(dep, module+"/")) {
 				t.Errorf("%s depends on %s", r.pkg, dep)
 			}
 			for _, f := range append(r.forbid, cli...) {

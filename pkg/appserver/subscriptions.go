@@ -145,6 +145,9 @@ func checkName(part, name string) error {
 	return nil
 }
 
+// hintPublic is the hint if an endpoint is refused because of its address.
+const hintPublic = "endpoints must be https URLs at public addresses unless the server allows private ones"
+
 // acceptable refuses endpoints to which the server would not send. The addresses of a
 // host name are checked when it is dialed.
 func (s *Server) acceptable(sub *webpush.Subscription) error {

@@ -40,7 +40,7 @@ type Result struct {
 	// if the run had several and it was not the current one: use it as the record's
 	// vapidKey.
 	VAPIDKey  string  `json:"vapidKey,omitempty"`
-	LatencyMs float64 `json:"latencyMs,omitempty"` // from the first request to the last response, in milliseconds
+	LatencyMs float64 `json:"latencyMs,omitempty"` // duration of the last request, in milliseconds
 }
 
 // NewResult returns the result of a record that client sent, including the endpoint if

@@ -83,7 +83,7 @@ func objects() []objectKind {
 
 		// Responses of push services.
 		{func(m jsonObject) bool {
-			return m.has("errno") || appleStatus[str(m["reason"])] != 0 || m.has("code", "http", "error") || hasMember(m["error"], "status") ||
+			return m.has("errno") || webpush.AppleStatus(str(m["reason"])) != 0 || m.has("code", "http", "error") || hasMember(m["error"], "status") ||
 				m.has("code", "error", "message") || m.has("reason") && len(m) <= 2
 		}, func(in inspector, s string, m jsonObject) *Thing { return in.errorBody(s, m) }},
 

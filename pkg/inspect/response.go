@@ -208,7 +208,7 @@ func (in inspector) errorBody(s string, fields map[string]json.RawMessage) *Thin
 	if json.Unmarshal(fields["error"], &inner) == nil && status == 0 {
 		status = number(inner["code"])
 	}
-	if known := appleStatus[str(fields["reason"])]; known != 0 {
+	if known := webpush.AppleStatus(str(fields["reason"])); known != 0 {
 		status = known
 	}
 	guessed := status < 300 || status > 599
@@ -230,14 +230,6 @@ func (in inspector) errorBody(s string, fields map[string]json.RawMessage) *Thin
 		}
 	}
 	return t
-}
-
-// appleStatus maps Apple's reasons to their status.
-var appleStatus = map[string]int{
-	"BadTtl": 400, "BadUrgency": 400, "BadWebPushTopic": 400, "BadWebPushRequest": 400, "BadAuthorizationHeader": 400,
-	"VapidPkHashMismatch": 400, "BadVapidPublicKey": 400, "BadJwtToken": 403, "Forbidden": 403, "BadPath": 404,
-	"MethodNotAllowed": 405, "Unregistered": 410, "ExpiredToken": 410, "PayloadTooLarge": 413, "TooManyRequests": 429,
-	"InternalServerError": 500, "ServiceUnavailable": 503, "Shutdown": 503, "IdleTimeout": 408,
 }
 
 // errorText recognizes the words of a refusal: a reason, an error number, or a whole body

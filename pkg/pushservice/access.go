@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -19,13 +20,10 @@ func (s *Service) checkHost(r *http.Request) error {
 	if host == "" || strings.ContainsAny(r.Host, "/?#@\\") {
 		return refuse(http.StatusBadRequest, noErrno, "Invalid Host header", "%q is not a host", clip(r.Host))
 	}
-	if host == "localhost" || slices.Contains(s.hosts, host) {
+	if netaddr.Loopback(host) || slices.Contains(s.hosts, host) {
 		return nil
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.IsLoopback() {
-			return nil
-		}
+	if _, err := netip.ParseAddr(host); err == nil {
 		// The address that the client has connected to.
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && hostName(local.String()) == host {
 			return nil

@@ -128,8 +128,13 @@ const (
 	// stuckAfter is the time without a result after which the messages of a push
 	// service in the lane "other" are postponed.
 	stuckAfter = 5 * time.Second
-	// maxDelay is the maximum delay of another attempt.
-	maxDelay = time.Hour
+	// maxDelay is the maximum delay of another attempt that a push service asked for,
+	// and maxBackoff the maximum of the delays that grow by themselves.
+	maxDelay   = time.Hour
+	maxBackoff = 10 * time.Minute
+	// probeAfter is the time after which a lane that a push service asked to hold sends
+	// a message again, even if it asked for more.
+	probeAfter = 10 * time.Minute
 	// minAttempts is the minimum number of attempts until a temporary failure is
 	// final.
 	minAttempts = 8
@@ -538,7 +543,7 @@ func (w *worker) hold(e *webpush.Error) {
 			if until.After(o.held) {
 				o.held = until
 			}
-			if cut := time.Now().Add(10 * time.Minute); until.After(l.held) && l.name != "other" {
+			if cut := time.Now().Add(probeAfter); until.After(l.held) && l.name != "other" {
 				l.held = until
 				if cut.Before(until) { // try again earlier
 					l.held = cut
@@ -714,5 +719,5 @@ func (w *worker) delay(m *delivery, e *webpush.Error) time.Duration {
 	if e != nil && e.RetryAfter > 0 {
 		return jitter(min(e.RetryAfter, maxDelay))
 	}
-	return jitter(min(w.o.retryWait<<min(m.attempts-1, 7), 10*time.Minute))
+	return jitter(min(w.o.retryWait<<min(m.attempts-1, 7), maxBackoff))
 }

@@ -285,6 +285,18 @@ func ExplainReason(words string) []*Error {
 	return list
 }
 
+// appleStatus maps Apple's reasons in the dictionary to the status that comes with each.
+var appleStatus = map[string]int{
+	"BadTtl": 400, "BadUrgency": 400, "BadWebPushTopic": 400, "BadWebPushRequest": 400, "BadAuthorizationHeader": 400,
+	"VapidPkHashMismatch": 400, "BadVapidPublicKey": 400, "BadJwtToken": 403, "Forbidden": 403, "BadPath": 404,
+	"MethodNotAllowed": 405, "Unregistered": 410, "ExpiredToken": 410, "PayloadTooLarge": 413, "TooManyRequests": 429,
+	"InternalServerError": 500, "ServiceUnavailable": 503, "Shutdown": 503, "IdleTimeout": 400,
+}
+
+// AppleStatus returns the HTTP status with which Apple sends a reason, such as 410 for
+// "Unregistered", or 0 if the reason is not known.
+func AppleStatus(reason string) int { return appleStatus[reason] }
+
 // find returns what the words mean by each rule that means reports, except those that
 // the form or the error number of the words excludes.
 func (a *words) find(means func(*rule) bool) (list []*Error) {

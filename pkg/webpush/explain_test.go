@@ -245,6 +245,25 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestAppleStatus asserts that each of Apple's reasons in the dictionary has a status, and
+// the other way round, and that the two fit together.
+func TestAppleStatus(t *testing.T) {
+	reasons := 0
+	for _, r := range dictionary {
+		if r.service != Apple || r.text == "" {
+			continue
+		}
+		reasons++
+		status := AppleStatus(r.text)
+		if status == 0 || r.status > 9 && status != r.status || r.status > 0 && r.status < 10 && status/100 != r.status {
+			t.Errorf("%s has the status %d; its rule is for %d", r.text, status, r.status)
+		}
+	}
+	if reasons != len(appleStatus) {
+		t.Errorf("%d reasons in the dictionary, and %d with a status", reasons, len(appleStatus))
+	}
+}
+
 // Each rule must be reached by some answer, or a rule before it hides it.
 func TestDictionary(t *testing.T) {
 	for i, r := range dictionary {

@@ -88,6 +88,3 @@ func siteKey(a netip.Addr) string {
 	}
 	return p.String()
 }
-
-// hintPublic is the hint if an endpoint is refused because of its address.
-const hintPublic = "endpoints must be https URLs at public addresses unless the server allows private ones"
