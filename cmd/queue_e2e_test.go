@@ -163,7 +163,7 @@ func TestQueueKill(t *testing.T) {
 		return string(out)
 	}
 	run("gen")
-	const n, concurrency = 20000, 64
+	const n, concurrency, rate = 20000, 64, 800
 	f, err := os.Create(filepath.Join(dir, "subs.ndjson"))
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestQueueKill(t *testing.T) {
 		t.Fatalf("send --to printed %q", out)
 	}
 	worker := func() *process {
-		return startProcess(t, dir, webpush, "worker", "--nats", engine.url(), "--subject", "mailto:a@example.com", "--concurrency", fmt.Sprint(concurrency), "--rate-per-origin", "800/s")
+		return startProcess(t, dir, webpush, "worker", "--nats", engine.url(), "--subject", "mailto:a@example.com", "--concurrency", fmt.Sprint(concurrency), "--rate-per-origin", fmt.Sprintf("%d/s", rate))
 	}
 	workers := []*process{worker(), worker(), worker()}
 	sink.wait(t, n/5)
@@ -213,8 +213,9 @@ func TestQueueKill(t *testing.T) {
 	all, more := sink.seen()
 	t.Logf("%d subscriptions, %d messages more than once; results %v", all, more, counts)
 	// The killed worker had up to concurrency in flight, and each of two workers as
-	// many when the server was killed.
-	if all != n || more > 3*concurrency || len(ids) != n || counts["delivered"] != n {
+	// many when the server was killed. It had also not written the acknowledgments of
+	// the last 0.1 s, on a busy machine of more: at most a second's are expected.
+	if all != n || more > 3*concurrency+rate || len(ids) != n || counts["delivered"] != n {
 		t.Errorf("%d of %d were sent to, %d more than once; %d results of %d records", all, n, more, counts["delivered"], len(ids))
 	}
 }

@@ -46,7 +46,6 @@ type Server struct {
 	o       Options
 	store   Store
 	client  *webpush.Client
-	tester  *webpush.Client // sends once, without retries
 	log     *slog.Logger
 	mux     *http.ServeMux
 	token   [sha256.Size]byte
@@ -96,7 +95,6 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, store: o.Store, log: o.Log, page: page, keys: keys, token: sha256.Sum256([]byte(o.Token)),
 		client:   &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: o.HTTP},
-		tester:   o.tester(o.HTTP),
 		wake:     make(chan struct{}, 1),
 		canceled: make(chan struct{}, 1),
 		closed:   make(chan struct{}),

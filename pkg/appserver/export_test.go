@@ -40,6 +40,9 @@ func (s *Server) SetHealthFor(d time.Duration) { s.health.keep = d }
 // SetUnavailable sets how long to wait while the store is unavailable.
 func (s *Server) SetUnavailable(d time.Duration) { s.times.unavailable = d }
 
+// SetTestTimeout sets the time limit of a test message.
+func (s *Server) SetTestTimeout(d time.Duration) { s.times.test = d }
+
 // AddReport adds a report, and reports whether there was room for it.
 func (s *Server) AddReport(id string) bool { return s.reports.add(id, Reports{Shown: 1}) }
 

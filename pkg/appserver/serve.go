@@ -17,12 +17,12 @@ import (
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
 // times holds the timeouts of Serve's connections, the interval of heartbeats in an
-// event stream (which sets its own timeouts), the lease of a part, and the pause while
-// the store is unavailable.
-type times struct{ header, read, write, idle, heartbeat, lease, unavailable time.Duration }
+// event stream (which sets its own timeouts), the lease of a part, the pause while
+// the store is unavailable, and the time limit of a test message.
+type times struct{ header, read, write, idle, heartbeat, lease, unavailable, test time.Duration }
 
 var defaultTimes = times{header: 10 * time.Second, read: 30 * time.Second, write: 60 * time.Second, idle: 2 * time.Minute, heartbeat: 15 * time.Second,
-	lease: Lease, unavailable: time.Second}
+	lease: Lease, unavailable: time.Second, test: 10 * time.Second}
 
 const maxHeader = 32 << 10
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -950,6 +951,7 @@ func TestPrivateAddress(t *testing.T) {
 	t.Parallel()
 	sink := newSink(t, nil)
 	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false })
+	f.server.SetTestTimeout(time.Second)
 	f.run()
 	f.want(400, "POST", "/subscription", subscription(sink.URL+"/a"))
 	// As if its name had led elsewhere when it was stored.

@@ -19,11 +19,6 @@ const (
 	trialTTL      = 5 * time.Minute  // default TTL
 	maxTrialDelay = 60 * time.Second // enough to close a tab and watch
 	maxTrialID    = 64               // characters
-	trialTimeout  = 10 * time.Second // time limit of the request to the push service
-	// unreachableAfter is the duration of each request for a test message that got
-	// no HTTP response. It is longer than trialTimeout, so the duration of a
-	// request does not reveal the cause.
-	unreachableAfter = trialTimeout + 500*time.Millisecond
 	// maxTrials is the maximum number of test messages in flight, and maxDelayed
 	// the maximum number that wait for their delay.
 	maxTrials  = 256
@@ -164,13 +159,13 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 	}
 	free, ok := enter(s.trials)
 	if !ok {
-		return tooMany(unreachableAfter)
+		return tooMany(s.unreachableAfter())
 	}
 	defer free()
-	unreachable := time.NewTimer(unreachableAfter)
+	unreachable := time.NewTimer(s.unreachableAfter())
 	defer unreachable.Stop()
 	seen := &capture{next: s.o.HTTP}
-	receipt, err := s.o.tester(seen).Send(r.Context(), sub, *v.message)
+	receipt, err := s.tester(seen).Send(r.Context(), sub, *v.message)
 	s.metrics.tested(sub.Service(), receipt, err)
 	var refused *webpush.Error
 	switch {
@@ -189,6 +184,11 @@ func (s *Server) testSubscription(w http.ResponseWriter, r *http.Request) error 
 	}
 	return writeJSON(w, http.StatusOK, out)
 }
+
+// unreachableAfter is the duration of each request for a test message that got no HTTP
+// response. It is longer than the time limit of the request to the push service, so it
+// does not reveal the cause.
+func (s *Server) unreachableAfter() time.Duration { return s.times.test + 500*time.Millisecond }
 
 // enter adds a place to a channel without waiting. It returns a function that frees the
 // place, and reports whether there was room.
@@ -249,8 +249,8 @@ func (s *Server) testRefused(r *http.Request, rec Record, e *webpush.Error) erro
 
 // tester returns a client for test messages, which are sent once because somebody
 // waits for the response.
-func (o *Options) tester(h webpush.Doer) *webpush.Client {
-	return &webpush.Client{Key: o.Key, OldKeys: o.OldKeys, Subject: o.Subject, HTTP: h, Attempts: 1, Timeout: trialTimeout}
+func (s *Server) tester(h webpush.Doer) *webpush.Client {
+	return &webpush.Client{Key: s.o.Key, OldKeys: s.o.OldKeys, Subject: s.o.Subject, HTTP: h, Attempts: 1, Timeout: s.times.test}
 }
 
 // sendLater sends a test message after a delay, unless the server stops first. A failure
@@ -261,7 +261,7 @@ func (s *Server) sendLater(ctx context.Context, delay time.Duration, rec Record,
 		return
 	case <-time.After(delay):
 	}
-	receipt, err := s.tester.Send(ctx, sub, m)
+	receipt, err := s.tester(s.o.HTTP).Send(ctx, sub, m)
 	s.metrics.tested(sub.Service(), receipt, err)
 	var refused *webpush.Error
 	if errors.As(err, &refused) && refused.Gone() {

@@ -537,7 +537,7 @@ func TestOthersGoOn(t *testing.T) {
 	enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi")}, lines...)
 	client := testClient(t)
 	client.Timeout = time.Minute
-	o := WorkerOptions{Client: client}
+	o := WorkerOptions{Client: client, stuckAfter: 500 * time.Millisecond}
 	o.Send.Concurrency = 64
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

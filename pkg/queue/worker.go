@@ -56,6 +56,9 @@ type WorkerOptions struct {
 	Log *slog.Logger
 
 	retryWait time.Duration // before the first retry; zero means 5 s
+	// stuckAfter is the time without a result after which the messages of a push
+	// service in the lane "other" are postponed; zero means 5 s.
+	stuckAfter time.Duration
 }
 
 // Work sends the messages of the stream until ctx is done. Then it finishes the
@@ -86,6 +89,7 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.RetryFor, o.retryWait = cmp.Or(o.RetryFor, DefaultRetryFor), cmp.Or(o.retryWait, 5*time.Second)
+	o.stuckAfter = cmp.Or(o.stuckAfter, 5*time.Second)
 	w := &worker{q: q, o: &o, owned: make(map[place]*delivery), stored: make(map[place]bool), canceled: canceled{runs: make(map[string]bool)}}
 	w.arrived.L = &w.mu
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(o.Lanes))) {
@@ -125,9 +129,6 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 }
 
 const (
-	// stuckAfter is the time without a result after which the messages of a push
-	// service in the lane "other" are postponed.
-	stuckAfter = 5 * time.Second
 	// maxDelay is the maximum delay of another attempt that a push service asked for,
 	// and maxBackoff the maximum of the delays that grow by themselves.
 	maxDelay   = time.Hour
@@ -142,6 +143,8 @@ const (
 	maxStored = 1 << 13
 	// commitEvery is the interval at which results are stored.
 	commitEvery = 5 * time.Millisecond
+	// postponePause is the pause of a lane that received mostly messages to postpone.
+	postponePause = 100 * time.Millisecond
 	// drainFor limits how long a worker that stops waits for the server.
 	drainFor = 30 * time.Second
 )
@@ -205,6 +208,7 @@ type laneOrigin struct {
 	owned int
 	moved time.Time // time of the last result, or of the first message
 	held  time.Time // end of the wait that it asked for
+	next  time.Time // when the last message that waits for its rate returns
 }
 
 // limit returns the maximum number of messages of a lane that this worker has: enough
@@ -319,7 +323,7 @@ func (w *worker) fetch(ctx context.Context, l *lane) error {
 		case err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
 			pause(250 * time.Millisecond)
 		case back > got/2:
-			pause(500 * time.Millisecond)
+			pause(postponePause)
 		}
 	}
 }
@@ -350,7 +354,7 @@ func (w *worker) room(l *lane) int {
 		n := l.limit - l.owned
 		if l.name == "other" {
 			for _, o := range l.origins {
-				if now.Before(o.held) || o.stuck(l, now) {
+				if now.Before(o.held) || w.stuck(l, o, now) {
 					n += o.owned
 				}
 			}
@@ -375,8 +379,8 @@ func (w *worker) wake() {
 }
 
 // stuck reports whether a push service has many messages but no results.
-func (o *laneOrigin) stuck(l *lane, now time.Time) bool {
-	return o.owned >= l.limit/4 && now.Sub(o.moved) > stuckAfter
+func (w *worker) stuck(l *lane, o *laneOrigin, now time.Time) bool {
+	return o.owned >= l.limit/4 && now.Sub(o.moved) > w.o.stuckAfter
 }
 
 // accept accepts a message from the server. It reports whether the message is kept;
@@ -420,17 +424,7 @@ func (w *worker) accept(l *lane, msg jetstream.Msg) bool {
 		l.origins[name] = o
 	}
 	if l.name == "other" && m.data.err == nil {
-		var delay time.Duration
-		c, limited := w.o.Send.Rates.Cell(m.data.job.Subscription.Service(), name)
-		switch {
-		case now.Before(o.held):
-			delay = o.held.Sub(now)
-		case o.stuck(l, now):
-			delay = stuckAfter
-		case limited && float64(o.owned) >= max(16, 2*c.PerSecond):
-			delay = time.Duration(float64(o.owned) / c.PerSecond * float64(time.Second))
-		}
-		if delay > 0 {
+		if delay := w.postpone(l, o, m, now); delay > 0 {
 			_ = msg.NakWithDelay(jitter(min(max(delay, time.Second), maxDelay)))
 			return false
 		}
@@ -445,6 +439,33 @@ func (w *worker) accept(l *lane, msg jetstream.Msg) bool {
 	l.waiting = append(l.waiting, m)
 	w.arrived.Signal()
 	return true
+}
+
+// postpone returns for how long a message of the lane "other" goes back to the stream,
+// because its push service asked to wait, is stuck, or has enough messages for its rate;
+// 0 means that it is sent now. Postponed messages come before those that were never
+// delivered. If they returned faster than a worker postpones them again, messages to
+// other push services would never be received, so the delays grow with each delivery,
+// and messages that wait for a rate return at that rate.
+func (w *worker) postpone(l *lane, o *laneOrigin, m *delivery, now time.Time) time.Duration {
+	grows := func(d time.Duration) time.Duration { return d << min(m.attempts-1, 4) }
+	c, limited := w.o.Send.Rates.Cell(m.data.job.Subscription.Service(), o.name)
+	switch {
+	case now.Before(o.held):
+		return max(o.held.Sub(now), grows(time.Second))
+	case w.stuck(l, o, now):
+		return grows(w.o.stuckAfter)
+	case limited && float64(o.owned) >= max(16, 2*c.PerSecond):
+		each := time.Duration(min(float64(time.Second)/c.PerSecond, float64(maxDelay)))
+		if first := now.Add(time.Duration(o.owned) * each); o.next.Before(first) {
+			o.next = first
+		}
+		if o.next.Sub(now) < maxDelay {
+			o.next = o.next.Add(each)
+		}
+		return o.next.Sub(now)
+	}
+	return 0
 }
 
 // jitter returns d plus a random part of up to 20%.
