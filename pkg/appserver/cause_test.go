@@ -3,6 +3,7 @@ package appserver_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -47,7 +48,8 @@ func TestRetryOneCause(t *testing.T) {
 	// What has failed for another reason stays.
 	fixed.Store(true)
 	results := f.want(200, "GET", "/push/"+id+"?results=rejected", "").json(t)["results"].([]any)
-	cause := results[1].(map[string]any)
+	at413 := slices.IndexFunc(results, func(r any) bool { return r.(map[string]any)["status"] == float64(413) }) // in the order of the responses
+	cause := results[at413].(map[string]any)
 	retry(202, fmt.Sprintf(`{"class":"rejected","origin":%q,"status":413,"problem":%q}`, cause["origin"], cause["problem"]))
 	if v := f.finished(id); at(v, "counts", "delivered") != float64(3) || at(v, "counts", "rejected") != float64(1) || sink.count("/1") != 1 || sink.count("/2") != 2 {
 		t.Errorf("after a retry of one cause the job is %v", v)
