@@ -8,7 +8,7 @@ import (
 
 func newAppServerKeyCmd(s *streams) *cobra.Command {
 	var key keyFlag
-	format := newEnum("base64url", "base64url", "hex", "uint8array", "raw", "jwk", "pem")
+	format := vapid.FormatBase64URL
 	c := &cobra.Command{
 		Use:     "app-server-key [KEY]",
 		Aliases: []string{"applicationServerKey"},
@@ -20,25 +20,25 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 				}
 				key.value, key.from = args[0], "KEY"
 			}
-			if s.json && format.changed && format.String() != string(vapid.FormatBase64URL) {
-				return usage("", "--json prints the key as base64url and cannot be combined with --format %s", format.String())
+			if s.json && format != vapid.FormatBase64URL {
+				return usage("", "--json prints the key as base64url and cannot be combined with --format %s", format)
 			}
 			public, err := key.loadPublic(s)
 			if err != nil {
 				return err
 			}
-			b, err := public.Marshal(vapid.Format(format.String()))
+			b, err := public.Marshal(format)
 			if err != nil {
 				return err
 			}
 			if s.json {
 				return s.printJSON(map[string]string{"applicationServerKey": public.String()})
 			}
-			return s.output("", asLine(b, vapid.Format(format.String())), 0o644, false, "write it to a file: > FILE")
+			return s.output("", asLine(b, format), 0o644, false, "write it to a file: > FILE")
 		},
 	}
 	key.addFlags(c)
-	c.Flags().Var(&format, "format", "how to print it: base64url, hex, uint8array, raw, jwk, pem")
-	completeEnum(c, "format", &format)
+	wordFlag(c, &format, "format", "", "how to print it: base64url, hex, uint8array, raw, jwk, pem",
+		vapid.FormatBase64URL, vapid.FormatHex, vapid.FormatUint8Array, vapid.FormatRaw, vapid.FormatJWK, vapid.FormatPEM)
 	return c
 }

@@ -56,13 +56,13 @@ func addSendingFlags(c *cobra.Command, o *webpush.BulkOptions, concurrency strin
 	f.Var(number(&o.ConcurrencyPerOrigin, 1, 1e6), "concurrency-per-origin", "send `N` messages at a time to one push service (default: nearly all)")
 	f.Var(parsed(&o.Rate, "", "RATE", webpush.ParseRate), "rate", "send at most this many: 100/s, 5000/m, or 100000/h")
 	addRatesFlag(f, &o.Rates)
-	ways := newEnum("auto", "auto", "standard")
-	f.Var(parsed(&o.StandardHTTP, "auto", ways.Type(), func(v string) (bool, error) {
-		err := ways.Set(v)
-		return v == "standard", err
+	ways := []string{"auto", "standard"}
+	f.Var(parsed(&o.StandardHTTP, "auto", "WORD", func(v string) (bool, error) {
+		way, err := oneOf(v, ways)
+		return way == "standard", err
 	}), "http", "use HTTP/2 pipelining if possible: auto; or only Go's HTTP client: standard")
 	asSetting(f, "concurrency", "concurrency-per-origin", "rate", "rate-per-origin", "http")
-	completeEnum(c, "http", &ways)
+	complete(c, "http", func() []string { return ways })
 }
 
 // addRatesFlag adds the flag for rates, for all commands that send to many.

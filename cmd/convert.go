@@ -14,14 +14,16 @@ import (
 
 type convertOptions struct {
 	key    keyFlag
-	to     enumFlag
+	to     vapid.Format
 	public bool
 	output string
 	force  bool
 }
 
+var convertFormats = []vapid.Format{vapid.FormatPEM, vapid.FormatSEC1, vapid.FormatDER, vapid.FormatRaw, vapid.FormatBase64URL, vapid.FormatHex, vapid.FormatJWK, vapid.FormatJSON, vapid.FormatUint8Array}
+
 func newConvertCmd(s *streams) *cobra.Command {
-	o := convertOptions{to: newEnum("", "pem", "sec1", "der", "raw", "base64url", "hex", "jwk", "json", "uint8array")}
+	var o convertOptions
 	c := &cobra.Command{
 		Use:  "convert [KEY]",
 		Args: atMostOne,
@@ -38,23 +40,22 @@ func newConvertCmd(s *streams) *cobra.Command {
 	}
 	o.key.addFlags(c)
 	f := c.Flags()
-	f.Var(&o.to, "to", "output format: pem, sec1, der, raw, base64url, hex, jwk, json, uint8array")
+	wordFlag(c, &o.to, "to", "", "output format: "+strings.Join(words(convertFormats), ", "), convertFormats...)
 	f.BoolVar(&o.public, "public", false, "write the public key")
 	f.StringVarP(&o.output, "output", "o", "", "write the key to `FILE`; - for standard output even if that is a terminal")
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
-	completeEnum(c, "to", &o.to)
 	return c
 }
 
 func runConvert(s *streams, o convertOptions) error {
-	format := vapid.Format(o.to.String())
+	format := o.to
 	switch {
 	case s.json && format != "" && format != vapid.FormatJSON && format != vapid.FormatJWK:
 		return usage("omit one of them", "--json prints the key as JSON and cannot be combined with --to %s", format)
 	case s.json && format == "":
 		format = vapid.FormatJSON
 	case format == "":
-		return usage("choose one with --to: "+strings.Join(o.to.allowed, ", "), "no output format given")
+		return usage("choose one with --to: "+strings.Join(words(convertFormats), ", "), "no output format given")
 	case o.force && (o.output == "" || o.output == "-"):
 		return usage("add -o FILE", "--force requires -o")
 	}

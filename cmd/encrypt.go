@@ -95,7 +95,7 @@ func printHeaders(w io.Writer, headers map[string]string) {
 
 type decryptOptions struct {
 	receiver   string
-	encoding   enumFlag
+	encoding   ece.Encoding
 	encryption string
 	cryptoKey  string
 	output     string
@@ -103,7 +103,7 @@ type decryptOptions struct {
 }
 
 func newDecryptCmd(s *streams) *cobra.Command {
-	o := decryptOptions{encoding: newEnum("", string(ece.AES128GCM), string(ece.AESGCM))}
+	var o decryptOptions
 	c := &cobra.Command{
 		Use:  "decrypt [body.bin]",
 		Args: atMostOne,
@@ -117,12 +117,11 @@ func newDecryptCmd(s *streams) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.receiver, "receiver", "receiver.json", "read the receiver's keys from `FILE` (see webpush gen --receiver)")
-	f.VarP(&o.encoding, "encoding", "e", "content encoding: aes128gcm or aesgcm (default: aesgcm when its headers are given)")
+	wordFlag(c, &o.encoding, "encoding", "e", "content encoding: aes128gcm or aesgcm (default: aesgcm when its headers are given)", ece.AES128GCM, ece.AESGCM)
 	f.StringVar(&o.encryption, "encryption", "", "aesgcm: the `VALUE` of the Encryption header")
 	f.StringVar(&o.cryptoKey, "crypto-key", "", "aesgcm: the `VALUE` of the Crypto-Key header")
 	f.StringVarP(&o.output, "output", "o", "", "write the payload to `FILE`; - for standard output even if that is a terminal")
 	f.BoolVar(&o.force, "force", false, "replace a file that has a key")
-	completeEnum(c, "encoding", &o.encoding)
 	return c
 }
 
@@ -146,7 +145,7 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		return err
 	}
 	header := make(http.Header)
-	for field, value := range map[string]string{"Content-Encoding": o.encoding.value, "Encryption": o.encryption, "Crypto-Key": o.cryptoKey} {
+	for field, value := range map[string]string{"Content-Encoding": string(o.encoding), "Encryption": o.encryption, "Crypto-Key": o.cryptoKey} {
 		if value != "" {
 			header.Set(field, value)
 		}

@@ -13,17 +13,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type explainOptions struct {
-	service  enumFlag
+	service  webpush.Service
 	endpoint string
 	headers  []string
 }
 
 func newExplainCmd(s *streams) *cobra.Command {
-	o := explainOptions{service: newEnum("", append(serviceNames(), string(webpush.KaiOS), string(webpush.Other))...)}
+	var o explainOptions
 	c := &cobra.Command{
 		Use: "explain {STATUS [BODY] | WORDS}",
 		Args: func(c *cobra.Command, args []string) error {
@@ -43,10 +44,10 @@ func newExplainCmd(s *streams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.Var(&o.service, "service", "the push service that responded: "+strings.Join(o.service.allowed, ", "))
+	services := append(preflight.Services(), webpush.KaiOS, webpush.Other)
+	wordFlag(c, &o.service, "service", "", "the push service that responded: "+strings.Join(words(services), ", "), services...)
 	f.StringVar(&o.endpoint, "endpoint", "", "determine the push service from the endpoint `URL`")
 	f.StringArrayVar(&o.headers, "header", nil, "add a response header, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")
-	completeEnum(c, "service", &o.service)
 	return c
 }
 
@@ -77,7 +78,7 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		}
 		r.Header.Add(name, strings.TrimSpace(value))
 	}
-	service := webpush.Service(o.service.value)
+	service := o.service
 	if o.endpoint != "" {
 		sub, err := webpush.NewSubscription(o.endpoint, "", "")
 		if err != nil {

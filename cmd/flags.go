@@ -13,32 +13,6 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
-// enumFlag is a flag that accepts one of a few words.
-type enumFlag struct {
-	value   string
-	allowed []string
-	changed bool
-}
-
-func newEnum(value string, allowed ...string) enumFlag {
-	return enumFlag{value: value, allowed: allowed}
-}
-
-func (e *enumFlag) String() string { return e.value }
-func (e *enumFlag) Type() string   { return "WORD" }
-func (e *enumFlag) Set(v string) error {
-	if !slices.Contains(e.allowed, v) {
-		return fmt.Errorf("invalid value %q, expected one of %s", v, strings.Join(e.allowed, ", "))
-	}
-	e.value, e.changed = v, true
-	return nil
-}
-
-// completeEnum lets the shell complete the words of an enumFlag.
-func completeEnum(c *cobra.Command, name string, e *enumFlag) {
-	complete(c, name, func() []string { return e.allowed })
-}
-
 // complete lets the shell complete a flag.
 func complete(c *cobra.Command, name string, words func() []string) {
 	if err := c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -107,14 +81,16 @@ func (p *parsedFlag[T]) Set(v string) error {
 // wordFlag adds a flag that accepts one of a few words, which the shell completes. The
 // default is the value that it points to.
 func wordFlag[T ~string](c *cobra.Command, value *T, name, short, usage string, allowed ...T) {
-	list := words(allowed)
-	c.Flags().VarP(parsed(value, string(*value), "WORD", func(v string) (T, error) {
-		if !slices.Contains(list, v) {
-			return "", fmt.Errorf("invalid value %q, expected one of %s", v, strings.Join(list, ", "))
-		}
-		return T(v), nil
-	}), name, short, usage)
-	complete(c, name, func() []string { return list })
+	c.Flags().VarP(parsed(value, string(*value), "WORD", func(v string) (T, error) { return oneOf(v, allowed) }), name, short, usage)
+	complete(c, name, func() []string { return words(allowed) })
+}
+
+// oneOf returns v, or an error if it is not allowed.
+func oneOf[T ~string](v string, allowed []T) (T, error) {
+	if !slices.Contains(allowed, T(v)) {
+		return "", fmt.Errorf("invalid value %q, expected one of %s", v, strings.Join(words(allowed), ", "))
+	}
+	return T(v), nil
 }
 
 // numberFlag is a flag that accepts a whole number within limits.

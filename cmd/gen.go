@@ -19,7 +19,8 @@ type genOptions struct {
 	pair             keyPair
 	privateSet       bool
 	publicSet        bool
-	format           enumFlag
+	format           vapid.Format
+	formatSet        bool
 	force            bool
 	next             bool
 	receiver         string
@@ -28,7 +29,7 @@ type genOptions struct {
 }
 
 func newGenCmd(s *streams) *cobra.Command {
-	o := genOptions{format: newEnum("pem", "pem", "der", "raw", "base64url", "jwk")}
+	o := genOptions{format: vapid.FormatPEM}
 	c := &cobra.Command{
 		Use: "gen",
 		Args: func(c *cobra.Command, args []string) error {
@@ -50,20 +51,20 @@ func newGenCmd(s *streams) *cobra.Command {
 	f := c.Flags()
 	f.StringVarP(&o.pair.private, "private-key", "k", "", "write the private key to `FILE` (default private_key.pem; .der, .jwk and so on in other formats)")
 	f.StringVar(&o.pair.public, "public-key", "", "write the public key to `FILE` (default public_key.pem)")
-	f.Var(&o.format, "format", "format of the files: pem, der, raw (bare bytes), base64url, or jwk")
+	wordFlag(c, &o.format, "format", "", "format of the files: pem, der, raw (bare bytes), base64url, or jwk",
+		vapid.FormatPEM, vapid.FormatDER, vapid.FormatRaw, vapid.FormatBase64URL, vapid.FormatJWK)
 	f.BoolVar(&o.force, "force", false, "overwrite existing files")
 	f.BoolVar(&o.next, "next", false, "generate the pair that will replace the current one, in private_key.next.pem and public_key.next.pem")
 	f.StringVar(&o.receiver, "receiver", "", "write the keys of a test receiver to `FILE` (receiver.json)")
 	f.Lookup("receiver").NoOptDefVal = "receiver.json"
 	f.StringVar(&o.subscriptionFile, "subscription", "subscription.json", "with --receiver: write its subscription to `FILE`")
 	f.StringVar(&o.endpoint, "endpoint", "https://push.example.net/test", "with --receiver: use `URL` as the subscription's endpoint")
-	completeEnum(c, "format", &o.format)
 	return c
 }
 
 // check refuses flags that contradict each other.
 func (o *genOptions) check(set func(flag string) bool) error {
-	o.privateSet, o.publicSet = set("private-key"), set("public-key")
+	o.privateSet, o.publicSet, o.formatSet = set("private-key"), set("public-key"), set("format")
 	switch {
 	case o.receiver == "" && set("subscription"):
 		return usage("add --receiver", "--subscription requires --receiver")
@@ -71,7 +72,7 @@ func (o *genOptions) check(set func(flag string) bool) error {
 		return usage("add --receiver", "--endpoint requires --receiver")
 	case o.receiver != "" && o.next:
 		return usage("omit one of them", "--receiver and --next cannot be combined")
-	case o.receiver != "" && (o.privateSet || o.publicSet || o.format.changed):
+	case o.receiver != "" && (o.privateSet || o.publicSet || o.formatSet):
 		return usage("a receiver file is JSON: name it with --receiver=FILE", "--private-key, --public-key and --format cannot be combined with --receiver")
 	case o.next && o.force:
 		return usage("move the files", "--next never overwrites a key, so it cannot be combined with --force")
@@ -80,7 +81,7 @@ func (o *genOptions) check(set func(flag string) bool) error {
 }
 
 func runGen(s *streams, o genOptions) error {
-	format := vapid.Format(o.format.String())
+	format := o.format
 	if !o.privateSet {
 		o.pair.private = "private_key" + format.Extension()
 	}
@@ -92,7 +93,7 @@ func runGen(s *streams, o genOptions) error {
 		o.pair.private, o.pair.public = nextName(o.pair.private), nextName(o.pair.public)
 	}
 	write := !s.json || o.next || o.privateSet || o.publicSet
-	if !write && (o.format.changed || o.force) {
+	if !write && (o.formatSet || o.force) {
 		return usage("add --private-key FILE to write files too", "--json prints the pair as base64url and writes no files, so --format and --force cannot be used")
 	}
 	if !write {

@@ -22,13 +22,13 @@ type pushServiceOptions struct {
 
 	data   string
 	plain  bool
-	as     enumFlag
+	as     string
 	faults []string
 	maxTTL durationFlag
 }
 
 func newPushServiceCmd(s *streams) *cobra.Command {
-	o := pushServiceOptions{as: newEnum("", pushservice.Personalities()...)}
+	var o pushServiceOptions
 	c := &cobra.Command{
 		Use:  "push-service",
 		Args: noArgs,
@@ -44,8 +44,7 @@ func newPushServiceCmd(s *streams) *cobra.Command {
 	f.StringVar(&o.Options.Origin, "origin", "", "announce this `URL` if others reach it there: scheme://host[:port]")
 	f.StringArrayVar(&o.Options.Hosts, "host", nil, "also accept requests for the host `NAME`, such as a container's; repeatable")
 	f.StringArrayVar(&o.Options.AllowOrigins, "allow-origin", nil, "let the web pages of `ORIGIN` use the WebSocket and the JSON API; repeatable")
-	f.Var(&o.as, "as", "imitate this push service: "+strings.Join(o.as.allowed, ", ")+" (default: strict, with explanations)")
-	completeEnum(c, "as", &o.as)
+	wordFlag(c, &o.as, "as", "", "imitate this push service: "+strings.Join(pushservice.Personalities(), ", ")+" (default: strict, with explanations)", pushservice.Personalities()...)
 	f.StringVar(&o.data, "data", "", "keep subscriptions and messages in the directory `DIR`, across restarts")
 	inGroup(f, "Flags")
 	f.BoolVar(&o.TLS, "tls", false, "serve https, with a certificate from its own CA")

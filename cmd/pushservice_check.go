@@ -50,7 +50,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		}
 		o.Faults = append(o.Faults, f)
 	}
-	o.Options.As, o.Options.MaxTTL, o.Options.HostHint = pushservice.Personality(o.as.value), o.maxTTL.value, "to accept it, use --host NAME"
+	o.Options.As, o.Options.MaxTTL, o.Options.HostHint = pushservice.Personality(o.as), o.maxTTL.value, "to accept it, use --host NAME"
 	o.TLS = o.TLS || o.tlsCert != ""
 	if ownCA {
 		o.AuthorityFile = keptIn(o.data, o.AuthorityFile, "push-service-ca.pem")

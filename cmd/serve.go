@@ -21,16 +21,16 @@ type serveOptions struct {
 	tokenFile string
 	key       keyFlag
 	user      string // header
-	services  enumFlag
+	services  string
 	caFile    string
 
 	certificateFiles
 	plain     bool
-	logFormat enumFlag
+	logFormat string
 }
 
 func newServeCmd(s *streams) *cobra.Command {
-	o := serveOptions{services: newEnum("any", "any", "known"), logFormat: newEnum("text", "text", "json")}
+	o := serveOptions{services: "any", logFormat: "text"}
 	c := &cobra.Command{
 		Use:  "serve",
 		Args: noArgs,
@@ -52,8 +52,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "listen on `ADDRESS`, host:port; port 0 is any free port")
 	f.StringVar(&o.data, "data", "webpush-data", "keep the database and the token in `DIR`, which is created if necessary")
 	f.StringVar(&o.tokenFile, "admin-token-file", "", "read the administrator's token from `FILE` (default admin-token in --data)")
-	f.Var(&o.logFormat, "log-format", "text or json")
-	completeEnum(c, "log-format", &o.logFormat)
+	wordFlag(c, &o.logFormat, "log-format", "", "text or json", "text", "json")
 	inGroup(f, "Flags")
 	o.database.addFlags(f)
 	inGroup(f, "Database")
@@ -69,8 +68,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.Float64Var(&server.ClientRate, "client-rate", server.ClientRate, "allow `N` requests per second from one address; 0 for no limit")
 	f.Var(number(&server.MaxSubscriptions, 0, 1e12), "max-subscriptions", "keep at most `N` subscriptions; 0 for no limit")
 	inGroup(f, "Visitors")
-	f.Var(&o.services, "services", "accept subscriptions of any push service, or only of known ones: Apple, Google, Microsoft, Mozilla")
-	completeEnum(c, "services", &o.services)
+	wordFlag(c, &o.services, "services", "", "accept subscriptions of any push service, or only of known ones: Apple, Google, Microsoft, Mozilla", "any", "known")
 	f.BoolVar(&server.AllowPrivate, "allow-private", false, "accept endpoints at private addresses, and plain http on this machine")
 	addPortsFlag(f, &server.Ports)
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")

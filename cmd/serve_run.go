@@ -68,7 +68,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 // files that flags name.
 func (o *serveOptions) options(s *streams) (options appserver.Options, err error) {
 	options = o.server
-	options.KnownServices, options.Log = o.services.value == "known", s.serviceLog(o.logFormat.value == "json")
+	options.KnownServices, options.Log = o.services == "known", s.serviceLog(o.logFormat == "json")
 	if options.ClientRate == 0 {
 		options.ClientRate = -1
 	}

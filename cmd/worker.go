@@ -25,11 +25,11 @@ type workerOptions struct {
 	work      queue.WorkerOptions
 	retryFor  durationFlag
 	metrics   string
-	logFormat enumFlag
+	logFormat string
 }
 
 func newWorkerCmd(s *streams) *cobra.Command {
-	o := workerOptions{logFormat: newEnum("text", "text", "json")}
+	o := workerOptions{logFormat: "text"}
 	c := &cobra.Command{
 		Use:  "worker",
 		Args: noArgs,
@@ -41,8 +41,7 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	o.retryFor = positive(queue.DefaultRetryFor)
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
-	f.Var(&o.logFormat, "log-format", "text or json")
-	completeEnum(c, "log-format", &o.logFormat)
+	wordFlag(c, &o.logFormat, "log-format", "", "text or json", "text", "json")
 	complete(c, "lane", queue.Lanes)
 	asSetting(f, "log-format")
 	inGroup(f, "Flags")
@@ -72,7 +71,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		return err
 	}
 	work.Client, work.Message, work.RetryFor = d.client, d.message, o.retryFor.value
-	log := s.serviceLog(o.logFormat.String() == "json")
+	log := s.serviceLog(o.logFormat == "json")
 	var listener net.Listener
 	if o.metrics != "" {
 		if listener, err = net.Listen("tcp", o.metrics); err != nil {
