@@ -16,21 +16,7 @@ import (
 // comment above a field also covers the fields below it up to the next comment.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	names := 0
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && (d.Name() == "internal" || d.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		files := token.NewFileSet()
-		f, err := parser.ParseFile(files, path, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	sourceFiles(t, func(files *token.FileSet, path string, f *ast.File) {
 		check := func(name *ast.Ident, docs ...*ast.CommentGroup) {
 			if !name.IsExported() {
 				return
@@ -46,7 +32,7 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 		for _, decl := range f.Decls {
 			switch decl := decl.(type) {
 			case *ast.FuncDecl:
-				if decl.Recv == nil || receiver(decl).IsExported() {
+				if decl.Recv == nil || ast.IsExported(receiver(decl)) {
 					check(decl.Name, decl.Doc)
 				}
 			case *ast.GenDecl:
@@ -58,52 +44,80 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 						}
 					case *ast.TypeSpec:
 						check(spec.Name, decl.Doc, spec.Doc)
-						var fields *ast.FieldList
-						switch kind := spec.Type.(type) {
-						case *ast.StructType:
-							fields = kind.Fields
-						case *ast.InterfaceType:
-							fields = kind.Methods
-						}
-						if fields == nil || !spec.Name.IsExported() {
-							continue
-						}
-						var above *ast.CommentGroup
-						for _, field := range fields.List {
-							if field.Doc != nil {
-								above = field.Doc
-							}
-							for _, name := range field.Names {
-								check(name, above, field.Comment)
-							}
+						if spec.Name.IsExported() {
+							checkFields(spec.Type, check)
 						}
 					}
 				}
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if names < 500 {
 		t.Errorf("only %d exported names found", names)
 	}
 }
 
-// receiver returns the name of a method's type.
-func receiver(f *ast.FuncDecl) *ast.Ident {
-	expr := f.Recv.List[0].Type
-	for {
-		switch e := expr.(type) {
-		case *ast.StarExpr:
-			expr = e.X
-		case *ast.IndexExpr:
-			expr = e.X
-		case *ast.Ident:
-			return e
-		default:
-			return ast.NewIdent("_")
+// checkFields checks the fields of a struct or the methods of an interface.
+func checkFields(definition ast.Expr, check func(name *ast.Ident, docs ...*ast.CommentGroup)) {
+	var fields []*ast.Field
+	switch definition := definition.(type) {
+	case *ast.StructType:
+		fields = definition.Fields.List
+	case *ast.InterfaceType:
+		fields = definition.Methods.List
+	}
+	var above *ast.CommentGroup
+	for _, field := range fields {
+		if field.Doc != nil {
+			above = field.Doc
+		}
+		for _, name := range field.Names {
+			check(name, above, field.Comment)
 		}
 	}
+}
+
+// sourceFiles calls each for every file, apart from tests, of the packages that other
+// programs can import.
+func sourceFiles(t *testing.T, each func(files *token.FileSet, path string, f *ast.File)) {
+	t.Helper()
+	files := token.NewFileSet()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "internal" || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(files, path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err == nil {
+			each(files, path, f)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// typeName returns the name of a type, with a star for a pointer and without type
+// parameters, or "".
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return "*" + typeName(e.X)
+	case *ast.IndexExpr:
+		return typeName(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
+
+// receiver returns the name of a method's type.
+func receiver(f *ast.FuncDecl) string {
+	return strings.TrimPrefix(typeName(f.Recv.List[0].Type), "*")
 }

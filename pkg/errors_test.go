@@ -2,9 +2,7 @@ package pkg
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,78 +14,48 @@ import (
 // else is a field or method for a question of the caller, such as Part, Code, or
 // Temporary.
 func TestErrorShape(t *testing.T) {
-	seen := 0
-	err := filepath.WalkDir(".", func(dir string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		if d.Name() == "internal" || d.Name() == "testdata" {
-			return fs.SkipDir
-		}
-		types, methods := declarations(t, dir)
-		for name, definition := range types {
-			if methods[name]["Error"] == nil || !ast.IsExported(name) {
-				continue
-			}
-			seen++
-			for _, flaw := range errorFlaws(name, definition, methods[name]) {
-				t.Errorf("%s.%s: %s", dir, name, flaw)
-			}
-		}
-		return nil
-	})
-	if err != nil || seen < 15 {
-		t.Errorf("found %d error types, error %v", seen, err)
+	type declared struct {
+		definition ast.Expr
+		methods    map[string]*ast.FuncDecl
 	}
-}
-
-// declarations returns the types in the Go files of a directory, and their methods.
-func declarations(t *testing.T, dir string) (types map[string]ast.Expr, methods map[string]map[string]*ast.FuncDecl) {
-	types, methods = map[string]ast.Expr{}, map[string]map[string]*ast.FuncDecl{}
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
+	types := make(map[string]*declared) // by directory and name
+	at := func(path, name string) *declared {
+		key := filepath.ToSlash(filepath.Dir(path)) + "." + name
+		if types[key] == nil {
+			types[key] = &declared{methods: make(map[string]*ast.FuncDecl)}
+		}
+		return types[key]
 	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range file.Decls {
+	sourceFiles(t, func(_ *token.FileSet, path string, f *ast.File) {
+		for _, d := range f.Decls {
 			switch d := d.(type) {
 			case *ast.GenDecl:
 				for _, s := range d.Specs {
 					if s, ok := s.(*ast.TypeSpec); ok {
-						types[s.Name.Name] = s.Type
+						at(path, s.Name.Name).definition = s.Type
 					}
 				}
 			case *ast.FuncDecl:
-				if d.Recv == nil {
-					continue
+				if d.Recv != nil {
+					at(path, receiver(d)).methods[d.Name.Name] = d
 				}
-				receiver := strings.TrimPrefix(typeName(d.Recv.List[0].Type), "*")
-				if methods[receiver] == nil {
-					methods[receiver] = map[string]*ast.FuncDecl{}
-				}
-				methods[receiver][d.Name.Name] = d
 			}
 		}
+	})
+	seen := 0
+	for key, d := range types {
+		name := key[strings.LastIndexByte(key, '.')+1:]
+		if d.methods["Error"] == nil || !ast.IsExported(name) {
+			continue
+		}
+		seen++
+		for _, flaw := range errorFlaws(name, d.definition, d.methods) {
+			t.Errorf("%s: %s", key, flaw)
+		}
 	}
-	return types, methods
-}
-
-// typeName returns the name of a type, with a star for a pointer.
-func typeName(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.StarExpr:
-		return "*" + typeName(e.X)
-	case *ast.Ident:
-		return e.Name
+	if seen < 15 {
+		t.Errorf("found %d error types", seen)
 	}
-	return ""
 }
 
 // errorFlaws returns the differences between an exported error type and the one
