@@ -16,7 +16,7 @@ import (
 // comment above a field also covers the fields below it up to the next comment.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	names := 0
-	sourceFiles(t, func(files *token.FileSet, path string, f *ast.File) {
+	sourceFiles(t, false, func(files *token.FileSet, path string, f *ast.File) {
 		check := func(name *ast.Ident, docs ...*ast.CommentGroup) {
 			if !name.IsExported() {
 				return
@@ -78,15 +78,15 @@ func checkFields(definition ast.Expr, check func(name *ast.Ident, docs ...*ast.C
 }
 
 // sourceFiles calls each for every file, apart from tests, of the packages that other
-// programs can import.
-func sourceFiles(t *testing.T, each func(files *token.FileSet, path string, f *ast.File)) {
+// programs can import, or with internal of all packages.
+func sourceFiles(t *testing.T, internal bool, each func(files *token.FileSet, path string, f *ast.File)) {
 	t.Helper()
 	files := token.NewFileSet()
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "internal" || d.Name() == "testdata") {
+		if d.IsDir() && (d.Name() == "internal" && !internal || d.Name() == "testdata") {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
