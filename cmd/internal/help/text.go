@@ -24,7 +24,11 @@ func AddTexts(c *cobra.Command, files fs.FS, values *strings.Replacer) {
 	if err != nil {
 		panic(fmt.Sprintf("%s has no help text: %v", c.CommandPath(), err)) // seen by every test
 	}
-	text, examples, _ := strings.Cut(values.Replace(string(b)), examplesHeading)
+	text := string(b)
+	if strings.Contains(text, "{{") { // most have no placeholder, and each start of the command comes here
+		text = values.Replace(text)
+	}
+	text, examples, _ := strings.Cut(text, examplesHeading)
 	short, long, _ := strings.Cut(text, "\n\n")
 	c.Short, c.Long, c.Example = short, strings.TrimSuffix(long, "\n"), strings.TrimSuffix(examples, "\n")
 	for _, sub := range c.Commands() {
