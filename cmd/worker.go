@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +61,8 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	}
 	work := o.work
 	for _, lane := range work.Lanes {
-		if !slices.Contains(queue.Lanes(), lane) {
-			return usage("", "--lane: invalid value %q, expected one of %s", lane, strings.Join(queue.Lanes(), ", "))
+		if _, err := oneOf(lane, queue.Lanes()); err != nil {
+			return usage("", "--lane: %w", err)
 		}
 	}
 	d, err := o.prepare(s)
