@@ -10,8 +10,9 @@ GORELEASER  = github.com/goreleaser/goreleaser/v2@v2.17.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 SHELLS    = bash zsh fish powershell
 
-# All targets use the same flags, so tests reuse the packages that build has compiled.
-export GOFLAGS := $(strip -trimpath $(shell $(GO) env GOFLAGS))
+# The binary is static. Otherwise, all targets use the settings of go run and go test, so
+# they reuse what those have compiled (without a C compiler all of it); the release adds
+# -trimpath, which would compile everything again.
 export CGO_ENABLED = 0
 
 .PHONY: help build test check lint race fuzz e2e bench man completions cross install uninstall snapshot clean
