@@ -48,7 +48,7 @@ func newServeCmd(s *streams) *cobra.Command {
 
 func (o *serveOptions) addFlags(c *cobra.Command) {
 	f, server := c.Flags(), &o.server
-	server.Jobs, server.ClientRate = appserver.DefaultJobs, appserver.DefaultClientRate
+	server.Jobs = appserver.DefaultJobs
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "listen on `ADDRESS`, host:port; port 0 is any free port")
 	f.StringVar(&o.data, "data", "webpush-data", "keep the database and the token in `DIR`, which is created if necessary")
 	f.StringVar(&o.tokenFile, "admin-token-file", "", "read the administrator's token from `FILE` (default admin-token in --data)")
@@ -65,7 +65,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.user, "user-header", "", "use the user in the header `NAME`, which your proxy must set, and not the one in the body")
 	f.StringVar(&server.SiteName, "site-name", "", "use the title `TEXT` for notifications without one (default: the host of the request)")
 	f.BoolVar(&server.Track, "track", false, "count the notifications that are shown, clicked, and closed, as service workers report")
-	f.Float64Var(&server.ClientRate, "client-rate", server.ClientRate, "allow `N` requests per second from one address; 0 for no limit")
+	f.Var(parsed(&server.ClientRate, strconv.Itoa(appserver.DefaultClientRate)+"/s", "RATE", clientRate), "client-rate", "allow this many requests from one address: 5/s, 100/m, or 5000/h; 0 for no limit")
 	f.Var(number(&server.MaxSubscriptions, 0, 1e12), "max-subscriptions", "keep at most `N` subscriptions; 0 for no limit")
 	inGroup(f, "Visitors")
 	wordFlag(c, &o.services, "services", "", "accept subscriptions of any push service, or only of known ones: Apple, Google, Microsoft, Mozilla", "any", "known")
@@ -92,6 +92,14 @@ func zeroOrMore(text string) (time.Duration, error) {
 	return d, err
 }
 
+// clientRate parses a rate of requests, in the syntax of all rates, or 0 for no limit.
+func clientRate(text string) (perSecond float64, err error) {
+	if text == "0" {
+		return -1, nil
+	}
+	return webpush.ParseRate(text)
+}
+
 // addPortsFlag adds --allow-port, which can be repeated.
 func addPortsFlag(f *pflag.FlagSet, ports *[]int) {
 	f.Func("allow-port", "also accept endpoints at port `N`; repeatable (default: only 443, or any with --allow-private)", func(text string) error {
@@ -115,9 +123,6 @@ func (o *serveOptions) check() error {
 	}
 	if !webpush.Loopback(host) && o.tlsCert == "" && !o.plain {
 		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reachable from other machines, and plain HTTP exposes the token and every endpoint", o.listen)
-	}
-	if n := o.server.ClientRate; !(n >= 0 && n <= 1e12) {
-		return usage("use 0 for no limit", "--client-rate is %v, expected 0 to 1e12", n)
 	}
 	for _, file := range []string{o.database.file, o.tokenFile} {
 		if file != "" && filepath.Dir(file) != filepath.Clean(o.data) { // --data is created

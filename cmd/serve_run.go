@@ -69,9 +69,6 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 func (o *serveOptions) options(s *streams) (options appserver.Options, err error) {
 	options = o.server
 	options.KnownServices, options.Log = o.services == "known", s.serviceLog(o.logFormat == "json")
-	if options.ClientRate == 0 {
-		options.ClientRate = -1
-	}
 	if o.user != "" {
 		if options.User, err = appserver.UserHeader(o.user); err != nil {
 			return options, wrongFlag("user-header", err)

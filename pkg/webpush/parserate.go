@@ -10,9 +10,9 @@ import (
 // ratedServices are the services that [ParseRates] accepts by name.
 var ratedServices = []Service{FCM, Mozilla, Apple, WNS, UnifiedPush}
 
-// ParseRate reads a number of messages per time, such as "100/s", "5000/m", or
-// "100000/h", and returns messages per second. A bare number is per second. The error
-// is an [*InputError] with Part "rate".
+// ParseRate reads a number of messages or requests per time, such as "100/s",
+// "5000/m", or "100000/h", and returns the number per second. A bare number is per
+// second. The error is an [*InputError] with Part "rate".
 func ParseRate(text string) (perSecond float64, err error) {
 	number, unit, slash := strings.Cut(text, "/")
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
@@ -21,7 +21,7 @@ func ParseRate(text string) (perSecond float64, err error) {
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || seconds == 0 || !(n > 0 && n <= 1e9) {
-		return 0, &InputError{Part: "rate", Problem: fmt.Sprintf("%q is not a rate: write a number of messages per second, or 100/s, 5000/m, or 100000/h", text)}
+		return 0, &InputError{Part: "rate", Problem: fmt.Sprintf("%q is not a rate: write a number per second, or 100/s, 5000/m, or 100000/h", text)}
 	}
 	return n / seconds, nil
 }
