@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -177,12 +176,10 @@ func (k *keyFlag) command(args string) string {
 	return "webpush " + args
 }
 
-// unquoted are the words that a shell does not change.
-var unquoted = regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,-]+$`)
-
 // shellWord returns a word for a hint that can be pasted, in quotes if necessary.
 func shellWord(s string) string {
-	if unquoted.MatchString(s) {
+	// A shell does not change words of these characters.
+	if s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@%+=:,-") == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

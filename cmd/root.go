@@ -124,11 +124,10 @@ func addCommands(root *cobra.Command, s *streams) {
 	root.InitDefaultHelpCmd() // among the commands that get their texts
 }
 
-// badFlag matches pflag's errors that repeat a word, which may be a key.
-var badFlag = regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
-
 // flagError words pflag's error about the flags of a command.
 func flagError(c *cobra.Command, err error) error {
+	// Errors that repeat a word, which may be a key.
+	badFlag := regexp.MustCompile(`(?s)^(bad flag syntax: |unknown flag: |unknown shorthand flag: '.*' in )(.*)$`)
 	if m := badFlag.FindStringSubmatch(err.Error()); m != nil && shown(m[2]) != m[2] {
 		return usage("write -- before a word that begins with -, or give it in a file", "%s%s", m[1], shown(m[2]))
 	}

@@ -27,7 +27,7 @@ func TestArchitecture(t *testing.T) {
 	if paths < 20 {
 		t.Fatalf("found %d paths in ARCHITECTURE.md, expected more", paths)
 	}
-	for _, pkg := range list(t, "./...") {
+	for pkg := range packages(t, "./...") {
 		name := strings.TrimPrefix(pkg, module+"/pkg/")
 		if name == pkg || strings.HasPrefix(name, "internal/") {
 			continue

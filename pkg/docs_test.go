@@ -16,7 +16,7 @@ import (
 // comment above a field also covers the fields below it up to the next comment.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	names := 0
-	sourceFiles(t, false, func(files *token.FileSet, path string, f *ast.File) {
+	sourceFiles(t, ".", false, func(files *token.FileSet, path string, f *ast.File) {
 		check := func(name *ast.Ident, docs ...*ast.CommentGroup) {
 			if !name.IsExported() {
 				return
@@ -77,12 +77,12 @@ func checkFields(definition ast.Expr, check func(name *ast.Ident, docs ...*ast.C
 	}
 }
 
-// sourceFiles calls each for every file, apart from tests, of the packages that other
-// programs can import, or with internal of all packages.
-func sourceFiles(t *testing.T, internal bool, each func(files *token.FileSet, path string, f *ast.File)) {
+// sourceFiles calls each for every file, apart from tests, of the packages under dir
+// that other programs can import, or with internal of all packages.
+func sourceFiles(t *testing.T, dir string, internal bool, each func(files *token.FileSet, path string, f *ast.File)) {
 	t.Helper()
 	files := token.NewFileSet()
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func TestErrorShape(t *testing.T) {
 		}
 		return types[key]
 	}
-	sourceFiles(t, false, func(_ *token.FileSet, path string, f *ast.File) {
+	sourceFiles(t, ".", false, func(_ *token.FileSet, path string, f *ast.File) {
 		for _, d := range f.Decls {
 			switch d := d.(type) {
 			case *ast.GenDecl:

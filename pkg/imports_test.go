@@ -3,6 +3,9 @@
 package pkg
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -26,10 +29,11 @@ var importRules = []importRule{
 	{"pkg/internal/limit", []string{"net", "github.com"}, nil},
 	{"pkg/browser", nil, nil},
 	{"pkg/internal/browsertest", nil, []string{"pkg/browser"}},
+	{"pkg/internal/pattern", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/pgtest", nil, nil},
 	{"pkg/internal/pipetest", []string{"crypto", "github.com"}, nil},
 	{"pkg/internal/netaddr", []string{"crypto", "net/http", "github.com"}, nil},
-	{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64"}},
+	{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/pattern"}},
 	{"pkg/internal/pushtest", []string{"github.com/spf13"}, []string{"pkg/vapid"}},
 	{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
@@ -89,13 +93,18 @@ func TestImports(t *testing.T) {
 		"github.com/jackc/pgx/v5":    {"pkg/appserver/postgres", "pkg/appserver/database"},
 		"github.com/nats-io/nats.go": {"pkg/queue"},
 	}
+	all := packages(t, module, module+"/cmd", module+"/pkg/...")
 	known := make(map[string]bool)
 	for _, r := range importRules {
 		known[module+"/"+r.pkg] = true
 		allowed := allowedImports(r.own)
-		for _, dep := range list(t, "-deps", module+"/"+r.pkg) {
+		p, ok := all[module+"/"+r.pkg]
+		if !ok {
+			t.Errorf("%s does not exist", r.pkg)
+		}
+		for _, dep := range p.Deps {
 			own := strings.HasPrefix(dep, module)
-			if own && dep != module+"/"+r.pkg && !slices.Contains(allowed, strings.TrimPrefix(dep, module+"/")) {
+			if own && !slices.Contains(allowed, strings.TrimPrefix(dep, module+"/")) {
 				t.Errorf("%s depends on %s", r.pkg, dep)
 			}
 			for _, f := range append(r.forbid, cli...) {
@@ -114,23 +123,26 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	for _, pkg := range list(t, "./...") {
+	for pkg, p := range all {
+		if !strings.HasPrefix(pkg, module+"/pkg") {
+			continue
+		}
 		if pkg != module+"/pkg" && !known[pkg] {
 			t.Errorf("%s has no rule here", pkg)
 		}
 		if pkg == module+"/pkg/vapid" || pkg == module+"/pkg" {
 			continue
 		}
-		if slices.Contains(imports(t, pkg), "github.com/golang-jwt/jwt/v5") {
+		if slices.Contains(p.Imports, "github.com/golang-jwt/jwt/v5") {
 			t.Errorf("%s imports golang-jwt, which pkg/vapid alone may", pkg)
 		}
 	}
-	for _, dep := range list(t, "-deps", module) {
+	for _, dep := range all[module].Deps {
 		if strings.HasPrefix(dep, "github.com/nats-io/nats-server") {
 			t.Errorf("the command has %s linked in, which is for tests", dep)
 		}
 	}
-	for _, imported := range imports(t, module+"/cmd") {
+	for _, imported := range all[module+"/cmd"].Imports {
 		if strings.HasPrefix(imported, "github.com/nats-io") {
 			t.Errorf("cmd imports %s, which pkg/queue alone may", imported)
 		}
@@ -140,25 +152,32 @@ func TestImports(t *testing.T) {
 	}
 }
 
-func list(t *testing.T, args ...string) []string {
-	t.Helper()
-	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
-	if err != nil {
-		t.Fatalf("go list %v: %v", args, err)
-	}
-	lines := strings.Fields(string(out))
-	if len(lines) == 0 {
-		t.Fatalf("go list %v printed nothing", args)
-	}
-	return lines
+// goPackage is what go list says of a package without its tests.
+type goPackage struct {
+	ImportPath string
+	Imports    []string // directly
+	Deps       []string // directly or not
 }
 
-// imports returns what a package imports directly, without its tests.
-func imports(t *testing.T, pkg string) []string {
+// packages returns the packages that match the patterns, by their path.
+func packages(t *testing.T, patterns ...string) map[string]goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).Output()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, patterns...)...).Output()
 	if err != nil {
-		t.Fatalf("go list %s: %v", pkg, err)
+		t.Fatalf("go list %v: %v", patterns, err)
 	}
-	return strings.Fields(string(out))
+	all := make(map[string]goPackage)
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := d.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+	if len(all) < len(patterns) {
+		t.Fatalf("go list %v: %d packages", patterns, len(all))
+	}
+	return all
 }

@@ -22,7 +22,7 @@ func TestNoCommandLine(t *testing.T) {
 		t.Fatal("the expression does not find what it is for")
 	}
 	files := 0
-	sourceFiles(t, true, func(set *token.FileSet, path string, f *ast.File) {
+	sourceFiles(t, ".", true, func(set *token.FileSet, path string, f *ast.File) {
 		if filepath.Base(path) == "curl.go" { // curl's own flags
 			return
 		}

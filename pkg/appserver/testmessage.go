@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -68,7 +68,7 @@ type shownResponse struct {
 	Headers map[string]string `json:"headers"`
 }
 
-var trialID = regexp.MustCompile(fmt.Sprintf("^[A-Za-z0-9_-]{1,%d}$", maxTrialID))
+var trialID = pattern.New(fmt.Sprintf("^[A-Za-z0-9_-]{1,%d}$", maxTrialID))
 
 // read checks the fields of a test message.
 func (v *trialRequest) read() error {

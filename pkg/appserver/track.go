@@ -6,12 +6,12 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -80,7 +80,7 @@ type reports struct {
 	waiting map[string]Reports
 }
 
-var trackID = regexp.MustCompile("^[A-Z2-7]{26}$") // the format of rand.Text
+var trackID = pattern.New("^[A-Z2-7]{26}$") // the format of rand.Text
 
 // add counts a report, and reports whether there was room for it.
 func (r *reports) add(id string, one Reports) bool {

@@ -6,14 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"regexp"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // exportHead matches the beginning of a phpMyAdmin export.
-var exportHead = regexp.MustCompile(`^\[\s*\{"type":\s*"header"`)
+var exportHead = pattern.New(`^\[\s*\{"type":\s*"header"`)
 
 // csvRows reads the rows of CSV or TSV with a header line as JSON objects.
 type csvRows struct {
@@ -122,7 +122,7 @@ func (c *csvRows) next(r *Record) ([]byte, error) {
 
 // rules matches the lines of a table that are not rows: horizontal lines, and the count
 // at the end.
-var rules = regexp.MustCompile(`^(?:[-+=| ]+|\(\d+ rows?\)|\d+ rows? in set .*)$`)
+var rules = pattern.New(`^(?:[-+=| ]+|\(\d+ rows?\)|\d+ rows? in set .*)$`)
 
 func isRule(fields []string) bool { return rules.MatchString(strings.Join(fields, "|")) }
 

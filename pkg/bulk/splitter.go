@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"regexp"
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // maxRecord is the maximum size of a record, in bytes.
@@ -223,7 +223,7 @@ func holdsLists(b []byte) bool {
 
 // logLine matches the beginning of a line of a log: a time or a level in brackets,
 // which is not an array.
-var logLine = regexp.MustCompile(`^\[[^\]\n,{"\[]+\][ \t]*[^\s,]`)
+var logLine = pattern.New(`^\[[^\]\n,{"\[]+\][ \t]*[^\s,]`)
 
 func amountAt(all bool, n amount) amount {
 	if all {

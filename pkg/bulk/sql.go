@@ -6,18 +6,18 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // sqlHead matches the beginning of a database dump: a comment or a statement.
-var sqlHead = regexp.MustCompile(`(?i)^(?:--[ \t\r\n]|/\*|(?:INSERT|REPLACE|COPY|CREATE|PRAGMA|BEGIN|START|SET|DROP|LOCK|USE|ALTER|DELETE|TRUNCATE)[\s;])`)
+var sqlHead = pattern.New(`(?i)^(?:--[ \t\r\n]|/\*|(?:INSERT|REPLACE|COPY|CREATE|PRAGMA|BEGIN|START|SET|DROP|LOCK|USE|ALTER|DELETE|TRUNCATE)[\s;])`)
 
 // sqlRows reads the rows that an SQL dump inserts, as JSON objects: with INSERT, REPLACE,
 // or COPY … FROM stdin. It reads the rows of tables that have a column for the endpoint

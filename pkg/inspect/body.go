@@ -4,10 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -72,9 +72,9 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 }
 
 var (
-	saltValue = regexp.MustCompile(`(?i)(?:^|[;,\s])salt\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
-	dhValue   = regexp.MustCompile(`(?i)(?:^|[;,\s])dh\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
-	keyIDPart = regexp.MustCompile(`(?i)(?:^|[;,\s])(keyid\s*=\s*(?:"[^"]*"|[^;,\s]+))`)
+	saltValue = pattern.New(`(?i)(?:^|[;,\s])salt\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
+	dhValue   = pattern.New(`(?i)(?:^|[;,\s])dh\s*=\s*"?([A-Za-z0-9+/=_-]*)`)
+	keyIDPart = pattern.New(`(?i)(?:^|[;,\s])(keyid\s*=\s*(?:"[^"]*"|[^;,\s]+))`)
 )
 
 // addFields shows the values of the headers Encryption and Crypto-Key, either

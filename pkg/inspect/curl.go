@@ -5,14 +5,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
-var curlCommand = regexp.MustCompile(`(?s)^(?:\$\s+)?(?:(?:printf|echo|base64)\s.*\|\s*(?:\\\n\s*)?)?curl\s`)
+var curlCommand = pattern.New(`(?s)^(?:\$\s+)?(?:(?:printf|echo|base64)\s.*\|\s*(?:\\\n\s*)?)?curl\s`)
 
 // curl recognizes a curl command that sends a push message.
 func (in inspector) curl(s string) *Thing {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,15 +12,16 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 var (
-	statusLine  = regexp.MustCompile(`^HTTP/[0-9.]+\s+([1-5][0-9]{2})(?:\s+.*)?$`)
-	requestLine = regexp.MustCompile(`^(POST|PUT|DELETE|GET)\s+(\S+)(?:\s+HTTP/[0-9.]+)?$`)
-	anyHeader   = regexp.MustCompile(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
+	statusLine  = pattern.New(`^HTTP/[0-9.]+\s+([1-5][0-9]{2})(?:\s+.*)?$`)
+	requestLine = pattern.New(`^(POST|PUT|DELETE|GET)\s+(\S+)(?:\s+HTTP/[0-9.]+)?$`)
+	anyHeader   = pattern.New(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
 )
 
 // knownHeaders are the headers that identify header lines.

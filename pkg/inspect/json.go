@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -323,9 +323,9 @@ func (t *Thing) addPayload(b []byte) {
 }
 
 var (
-	verdictText = regexp.MustCompile(`^signature  (good|bad), key (\S+)\n(?s:.*)\b(valid|not valid)$`)
-	receiptText = regexp.MustCompile(`^accepted by (.+): (\d{3})\b`)
-	statusText  = regexp.MustCompile(`(?m)^\S.*: (?:there is no )?(?:private|public) key.*\n\S.*: (?:there is no )?(?:private|public) key`)
+	verdictText = pattern.New(`^signature  (good|bad), key (\S+)\n(?s:.*)\b(valid|not valid)$`)
+	receiptText = pattern.New(`^accepted by (.+): (\d{3})\b`)
+	statusText  = pattern.New(`(?m)^\S.*: (?:there is no )?(?:private|public) key.*\n\S.*: (?:there is no )?(?:private|public) key`)
 )
 
 // toolText recognizes the human-readable output of webpush.

@@ -4,10 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -146,7 +146,7 @@ func (in inspector) receiver(s string, fields map[string]json.RawMessage) *Thing
 	return t
 }
 
-var wordKey = regexp.MustCompile(`^[A-Za-z0-9+/=_-]+$`)
+var wordKey = pattern.New(`^[A-Za-z0-9+/=_-]+$`)
 
 // foundKey adds a public key that is a value of something else, and anything
 // unusual about it.

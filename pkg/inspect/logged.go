@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // loggedResponse parses a response as libraries for Web Push log it: the error
@@ -60,16 +61,16 @@ func loggedAs(s string, forms []loggedForm) (status int, h http.Header, body str
 }
 
 var (
-	pythonDict   = regexp.MustCompile(`^\{\s*'[a-z]+'\s*:`)
+	pythonDict   = pattern.New(`^\{\s*'[a-z]+'\s*:`)
 	pythonToJSON = strings.NewReplacer(`'`, `"`, `None`, `null`, `True`, `true`, `False`, `false`)
 )
 
 // nothing is the expression of a form without a body.
-var nothing = regexp.MustCompile(`$^`)
+var nothing = pattern.New(`$^`)
 
 // loggedForm is a form of text with a status and a body.
 type loggedForm struct {
-	status, body *regexp.Regexp
+	status, body *pattern.Pattern
 	quoted       bool
 	means        int // status of words without a number
 }
@@ -77,25 +78,25 @@ type loggedForm struct {
 // logged are the forms of libraries for Web Push.
 var logged = []loggedForm{
 	// pywebpush: WebPushException: Push failed: 410 Gone, with the response's body in the next line
-	{regexp.MustCompile(`Push failed: ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false, 0},
+	{pattern.New(`Push failed: ([1-5]\d\d)\b`), pattern.New(`(?s)Response body:\s*(.*?)(?:, Response |$)`), false, 0},
 	// Guzzle: Client error: `POST https://…` resulted in a `410 Gone` response:
-	{regexp.MustCompile("resulted in an? `([1-5]\\d\\d) "), regexp.MustCompile(`(?s)response:\s*(.*)$`), false, 0},
+	{pattern.New("resulted in an? `([1-5]\\d\\d) "), pattern.New(`(?s)response:\s*(.*)$`), false, 0},
 	// Ruby: host: …, #<Net::HTTPGone 410 Gone readbody=true>
-	{regexp.MustCompile(`#<Net::HTTP\w+ ([1-5]\d\d)\b`), regexp.MustCompile(`(?s)\nbody:\s*(.*)$`), false, 0},
+	{pattern.New(`#<Net::HTTP\w+ ([1-5]\d\d)\b`), pattern.New(`(?s)\nbody:\s*(.*)$`), false, 0},
 	// Elixir: %HTTPoison.Response{status_code: 410, body: "…"}, %Finch.Response{status: 410, body: "…"}
-	{regexp.MustCompile(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
+	{pattern.New(`%[A-Z][\w.]*Response\{.*?\bstatus(?:_code)?: ([1-5]\d\d)\b`), pattern.New(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
 	// npm's web-push, printed: WebPushError { statusCode: 410, body: '…' }
-	{regexp.MustCompile(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true, 0},
+	{pattern.New(`(?s)WebPushError.*?\bstatusCode: ([1-5]\d\d)\b`), pattern.New(`\bbody: ['"]((?:[^'"\\]|\\.)*)['"]`), true, 0},
 	// Tesla of Elixir, which is not named a response
-	{regexp.MustCompile(`(?s)%Tesla\.Env\{.*?\bstatus: ([1-5]\d\d)\b`), regexp.MustCompile(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
+	{pattern.New(`(?s)%Tesla\.Env\{.*?\bstatus: ([1-5]\d\d)\b`), pattern.New(`\bbody: "((?:[^"\\]|\\.)*)"`), true, 0},
 	// Elixir: {:error, {:http_error, 410, "…"}}
-	{regexp.MustCompile(`^\{:error,.*?\b([45]\d\d)\b`), regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`), true, 0},
+	{pattern.New(`^\{:error,.*?\b([45]\d\d)\b`), pattern.New(`"((?:[^"\\]|\\.)*)"`), true, 0},
 	// Python: a dictionary with the parts of a response
-	{regexp.MustCompile(`^\{.*?'status(?:_code)?': ([1-5]\d\d)\b`), regexp.MustCompile(`'(?:text|body|content|data)': b?'((?:[^'\\]|\\.)*)'`), true, 0},
+	{pattern.New(`^\{.*?'status(?:_code)?': ([1-5]\d\d)\b`), pattern.New(`'(?:text|body|content|data)': b?'((?:[^'\\]|\\.)*)'`), true, 0},
 	// .NET: WebPush.WebPushException: …, StatusCode: 410
-	{regexp.MustCompile(`(?s)WebPushException\b.*?\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`(?s)WebPushException\b.*?\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
 	// Rust's web-push: ErrorInfo { code: 410, errno: 103, …, message: "…" }
-	{regexp.MustCompile(`\bErrorInfo \{ code: ([1-5]\d\d)\b`), regexp.MustCompile(`\bmessage: "((?:[^"\\]|\\.)*)"`), true, 0},
+	{pattern.New(`\bErrorInfo \{ code: ([1-5]\d\d)\b`), pattern.New(`\bmessage: "((?:[^"\\]|\\.)*)"`), true, 0},
 }
 
 // prose are the forms of HTTP clients and logs, which are not looked for in JSON: a
@@ -103,30 +104,30 @@ var logged = []loggedForm{
 var prose = []loggedForm{
 	// HTTP clients: axios, requests, httpx, aiohttp, reqwest, Apache's, OkHttp, fetch,
 	// Go's %v of a response, Faraday, and lines of access logs
-	{regexp.MustCompile(`\b(?:status code:?|failed with status) ([1-5]\d\d)\b`), nothing, false, 0},
-	{regexp.MustCompile(`\b([45]\d\d) (?:Client|Server) Error: `), nothing, false, 0},
-	{regexp.MustCompile(`(?:Client|Server|Redirect) error '([1-5]\d\d) `), nothing, false, 0},
-	{regexp.MustCompile(`\bClientResponseError: ([1-5]\d\d), message=`), nothing, false, 0},
-	{regexp.MustCompile(`\bHTTP status (?:client|server) error \(([45]\d\d) `), nothing, false, 0},
-	{regexp.MustCompile(`\{HTTP/[\d.]+ ([1-5]\d\d) `), nothing, false, 0},
-	{regexp.MustCompile(`\bResponse\{protocol=\S+ code=([1-5]\d\d),`), nothing, false, 0},
-	{regexp.MustCompile(`(?s)\bResponse \{[^}]*?\bstatus: ([1-5]\d\d),`), nothing, false, 0},
-	{regexp.MustCompile(`&\{([1-5]\d\d) [A-Z][^{}]* \d{3} HTTP/`), nothing, false, 0},
-	{regexp.MustCompile(`#<Faraday::.*?@status=([1-5]\d\d)\b`), nothing, false, 0},
-	{regexp.MustCompile(`"(?:POST|DELETE|GET) \S+ HTTP/[\d.]+" ([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`\b(?:status code:?|failed with status) ([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`\b([45]\d\d) (?:Client|Server) Error: `), nothing, false, 0},
+	{pattern.New(`(?:Client|Server|Redirect) error '([1-5]\d\d) `), nothing, false, 0},
+	{pattern.New(`\bClientResponseError: ([1-5]\d\d), message=`), nothing, false, 0},
+	{pattern.New(`\bHTTP status (?:client|server) error \(([45]\d\d) `), nothing, false, 0},
+	{pattern.New(`\{HTTP/[\d.]+ ([1-5]\d\d) `), nothing, false, 0},
+	{pattern.New(`\bResponse\{protocol=\S+ code=([1-5]\d\d),`), nothing, false, 0},
+	{pattern.New(`(?s)\bResponse \{[^}]*?\bstatus: ([1-5]\d\d),`), nothing, false, 0},
+	{pattern.New(`&\{([1-5]\d\d) [A-Z][^{}]* \d{3} HTTP/`), nothing, false, 0},
+	{pattern.New(`#<Faraday::.*?@status=([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`"(?:POST|DELETE|GET) \S+ HTTP/[\d.]+" ([1-5]\d\d)\b`), nothing, false, 0},
 	// The representation of a response in Python: <Response [410]>, <ClientResponse(…) [410 Gone]>
-	{regexp.MustCompile(`<\w*Response\b[^>]*\[([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`<\w*Response\b[^>]*\[([1-5]\d\d)\b`), nothing, false, 0},
 	// .NET: WebPushException: Received unexpected response code: 410, and its own words for one;
 	// an HttpResponseMessage
-	{regexp.MustCompile(`\bunexpected response code:? ([1-5]\d\d)\b`), nothing, false, 0},
-	{regexp.MustCompile(`\bWebPushException: Subscription no longer valid\b`), nothing, false, 410},
-	{regexp.MustCompile(`\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`\bunexpected response code:? ([1-5]\d\d)\b`), nothing, false, 0},
+	{pattern.New(`\bWebPushException: Subscription no longer valid\b`), nothing, false, 410},
+	{pattern.New(`\bStatusCode: ([1-5]\d\d)\b`), nothing, false, 0},
 	// A status line without its protocol
-	{regexp.MustCompile(`^([1-5]\d\d)(?: [A-Z][A-Za-z' -]{1,40})?$`), nothing, false, 0},
+	{pattern.New(`^([1-5]\d\d)(?: [A-Z][A-Za-z' -]{1,40})?$`), nothing, false, 0},
 	// Structured logs: status=410 body="…"
-	{regexp.MustCompile(`(?i)\b(?:status|status_?code|http_status|code)=["']?([1-5]\d\d)\b`), regexp.MustCompile(`\b(?:body|response|reason|error|err)="((?:[^"\\]|\\.)*)"`), true, 0},
+	{pattern.New(`(?i)\b(?:status|status_?code|http_status|code)=["']?([1-5]\d\d)\b`), pattern.New(`\b(?:body|response|reason|error|err)="((?:[^"\\]|\\.)*)"`), true, 0},
 	// Somebody's own words: push failed: 410 the body
-	{regexp.MustCompile(`(?i)\b(?:failed|failure|error)\b[^\n:]{0,60}: ([45]\d\d)\b`), regexp.MustCompile(`(?is)\b(?:failed|failure|error)\b[^\n:]{0,60}: [45]\d\d\b[\s:,-]*(.*)$`), false, 0},
+	{pattern.New(`(?i)\b(?:failed|failure|error)\b[^\n:]{0,60}: ([45]\d\d)\b`), pattern.New(`(?is)\b(?:failed|failure|error)\b[^\n:]{0,60}: [45]\d\d\b[\s:,-]*(.*)$`), false, 0},
 }
 
 // loggedJSON reads a response that was logged as JSON: the error of npm's web-push or

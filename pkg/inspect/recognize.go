@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -171,7 +171,7 @@ func (in inspector) unknownText(s string) *Thing {
 	return t
 }
 
-var hexText = regexp.MustCompile(`^(?:0[xX])?[0-9A-Fa-f]{2,}$`)
+var hexText = pattern.New(`^(?:0[xX])?[0-9A-Fa-f]{2,}$`)
 
 // encoded looks into base64 and hexadecimal digits.
 func (in inspector) encoded(s string) *Thing {

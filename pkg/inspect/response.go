@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -276,7 +276,7 @@ func (r Response) Service() webpush.Service {
 }
 
 // endpointIn matches an endpoint in the log of a failure, or its host.
-var endpointIn = regexp.MustCompile(`https://[\w.-]+(?::\d+)?/[\w./?=&%:~-]*|\bhost: [\w.-]+`)
+var endpointIn = pattern.New(`https://[\w.-]+(?::\d+)?/[\w./?=&%:~-]*|\bhost: [\w.-]+`)
 
 // serviceIn returns the only push service that text names by an endpoint, or "".
 func serviceIn(text string) webpush.Service {

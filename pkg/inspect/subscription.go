@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -235,7 +235,7 @@ func (t *Thing) addTokenVersion(sub *webpush.Subscription) {
 	}
 }
 
-var urlLike = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://\S+$`)
+var urlLike = pattern.New(`^(?i)[a-z][a-z0-9+.-]*://\S+$`)
 
 // url recognizes an endpoint.
 func (in inspector) url(s string) *Thing {

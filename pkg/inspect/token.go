@@ -4,22 +4,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 var (
-	jwtLike     = regexp.MustCompile(`^eyJ[A-Za-z0-9+/=_-]*(\.[A-Za-z0-9+/=_-]*){0,4}$`)
-	jwtWithin   = regexp.MustCompile(`eyJ[A-Za-z0-9+/=_-]*(?:\.[A-Za-z0-9+/=_-]*){0,4}`)
-	kParameter  = regexp.MustCompile(`(?i)(?:^|[\s,;])k\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
-	p256Within  = regexp.MustCompile(`(?i)p256ecdsa\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
-	tokenScheme = regexp.MustCompile(`(?i)^(vapid|webpush|bearer)\s+(?:\w+\s*=|ey|[\w-]{16,})`)
+	jwtLike     = pattern.New(`^eyJ[A-Za-z0-9+/=_-]*(\.[A-Za-z0-9+/=_-]*){0,4}$`)
+	jwtWithin   = pattern.New(`eyJ[A-Za-z0-9+/=_-]*(?:\.[A-Za-z0-9+/=_-]*){0,4}`)
+	kParameter  = pattern.New(`(?i)(?:^|[\s,;])k\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
+	p256Within  = pattern.New(`(?i)p256ecdsa\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
+	tokenScheme = pattern.New(`(?i)^(vapid|webpush|bearer)\s+(?:\w+\s*=|ey|[\w-]{16,})`)
 )
 
 // bareToken recognizes a JWT without its header.

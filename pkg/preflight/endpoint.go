@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -169,7 +169,7 @@ func (e *endpoint) fcm() {
 	}
 }
 
-var wpush = regexp.MustCompile(`^/wpush/(?:(v[0-9]+)/)?([A-Za-z0-9_=-]+)`)
+var wpush = pattern.New(`^/wpush/(?:(v[0-9]+)/)?([A-Za-z0-9_=-]+)`)
 
 // autopush checks the token of an autopush endpoint. It is a Fernet token,
 // whose length depends on the version. Servers other than Mozilla's may use

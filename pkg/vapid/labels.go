@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // entry is a value of a configuration file whose name says that it is a key.
@@ -30,15 +30,15 @@ func (e entry) forVAPID() bool {
 const keyName = `[A-Za-z0-9_.-]*(?:(?:private|priv|prv|public|pub)[ _.-]?(?:vapid[ _.-]?)?key|vapid[ _.-]?(?:private|public))[A-Za-z0-9_]*`
 
 var (
-	isKeyName    = regexp.MustCompile(`(?i)^` + keyName + `$`)
-	isPrivate    = regexp.MustCompile(`(?i)(?:private|priv|prv)[ _.-]?(?:vapid[ _.-]?)?key|vapid[ _.-]?private`)
-	assignment   = regexp.MustCompile(`(?is)(` + keyName + `)["']?(?:\s*(?:=>|[:=>])\s*|\s+value\s*=\s*|\s+)["']?(-----BEGIN .*?-----END [A-Z ]+-----|[A-Za-z0-9+/_=-]{40,})`)
-	section      = regexp.MustCompile(`(?i)\[vapid\]|\bvapid["']?\s*[:=]`)
-	inSection    = regexp.MustCompile(`(?im)^[ \t]*["']?(private|public)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{40,})`)
-	commentLine  = regexp.MustCompile(`(?m)^[ \t]*(?:#|//|;|--[ \t]).*$`)
-	opensslText  = regexp.MustCompile(`(?is)\bpriv:\s*((?:[0-9a-f]{2}:?\s*)+)\s*pub:\s*((?:[0-9a-f]{2}:?\s*)+)`)
-	javaScalar   = regexp.MustCompile(`(?im)^\s*S:\s*([0-9a-f]{62,66})\s*$`)
-	colonHex     = regexp.MustCompile(`(?i)^(?:[0-9a-f]{2}:)+[0-9a-f]{2}:?$`)
+	isKeyName    = pattern.New(`(?i)^` + keyName + `$`)
+	isPrivate    = pattern.New(`(?i)(?:private|priv|prv)[ _.-]?(?:vapid[ _.-]?)?key|vapid[ _.-]?private`)
+	assignment   = pattern.New(`(?is)(` + keyName + `)["']?(?:\s*(?:=>|[:=>])\s*|\s+value\s*=\s*|\s+)["']?(-----BEGIN .*?-----END [A-Z ]+-----|[A-Za-z0-9+/_=-]{40,})`)
+	section      = pattern.New(`(?i)\[vapid\]|\bvapid["']?\s*[:=]`)
+	inSection    = pattern.New(`(?im)^[ \t]*["']?(private|public)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{40,})`)
+	commentLine  = pattern.New(`(?m)^[ \t]*(?:#|//|;|--[ \t]).*$`)
+	opensslText  = pattern.New(`(?is)\bpriv:\s*((?:[0-9a-f]{2}:?\s*)+)\s*pub:\s*((?:[0-9a-f]{2}:?\s*)+)`)
+	javaScalar   = pattern.New(`(?im)^\s*S:\s*([0-9a-f]{62,66})\s*$`)
+	colonHex     = pattern.New(`(?i)^(?:[0-9a-f]{2}:)+[0-9a-f]{2}:?$`)
 	spacesColons = strings.NewReplacer(":", "", " ", "", "\n", "", "\r", "", "\t", "")
 )
 
@@ -123,7 +123,7 @@ func ofRecipient(v map[string]any) bool {
 }
 
 // keyText matches text that can be a private or a public key in base64.
-var keyText = regexp.MustCompile(`[A-Za-z0-9+/_-]{42,88}={0,2}`)
+var keyText = pattern.New(`[A-Za-z0-9+/_-]{42,88}={0,2}`)
 
 // matchingPair finds a private key and its public key in text of any form, such as the
 // arguments of a call. ok is false if there is none, or more than one.

@@ -1,14 +1,15 @@
 package vapid
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 var (
-	keyParts  = regexp.MustCompile(`[^A-Za-z0-9+_=-]+`)
-	hexDigits = regexp.MustCompile(`[0-9A-Fa-f]{16,}`)
+	keyParts  = pattern.New(`[^A-Za-z0-9+_=-]+`)
+	hexDigits = pattern.New(`[0-9A-Fa-f]{16,}`)
 )
 
 // MayBeKey reports whether a word may be a key, whole or damaged, instead of the name of

@@ -13,11 +13,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // found holds the content of a text or file: a private key, a public key, or
@@ -72,7 +72,7 @@ const (
 
 // firebase matches the keys of Google's APIs, and the legacy server keys and registration
 // tokens of Firebase Cloud Messaging.
-var firebase = regexp.MustCompile(`^(?:AIza[\w-]{35}|[\w-]{11,22}:APA91b[\w-]+)$`)
+var firebase = pattern.New(`^(?:AIza[\w-]{35}|[\w-]{11,22}:APA91b[\w-]+)$`)
 
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
@@ -177,7 +177,7 @@ func isText(data []byte) bool {
 	return bytes.IndexFunc(data, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }) < 0
 }
 
-var pemBlock = regexp.MustCompile(`(?s)-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END ([A-Z0-9 ]+)-----`)
+var pemBlock = pattern.New(`(?s)-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END ([A-Z0-9 ]+)-----`)
 
 func fromPEM(text string) (found, error) {
 	text = strings.NewReplacer(`\\r\\n`, "\n", `\\n`, "\n", `\r\n`, "\n", `\n`, "\n", "\r", "\n").Replace(text)

@@ -2,11 +2,11 @@ package vapid
 
 import (
 	"crypto/sha256"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // Recognized is the result of [Recognize]: a private or public key, and the
@@ -51,7 +51,7 @@ func (p PublicKey) Fingerprint() string {
 
 // byteList is a JavaScript or JSON list of bytes: [4, 12, …], also as
 // new Uint8Array([…]), which [FormatUint8Array] is.
-var byteList = regexp.MustCompile(`^(?:(?:new\s+)?[A-Za-z0-9]*Array(?:\.(?:of|from))?\s*\(\s*)?\[?\s*(\d{1,3}(?:\s*,\s*\d{1,3})+)\s*,?\s*\]?\s*\)?\s*;?$`)
+var byteList = pattern.New(`^(?:(?:new\s+)?[A-Za-z0-9]*Array(?:\.(?:of|from))?\s*\(\s*)?\[?\s*(\d{1,3}(?:\s*,\s*\d{1,3})+)\s*,?\s*\]?\s*\)?\s*;?$`)
 
 // fromByteList returns the bytes of such a list, of 31 to 201: a key may be bare,
 // or in DER.

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/fields"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -139,7 +139,7 @@ func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprint(s, t.String()) }
 // LogValue returns String, to keep the token out of log/slog.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-var schemeLike = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,15}$`)
+var schemeLike = pattern.New(`^[A-Za-z][A-Za-z0-9-]{0,15}$`)
 
 func badHeader(format string, a ...any) error {
 	return &Error{Part: "authorization", Problem: fmt.Sprintf(format, a...),

@@ -2,8 +2,9 @@ package webpush
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // shortened reports whether an endpoint was cut for display, as browsers'
@@ -14,9 +15,9 @@ func shortened(endpoint string) bool {
 }
 
 var (
-	fcmToken  = regexp.MustCompile(`^[A-Za-z0-9_-]{8,}:APA91[A-Za-z0-9_-]+$`)
-	expoToken = regexp.MustCompile(`^Expo(?:nent)?PushToken\[[^\]]*\]$`)
-	apnsToken = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+	fcmToken  = pattern.New(`^[A-Za-z0-9_-]{8,}:APA91[A-Za-z0-9_-]+$`)
+	expoToken = pattern.New(`^Expo(?:nent)?PushToken\[[^\]]*\]$`)
+	apnsToken = pattern.New(`^[0-9A-Fa-f]{64}$`)
 )
 
 // deviceToken names the token of a native app that was given in place of a

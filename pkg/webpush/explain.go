@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -394,10 +394,10 @@ func (r *Receipt) Checklist() []string {
 }
 
 var (
-	htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
-	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
+	htmlTitle = pattern.New(`(?is)<title>(.*?)</title>`)
+	htmlTag   = pattern.New(`(?s)<[^>]*>`)
 	// errnoText is an error number of autopush as the beginning of a text: errno 109
-	errnoText = regexp.MustCompile(`^(?i:errno)[\s"':=]{0,3}([1-9]\d\d)(?:$|[\s:,;]+)`)
+	errnoText = pattern.New(`^(?i:errno)[\s"':=]{0,3}([1-9]\d\d)(?:$|[\s:,;]+)`)
 )
 
 // words holds the parts of a response in the service's own words.

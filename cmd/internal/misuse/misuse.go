@@ -138,14 +138,9 @@ func has(c *cobra.Command, suggestion string) bool {
 	return !long || !c.HasParent() || c.Flags().Lookup(name) != nil
 }
 
-var (
-	// badShorthand finds the letter in pflag's error for one that is unknown.
-	badShorthand = regexp.MustCompile(`^unknown shorthand flag: .* in (-\w)$`)
-	goParse      = regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
-)
-
 // FlagHint returns the hint for pflag's error about the flags of c.
 func FlagHint(c *cobra.Command, err error) string {
+	badShorthand := regexp.MustCompile(`^unknown shorthand flag: .* in (-\w)$`)
 	if m := badShorthand.FindStringSubmatch(err.Error()); m != nil {
 		return Flag(c, m[1])
 	}
@@ -157,6 +152,7 @@ func FlagHint(c *cobra.Command, err error) string {
 
 // FlagProblem words the errors of pflag, and of the values of flags, like all others.
 func FlagProblem(err error) string {
+	goParse := regexp.MustCompile(`strconv\.Parse(\w+): parsing (".*"): .*`)
 	text := goParse.ReplaceAllStringFunc(err.Error(), func(s string) string {
 		m := goParse.FindStringSubmatch(s)
 		if m[1] == "Bool" {

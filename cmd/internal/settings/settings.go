@@ -148,9 +148,6 @@ func (r Reader) directoryFile() ([]byte, error) {
 	return data, err
 }
 
-// line is the position in an error of the YAML parser.
-var line = regexp.MustCompile(`line [0-9]+`)
-
 // add reads one file. data is its content if it has already been read.
 func (r Reader) add(s *Settings, name string, data []byte) error {
 	r.Opened(name)
@@ -176,7 +173,7 @@ func (r Reader) add(s *Settings, name string, data []byte) error {
 		var path *fs.PathError
 		if !errors.As(err, &path) { // the parser quotes the content, which may be a secret
 			where := "it"
-			if m := line.FindString(err.Error()); m != "" {
+			if m := regexp.MustCompile(`line [0-9]+`).FindString(err.Error()); m != "" {
 				where = m
 			}
 			err = fmt.Errorf("%s is not valid YAML", where)

@@ -6,12 +6,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/appserver/postgres"
 	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -56,7 +56,7 @@ func Parse(address string) (Address, error) {
 	return Address{}, &AddressError{fmt.Sprintf("the database address has the scheme %q, which is not supported", scheme)}
 }
 
-var schemeName = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,20}$`)
+var schemeName = pattern.New(`^[a-z][a-z0-9+.-]{0,20}$`)
 
 // File returns the file of an SQLite database; empty for PostgreSQL.
 func (a Address) File() string { return a.file }
@@ -64,7 +64,7 @@ func (a Address) File() string { return a.file }
 // Shared reports whether several servers can use the database at the same time.
 func (a Address) Shared() bool { return a.url != "" }
 
-var passwordField = regexp.MustCompile(`(?i)[?&]password=[^&\s]`)
+var passwordField = pattern.New(`(?i)[?&]password=[^&\s]`)
 
 // HasPassword reports whether the address contains a password, which other users of a
 // machine can see if it is an argument of a command.

@@ -10,7 +10,6 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -66,7 +66,7 @@ type store struct {
 	limiter  *limiter // nil until it is used
 }
 
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
+var plainName = pattern.New(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
 
 // Open connects to the database at url (postgres://user@host/database, or
 // key=value pairs) and creates or updates the tables. PGPASSWORD, PGSERVICE,

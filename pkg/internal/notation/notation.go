@@ -7,10 +7,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // maxLayers is the maximum number of encodings around an object.
@@ -79,11 +79,11 @@ func unwrap(b []byte) (inner []byte, layer string) {
 
 // objectInBase64 matches the beginning of an object, or of a string with an object,
 // in base64.
-var objectInBase64 = regexp.MustCompile(`^(?:ey[AJ0]|ew[0o]|In[ts])[A-Za-z0-9+/_=\r\n-]+$`)
+var objectInBase64 = pattern.New(`^(?:ey[AJ0]|ew[0o]|In[ts])[A-Za-z0-9+/_=\r\n-]+$`)
 
 // other is a notation that is not JSON.
 type other struct {
-	begins     *regexp.Regexp
+	begins     *pattern.Pattern
 	name, hint string
 }
 
@@ -95,35 +95,35 @@ const (
 
 // others are the notations, identified by their beginning. The first match counts.
 var others = []other{
-	{regexp.MustCompile(`^(?:Array|stdClass Object|[A-Z][\w\\]* Object)\s*\(\s*\[`), "the output of PHP's print_r", hintPHP},
-	{regexp.MustCompile(`^(?:array|object)(?::\d+ [\[{]|\(.*\)(?:#\d+ \(\d+\))? \{)|^[\w\\]+ \{#\d+`), "the output of PHP's var_dump", hintPHP},
-	{regexp.MustCompile(`^(?:<\?php|return\b|\$\w+ ?=|array ?\(|\(object\)|\\?[\w\\]+::__set_state|\[\s*(?:'\w+'|"\w+") *=>)`), "PHP code, as var_export writes it", hintPHP},
-	{regexp.MustCompile(`^[aO]:\d+:(?:\{|")`), "the output of PHP's serialize", "print it with echo json_encode(unserialize($text))"},
-	{regexp.MustCompile(`^\s*1\) +(?:"|1\) )`), "a listing of redis-cli", "let redis-cli write JSON, or store the subscription as JSON.stringify(subscription)"},
-	{regexp.MustCompile(`^\*{5,} ?\d+\. row`), "rows as MySQL writes them after \\G", "end the statement with ; and write a table with mysql, or export the table as CSV"},
-	{regexp.MustCompile(`^-\[ RECORD \d+ \]`), "the expanded display of psql", "turn it off with \\x, or export the table as CSV with a header line"},
-	{regexp.MustCompile("^```"), "JSON in Markdown", hintObject},
-	{regexp.MustCompile(`^<`), "XML or a web page", "convert it to JSON, with the fields endpoint, p256dh, and auth"},
-	{regexp.MustCompile(`^%[\w.]*\{`), "an Elixir map", "write it with Jason.encode!(subscription)"},
-	{regexp.MustCompile(`^(?:#<|\[?\s*\{\s*(?::\w+|"\w+") *=>)`), "a Ruby hash or object", "write it with subscription.to_json"},
-	{regexp.MustCompile(`^(?:OrderedDict\(|dict\(|[\[(]?\s*\{\s*u?'\w+' *:)`), "a Python dictionary", "write it with json.dumps(subscription)"},
-	{regexp.MustCompile(`^(?:&?[\w.]*\{[A-Z]\w*:|&?map\[|\[?&?\{https?:)`), "a Go value, as fmt prints it", "write it with json.Marshal"},
-	{regexp.MustCompile(`^\w+[{(\[]\w+ ?=`), "the text of an object, as toString or repr writes it", "write it as JSON, with the JSON library of the language"},
-	{regexp.MustCompile(`^(?:PushSubscription\b|\[?\s*\{\s*\w+ *:)`), "a JavaScript object, as the console shows it", "print it with JSON.stringify(subscription)"},
-	{regexp.MustCompile(`^(?:export|const|let|var|window\.\w+|module\.exports)\b`), "JavaScript code", "print it with JSON.stringify(subscription)"},
-	{regexp.MustCompile(`^(?://|/\*|#.*\n\s*[{\[])`), "JSON with comments", "remove the comments"},
-	{regexp.MustCompile(`(?s)^(?:[^{\["\s]|\[[^{\["\s]).*\{\s*"(?:endpoint|subscription|keys)"\s*:`), "JSON with other text around it", hintObject},
-	{regexp.MustCompile(`^\w+ +: `), "a list as PowerShell shows it", "write it with ConvertTo-Json"},
-	{regexp.MustCompile(`^(?:---|- \w|\w+:(?:\s|$))`), "YAML", "convert it to JSON, for example with yq"},
-	{regexp.MustCompile(`^\s*\w+ = [^"'\s]`), "rows as sqlite3 writes them in line mode", "let sqlite3 write JSON: .mode json"},
-	{regexp.MustCompile(`^(?:\[[\w.]+\]\s*\n|(?:export )?[\w.]+ ?= ?|#)`), "a list of settings", hintFields},
+	{pattern.New(`^(?:Array|stdClass Object|[A-Z][\w\\]* Object)\s*\(\s*\[`), "the output of PHP's print_r", hintPHP},
+	{pattern.New(`^(?:array|object)(?::\d+ [\[{]|\(.*\)(?:#\d+ \(\d+\))? \{)|^[\w\\]+ \{#\d+`), "the output of PHP's var_dump", hintPHP},
+	{pattern.New(`^(?:<\?php|return\b|\$\w+ ?=|array ?\(|\(object\)|\\?[\w\\]+::__set_state|\[\s*(?:'\w+'|"\w+") *=>)`), "PHP code, as var_export writes it", hintPHP},
+	{pattern.New(`^[aO]:\d+:(?:\{|")`), "the output of PHP's serialize", "print it with echo json_encode(unserialize($text))"},
+	{pattern.New(`^\s*1\) +(?:"|1\) )`), "a listing of redis-cli", "let redis-cli write JSON, or store the subscription as JSON.stringify(subscription)"},
+	{pattern.New(`^\*{5,} ?\d+\. row`), "rows as MySQL writes them after \\G", "end the statement with ; and write a table with mysql, or export the table as CSV"},
+	{pattern.New(`^-\[ RECORD \d+ \]`), "the expanded display of psql", "turn it off with \\x, or export the table as CSV with a header line"},
+	{pattern.New("^```"), "JSON in Markdown", hintObject},
+	{pattern.New(`^<`), "XML or a web page", "convert it to JSON, with the fields endpoint, p256dh, and auth"},
+	{pattern.New(`^%[\w.]*\{`), "an Elixir map", "write it with Jason.encode!(subscription)"},
+	{pattern.New(`^(?:#<|\[?\s*\{\s*(?::\w+|"\w+") *=>)`), "a Ruby hash or object", "write it with subscription.to_json"},
+	{pattern.New(`^(?:OrderedDict\(|dict\(|[\[(]?\s*\{\s*u?'\w+' *:)`), "a Python dictionary", "write it with json.dumps(subscription)"},
+	{pattern.New(`^(?:&?[\w.]*\{[A-Z]\w*:|&?map\[|\[?&?\{https?:)`), "a Go value, as fmt prints it", "write it with json.Marshal"},
+	{pattern.New(`^\w+[{(\[]\w+ ?=`), "the text of an object, as toString or repr writes it", "write it as JSON, with the JSON library of the language"},
+	{pattern.New(`^(?:PushSubscription\b|\[?\s*\{\s*\w+ *:)`), "a JavaScript object, as the console shows it", "print it with JSON.stringify(subscription)"},
+	{pattern.New(`^(?:export|const|let|var|window\.\w+|module\.exports)\b`), "JavaScript code", "print it with JSON.stringify(subscription)"},
+	{pattern.New(`^(?://|/\*|#.*\n\s*[{\[])`), "JSON with comments", "remove the comments"},
+	{pattern.New(`(?s)^(?:[^{\["\s]|\[[^{\["\s]).*\{\s*"(?:endpoint|subscription|keys)"\s*:`), "JSON with other text around it", hintObject},
+	{pattern.New(`^\w+ +: `), "a list as PowerShell shows it", "write it with ConvertTo-Json"},
+	{pattern.New(`^(?:---|- \w|\w+:(?:\s|$))`), "YAML", "convert it to JSON, for example with yq"},
+	{pattern.New(`^\s*\w+ = [^"'\s]`), "rows as sqlite3 writes them in line mode", "let sqlite3 write JSON: .mode json"},
+	{pattern.New(`^(?:\[[\w.]+\]\s*\n|(?:export )?[\w.]+ ?= ?|#)`), "a list of settings", hintFields},
 }
 
 var (
-	formFields    = regexp.MustCompile(`^[\w.%\[\]-]+=[^\s&]*(?:&[\w.%\[\]-]+=[^\s&]*)+$`)
-	lastComma     = regexp.MustCompile(`,\s*[}\]]`)
-	commentWithin = regexp.MustCompile(`(?m)^\s*(?://|/\*)|[,{]\s*//`)
-	words         = regexp.MustCompile(`(?i)endpoint|p256dh|push[a-z]*subscription`)
+	formFields    = pattern.New(`^[\w.%\[\]-]+=[^\s&]*(?:&[\w.%\[\]-]+=[^\s&]*)+$`)
+	lastComma     = pattern.New(`,\s*[}\]]`)
+	commentWithin = pattern.New(`(?m)^\s*(?://|/\*)|[,{]\s*//`)
+	words         = pattern.New(`(?i)endpoint|p256dh|push[a-z]*subscription`)
 )
 
 // magic are the first bytes of files that are not text.
@@ -148,7 +148,7 @@ func Foreign(data []byte) string {
 }
 
 // page matches the beginning of a web page.
-var page = regexp.MustCompile(`^(?i)\s*<(?:!doctype html|html)`)
+var page = pattern.New(`^(?i)\s*<(?:!doctype html|html)`)
 
 // Name names the notation of text that is not JSON, or returns "". The hint says how
 // to get JSON. It only looks at text that could be a subscription.
