@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -37,14 +36,6 @@ func inUse(flag string, err error) error {
 		return withHint(err, "another program listens there; choose another port with --"+flag+", or 0 for any free port")
 	}
 	return err
-}
-
-// inDirectory returns an error if the directory of a file to write does not exist.
-func inDirectory(file string) error {
-	if dir := filepath.Dir(file); !exists(dir) {
-		return withHint(fmt.Errorf("%s: directory %s not found", file, dir), "create it with: mkdir -p "+shellWord(dir))
-	}
-	return nil
 }
 
 // makeDir creates a directory, readable only by its owner, if it does not exist.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/browser"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/pushservice/receiver"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
@@ -115,7 +116,7 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 	if found.Chromium() {
 		bo.PushService.Address, bo.PushService.PublicKeyHash = used.Chromium.Address, used.Chromium.PublicKeyHash
 		ca := filepath.Join(dir, "push-service-chromium-ca.pem")
-		if err := createFile(ca, []byte(used.Chromium.CA), 0o644); err != nil {
+		if err := fileio.Create(ca, []byte(used.Chromium.CA), 0o644); err != nil {
 			return err
 		}
 		senders = newChromiumSettings(*used.Chromium, ca)

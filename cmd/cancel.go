@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -105,7 +103,7 @@ func (s *streams) messagesOf(arg string) iter.Seq2[bulk.Result, error] {
 			yield(bulk.Result{Location: arg, Origin: origin}, err)
 			return
 		}
-		in, err := s.openResults(arg)
+		in, err := s.open(arg, "the results")
 		if err != nil {
 			yield(bulk.Result{}, err)
 			return
@@ -120,17 +118,4 @@ func (s *streams) messagesOf(arg string) iter.Seq2[bulk.Result, error] {
 			}
 		}
 	}
-}
-
-// openResults opens a results file.
-func (s *streams) openResults(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		in, err := s.stdin("the results")
-		return io.NopCloser(in), err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fileProblem(name, err)
-	}
-	return f, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -90,7 +91,13 @@ func withHint(err error, hint string) error { return webpush.WithHint(err, hint)
 
 // hintOf returns the hint of the outermost error that has one, with the names of flags
 // and commands.
-func hintOf(err error) string { return commandHint(webpush.HintOf(err)) }
+func hintOf(err error) string {
+	hint := webpush.HintOf(err)
+	if e, ok := errors.AsType[*fileio.Error](err); ok && e.Directory != "" && hint == e.Hint() {
+		return "create it with: mkdir -p " + shellWord(e.Directory)
+	}
+	return commandHint(hint)
+}
 
 // within puts the name of a file before an error about its content.
 func within(name string, err error) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
@@ -105,10 +106,10 @@ func readThing(s *streams, arg string) (in input, data []byte, err error) {
 		return in, nil, err
 	}
 	defer r.Close()
-	data, cut, err := inspect.Head(r, maxInput)
+	data, cut, err := inspect.Head(r, fileio.Limit)
 	switch {
 	case errors.Is(err, inspect.ErrTooLarge):
-		err = tooLarge(in.name)
+		err = fileio.ReadError(in.name, fileio.ErrTooLarge)
 	case err != nil:
 		err = fileProblem(in.name, err)
 	case cut:

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/seed81da77dd/webpush/pkg/keyfile"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -82,7 +82,7 @@ func (l *listener) choose() (chosen []useragent.Registration, err error) {
 		return nil, usage("use --state FILE for the other push service", "%s has other subscriptions, which are at %s", o.state, l.state.Server())
 	case o.unregister && len(chosen) == 0 && len(all) > 0:
 		return nil, usage(hint, "%s has no subscription with the name %q", o.state, o.name)
-	case !several && o.subscription != "-" && keyfile.Same(o.subscription, o.state):
+	case !several && o.subscription != "-" && fileio.Same(o.subscription, o.state):
 		return nil, usage("give them different names", "--subscription %s and --state %s are the same file", o.subscription, o.state)
 	}
 	return chosen, nil

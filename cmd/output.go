@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
 )
 
@@ -19,10 +20,14 @@ func (s *streams) reads(name string) {
 	}
 }
 
-// mayReplace returns an error if an output would replace an input of the command, or,
+// mayReplace returns an error if an output cannot be written, as far as that can be known
+// before; if it would replace an input of the command, or,
 // without force, a file with a secret that cannot be created again: a private key, the
 // keys of a receiver, or the state of a user agent.
 func (s *streams) mayReplace(name string, force bool) error {
+	if err := fileio.Check(name, true); err != nil {
+		return unshown(err)
+	}
 	info, err := os.Stat(name)
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
@@ -76,14 +81,15 @@ func (s *streams) save(name string, data []byte, mode fs.FileMode, force bool, h
 	if err := s.mayReplace(name, true); err != nil {
 		return err
 	}
-	info, err := os.Stat(name)
-	switch {
-	case err == nil && info.IsDir():
-		return fmt.Errorf("%s is a directory, expected a file", name)
-	case force, err == nil && !info.Mode().IsRegular():
-		return replaceFile(name, data, mode)
+	write := fileio.Create
+	if info, err := os.Stat(name); force || err == nil && !info.Mode().IsRegular() {
+		write = fileio.Replace
 	}
-	err = createFile(name, data, mode)
+	return orReplace(write(name, data, mode), hint)
+}
+
+// orReplace adds the hint for a file that exists.
+func orReplace(err error, hint string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return withHint(err, hint)
 	}
@@ -107,7 +113,7 @@ func precious(name string) string {
 		return "" // reported when it is written
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxInput))
+	b, err := io.ReadAll(io.LimitReader(f, fileio.Limit))
 	if err != nil {
 		return ""
 	}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
@@ -98,14 +98,10 @@ func (s *streams) savePair(p *keyfile.Pair, secret, derived string, force bool, 
 			return err
 		}
 	}
-	if keyfile.Same(p.Secret.Name, p.Derived.Name) {
+	if fileio.Same(p.Secret.Name, p.Derived.Name) {
 		return usage("give them different names", "--%s %s and --%s %s are the same file", secret, p.Secret.Name, derived, p.Derived.Name)
 	}
-	err := unwritten(p.Write(force))
-	if errors.Is(err, fs.ErrExist) {
-		return withHint(err, replace)
-	}
-	return err
+	return orReplace(p.Write(force), replace)
 }
 
 func absolute(name string) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/queue"
 )
 
@@ -189,7 +190,7 @@ func (p *resultsPrinter) result(r queue.Result) error {
 	p.outcome.Add(&r)
 	if p.gone != nil && r.Record != nil {
 		if _, err := p.gone.Write(append(r.Record, '\n')); err != nil {
-			return within("--gone", fileProblem(p.o.gone, err))
+			return within("--gone", fileio.WriteError(p.o.gone, err))
 		}
 	}
 	if p.o.summary {
@@ -209,7 +210,7 @@ func (p *resultsPrinter) result(r queue.Result) error {
 func (p *resultsPrinter) flush() error {
 	if p.gone != nil {
 		if err := p.gone.Flush(); err != nil {
-			return within("--gone", fileProblem(p.o.gone, err))
+			return within("--gone", fileio.WriteError(p.o.gone, err))
 		}
 	}
 	return p.out.Flush()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -171,7 +172,7 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 		if err := s.mayWrite(outputFile{"body-file", o.bodyFile, o.bulk.Overwrite}); err != nil {
 			return err
 		}
-		if err := replaceFile(o.bodyFile, body, 0o644); err != nil {
+		if err := fileio.Replace(o.bodyFile, body, 0o644); err != nil {
 			return err
 		}
 		s.note("wrote the body to %s", o.bodyFile)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -126,7 +127,7 @@ func (o *serveOptions) check() error {
 	}
 	for _, file := range []string{o.database.file, o.tokenFile} {
 		if file != "" && filepath.Dir(file) != filepath.Clean(o.data) { // --data is created
-			if err := inDirectory(file); err != nil {
+			if err := fileio.Check(file, true); err != nil {
 				return err
 			}
 		}

@@ -117,7 +117,7 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 		}
 		file = filepath.Join(o.data, "admin-token")
 	} else if shared && !exists(file) {
-		return "", "", fmt.Errorf("%s: no such file", file)
+		return "", "", fileProblem(file, fs.ErrNotExist)
 	}
 	token, _, err = appserver.LoadToken(file)
 	return token, file, withinFile(file, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func (o *transferOptions) use(ctx context.Context, s *streams, route string, f f
 			return err
 		}
 	case route != "POST" && !exists(file):
-		return fmt.Errorf("%s: no such file", file)
+		return fileProblem(file, fs.ErrNotExist)
 	}
 	d, err := o.database.open(ctx, address)
 	if errors.Is(err, appserver.ErrInUse) && route != "" {

@@ -17,6 +17,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/seed81da77dd/webpush/cmd/internal/settings"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -169,7 +170,7 @@ func (s *streams) finish(ctx context.Context, err error) int {
 		err = out.err
 	}
 	if out, ok := s.out.(*latch); ok && out.err != nil && errors.Is(err, out.err) {
-		err = fileProblem("standard output", err)
+		err = fileio.WriteError("standard output", err)
 	}
 	if err == nil {
 		return exitOK

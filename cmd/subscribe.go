@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/browser"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -73,13 +72,7 @@ func (o *subscribeOptions) check() error {
 	if o.output == "-" {
 		return nil
 	}
-	switch info, err := os.Stat(o.output); {
-	case err == nil && info.IsDir():
-		return usage("name a file in it", "--output %s is a directory, expected a file", o.output)
-	case err == nil && info.Mode().IsRegular() && !o.force:
-		return withHint(fileProblem(o.output, fs.ErrExist), "use -o FILE to write to another file, or --force to overwrite it")
-	}
-	return inDirectory(o.output)
+	return orReplace(fileio.Check(o.output, o.force), "use -o FILE to write to another file, or --force to overwrite it")
 }
 
 // publicKey returns the key to subscribe with. Without -k, it is the public key of the

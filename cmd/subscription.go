@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -33,8 +34,7 @@ func oneSubscription(file string, args []string) ([]string, error) {
 func loadSubscription(s *streams, name string) (*webpush.Subscription, error) {
 	b, err := s.input(name, "the subscription")
 	if err != nil {
-		var no *reworded
-		if errors.As(err, &no) {
+		if errors.As(err, new(*fileio.Error)) {
 			err = withHint(err, "save the output of JSON.stringify(subscription) in the browser, or get one from your own browser: webpush subscribe")
 		}
 		return nil, err

@@ -1,14 +1,6 @@
 package bulk
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"path/filepath"
-	"syscall"
-
-	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
-)
+import "github.com/seed81da77dd/webpush/pkg/fileio"
 
 // Part is the part of a run that an [Error] is about.
 type Part string
@@ -36,14 +28,19 @@ type Error struct {
 	// the same file, or because one would be read as an input. No file was
 	// changed.
 	Conflict bool
-	// Err is the error of the file system if it was the cause, or nil.
+	// Err is the cause, a [*fileio.Error] if it is an error of the file system, or nil.
 	Err error
 
 	hint string
 }
 
 // Error returns the path and the problem.
-func (e *Error) Error() string { return e.Path + ": " + e.Problem }
+func (e *Error) Error() string {
+	if file, ok := e.Err.(*fileio.Error); ok {
+		return file.Error()
+	}
+	return e.Path + ": " + e.Problem
+}
 
 // Hint returns the next step to take, or "".
 func (e *Error) Hint() string { return e.hint }
@@ -53,29 +50,12 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // fileError returns the error for an error of the file system.
 func fileError(part Part, path string, err error) *Error {
-	cause := err
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		cause = p.Err
+	file := fileio.WriteError(path, err)
+	if part == PartInput {
+		file = fileio.ReadError(path, err)
 	}
-	e := &Error{Part: part, Path: path, Problem: cause.Error(), Err: err}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		e.Problem = "the file already exists"
-	case errors.Is(err, syscall.EISDIR):
-		e.Problem = "this is a directory, expected a file"
-	case diskfull.Is(err):
-		e.Problem = diskfull.Error.Error()
-	}
-	if directory := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && part != PartInput && !exists(directory) {
-		e.Problem, e.hint = fmt.Sprintf("the directory %q does not exist", directory), "create the directory first"
-	}
-	return e
+	return &Error{Part: part, Path: path, Problem: file.Problem, Err: file, hint: file.Hint()}
 }
-
-// DiskFull reports whether err is the error of writing a file to a full disk.
-// The text of an [Error] also says so.
-func DiskFull(err error) bool { return diskfull.Is(err) }
 
 // recordError reports a problem with the text of a record. It is final, because
 // the text will not change.

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/filelock"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -82,7 +82,7 @@ func OpenJournal(path, run string) (*Journal, error) {
 
 func journalProblem(path string, err error) error {
 	problem := fileError(PartJournal, path, err)
-	if diskfull.Is(err) {
+	if fileio.DiskFull(err) {
 		problem.hint = "make room, or keep the journal on another disk"
 	}
 	return problem
@@ -97,7 +97,7 @@ func (j *Journal) open(run string) error {
 		return journalProblem(j.name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return bad("it is not a regular file, so it cannot hold a journal", "use the name of a file")
+		return fileError(PartJournal, j.name, fileio.ErrNotRegular)
 	}
 	if err := filelock.File(j.f); errors.Is(err, filelock.ErrLocked) {
 		return &Error{Part: PartJournal, Path: j.name, Problem: "another process is using this journal", Err: err,

@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -107,11 +107,8 @@ func MayCreate(part Part, name string, overwrite bool) error {
 	if e := file.exists(part); e != nil && !overwrite {
 		return e
 	}
-	switch _, err := os.Stat(filepath.Dir(name)); {
-	case err != nil:
+	if err := fileio.Check(name, true); err != nil {
 		return fileError(part, name, err)
-	case file.info != nil && file.info.IsDir():
-		return fileError(part, name, syscall.EISDIR)
 	}
 	return nil
 }

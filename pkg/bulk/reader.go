@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 )
 
@@ -176,7 +177,7 @@ func (r *Reader) Alone() ([]byte, error) {
 		return nil, fileError(PartInput, source.Name, p.err)
 	}
 	if p.end > maxRecord && notation.Foreign(p.buf[:p.end]) == "" {
-		return nil, &Error{Part: PartInput, Path: source.Name, Problem: "the file exceeds the limit of 1 MiB"}
+		return nil, fileError(PartInput, source.Name, fileio.ErrTooLarge)
 	}
 	return p.buf[:p.end:p.end], nil
 }

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
-	"github.com/seed81da77dd/webpush/pkg/internal/diskfull"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -452,7 +452,7 @@ func (r *run) unwritten(err error) error {
 		return err
 	}
 	var steps []string
-	if diskfull.Is(err) {
+	if fileio.DiskFull(err) {
 		steps = append(steps, "make room")
 	}
 	if r.journal != nil {

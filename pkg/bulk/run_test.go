@@ -145,12 +145,12 @@ func TestMayCreate(t *testing.T) {
 		overwrite bool
 		want      string
 	}{
-		{full, false, "the file already exists"},
+		{full, false, "already exists"},
 		{full, true, ""},
 		{empty, false, ""},
 		{filepath.Join(dir, "new"), false, ""},
-		{filepath.Join(dir, "none", "new"), true, "the directory"},
-		{dir, true, "this is a directory"},
+		{filepath.Join(dir, "none", "new"), true, "directory"},
+		{dir, true, "is a directory"},
 	} {
 		var e *Error
 		err := MayCreate(PartGone, c.name, c.overwrite)

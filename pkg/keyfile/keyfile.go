@@ -7,66 +7,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/atomicfile"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
-// Error reports why a file cannot be written.
-type Error struct {
-	// Path is the file's name.
-	Path string
-	// Problem describes the problem, with the path.
-	Problem string
-	// Directory is the directory that does not exist, or "".
-	Directory string
-	// Err is the error of the file system, such as [fs.ErrExist], or nil if the
-	// file was refused for another reason.
-	Err error
-}
-
-// Error returns the problem.
-func (e *Error) Error() string { return e.Problem }
-
-// Unwrap returns the error of the file system, or nil.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hint returns the next step to take, or "".
-func (e *Error) Hint() string {
-	if e.Directory != "" {
-		return "create the directory first"
-	}
-	return ""
-}
-
-// Create writes a file that must not exist yet: it appears whole or not at all.
-// The error is an [*Error], and [fs.ErrExist] if the file exists.
-func Create(name string, data []byte, mode fs.FileMode) error {
-	return failed(name, atomicfile.Create(name, data, mode))
-}
-
-// Replace writes a file that may exist: it always has its old or its new content. The
-// target of a link is replaced; devices and pipes are written to unchanged. The error
-// is an [*Error].
-func Replace(name string, data []byte, mode fs.FileMode) error {
-	return failed(name, atomicfile.Replace(name, data, mode))
-}
-
-// failed returns the error of writing a file.
-func failed(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) {
-		return &Error{Path: name, Problem: fmt.Sprintf("%s: directory %s not found", name, dir), Directory: dir, Err: err}
-	}
-	return &Error{Path: name, Problem: fmt.Sprintf("%s: %v", name, err), Err: err}
-}
+// ErrSame is the cause of the error if both files of a pair have one name, or are links
+// to one file.
+var ErrSame = errors.New("both files of the pair are this file")
 
 // File is a file to write.
 type File struct {
@@ -112,9 +65,9 @@ func (p *Pair) steps(overwrite bool) []func() error {
 	if !overwrite {
 		return []func() error{
 			func() error { return p.check(overwrite) },
-			func() error { return Create(p.Secret.Name, p.Secret.Data, p.Secret.Mode) },
+			func() error { return fileio.Create(p.Secret.Name, p.Secret.Data, p.Secret.Mode) },
 			func() error {
-				err := Create(p.Derived.Name, p.Derived.Data, p.Derived.Mode)
+				err := fileio.Create(p.Derived.Name, p.Derived.Data, p.Derived.Mode)
 				if err != nil {
 					os.Remove(p.Secret.Name) // created in the previous step, and not yet reported
 				}
@@ -131,17 +84,15 @@ func (p *Pair) steps(overwrite bool) []func() error {
 				os.Remove(f.temp)
 			}
 		}
-		return &Error{Path: name, Problem: fmt.Sprintf("%s: %v", name, err), Err: err}
+		return fileio.WriteError(name, err)
 	}
 	write := func(f *File) func() error {
 		return func() (err error) {
 			if real, err := filepath.EvalSymlinks(f.Name); err == nil {
 				f.Name = real // a link stays one
 			}
-			if f.temp, err = atomicfile.Temp(f.Name, f.Data, f.Mode); err != nil {
-				_ = undo(f.Name, err)
-			}
-			return failed(f.Name, err)
+			f.temp, err = atomicfile.Temp(f.Name, f.Data, f.Mode)
+			return undo(f.Name, err)
 		}
 	}
 	return []func() error{
@@ -160,52 +111,27 @@ func (p *Pair) steps(overwrite bool) []func() error {
 	}
 }
 
-// check refuses what can be known before anything is written.
+// check refuses what can be known before anything is written. The directories come
+// first, as they are the reason for most mistakes.
 func (p *Pair) check(overwrite bool) error {
-	for _, f := range []File{p.Secret, p.Derived} {
-		dir := filepath.Dir(f.Name)
-		switch info, err := os.Stat(dir); {
-		case errors.Is(err, fs.ErrNotExist):
-			return failed(f.Name, err)
-		case err == nil && !info.IsDir():
-			return &Error{Path: f.Name, Problem: fmt.Sprintf("%s: %s is not a directory", f.Name, dir)}
+	files := []string{p.Secret.Name, p.Derived.Name}
+	for _, name := range files {
+		if err := fileio.Check(name, true); err != nil {
+			return err
 		}
 	}
-	if Same(p.Secret.Name, p.Derived.Name) {
-		return &Error{Path: p.Secret.Name, Problem: p.Secret.Name + " and " + p.Derived.Name + " are the same file"}
+	if fileio.Same(p.Secret.Name, p.Derived.Name) {
+		return fileio.WriteError(p.Secret.Name, ErrSame)
 	}
-	for _, f := range []File{p.Secret, p.Derived} {
-		info, err := os.Stat(f.Name)
-		switch {
-		case err == nil && info.IsDir():
-			return &Error{Path: f.Name, Problem: f.Name + " is a directory, expected a file"}
-		case err == nil && !info.Mode().IsRegular():
-			return &Error{Path: f.Name, Problem: f.Name + " is a device or pipe, expected a file"}
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return fileio.WriteError(name, fileio.ErrNotRegular)
 		}
-		if _, err := os.Lstat(f.Name); err == nil && !overwrite {
-			return &Error{Path: f.Name, Problem: f.Name + " already exists", Err: fs.ErrExist}
+		if err := fileio.Check(name, overwrite); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// Same reports whether two names lead to one file, whether or not it exists.
-func Same(a, b string) bool {
-	if x, err := os.Stat(a); err == nil {
-		if y, err := os.Stat(b); err == nil {
-			return os.SameFile(x, y)
-		}
-	}
-	place := func(name string) string {
-		if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
-			name = filepath.Join(dir, filepath.Base(name))
-		}
-		if full, err := filepath.Abs(name); err == nil {
-			return full
-		}
-		return name
-	}
-	return place(a) == place(b)
 }
 
 // Readable reports whether every user of this machine can read the file. It is false on

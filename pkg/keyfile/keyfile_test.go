@@ -44,15 +44,6 @@ func inTurn(steps []func() error) error {
 	return nil
 }
 
-func absolute(t *testing.T, name string) string {
-	t.Helper()
-	full, err := filepath.Abs(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return full
-}
-
 // state reads the pair as a later command would: the private key, which must be
 // whole where it is there, and the public key, which must be its other half
 // where it is there.
@@ -200,39 +191,6 @@ func TestPairFails(t *testing.T) {
 				noTemporaryFiles(t, filepath.Join(folder, "a"))
 			})
 		}
-	}
-}
-
-func TestSame(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.Mkdir("d", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("there", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		a, b string
-		want bool
-	}{
-		{"x", "x", true}, {"x", "./x", true}, {"x", "d/../x", true}, {"x", absolute(t, "x"), true},
-		{"x", "y", false}, {"x", "d/x", false}, {"there", "x", false}, {"there", "d/../there", true},
-	} {
-		if got := Same(test.a, test.b); got != test.want {
-			t.Errorf("Same(%q, %q) = %v", test.a, test.b, got)
-		}
-	}
-	if err := os.Symlink("d", "link"); err != nil {
-		t.Skip(err)
-	}
-	if !Same("d/x", "link/x") {
-		t.Error("a file in a linked folder is taken for another one")
-	}
-	if err := os.Symlink("there", "same"); err != nil {
-		t.Fatal(err)
-	}
-	if !Same("there", "same") {
-		t.Error("a link to a file is taken for another one")
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/spf13/viper"
+
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 )
 
 // envPrefix begins the name of every setting in the environment.
@@ -165,20 +167,21 @@ func (r Reader) add(s *Settings, name string, data []byte) error {
 	if err != nil {
 		var unsupported viper.UnsupportedConfigError
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return &Error{Problem: "--config: " + name + ": no such file", Usage: true, cause: err}
+		case errors.As(err, new(*fs.PathError)):
+			problem := fileio.ReadError(name, err)
+			e := &Error{Problem: problem.Error(), Next: problem.Hint(), Usage: errors.Is(err, fs.ErrNotExist), cause: err}
+			if r.Config != "" {
+				e.Problem = "--config: " + e.Problem
+			}
+			return e
 		case errors.As(err, &unsupported):
 			return &Error{Problem: "the settings file " + name + " has an unknown ending", Next: "write it as YAML, with the ending .yaml", Usage: true, cause: err}
 		}
-		var path *fs.PathError
-		if !errors.As(err, &path) { // the parser quotes the content, which may be a secret
-			where := "it"
-			if m := regexp.MustCompile(`line [0-9]+`).FindString(err.Error()); m != "" {
-				where = m
-			}
-			err = fmt.Errorf("%s is not valid YAML", where)
+		where := "it" // the parser quotes the content, which may be a secret
+		if m := regexp.MustCompile(`line [0-9]+`).FindString(err.Error()); m != "" {
+			where = m
 		}
-		return &Error{Problem: fmt.Sprintf("the settings file %s cannot be read: %v", name, err),
+		return &Error{Problem: fmt.Sprintf("the settings file %s cannot be read: %s is not valid YAML", name, where),
 			Next: "write it as YAML, with one setting per line, such as: subject: mailto:you@your.domain", cause: err}
 	}
 	s.files = append(s.files, file{name, v})
