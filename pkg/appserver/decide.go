@@ -101,13 +101,12 @@ func (p Progress) Done() bool {
 }
 
 // Admit reports whether [Store].CommitPart records b, or only changes the lease of the
-// part. lease and step are the stored values of the part. The error is [ErrLost] if
-// another server has claimed the part since.
-func (p Part) Admit(b Batch, lease, step int64) (record bool, err error) {
-	if lease != p.Lease {
+// part. The error is [ErrLost] if another server has claimed the part since.
+func (p Part) Admit(b Batch, stored StoredPart) (record bool, err error) {
+	if stored.Lease != p.Lease {
 		return false, ErrLost
 	}
-	return b.Step > step, nil
+	return b.Step > stored.Step, nil
 }
 
 // Frees reports whether the claim of the part ends with this batch.

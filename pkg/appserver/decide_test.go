@@ -101,7 +101,7 @@ func TestAdmit(t *testing.T) {
 		{4, 0, appserver.Batch{Step: 1}, false, false, appserver.ErrLost},
 		{4, 0, appserver.Batch{Release: true}, false, true, appserver.ErrLost},
 	} {
-		if record, err := p.Admit(c.batch, c.lease, c.step); record != c.record || err != c.err || c.batch.Frees() != c.frees {
+		if record, err := p.Admit(c.batch, appserver.StoredPart{Lease: c.lease, Step: c.step}); record != c.record || err != c.err || c.batch.Frees() != c.frees {
 			t.Errorf("lease %d, step %d, %+v: record %v, frees %v, %v", c.lease, c.step, c.batch, record, c.batch.Frees(), err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -146,7 +145,7 @@ func (s *store) Scheduled(ctx context.Context, limit int) ([]appserver.Job, erro
 
 func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error {
 	return s.update(ctx, func(t tx) error {
-		seq, state, err := t.job(ctx, id)
+		seq, state, err := t.LockJob(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -160,194 +159,107 @@ func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error 
 	})
 }
 
-// job locks a job and returns its number and state.
-func (t tx) job(ctx context.Context, id string) (seq int64, state appserver.State, err error) {
-	err = t.row(ctx, "SELECT seq, state FROM {s}.job WHERE id = $1 FOR UPDATE", []any{id}, &seq, &state)
-	return seq, state, err
+// The statements of [appserver.Transactions].
+
+func (t tx) LockJob(ctx context.Context, id string) (job int64, state appserver.State, err error) {
+	err = t.row(ctx, "SELECT seq, state FROM {s}.job WHERE id = $1 FOR UPDATE", []any{id}, &job, &state)
+	return job, state, err
 }
 
-func (s *store) SetState(ctx context.Context, id string, to appserver.State, problem string) error {
-	return s.update(ctx, func(t tx) error {
-		seq, state, err := t.job(ctx, id)
-		if err != nil {
-			return err
-		}
-		kept, err := t.kept(ctx, seq)
-		if err != nil {
-			return err
-		}
-		if err := state.Set(to, kept); err != nil {
-			return err
-		}
-		if err := t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp(), withdrawing = $4 WHERE seq = $3",
-			string(to), problem, seq, kept && to == appserver.Canceled); err != nil {
-			return err
-		}
-		return t.notify(ctx, id)
-	})
-}
-
-func (s *store) Claim(ctx context.Context, id string, lease time.Duration) (p appserver.Part, err error) {
-	finished := false
-	err = s.update(ctx, func(t tx) error {
-		finished = false
-		job, state, err := t.job(ctx, id)
-		if err != nil {
-			return err
-		}
-		if state.Over() {
-			return appserver.ErrFinished
-		}
-		if state != appserver.Running {
-			if err := t.start(ctx, job, state); err != nil {
-				return err
-			}
-		}
-		number, err := t.freePart(ctx, job)
-		if errors.Is(err, appserver.ErrFinished) { // commit the end of the job
-			finished = true
-			return t.finish(ctx, job, id)
-		}
-		if err != nil {
-			return err
-		}
-		p.JobID = id
-		return t.row(ctx, `UPDATE {s}.job_part SET lease = lease + 1, until = clock_timestamp() + $1 WHERE job = $2 AND number = $3
-			RETURNING number, lease, after_seq, up_to, cursor_seq, open_seqs, step`, []any{lease, job, number}, &p.Number, &p.Lease, &p.After, &p.UpTo, &p.Cursor, &p.Open, &p.Step)
-	})
-	if err == nil && finished {
-		err = appserver.ErrFinished
-	}
+func (t tx) LockPart(ctx context.Context, id string, number int64) (p appserver.StoredPart, err error) {
+	err = t.row(ctx, "SELECT j.seq, j.state, p.lease, p.step FROM {s}.job j JOIN {s}.job_part p ON p.job = j.seq WHERE j.id = $1 AND p.number = $2 FOR UPDATE OF p",
+		[]any{id, number}, &p.Job, &p.State, &p.Lease, &p.Step)
 	return p, err
 }
 
-// start makes a job Running, and determines the recipients of a scheduled job.
-func (t tx) start(ctx context.Context, job int64, state appserver.State) error {
-	if state == appserver.Scheduled {
-		var due bool
-		var to appserver.Filter
-		if err := t.row(ctx, "SELECT due <= clock_timestamp(), to_user, to_tag FROM {s}.job WHERE seq = $1", []any{job}, &due, &to.User, &to.Tag); err != nil {
-			return err
-		}
-		if !due {
-			return appserver.ErrNoPart
-		}
-		maxSeq, total, err := t.recipients(ctx, to)
-		if err != nil {
-			return err
-		}
-		if err := t.exec(ctx, "UPDATE {s}.job SET max_seq = $1, total = $2 WHERE seq = $3", maxSeq, total, job); err != nil {
-			return err
-		}
+func (t tx) End(ctx context.Context, job int64, to appserver.State, problem string, withdraw bool) error {
+	return t.exec(ctx, "UPDATE {s}.job SET state = $1, problem = $2, finished = clock_timestamp(), withdrawing = $3 WHERE seq = $4", string(to), problem, withdraw, job)
+}
+
+func (t tx) Due(ctx context.Context, job int64) (due bool, to appserver.Filter, err error) {
+	err = t.row(ctx, "SELECT due <= clock_timestamp(), to_user, to_tag FROM {s}.job WHERE seq = $1", []any{job}, &due, &to.User, &to.Tag)
+	return due, to, err
+}
+
+func (t tx) Recipients(ctx context.Context, job int64, to appserver.Filter) error {
+	maxSeq, total, err := t.recipients(ctx, to)
+	if err != nil {
+		return err
 	}
+	return t.exec(ctx, "UPDATE {s}.job SET max_seq = $1, total = $2 WHERE seq = $3", maxSeq, total, job)
+}
+
+func (t tx) Start(ctx context.Context, job int64) error {
 	return t.exec(ctx, "UPDATE {s}.job SET state = 'running', started = coalesce(started, clock_timestamp()) WHERE seq = $1", job)
 }
 
-// freePart returns the number of a part without a lease. If necessary, it creates a new
-// part. The job is locked.
-func (t tx) freePart(ctx context.Context, job int64) (n int64, err error) {
+func (t tx) Free(ctx context.Context, job int64) (number int64, err error) {
 	err = t.row(ctx, `SELECT number FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done AND until <= clock_timestamp()
-		ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED`, []any{job}, &n)
-	if !errors.Is(err, appserver.ErrNotFound) {
-		return n, err
-	}
-	progress, to, err := t.progress(ctx, job)
-	if err != nil {
-		return 0, err
-	}
-	if n, err = progress.Next(); err != nil {
-		return 0, err
-	}
-	if n > 0 {
-		from, args := where(to)
-		var upTo int64
-		err := t.row(ctx, fmt.Sprintf("SELECT s.seq%s%s LIMIT 1 OFFSET %d", from, order(to), appserver.PartSize-1), append([]any{progress.Cut, progress.MaxSeq}, args...), &upTo)
-		if errors.Is(err, appserver.ErrNotFound) {
-			upTo, err = progress.MaxSeq, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		if err := t.exec(ctx, "INSERT INTO {s}.job_part (job, number, after_seq, up_to, cursor_seq) VALUES ($1, $2, $3, $4, $3)", job, n, progress.Cut, upTo); err != nil {
-			return 0, err
-		}
-		return n, t.exec(ctx, "UPDATE {s}.job SET cut_seq = $1, parts = $2 WHERE seq = $3", upTo, n, job)
-	}
-	var free bool
-	err = t.row(ctx, `INSERT INTO {s}.job_part AS p (job, number, after_seq, up_to, cursor_seq) VALUES ($1, 0, 0, 0, 0)
-		ON CONFLICT (job, number) DO UPDATE SET done = false RETURNING p.until <= clock_timestamp()`, []any{job}, &free)
-	if err == nil && !free {
-		err = appserver.ErrNoPart
-	}
-	return 0, err
+		ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED`, []any{job}, &number)
+	return number, err
 }
 
-// progress returns how far a job is, and its recipients.
-func (t tx) progress(ctx context.Context, job int64) (p appserver.Progress, to appserver.Filter, err error) {
+func (t tx) Progress(ctx context.Context, job int64) (p appserver.Progress, to appserver.Filter, err error) {
 	err = t.row(ctx, `SELECT cut_seq, max_seq, parts, to_user, to_tag, EXISTS (SELECT 1 FROM {s}.job_part WHERE job = $1 AND number > 0 AND NOT done),
 		EXISTS (SELECT 1 FROM {s}.job_again a JOIN {s}.subscription s ON s.seq = a.seq WHERE a.job = $1) FROM {s}.job WHERE seq = $1`,
 		[]any{job}, &p.Cut, &p.MaxSeq, &p.Parts, &to.User, &to.Tag, &p.Left, &p.Again)
 	return p, to, err
 }
 
-// finish makes a job Done.
-func (t tx) finish(ctx context.Context, job int64, id string) error {
+func (t tx) Bound(ctx context.Context, to appserver.Filter, after, upTo int64) (seq int64, err error) {
+	from, args := where(to)
+	err = t.row(ctx, fmt.Sprintf("SELECT s.seq%s%s LIMIT 1 OFFSET %d", from, order(to), appserver.PartSize-1), append([]any{after, upTo}, args...), &seq)
+	return seq, err
+}
+
+func (t tx) Cut(ctx context.Context, job, number, after, upTo int64) error {
+	if err := t.exec(ctx, "INSERT INTO {s}.job_part (job, number, after_seq, up_to, cursor_seq) VALUES ($1, $2, $3, $4, $3)", job, number, after, upTo); err != nil {
+		return err
+	}
+	return t.exec(ctx, "UPDATE {s}.job SET cut_seq = $1, parts = $2 WHERE seq = $3", upTo, number, job)
+}
+
+func (t tx) Reopen(ctx context.Context, job int64) (free bool, err error) {
+	err = t.row(ctx, `INSERT INTO {s}.job_part AS p (job, number, after_seq, up_to, cursor_seq) VALUES ($1, 0, 0, 0, 0)
+		ON CONFLICT (job, number) DO UPDATE SET done = false RETURNING p.until <= clock_timestamp()`, []any{job}, &free)
+	return free, err
+}
+
+func (t tx) Lease(ctx context.Context, job, number int64, lease time.Duration) (p appserver.Part, err error) {
+	err = t.row(ctx, `UPDATE {s}.job_part SET lease = lease + 1, until = clock_timestamp() + $1 WHERE job = $2 AND number = $3
+		RETURNING number, lease, after_seq, up_to, cursor_seq, open_seqs, step`, []any{lease, job, number}, &p.Number, &p.Lease, &p.After, &p.UpTo, &p.Cursor, &p.Open, &p.Step)
+	return p, err
+}
+
+func (t tx) Finish(ctx context.Context, job int64) error {
 	if err := t.exec(ctx, "DELETE FROM {s}.job_again WHERE job = $1", job); err != nil {
 		return err
 	}
-	if err := t.exec(ctx, "UPDATE {s}.job SET state = 'done', finished = clock_timestamp() WHERE seq = $1 AND state = 'running'", job); err != nil {
-		return err
-	}
-	return t.notify(ctx, id)
+	return t.exec(ctx, "UPDATE {s}.job SET state = 'done', finished = clock_timestamp() WHERE seq = $1 AND state = 'running'", job)
 }
 
-func (s *store) CommitPart(ctx context.Context, p appserver.Part, b appserver.Batch) (out appserver.Committed, err error) {
-	err = s.update(ctx, func(t tx) error {
-		out = appserver.Committed{}
-		var job, lease, step int64
-		if b.Done { // the same order of locks as in Claim
-			if _, _, err := t.job(ctx, p.JobID); err != nil {
-				return err
-			}
-		}
-		if err := t.row(ctx, `SELECT j.seq, j.state, p.lease, p.step FROM {s}.job j JOIN {s}.job_part p ON p.job = j.seq WHERE j.id = $1 AND p.number = $2 FOR UPDATE OF p`,
-			[]any{p.JobID, p.Number}, &job, &out.State, &lease, &step); err != nil {
-			return err
-		}
-		record, err := p.Admit(b, lease, step)
-		if err != nil {
-			return err
-		}
-		extend := b.Lease
-		if b.Frees() {
-			extend = -time.Second
-		}
-		if !record {
-			return t.exec(ctx, "UPDATE {s}.job_part SET until = clock_timestamp() + $1 WHERE job = $2 AND number = $3", extend, job, p.Number)
-		}
-		if out.Removed, err = t.outcomes(ctx, job, b.Outcomes); err != nil {
-			return err
-		}
-		if err := t.exec(ctx, `UPDATE {s}.job_part SET cursor_seq = greatest(cursor_seq, $1), open_seqs = $2, step = $3, until = clock_timestamp() + $4, done = $5
-			WHERE job = $6 AND number = $7`, b.Cursor, append([]int64{}, b.Open...), b.Step, extend, b.Done, job, p.Number); err != nil {
-			return err
-		}
-		if b.Done && out.State == appserver.Running {
-			progress, _, err := t.progress(ctx, job)
-			if err != nil {
-				return err
-			}
-			if progress.Done() {
-				out.State = appserver.Done
-				return t.finish(ctx, job, p.JobID)
-			}
-		}
-		if t.s.due(p.JobID) {
-			return t.notify(ctx, p.JobID)
-		}
+// extension returns the time from now until the lease of a part ends after a batch.
+func extension(b appserver.Batch) time.Duration {
+	if b.Frees() {
+		return -time.Second
+	}
+	return b.Lease
+}
+
+func (t tx) Extend(ctx context.Context, job, number int64, b appserver.Batch) error {
+	return t.exec(ctx, "UPDATE {s}.job_part SET until = clock_timestamp() + $1 WHERE job = $2 AND number = $3", extension(b), job, number)
+}
+
+func (t tx) Advance(ctx context.Context, job, number int64, b appserver.Batch) error {
+	return t.exec(ctx, `UPDATE {s}.job_part SET cursor_seq = greatest(cursor_seq, $1), open_seqs = $2, step = $3, until = clock_timestamp() + $4, done = $5
+		WHERE job = $6 AND number = $7`, b.Cursor, append([]int64{}, b.Open...), b.Step, extension(b), b.Done, job, number)
+}
+
+func (t tx) Notify(ctx context.Context, id string, progress bool) error {
+	if progress && !t.s.due(id) {
 		return nil
-	})
-	return out, err
+	}
+	return t.notify(ctx, id)
 }
 
 // due reports whether it is time to notify other servers of a job's progress.
@@ -365,9 +277,7 @@ func (s *store) due(id string) bool {
 	return true
 }
 
-// outcomes records the outcomes of messages, and returns the number of removed
-// subscriptions.
-func (t tx) outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
+func (t tx) Outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
 	if len(list) == 0 {
 		return 0, nil
 	}
@@ -555,7 +465,7 @@ func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter)
 		status = *f.Status
 	}
 	err = s.update(ctx, func(t tx) error {
-		job, state, err := t.job(ctx, id)
+		job, state, err := t.LockJob(ctx, id)
 		if err != nil {
 			return err
 		}

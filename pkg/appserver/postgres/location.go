@@ -33,8 +33,7 @@ func (t tx) keep(ctx context.Context, job int64, list []appserver.Outcome) error
 	return t.exec(ctx, "UPDATE {s}.job SET withdrawing = true WHERE seq = $1 AND state = 'canceled' AND NOT withdrawing", job)
 }
 
-// kept reports whether messages of a job can be withdrawn.
-func (t tx) kept(ctx context.Context, job int64) (kept bool, err error) {
+func (t tx) Kept(ctx context.Context, job int64) (kept bool, err error) {
 	err = t.row(ctx, "SELECT EXISTS (SELECT 1 FROM {s}.location WHERE job = $1 AND until > clock_timestamp())", []any{job}, &kept)
 	return kept, err
 }

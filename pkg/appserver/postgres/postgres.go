@@ -54,6 +54,8 @@ type Options struct {
 }
 
 type store struct {
+	appserver.Transactions
+
 	pool    *pgxpool.Pool
 	config  *pgx.ConnConfig
 	schema  string // quoted
@@ -109,6 +111,9 @@ func Open(ctx context.Context, url string, o Options) (appserver.Store, error) {
 	hash.Write([]byte("webpush " + o.Schema))
 	s := &store{pool: pool, config: config.ConnConfig, schema: pgx.Identifier{o.Schema}.Sanitize(), channel: "webpush_" + o.Schema,
 		key: int64(hash.Sum64()), queries: make(map[string]string), notified: make(map[string]time.Time)}
+	s.Transactions = func(ctx context.Context, do func(appserver.Transaction) error) error {
+		return s.update(ctx, func(t tx) error { return do(t) })
+	}
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("the database cannot be opened: %w", failure(err))

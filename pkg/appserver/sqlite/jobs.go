@@ -112,7 +112,7 @@ func (s *store) Scheduled(ctx context.Context, limit int) ([]appserver.Job, erro
 
 func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error {
 	return s.update(ctx, func(t tx) error {
-		seq, state, err := t.jobState(id)
+		seq, state, err := t.LockJob(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -121,13 +121,6 @@ func (s *store) Reschedule(ctx context.Context, id string, due time.Time) error 
 		}
 		return t.exec("UPDATE job SET due = ? WHERE seq = ?", max(millis(due), millis(time.Now())), seq)
 	})
-}
-
-// jobState returns a job's number and state.
-func (t tx) jobState(id string) (seq int64, state appserver.State, err error) {
-	rows, err := t.query(context.Background(), "SELECT seq, state FROM job WHERE id = ?", id)
-	err = scanOne(rows, err, &seq, &state)
-	return seq, state, err
 }
 
 func (s *store) Prune(ctx context.Context, before time.Time) error {

@@ -21,8 +21,7 @@ func (t tx) keep(job int64, o appserver.Outcome) error {
 	return t.exec("UPDATE job SET withdrawing = 1 WHERE seq = ? AND state = 'canceled' AND withdrawing = 0", job)
 }
 
-// kept reports whether messages of a job can be withdrawn.
-func (t tx) kept(ctx context.Context, job int64) (bool, error) {
+func (t tx) Kept(ctx context.Context, job int64) (bool, error) {
 	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM location WHERE job = ? AND until > ?)", job, millis(time.Now()))
 	n, err := one(rows, err, number)
 	return n > 0, err
@@ -53,7 +52,7 @@ func (s *store) ClaimLocations(ctx context.Context, limit int, lease time.Durati
 			}
 			list = append(list, found...)
 			if len(found) == 0 {
-				left, err := t.kept(ctx, job)
+				left, err := t.Kept(ctx, job)
 				if err != nil {
 					return err
 				}

@@ -72,7 +72,7 @@ func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter)
 		status = *f.Status
 	}
 	err = s.update(ctx, func(t tx) error {
-		job, state, err := t.jobState(id)
+		job, state, err := t.LockJob(ctx, id)
 		if err != nil {
 			return err
 		}

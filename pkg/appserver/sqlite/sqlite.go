@@ -35,6 +35,8 @@ const (
 // store has one connection for writing and several for reading. A goroutine combines the
 // changes that wait into one transaction. No transaction stays open between two calls.
 type store struct {
+	appserver.Transactions
+
 	held   *os.File // the locked database file, until the store is closed
 	lock   *sql.DB  // the locked .lock file, until the store is closed
 	read   *sql.DB
@@ -74,6 +76,9 @@ func open(name string) (_ *store, err error) {
 	}
 	s := &store{opened: time.Now(), work: make(chan *change, maxGroup), closed: make(chan struct{}), done: make(chan struct{}),
 		reads: make(map[string]*sql.Stmt), stmts: make(map[string]*sql.Stmt)}
+	s.Transactions = func(ctx context.Context, do func(appserver.Transaction) error) error {
+		return s.update(ctx, func(t tx) error { return do(t) })
+	}
 	defer func() {
 		if err != nil {
 			s.release()
