@@ -22,7 +22,8 @@ func asSetting(fs *pflag.FlagSet, names ...string) { settings.Mark(fs, names...)
 // applySettings sets the flags of a command that are settings, and that were not given on
 // the command line, from the environment or a file.
 func (s *streams) applySettings(c *cobra.Command) (err error) {
-	r := settings.Reader{Config: s.configFile, Known: slices.Collect(maps.Keys(settings.Flags(c.Root()))), Warn: s.warn, Opened: s.reads}
+	known := func() []string { return slices.Collect(maps.Keys(settings.Flags(c.Root()))) }
+	r := settings.Reader{Config: s.configFile, Known: known, Warn: s.warn, Opened: s.reads}
 	if s.settings, err = r.Read(); err == nil {
 		err = s.settings.Apply(c.Flags())
 	}

@@ -18,6 +18,9 @@ func MayBeKey(word string) bool {
 	if KeyText(word) || strings.ContainsAny(word, "\r\n") {
 		return true
 	}
+	if len(word) < 16 { // too short for each of the following rules; the default of a flag is such a word
+		return false
+	}
 	if _, err := ParsePublicKey([]byte(word)); err == nil {
 		return true
 	}

@@ -30,6 +30,8 @@ func Group(fs *pflag.FlagSet, heading string) {
 	if !slices.Contains(flagGroups, heading) {
 		panic("the help does not list the heading " + heading) // seen by every test
 	}
+	defer func(sort bool) { fs.SortFlags = sort }(fs.SortFlags)
+	fs.SortFlags = false // each start of the command comes here, and sorting takes longer than the rest
 	fs.VisitAll(func(f *pflag.Flag) {
 		if f.Annotations[groupAnnotation] == nil {
 			if f.Annotations == nil {

@@ -58,8 +58,8 @@ type Reader struct {
 	// Config is the file named by --config, which replaces the other files; empty if
 	// the flag was not given.
 	Config string
-	// Known lists the names of all settings.
-	Known []string
+	// Known returns the names of all settings. It is called if there is a file.
+	Known func() []string
 	// Warn reports a problem that does not stop the command, with a hint.
 	Warn func(message, hint string)
 	// Opened is called with the name of each file that is read.
@@ -102,8 +102,9 @@ func (r Reader) Read() (*Settings, error) {
 		if err := r.add(s, DirectoryFile, data); err != nil {
 			return s, err
 		}
+		known := r.Known()
 		for _, key := range s.files[0].AllKeys() {
-			if slices.Contains(r.Known, key) && !slices.Contains(Harmless, key) {
+			if slices.Contains(known, key) && !slices.Contains(Harmless, key) {
 				return s, &Error{Problem: fmt.Sprintf("%s sets %q, which does not count in the file of a directory", DirectoryFile, key),
 					Next: "move it to " + UserFile() + ", or if you trust this directory, name the file with --config " + DirectoryFile}
 			}
@@ -185,9 +186,10 @@ func (r Reader) add(s *Settings, name string, data []byte) error {
 			Next: "write it as YAML, with one setting per line, such as: subject: mailto:you@your.domain", cause: err}
 	}
 	s.files = append(s.files, file{name, v})
+	known := r.Known()
 	var unknown []string
 	for _, key := range v.AllKeys() {
-		if !slices.Contains(r.Known, key) {
+		if !slices.Contains(known, key) {
 			unknown = append(unknown, key)
 		}
 	}

@@ -20,7 +20,7 @@ func in(t *testing.T, content string) (r settings.Reader, warnings *[]string) {
 		write(t, settings.DirectoryFile, content)
 	}
 	warnings = new([]string)
-	return settings.Reader{Known: []string{"subject", "ttl", "proxy", "private-key"}, Opened: func(string) {},
+	return settings.Reader{Known: func() []string { return []string{"subject", "ttl", "proxy", "private-key"} }, Opened: func(string) {},
 		Warn: func(message, hint string) { *warnings = append(*warnings, message+" / "+hint) }}, warnings
 }
 
