@@ -37,6 +37,7 @@ var importRules = []importRule{
 	{"pkg/internal/notation", []string{"net/http", "crypto", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/pattern"}},
 	{"pkg/internal/pushtest", []string{"github.com/spf13"}, []string{"pkg/vapid"}},
 	{"pkg/internal/text", []string{"net", "crypto", "github.com"}, nil},
+	{"pkg/internal/waittest", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/notation", "pkg/internal/text"}},

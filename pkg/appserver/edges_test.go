@@ -167,6 +167,7 @@ func TestUnreachableIsBounded(t *testing.T) {
 
 // Delayed test messages are bounded.
 func TestDelayedIsBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, func(o *appserver.Options) {
 			o.HTTP = doer(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
@@ -220,6 +221,7 @@ func (s *noSpaceStore) Probe(ctx context.Context) error {
 // A full disk is temporary: requests get 507 with Retry-After, /healthz notices,
 // and a push waits instead of failing.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	store := new(noSpaceStore)
 	sink := newSink(t, nil)
 	f := newFixture(t, func(o *appserver.Options) {

@@ -11,6 +11,7 @@ import (
 // With GoneAfter, a push or a test message does not remove a subscription after the first
 // response that it is gone.
 func TestGoneAfter(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, func(string, int) int { return 410 })
 	for after, left := range map[time.Duration]int{0: 0, time.Hour: 2} {
 		f := newFixture(t, func(o *appserver.Options) { o.GoneAfter = after })
@@ -35,35 +36,38 @@ func TestGoneAfter(t *testing.T) {
 func TestGoneAfterDelay(t *testing.T) {
 	t.Parallel()
 	for _, renewed := range []bool{false, true} {
-		var f *fixture
-		var endpoint string
-		sink := newSink(t, func(string, int) int {
-			if renewed { // while the message is in flight
-				record, err := f.store.Find(t.Context(), endpoint)
-				if err == nil {
-					record.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
-					_, _, err = f.store.Put(t.Context(), record)
+		t.Run(map[bool]string{false: "gone", true: "renewed"}[renewed], func(t *testing.T) {
+			t.Parallel()
+			var f *fixture
+			var endpoint string
+			sink := newSink(t, func(string, int) int {
+				if renewed { // while the message is in flight
+					record, err := f.store.Find(t.Context(), endpoint)
+					if err == nil {
+						record.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
+						_, _, err = f.store.Put(t.Context(), record)
+					}
+					if err != nil {
+						t.Error(err)
+					}
 				}
-				if err != nil {
-					t.Error(err)
-				}
+				return 410
+			})
+			f = newFixture(t, nil)
+			endpoint = sink.URL + "/a"
+			f.want(201, "POST", "/subscription", subscription(endpoint))
+			f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)
+			until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), "a delayed test message was not accepted") })
+			left := 0
+			if renewed {
+				left = 1
 			}
-			return 410
+			if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
+				t.Errorf("renewed %v: %v subscriptions are left", renewed, n)
+			}
+			if removed := strings.Contains(string(f.want(200, "GET", "/metrics", "").text), "webpush_subscriptions_removed_total 1\n"); removed == renewed {
+				t.Errorf("renewed %v: the metrics count a removal: %v", renewed, removed)
+			}
 		})
-		f = newFixture(t, nil)
-		endpoint = sink.URL + "/a"
-		f.want(201, "POST", "/subscription", subscription(endpoint))
-		f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)
-		until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), "a delayed test message was not accepted") })
-		left := 0
-		if renewed {
-			left = 1
-		}
-		if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
-			t.Errorf("renewed %v: %v subscriptions are left", renewed, n)
-		}
-		if removed := strings.Contains(string(f.want(200, "GET", "/metrics", "").text), "webpush_subscriptions_removed_total 1\n"); removed == renewed {
-			t.Errorf("renewed %v: the metrics count a removal: %v", renewed, removed)
-		}
 	}
 }

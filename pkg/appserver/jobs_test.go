@@ -174,6 +174,7 @@ func TestStop(t *testing.T) {
 // TestChangeMeanwhile: a subscription that is replaced while a message to it is in flight is
 // neither removed because of the response to the old one nor skipped.
 func TestChangeMeanwhile(t *testing.T) {
+	t.Parallel()
 	var f *fixture
 	var sink *sink
 	sink = newSink(t, func(path string, n int) int {
@@ -213,6 +214,7 @@ func TestChangeMeanwhile(t *testing.T) {
 }
 
 func TestCancelAndQueue(t *testing.T) {
+	t.Parallel()
 	hold, entered := make(chan struct{}), make(chan struct{}, 100)
 	release := sync.OnceFunc(func() { close(hold) })
 	defer release()
@@ -255,6 +257,7 @@ func TestCancelAndQueue(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
+	t.Parallel()
 	var up atomic.Bool
 	busy := newSink(t, func(path string, n int) int {
 		if path == "/1" && !up.Load() {
@@ -288,6 +291,7 @@ func TestRetry(t *testing.T) {
 // TestEvents: a stream starts with the current state, continues with updates, and ends with
 // the job. Heartbeats are comments.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	sink := newSink(t, func(path string, n int) int {
 		<-hold

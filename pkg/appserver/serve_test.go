@@ -129,6 +129,7 @@ func TestServeLongStream(t *testing.T) {
 	certPEM, keyPEM, pool := certificate(t)
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
+			t.Parallel()
 			sink, entered, release := held(t)
 			f := newFixture(t, func(o *appserver.Options) {
 				if version == 2 {
@@ -266,6 +267,7 @@ func events(t *testing.T, l *pipetest.Listener, id string) net.Conn {
 // TestServeReaders: a client that does not read or goes away does not keep its stream open
 // for long, and does not delay the end of the server.
 func TestServeReaders(t *testing.T) {
+	t.Parallel()
 	sink, entered, release := held(t)
 	f := newFixture(t, func(o *appserver.Options) { o.ShutdownTimeout = time.Minute })
 	f.server.SetTimes(time.Second, time.Second, 100*time.Millisecond)
@@ -294,6 +296,7 @@ func TestServeReaders(t *testing.T) {
 // TestStreamsBound: there are so many streams and no more, and places are
 // given back.
 func TestStreamsBound(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, nil)
 	id := f.push(`{"payload":"x"}`) // is not sent, as nothing runs
 	transport := &http.Transport{}

@@ -829,6 +829,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestHealthAndMetrics(t *testing.T) {
+	t.Parallel()
 	sink := newSink(t, func(path string, n int) int {
 		if path == "/gone" {
 			return 410

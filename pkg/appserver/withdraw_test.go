@@ -12,6 +12,7 @@ import (
 // A push that is cancelable can be withdrawn after it is done: from the push
 // services that accepted its messages, and from no other server.
 func TestWithdraw(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	deleted := make(map[string]int)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

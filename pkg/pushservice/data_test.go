@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/waittest"
 	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/pushservice/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -30,7 +31,7 @@ import (
 func TestMain(m *testing.M) {
 	options := os.Getenv("PUSHSERVICE_TEST_SERVE")
 	if options == "" {
-		os.Exit(m.Run())
+		os.Exit(waittest.Run(m))
 	}
 	var o childOptions
 	if err := json.Unmarshal([]byte(options), &o); err != nil {
@@ -265,6 +266,7 @@ func TestOpenAgent(t *testing.T) {
 // TestKilledAgent: after the push service is killed, it does not resend a message
 // that was acknowledged by WebSocket before a later response of the service.
 func TestKilledAgent(t *testing.T) {
+	t.Parallel()
 	const channel = "11111111-2222-3333-4444-555555555555"
 	o := childOptions{Dir: t.TempDir(), Origin: "http://127.0.0.1:1"}
 	c := startChild(t, o)
@@ -541,6 +543,7 @@ func TestOpenProblems(t *testing.T) {
 // acknowledged: accepted messages are delivered, and acknowledged messages are not
 // sent again.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	const rounds, senders = 6, 8
 	dir := t.TempDir()
 	o := childOptions{Dir: dir, Origin: "http://127.0.0.1:1"}

@@ -87,6 +87,7 @@ func TestServerTLS(t *testing.T) {
 // TestServerAuthority: clients that trust the authority of one server trust the next
 // server with it, but no server with another name.
 func TestServerAuthority(t *testing.T) {
+	t.Parallel()
 	one := start(t, pushservice.ServerOptions{TLS: true})
 	kept := one.AuthorityPEM()
 	two := start(t, pushservice.ServerOptions{TLS: true, AuthorityPEM: kept})
@@ -192,6 +193,7 @@ func TestServerPlain(t *testing.T) {
 // TestServerStopsSlowBody: a client that does not send its body delays the stop of the
 // server only briefly.
 func TestServerStopsSlowBody(t *testing.T) {
+	t.Parallel()
 	s := start(t, pushservice.ServerOptions{})
 	for _, path := range []string{subscribe(t, s.Service, vapid.PublicKey{}).Path, "/api/subscriptions"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
@@ -213,6 +215,7 @@ func TestServerStopsSlowBody(t *testing.T) {
 }
 
 func TestServerAnswersLargeBodies(t *testing.T) {
+	t.Parallel()
 	for _, tls := range []bool{false, true} {
 		s := start(t, pushservice.ServerOptions{TLS: tls})
 		sub := subscribe(t, s.Service, vapid.PublicKey{})

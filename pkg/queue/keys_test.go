@@ -11,6 +11,7 @@ import (
 // TestResultHasKey asserts that the result of a subscription that was made with a
 // replaced key names that key, to be stored as the record's vapidKey.
 func TestResultHasKey(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	s.answer = func(w http.ResponseWriter, path string, n int) bool {

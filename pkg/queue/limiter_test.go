@@ -68,6 +68,7 @@ func TestLimiterShares(t *testing.T) {
 
 // A hold of one limiter is one of all, and does not shorten another.
 func TestLimiterHolds(t *testing.T) {
+	t.Parallel()
 	e := startEngine(t)
 	a, b := testLimiter(t, e, nil), testLimiter(t, e, nil)
 	cell := webpush.Cell{Name: "fcm", PerSecond: 100}

@@ -206,6 +206,7 @@ func enqueue(tb testing.TB, q *Queue, o EnqueueOptions, lines ...string) *Enqueu
 func payload(text string) webpush.Message { return webpush.Message{Payload: []byte(text)} }
 
 func TestQueueSends(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	s.answer = func(w http.ResponseWriter, path string, n int) bool {
@@ -334,6 +335,7 @@ func TestOtherPublishers(t *testing.T) {
 
 // A temporary failure comes back later, and keeps no other message.
 func TestTemporary(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	s.answer = func(w http.ResponseWriter, path string, n int) bool {
@@ -355,6 +357,7 @@ func TestTemporary(t *testing.T) {
 
 // When the time for retries has passed, the result is temporary.
 func TestTemporaryForGood(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{})
 	s.answer = func(w http.ResponseWriter, path string, n int) bool { w.WriteHeader(503); return true }
@@ -459,6 +462,7 @@ func TestServerRestarts(t *testing.T) {
 }
 
 func TestEnqueueJournal(t *testing.T) {
+	t.Parallel()
 	e, s := startEngine(t), newSink(t)
 	q := e.queue(Config{DuplicateWindow: 100 * time.Millisecond})
 	name := filepath.Join(t.TempDir(), "journal")

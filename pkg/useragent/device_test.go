@@ -347,6 +347,7 @@ func restartable(t *testing.T, chromium bool) (w *world, restart func()) {
 // TestUnsubscribesAndRestarts: one of several subscriptions ends, another takes its
 // place, and the service restarts in between, with its data.
 func TestUnsubscribesAndRestarts(t *testing.T) {
+	t.Parallel()
 	for name, chromium := range map[string]bool{"websocket": false, "chromium": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

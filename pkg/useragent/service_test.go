@@ -109,6 +109,7 @@ func TestRestarts(t *testing.T) {
 // TestServiceRestarts: a push service that keeps its data may go away and come
 // back: the subscription is the same, and each message is received once.
 func TestServiceRestarts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := pushservice.ServerOptions{Storage: openStorage(t, dir)}
 	s, err := pushservice.Start(o)
@@ -169,6 +170,7 @@ func left(t *testing.T, s *pushservice.Service, want int) {
 // TestLostConnections cuts the connection again and again while messages
 // arrive: each is received once.
 func TestLostConnections(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var conns []net.Conn
 	service := pushservice.New(pushservice.Options{})

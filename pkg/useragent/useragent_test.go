@@ -400,6 +400,7 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 }
 
 func TestStrangeAnswers(t *testing.T) {
+	t.Parallel()
 	const good = `201 {"id":"a","endpoint":"http://localhost/wpush/v1/a"}`
 	for _, c := range []struct {
 		answers answers

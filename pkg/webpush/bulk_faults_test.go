@@ -129,10 +129,13 @@ func TestSendAllFaults(t *testing.T) {
 		}
 	}
 	for _, standard := range []bool{false, true} {
-		t.Run(map[bool]string{false: "pipelined", true: "standard"}[standard], func(t *testing.T) {
+		o, name := BulkOptions{StandardHTTP: standard}, map[bool]string{false: "pipelined", true: "standard"}[standard]
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := BulkOptions{StandardHTTP: standard}
 			sendToFaults(t, services(), o, 5*time.Minute) // a request that a busy machine times out would be sent again
+		})
+		t.Run(name+"/never answers", func(t *testing.T) {
+			t.Parallel()
 			sendToFaults(t, []*misbehaving{
 				{name: "never answers", raw: func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, want: ClassTemporary, most: -1},
 			}, o, 100*time.Millisecond)
@@ -278,6 +281,7 @@ func TestSendAllClientTimeout(t *testing.T) {
 
 // OnRetry may wait, whatever the response was, even a success that is not one.
 func TestSendAllOnRetryWaits(t *testing.T) {
+	t.Parallel()
 	var n atomic.Int32
 	both := make(chan struct{})
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -249,6 +249,7 @@ func TestSendAllDoesNotWaitForLong(t *testing.T) {
 }
 
 func TestSendAllGivesUpOneOrigin(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"refused", "hanging", "ill"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -105,6 +105,7 @@ func TestCurl(t *testing.T) {
 // The command is run by the shells that there are, against a server that
 // decrypts what arrives: nothing but curl may act, and every byte must be there.
 func TestCurlRuns(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"curl", "sh", "base64"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("SKIPPED: the printed curl command was NOT run, as this machine has no %s", tool)

@@ -449,6 +449,7 @@ func (s *refusing) Do(*http.Request) (*http.Response, error) {
 
 // TestSendAllAdapts: without a rate, a run finds one that the service accepts.
 func TestSendAllAdapts(t *testing.T) {
+	t.Parallel()
 	for _, off := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &refusing{perSecond: 500, burst: 100, tokens: 100, at: time.Now()}
