@@ -21,7 +21,7 @@ func newAppServerKeyCmd(s *streams) *cobra.Command {
 				key.value, key.from = args[0], "KEY"
 			}
 			if s.json && format != vapid.FormatBase64URL {
-				return usage("", "--json prints the key as base64url and cannot be combined with --format %s", format)
+				return usage("omit one of them", "--json prints the key as base64url and cannot be combined with --format %s", format)
 			}
 			public, err := key.loadPublic(s)
 			if err != nil {

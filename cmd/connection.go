@@ -44,6 +44,8 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, erro
 	hc, err := webpush.NewHTTPClient(o.TransportOptions)
 	var input *webpush.InputError
 	switch {
+	case errors.As(err, &input) && input.Part == "ca-file":
+		return nil, wrongFlag(input.Part, within(o.caFile, err))
 	case errors.As(err, &input) && c.Flags().Lookup(input.Part) != nil:
 		return nil, wrongFlag(input.Part, err)
 	case err != nil:

@@ -151,7 +151,7 @@ func runDecrypt(s *streams, o decryptOptions, name string) error {
 		}
 	}
 	m, err := inspect.ParseMessage(data, header)
-	if e, ok := errors.AsType[*ece.Error](err); ok && e.Code == ece.CodeField {
+	if e, ok := errors.AsType[*ece.Error](err); ok && (e.Code == ece.CodeField || o.encryption != "" || o.cryptoKey != "") {
 		return usage("give the values of the request's headers: --encryption 'salt=…' --crypto-key 'dh=…'", "%w", err)
 	}
 	if err != nil {

@@ -31,14 +31,17 @@ func newExplainCmd(s *streams) *cobra.Command {
 			if len(args) == 0 && s.inTTY {
 				return needsResponse()
 			}
-			if len(args) > 2 {
+			if len(args) > 2 && isStatus(args[0]) {
 				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain accepts a status and a body, found %q after them", args[2])
 			}
 			return exclusive(c, "service", "endpoint")
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 { // … | webpush explain
+			switch {
+			case len(args) == 0: // … | webpush explain
 				args = []string{"-"}
+			case args[0] != "-" && !isStatus(args[0]) && !exists(args[0]): // words that are not quoted
+				args = []string{strings.Join(args, " ")}
 			}
 			return runExplain(s, o, args)
 		},
@@ -49,6 +52,12 @@ func newExplainCmd(s *streams) *cobra.Command {
 	f.StringVar(&o.endpoint, "endpoint", "", "determine the push service from the endpoint `URL`")
 	f.StringArrayVar(&o.headers, "header", nil, "add a response header, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")
 	return c
+}
+
+// isStatus reports whether an argument is a number.
+func isStatus(arg string) bool {
+	_, err := strconv.Atoi(arg)
+	return err == nil
 }
 
 // clip shortens text of a response for a message.
@@ -117,7 +126,11 @@ func (o *explainOptions) response(s *streams, args []string) (r inspect.Response
 		}
 	}
 	if (notNumber == nil || len(args) == 2) && (r.Status < 200 || r.Status > 999 || len(r.Body) > 0) {
-		return r, "", usage("webpush explain 403 'invalid JWT provided'", "the status is %q, expected a number such as 403, or - for standard input", clip(shown(args[0])))
+		hint := "webpush explain 403 'invalid JWT provided'"
+		if 100 <= r.Status && r.Status < 200 {
+			hint = fmt.Sprintf("for an errno of Mozilla: webpush explain errno %d", r.Status)
+		}
+		return r, "", usage(hint, "the status is %q, expected a number such as 403, or - for standard input", clip(shown(args[0])))
 	}
 	if len(args) == 2 {
 		r.Body = []byte(args[1])

@@ -45,6 +45,9 @@ func (s *streams) open(name, what string) (io.ReadCloser, error) {
 		in, err := s.stdin(what)
 		return io.NopCloser(in), err
 	}
+	if name == "" {
+		return nil, usage("omit it, or check the shell variable that it came from", "the name of the file with %s is empty", what)
+	}
 	s.reads(name)
 	f, err := fileio.Open(name)
 	if err != nil {
@@ -55,7 +58,11 @@ func (s *streams) open(name, what string) (io.ReadCloser, error) {
 
 // stdin returns standard input, which only one flag can read.
 func (s *streams) stdin(what string) (io.Reader, error) {
-	if s.stdinFor != "" {
+	switch s.stdinFor {
+	case "":
+	case what:
+		return nil, usage("pass - once", "standard input is read twice: for %s", what)
+	default:
 		return nil, usage("pass one of them as a file", "%s and %s cannot both be read from standard input", s.stdinFor, what)
 	}
 	s.stdinFor = what

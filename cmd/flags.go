@@ -85,6 +85,23 @@ func wordFlag[T ~string](c *cobra.Command, value *T, name, short, usage string, 
 	complete(c, name, func() []string { return words(allowed) })
 }
 
+// wordsFlag adds a flag that accepts several of a few words, separated by commas or
+// repeated.
+func wordsFlag(c *cobra.Command, values *[]string, name, usage string, allowed []string) {
+	var list []string
+	c.Flags().Var(parsed(values, "", "strings", func(v string) ([]string, error) {
+		for word := range strings.SplitSeq(v, ",") {
+			word, err := oneOf(strings.TrimSpace(word), allowed)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, word)
+		}
+		return list, nil
+	}), name, usage)
+	complete(c, name, func() []string { return allowed })
+}
+
 // oneOf returns v, or an error if it is not allowed.
 func oneOf[T ~string](v string, allowed []T) (T, error) {
 	if !slices.Contains(allowed, T(v)) {

@@ -204,7 +204,7 @@ func (o *messageFlags) message(s *streams, d *delivery) error {
 		m.Header.Set("X-WNS-Type", o.wnsType)
 	}
 	if o.gcmRegID != "" && o.gcmKey == "" {
-		return usage("", "--gcm-reg-id requires --gcm-key")
+		return usage("add --gcm-key FILE, or omit --gcm-reg-id", "--gcm-reg-id requires --gcm-key")
 	}
 	if o.gcmKey != "" {
 		key, err := o.readGCMKey(s)

@@ -97,6 +97,9 @@ func (s *streams) savePair(p *keyfile.Pair, secret, derived string, force bool, 
 		if err := s.mayReplace(f.name, true); err != nil {
 			return err
 		}
+		if what := precious(f.name); what != "" && force && f.flag == derived { // it may be the only copy
+			return usage("give it another name", "--%s: %s has %s, and is not replaced", f.flag, f.name, what)
+		}
 	}
 	if fileio.Same(p.Secret.Name, p.Derived.Name) {
 		return usage("give them different names", "--%s %s and --%s %s are the same file", secret, p.Secret.Name, derived, p.Derived.Name)

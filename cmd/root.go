@@ -161,8 +161,12 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// atMostOne refuses a second argument.
+// atMostOne refuses a second argument, and an empty one, which usually comes from a shell
+// variable that is not set.
 func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) == 1 && args[0] == "" {
+		return usage("omit it, or check the shell variable that it came from", "the argument of %s is empty", c.CommandPath())
+	}
 	if len(args) > 1 {
 		return usage("see: "+c.CommandPath()+" --help", "%s accepts one argument, found %q after it", c.CommandPath(), shown(args[1]))
 	}

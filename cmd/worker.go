@@ -36,12 +36,11 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	}
 	f := c.Flags()
 	o.nats.addAddressFlag(f)
-	f.StringSliceVar(&o.work.Lanes, "lane", nil, "send only the lanes `NAMES`: "+strings.Join(queue.Lanes(), ", ")+", separated by commas")
+	wordsFlag(c, &o.work.Lanes, "lane", "send only the lanes `NAMES`: "+strings.Join(queue.Lanes(), ", ")+", separated by commas", queue.Lanes())
 	o.retryFor = positive(queue.DefaultRetryFor)
 	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
 	wordFlag(c, &o.logFormat, "log-format", "", "text or json", "text", "json")
-	complete(c, "lane", queue.Lanes)
 	asSetting(f, "log-format")
 	inGroup(f, "Flags")
 	o.cmd, o.payload.cmd = c, c
@@ -60,11 +59,6 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 		return err
 	}
 	work := o.work
-	for _, lane := range work.Lanes {
-		if _, err := oneOf(lane, queue.Lanes()); err != nil {
-			return usage("", "--lane: %w", err)
-		}
-	}
 	d, err := o.prepare(s)
 	if err != nil {
 		return err

@@ -140,7 +140,7 @@ func cancel(ctx context.Context, client *webpush.Client, r *Result) error {
 	if r.Origin == "" {
 		var err error
 		if r.Origin, err = vapid.Origin(r.Location); err != nil {
-			return &webpush.InputError{Part: "location", Problem: "the location of the message is not a URL"}
+			return webpush.WithHint(&webpush.InputError{Part: "location", Problem: "the location of the message is not a URL"}, "use the location as the push service returned it")
 		}
 	}
 	return client.Cancel(ctx, &webpush.Receipt{Service: r.Service, Origin: r.Origin, Location: r.Location})

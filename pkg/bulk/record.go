@@ -357,15 +357,18 @@ func ParseDuration(v string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration: use seconds, or 90s, 15m, 12h, 7d, 4w", v)
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 		if n > math.MaxInt64/int64(time.Second) || n < math.MinInt64/int64(time.Second) {
-			return 0, bad
+			return 0, fmt.Errorf("%q is longer than 292 years", v)
 		}
 		return time.Duration(n) * time.Second, nil
 	}
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if number, ok := strings.CutSuffix(v, suffix); ok {
 			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || math.IsNaN(n) || math.Abs(n) > 1e4 {
+			switch {
+			case err != nil || math.IsNaN(n):
 				return 0, bad
+			case math.Abs(n) > 1e4:
+				return 0, fmt.Errorf("%q is longer than 10000%s", v, suffix)
 			}
 			return time.Duration(n * float64(unit)), nil
 		}

@@ -155,7 +155,7 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 	}
 	limit := enc.MaxPayload(maxBody)
 	if limit == 0 {
-		return "", 0, 0, fail(CodeOptions, "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
+		return "", 0, 0, hinted(CodeOptions, "allow a larger body", "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
 	}
 	if size > limit {
 		return "", 0, 0, &TooLongError{Size: size, Max: limit, By: size - limit, Encoding: enc}

@@ -127,6 +127,11 @@ func dialError(servers []string, o DialOptions, err error) *Error {
 		e.hint = "use tls:// instead of nats://"
 	case strings.Contains(err.Error(), "after TLS handshake"), strings.Contains(err.Error(), "certificate required"), strings.Contains(err.Error(), "reset by peer"):
 		e.hint = "check whether the server requires a client certificate"
+	case strings.Contains(err.Error(), "root certificate"):
+		e = &Error{Problem: fmt.Sprintf("the file %q has no certificate in PEM", o.CAFile), hint: "use a file that begins with -----BEGIN CERTIFICATE-----"}
+	case strings.Contains(err.Error(), "client certificate"):
+		e = &Error{Problem: fmt.Sprintf("the files %q and %q are not a certificate and its private key in PEM", o.CertFile, o.KeyFile),
+			hint: "use the certificate first, and the private key that belongs to it"}
 	case o.Creds != "" && strings.Contains(err.Error(), o.Creds):
 		e.hint = "use a file with a JWT and a seed, as nsc writes it"
 	case strings.Contains(err.Error(), "x509:"):

@@ -55,7 +55,7 @@ func CheckRun(name string) error {
 		ok = ok && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 	}
 	if !ok {
-		return &Error{Problem: fmt.Sprintf("the name of the run is %q, expected 1 to 64 of A-Z a-z 0-9 - _", name)}
+		return &Error{Problem: fmt.Sprintf("the name of the run is %q, expected 1 to 64 of A-Z a-z 0-9 - _", name), hint: "write words with hyphens, such as spring-sale"}
 	}
 	return nil
 }

@@ -509,7 +509,8 @@ func TestDialErrors(t *testing.T) {
 		{"nats://", DialOptions{}, "the address of the NATS server is not a URL"},
 		{"127.0.0.1:1", DialOptions{NKey: seed}, "does not contain the seed of an nkey"},
 		{"127.0.0.1:1", DialOptions{Creds: seed + "x"}, "no connection"},
-		{"127.0.0.1:1", DialOptions{CAFile: seed}, "no connection"},
+		{"127.0.0.1:1", DialOptions{CAFile: seed}, "has no certificate in PEM"},
+		{"tls://127.0.0.1:1", DialOptions{CertFile: seed, KeyFile: seed}, "are not a certificate and its private key in PEM"},
 	} {
 		_, err := Dial(t.Context(), c.address, c.o, Config{})
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SECRET") {

@@ -45,7 +45,8 @@ func (c *Client) Cancel(ctx context.Context, r *Receipt) error {
 			Problem: "the service does not withdraw messages that it has accepted", hint: "send a message with the same topic, which replaces one that has not been delivered"}
 	}
 	if err != nil || message.origin != r.Origin {
-		return &InputError{Part: "location", Problem: "the location of the message is not a URL on the push service that accepted it, " + r.Origin}
+		return &InputError{Part: "location", Problem: "the location of the message is not a URL on the push service that accepted it, " + r.Origin,
+			hint: "use the location as the push service returned it"}
 	}
 	message.service = about.Service
 	if err := message.allowed(c.AllowHTTP); err != nil {

@@ -160,7 +160,7 @@ func CheckHeader(name, value string) error {
 		return bad(fmt.Sprintf("the header name %q has characters that no name has", name), "write it as 'Name: value'")
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return bad(fmt.Sprintf("the value of the header %s has a line break or control character", name), "")
+		return bad(fmt.Sprintf("the value of the header %s has a line break or control character", name), "write it on one line")
 	}
 	for _, r := range reserved {
 		if strings.EqualFold(name, r) {

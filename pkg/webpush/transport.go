@@ -96,7 +96,8 @@ func NewHTTPClient(o TransportOptions) (*http.Client, error) {
 				pool = x509.NewCertPool()
 			}
 			if !pool.AppendCertsFromPEM(o.CAs) {
-				return nil, &InputError{Part: "ca-file", Problem: "found no certificate in PEM among the authorities to trust"}
+				return nil, &InputError{Part: "ca-file", Problem: "found no certificate in PEM among the authorities to trust",
+					hint: "use a file that begins with -----BEGIN CERTIFICATE-----"}
 			}
 			t.TLSClientConfig.RootCAs = pool
 		}
