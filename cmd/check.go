@@ -37,7 +37,7 @@ func (f *servicesFlag) Set(v string) (err error) {
 }
 
 // serviceNames are the words for push services on the command line.
-func serviceNames() []string { return words(preflight.Services()) }
+func serviceNames() []string { return words(webpush.Services()) }
 
 func newCheckCmd(s *streams) *cobra.Command {
 	var o checkOptions

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/inspect"
-	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -47,7 +46,7 @@ func newExplainCmd(s *streams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	services := append(preflight.Services(), webpush.KaiOS, webpush.Other)
+	services := append(webpush.Services(), webpush.KaiOS, webpush.Other)
 	wordFlag(c, &o.service, "service", "", "the push service that responded: "+strings.Join(words(services), ", "), services...)
 	f.StringVar(&o.endpoint, "endpoint", "", "determine the push service from the endpoint `URL`")
 	f.StringArrayVar(&o.headers, "header", nil, "add a response header, `'Name: value'`, such as X-WNS-… or Retry-After; repeatable")

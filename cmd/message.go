@@ -171,9 +171,7 @@ func (o *messageFlags) addCommonFlags(c *cobra.Command) {
 func (o *messageFlags) message(s *streams, d *delivery) error {
 	m := &d.message
 	m.Encoding, m.Pad, m.MaxBody = o.payload.Encoding, o.payload.Pad, o.payload.MaxBody
-	if o.ttl.value < 0 || o.ttl.value > webpush.MaxTTL {
-		d.flawed(usage("use 0 to deliver now or never", "--ttl is %s, expected 0 to 2147483648 seconds", o.ttl.String()))
-	}
+	d.flawed(wrongFlag("ttl", webpush.CheckTTL(o.ttl.value)))
 	m.TTL = new(o.ttl.value)
 	m.Urgency = o.urgency
 	m.Topic = o.topic

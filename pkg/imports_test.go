@@ -40,7 +40,7 @@ var importRules = []importRule{
 	{"pkg/internal/waittest", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/mcs", []string{"net", "crypto", "github.com"}, nil},
 	{"pkg/internal/fields", []string{"net", "crypto", "github.com"}, nil},
-	{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/notation", "pkg/internal/text"}},
+	{"pkg/vapid", []string{"net/http"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/netaddr", "pkg/internal/notation", "pkg/internal/text"}},
 	{"pkg/keyfile", []string{"net/http"}, []string{"pkg/fileio", "pkg/vapid"}},
 	{"pkg/ece", []string{"net/http", "github.com"}, []string{"pkg/internal/b64", "pkg/internal/fields", "pkg/internal/text"}},
 	{"pkg/internal/pipeline", []string{"github.com"}, nil},

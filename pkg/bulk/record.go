@@ -270,7 +270,7 @@ func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) 
 			text = string(value)
 		}
 		d, err := ParseDuration(text)
-		if err != nil || d < 0 || d > webpush.MaxTTL {
+		if err != nil || webpush.CheckTTL(d) != nil {
 			return badField(name, value, "expected 0 to 2147483648 seconds, or a duration such as \"12h\"")
 		}
 		m.TTL = &d

@@ -190,7 +190,7 @@ func (k *check) mozillaPath() string {
 	if k.sub == nil || k.sub.Service() != webpush.Mozilla {
 		return ""
 	}
-	return pathOf(k.sub)
+	return k.sub.Path()
 }
 
 // refusal says that services refuse.

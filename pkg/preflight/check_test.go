@@ -101,7 +101,7 @@ func TestCheck(t *testing.T) {
 		text     string   // in the first
 	}{
 		{"good", good(), at(v2Endpoint), webpush.Message{Payload: hi}, nil, nil, ""},
-		{"good everywhere", good(), at(fcmEndpoint), webpush.Message{Payload: hi, Topic: webpush.HashTopic("x"), TTL: new(time.Minute), Urgency: webpush.High}, Services(), []string{"note urgency-ignored [mozilla unifiedpush]", "note topic-ignored [unifiedpush]"}, ""},
+		{"good everywhere", good(), at(fcmEndpoint), webpush.Message{Payload: hi, Topic: webpush.HashTopic("x"), TTL: new(time.Minute), Urgency: webpush.High}, webpush.Services(), []string{"note urgency-ignored [mozilla unifiedpush]", "note topic-ignored [unifiedpush]"}, ""},
 		{"no subscription", good(), nil, webpush.Message{}, nil, []string{"error subscription"}, "no subscription"},
 		{"the zero subscription", good(), new(webpush.Subscription), webpush.Message{}, nil, []string{"error subscription"}, "no subscription"},
 		{"no subscription, but a service", good(), nil, webpush.Message{Payload: hi}, []webpush.Service{webpush.Apple}, nil, ""},
@@ -115,6 +115,10 @@ func TestCheck(t *testing.T) {
 		{"private", good(), at("https://10.0.0.1/x"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-private"}, "10.0.0.1 is not public"},
 		{"metadata", good(), at("https://[fe80::1]/x"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-private"}, "not public"},
 		{"one label", good(), at("https://intranet/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "intranet"},
+		{"documentation's domain", good(), at("https://push.example/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "push.example is not public"},
+		{"localhost with a dot", good(), at("http://localhost.:8080/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "on this machine"},
+		{"international host", good(), at("https://b\u00fcro.example.net/x"), webpush.Message{Payload: hi}, nil, []string{"warning endpoint-characters"}, "beyond ASCII"},
+		{"GCM's host with a dot", good(), at("https://android.googleapis.com./gcm/send/abc"), webpush.Message{Payload: hi}, nil, []string{"error endpoint-dead [fcm]"}, "Google Cloud Messaging"},
 		{"reserved domain", good(), at("https://push.internal/x"), webpush.Message{Payload: hi}, nil, []string{"note endpoint-private"}, "push.internal"},
 		{"expired", good(), beside(v2Endpoint, `"expirationTime":1700000000000`), webpush.Message{Payload: hi}, nil, []string{"warning subscription-expired"}, "expired on 2023-11-14"},
 		{"not expired", good(), beside(v2Endpoint, `"expirationTime":99999999999999`), webpush.Message{Payload: hi}, nil, nil, ""},
@@ -141,7 +145,7 @@ func TestCheck(t *testing.T) {
 		{"unsigned at WNS", &webpush.Client{}, at(wnsEndpoint), webpush.Message{Payload: hi}, nil, []string{"warning unsigned [wns]"}, "not signed"},
 		{"unsigned at another", &webpush.Client{}, at(otherEndpoint), webpush.Message{Payload: hi}, nil, []string{"warning unsigned [other]"}, "not signed"},
 		{"unsigned at UnifiedPush", &webpush.Client{}, at(upEndpoint), webpush.Message{Payload: hi}, nil, []string{"note unsigned [unifiedpush]"}, "not signed"},
-		{"unsigned everywhere", &webpush.Client{}, nil, webpush.Message{Payload: hi}, Services(), []string{"error unsigned [apple fcm]", "warning unsigned [mozilla]", "warning unsigned [wns]", "note unsigned [unifiedpush]"}, "which Apple and FCM reject"},
+		{"unsigned everywhere", &webpush.Client{}, nil, webpush.Message{Payload: hi}, webpush.Services(), []string{"error unsigned [apple fcm]", "warning unsigned [mozilla]", "warning unsigned [wns]", "note unsigned [unifiedpush]"}, "which Apple and FCM reject"},
 		{"GCM", good(), at(fcmEndpoint), webpush.Message{Payload: hi, GCM: &webpush.GCM{Key: "k"}}, nil, []string{"warning gcm"}, "shut down"},
 		{"draft scheme", with(func(c *webpush.Client) { c.Scheme = vapid.SchemeWebPush }), at(v2Endpoint), webpush.Message{Payload: hi}, nil, []string{"note scheme"}, "draft"},
 		{"no subject at Apple", &webpush.Client{Key: key}, at(appleEndpoint), webpush.Message{Payload: hi}, nil, []string{"error sub [apple]"}, "sub is missing"},
@@ -199,7 +203,7 @@ func TestCheck(t *testing.T) {
 		{"too much for WNS", good(), at(wnsEndpoint), webpush.Message{Payload: make([]byte, 5000), MaxBody: 9000}, nil, []string{"error size [wns]"}, "5000 that WNS accepts"},
 		{"too much for Mozilla", good(), at(v2Endpoint), webpush.Message{Payload: make([]byte, 5600), MaxBody: 9000}, nil, []string{"error size [mozilla]"}, "5630 that Mozilla accepts"},
 		{"too much for another", good(), at(otherEndpoint), webpush.Message{Payload: make([]byte, 5600), MaxBody: 9000}, nil, []string{"warning size [other]"}, "4096"},
-		{"too much for all", good(), nil, webpush.Message{Payload: make([]byte, 5600), MaxBody: 9000}, Services(), []string{"error size [apple fcm unifiedpush]", "error size [wns]", "error size [mozilla]"}, "Apple, FCM and UnifiedPush accept"},
+		{"too much for all", good(), nil, webpush.Message{Payload: make([]byte, 5600), MaxBody: 9000}, webpush.Services(), []string{"error size [apple fcm unifiedpush]", "error size [wns]", "error size [mozilla]"}, "Apple, FCM and UnifiedPush accept"},
 		{"Firefox for Android", good(), at(v2Endpoint), webpush.Message{Payload: make([]byte, 2642)}, nil, []string{"note size-android [mozilla]"}, "2745 bytes"},
 		{"Firefox for Android, padded", good(), at(v2Endpoint), webpush.Message{Payload: hi, Pad: 3000}, nil, []string{"note size-android [mozilla]"}, "3103 bytes"},
 		{"just right for Firefox for Android", good(), at(v2Endpoint), webpush.Message{Payload: make([]byte, 2641)}, nil, nil, ""},
@@ -356,7 +360,7 @@ func TestCheckOwnPayloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := Check((&webpush.Client{Key: testKey(t), Subject: "mailto:ops@push.dev"}), nil, webpush.Message{Payload: payload}, Services()...); len(finds(found, SeverityNote)) > 0 {
+		if found := Check((&webpush.Client{Key: testKey(t), Subject: "mailto:ops@push.dev"}), nil, webpush.Message{Payload: payload}, webpush.Services()...); len(finds(found, SeverityNote)) > 0 {
 			t.Errorf("%s: %+v", payload, found)
 		}
 	}
@@ -372,7 +376,7 @@ func FuzzCheckPayload(f *testing.F) {
 			return
 		}
 		for _, found := range Check((&webpush.Client{}), nil, webpush.Message{Payload: payload}, webpush.Apple) {
-			if !text.Printable(found.Message) || !text.Printable(found.Hint) || found.Source == "" {
+			if text.OneLine(found.Message, 1<<12) != found.Message || text.OneLine(found.Hint, 1<<12) != found.Hint || found.Source == "" {
 				t.Fatalf("%+v", found)
 			}
 		}

@@ -40,7 +40,7 @@ func ColumnWidth(n int) bool { return slices.Contains(columnWidths, n) }
 // is a secret (RFC 8030, section 8.3). The subscription must not be nil or the
 // zero value.
 func Endpoint(sub *webpush.Subscription) []Finding {
-	e := &endpoint{sub: sub, path: pathOf(sub)}
+	e := &endpoint{sub: sub, path: sub.Path()}
 	if u, err := url.Parse(sub.Origin()); err == nil {
 		e.host = strings.ToLower(u.Hostname())
 	}
@@ -98,15 +98,6 @@ func (e *endpoint) say(severity Severity, rule, message, source, fix string, ser
 	e.found = append(e.found, Finding{Severity: severity, Rule: rule, Services: services, Message: message, Source: source, Hint: fix})
 }
 
-// pathOf returns the path and query of an endpoint, unchanged.
-func pathOf(sub *webpush.Subscription) string {
-	_, after, _ := strings.Cut(sub.Endpoint(), "://")
-	if i := strings.IndexAny(after, "/?"); i >= 0 {
-		return after[i:]
-	}
-	return ""
-}
-
 // address looks at the host.
 func (e *endpoint) address() {
 	const strangers = "refuse private addresses if the subscription is untrusted"
@@ -117,7 +108,7 @@ func (e *endpoint) address() {
 	case err == nil && !netaddr.Public(address):
 		e.say(SeverityWarning, "endpoint-private", fmt.Sprintf("the endpoint's address %s is not public; untrusted endpoints can point into your network", address), sourceCapability, strangers)
 	case err == nil:
-	case !strings.Contains(e.host, "."), slices.Contains([]string{".local", ".internal", ".lan", ".home", ".corp", ".test"}, e.host[strings.LastIndexByte(e.host, '.'):]):
+	case netaddr.Reserved(e.host) != "":
 		e.say(SeverityNote, "endpoint-private", fmt.Sprintf("the endpoint's host %s is not public", text.OneLine(e.host, 80)), sourceCapability, strangers)
 	}
 }
@@ -140,8 +131,8 @@ func (e *endpoint) form() {
 		e.say(SeverityWarning, "endpoint-placeholder", "the endpoint has a placeholder in it, such as <token> or ***", sourceCapability, takeAgain)
 	case strings.Contains(e.path, "https://"):
 		e.say(SeverityWarning, "endpoint-twice", "the endpoint has another URL in it: two were joined", sourceCapability, takeAgain)
-	case strings.ContainsFunc(e.path, func(r rune) bool { return r > unicode.MaxASCII }):
-		e.say(SeverityWarning, "endpoint-characters", "the endpoint has characters beyond ASCII, which browsers percent-encode: it was altered", sourceCapability, takeAgain)
+	case strings.ContainsFunc(e.sub.Endpoint(), func(r rune) bool { return r > unicode.MaxASCII }):
+		e.say(SeverityWarning, "endpoint-characters", "the endpoint has characters beyond ASCII, which browsers encode: it was altered", sourceCapability, takeAgain)
 	case strings.HasSuffix(e.path, `"`), strings.HasSuffix(e.path, "'"), strings.HasSuffix(e.path, ","):
 		e.say(SeverityWarning, "endpoint-quote", "the endpoint ends with a quote or comma, which is not part of it", sourceCapability, "remove everything except the URL")
 	case ColumnWidth(size) && service != webpush.Mozilla: // whose lengths are known
@@ -160,7 +151,7 @@ func (e *endpoint) form() {
 func (e *endpoint) fcm() {
 	token := e.path[strings.LastIndexByte(e.path, '/')+1:]
 	switch {
-	case e.host == "android.googleapis.com", e.host == "gcm-http.googleapis.com":
+	case e.sub.GCM():
 		e.say(SeverityError, "endpoint-dead", "the endpoint belongs to Google Cloud Messaging, which has been shut down", sourceFirebase, "delete the subscription, and subscribe this browser again", webpush.FCM)
 	case !strings.Contains(e.path, "/wp/") && !strings.Contains(e.path, "/fcm/send/"):
 		e.say(SeverityWarning, "endpoint-token", "the path is not one of FCM's: /fcm/send/ or /wp/", sourceFirebase, takeAgain, webpush.FCM)
@@ -208,7 +199,7 @@ func (e *endpoint) autopush() {
 // Subscribed returns when an endpoint of autopush was made, which its token says
 // unencrypted, or the zero time.
 func Subscribed(sub *webpush.Subscription) time.Time {
-	m := wpush.FindStringSubmatch(pathOf(sub))
+	m := wpush.FindStringSubmatch(sub.Path())
 	if m == nil {
 		return time.Time{}
 	}

@@ -44,18 +44,13 @@ type Finding struct {
 	Err error `json:"-"`
 }
 
-// Services returns the push services that [Check] has rules for.
-func Services() []webpush.Service {
-	return []webpush.Service{webpush.Apple, webpush.FCM, webpush.Mozilla, webpush.WNS, webpush.UnifiedPush}
-}
-
 // ParseServices reads the names of push services, separated by commas, such as
-// "apple,fcm"; "all" stands for those of [Services]. Each is returned once.
+// "apple,fcm"; "all" stands for those of [webpush.Services]. Each is returned once.
 func ParseServices(names string) ([]webpush.Service, error) {
 	var list []webpush.Service
 	for name := range strings.SplitSeq(names, ",") {
 		s := webpush.Service(strings.ToLower(strings.TrimSpace(name)))
-		switch known := Services(); {
+		switch known := webpush.Services(); {
 		case s == "all":
 			list = append(list, known...)
 		case slices.Contains(known, s):

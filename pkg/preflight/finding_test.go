@@ -13,7 +13,7 @@ func TestParseServices(t *testing.T) {
 		" Apple,fcm ":      {webpush.Apple, webpush.FCM},
 		"fcm,fcm":          {webpush.FCM},
 		"mozilla,all":      {webpush.Mozilla, webpush.Apple, webpush.FCM, webpush.WNS, webpush.UnifiedPush},
-		"all":              Services(),
+		"all":              webpush.Services(),
 		"safari":           nil,
 		"":                 nil,
 		"fcm,":             nil,

@@ -88,7 +88,7 @@ func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 //     8030 section 5.2 has it rejected with 400; autopush first checks the
 //     endpoint, the key, the user agent, and the token, so any other response
 //     reports a problem with those.
-//   - UnifiedPush: a GET, which a server bodys by saying that it speaks the
+//   - UnifiedPush: a GET, which a server answers by saying that it speaks the
 //     protocol. It does not say whether the app is still subscribed.
 //
 // Nothing is sent to other push services, and the finding says so. The error is
@@ -100,7 +100,7 @@ func Online(ctx context.Context, c *webpush.Client, sub *webpush.Subscription) (
 	f := Finding{Rule: "online", Services: []webpush.Service{sub.Service()}}
 	var err error
 	switch name := sub.Service().String(); {
-	case sub.Service() == webpush.Mozilla, strings.HasPrefix(pathOf(sub), "/wpush/v") && strings.Contains(pathOf(sub), "/gAAAAA"):
+	case sub.Service() == webpush.Mozilla, strings.HasPrefix(sub.Path(), "/wpush/v") && strings.Contains(sub.Path(), "/gAAAAA"):
 		f.Source = sourceTTL + "; " + sourceAutopush
 		err = f.autopush(ctx, c, sub)
 	case sub.Service() == webpush.UnifiedPush:

@@ -24,7 +24,7 @@ func TestHost(t *testing.T) {
 		{"localhost", true}, {"LOCALHOST:8090", true}, {"127.0.0.1:8090", true}, {"127.8.8.8", true}, {"[::1]:8090", true}, {"[::1]", true},
 		{"push", true}, {"Push:8090", true}, {"192.0.2.7:8090", true},
 		{"evil.example", false}, {"evil.example:8090", false}, {"localhost.evil.example", false}, {"push.evil.example", false},
-		{"192.0.2.8", false}, {"localhost.", false}, {"xpush", false}, {"2130706433", false},
+		{"localhost.", true}, {"192.0.2.8", false}, {"xpush", false}, {"2130706433", false},
 	} {
 		for _, route := range [][2]string{
 			{"GET", "/"}, {"POST", sub.Path}, {"OPTIONS", sub.Path}, {"POST", "/wpush/v1/x"}, {"DELETE", "/m/x"}, {"GET", "/r/x"}, {"GET", "/api/subscriptions"},

@@ -123,7 +123,7 @@ func (f *Fault) check() error {
 		return badRequest(invalid, "its body, headers, and error have %s, expected at most %d", bytesOf(f.size()), maxFaultSize)
 	}
 	for name, value := range f.Header {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r > 0x7f || !fields.IsTokenChar(byte(r)) }) {
+		if !fields.IsToken(name) {
 			return badRequest(invalid, "%q is not a header name", clip(name))
 		}
 		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {

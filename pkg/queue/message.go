@@ -98,7 +98,11 @@ func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
 		}
 	}
 	if m.TTL != nil {
-		if err := set("ttl", int64((*m.TTL+time.Second-1)/time.Second)); err != nil {
+		seconds, err := m.TTLSeconds()
+		if err != nil {
+			return nil, err
+		}
+		if err := set("ttl", seconds); err != nil {
 			return nil, err
 		}
 	}

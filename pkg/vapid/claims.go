@@ -12,10 +12,14 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
@@ -362,8 +366,8 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 // Origin returns the origin of an endpoint as aud must have it (RFC 8292
 // section 2, RFC 6454 section 6): scheme and host in lower case, the port only
 // if it is not the default port, no path, and no slash. It returns an error if
-// endpoint is not an absolute http or https URL; the error does not repeat the
-// endpoint.
+// endpoint is not an absolute http or https URL, or has a host or port that no
+// browser writes; the error does not repeat the endpoint.
 func Origin(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -387,11 +391,22 @@ func Origin(endpoint string) (string, error) {
 	if strings.Contains(host, "%") { // a zone has a meaning on one machine only (RFC 6874 section 1)
 		return "", errors.New("the endpoint's host is an IPv6 address with a zone, or has a percent sign, which no push service's host has")
 	}
-	if strings.Contains(host, ":") {
+	switch {
+	case strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }):
+		return "", errors.New("the endpoint's host has characters that no host has")
+	case netaddr.Number(host):
+		return "", errors.New("the endpoint's host ends in a number but is not an IPv4 address of four decimal numbers")
+	case strings.Contains(host, ":"):
 		host = "[" + host + "]"
 	}
-	if p := u.Port(); p != "" && !(scheme == "https" && p == "443") && !(scheme == "http" && p == "80") {
-		host += ":" + p
+	if p := u.Port(); p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return "", fmt.Errorf("the endpoint's port is %q, expected 1 to 65535", text.OneLine(p, 20))
+		}
+		if !(scheme == "https" && n == 443) && !(scheme == "http" && n == 80) {
+			host += ":" + strconv.FormatUint(n, 10)
+		}
 	}
 	return scheme + "://" + host, nil
 }
@@ -511,10 +526,6 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%ds", s)
 }
 
-// reservedTLDs never resolve in public (RFC 2606, RFC 6761, RFC 6762, RFC 8375
-// and ICANN's reservation of internal).
-var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", "internal", "lan", "home", "corp", "onion", "arpa"}
-
 func checkSubject(sub string, add addProblem) {
 	const apple = "use a mailto: or https: address at a public domain of yours"
 	if sub == "" {
@@ -572,20 +583,11 @@ func checkSubject(sub string, add addProblem) {
 
 // notPublic returns the reason why a host is not a public domain, or "".
 func notPublic(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	host = strings.Trim(host, "[]")
+	if _, err := netip.ParseAddr(host); err == nil || netaddr.Number(host) {
 		return "an IP address"
 	}
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	switch {
-	case host == "localhost":
-		return "localhost"
-	case last == host:
-		return "a host of a single label"
-	case slices.Contains(reservedTLDs, last):
-		return "the reserved domain ." + last
-	}
-	return ""
+	return netaddr.Reserved(host)
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {

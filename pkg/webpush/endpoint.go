@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
@@ -40,14 +41,16 @@ const adviceDeviceToken = "web push needs the subscription of a browser: what JS
 // isNative reports whether an endpoint belongs to the push service of native
 // apps.
 func isNative(u *url.URL, path string) bool {
-	switch strings.ToLower(u.Hostname()) {
-	case "api.push.apple.com", "api.sandbox.push.apple.com", "api.development.push.apple.com":
+	switch host := hostOf(u); host {
+	case "api.push.apple.com", "api.sandbox.push.apple.com", "api.development.push.apple.com", "exp.host":
 		return true
-	case "exp.host":
-		return true
+	default:
+		return strings.HasSuffix(host, ".push.apple.com") && strings.HasPrefix(path, "/3/device")
 	}
-	return strings.HasSuffix(strings.ToLower(u.Hostname()), ".push.apple.com") && strings.HasPrefix(path, "/3/device")
 }
+
+// hostOf returns the host of a URL in lower case, without the dot that may be at its end.
+func hostOf(u *url.URL) string { return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") }
 
 // minAutopushToken is the least number of characters of a Fernet token of autopush:
 // 41 bytes, 48 of content, and 16 more of authentication code, in base64.
@@ -70,22 +73,13 @@ func (s *Subscription) deadEnd() string {
 	if s.service == Other {
 		return ""
 	}
-	_, rest, _ := strings.Cut(s.Endpoint(), "://")
-	slash, mark := strings.IndexByte(rest, '/'), strings.IndexByte(rest, '?')
-	switch {
-	case slash >= 0 && (mark < 0 || slash < mark):
-		rest = rest[slash:]
-	case mark >= 0:
-		rest = rest[mark:]
-	default:
-		rest = ""
-	}
+	rest := s.Path()
 	path, query, _ := strings.Cut(rest, "?")
 	last := path[strings.LastIndexByte(path, '/')+1:]
 	missing := false
 	switch s.service {
 	case FCM:
-		missing = (last == "" || path == "/fcm/send" || path == "/wp") && !isGCM(s.origin)
+		missing = (last == "" || path == "/fcm/send" || path == "/wp") && !s.GCM()
 	case Mozilla:
 		missing = last == "" || path == "/wpush/v1" || path == "/wpush/v2"
 	case WNS:
@@ -105,7 +99,19 @@ func (s *Subscription) deadEnd() string {
 	return ""
 }
 
-// isGCM reports whether an origin belongs to Google Cloud Messaging.
-func isGCM(origin string) bool {
-	return origin == "https://android.googleapis.com" || origin == "https://gcm-http.googleapis.com"
+// gcmHosts are the hosts of Google Cloud Messaging.
+var gcmHosts = []string{"android.googleapis.com", "gcm-http.googleapis.com"}
+
+// GCM reports whether the endpoint belongs to Google Cloud Messaging, the predecessor of
+// FCM, which Google has shut down.
+func (s *Subscription) GCM() bool { return slices.Contains(gcmHosts, hostOf(&s.secrets().url)) }
+
+// Path returns the path and query of the endpoint, byte for byte, or "" if it is only an
+// origin. It is a secret (RFC 8030, section 8.3).
+func (s *Subscription) Path() string {
+	_, after, _ := strings.Cut(s.Endpoint(), "://")
+	if i := strings.IndexAny(after, "/?"); i >= 0 {
+		return after[i:]
+	}
+	return ""
 }

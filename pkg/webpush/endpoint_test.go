@@ -17,6 +17,8 @@ func TestForeignEndpoints(t *testing.T) {
 		"https://api.push.apple.com/3/device/00fc13adff785122b4ad28809a34209823":    "native apps at https://api.push.apple.com",
 		"https://api.sandbox.push.apple.com/3/device/00fc13adff785122b4ad28809a342": "native apps",
 		"https://exp.host/--/api/v2/push/send":                                      "native apps",
+		"https://API.push.apple.com./3/device/00fc13adff785122b4ad28809a34209823":   "native apps",
+		"https://exp.host./--/api/v2/push/send":                                     "native apps",
 		"eTestTestTestTestTestT:APA91bTESTTESTTEST":                                 "registration token of Firebase",
 		"ExponentPushToken[TESTTESTTEST]":                                           "an Expo push token",
 		strings.Repeat("0fA1", 16):                                                  "device token of Apple",

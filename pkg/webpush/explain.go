@@ -242,7 +242,7 @@ func ExplainAll(status int, header http.Header, body []byte) []*Error {
 		return []*Error{Explain(like, status, header, body)}
 	}
 	var worded, own []*Error
-	for _, service := range []Service{Mozilla, FCM, Apple, WNS, UnifiedPush} {
+	for _, service := range Services() {
 		e, r := explain(service, status, header, body)
 		switch {
 		case r == nil || r.service == "":

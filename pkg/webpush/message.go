@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -108,28 +109,35 @@ type Message struct {
 // TTLSeconds returns the value of the TTL header (RFC 8030, section 5.2): the
 // TTL rounded up to whole seconds, or [DefaultTTL]. The error is an
 // [*InputError].
-func (m *Message) TTLSeconds() (int64, error) { return m.ttl() }
-
-// ttl returns the TTL in seconds.
-func (m *Message) ttl() (int64, error) {
-	d := DefaultTTL
-	if m.TTL != nil {
-		d = *m.TTL
-	}
-	if d < 0 || d > MaxTTL {
-		return 0, &InputError{Part: "ttl", Problem: fmt.Sprintf("the TTL is %v, expected 0 to 2147483648 seconds", d)}
+func (m *Message) TTLSeconds() (int64, error) {
+	d := m.ttl()
+	if err := CheckTTL(d); err != nil {
+		return 0, err
 	}
 	// Rounded up, because a TTL of 0 has another meaning than a short one.
 	return int64((d + time.Second - 1) / time.Second), nil
 }
 
+// ttl returns the TTL, which is not checked.
+func (m *Message) ttl() time.Duration {
+	if m.TTL == nil {
+		return DefaultTTL
+	}
+	return *m.TTL
+}
+
+// CheckTTL returns an [*InputError] if a TTL is not 0 to [MaxTTL].
+func CheckTTL(ttl time.Duration) error {
+	if ttl < 0 || ttl > MaxTTL {
+		return &InputError{Part: "ttl", Problem: fmt.Sprintf("the TTL is %v, expected 0 to %d seconds", ttl, MaxTTL/time.Second), hint: "use 0 to deliver now or never"}
+	}
+	return nil
+}
+
 // until returns the message with the TTL that is left until it expires. The error
 // is [ErrExpired].
 func (m *Message) until(expires, now time.Time) (*Message, error) {
-	ttl := DefaultTTL
-	if m.TTL != nil {
-		ttl = *m.TTL
-	}
+	ttl := m.ttl()
 	left := expires.Sub(now)
 	switch {
 	case ttl <= 0: // now or never, or refused
@@ -156,7 +164,7 @@ func CheckHeader(name, value string) error {
 	bad := func(problem, hint string) error {
 		return &InputError{Part: "header", Problem: problem, hint: hint}
 	}
-	if name == "" || strings.ContainsFunc(name, notToken) {
+	if !fields.IsToken(name) {
 		return bad(fmt.Sprintf("the header name %q has characters that no name has", name), "write it as 'Name: value'")
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
@@ -168,10 +176,6 @@ func CheckHeader(name, value string) error {
 		}
 	}
 	return nil
-}
-
-func notToken(r rune) bool {
-	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
 }
 
 // check refuses what cannot be sent and returns the TTL in seconds.
@@ -196,5 +200,5 @@ func (m *Message) check() (int64, error) {
 			}
 		}
 	}
-	return m.ttl()
+	return m.TTLSeconds()
 }

@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// ratedServices are the services that [ParseRates] accepts by name.
-var ratedServices = []Service{FCM, Mozilla, Apple, WNS, UnifiedPush}
-
 // ParseRate reads a number of messages or requests per time, such as "100/s",
 // "5000/m", or "100000/h", and returns the number per second. A bare number is per
 // second. The error is an [*InputError] with Part "rate".
@@ -28,7 +25,7 @@ func ParseRate(text string) (perSecond float64, err error) {
 
 // ParseRates reads rates, each in the form of [ParseRate], separated by commas:
 // "fcm=10000/s,default=200/s". A rate named default, or without a name, is PerOrigin.
-// The others are for fcm, mozilla, apple, wns, or unifiedpush. The error is an
+// The others are for those of [Services]. The error is an
 // [*InputError] with Part "rate".
 func ParseRates(text string) (Rates, error) {
 	var rates Rates
@@ -47,9 +44,9 @@ func ParseRates(text string) (Rates, error) {
 			return Rates{}, &InputError{Part: "rate", Problem: fmt.Sprintf("%q has two rates for %s", text, name)}
 		case name == "default":
 			rates.PerOrigin = n
-		case !slices.Contains(ratedServices, service):
+		case !slices.Contains(Services(), service):
 			var names []string
-			for _, s := range ratedServices {
+			for _, s := range Services() {
 				names = append(names, string(s))
 			}
 			return Rates{}, &InputError{Part: "rate", Problem: fmt.Sprintf("%q is not a service that can have a rate: use %s, or default", name, strings.Join(names, ", "))}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/fields"
 )
 
 // RedactHeader returns the value of a header of a request or response without its
@@ -20,9 +22,13 @@ func RedactHeader(name, value string) string {
 		if !found { // a key of GCM, which has no scheme
 			return "key=…"
 		}
-		if _, k, ok := strings.Cut(rest, "k="); ok && strings.EqualFold(scheme, "vapid") {
-			k, _, _ = strings.Cut(k, ",") // t may follow
-			return scheme + " t=…, k=" + k
+		if strings.EqualFold(scheme, "vapid") {
+			params, _ := fields.Loose(rest)
+			for _, p := range params {
+				if strings.EqualFold(p.Name, "k") {
+					return scheme + " t=…, k=" + p.Value
+				}
+			}
 		}
 		return scheme + " …"
 	case "Location", "Link", "Cookie", "Set-Cookie", "Proxy-Authorization":

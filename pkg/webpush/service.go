@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,10 @@ const (
 	KaiOS       Service = "kaios"       // KaiOS: its own autopush
 	Other       Service = "other"       // any other
 )
+
+// Services returns the push services whose rules are known in detail, all but KaiOS and
+// Other.
+func Services() []Service { return []Service{Apple, FCM, Mozilla, WNS, UnifiedPush} }
 
 // String returns the name for people.
 func (s Service) String() string {
@@ -41,22 +46,21 @@ func (s Service) String() string {
 // serviceAt identifies the push service of an endpoint: by its host, and on hosts
 // that are not known by the form of UnifiedPush's endpoints.
 func serviceAt(u *url.URL) Service {
-	s := serviceOf(strings.ToLower(u.Hostname()))
+	s := serviceOf(hostOf(u))
 	if s == Other && isUnifiedPush(u) {
 		return UnifiedPush
 	}
 	return s
 }
 
-// serviceOf identifies a push service by its complete host name, in lower case,
+// serviceOf identifies a push service by its complete host name in the form of [hostOf],
 // never by parts of a URL, which could be in the path of any host.
 func serviceOf(host string) Service {
-	host = strings.TrimSuffix(host, ".")
 	under := func(domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
 	switch {
 	case under("push.services.mozilla.com"), under("push.mozilla.com"), strings.HasPrefix(host, "updates") && under("mozaws.net"):
 		return Mozilla
-	case host == "fcm.googleapis.com", host == "jmt17.google.com", host == "android.googleapis.com", host == "gcm-http.googleapis.com":
+	case host == "fcm.googleapis.com", host == "jmt17.google.com", slices.Contains(gcmHosts, host):
 		return FCM
 	case under("push.apple.com"):
 		return Apple

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -211,7 +210,7 @@ func noEndpointHint(fields map[string]json.RawMessage) string {
 // recordedKey returns the application server key from the fields that sites
 // keep next to a subscription, or nil.
 func recordedKey(fields map[string]json.RawMessage) json.RawMessage {
-	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
+	for _, name := range notation.ServerKeys {
 		if raw := fields[name]; raw != nil && string(raw) != "null" {
 			return raw
 		}
@@ -376,19 +375,11 @@ func baseOf(written string) (*base, string) {
 	if err != nil {
 		return nil, "the endpoint's host or port is not valid"
 	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Sprintf("the endpoint's port is %q, expected 1 to 65535", text.OneLine(port, 20))
-		}
-	}
-	host := strings.ToLower(u.Hostname())
-	if strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }) {
-		return nil, "the endpoint's host has characters that no host has"
-	}
 	origin, err := vapid.Origin(written)
 	if err != nil {
 		return nil, err.Error()
 	}
+	host := hostOf(u)
 	b := &base{text: written, url: *u, origin: origin, loopback: netaddr.Loopback(host), service: serviceOf(host)}
 	place.Store(b)
 	return b, ""

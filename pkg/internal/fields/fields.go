@@ -41,7 +41,7 @@ func List(s string) ([]Element, error) {
 			}
 			continue
 		}
-		name, rest := while(s, IsTokenChar)
+		name, rest := while(s, isTokenChar)
 		if name == "" {
 			return nil, fmt.Errorf("found %q where the name of a parameter should start", s[0])
 		}
@@ -150,11 +150,17 @@ func trim(s string) string { return strings.TrimLeft(s, " \t") }
 
 func isSeparator(c byte) bool { return c == ',' || c == ';' }
 
-// IsTokenChar reports whether c is a tchar (RFC 9110, section 5.6.2).
-func IsTokenChar(c byte) bool {
+// isTokenChar reports whether c is a tchar (RFC 9110, section 5.6.2).
+func isTokenChar(c byte) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' ||
 		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
+// IsToken reports whether s is a token, such as the name of a header.
+func IsToken(s string) bool {
+	name, rest := while(s, isTokenChar)
+	return name != "" && rest == ""
+}
+
 // isValueChar adds to a token the rest of base64.
-func isValueChar(c byte) bool { return IsTokenChar(c) || c == '/' || c == '=' }
+func isValueChar(c byte) bool { return isTokenChar(c) || c == '/' || c == '=' }

@@ -4,6 +4,7 @@ package netaddr
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func Public(a netip.Addr) bool {
 // of this machine (RFC 6761 section 6.3). Where other names lead is known only
 // after they are resolved.
 func PublicHost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 	if a, err := netip.ParseAddr(host); err == nil {
 		return Public(a)
 	}
@@ -53,11 +54,48 @@ func PublicHost(host string) bool {
 }
 
 // Loopback reports whether host, the host of a URL without port and brackets, is this
-// machine: a loopback address, localhost, or a name below it (RFC 6761, section 6.3).
+// machine: a loopback address, localhost, or a name below it (RFC 6761, section 6.3). A
+// dot at the end does not count.
 func Loopback(host string) bool {
+	host = strings.TrimSuffix(host, ".")
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a.Unmap().IsLoopback()
 	}
 	host = strings.ToLower(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// reservedTLDs are the top-level domains that are never on the public internet (RFC 2606,
+// RFC 6761, RFC 6762, RFC 7686, RFC 8375, and ICANN's reservation of internal).
+var reservedTLDs = []string{"local", "localhost", "test", "example", "invalid", "internal", "lan", "home", "corp", "onion", "arpa"}
+
+// Reserved says why a host name, the host of a URL or of a mail address, is never on the
+// public internet, such as "the reserved domain .local", or returns "". host must not be an
+// address.
+func Reserved(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	switch last := host[strings.LastIndexByte(host, '.')+1:]; {
+	case host == "localhost":
+		return "localhost"
+	case last == host:
+		return "a host of a single label"
+	case slices.Contains(reservedTLDs, last):
+		return "the reserved domain ." + last
+	}
+	return ""
+}
+
+// Number reports whether a host without brackets is an IPv4 address in a form that browsers
+// never write, such as 127.1 or 0x7f000001: its last label is a number, but it is not four
+// decimal numbers (WHATWG URL, "ends in a number"). Some resolvers read it as an address.
+func Number(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if digits, hex := strings.CutPrefix(last, "0x"); hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }

@@ -44,9 +44,34 @@ func TestPublicHost(t *testing.T) {
 func TestLoopback(t *testing.T) {
 	for host, want := range map[string]bool{
 		"localhost": true, "LOCALHOST": true, "push.localhost": true, "127.0.0.1": true, "127.1.2.3": true, "::1": true, "::ffff:127.0.0.1": true,
-		"": false, "localhost.example": false, "notlocalhost": false, "192.168.0.1": false, "0.0.0.0": false, "::": false, "::2": false,
+		"localhost.": true, "push.localhost.": true, "127.0.0.1.": true,
+		"": false, "localhost.example": false, "localhost..": false, "notlocalhost": false, "192.168.0.1": false, "0.0.0.0": false, "::": false, "::2": false,
 	} {
 		if got := Loopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+// TestReserved: sub and endpoints at a reserved domain are judged by one list.
+func TestReserved(t *testing.T) {
+	for host, want := range map[string]string{
+		"localhost": "localhost", "LOCALHOST.": "localhost", "push": "a host of a single label", "": "a host of a single label",
+		"push.local": "the reserved domain .local", "push.Example.": "the reserved domain .example", "x.home.arpa": "the reserved domain .arpa", "x.onion": "the reserved domain .onion",
+		"push.example.net": "", "example.com": "", "local.example.com.": "",
+	} {
+		if got := Reserved(host); got != want {
+			t.Errorf("%q: %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for host, want := range map[string]bool{
+		"2130706433": true, "127.1": true, "0x7f000001": true, "0x": true, "0177.0.0.1": true, "127.0.0.1.": true, "1.2.3.4.5": true, "a.0XF": true,
+		"127.0.0.1": false, "::1": false, "push": false, "": false, ".": false, "1.example": false, "xn--1": false, "a.0x7g": false, "face": false,
+	} {
+		if got := Number(host); got != want {
 			t.Errorf("%q: %v", host, got)
 		}
 	}

@@ -23,9 +23,3 @@ func OneLine(s string, max int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
 	return strings.ToValidUTF8(Clip(s, max), "?")
 }
-
-// Printable reports whether every character of s is graphic: OneLine would
-// remove nothing but spaces.
-func Printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
-}

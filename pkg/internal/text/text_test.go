@@ -3,6 +3,7 @@ package text
 import (
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -28,7 +29,8 @@ func FuzzOneLine(f *testing.F) {
 			return
 		}
 		got := OneLine(s, max)
-		if !Printable(got) || !utf8.ValidString(got) || len(got) > 3*max+len("…") {
+		printable := !strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsGraphic(r) })
+		if !printable || !utf8.ValidString(got) || len(got) > 3*max+len("…") {
 			t.Fatalf("OneLine(%q, %d) = %q", s, max, got)
 		}
 	})
