@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -198,14 +199,14 @@ func printFindings(s *streams, r findings, v any) error {
 		return failed
 	}
 	for i, f := range r.found {
-		fmt.Fprintf(s.out, "%s %s [%s]\n", s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity]), safe(f.Message), f.Rule)
+		fmt.Fprintf(s.out, "%s %s [%s]\n", s.paint(s.outTTY, f.Severity.String()+":", color.Bold, severityColor[f.Severity]), printable.Text(f.Message), f.Rule)
 		where := ""
 		if r.where != nil {
 			where = r.where[i]
 		}
 		for _, line := range [][2]string{{"in", where}, {"fix", f.Hint}, {"source", f.Source}} {
 			if line[1] != "" {
-				fmt.Fprintf(s.out, "  %s: %s\n", line[0], safe(line[1]))
+				fmt.Fprintf(s.out, "  %s: %s\n", line[0], printable.Text(line[1]))
 			}
 		}
 	}

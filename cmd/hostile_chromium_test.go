@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/printable"
 )
 
 // hostileChromium is a push service for Chromium that responds with hostile text
@@ -113,7 +115,7 @@ func TestHostileChromium(t *testing.T) {
 				run(ctx, &streams{in: strings.NewReader(""), out: all, err: all},
 					append([]string{"listen", "--server", server, "--ca-file", ca, "--state", state, "-f", "sub-" + state, "--timeout", "20s"}, more...))
 				cancel()
-				if text := all.String(); !strings.Contains(text, want) || strings.ContainsFunc(text, harmful) {
+				if text := all.String(); !strings.Contains(text, want) || strings.ContainsFunc(text, printable.Harmful) {
 					t.Errorf("%q: %q, want %q", more, text, want)
 				}
 			}

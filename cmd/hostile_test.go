@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/printable"
 )
 
 // actsOnTerminal returns a harmful character that is in the output, or 0.
 func actsOnTerminal(output string) rune {
 	for _, r := range output {
-		if harmful(r) {
+		if printable.Harmful(r) {
 			return r
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/inspect"
 	"github.com/seed81da77dd/webpush/pkg/keyfile"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -147,16 +148,16 @@ func printThing(s *streams, t *inspect.Thing, name string, another bool) error {
 	if another {
 		fmt.Fprintln(s.out)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n", safe(name), s.paint(s.outTTY, safe(t.Title), color.Bold))
+	fmt.Fprintf(s.out, "%s: %s\n", printable.Text(name), s.paint(s.outTTY, printable.Text(t.Title), color.Bold))
 	width := 0
 	for _, f := range t.Fields {
-		width = max(width, utf8.RuneCountInString(safe(f.Name)))
+		width = max(width, utf8.RuneCountInString(printable.Text(f.Name)))
 	}
 	for _, f := range t.Fields {
-		fmt.Fprintf(s.out, "  %-*s  %s\n", width, safe(f.Name), visible(f.Text))
+		fmt.Fprintf(s.out, "  %-*s  %s\n", width, printable.Text(f.Name), printable.Quoted(f.Text))
 	}
 	for _, p := range t.Problems {
-		s.talk(p.Severity.String(), severityColor[p.Severity], name+": "+visible(p.Message), p.Hint)
+		s.talk(p.Severity.String(), severityColor[p.Severity], name+": "+printable.Quoted(p.Message), p.Hint)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -108,21 +109,21 @@ func (l *listener) printText(m *useragent.ReceivedMessage) error {
 	case !utf8.Valid(m.Payload):
 		fmt.Fprintf(&b, "(binary, %s) %s", plural(len(m.Payload), "byte"), base64.RawURLEncoding.EncodeToString(m.Payload))
 	case l.outTTY && isNotification:
-		b.WriteString(l.paint(true, safe(n.Title), color.Bold))
+		b.WriteString(l.paint(true, printable.Text(n.Title), color.Bold))
 		if declarative {
 			b.WriteString(l.paint(true, " (declarative)", color.Faint))
 		}
 		if n.Body != "" {
-			b.WriteString("\n" + indented(safe(n.Body)))
+			b.WriteString("\n" + indented(printable.Text(n.Body)))
 		}
 		if n.Navigate != "" {
-			b.WriteString("\n" + indented(l.paint(true, safe(n.Navigate), color.FgCyan, color.Underline)))
+			b.WriteString("\n" + indented(l.paint(true, printable.Text(n.Navigate), color.FgCyan, color.Underline)))
 		}
 		for _, a := range n.Actions {
-			b.WriteString("\n" + indented("["+safe(a.Title)+"]"))
+			b.WriteString("\n" + indented("["+printable.Text(a.Title)+"]"))
 		}
 	default:
-		b.WriteString(safe(string(m.Payload)))
+		b.WriteString(printable.Text(string(m.Payload)))
 	}
 	text := b.String()
 	if !strings.HasSuffix(text, "\n") {

@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
 
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
 )
 
@@ -132,7 +133,7 @@ func TestListenCloseReason(t *testing.T) {
 		t.Chdir(t.TempDir())
 		for _, more := range [][]string{nil, {"--json", "--new"}} {
 			code, out, talk := command(t, "", append([]string{"listen", "--server", server}, more...)...)
-			if text := out + talk; code != exitTemporary || !strings.Contains(text, "4774") || !strings.Contains(text, "31m") || strings.ContainsFunc(text, harmful) {
+			if text := out + talk; code != exitTemporary || !strings.Contains(text, "4774") || !strings.Contains(text, "31m") || strings.ContainsFunc(text, printable.Harmful) {
 				t.Errorf("at once: %v, %q: exit code %d: %q", atOnce, more, code, text)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/cmd/internal/settings"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -83,7 +84,7 @@ func runConfig(c *cobra.Command, s *streams) error {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, v := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", v.Name, safe(orDash(cmp.Or(automatic[v.Name+"="+v.Value], v.Value))), v.Source)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", v.Name, printable.Text(orDash(cmp.Or(automatic[v.Name+"="+v.Value], v.Value))), v.Source)
 	}
 	return w.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -44,7 +45,7 @@ func runStatus(c *cobra.Command, s *streams, pair keyPair) error {
 	if s.json {
 		return errors.Join(s.printJSON(out), failure)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", safe(private.File), safe(private.Note), safe(public.File), safe(public.Note))
+	fmt.Fprintf(s.out, "%s: %s\n%s: %s\n", printable.Text(private.File), printable.Text(private.Note), printable.Text(public.File), printable.Text(public.Note))
 	if key != nil {
 		fmt.Fprintf(s.out, "application server key: %s\n", out.Key)
 	}

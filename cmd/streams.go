@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/cmd/internal/settings"
 	"github.com/seed81da77dd/webpush/pkg/fileio"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -99,13 +100,13 @@ func (s *streams) talk(level string, attribute color.Attribute, message, hint st
 		return
 	}
 	label := s.paint(s.errTTY, level+":", color.Bold, attribute)
-	fmt.Fprintf(s.err, "webpush: %s %s\n", label, safe(message))
+	fmt.Fprintf(s.err, "webpush: %s %s\n", label, printable.Text(message))
 	s.hint(hint)
 }
 
 func (s *streams) hint(hint string) {
 	if hint != "" {
-		fmt.Fprintf(s.err, "webpush: %s %s\n", s.paint(s.errTTY, "hint:", color.FgCyan), safe(hint))
+		fmt.Fprintf(s.err, "webpush: %s %s\n", s.paint(s.errTTY, "hint:", color.FgCyan), printable.Text(hint))
 	}
 }
 
@@ -131,7 +132,7 @@ func (s *streams) note(format string, a ...any) {
 		s.talkJSON(map[string]any{"level": "note", "message": message})
 		return
 	}
-	fmt.Fprintf(s.err, "webpush: %s\n", safe(message))
+	fmt.Fprintf(s.err, "webpush: %s\n", printable.Text(message))
 }
 
 // serviceLog returns the log of a command that serves, as text, or as JSON if asJSON or
@@ -161,7 +162,7 @@ func marshal(v any, indent string) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("encoding the result: %w", err)
 	}
-	return safeJSON(b.Bytes()), nil
+	return printable.JSON(b.Bytes()), nil
 }
 
 // finish prints the error of a command and returns its exit code.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/inspect"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -107,7 +108,7 @@ func printVerdict(s *streams, v vapid.Verdict) error {
 		lines = append(lines, [2]string{name, strings.TrimSpace(string(b))})
 	}
 	for _, line := range lines {
-		fmt.Fprintf(s.out, "%-10s %s\n", visible(line[0]), visible(line[1]))
+		fmt.Fprintf(s.out, "%-10s %s\n", printable.Quoted(line[0]), printable.Quoted(line[1]))
 	}
 	for _, p := range v.Problems {
 		s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, p.Hint)

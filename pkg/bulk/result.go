@@ -10,6 +10,7 @@ import (
 	"math"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -77,7 +78,7 @@ func NewResult(client *webpush.Client, r *webpush.Result, rec *Record, endpoint 
 // line returns the result as a line of a file.
 func (l Result) line() ([]byte, error) {
 	b, err := text.JSON(l)
-	return append(b, '\n'), err
+	return append(printable.JSON(b), '\n'), err
 }
 
 // ReadResults yields the results that a run wrote to Options.Results or Options.Output:
