@@ -85,11 +85,19 @@ func (c *countingService) killAfter(more int, kill func()) {
 	c.kill = kill
 }
 
+// process is webpush in a process of its own, whose directory and home are dir.
+func process(dir string, args ...string) *exec.Cmd {
+	c := exec.Command("webpush", args...)
+	c.Dir, c.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return c
+}
+
 // TestKilled kills webpush send with SIGKILL at random moments and starts it
 // again with the same command each time. Every record is sent, none that the
 // journal holds is sent again, and no more are sent twice than were in flight
 // when it was killed.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	const (
 		kills       = 50
 		concurrency = 16
@@ -111,16 +119,11 @@ func TestKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "subs.ndjson"), input.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := func(args ...string) *exec.Cmd {
-		c := exec.Command("webpush", args...)
-		c.Dir, c.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
-		return c
-	}
-	if out, err := command("gen").CombinedOutput(); err != nil {
+	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	send := func() *exec.Cmd {
-		return command("send", "-f", "subs.ndjson", "-p", "hi", "--subject", "mailto:ops@example.com", "--retries", "0", "--concurrency", fmt.Sprint(concurrency),
+		return process(dir, "send", "-f", "subs.ndjson", "-p", "hi", "--subject", "mailto:ops@example.com", "--retries", "0", "--concurrency", fmt.Sprint(concurrency),
 			"--resume", "journal", "--results", "results.ndjson", "--gone", "gone.ndjson", "--retry-later", "later.ndjson")
 	}
 	journalled := func() map[int]bool {

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line's specification.
 func TestScripts(t *testing.T) {
+	t.Parallel() // beside the tests with processes of their own
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

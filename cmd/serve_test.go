@@ -151,10 +151,10 @@ func TestServeKilled(t *testing.T) {
 		all         = 10_000
 		concurrency = 40
 	)
+	t.Parallel()
 	dir := t.TempDir()
-	t.Chdir(dir)
-	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"gen", "--config", os.DevNull}); code != 0 {
-		t.Fatalf("gen: exit %d", code)
+	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
+		t.Fatalf("gen: %v\n%s", err, out)
 	}
 
 	var (
@@ -178,10 +178,10 @@ func TestServeKilled(t *testing.T) {
 	}))
 	defer sink.Close()
 
-	if err := os.Mkdir("webpush-data", 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "webpush-data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.Open("webpush-data/webpush.db")
+	store, err := sqlite.Open(filepath.Join(dir, "webpush-data", "webpush.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,10 +276,10 @@ func TestServeKilled(t *testing.T) {
 
 // TestServeTokenOfEnvironment: a variable that was a file, with its line's end.
 func TestServeTokenOfEnvironment(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	t.Chdir(dir)
-	if code := run(t.Context(), &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, []string{"gen", "--config", os.DevNull}); code != 0 {
-		t.Fatalf("gen: exit %d", code)
+	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
+		t.Fatalf("gen: %v\n%s", err, out)
 	}
 	const token = "a-token-of-the-environment"
 	s, err := startServe(dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, adminTokenEnv+"="+token+"\n"))
