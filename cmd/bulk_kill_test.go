@@ -85,10 +85,10 @@ func (c *countingService) killAfter(more int, kill func()) {
 	c.kill = kill
 }
 
-// process is webpush in a process of its own, whose directory and home are dir.
-func process(dir string, args ...string) *exec.Cmd {
+// commandIn is webpush in a process of its own, whose directory and home are dir.
+func commandIn(dir string, args ...string) *exec.Cmd {
 	c := exec.Command("webpush", args...)
-	c.Dir, c.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	c.Dir, c.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "GORACE=atexit_sleep_ms=0")
 	return c
 }
 
@@ -119,11 +119,11 @@ func TestKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "subs.ndjson"), input.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
+	if out, err := commandIn(dir, "gen").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	send := func() *exec.Cmd {
-		return process(dir, "send", "-f", "subs.ndjson", "-p", "hi", "--subject", "mailto:ops@example.com", "--retries", "0", "--concurrency", fmt.Sprint(concurrency),
+		return commandIn(dir, "send", "-f", "subs.ndjson", "-p", "hi", "--subject", "mailto:ops@example.com", "--retries", "0", "--concurrency", fmt.Sprint(concurrency),
 			"--resume", "journal", "--results", "results.ndjson", "--gone", "gone.ndjson", "--retry-later", "later.ndjson")
 	}
 	journalled := func() map[int]bool {

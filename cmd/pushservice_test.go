@@ -88,7 +88,7 @@ func sendAlone(t *testing.T, args ...string) (code int, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := process(dir, append([]string{"send"}, args...)...)
+	c := commandIn(dir, append([]string{"send"}, args...)...)
 	out, err := c.CombinedOutput()
 	if c.ProcessState == nil {
 		t.Fatal(err)

@@ -153,7 +153,7 @@ func TestServeKilled(t *testing.T) {
 	)
 	t.Parallel()
 	dir := t.TempDir()
-	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
+	if out, err := commandIn(dir, "gen").CombinedOutput(); err != nil {
 		t.Fatalf("gen: %v\n%s", err, out)
 	}
 
@@ -278,7 +278,7 @@ func TestServeKilled(t *testing.T) {
 func TestServeTokenOfEnvironment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if out, err := process(dir, "gen").CombinedOutput(); err != nil {
+	if out, err := commandIn(dir, "gen").CombinedOutput(); err != nil {
 		t.Fatalf("gen: %v\n%s", err, out)
 	}
 	const token = "a-token-of-the-environment"
