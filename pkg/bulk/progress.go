@@ -176,7 +176,7 @@ func (r *Reporter) Line(now Snapshot) string {
 	case now.Expected > 0:
 		of = fmt.Sprintf(" of about %d", now.Expected)
 	}
-	return fmt.Sprintf("%d%s, %.0f/s%s: %s", now.Done+now.FinishedBefore, of, now.PerSecond(), left, now.Text())
+	return fmt.Sprintf("%d%s, %s%s: %s", now.Done+now.FinishedBefore, of, text.PerSecond(now.PerSecond()), left, now.Text())
 }
 
 // recording reports the number of records that are recorded without being sent: the

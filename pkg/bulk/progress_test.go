@@ -41,7 +41,7 @@ func TestReporter(t *testing.T) {
 		r, now = Reporter{}, Snapshot{Phase: Recording, Recorded: 7000} // from a pipe, of unknown size
 		step("recording unsent records: 7000 records", func() {})
 		r, now = Reporter{}, Snapshot{DryRun: true, Took: time.Second, Done: 3, Failed: 1}
-		step("3, 3/s: 1 failed", func() {})
+		step("3, 3.0/s: 1 failed", func() {})
 	})
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
-	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // bodyThing recognizes the body of an aes128gcm message by its header, or
@@ -46,8 +46,8 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 	t.add("size", len(body), fmt.Sprintf("%d of %d bytes", len(body), ece.MaxBody))
 	if len(body) > ece.MaxBody {
 		t.warn(fmt.Sprintf("the body has %d bytes, %d more than every push service must accept", len(body), len(body)-ece.MaxBody), "send a shorter payload")
-	} else if len(body) > preflight.AndroidBody {
-		t.add("on Android", "maybe too large", fmt.Sprintf("Firefox for Android may refuse bodies above %d bytes", preflight.AndroidBody))
+	} else if len(body) > webpush.AndroidBody {
+		t.add("on Android", "maybe too large", fmt.Sprintf("Firefox for Android may refuse bodies above %d bytes", webpush.AndroidBody))
 	}
 	t.add("salt", base64.RawURLEncoding.EncodeToString(h.Salt))
 	t.add("record size", h.RecordSize, text.Count(int(h.RecordSize), "byte"))

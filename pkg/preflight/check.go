@@ -347,9 +347,9 @@ func (k *check) body() {
 	over(SeverityError, wnsBody, "WNS documentation", webpush.WNS)
 	over(SeverityError, autopushBody, sourceAutopush, webpush.Mozilla)
 	over(SeverityWarning, ece.MaxBody, sourceSize, webpush.Other)
-	if k.asks(webpush.Mozilla) && size > AndroidBody && size <= autopushBody {
-		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android accepts only about %d to 3070", size, AndroidBody),
-			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", AndroidBody-encodingOf(m).Overhead(), AndroidBody))
+	if k.asks(webpush.Mozilla) && size > webpush.AndroidBody && size <= autopushBody {
+		k.say(SeverityNote, "size-android", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the body has %d bytes encrypted and padded, and Firefox for Android accepts only about %d to %d", size, webpush.AndroidBody, webpush.AndroidMaxBody),
+			sourceAutopush+"; seen: 413", fmt.Sprintf("keep the payload to %d bytes without padding; a limit of %d bytes for the body ensures it", webpush.AndroidBody-encodingOf(m).Overhead(), webpush.AndroidBody))
 	}
 }
 
@@ -377,7 +377,7 @@ func (k *check) bodySize() (int, error) {
 		}
 		r = id.Recipient()
 	}
-	m, err := r.Encrypt(k.msg.Payload, ece.Options{Encoding: k.msg.Encoding, Pad: k.msg.Pad, MaxBody: k.msg.MaxBody})
+	m, err := r.Encrypt(k.msg.Payload, k.msg.EncryptOptions())
 	if err != nil {
 		return 0, err
 	}

@@ -115,10 +115,6 @@ const (
 	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
 )
 
-// AndroidBody is the size of the largest body, in bytes, that every Firefox for Android
-// accepts.
-const AndroidBody = 2744
-
 // Limits of services.
 const (
 	autopushBody        = 5630

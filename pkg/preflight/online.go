@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 
 // Clock compares this machine's clock with the Date header of the server at the
 // URL, which it requests with HEAD through the client's HTTP; redirects are not
-// followed, and any status is accepted. A difference of a minute or more is a
+// followed, and any status is accepted. A difference of [webpush.MinSkew] or more is a
 // warning: push services compare exp with their own clocks (RFC 8292, section
 // 2). If a token of the client would be rejected, it is an error. The error is
 // a [*webpush.InputError] if the URL is invalid, a [*webpush.Error] if no
@@ -40,35 +39,26 @@ func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) 
 	}
 	resp.Body.Close()
 	now := start.Add(time.Since(start) / 2)
-	date, err := http.ParseTime(resp.Header.Get("Date"))
-	if err != nil {
+	skew, ok := webpush.ClockSkew(resp.Header, now)
+	if !ok {
 		return Finding{}, fmt.Errorf("%s does not say the time: its response %d has no Date header", origin, resp.StatusCode)
 	}
-	// A response from a cache states its age (RFC 9111, section 5.1).
-	if age, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31); err == nil {
-		date = date.Add(time.Duration(age) * time.Second)
-	}
-	date = date.Add(time.Second / 2) // Date has no fraction
-	return skewed(c, origin, now.Sub(date).Round(time.Second)), nil
+	return skewed(c, origin, skew), nil
 }
 
 // skewed returns the finding for a difference of the clocks, positive if this
 // machine is ahead.
 func skewed(c *webpush.Client, origin string, skew time.Duration) Finding {
 	f := Finding{Rule: "clock", Source: "RFC 8292 section 2; the Date of " + origin}
-	how := "ahead of"
-	if skew < 0 {
-		how = "behind"
-	}
-	f.Message = fmt.Sprintf("the clock of this machine is %v %s the clock of %s", skew.Abs(), how, origin)
+	f.Message = webpush.SkewText(skew, "the clock of "+origin)
 	switch {
 	case skew.Abs() <= time.Second:
 		f.Message = "the clock of this machine agrees with the clock of " + origin
 		return f
-	case skew.Abs() < time.Minute:
+	case skew.Abs() < webpush.MinSkew:
 		return f
 	}
-	f.Severity, f.Hint = SeverityWarning, "set the clock of this machine"
+	f.Severity, f.Hint = SeverityWarning, webpush.SkewHint
 	// Where the token starts to be rejected: exp is past, or too far ahead.
 	signer := c.Signer()
 	if signer == nil {

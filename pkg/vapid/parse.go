@@ -195,8 +195,7 @@ func fromPEM(text string) (found, error) {
 		case label == "EC PARAMETERS":
 			continue // openssl ecparam -genkey writes it in front
 		case label == "ENCRYPTED PRIVATE KEY" || strings.Contains(body, "Proc-Type:"):
-			return found{}, refuse("found an encrypted PEM, expected one without a passphrase",
-				"decrypt it with: openssl pkcs8 -topk8 -nocrypt -in encrypted.pem -out private_key.pem")
+			return found{}, encryptedKey("PEM")
 		case label == "OPENSSH PRIVATE KEY":
 			return found{}, refuse("found an OpenSSH key, "+expectedPrivate, adviceOther)
 		}
@@ -224,6 +223,12 @@ func fromPEM(text string) (found, error) {
 		private.public = public.public
 	}
 	return *private, nil
+}
+
+// encryptedKey returns the error for a key with a passphrase, in a form such as PEM.
+func encryptedKey(form string) error {
+	return refuse("found an encrypted "+form+", expected one without a passphrase",
+		"decrypt it with: openssl pkcs8 -topk8 -nocrypt -in encrypted.pem -out private_key.pem")
 }
 
 // fromDER reads the three DER structures that hold such keys and names the
@@ -272,8 +277,7 @@ func unreadableDER(der []byte) error {
 		Data []byte
 	}
 	if _, err := asn1.Unmarshal(der, &encrypted); err == nil {
-		return refuse("found an encrypted key, expected one without a passphrase",
-			"decrypt it with: openssl pkcs8 -topk8 -nocrypt -in encrypted.pem -out private_key.pem")
+		return encryptedKey("key")
 	}
 	for _, c := range []struct{ oid, name string }{
 		{"\x06\x05\x2b\x81\x04\x00\x0a", "secp256k1"},

@@ -19,7 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/pipeline"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -154,7 +153,7 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 		if err := sub.CheckKeys(); err != nil {
 			return nil, err
 		}
-		m, err := sub.recipient.Encrypt(msg.Payload, ece.Options{Encoding: msg.Encoding, Pad: msg.Pad, MaxBody: msg.MaxBody})
+		m, err := sub.recipient.Encrypt(msg.Payload, msg.EncryptOptions())
 		if err != nil {
 			return nil, err
 		}
@@ -519,7 +518,9 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	}
 	e.Origin = origin
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		e.Skew = clockSkew(resp.Header, now)
+		if skew, _ := ClockSkew(resp.Header, now); skew.Abs() >= MinSkew {
+			e.Skew = skew
+		}
 	}
 	return nil, e
 }

@@ -3,6 +3,7 @@ package webpush
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/http"
 	"slices"
@@ -117,7 +118,7 @@ var dictionary = []rule{
 	{Mozilla, 410, 105, "", CodeGone, "the user agent disconnected while the message was being accepted", adviceDelete},
 	{Mozilla, 410, 106, "", CodeGone, "the subscription was removed", adviceDelete},
 	{Mozilla, 413, 104, "reached size limit", CodeTooLarge, "the body is longer than the service accepts for any user agent", adviceShrink},
-	{Mozilla, 413, 104, "", CodeTooLarge, "the payload is too large for this user agent; Firefox for Android accepts bodies of at most about 2744 to 3070 bytes", "send a shorter payload without padding, or limit the size of the body"},
+	{Mozilla, 413, 104, "", CodeTooLarge, fmt.Sprintf("the payload is too large for this user agent; Firefox for Android accepts bodies of at most about %d to %d bytes", AndroidBody, AndroidMaxBody), "send a shorter payload without padding, or limit the size of the body"},
 	{Mozilla, 502, 900, "", CodeUnavailable, "the bridge to Android is misconfigured", adviceLater},
 	{Mozilla, 502, 901, "", CodeUnavailable, "the bridge to Android refused the service's own credentials", adviceLater},
 	{Mozilla, 502, 902, "", CodeUnavailable, "the bridge to Android could not be reached", adviceLater},

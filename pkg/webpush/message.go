@@ -20,6 +20,15 @@ const DefaultTTL = 28 * 24 * time.Hour
 // MaxTTL is the largest TTL that can be said: 2^31 seconds (RFC 8030 section 5.2).
 const MaxTTL = (1 << 31) * time.Second
 
+// Firefox for Android accepts smaller bodies than other user agents.
+const (
+	// AndroidBody is the size of the largest body, in bytes, that it always accepts, by
+	// autopush's documentation.
+	AndroidBody = 2744
+	// AndroidMaxBody is the size of the largest body, in bytes, that it may accept.
+	AndroidMaxBody = 3070
+)
+
 // Urgency is the importance of a message relative to the device's battery (RFC
 // 8030, section 5.3).
 type Urgency string
@@ -104,6 +113,11 @@ type Message struct {
 	// GCM, if not nil, makes the message a request that Google's legacy service
 	// accepted until 2024.
 	GCM *GCM
+}
+
+// EncryptOptions returns the options to encrypt the payload with.
+func (m *Message) EncryptOptions() ece.Options {
+	return ece.Options{Encoding: m.Encoding, Pad: m.Pad, MaxBody: m.MaxBody}
 }
 
 // TTLSeconds returns the value of the TTL header (RFC 8030, section 5.2): the

@@ -70,7 +70,7 @@ type Error struct {
 	// RetryAfter is the time that the service asks to wait, or 0.
 	RetryAfter time.Duration
 	// Skew is the time by which this machine's clock is ahead of the service's
-	// (behind if negative), if the difference is at least a minute and may have
+	// (behind if negative), if the difference is at least [MinSkew] and may have
 	// caused the response.
 	Skew time.Duration
 	// Header and Body are the header and body of the response. The body is
@@ -115,11 +115,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&s, "; it asks to wait %v", e.RetryAfter.Round(time.Second))
 	}
 	if e.Skew != 0 && e.aboutTime(0) {
-		how := "ahead of"
-		if e.Skew < 0 {
-			how = "behind"
-		}
-		fmt.Fprintf(&s, "; the clock of this machine is %v %s the service's", e.Skew.Abs().Round(time.Second), how)
+		s.WriteString("; " + SkewText(e.Skew, "the service's"))
 	}
 	if e.Attempts > 1 {
 		fmt.Fprintf(&s, ", after %d attempts", e.Attempts)
@@ -133,7 +129,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Hint returns the next step to take.
 func (e *Error) Hint() string {
 	if e.Skew != 0 && e.aboutTime(10*time.Minute) {
-		return "set the clock of this machine right"
+		return SkewHint
 	}
 	return e.hint
 }
@@ -210,18 +206,6 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		d = t.Sub(now)
 	}
 	return min(max(d, 0), maxRetryAfter)
-}
-
-// clockSkew compares this machine's clock with the Date of a response.
-func clockSkew(h http.Header, now time.Time) time.Duration {
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return 0
-	}
-	if skew := now.Sub(date); skew.Abs() >= time.Minute {
-		return skew.Round(time.Second)
-	}
-	return 0
 }
 
 // secondsOf reads the header TTL of a request or of a response.
