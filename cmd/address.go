@@ -25,15 +25,21 @@ func listenHost(flag, address, example string) (string, error) {
 func listen(flag, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		err = inUse(flag, fmt.Errorf("cannot listen: %w", err))
+		err = listenProblem(flag, fmt.Errorf("cannot listen: %w", err))
 	}
 	return l, err
 }
 
-// inUse adds a hint to the error of a server if another program listens at the address.
-func inUse(flag string, err error) error {
-	if strings.Contains(err.Error(), "address already in use") {
+// listenProblem adds a hint to the error of a server that cannot listen at the address
+// that a flag names.
+func listenProblem(flag string, err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "address already in use"):
 		return withHint(err, "another program listens there; choose another port with --"+flag+", or 0 for any free port")
+	case strings.Contains(text, "cannot assign requested address"):
+		return withHint(err, "this machine does not have the address; use one of its own with --"+flag+", 127.0.0.1 for programs on this machine, or 0.0.0.0 for all networks")
+	case strings.Contains(text, "permission denied"):
+		return withHint(err, "choose a port above 1023 with --"+flag)
 	}
 	return err
 }

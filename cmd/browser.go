@@ -85,11 +85,13 @@ func (o *browserOptions) check(args []string) error {
 }
 
 func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
+	if o.binary != "" {
+		if err := runnable("binary", o.binary, ""); err != nil {
+			return err
+		}
+	}
 	found, err := browser.Find(o.name, o.binary)
 	if err != nil {
-		if o.binary != "" {
-			return wrongFlag("binary", err)
-		}
 		return withHint(err, "install one, or name its program with --binary FILE")
 	}
 	if u, err := url.Parse(o.url); err == nil && u.Scheme == "http" && !webpush.Loopback(u.Hostname()) {

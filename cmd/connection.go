@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,21 +34,13 @@ func (o *connection) addFlags(c *cobra.Command) {
 
 // client returns a client with these options, which it completes. It does not sign.
 func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, error) {
-	if o.caFile != "" {
-		var err error
-		if o.CAs, err = s.file(o.caFile); err != nil {
-			return nil, err
-		}
+	var err error
+	if o.CAs, err = s.authorities(o.caFile); err != nil {
+		return nil, err
 	}
 	hc, err := webpush.NewHTTPClient(o.TransportOptions)
-	var input *webpush.InputError
-	switch {
-	case errors.As(err, &input) && input.Part == "ca-file":
-		return nil, wrongFlag(input.Part, within(o.caFile, err))
-	case errors.As(err, &input) && c.Flags().Lookup(input.Part) != nil:
-		return nil, wrongFlag(input.Part, err)
-	case err != nil:
-		return nil, &usageError{err: err}
+	if err != nil {
+		return nil, &usageError{err: wrongOption(c, err)}
 	}
 	if o.Insecure {
 		s.warn("--insecure: the service's certificate is not checked, anyone on the network path can read the request and impersonate the push service", "")
@@ -58,4 +49,12 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, erro
 		OnRetry: func(e *webpush.Error, wait time.Duration) {
 			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
 		}}, nil
+}
+
+// authorities returns the content of the file that --ca-file names, if it is given.
+func (s *streams) authorities(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	return s.file(name)
 }

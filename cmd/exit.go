@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/seed81da77dd/webpush/pkg/fileio"
+	"github.com/spf13/cobra"
+
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -72,6 +74,23 @@ func wrongFlag(name string, err error) error {
 		return nil
 	}
 	return usage(hintOf(err), "--%s: %w", name, err)
+}
+
+// wrongOption returns the error of a package for an option as an error of the flag with
+// that name, if the command has one.
+func wrongOption(c *cobra.Command, err error) error {
+	wrong, ok := errors.AsType[*webpush.InputError](err)
+	if !ok {
+		return err
+	}
+	flag := c.Flags().Lookup(wrong.Part)
+	switch {
+	case flag == nil:
+		return err
+	case flag.Name == "ca-file":
+		err = within(flag.Value.String(), err)
+	}
+	return wrongFlag(flag.Name, err)
 }
 
 // exitError is an error with its own exit code.

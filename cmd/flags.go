@@ -1,8 +1,11 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,4 +171,28 @@ func words[T ~string](values []T) []string {
 		names[i] = string(v)
 	}
 	return names
+}
+
+// runnable returns an error if the program that a flag names cannot be run. A hint for a
+// name with arguments has places for the program and its arguments; "" if the program has
+// none.
+func runnable(flag, name, withArguments string) error {
+	_, err := exec.LookPath(name)
+	if err == nil {
+		return nil
+	}
+	hint := "give its path, or a name that is in $PATH"
+	program, rest, arguments := strings.Cut(name, " ")
+	switch {
+	case exists(name) && !strings.ContainsRune(name, os.PathSeparator):
+		hint = "for the file in this directory, write ./" + shellWord(name)
+	case errors.Is(err, fs.ErrPermission):
+		hint = "make it executable with: chmod +x " + shellWord(name)
+	case arguments && withArguments != "":
+		hint = fmt.Sprintf(withArguments, shellWord(program), rest)
+	}
+	if problem, ok := errors.AsType[*exec.Error](err); ok {
+		err = problem.Err
+	}
+	return usage(hint, "--%s: %q cannot be run: %w", flag, name, err)
 }

@@ -1,10 +1,6 @@
 package cmd
 
 import (
-	"errors"
-	"os/exec"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
@@ -96,23 +92,7 @@ func (o *listenOptions) check() error {
 	case useragent.CheckServer(o.server) != nil:
 		return usage("write it as "+useragent.Mozilla+", ws://127.0.0.1:8090, or chromium://127.0.0.1:5228", "--server: %w", useragent.CheckServer(o.server))
 	case changed("exec"):
-		return o.checkProgram()
+		return runnable("exec", o.program, "give the arguments after --: --exec %s -- %s")
 	}
 	return nil
-}
-
-// checkProgram returns an error if the program cannot be run.
-func (o *listenOptions) checkProgram() error {
-	_, err := exec.LookPath(o.program)
-	if err == nil {
-		return nil
-	}
-	hint := "give its path, or a name that is in $PATH"
-	if program, rest, ok := strings.Cut(o.program, " "); ok {
-		hint = "give the arguments after --: --exec " + shellWord(program) + " -- " + rest
-	}
-	if problem := (*exec.Error)(nil); errors.As(err, &problem) {
-		err = problem.Err
-	}
-	return usage(hint, "--exec: %q cannot be run: %w", o.program, err)
 }

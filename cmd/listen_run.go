@@ -107,21 +107,15 @@ func (l *listener) loadKey(chosen []useragent.Registration) (key vapid.PublicKey
 
 // options returns the options that reach the push service.
 func (l *listener) options() (useragent.Options, error) {
-	var t webpush.TransportOptions
-	if l.o.caFile != "" {
-		var err error
-		if t.CAs, err = l.file(l.o.caFile); err != nil {
-			return useragent.Options{}, err
-		}
-	}
-	hc, err := webpush.NewHTTPClient(t)
-	if err != nil && l.o.caFile != "" {
-		err = within(l.o.caFile, err)
-	}
+	cas, err := l.authorities(l.o.caFile)
 	if err != nil {
-		return useragent.Options{}, &usageError{err: err}
+		return useragent.Options{}, err
 	}
-	return useragent.Options{HTTP: hc, CAs: t.CAs, Notify: l.notify}, nil
+	hc, err := webpush.NewHTTPClient(webpush.TransportOptions{CAs: cas})
+	if err != nil {
+		return useragent.Options{}, wrongOption(l.o.cmd, err)
+	}
+	return useragent.Options{HTTP: hc, CAs: cas, Notify: l.notify}, nil
 }
 
 // connect continues with the subscriptions in the state file, or creates the one that

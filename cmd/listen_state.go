@@ -15,6 +15,9 @@ import (
 // openState locks and reads the state file. Its absence is not an error.
 func (l *listener) openState() (*useragent.File, error) {
 	name := l.o.state
+	if err := fileio.Check(name, true); err != nil {
+		return nil, within("--state", err)
+	}
 	// Read first, to create no lock next to a file of another program.
 	if _, err := useragent.ReadFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, stateProblem(name, err)

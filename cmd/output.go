@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/fileio"
@@ -59,6 +60,20 @@ type outputFile struct {
 func (s *streams) mayWrite(files ...outputFile) error {
 	for _, f := range files {
 		if err := s.mayReplace(f.name, f.force); err != nil {
+			return within("--"+f.flag, err)
+		}
+	}
+	return nil
+}
+
+// mayCreate checks the files that a server keeps, if they have names. The server creates
+// the directory data itself, if that has a name.
+func mayCreate(data string, files ...outputFile) error {
+	for _, f := range files {
+		if f.name == "" || data != "" && filepath.Dir(f.name) == filepath.Clean(data) {
+			continue
+		}
+		if err := fileio.Check(f.name, true); err != nil {
 			return within("--"+f.flag, err)
 		}
 	}

@@ -32,16 +32,21 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 	switch {
 	case o.AuthorityFile != "" && !ownCA:
 		return usage("add --tls, without --tls-cert", "--ca-out requires --tls")
-	case o.AuthorityFile == "-":
-		return usage("name a file, or omit --ca-out for push-service-ca.pem", "--ca-out is -, expected a file that is kept")
 	case changed("data") && o.data == "":
 		return usage("name a directory, or omit --data", "--data is empty")
 	case !o.withChromium && (changed("chromium-listen") || changed("chromium-ca-out")):
 		return usage("add --chromium", "--chromium-listen and --chromium-ca-out require --chromium")
-	case o.chromium.AuthorityFile == "-":
-		return usage("name a file, or omit --chromium-ca-out for push-service-chromium-ca.pem", "--chromium-ca-out is -, expected a file that is kept")
 	case o.maxTTL.set && o.maxTTL.value < time.Second:
 		return usage("", "--max-ttl: expected 1s or more, found %s", shortDuration(o.maxTTL.value))
+	}
+	kept := []outputFile{{flag: "ca-out", name: o.AuthorityFile}, {flag: "chromium-ca-out", name: o.chromium.AuthorityFile}}
+	for _, f := range kept {
+		if f.name == "-" {
+			return usage("name a file, or omit --"+f.flag, "--%s is -, expected a file that is kept", f.flag)
+		}
+	}
+	if err := mayCreate(o.data, kept...); err != nil {
+		return err
 	}
 	for _, text := range o.faults {
 		f, err := pushservice.ParseFault(text)
@@ -94,7 +99,7 @@ func startProblem(err error) error {
 		}
 		return withHint(err, hint)
 	case listen != nil:
-		return inUse(strings.TrimPrefix(prefix, "--")+"listen", err)
+		return listenProblem(strings.TrimPrefix(prefix, "--")+"listen", err)
 	}
 	return err
 }

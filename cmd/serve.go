@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -10,11 +9,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
-	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 type serveOptions struct {
+	cmd *cobra.Command
+
 	server    appserver.Options // the part that flags fill
 	listen    string
 	data      string
@@ -48,6 +48,7 @@ func newServeCmd(s *streams) *cobra.Command {
 }
 
 func (o *serveOptions) addFlags(c *cobra.Command) {
+	o.cmd = c
 	f, server := c.Flags(), &o.server
 	server.Jobs = appserver.DefaultJobs
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "listen on `ADDRESS`, host:port; port 0 is any free port")
@@ -125,12 +126,5 @@ func (o *serveOptions) check() error {
 	if !webpush.Loopback(host) && o.tlsCert == "" && !o.plain {
 		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reachable from other machines, and plain HTTP exposes the token and every endpoint", o.listen)
 	}
-	for _, file := range []string{o.database.file, o.tokenFile} {
-		if file != "" && filepath.Dir(file) != filepath.Clean(o.data) { // --data is created
-			if err := fileio.Check(file, true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return mayCreate(o.data, outputFile{flag: "db", name: o.database.file}, outputFile{flag: "admin-token-file", name: o.tokenFile})
 }

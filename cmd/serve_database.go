@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -19,6 +20,7 @@ const databaseEnv = "WEBPUSH_DATABASE"
 
 // databaseOptions holds the flags that select the database of a server.
 type databaseOptions struct {
+	flags     *pflag.FlagSet
 	database  string // an address
 	file      string // a file of SQLite
 	flag      string // the flag of database
@@ -27,7 +29,7 @@ type databaseOptions struct {
 }
 
 func (o *databaseOptions) addFlags(f *pflag.FlagSet) {
-	o.flag = "database"
+	o.flags, o.flag = f, "database"
 	f.StringVar(&o.file, "db", "", "use the SQLite database `FILE` (default webpush.db in --data)")
 	f.StringVar(&o.database, "database", "", "use the database at `ADDRESS`: sqlite:FILE, or postgres://USER@HOST/NAME, which several servers can share")
 	f.StringVar(&o.schema, "database-schema", postgres.DefaultSchema, "keep all tables in the PostgreSQL schema `NAME`")
@@ -57,6 +59,19 @@ func (o *databaseOptions) address(s *streams, data string) (a database.Address, 
 		s.warn("--"+o.flag+": other users of this machine can see the password in the list of processes", "set PGPASSWORD, or use ~/.pgpass")
 	}
 	return a, nil
+}
+
+// check refuses flags for PostgreSQL if no database is there.
+func (o *databaseOptions) check(all ...database.Address) error {
+	if slices.ContainsFunc(all, database.Address.Shared) {
+		return nil
+	}
+	for _, name := range []string{"database-schema", "allow-plain-database"} {
+		if o.flags.Changed(name) {
+			return usage("omit it, or add --database postgres://USER@HOST/NAME", "--%s requires a PostgreSQL database", name)
+		}
+	}
+	return nil
 }
 
 func (o *databaseOptions) open(ctx context.Context, a database.Address) (*database.Database, error) {

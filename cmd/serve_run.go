@@ -25,6 +25,9 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 		return err
 	}
 	address, err := o.database.address(s, o.data)
+	if err == nil {
+		err = o.database.check(address)
+	}
 	if err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func runServe(ctx context.Context, s *streams, o serveOptions) (err error) {
 	}
 	server, err := appserver.New(options)
 	if err != nil {
-		return err
+		return wrongOption(o.cmd, err)
 	}
 	l, err := listen("listen", o.listen)
 	if err != nil {
@@ -71,16 +74,14 @@ func (o *serveOptions) options(s *streams) (options appserver.Options, err error
 	options.KnownServices, options.Log = o.services == "known", s.serviceLog(o.logFormat == "json")
 	if o.user != "" {
 		if options.User, err = appserver.UserHeader(o.user); err != nil {
-			return options, wrongFlag("user-header", err)
+			return options, wrongOption(o.cmd, err)
 		}
 	}
 	if host := o.host(); webpush.Loopback(host) {
 		options.Hosts = append(append(appserver.LoopbackHosts(), host), options.Hosts...)
 	}
-	if o.caFile != "" {
-		if options.Transport.CAs, err = readFile(o.caFile); err != nil {
-			return options, err
-		}
+	if options.Transport.CAs, err = s.authorities(o.caFile); err != nil {
+		return options, err
 	}
 	if options.CertificatePEM, options.KeyPEM, err = o.certificateFiles.read(s); err != nil {
 		return options, err
@@ -120,7 +121,7 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 		return "", "", fileProblem(file, fs.ErrNotExist)
 	}
 	token, _, err = appserver.LoadToken(file)
-	return token, file, withinFile(file, err)
+	return token, file, err
 }
 
 // announce prints the address of the server. On a terminal, it also prints a link with

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/appserver/database"
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
@@ -29,13 +30,21 @@ func (o *transferOptions) addFlags(c *cobra.Command) {
 	inGroup(f, "Database")
 }
 
-// use opens the database that the flags name, and closes it after f. If a server has an
-// SQLite database open, the hint names the route to use instead.
+// use opens the database that the flags name, and closes it after f; see with.
 func (o *transferOptions) use(ctx context.Context, s *streams, route string, f func(appserver.Store) error) error {
 	address, err := o.database.address(s, o.data)
+	if err == nil {
+		err = o.database.check(address)
+	}
 	if err != nil {
 		return err
 	}
+	return o.with(ctx, address, route, f)
+}
+
+// with opens a database, and closes it after f. It creates the database only for the route
+// POST. If a server has an SQLite database open, the hint names the route to use instead.
+func (o *transferOptions) with(ctx context.Context, address database.Address, route string, f func(appserver.Store) error) error {
 	switch file := address.File(); {
 	case file == "":
 	case route == "POST" && file == filepath.Join(o.data, "webpush.db"):
@@ -126,23 +135,39 @@ func newServeCopyCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:  "copy --to-database ADDRESS",
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			to := o
-			to.database.file, to.database.database, to.database.flag = "", o.to, "to-database"
-			if o.to == "" {
-				return usage("pass the address of the database to copy to", "--to-database is missing")
-			}
-			return o.use(c.Context(), s, "", func(from appserver.Store) error {
-				return to.use(c.Context(), s, "POST", func(dest appserver.Store) error {
-					n, scheduled, err := appserver.Copy(c.Context(), from, dest)
-					s.note("copied: subscriptions: %d, scheduled pushes: %d", n, scheduled)
-					return err
-				})
-			})
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return runServeCopy(c.Context(), s, &o) },
 	}
 	o.addFlags(c)
 	c.Flags().StringVar(&o.to, "to-database", "", "copy to the database at `ADDRESS`")
 	inGroup(c.Flags(), "Database")
 	return c
+}
+
+func runServeCopy(ctx context.Context, s *streams, o *transferOptions) error {
+	if o.to == "" {
+		return usage("pass the address of the database to copy to", "--to-database is missing")
+	}
+	source, err := o.database.address(s, o.data)
+	if err != nil {
+		return err
+	}
+	target := o.database
+	target.file, target.database, target.flag = "", o.to, "to-database"
+	dest, err := target.address(s, o.data)
+	if err != nil {
+		return err
+	}
+	if source.Same(dest) {
+		return usage("name another database", "--to-database is the database to copy from")
+	}
+	if err := o.database.check(source, dest); err != nil {
+		return err
+	}
+	return o.with(ctx, source, "", func(from appserver.Store) error {
+		return o.with(ctx, dest, "POST", func(to appserver.Store) error {
+			n, scheduled, err := appserver.Copy(ctx, from, to)
+			s.note("copied: subscriptions: %d, scheduled pushes: %d", n, scheduled)
+			return err
+		})
+	})
 }

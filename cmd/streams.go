@@ -167,7 +167,8 @@ func marshal(v any, indent string) ([]byte, error) {
 
 // finish prints the error of a command and returns its exit code.
 func (s *streams) finish(ctx context.Context, err error) int {
-	if out, ok := s.out.(*latch); ok && out.err != nil && err == nil {
+	var silent *silentError
+	if out, ok := s.out.(*latch); ok && out.err != nil && (err == nil || errors.As(err, &silent)) {
 		err = out.err
 	}
 	if out, ok := s.out.(*latch); ok && out.err != nil && errors.Is(err, out.err) {
@@ -181,7 +182,6 @@ func (s *streams) finish(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	code := exitCode(err)
-	var silent *silentError
 	if errors.As(err, &silent) {
 		return code
 	}

@@ -80,7 +80,9 @@ type Server struct {
 // maxStreams is the maximum number of open event streams.
 const maxStreams = 1000
 
-// New returns a server. It sends nothing until [Server.Run] is called.
+// New returns a server. It sends nothing until [Server.Run] is called. The error for an
+// option is an [*webpush.InputError] with Part "host", "origin", "port", or, of Transport,
+// a part of [webpush.NewHTTPClient].
 func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err

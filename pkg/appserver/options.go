@@ -115,12 +115,18 @@ type Options struct {
 func LoopbackHosts() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
 // UserHeader returns a User for [Options] that reads the user from a header, which a proxy
-// in front of the server must set. The error has a hint.
+// in front of the server must set. The error is an [*webpush.InputError] with Part
+// "user-header".
 func UserHeader(name string) (func(*http.Request) (string, error), error) {
 	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
-		return nil, webpush.WithHint(fmt.Errorf("%q is not the name of a header", name), "write it as X-User")
+		return nil, wrong("user-header", "write it as X-User", "%q is not the name of a header", name)
 	}
 	return func(r *http.Request) (string, error) { return r.Header.Get(name), nil }, nil
+}
+
+// wrong returns an [*webpush.InputError] for an option, with a hint.
+func wrong(part, hint, format string, a ...any) error {
+	return webpush.WithHint(&webpush.InputError{Part: part, Problem: fmt.Sprintf(format, a...)}, hint)
 }
 
 // check returns an error if the options cannot be used.
@@ -141,12 +147,12 @@ func (o *Options) check() error {
 	}
 	for _, host := range o.Hosts {
 		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && (host == "" || strings.ContainsAny(host, ":/?#@*[] ")) {
-			return webpush.WithHint(fmt.Errorf("%q is not a host name", host), "write it as push.example.com, without scheme and port")
+			return wrong("host", "write it as push.example.com, without scheme and port", "%q is not a host name", host)
 		}
 	}
 	for _, port := range o.Ports {
 		if port < 1 || port > 65535 {
-			return fmt.Errorf("invalid port %d, expected 1 to 65535", port)
+			return wrong("port", "", "invalid port %d, expected 1 to 65535", port)
 		}
 	}
 	return nil
@@ -163,7 +169,7 @@ func (o *Options) complete() error {
 		}
 		normal, err := vapid.Origin(origin)
 		if err != nil || strings.TrimSuffix(strings.ToLower(origin), "/") != normal {
-			return webpush.WithHint(fmt.Errorf("%q is not an origin", origin), "write it as https://www.example.com, without a path")
+			return wrong("origin", "write it as https://www.example.com, without a path", "%q is not an origin", origin)
 		}
 		o.Origins = slices.Clone(o.Origins)
 		o.Origins[i] = normal

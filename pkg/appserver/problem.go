@@ -140,8 +140,11 @@ func notJSON(r *http.Request) *problem {
 		in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
 }
 
-// readAll reads a body of at most that many bytes of UTF-8.
+// readAll reads a body of at most that many bytes of UTF-8, with unique names if it is JSON.
 func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	if err := notCompressed(r); err != nil {
+		return nil, err
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var long *http.MaxBytesError
 	switch {
@@ -157,7 +160,23 @@ func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error)
 		}
 		i += size
 	}
+	if isJSON(contentType(r)) {
+		if name, twice := text.DuplicateName(b); twice { // one value would count, and not the other
+			return nil, refuse(http.StatusBadRequest, "invalid-json", "the body has the name %q twice in one object", clip(name)).in("body").hint("write each name once")
+		}
+	}
 	return b, nil
+}
+
+// notCompressed refuses a body with a Content-Encoding (RFC 9110, section 15.5.16): its bytes
+// would be read as they are.
+func notCompressed(r *http.Request) error {
+	encoding := r.Header.Get("Content-Encoding")
+	if encoding == "" || strings.EqualFold(encoding, "identity") {
+		return nil
+	}
+	return refuse(http.StatusUnsupportedMediaType, "unsupported-encoding", "the Content-Encoding is %q, expected none", clip(encoding)).
+		in("Content-Encoding").hint("send the body without compression").with("Accept-Encoding", "identity")
 }
 
 // decode reads the JSON object b into v. If strict is true, it refuses fields that v does

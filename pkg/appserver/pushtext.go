@@ -45,26 +45,18 @@ func (s *Server) readPush(w http.ResponseWriter, r *http.Request) (*pushRequest,
 	if err != nil {
 		return nil, err
 	}
-	if kind != "text/plain" && looksLikePush(b) {
-		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is a push in JSON, but the Content-Type is not").
+	if kind != "text/plain" && isObject(b) {
+		return nil, refuse(http.StatusBadRequest, "invalid-input", "the body is a JSON object, but the Content-Type is not JSON").
 			in("Content-Type").hint("add the header Content-Type: application/json, or text/plain to send the JSON as the text of a notification")
 	}
 	return s.textPush(r, string(b))
 }
 
-// looksLikePush reports whether b is a JSON object with a field of [pushRequest], and
-// so was meant to be sent with another Content-Type.
-func looksLikePush(b []byte) bool {
+// isObject reports whether b is a JSON object, which was meant to be sent with another
+// Content-Type.
+func isObject(b []byte) bool {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(b, &fields) != nil {
-		return false
-	}
-	for _, name := range []string{"notification", "payload", "to"} {
-		if _, ok := fields[name]; ok {
-			return true
-		}
-	}
-	return false
+	return json.Unmarshal(b, &fields) == nil && fields != nil
 }
 
 // textPush returns a push with a text and the header fields of the request.

@@ -12,25 +12,19 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // LoadToken returns the administrator's token from a file. If the file does not exist,
 // LoadToken generates a token and creates the file, readable only by its owner, and
-// created is true. It refuses a file that other users can write.
+// created is true. It refuses a file that other users can write. The error for a file
+// that cannot be read or created is an [*fileio.Error].
 func LoadToken(file string) (token string, created bool, err error) {
-	b, err := os.ReadFile(file)
+	b, err := fileio.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		token = rand.Text()
-		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return "", false, err
-		}
-		_, err = f.WriteString(token + "\n")
-		if err2 := f.Close(); err == nil {
-			err = err2
-		}
-		return token, true, err
+		return token, true, fileio.Create(file, []byte(token+"\n"), 0o600)
 	}
 	if err != nil {
 		return "", false, err
@@ -40,7 +34,7 @@ func LoadToken(file string) (token string, created bool, err error) {
 		return "", false, webpush.WithHint(fmt.Errorf("%s can be written by other users (mode %04o), who could replace the administrator's token", file, info.Mode().Perm()), "chmod go-w "+file)
 	}
 	if token = strings.TrimSpace(string(b)); len(token) < 16 || strings.ContainsAny(token, " \t\r\n") {
-		return "", false, webpush.WithHint(fmt.Errorf("%s does not contain a token, expected one line of at least 16 characters", file), "remove it; the next start creates a new one")
+		return "", false, webpush.WithHint(fmt.Errorf("%s does not contain a token, expected one line of at least 16 characters", file), "name another file; one that does not exist is created with a new token")
 	}
 	return token, false, nil
 }

@@ -269,8 +269,10 @@ func Copy(ctx context.Context, from, to Store) (subscriptions, scheduled int64, 
 // importSubscriptions handles POST /subscriptions. The results are sent after the body
 // has been read, because many clients do not read before they have sent everything.
 func (s *Server) importSubscriptions(w http.ResponseWriter, r *http.Request) error {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch kind {
+	if err := notCompressed(r); err != nil {
+		return err
+	}
+	switch contentType(r) {
 	case "application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "text/csv", "text/tab-separated-values":
 	default:
 		return refuse(http.StatusUnsupportedMediaType, "unsupported-type", "the Content-Type is %q, expected application/x-ndjson, application/json, or text/csv", clip(r.Header.Get("Content-Type"))).

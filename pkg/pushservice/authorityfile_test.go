@@ -54,6 +54,12 @@ func TestAuthorityFile(t *testing.T) {
 		"of the other": {func(certificate, key string) error {
 			return errors.Join(os.Rename(google, certificate), os.Rename(pushservice.AuthorityKeyFile(google), key))
 		}, "was not made by a push service", 2, false},
+		"of another program": {func(certificate, _ string) error {
+			return os.WriteFile(certificate, []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n"), 0o600)
+		}, " has no certificate", 0, false},
+		"a private key": {func(certificate, key string) error {
+			return errors.Join(os.Remove(key), os.WriteFile(certificate, []byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), 0o600))
+		}, "-key.pem not found, the private key of ", 0, true},
 		"a directory": {func(certificate, key string) error {
 			return errors.Join(os.Remove(certificate), os.Mkdir(certificate, 0o700))
 		}, "is not a regular file", 0, true},

@@ -37,7 +37,7 @@ type AuthorityError struct {
 	// Chromium reports that it is the authority in [ChromiumOptions].
 	Chromium bool
 	// Files are the files to remove to have a new authority made, if that would
-	// help.
+	// help and they have certificates of push services of this package.
 	Files []string
 }
 

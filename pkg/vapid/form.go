@@ -1,7 +1,6 @@
 package vapid
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -40,57 +39,13 @@ func jwtProblems(parts []string, header, claims []byte) []Problem {
 		}
 	}
 	const once = "write each name once; some push services read the first value and others the last"
-	if name, twice := duplicateName(header); twice {
+	if name, twice := text.DuplicateName(header); twice {
 		add("header", overlooked, once, "the token's header has the name %q twice", text.Clip(name, 40))
 	}
-	if name, twice := duplicateName(claims); twice {
+	if name, twice := text.DuplicateName(claims); twice {
 		add("claims", overlooked, once, "the claims have the name %q twice", text.Clip(name, 40))
 	}
 	return problems
-}
-
-// duplicateName returns a name that occurs twice in an object of the JSON text
-// (RFC 8259, section 4).
-func duplicateName(data []byte) (name string, twice bool) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	type level struct {
-		names map[string]bool // nil in an array
-		value bool            // whether a value is next, not a name
-	}
-	var open []level
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return "", false
-		}
-		if delim, ok := token.(json.Delim); ok {
-			switch delim {
-			case '{':
-				open = append(open, level{names: make(map[string]bool)})
-				continue
-			case '[':
-				open = append(open, level{})
-				continue
-			}
-			open = open[:len(open)-1]
-		}
-		if len(open) == 0 {
-			return "", false
-		}
-		at := &open[len(open)-1]
-		switch {
-		case at.names == nil:
-		case at.value:
-			at.value = false
-		default:
-			name, _ := token.(string)
-			if at.names[name] {
-				return name, true
-			}
-			at.names[name], at.value = true, true
-		}
-	}
 }
 
 // headerProblems returns the problems in the form of an Authorization header

@@ -81,6 +81,9 @@ func Command(c *cobra.Command, word string) string {
 func Flag(c *cobra.Command, flag string) string {
 	flag, _, _ = strings.Cut(flag, "=")
 	name := strings.TrimLeft(flag, "-")
+	if name != "" && name[0] >= '0' && name[0] <= '9' && c.HasParent() && c.Name() != "sign" {
+		return "if it is an argument, write -- before it"
+	}
 	for _, word := range []string{c.Name() + " " + flag, flag} {
 		if same, ok := otherTools[word]; ok && has(c, same) {
 			return didYouMean(same)

@@ -11,6 +11,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/appserver/postgres"
 	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -60,6 +61,15 @@ var schemeName = pattern.New(`^[a-z][a-z0-9+.-]{0,20}$`)
 
 // File returns the file of an SQLite database; empty for PostgreSQL.
 func (a Address) File() string { return a.file }
+
+// Same reports whether two addresses are known to be of one database: names of one file,
+// or equal URLs.
+func (a Address) Same(b Address) bool {
+	if a.Shared() || b.Shared() {
+		return a.url == b.url
+	}
+	return fileio.Same(a.file, b.file)
+}
 
 // Shared reports whether several servers can use the database at the same time.
 func (a Address) Shared() bool { return a.url != "" }

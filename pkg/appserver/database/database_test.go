@@ -57,3 +57,22 @@ func TestOpen(t *testing.T) {
 		t.Error("an SQLite database was opened twice")
 	}
 }
+
+func TestSame(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"sqlite:x.db", "sqlite:./x.db", true},
+		{"sqlite:x.db", "sqlite:y.db", false},
+		{"sqlite:x.db", "postgres://u@h/n", false},
+		{"postgres://u@h/n", "postgres://u@h/n", true},
+		{"postgres://u@h/n", "postgres://u@h/m", false},
+	} {
+		a, err := database.Parse(c.a)
+		b, err2 := database.Parse(c.b)
+		if err := errors.Join(err, err2); err != nil || a.Same(b) != c.same || b.Same(a) != c.same {
+			t.Errorf("%s, %s: %v, %v", c.a, c.b, a.Same(b), err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -19,6 +20,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 //go:embed migrations
@@ -69,6 +71,22 @@ func Open(name string) (appserver.Store, error) {
 	return s, nil
 }
 
+// checkKind returns an error for a file that is neither a database nor empty.
+func checkKind(path string) error {
+	const magic = "SQLite format 3\x00"
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // reported when it is opened for writing
+	}
+	defer f.Close()
+	b := make([]byte, len(magic))
+	n, err := io.ReadFull(f, b)
+	if err == io.EOF || string(b[:n]) == magic[:n] || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return webpush.WithHint(errors.New("it is not an SQLite database"), "name another file; one that does not exist is created")
+}
+
 func open(name string) (_ *store, err error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -84,6 +102,9 @@ func open(name string) (_ *store, err error) {
 			s.release()
 		}
 	}()
+	if err := checkKind(path); err != nil { // before a file is created next to it
+		return nil, err
+	}
 	for _, file := range []string{path, path + ".lock"} {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files get the same permissions
 		if err != nil {
