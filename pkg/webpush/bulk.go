@@ -239,7 +239,8 @@ func (c *Client) SendAll(ctx context.Context, jobs iter.Seq2[Job, error], o Bulk
 // launcher sends many requests concurrently.
 type launcher interface {
 	// Start sends a request with the context and returns at once. It calls done
-	// with the outcome, but never before it has returned.
+	// with the outcome, but never before it has returned. The response and its Header
+	// may be valid only until done returns.
 	Start(ctx context.Context, req *http.Request, done func(*http.Response, error))
 	// close releases the launcher. No request may be in flight.
 	close()
@@ -358,7 +359,11 @@ func (b *scheduler) prepare(t *task) (r Result, send bool) {
 			return t.result(ClassExpired, nil, err), false
 		}
 	}
-	req, err := b.client.newRequest(b.ctx, t.job.Subscription, message, t.key)
+	var shared *sharedHeader
+	if b.shareHeaders {
+		shared = &t.origin.header
+	}
+	req, err := b.client.newRequest(b.ctx, t.job.Subscription, message, t.key, shared)
 	if err != nil {
 		return t.result(Classify(err), nil, err), false
 	}
@@ -389,6 +394,11 @@ func (b *scheduler) launch(t *task, contexts *attemptContexts) {
 		if err == nil && resp.StatusCode/100 == 2 && t.job.Message.GCM == nil { // GCM also rejects messages with 200
 			b.responded(t, resp, nil)
 			return
+		}
+		if err == nil { // the response may be valid only until this function returns
+			copied := *resp
+			copied.Header = resp.Header.Clone()
+			resp = &copied
 		}
 		go b.responded(t, resp, err) // slow, like OnRetry
 	})

@@ -8,8 +8,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -704,4 +707,53 @@ func TestSendAllManyOrigins(t *testing.T) {
 			t.Error(classes(all))
 		}
 	})
+}
+
+// TestSendAllPipelined sends messages with different headers over HTTP/2 connections
+// whose headers and responses are reused: each request and each error keeps its own.
+func TestSendAllPipelined(t *testing.T) {
+	const n = 300
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i, _ := strconv.Atoi(path.Base(r.URL.Path))
+		if got, want := r.Header.Get("Ttl")+r.Header.Get("Topic")+r.Header.Get("Urgency"), fmt.Sprint(i%2, "topic", i%3, Urgencies()[i%4]); got != want {
+			t.Errorf("message %d has the headers %q, want %q", i, got, want)
+		}
+		w.Header().Set("X-Number", fmt.Sprint(i))
+		switch i % 3 {
+		case 0:
+			w.Header().Set("Location", fmt.Sprint("/m/", i))
+			w.WriteHeader(http.StatusCreated)
+		case 1:
+			w.WriteHeader(http.StatusBadRequest)
+		case 2:
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, "<html>")
+		}
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	jobs := func(yield func(Job, error) bool) {
+		i := 0
+		for job := range bulkJobs(t, n, s.Listener.Addr().String()) {
+			job.Message = Message{Payload: []byte("x"), TTL: new(time.Duration(i%2) * time.Second), Topic: fmt.Sprint("topic", i%3), Urgency: Urgencies()[i%4]}
+			if !yield(job, nil) {
+				return
+			}
+			i++
+		}
+	}
+	c := &Client{HTTP: s.Client(), Attempts: 1, Key: testKey(t), Subject: "mailto:ops@example.com"}
+	if why := c.NotPipelined(BulkOptions{}); why != "" {
+		t.Fatal(why)
+	}
+	for i, r := range collect(t, c.SendAll(t.Context(), jobs, BulkOptions{}), n) {
+		var e *Error
+		switch errors.As(r.Err, &e); {
+		case i%3 == 0 && (r.Receipt == nil || r.Receipt.Location != fmt.Sprint(s.URL, "/m/", i)):
+			t.Errorf("result %d: %+v %v", i, r.Receipt, r.Err)
+		case i%3 > 0 && (e == nil || e.Header.Get("X-Number") != fmt.Sprint(i)):
+			t.Errorf("result %d: %v %+v", i, r.Err, e)
+		}
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,7 +102,7 @@ type Client struct {
 // for an endpoint that must not be sent to.
 func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message) (*http.Request, error) {
 	key, _ := c.keyFor(sub, &msg)
-	req, err := c.newRequest(ctx, sub, &msg, key)
+	req, err := c.newRequest(ctx, sub, &msg, key, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +110,9 @@ func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message)
 }
 
 // newRequest is NewRequest with the key that signs, or nil. The request has no
-// context; ctx bounds the wait for a token.
-func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key) (*http.Request, error) {
+// context; ctx bounds the wait for a token. If shared is not nil, the header may be
+// that of other requests, and must not be changed.
+func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key, shared *sharedHeader) (*http.Request, error) {
 	if err := sub.allowed(c.AllowHTTP); err != nil {
 		return nil, err
 	}
@@ -120,35 +120,15 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 	if err != nil {
 		return nil, err
 	}
-	h := make(http.Header, 8+len(msg.Header))
-	for name, values := range msg.Header {
-		for _, v := range values {
-			h.Add(name, v)
-		}
-	}
-	// The values of a header are slices: cut them all from one array.
-	values := make([]string, 0, 8)
-	set := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	set("Ttl", strconv.FormatInt(ttl, 10))
-	if msg.Urgency != "" {
-		set("Urgency", string(msg.Urgency))
-	}
-	if msg.Topic != "" {
-		set("Topic", msg.Topic)
-	}
-	if sub.service == WNS && h.Get("X-Wns-Cache-Policy") == "" {
-		policy := "cache"
+	h := ownHeader{ttl: ttl, urgency: msg.Urgency, topic: msg.Topic}
+	if sub.service == WNS {
+		h.cachePolicy = "cache"
 		if ttl == 0 {
-			policy = "no-cache"
+			h.cachePolicy = "no-cache"
 		}
-		set("X-Wns-Cache-Policy", policy)
 	}
 
 	var body []byte
-	var cryptoKey string
 	if msg.Payload != nil {
 		if err := sub.CheckKeys(); err != nil {
 			return nil, err
@@ -158,31 +138,23 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 			return nil, err
 		}
 		body = m.Body
-		set("Content-Encoding", string(m.Encoding))
-		set("Content-Type", "application/octet-stream")
-		if v := m.Encryption(); v != "" {
-			set("Encryption", v)
-		}
-		cryptoKey = m.CryptoKey()
+		h.encoding, h.encryption, h.cryptoKey = m.Encoding, m.Encryption(), m.CryptoKey()
 	}
 	if key != nil && msg.GCM == nil { // the GCM key replaces the token
 		authorization, p256ecdsa, err := c.signers.of(c, key).Headers(ctx, sub.origin)
 		if err != nil {
 			return nil, err
 		}
-		set("Authorization", authorization)
+		h.authorization = authorization
 		// One entry, with a semicolon: a comma was misread by push services.
-		if cryptoKey != "" && p256ecdsa != "" {
-			cryptoKey += ";"
+		if h.cryptoKey != "" && p256ecdsa != "" {
+			h.cryptoKey += ";"
 		}
-		cryptoKey += p256ecdsa
-	}
-	if cryptoKey != "" {
-		set("Crypto-Key", cryptoKey)
+		h.cryptoKey += p256ecdsa
 	}
 
 	req := sub.request(body)
-	req.Header = h
+	req.Header = shared.with(h, msg.Header)
 	if msg.GCM != nil {
 		return msg.GCM.rewrite(req, sub, body, ttl, c.AllowHTTP)
 	}
@@ -347,7 +319,7 @@ func (c *Client) Send(ctx context.Context, sub *Subscription, msg Message) (*Rec
 
 // sendWith is Send with one key. It adds the number of requests to sent.
 func (c *Client) sendWith(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key, sent *int) (*Receipt, error) {
-	req, err := c.newRequest(ctx, sub, msg, key)
+	req, err := c.newRequest(ctx, sub, msg, key, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -495,7 +467,6 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	if len(body) == maxBody { // let the connection be used again if little is left
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	}
-	now := time.Now()
 	var e *Error
 	if resp.StatusCode/100 == 2 {
 		var r *Receipt
@@ -507,7 +478,7 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 		// Some servers repeat the request in their responses, including its path and
 		// token, which must not appear in an error.
 		redact := redactor(sub, req)
-		e = Explain(sub.service, resp.StatusCode, resp.Header, []byte(redact.Replace(string(body))))
+		e = Explain(sub.service, resp.StatusCode, resp.Header.Clone(), []byte(redact.Replace(string(body))))
 		e.Reason = redact.Replace(e.Reason)
 		if msg.GCM != nil && e.Gone() && e.Status == http.StatusNotFound {
 			e.Code, e.Problem, e.hint = CodeVAPIDMissing, "the legacy GCM service has been shut down, and its 404 says nothing about the subscription", "send with VAPID instead of a GCM key"
@@ -518,7 +489,7 @@ func understood(req *http.Request, resp *http.Response, sub *Subscription, msg *
 	}
 	e.Origin = origin
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		if skew, _ := ClockSkew(resp.Header, now); skew.Abs() >= MinSkew {
+		if skew, _ := ClockSkew(resp.Header, time.Now()); skew.Abs() >= MinSkew {
 			e.Skew = skew
 		}
 	}

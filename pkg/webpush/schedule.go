@@ -44,6 +44,9 @@ type scheduler struct {
 	launcher launcher
 	rules    rules
 	began    time.Time
+	// shareHeaders allows many requests to have the same header. Only the pipeline is
+	// known not to change it.
+	shareHeaders bool
 
 	workers  sync.WaitGroup // the run's own goroutines
 	launched sync.WaitGroup // requests without a response
@@ -89,7 +92,8 @@ type origin struct {
 	listed   bool  // in the ring
 	asleep   bool  // in delays, or parked at its cell
 	cell     *cell // nil if its rate is not limited
-	pace     pace  // pace while the service is slowed down
+	header   sharedHeader
+	pace     pace // pace while the service is slowed down
 	accepted meter
 	health
 }
@@ -155,6 +159,7 @@ func newScheduler(ctx context.Context, c *Client, o BulkOptions, l launcher) *sc
 	b := &scheduler{ctx: ctx, client: c, o: o, launcher: l, began: time.Now(), cells: make(map[Service]*cell),
 		work: make(chan *task, o.Concurrency), done: make(chan struct{}), origins: make(map[string]*origin)}
 	b.rules = rules{concurrency: o.Concurrency, perOrigin: o.ConcurrencyPerOrigin, adaptive: !o.NoAdaptiveRate}
+	_, b.shareHeaders = l.(pipelined)
 	b.rules.attempts, b.rules.maxWait = c.patience()
 	b.rules.deadline, _ = ctx.Deadline()
 	b.consumer.L, b.reader.L = &b.mu, &b.mu

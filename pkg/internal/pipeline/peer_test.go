@@ -186,10 +186,21 @@ func do(tr *Transport, req *http.Request) (*http.Response, error) {
 		if calls.Add(1) > 1 {
 			panic("done was called twice")
 		}
+		if resp != nil && !isLater(resp.Body) { // valid only until done returns
+			copied := *resp
+			copied.Header = resp.Header.Clone()
+			resp = &copied
+		}
 		c <- outcome{resp, err}
 	})
 	o := <-c
 	return o.resp, o.err
+}
+
+// isLater reports whether more of a body may arrive.
+func isLater(b io.ReadCloser) bool {
+	_, later := b.(*body)
+	return later
 }
 
 // read reads a frame and takes note of it; it returns nil at the end.

@@ -145,8 +145,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // must be comparable, as contexts of package context are. done is called once, never from
 // within Start, and usually from the goroutine that reads for all requests of a
 // connection. If the response's Body is [http.NoBody] or in memory, done must therefore
-// be quick and not wait for another request. If there is an error, or more of the body
-// will arrive, done has its own goroutine.
+// be quick and not wait for another request, and the response and its Header are valid
+// only until done returns. If there is an error, or more of the body will arrive, done has
+// its own goroutine.
 func (t *Transport) Start(ctx context.Context, req *http.Request, done func(*http.Response, error)) {
 	if t.asks {
 		go func() { done(t.RoundTrip(req.WithContext(ctx))) }()
@@ -213,9 +214,20 @@ func (t *Transport) send(st *stream, attempt int) (*http.Response, error) {
 // complete returns the response of a stream that is complete and used only by the caller,
 // and releases the stream.
 func (t *Transport) complete(st *stream) *http.Response {
-	resp := st.response()
+	resp := st.response(new(reply))
 	t.release(st)
 	return resp
+}
+
+// completeStarted passes the response of a started stream that is complete, and to which
+// nothing else refers, to its done function, and releases the stream.
+func (t *Transport) completeStarted(st *stream) {
+	if st.reply == nil {
+		st.reply = new(reply)
+	}
+	done := st.done
+	done(st.response(st.reply), nil)
+	t.release(st)
 }
 
 // follow continues after a signal other than "complete".

@@ -90,8 +90,7 @@ func (c *conn) deliver() {
 			st.signal()
 			c.o.mu.Unlock()
 		case st.done != nil: // nothing else refers to the stream
-			done := st.done
-			done(c.o.t.complete(st), nil)
+			c.o.t.completeStarted(st)
 		default:
 			select {
 			case st.wake <- true: // now the stream is the caller's

@@ -32,7 +32,8 @@ type stream struct {
 	wake chan bool   // true: the response is complete, and only the caller uses the stream
 	sent atomic.Bool // the writer no longer uses the stream
 
-	shared bool // another stream has the same slices
+	shared bool   // another stream has the same slices
+	reply  *reply // for done; kept for the next request
 
 	// Used only by the reader.
 	ready, readyDone bool
@@ -81,7 +82,10 @@ func (t *Transport) drop(st *stream) {
 	// Headers can contain secrets, and would keep their memory.
 	clear(st.fields)
 	clear(st.header)
-	*st = stream{fields: st.fields[:0], header: st.header[:0], body: st.body[:0], wake: st.wake, length: st.length, lengthText: st.lengthText}
+	if st.reply != nil {
+		st.reply.reset()
+	}
+	*st = stream{fields: st.fields[:0], header: st.header[:0], body: st.body[:0], wake: st.wake, length: st.length, lengthText: st.lengthText, reply: st.reply}
 	t.streams.Put(st)
 }
 
@@ -131,7 +135,7 @@ func (st *stream) outcome() (resp *http.Response, again bool, err error) {
 		return nil, st.retry, st.err
 	}
 	b := &body{st: st}
-	resp = st.head()
+	resp = st.head(new(reply))
 	resp.Body, b.resp = b, resp
 	if !st.ended && st.err == nil {
 		b.stop = context.AfterFunc(st.ctx, func() {
@@ -157,44 +161,57 @@ func (st *stream) signal() {
 	}
 }
 
-// head makes the response without its body.
-func (st *stream) head() *http.Response {
-	r := &struct {
-		http.Response
-		values [6]string // values of the usual headers
-	}{Response: http.Response{
-		Status:        statusText(st.status),
-		StatusCode:    st.status,
-		Proto:         "HTTP/2.0",
-		ProtoMajor:    2,
-		ContentLength: st.declared,
-		Request:       st.req,
-		TLS:           st.c.state,
-	}}
-	r.Header = toHeader(st.header, r.values[:])
+// reply is a response with room for the values of the usual headers.
+type reply struct {
+	http.Response
+	values [6]string
+}
+
+// reset makes the memory of a reply available for another response.
+func (r *reply) reset() {
+	h := r.Header
+	clear(h)
+	*r = reply{Response: http.Response{Header: h}}
+}
+
+// head makes the response without its body in r, which is new or was reset.
+func (st *stream) head(r *reply) *http.Response {
+	r.Status, r.StatusCode = statusText(st.status), st.status
+	r.Proto, r.ProtoMajor = "HTTP/2.0", 2
+	r.ContentLength = st.declared
 	if st.ended && st.received == 0 {
 		r.ContentLength = 0
 	}
+	r.Request, r.TLS = st.req, st.c.state
+	if r.Header == nil {
+		r.Header = make(http.Header, len(st.header))
+	}
+	addFields(r.Header, st.header, r.values[:])
 	return &r.Response
 }
 
-// response makes the response of a stream that is complete.
-func (st *stream) response() *http.Response {
-	resp := st.head()
+// response makes the response of a stream that is complete in r.
+func (st *stream) response(r *reply) *http.Response {
+	resp := st.head(r)
 	resp.Body = http.NoBody
 	if len(st.data) > 0 {
 		resp.Body = &whole{*bytes.NewReader(st.data)}
 	}
 	if st.trailer != nil {
-		resp.Trailer = toHeader(st.trailer, nil)
+		resp.Trailer = toTrailer(st.trailer)
 	}
 	return resp
 }
 
-// toHeader makes a header whose values share one array, which is the given one if that is
-// long enough.
-func toHeader(fields []field, values []string) http.Header {
+func toTrailer(fields []field) http.Header {
 	h := make(http.Header, len(fields))
+	addFields(h, fields, nil)
+	return h
+}
+
+// addFields adds fields to a header. Their values share one array, which is the given one
+// if that is long enough.
+func addFields(h http.Header, fields []field, values []string) {
 	if len(values) < len(fields) {
 		values = make([]string, len(fields))
 	}
@@ -206,7 +223,6 @@ func toHeader(fields []field, values []string) http.Header {
 		values[i] = f.value
 		h[f.name] = values[i : i+1 : i+1]
 	}
-	return h
 }
 
 // statusText returns the Status of a response in net/http's form.
@@ -269,7 +285,7 @@ func (b *body) Read(p []byte) (int, error) {
 			if st.ended {
 				err = io.EOF
 				if st.trailer != nil && b.resp.Trailer == nil {
-					b.resp.Trailer = toHeader(st.trailer, nil)
+					b.resp.Trailer = toTrailer(st.trailer)
 				}
 			}
 			st.o.mu.Unlock()
