@@ -43,7 +43,12 @@ func (e *Error) Error() string {
 }
 
 // Hint returns the next step to take, or "".
-func (e *Error) Hint() string { return e.hint }
+func (e *Error) Hint() string {
+	if file, ok := e.Err.(*fileio.Error); ok && e.hint == "" {
+		return file.Hint()
+	}
+	return e.hint
+}
 
 // Unwrap returns the error of the file system, or nil.
 func (e *Error) Unwrap() error { return e.Err }
@@ -54,7 +59,7 @@ func fileError(part Part, path string, err error) *Error {
 	if part == PartInput {
 		file = fileio.ReadError(path, err)
 	}
-	return &Error{Part: part, Path: path, Problem: file.Problem, Err: file, hint: file.Hint()}
+	return &Error{Part: part, Path: path, Problem: file.Problem, Err: file}
 }
 
 // recordError reports a problem with the text of a record. It is final, because
