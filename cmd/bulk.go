@@ -16,9 +16,8 @@ import (
 // bulkFlags are the flags of send for many subscriptions.
 type bulkFlags struct {
 	bulk.Options
-	deadline durationFlag
-	quiet    bool
-	columns  *bulk.Columns // nil without the flag
+	quiet   bool
+	columns *bulk.Columns // nil without the flag
 }
 
 // bulkOnly are the flags that select bulk sending, even for one subscription.
@@ -42,8 +41,7 @@ func (o *bulkFlags) addFlags(c *cobra.Command) {
 	f.StringVar(&o.Journal, "resume", "", "keep finished records in `JOURNAL`, and skip them when the command is repeated")
 	addSendingFlags(c, &o.Send, "128, or 256 with --resume")
 	f.Var(number(&o.Send.MaxFailures, 1, 0), "max-failures", "stop after `N` failures, not counting gone subscriptions (default: never)")
-	o.deadline = positive(0)
-	f.Var(&o.deadline, "deadline", "stop after this time")
+	f.Var(positive(&o.Deadline), "deadline", "stop after this time")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not show progress or a summary")
 	inGroup(f, "Many subscriptions")
 	asSetting(f, "max-failures")
@@ -153,7 +151,7 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 		run.Results = ""
 	}
 	run.Client, run.Message = d.client, d.message
-	run.Deadline, run.Send.DryRun = o.bulk.deadline.value, o.dryRun
+	run.Send.DryRun = o.dryRun
 	run.Progress, run.Committing = new(bulk.Progress), &s.committing
 	return run, s.mayWrite(outputFile{"results", run.Results, run.Overwrite}, outputFile{"gone", run.Gone, run.Overwrite},
 		outputFile{"retry-later", run.RetryLater, run.Overwrite}, outputFile{"resume", run.Journal, true})

@@ -21,7 +21,7 @@ type claimsFlags struct {
 	cmd       *cobra.Command
 	subject   string
 	audience  string
-	expiresIn durationFlag
+	expiresIn time.Duration
 	scheme    vapid.Scheme
 	noStrict  bool
 }
@@ -32,8 +32,8 @@ func (o *claimsFlags) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.subject, "subject", "", "set sub to a contact `URI`, mailto: or https:")
 	f.StringVar(&o.audience, "audience", "", "set aud to the origin `URL` (default: the endpoint's origin)")
-	o.expiresIn = durationFlag{value: vapid.DefaultLifetime, min: time.Second, max: vapid.MaxLifetime}
-	f.Var(&o.expiresIn, "expires-in", "set exp to this time from now, at most 24h")
+	o.expiresIn = vapid.DefaultLifetime
+	f.Var(duration(&o.expiresIn, time.Second, vapid.MaxLifetime), "expires-in", "set exp to this time from now, at most 24h")
 	wordFlag(c, &o.scheme, "scheme", "", "header scheme: vapid (RFC 8292) or webpush (draft 01, with Crypto-Key)", vapid.SchemeVAPID, vapid.SchemeWebPush)
 	f.BoolVar(&o.noStrict, "no-strict", false, "only warn about claims that some push services accept: an aud that is not an origin, an unusual sub, an exp that is not a whole number")
 	asSetting(f, "subject", "expires-in", "scheme", "no-strict")
@@ -83,7 +83,7 @@ func readClaims(s *streams, file string) (c vapid.Claims, err error) {
 // signer returns the signer of the claims. It fills aud with the endpoint's
 // origin, and exp.
 func (o *claimsFlags) signer(key *vapid.Key, c vapid.Claims) *vapid.Signer {
-	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn.value, Scheme: o.scheme, Lenient: o.noStrict}
+	return &vapid.Signer{Key: key, Claims: c, Audience: o.audience, Lifetime: o.expiresIn, Scheme: o.scheme, Lenient: o.noStrict}
 }
 
 // signing are the flags for the keys and the claims of a command that sends.
@@ -130,7 +130,7 @@ func (o *signing) sign(s *streams, d *delivery, origin string) error {
 	if err = d.excuse("claims", "RFC 8292 section 2", err); err != nil {
 		return err
 	}
-	client.Audience, client.Lifetime = o.claims.audience, o.claims.expiresIn.value
+	client.Audience, client.Lifetime = o.claims.audience, o.claims.expiresIn
 	signer := o.claims.signer(client.Key, client.Claims)
 	d.flawed(refused(signer, signer.Filled(origin))) // the rest is among the findings
 	return nil

@@ -11,7 +11,7 @@ import (
 // connection holds the options that say how push services are reached.
 type connection struct {
 	webpush.TransportOptions
-	timeout   durationFlag
+	timeout   time.Duration
 	retries   int
 	caFile    string
 	allowHTTP bool
@@ -19,8 +19,8 @@ type connection struct {
 
 func (o *connection) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	o.timeout, o.retries = positive(webpush.DefaultTimeout), webpush.DefaultAttempts-1
-	f.Var(&o.timeout, "timeout", "time limit for each attempt")
+	o.timeout, o.retries = webpush.DefaultTimeout, webpush.DefaultAttempts-1
+	f.Var(positive(&o.timeout), "timeout", "time limit for each attempt")
 	f.Var(number(&o.retries, 0, 100), "retries", "retry `N` times after 429, 5xx, and network failures")
 	f.StringVar(&o.Proxy, "proxy", "", "use the proxy at `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
@@ -45,7 +45,7 @@ func (o *connection) client(c *cobra.Command, s *streams) (*webpush.Client, erro
 	if o.Insecure {
 		s.warn("--insecure: the service's certificate is not checked, anyone on the network path can read the request and impersonate the push service", "")
 	}
-	return &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout.value, Attempts: o.retries + 1,
+	return &webpush.Client{HTTP: hc, AllowHTTP: o.allowHTTP, Timeout: o.timeout, Attempts: o.retries + 1,
 		OnRetry: func(e *webpush.Error, wait time.Duration) {
 			s.note("%v; trying again in %v", e, wait.Round(10*time.Millisecond))
 		}}, nil

@@ -25,40 +25,6 @@ func complete(c *cobra.Command, name string, words func() []string) {
 	}
 }
 
-// durationFlag is a flag that accepts a time: Go's form, days and weeks, or
-// bare seconds.
-type durationFlag struct {
-	value    time.Duration
-	set      bool
-	min, max time.Duration // allowed values if min is not 0; no limit if max is 0
-}
-
-func (d *durationFlag) String() string {
-	if !d.set && d.value == 0 {
-		return ""
-	}
-	return shortDuration(d.value)
-}
-func (d *durationFlag) Type() string { return "TIME" }
-func (d *durationFlag) Set(v string) error {
-	t, err := parseDuration(v)
-	if err != nil {
-		return err
-	}
-	switch {
-	case d.min == 0:
-	case d.max == 0 && t < d.min:
-		return fmt.Errorf("expected more than 0, found %s", v)
-	case d.max > 0 && (t < d.min || t > d.max):
-		return fmt.Errorf("expected %s to %s, found %s", shortDuration(d.min), strings.TrimSuffix(d.max.String(), "0m0s"), v)
-	}
-	d.value, d.set = t, true
-	return nil
-}
-
-// positive returns the flag for a time of more than 0.
-func positive(value time.Duration) durationFlag { return durationFlag{value: value, min: 1} }
-
 // parsedFlag is a flag whose value a function parses.
 type parsedFlag[T any] struct {
 	value      *T
@@ -113,41 +79,49 @@ func oneOf[T ~string](v string, allowed []T) (T, error) {
 	return T(v), nil
 }
 
-// numberFlag is a flag that accepts a whole number within limits.
-type numberFlag[T int | int64] struct {
-	value    *T
-	min, max T
-}
-
-// number returns the value of a flag for a number from min to max; max is 0 for no
+// number returns the value of a flag for a whole number from min to max; max is 0 for no
 // limit. The default is the value that it points to.
-func number[T int | int64](value *T, min, max T) *numberFlag[T] {
-	return &numberFlag[T]{value, min, max}
+func number[T int | int64](value *T, min, max T) *parsedFlag[T] {
+	return parsed(value, fmt.Sprint(*value), "int", func(v string) (T, error) {
+		i, err := strconv.ParseInt(v, 10, 64)
+		switch {
+		case err != nil:
+			return 0, err
+		case max == 0 && i < int64(min):
+			return 0, fmt.Errorf("expected %d or more, found %d", min, i)
+		case max > 0 && (i < int64(min) || i > int64(max)):
+			return 0, fmt.Errorf("expected %d to %d, found %d", min, max, i)
+		}
+		return T(i), nil
+	})
 }
 
-func (n *numberFlag[T]) String() string {
-	if n.value == nil {
-		return "0"
+// duration returns the value of a flag for a time, in Go's form, days and weeks, or bare
+// seconds, from min to max; each is 0 for no limit. The default is the value that it
+// points to, or none if that is 0.
+func duration(value *time.Duration, min, max time.Duration) *parsedFlag[time.Duration] {
+	text := ""
+	if *value != 0 {
+		text = shortDuration(*value)
 	}
-	return fmt.Sprint(*n.value)
-}
-func (n *numberFlag[T]) Type() string { return "int" }
-func (n *numberFlag[T]) Set(v string) error {
-	i, err := strconv.ParseInt(v, 10, 64)
-	if err != nil {
-		return err
-	}
-	switch {
-	case n.max == 0 && i < int64(n.min):
-		return fmt.Errorf("expected %d or more, found %d", n.min, i)
-	case n.max > 0 && (i < int64(n.min) || i > int64(n.max)):
-		return fmt.Errorf("expected %d to %d, found %d", n.min, n.max, i)
-	}
-	*n.value = T(i)
-	return nil
+	return parsed(value, text, "TIME", func(v string) (time.Duration, error) {
+		d, err := bulk.ParseDuration(v)
+		switch {
+		case err != nil || min == 0:
+			return d, err
+		case max > 0 && (d < min || d > max):
+			return 0, fmt.Errorf("expected %s to %s, found %s", shortDuration(min), strings.TrimSuffix(max.String(), "0m0s"), v)
+		case d < min && min == 1:
+			return 0, fmt.Errorf("expected more than 0, found %s", v)
+		case d < min:
+			return 0, fmt.Errorf("expected %s or more, found %s", shortDuration(min), v)
+		}
+		return d, nil
+	})
 }
 
-func parseDuration(v string) (time.Duration, error) { return bulk.ParseDuration(v) }
+// positive returns the value of a flag for a time of more than 0.
+func positive(value *time.Duration) *parsedFlag[time.Duration] { return duration(value, 1, 0) }
 
 func shortDuration(d time.Duration) string { return bulk.FormatDuration(d) }
 

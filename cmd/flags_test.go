@@ -86,9 +86,9 @@ func TestFlagsAgree(t *testing.T) {
 // TestFlagLimits asserts that a value out of the limits of a flag is refused, and that
 // the variable keeps its value.
 func TestFlagLimits(t *testing.T) {
-	n, d, open := 2, positive(time.Hour), positive(0)
-	d.max = 24 * time.Hour
+	n, t1, t2, t3 := 2, time.Hour, time.Duration(0), time.Duration(0)
 	bounded, unbounded := number(&n, 1, 5), number(&n, 1, 0)
+	d, open, least := duration(&t1, 1, 24*time.Hour), positive(&t2), duration(&t3, time.Second, 0)
 	for _, c := range []struct {
 		flag  pflag.Value
 		value string
@@ -96,8 +96,9 @@ func TestFlagLimits(t *testing.T) {
 	}{
 		{bounded, "1", ""}, {bounded, "5", ""}, {bounded, "0", "expected 1 to 5, found 0"}, {bounded, "6", "expected 1 to 5, found 6"}, {bounded, "99999999999999999999", "value out of range"},
 		{unbounded, "7", ""}, {unbounded, "-7", "expected 1 or more, found -7"},
-		{&d, "1d", ""}, {&d, "0", "expected 1ns to 24h, found 0"}, {&d, "90000", "expected 1ns to 24h, found 90000"}, {&d, "soon", "not a duration"},
-		{&open, "4w", ""}, {&open, "-1s", "expected more than 0, found -1s"}, {&open, "0", "expected more than 0, found 0"},
+		{d, "1d", ""}, {d, "0", "expected 1ns to 24h, found 0"}, {d, "90000", "expected 1ns to 24h, found 90000"}, {d, "soon", "not a duration"},
+		{open, "4w", ""}, {open, "-1s", "expected more than 0, found -1s"}, {open, "0", "expected more than 0, found 0"},
+		{least, "1", ""}, {least, "1ms", "expected 1s or more, found 1ms"},
 	} {
 		before := c.flag.String()
 		err := c.flag.Set(c.value)

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
@@ -24,7 +26,7 @@ type listenOptions struct {
 	force        bool
 	unregister   bool
 	count        int
-	timeout      durationFlag
+	timeout      time.Duration
 	program      string
 	arguments    []string
 	caFile       string
@@ -51,7 +53,7 @@ func newListenCmd(s *streams) *cobra.Command {
 			return runListen(c.Context(), s, o)
 		},
 	}
-	o.cmd, o.timeout = c, positive(0)
+	o.cmd = c
 	f := c.Flags()
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f.StringVar(&o.key.value, "application-server-key", "", "accept only messages signed with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
@@ -62,7 +64,7 @@ func newListenCmd(s *streams) *cobra.Command {
 	f.BoolVar(&o.force, "force", false, "replace a subscription file that belongs to another user agent")
 	f.BoolVar(&o.unregister, "unregister", false, "remove the subscription, or all without --name, and the files, instead of listening")
 	f.Var(number(&o.count, 1, 0), "count", "exit after `N` messages")
-	f.Var(&o.timeout, "timeout", "exit after this time")
+	f.Var(positive(&o.timeout), "timeout", "exit after this time")
 	f.StringVar(&o.program, "exec", "", "run `PROGRAM` for each message")
 	inGroup(f, "Flags")
 	f.StringVar(&o.server, "server", useragent.Mozilla, "use the push service at `URL`: wss, https, or chromium; ws and http on this machine; or fcm (experimental)")

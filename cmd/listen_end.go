@@ -33,7 +33,7 @@ func (l *listener) end(ctx, limited context.Context, err error) error {
 // timedOut returns the error of the end by --timeout, which is the intended one
 // without --count.
 func (l *listener) timedOut() error {
-	text := "--timeout " + shortDuration(l.o.timeout.value) + " reached"
+	text := "--timeout " + shortDuration(l.o.timeout) + " reached"
 	switch {
 	case l.device == nil:
 		return withHint(&exitError{fmt.Errorf("%s before the push service responded", text), exitTemporary}, "increase --timeout")

@@ -55,9 +55,9 @@ func runListen(ctx context.Context, s *streams, o listenOptions) error {
 		}
 	}
 	limited := ctx
-	if o.timeout.set {
+	if o.timeout > 0 {
 		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeoutCause(ctx, o.timeout.value, errTimeout)
+		limited, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimeout)
 		defer cancel()
 	}
 	if l.o.server == useragent.FCM {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -133,7 +134,7 @@ func (o *payloadFlags) notificationPayload() ([]byte, error) {
 // messageFlags are the flags of a message.
 type messageFlags struct {
 	payload   payloadFlags
-	ttl       durationFlag
+	ttl       time.Duration
 	urgency   webpush.Urgency
 	topic     string
 	topicHash string
@@ -158,8 +159,8 @@ func (o *messageFlags) addFlags(c *cobra.Command) {
 // addCommonFlags adds the flags that send and worker share.
 func (o *messageFlags) addCommonFlags(c *cobra.Command) {
 	f := c.Flags()
-	o.ttl.value = webpush.DefaultTTL
-	f.Var(&o.ttl, "ttl", "how long the push service keeps the message; 0 means now or never")
+	o.ttl = webpush.DefaultTTL
+	f.Var(duration(&o.ttl, 0, 0), "ttl", "how long the push service keeps the message; 0 means now or never")
 	wordFlag(c, &o.urgency, "urgency", "", "very-low, low, normal, or high", webpush.Urgencies()...)
 	f.StringArrayVar(&o.headers, "header", nil, "add a header, `'Name: value'`; repeatable")
 	f.StringVar(&o.wnsType, "wns-type", "", "add X-WNS-Type, such as `wns/raw`")
@@ -171,8 +172,8 @@ func (o *messageFlags) addCommonFlags(c *cobra.Command) {
 func (o *messageFlags) message(s *streams, d *delivery) error {
 	m := &d.message
 	m.Encoding, m.Pad, m.MaxBody = o.payload.Encoding, o.payload.Pad, o.payload.MaxBody
-	d.flawed(wrongFlag("ttl", webpush.CheckTTL(o.ttl.value)))
-	m.TTL = new(o.ttl.value)
+	d.flawed(wrongFlag("ttl", webpush.CheckTTL(o.ttl)))
+	m.TTL = new(o.ttl)
 	m.Urgency = o.urgency
 	m.Topic = o.topic
 	if o.payload.cmd.Flags().Changed("topic") {

@@ -23,10 +23,9 @@ const (
 
 // natsOptions are the flags for the connection to NATS and for new streams.
 type natsOptions struct {
-	flag, address                    string // name and value of the flag for the address
-	dial                             queue.DialOptions
-	config                           queue.Config
-	maxAge, resultsMaxAge, duplicate durationFlag
+	flag, address string // name and value of the flag for the address
+	dial          queue.DialOptions
+	config        queue.Config
 }
 
 // addAddressFlag adds the flag for the address; send has its own.
@@ -46,17 +45,14 @@ func (o *natsOptions) addFlags(f *pflag.FlagSet) {
 	inGroup(f, help.NATS)
 	f.Var(number(&o.config.Replicas, 1, 5), "stream-replicas", "keep the streams on `N` servers of a cluster (default: 1)")
 	f.Var(number(&o.config.MaxBytes, 1, 0), "stream-max-bytes", "let the stream of records grow to `BYTES` (default: no limit)")
-	o.maxAge, o.resultsMaxAge, o.duplicate = positive(0), positive(0), positive(0)
-	f.Var(&o.maxAge, "stream-max-age", "drop records that no worker has fetched after this time (default: 7d)")
-	f.Var(&o.resultsMaxAge, "results-max-age", "keep results for this time (default: 7d)")
-	f.Var(&o.duplicate, "duplicate-window", "recognize a repeated record of a run for this time (default: 1h)")
+	f.Var(positive(&o.config.MaxAge), "stream-max-age", "drop records that no worker has fetched after this time (default: 7d)")
+	f.Var(positive(&o.config.ResultsMaxAge), "results-max-age", "keep results for this time (default: 7d)")
+	f.Var(positive(&o.config.DuplicateWindow), "duplicate-window", "recognize a repeated record of a run for this time (default: 1h)")
 	inGroup(f, help.Streams)
 }
 
 // check returns an error if a file cannot be read.
 func (o *natsOptions) check(s *streams) error {
-	c := &o.config
-	c.MaxAge, c.ResultsMaxAge, c.DuplicateWindow = o.maxAge.value, o.resultsMaxAge.value, o.duplicate.value
 	if (o.dial.CertFile == "") != (o.dial.KeyFile == "") {
 		return usage("pass both", "--nats-cert and --nats-key must be used together")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,6 @@ type pushServiceOptions struct {
 	plain  bool
 	as     string
 	faults []string
-	maxTTL durationFlag
 }
 
 func newPushServiceCmd(s *streams) *cobra.Command {
@@ -63,7 +63,7 @@ func (o *pushServiceOptions) limitFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.Options.MaxSubscriptions, o.Options.MaxMessages, o.Options.MaxConnections = pushservice.DefaultMaxSubscriptions, pushservice.DefaultMaxMessages, pushservice.DefaultMaxConnections
 	f.StringArrayVar(&o.faults, "fault", nil, "inject the failures in `LIST`, such as status=503,share=10%,retry-after=5; repeatable")
-	f.Var(&o.maxTTL, "max-ttl", "keep messages for at most this long (default 30d; 28d as fcm)")
+	f.Var(duration(&o.Options.MaxTTL, time.Second, 0), "max-ttl", "keep messages for at most this long (default 30d; 28d as fcm)")
 	f.Var(number(&o.Options.MaxBody, 1, 0), "max-body", "accept bodies of at most `BYTES` (default 4096; 5630 as mozilla, 5000 as wns)")
 	f.Var(number(&o.Options.MaxSubscriptions, 1, 0), "max-subscriptions", "allow at most `N` subscriptions")
 	f.Var(number(&o.Options.MaxMessages, 1, 0), "max-messages", "keep at most `N` undelivered messages")

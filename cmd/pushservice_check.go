@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,8 +35,6 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		return usage("name a directory, or omit --data", "--data is empty")
 	case !o.withChromium && (changed("chromium-listen") || changed("chromium-ca-out")):
 		return usage("add --chromium", "--chromium-listen and --chromium-ca-out require --chromium")
-	case o.maxTTL.set && o.maxTTL.value < time.Second:
-		return usage("", "--max-ttl: expected 1s or more, found %s", shortDuration(o.maxTTL.value))
 	}
 	kept := []outputFile{{flag: "ca-out", name: o.AuthorityFile}, {flag: "chromium-ca-out", name: o.chromium.AuthorityFile}}
 	for _, f := range kept {
@@ -55,7 +52,7 @@ func (o *pushServiceOptions) check(c *cobra.Command) error {
 		}
 		o.Faults = append(o.Faults, f)
 	}
-	o.Options.As, o.Options.MaxTTL, o.Options.HostHint = pushservice.Personality(o.as), o.maxTTL.value, "to accept it, use --host NAME"
+	o.Options.As, o.Options.HostHint = pushservice.Personality(o.as), "to accept it, use --host NAME"
 	o.TLS = o.TLS || o.tlsCert != ""
 	if ownCA {
 		o.AuthorityFile = keptIn(o.data, o.AuthorityFile, "push-service-ca.pem")

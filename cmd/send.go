@@ -164,7 +164,7 @@ func (o *sendOptions) printCurl(ctx context.Context, s *streams, d *delivery) er
 	if err != nil {
 		return err
 	}
-	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: o.TransportOptions, Timeout: o.timeout.value})
+	command, body, err := webpush.Curl(req, webpush.CurlOptions{BodyFile: o.bodyFile, Inline: o.inline, CAFile: o.caFile, Transport: o.TransportOptions, Timeout: o.timeout})
 	if err != nil {
 		return wrongFlag("body-file", err)
 	}

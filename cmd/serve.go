@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -87,7 +88,7 @@ func (o *serveOptions) addFlags(c *cobra.Command) {
 
 // zeroOrMore parses a duration that is not negative.
 func zeroOrMore(text string) (time.Duration, error) {
-	d, err := parseDuration(text)
+	d, err := bulk.ParseDuration(text)
 	if err == nil && d < 0 {
 		err = fmt.Errorf("expected 0 or more, found %s", text)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ type subscribeOptions struct {
 	output  string
 	force   bool
 	listen  string
-	timeout durationFlag
+	timeout time.Duration
 	open    bool
 	noOpen  bool
 }
@@ -45,7 +46,7 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	f.StringVarP(&o.key.value, "application-server-key", "k", defaultPrivateKey, "subscribe with `KEY`: the file of a public or private key, the key itself, -, or env:NAME")
-	f.Var(&o.timeout, "timeout", "wait at most this time")
+	f.Var(positive(&o.timeout), "timeout", "wait at most this time")
 	f.BoolVar(&o.open, "open", false, "open the page in your browser even if this is not a terminal on your desktop")
 	f.BoolVar(&o.noOpen, "no-open", false, "only print the address of the page")
 	inGroup(f, "Flags")
@@ -65,9 +66,6 @@ func (o *subscribeOptions) check() error {
 	}
 	if !webpush.Loopback(host) {
 		return usage("omit --listen and forward the port: ssh -L 8091:localhost:8091 HOST", "--listen: %q is reachable from other machines, but browsers subscribe over plain HTTP only on their own machine", o.listen)
-	}
-	if o.timeout.set && o.timeout.value <= 0 {
-		return usage("omit --timeout to wait indefinitely", "--timeout is %s, expected more than 0", o.timeout.String())
 	}
 	if o.output == "-" {
 		return nil
@@ -114,14 +112,14 @@ func runSubscribe(ctx context.Context, s *streams, o subscribeOptions) error {
 		}
 	}
 	limited, cancel := ctx, func() {}
-	if o.timeout.set {
-		limited, cancel = context.WithTimeout(ctx, o.timeout.value)
+	if o.timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, o.timeout)
 	}
 	defer cancel()
 	sub, err := appserver.Subscribe(limited, l, key, o.output, func(sub *webpush.Subscription) error { return o.save(s, sub) })
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return withHint(&exitError{fmt.Errorf("timed out after %s: no browser subscribed", shortDuration(o.timeout.value)), exitTemporary},
+		return withHint(&exitError{fmt.Errorf("timed out after %s: no browser subscribed", shortDuration(o.timeout)), exitTemporary},
 			"open the page in a browser and choose Subscribe, or increase --timeout")
 	case err != nil:
 		return err

@@ -22,7 +22,6 @@ type workerOptions struct {
 	connection
 	nats      natsOptions
 	work      queue.WorkerOptions
-	retryFor  durationFlag
 	metrics   string
 	logFormat string
 }
@@ -37,8 +36,8 @@ func newWorkerCmd(s *streams) *cobra.Command {
 	f := c.Flags()
 	o.nats.addAddressFlag(f)
 	wordsFlag(c, &o.work.Lanes, "lane", "send only the lanes `NAMES`: "+strings.Join(queue.Lanes(), ", ")+", separated by commas", queue.Lanes())
-	o.retryFor = positive(queue.DefaultRetryFor)
-	f.Var(&o.retryFor, "retry-for", "try temporary failures again until the record is this old")
+	o.work.RetryFor = queue.DefaultRetryFor
+	f.Var(positive(&o.work.RetryFor), "retry-for", "try temporary failures again until the record is this old")
 	f.StringVar(&o.metrics, "metrics", "", "serve /healthz and /metrics on `ADDRESS`, host:port")
 	wordFlag(c, &o.logFormat, "log-format", "", "text or json", "text", "json")
 	asSetting(f, "log-format")
@@ -63,7 +62,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 	if err != nil {
 		return err
 	}
-	work.Client, work.Message, work.RetryFor = d.client, d.message, o.retryFor.value
+	work.Client, work.Message = d.client, d.message
 	log := s.serviceLog(o.logFormat == "json")
 	var listener net.Listener
 	if o.metrics != "" {
