@@ -98,7 +98,13 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 	if list == nil {
 		return usage("give the status as well: webpush explain 403 'invalid JWT provided'; - reads what curl -i prints", "found no status and no words of a push service in %s", from)
 	}
-	return printExplanations(s, list)
+	if err := printExplanations(s, list); err != nil || list[0].Accepted() {
+		return err
+	}
+	for _, p := range r.TokenProblems() {
+		s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, commandHint(p.Hint))
+	}
+	return nil
 }
 
 // response reads the response from the arguments, and says where it is from. The status

@@ -18,7 +18,7 @@ type Explanation struct {
 	// Code is the reason, or "" if the message was accepted.
 	Code    webpush.Code `json:"code,omitempty"`
 	Errno   int          `json:"errno,omitempty"`  // the service's own error number, or 0
-	Reason  string       `json:"reason,omitempty"` // the service's own words, on one line
+	Reason  string       `json:"reason,omitempty"` // the service's own words, on one line; of an endpoint only its origin
 	Meaning string       `json:"meaning"`
 	Note    string       `json:"note,omitempty"` // anything unusual about an acceptance
 	Hint    string       `json:"hint,omitempty"` // the next step
@@ -63,7 +63,8 @@ func (r Response) Explain(service webpush.Service) []Explanation {
 	}
 	var explanations []Explanation
 	for _, e := range list {
-		explanations = append(explanations, Explanation{Service: e.Service, Status: e.Status, Code: e.Code, Errno: e.Errno, Reason: e.Reason, Meaning: e.Problem, Hint: e.Hint(),
+		reason := redactEndpoints(e.Reason, r.Status == 0)
+		explanations = append(explanations, Explanation{Service: e.Service, Status: e.Status, Code: e.Code, Errno: e.Errno, Reason: reason, Meaning: e.Problem, Hint: e.Hint(),
 			Gone: e.Gone(), Temporary: e.Temporary(), RetryAfter: e.RetryAfter.Seconds()})
 	}
 	return explanations

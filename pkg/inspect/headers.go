@@ -19,9 +19,10 @@ import (
 )
 
 var (
-	statusLine  = pattern.New(`^HTTP/[0-9.]+\s+([1-5][0-9]{2})(?:\s+.*)?$`)
-	requestLine = pattern.New(`^(POST|PUT|DELETE|GET)\s+(\S+)(?:\s+HTTP/[0-9.]+)?$`)
-	anyHeader   = pattern.New(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
+	statusLine       = pattern.New(`^HTTP/[0-9.]+\s+([1-5][0-9]{2})(?:\s+.*)?$`)
+	statusLineWithin = pattern.New(`(?m)^HTTP/[0-9.]+[ \t]+[1-5][0-9]{2}(?:[ \t].*)?$`)
+	requestLine      = pattern.New(`^(POST|PUT|DELETE|GET)\s+(\S+)(?:\s+HTTP/[0-9.]+)?$`)
+	anyHeader        = pattern.New(`^(?:-H\s+|--header\s+|[<>]\s)?\s*(['"]?)([A-Za-z0-9!#$%&*+.^_|~-]+)\s*:\s?(.*?)\s*\\?$`)
 )
 
 // knownHeaders are the headers that identify header lines.

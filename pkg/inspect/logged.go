@@ -20,6 +20,9 @@ func loggedResponse(s string) (status int, h http.Header, body string) {
 			return status, h, body
 		}
 	}
+	if status, body = statusBeside(s); status != 0 {
+		return status, make(http.Header), body
+	}
 	if pythonDict.MatchString(s) {
 		if status, h, body = loggedJSON(pythonToJSON.Replace(s)); body != "" {
 			return status, h, body
@@ -34,6 +37,32 @@ func loggedResponse(s string) (status int, h http.Header, body string) {
 		}
 	}
 	return loggedAs(s, prose)
+}
+
+var (
+	statusBefore = pattern.New(`(?s)^(?i:HTTP[ :]*|status[ :=]*)?([45]\d\d)[\s:-]+(\{.*)$`)
+	statusAfter  = pattern.New(`^[\s]*(?i:HTTP[ :]*|status[ :=]*)?([45]\d\d)$`)
+)
+
+// statusBeside parses a body in JSON with its status before it, or after it as
+// curl -w '%{http_code}' prints it.
+func statusBeside(s string) (status int, body string) {
+	if s = strings.TrimSpace(s); strings.Contains(s, `"endpoint"`) { // a subscription, or a log
+		return 0, ""
+	}
+	if m := statusBefore.FindStringSubmatch(s); m != nil {
+		if body = jsonAlone(m[2]); json.Valid([]byte(body)) {
+			status, _ = strconv.Atoi(m[1])
+			return status, body
+		}
+	}
+	if body = jsonAlone(s); len(body) < len(s) {
+		if m := statusAfter.FindStringSubmatch(s[len(body):]); m != nil {
+			status, _ = strconv.Atoi(m[1])
+			return status, body
+		}
+	}
+	return 0, ""
 }
 
 // loggedAs reads a response in the first of the forms that matches.

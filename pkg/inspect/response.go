@@ -31,17 +31,20 @@ func (in inspector) describeResponse(r Response) *Thing {
 	return t
 }
 
-// pastedResponse parses a response as curl -i or curl -v prints it. If there
-// are several, such as a proxy's and the service's, the last one counts. The
-// status is 0 if s is not a response.
+// pastedResponse parses a response as curl -i or curl -v prints it, perhaps copied from
+// a terminal with the command before it. If there are several, such as a proxy's and
+// the service's, the last one counts. The status is 0 if s is not a response.
 func pastedResponse(s string) (status int, h http.Header, body string) {
-	if !strings.HasPrefix(s, "HTTP/") {
-		if !strings.Contains(s, "\n< HTTP/") && !strings.HasPrefix(s, "< HTTP/") {
-			return loggedResponse(s)
-		}
-		s = fromVerbose(s)
-	}
 	s = strings.ReplaceAll(s, "\r\n", "\n")
+	switch at := statusLineWithin.FindStringIndex(s); {
+	case strings.HasPrefix(s, "HTTP/"):
+	case strings.Contains(s, "\n< HTTP/") || strings.HasPrefix(s, "< HTTP/"):
+		s = fromVerbose(s)
+	case at != nil && !strings.HasPrefix(s, "{"):
+		s = s[at[0]:]
+	default:
+		return loggedResponse(s)
+	}
 	for range 20 {
 		if !strings.HasPrefix(s, "HTTP/") {
 			break
@@ -70,7 +73,20 @@ func pastedResponse(s string) (status int, h http.Header, body string) {
 		}
 		s = strings.TrimLeft(body, "\n")
 	}
-	return status, h, body
+	return status, h, jsonAlone(body)
+}
+
+// jsonAlone removes what follows the JSON of a body, such as the next prompt of a shell.
+func jsonAlone(body string) string {
+	if !strings.HasPrefix(body, "{") {
+		return body
+	}
+	var value json.RawMessage
+	d := json.NewDecoder(strings.NewReader(body))
+	if d.Decode(&value) != nil {
+		return body
+	}
+	return body[:d.InputOffset()]
 }
 
 // fromVerbose extracts the response from the output of curl -v.
@@ -118,6 +134,7 @@ func (in inspector) addMeaning(t *Thing, r Response) {
 	} else {
 		t.Title = "response of a push service: " + phrase(r.Status)
 		in.addExplanations(t, list)
+		t.Problems = append(t.Problems, r.TokenProblems()...)
 	}
 	in.addDate(t, r.Header)
 }
@@ -253,17 +270,23 @@ type Response struct {
 	Header http.Header // header fields in the text, or nil
 	Body   []byte      // body in the text, or nil
 
-	service webpush.Service // service of an endpoint in the text, or ""
+	service  webpush.Service // service of an endpoint in the text, or ""
+	token    *vapid.Token    // token of the request in the text, or nil
+	audience string          // origin that the request was sent to, or ""
 }
 
 // ParseResponse parses a response of a push service: as curl -i or curl -v
-// prints it (of several, such as a proxy's and the service's, the last), or as
-// libraries and programs log it: the error of npm's web-push, exceptions of
+// prints it (of several, such as a proxy's and the service's, the last), with the
+// command before it or the status after the body, or as libraries and programs log it: the error of npm's web-push, exceptions of
 // pywebpush and Guzzle, lines of Ruby's web-push, tuples of Elixir, structured logs,
 // and the JSON of autopush or ntfy alone. It reports whether the text is a response.
 func ParseResponse(s string) (Response, bool) {
 	status, h, body := pastedResponse(strings.TrimLeft(s, " \t\r\n"))
-	return Response{status, h, []byte(body), serviceIn(s)}, status != 0
+	r := Response{Status: status, Header: h, Body: []byte(body), service: serviceIn(s)}
+	if status != 0 {
+		r.token, r.audience = requestIn(s)
+	}
+	return r, status != 0
 }
 
 // Service returns the push service that the header fields identify, or an endpoint
@@ -277,6 +300,21 @@ func (r Response) Service() webpush.Service {
 
 // endpointIn matches an endpoint in the log of a failure, or its host.
 var endpointIn = pattern.New(`https://[\w.-]+(?::\d+)?/[\w./?=&%:~-]*|\bhost: [\w.-]+`)
+
+// redactEndpoints replaces URLs in text by their origins if they are endpoints of a known
+// push service, or all of them.
+func redactEndpoints(text string, all bool) string {
+	return endpointIn.ReplaceAllStringFunc(text, func(url string) string {
+		sub, err := webpush.NewSubscription(url, "", "")
+		switch {
+		case strings.HasPrefix(url, "host: "), err == nil && !all && sub.Service() == webpush.Other:
+			return url
+		case err == nil:
+			return sub.Origin() + "/…"
+		}
+		return "…"
+	})
+}
 
 // serviceIn returns the only push service that text names by an endpoint, or "".
 func serviceIn(text string) webpush.Service {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,66 @@ var (
 	p256Within  = pattern.New(`(?i)p256ecdsa\s*=\s*"?([A-Za-z0-9+/=_-]+)`)
 	tokenScheme = pattern.New(`(?i)^(vapid|webpush|bearer)\s+(?:\w+\s*=|ey|[\w-]{16,})`)
 )
+
+var (
+	vapidWithin = pattern.New(`(?i)\bvapid\s+t=[A-Za-z0-9_.-]+\s*,\s*k=[A-Za-z0-9_-]+`)
+	hostSent    = pattern.New(`(?mi)^> host: *([\w.:-]+)`)
+	urlWithin   = pattern.New(`https://[^\s'"\x60<>]+`)
+)
+
+// requestIn finds the token of the request in text that also shows its response, and the
+// origin of the push service that it was sent to. The token is nil if there is none or
+// more than one, and the origin is "" if it is not certain.
+func requestIn(text string) (token *vapid.Token, audience string) {
+	text = text[:min(len(text), 1<<16)]
+	found := vapidWithin.FindAllString(text, 10)
+	if found == nil || slices.ContainsFunc(found, func(s string) bool { return s != found[0] }) {
+		return nil, ""
+	}
+	token, err := vapid.ParseToken(found[0], "")
+	if err != nil {
+		return nil, ""
+	}
+	if m := hostSent.FindStringSubmatch(text); m != nil {
+		audience, _ = vapid.Origin("https://" + m[1] + "/")
+		return token, audience
+	}
+	for _, url := range urlWithin.FindAllString(text, 20) {
+		sub, err := webpush.NewSubscription(url, "", "")
+		switch {
+		case err != nil || sub.Service() == webpush.Other:
+		case audience != "" && audience != sub.Origin():
+			return token, ""
+		default:
+			audience = sub.Origin()
+		}
+	}
+	return token, audience
+}
+
+// TokenProblems returns what is wrong with the token of the request, if the text shows the
+// request as well, as the output of curl -v does. All are warnings or notes. The exp of the token is compared
+// with the Date of the response; without that field, an expired token is only noted.
+func (r Response) TokenProblems() []Problem {
+	if r.token == nil {
+		return nil
+	}
+	var list []Problem
+	date, err := http.ParseTime(r.Header.Get("Date"))
+	for _, p := range r.token.Check(r.audience) {
+		problem := Problem{min(p.Severity, vapid.SeverityWarning), "the token of the request: " + p.Message, p.Hint}
+		if claims, readable := r.token.Claims(); p.Part == "exp" && readable == nil && claims.Expires.Before(time.Now()) && !claims.Expires.IsZero() {
+			switch {
+			case err == nil && claims.Expires.After(date):
+				continue
+			case err != nil:
+				problem = Problem{vapid.SeverityNote, "the token of the request was valid until " + showTime(claims.Expires), "compare it with the time of the request"}
+			}
+		}
+		list = append(list, problem)
+	}
+	return list
+}
 
 // bareToken recognizes a JWT without its header.
 func (in inspector) bareToken(s string) *Thing {

@@ -29,6 +29,9 @@ func (p *Pattern) MatchString(s string) bool { return p.compiled().MatchString(s
 // FindString returns the first match in s, or "".
 func (p *Pattern) FindString(s string) string { return p.compiled().FindString(s) }
 
+// FindStringIndex returns where the first match in s begins and ends, or nil.
+func (p *Pattern) FindStringIndex(s string) []int { return p.compiled().FindStringIndex(s) }
+
 // FindStringSubmatch returns the first match in s and its groups, or nil.
 func (p *Pattern) FindStringSubmatch(s string) []string { return p.compiled().FindStringSubmatch(s) }
 
@@ -44,6 +47,11 @@ func (p *Pattern) FindAllStringSubmatch(s string, n int) [][]string {
 // ReplaceAllString returns src with repl in place of all matches.
 func (p *Pattern) ReplaceAllString(src, repl string) string {
 	return p.compiled().ReplaceAllString(src, repl)
+}
+
+// ReplaceAllStringFunc returns src with repl of each match in its place.
+func (p *Pattern) ReplaceAllStringFunc(src string, repl func(string) string) string {
+	return p.compiled().ReplaceAllStringFunc(src, repl)
 }
 
 // Split returns the parts of s between the first n-1 matches, or between all if n
