@@ -2,12 +2,14 @@ package appserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -216,9 +218,35 @@ func decode(b []byte, v any, strict bool, path string) error {
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name = clip(strings.Trim(name, `"`))
-		return bad("unknown field in %s: %q", orBody(path), name).in(strings.TrimPrefix(path+"."+name, ".")).hint("GET /openapi.json lists all fields")
+		return bad("unknown field in %s: %q", orBody(path), name).in(strings.TrimPrefix(path+"."+name, ".")).hint(fieldHint(v, name))
 	}
 	return bad("%s cannot be read: %v", orBody(path), clip(err.Error()))
+}
+
+// fieldHint is the next step for a field that v does not have: many write the fields of an
+// object one level too high.
+func fieldHint(v any, name string) string {
+	for _, outer := range reflect.VisibleFields(reflect.TypeOf(v).Elem()) {
+		inner := outer.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() != reflect.Struct || outer.Anonymous {
+			continue
+		}
+		for _, field := range reflect.VisibleFields(inner) {
+			if !field.Anonymous && strings.EqualFold(jsonName(field), name) {
+				return fmt.Sprintf(`write it in %[1]q: {%[1]q: {%[2]q: …}}; GET /openapi.json lists all fields`, jsonName(outer), jsonName(field))
+			}
+		}
+	}
+	return "GET /openapi.json lists all fields"
+}
+
+// jsonName returns the name of a field in JSON.
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return cmp.Or(name, f.Name)
 }
 
 func orBody(path string) string {

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,7 +188,7 @@ func (s *Server) serve(rt route) http.Handler {
 				p.write(rec)
 			}
 		}
-		s.seen(r, rt.path, rec.status, time.Since(start))
+		s.seen(r, rt.path, cmp.Or(rec.status, http.StatusOK), time.Since(start)) // net/http sends 200 for a response that is empty
 	})
 }
 

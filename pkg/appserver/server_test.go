@@ -580,6 +580,9 @@ func TestBadRequests(t *testing.T) {
 		{400, "POST", "/push", `{"payload":"a","notification":{"title":"x"}}`, "invalid-input", "payload", "cannot be combined"},
 		{400, "POST", "/push", `{"notification":{"body":"x"}}`, "invalid-input", "notification.title", "no title"},
 		{400, "POST", "/push", `{"notification":{"title":"x","titel":"y"}}`, "invalid-json", "titel", "unknown field"},
+		{400, "POST", "/push", `{"title":"x"}`, "invalid-json", "title", `{"notification": {"title": …}}`},
+		{400, "POST", "/push", `{"url":"/x"}`, "invalid-json", "url", `{"notification": {"url": …}}`},
+		{400, "POST", "/push", `{"user":"anna"}`, "invalid-json", "user", `{"to": {"user": …}}`},
 		{400, "POST", "/push", `{"notification":{"title":7}}`, "invalid-json", "notification.title", "expected a string"},
 		{400, "POST", "/push", `{"notification":{"title":"x","declarative":true}}`, "invalid-input", "notification.url", "absolute URL"},
 		{400, "POST", "/push", `{"notification":{"title":"x","url":"a","navigate":"b"}}`, "invalid-input", "notification.url", "differ"},
@@ -609,7 +612,7 @@ func TestBadRequests(t *testing.T) {
 		r := f.do(c.method, c.path, c.body)
 		v := r.json(t)
 		part, _ := v["part"].(string)
-		if r.StatusCode != c.status || v["code"] != c.code || part != c.part || !strings.Contains(v["detail"].(string), c.detail) {
+		if r.StatusCode != c.status || v["code"] != c.code || part != c.part || !strings.Contains(fmt.Sprint(v["detail"], "; ", v["hint"]), c.detail) {
 			t.Errorf("%s %s %.80s:\n%d %s\nwant %d, %s, %s, %s", c.method, c.path, c.body, r.StatusCode, r.text, c.status, c.code, c.part, c.detail)
 		}
 		if c.status == 405 && r.Header.Get("Allow") == "" {
@@ -618,6 +621,13 @@ func TestBadRequests(t *testing.T) {
 	}
 	f.want(415, "POST", "/subscription", good, "Content-Type", "text/plain")
 	f.want(415, "POST", "/push", "<p>", "Content-Type", "text/html")
+	f.want(400, "POST", "/push", `{"title":"Hello","body":"there"}`, "Content-Type", "application/x-www-form-urlencoded")
+	if r := f.want(200, "GET", "/subscriptions", "", "Accept", "application/x-ndjson"); len(r.text) > 0 { // nothing is written
+		t.Errorf("the export of no subscriptions: %q", r.text)
+	}
+	if metrics := string(f.want(200, "GET", "/metrics", "").text); !strings.Contains(metrics, `method="GET",route="/subscriptions",status="200"`) || strings.Contains(metrics, `status="0"`) {
+		t.Errorf("the metrics of an empty response:\n%s", metrics)
+	}
 	f.want(201, "POST", "/subscription", good)
 }
 
