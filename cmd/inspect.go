@@ -110,7 +110,7 @@ func readThing(s *streams, arg string) (in input, data []byte, err error) {
 	data, cut, err := inspect.Head(r, fileio.Limit)
 	switch {
 	case errors.Is(err, inspect.ErrTooLarge):
-		err = fileio.ReadError(in.name, fileio.ErrTooLarge)
+		err = withHint(fileio.ReadError(in.name, fileio.ErrTooLarge), "if it has subscriptions, use webpush check -f; otherwise, inspect a part of it, such as: head -n 100 FILE | webpush inspect")
 	case err != nil:
 		err = fileProblem(in.name, err)
 	case cut:

@@ -219,6 +219,8 @@ func (l *listener) sendCommand() string {
 	if address, ok := strings.CutPrefix(l.o.server, "chromium://"); ok {
 		a := pushservice.ChromiumAccess{Address: strings.TrimSuffix(address, "/")}
 		command += " " + sendFlags(a.ConnectTo()[:1], l.o.caFile) // the host of its endpoints is the first
+	} else if l.o.caFile != "" {
+		command += " --ca-file " + shellWord(l.o.caFile)
 	}
 	return command + ` -p "hi"`
 }

@@ -41,7 +41,11 @@ func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error 
 		fmt.Fprintf(s.out, "location: %s\n", r.Location)
 	}
 	if r.TTL != nil {
-		fmt.Fprintf(s.out, "ttl: %d (%s)\n", int64(r.TTL.Seconds()), shortDuration(*r.TTL))
+		meaning := "now or never"
+		if *r.TTL > 0 {
+			meaning = shortDuration(*r.TTL)
+		}
+		fmt.Fprintf(s.out, "ttl: %d (%s)\n", int64(r.TTL.Seconds()), meaning)
 	}
 	if r.ReceiptSubscription != "" {
 		fmt.Fprintf(s.out, "receipts: %s\n", r.ReceiptSubscription)
@@ -69,7 +73,7 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 	if m.Payload == nil {
 		s.note("payload: none")
 	} else {
-		s.note("payload: %d bytes, %s", len(m.Payload), m.Encoding)
+		s.note("payload: %s, %s", plural(len(m.Payload), "byte"), m.Encoding)
 	}
 	urgency := m.Urgency
 	if urgency == "" {

@@ -136,10 +136,16 @@ func (s *streams) note(format string, a ...any) {
 }
 
 // serviceLog returns the log of a command that serves, as text, or as JSON if asJSON or
-// --json is given.
+// --json is given. In JSON, durations are seconds.
 func (s *streams) serviceLog(asJSON bool) *slog.Logger {
 	if asJSON || s.json {
-		return slog.New(slog.NewJSONHandler(s.err, nil))
+		seconds := func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+			}
+			return a
+		}
+		return slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{ReplaceAttr: seconds}))
 	}
 	return slog.New(slog.NewTextHandler(s.err, nil))
 }

@@ -3,7 +3,9 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/printable"
 )
@@ -23,5 +25,14 @@ func TestTerminal(t *testing.T) {
 	var v map[string]string
 	if err := json.Unmarshal(out.Bytes(), &v); err != nil || v["x"] != hostile || bytes.ContainsFunc(out.Bytes(), printable.Harmful) {
 		t.Errorf("%v: %q", err, out.String())
+	}
+}
+
+// TestServiceLog writes durations in JSON as seconds, not as nanoseconds.
+func TestServiceLog(t *testing.T) {
+	var out bytes.Buffer
+	(&streams{err: &out}).serviceLog(true).Info("message accepted", "ttl", 90*time.Minute, "took", 1500*time.Microsecond)
+	if got := out.String(); !strings.Contains(got, `"ttl":5400,"took":0.0015}`) {
+		t.Errorf("the log is %s", got)
 	}
 }

@@ -53,7 +53,7 @@ func TestSummaryLines(t *testing.T) {
 			webpush.FCM: {webpush.ClassDelivered: 600}},
 		P50: 1234 * time.Microsecond, P95: 20 * time.Millisecond, P99: 123456 * time.Microsecond,
 		Reasons: []Reason{{Class: webpush.ClassGone, Count: 100, First: "a:1", Reason: "gone"}, {Class: webpush.ClassInvalid, Count: 99, First: "a:2", Reason: "no endpoint"}, {Class: webpush.ClassInvalid, Count: 1, First: "a:3", Reason: "a:3: no JSON"}}}
-	want := []string{"sent to 1100 of 1200 records in 10s, 110/s: 1000 delivered, 100 gone, 100 invalid", "5 records more were finished before, says journal",
+	want := []string{"sent to 1100 of 1200 records in 10s, 110/s: 1000 delivered, 100 gone, 100 invalid", "5 records were finished in earlier runs of journal",
 		"in all runs of journal: 1005 delivered", "  FCM: 600 delivered", "  KaiOS: 400 delivered", "  other services: 100 gone", "latency: p50 1.2ms, p95 20ms, p99 123ms"}
 	if got := s.Lines(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
@@ -70,7 +70,7 @@ func TestSummaryLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	none := &Summary{FinishedBefore: 1, journalName: "j"}
-	if got, want := none.Lines(), []string{"nothing to send", "1 record were finished before, says j"}; !slices.Equal(got, want) {
+	if got, want := none.Lines(), []string{"nothing to send", "1 record was finished in earlier runs of j"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }

@@ -41,11 +41,11 @@ func (s *Summary) Lines() []string {
 		add("%s %s in %s, %s: %s", verb, records, text.Duration(s.Took), text.PerSecond(s.PerSecond()), s.Counts.text(s.DryRun))
 	}
 	if n := s.FinishedBefore; n > 0 {
-		more := "more "
-		if s.Records == 0 {
-			more = ""
+		verb := "were"
+		if n == 1 {
+			verb = "was"
 		}
-		add("%s %swere finished before, says %s", text.Count(n, "record"), more, s.journalName)
+		add("%s %s finished in earlier runs of %s", text.Count(n, "record"), verb, s.journalName)
 		if s.Journal != nil {
 			add("in all runs of %s: %s", s.journalName, s.Journal)
 		}

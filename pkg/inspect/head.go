@@ -11,8 +11,8 @@ import (
 var ErrTooLarge = errors.New("the input is too large")
 
 // Head reads what [Inspect] needs of an input: all of it, at most size bytes, or the
-// complete lines at the beginning of a longer one that consists of lines of JSON or is
-// a journal. cut reports whether there is more. The error is [ErrTooLarge] or that of
+// complete lines at the beginning of a longer one that consists of lines of JSON, is
+// a table with a column of endpoints, or is a journal. cut reports whether there is more. The error is [ErrTooLarge] or that of
 // r.
 func Head(r io.Reader, size int) (data []byte, cut bool, err error) {
 	data, err = io.ReadAll(io.LimitReader(r, int64(size)+1))
@@ -21,8 +21,13 @@ func Head(r io.Reader, size int) (data []byte, cut bool, err error) {
 	}
 	data = data[:size]
 	first, _, lines := bytes.Cut(data, []byte("\n"))
-	if !lines || !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) {
+	if !lines || !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) && !tableHead(first) {
 		return nil, true, ErrTooLarge
 	}
 	return data[:bytes.LastIndexByte(data, '\n')+1], true, nil
+}
+
+// tableHead reports whether a line names the columns of CSV or TSV with endpoints.
+func tableHead(line []byte) bool {
+	return line[0] != '{' && line[0] != '[' && bytes.ContainsAny(line, ",;\t") && bytes.Contains(bytes.ToLower(line), []byte("endpoint")) && !bytes.Contains(line, []byte("://"))
 }

@@ -85,7 +85,7 @@ func (p *EnqueueProgress) Lines() []string {
 		if n == 1 {
 			verb = "was"
 		}
-		lines = append(lines, fmt.Sprintf("%s %s enqueued before, says %s", text.Count(n, "record"), verb, p.journal))
+		lines = append(lines, fmt.Sprintf("%s %s enqueued in earlier runs of %s", text.Count(n, "record"), verb, p.journal))
 	}
 	return lines
 }

@@ -478,7 +478,7 @@ func TestEnqueueJournal(t *testing.T) {
 	if p.Enqueued.Load() != 1 || p.Skipped.Load() != 2 {
 		t.Errorf("repeated: %d enqueued, %d skipped", p.Enqueued.Load(), p.Skipped.Load())
 	}
-	if lines := p.Lines(); len(lines) != 2 || !strings.HasPrefix(lines[0], "enqueued 1 record in ") || lines[1] != "2 records were enqueued before, says "+name {
+	if lines := p.Lines(); len(lines) != 2 || !strings.HasPrefix(lines[0], "enqueued 1 record in ") || lines[1] != "2 records were enqueued in earlier runs of "+name {
 		t.Errorf("the lines are %q", lines)
 	}
 	if b, err := json.Marshal(p); err != nil || !strings.HasPrefix(string(b), `{"duplicates":0,"enqueued":1,"finishedBefore":2,"refused":0,"run":"r","seconds":`) {

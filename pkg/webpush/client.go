@@ -599,6 +599,9 @@ func networkError(sub *Subscription, err error, timeout time.Duration) *Error {
 		e.cause = &permanentError{err}
 	case errors.As(err, &op) && op.Op == "dial":
 		e.Problem = text.OneLine(op.Err.Error(), 200)
+		if sub.loopback && errors.Is(err, syscall.ECONNREFUSED) {
+			e.hint = "start the push service of this subscription; if it listens at another port now, subscribe again"
+		}
 		if errors.As(op.Err, &dns) {
 			e.Problem = "the host " + dns.Name + " could not be looked up: " + dns.Err
 		}

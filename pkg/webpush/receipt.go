@@ -221,7 +221,7 @@ func receiptOf(sub *Subscription, sent http.Header, status int, h http.Header) *
 	if s, ok := secondsOf(h); ok {
 		r.TTL = new(time.Duration(s) * time.Second)
 		if asked, ok := secondsOf(sent); ok && s < asked {
-			notes = append(notes, fmt.Sprintf("the service keeps the message for only %d of the %d seconds that were requested", s, asked))
+			notes = append(notes, fmt.Sprintf("the service keeps the message for only %d seconds, and not %d as requested", s, asked))
 		}
 	}
 	for _, link := range h.Values("Link") {

@@ -38,7 +38,7 @@ func TestReadResponse(t *testing.T) {
 		return ReadResponse(resp)
 	}
 	r, err := exchange()
-	if err != nil || r.Status != 201 || r.Location != server.URL+"/m/1" || r.TTL == nil || *r.TTL != time.Minute || !strings.Contains(r.Note, "only 60 of the 2419200 seconds that were requested") || r.Origin != server.URL {
+	if err != nil || r.Status != 201 || r.Location != server.URL+"/m/1" || r.TTL == nil || *r.TTL != time.Minute || !strings.Contains(r.Note, "only 60 seconds, and not 2419200 as requested") || r.Origin != server.URL {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, tt := range []struct {
