@@ -15,11 +15,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -56,7 +58,8 @@ type Transport struct {
 	handshakeTimeout, idle, ping, pingTimeout, stalled time.Duration
 	maxConns, maxOrigins                               int
 
-	streams sync.Pool // of *stream
+	streams   sync.Pool // of *stream
+	preambles [16]atomic.Pointer[preamble]
 
 	mu      sync.Mutex
 	origins map[string]*pool
@@ -382,19 +385,17 @@ func (t *Transport) prepare(ctx context.Context, req *http.Request) *stream {
 	if t.off || !supported(req) || t.proxied(req) || httptrace.ContextClientTrace(ctx) != nil {
 		return nil
 	}
-	host, authority, path := target(req)
-	if host == "" {
+	p := t.preamble(req)
+	if p == nil {
 		return nil
 	}
-	st := t.newStream(ctx, req, host)
-	st.add(":method", http.MethodPost, false)
-	st.add(":scheme", "https", false)
-	st.add(":authority", authority, false)
-	st.add(":path", path, true)
-	if !st.addHeader(req.Header) {
-		t.drop(st)
+	path := requestPath(req.URL, p.authority)
+	if path == "" {
 		return nil
 	}
+	st := t.newStream(ctx, req, p.host)
+	st.fields, st.size = append(st.fields, p.fields...), p.size+uint32(len(path))
+	st.fields[pathAt].Value = path
 	length := int(req.ContentLength)
 	if length != st.length || st.lengthText == "" {
 		st.length, st.lengthText = length, strconv.Itoa(length)
@@ -429,134 +430,33 @@ func (t *Transport) proxied(req *http.Request) bool {
 	return proxy != nil || err != nil
 }
 
-// target returns the host and port that identify the request's origin, and the
-// pseudo-headers :authority and :path. host is empty if net/http would change or reject
-// one of them.
-func target(req *http.Request) (host, authority, path string) {
-	u := req.URL
-	host, authority = plainHost(u.Host), req.Host
-	if authority == "" {
-		authority = u.Host
+// requestPath returns the pseudo-header :path, or "" if net/http would change or reject
+// it.
+func requestPath(u *url.URL, authority string) string {
+	if u.Opaque == "" && u.RawPath == "" && u.RawQuery == "" && !u.ForceQuery && isPlainPath(u.Path) {
+		return u.Path
 	}
-	if authority = plainAuthority(authority); authority == "" {
-		return "", "", ""
-	}
-	path = u.RequestURI()
+	path := u.RequestURI()
 	if !strings.HasPrefix(path, "/") { // an opaque URL includes scheme and host
 		path = strings.TrimPrefix(path, "https://"+authority)
 	}
 	if !strings.HasPrefix(path, "/") || !httpguts.ValidHeaderFieldValue(path) {
-		return "", "", ""
+		return ""
 	}
-	return host, authority, path
+	return path
 }
 
-// addHeader adds the header of a request. It reports false if base has to send the
-// request.
-func (st *stream) addHeader(h http.Header) bool {
-	agent := false
-	for name, values := range h {
-		lower, use := headerUse(name)
-		switch use {
-		case useBase:
-			return false
-		case useNone:
-			continue
-		case useAgent:
-			agent = true
-			if len(values) == 0 || values[0] == "" {
-				continue
-			}
-			values = values[:1]
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false
-			}
-			st.add(lower, v, use == useSecret)
-		}
+// isPlainPath reports whether [url.URL.RequestURI] certainly returns a path unchanged.
+func isPlainPath(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
 	}
-	if !agent {
-		st.add("user-agent", "Go-http-client/2.0", false)
+	for i := range len(path) {
+		if c := path[i]; (c < 'a' || c > 'z') && (c < '-' || c > ':') && (c < 'A' || c > 'Z') && c != '_' {
+			return false
+		}
 	}
 	return true
-}
-
-// headerUse returns the name of a header in HTTP/2, and the way to send it. Names that
-// net/http rejects or treats specially although they are not canonical are useBase.
-func headerUse(name string) (lower string, use int) {
-	if n, ok := names[name]; ok {
-		return n.lower, n.use
-	}
-	if !httpguts.ValidHeaderFieldName(name) {
-		return "", useBase
-	}
-	if canonical := http.CanonicalHeaderKey(name); canonical != name {
-		if n := names[canonical]; n.use == useNone || n.use == useBase || n.use == useAgent {
-			return "", useBase
-		}
-	}
-	return strings.ToLower(name), usePlain
-}
-
-// Ways to send a header of a request.
-const (
-	usePlain  = iota // unchanged; a repeated value is indexed
-	useSecret        // never indexed
-	useAgent         // net/http's name if it is missing
-	useNone          // omitted
-	useBase          // base sends the request
-)
-
-// names are the headers that are common or special.
-var names = map[string]struct {
-	lower string
-	use   int
-}{
-	"Accept":              {lower: "accept"},
-	"Authorization":       {lower: "authorization"},
-	"Content-Encoding":    {lower: "content-encoding"},
-	"Content-Length":      {use: useNone},
-	"Content-Type":        {lower: "content-type"},
-	"Cookie":              {lower: "cookie", use: useSecret},
-	"Connection":          {use: useBase},
-	"Crypto-Key":          {lower: "crypto-key"},
-	"Encryption":          {lower: "encryption", use: useSecret},
-	"Expect":              {use: useBase},
-	"Host":                {use: useNone},
-	"Keep-Alive":          {use: useBase},
-	"Proxy-Authorization": {lower: "proxy-authorization", use: useSecret},
-	"Proxy-Connection":    {use: useBase},
-	"Te":                  {use: useBase},
-	"Topic":               {lower: "topic"},
-	"Trailer":             {use: useBase},
-	"Transfer-Encoding":   {use: useBase},
-	"Ttl":                 {lower: "ttl"},
-	"Upgrade":             {use: useBase},
-	"Urgency":             {lower: "urgency"},
-	"User-Agent":          {lower: "user-agent", use: useAgent},
-}
-
-// plainHost returns the host and port of a URL in a form that distinguishes origins, or
-// "" if it is not plain ASCII.
-func plainHost(host string) string {
-	if host = plainAuthority(host); host == "" || host[0] == ':' || host[len(host)-1] == ':' {
-		return ""
-	}
-	return strings.TrimSuffix(strings.ToLower(host), ":443")
-}
-
-// plainAuthority returns the host, or "" if net/http would change it.
-func plainAuthority(host string) string {
-	for i := range len(host) {
-		if c := host[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '@' || c == '/' {
-			return ""
-		}
-	}
-	if !httpguts.ValidHostHeader(host) {
-		return ""
-	}
-	return host
 }
 
 // readBody reads the body, whose length must equal the request's ContentLength.
