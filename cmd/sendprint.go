@@ -1,11 +1,9 @@
 package cmd
 
 import (
-	"encoding/base64"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/fatih/color"
 
@@ -20,17 +18,12 @@ func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error 
 		old = key.String()
 	}
 	if s.json {
-		out := map[string]any{"status": r.Status, "service": r.Service, "origin": r.Origin, "attempts": r.Attempts,
-			"latencyMs": r.Latency.Milliseconds()}
-		for name, v := range map[string]string{"location": r.Location, "receiptSubscription": r.ReceiptSubscription, "note": r.Note, "vapidKey": old} {
-			if v != "" {
-				out[name] = v
-			}
+		fields := make(map[string]any)
+		if old != "" {
+			fields["vapidKey"] = old
 		}
-		if r.TTL != nil {
-			out["ttl"] = int64(r.TTL.Seconds())
-		}
-		return s.printJSON(out)
+		addFields(fields, r)
+		return s.printJSON(fields)
 	}
 	service := r.Service.String()
 	if r.Service == webpush.Other {
@@ -67,8 +60,11 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 			from = defaultPrivateKey
 		}
 		s.note("key: %s, from %s", client.Key.PublicKey(), from)
-		claims := client.Signer().Filled(sub.Origin())
-		s.note("claims: aud %s, exp %s, sub %s", claims.Audience, showExpires(claims.Expires), orDash(claims.Subject))
+		var claims []string
+		for _, line := range client.Signer().Filled(sub.Origin()).Text() {
+			claims = append(claims, line[0]+" "+line[1])
+		}
+		s.note("claims: %s", strings.Join(claims, ", "))
 	}
 	if m.Payload == nil {
 		s.note("payload: none")
@@ -84,27 +80,14 @@ func (o *sendOptions) tellDecisions(s *streams, client *webpush.Client, sub *web
 
 // printRequest prints the request of --dry-run.
 func (o *sendOptions) printRequest(s *streams, req *http.Request) error {
-	var body []byte
-	if req.Body != nil {
-		var err error
-		if body, err = io.ReadAll(req.Body); err != nil {
-			return err
-		}
+	shown, err := webpush.ShowRequest(req, o.showSecrets)
+	switch {
+	case err != nil:
+		return err
+	case s.json:
+		return s.printJSON(shown)
 	}
-	endpoint := webpush.ShownURL(req, o.showSecrets)
-	if s.json {
-		return s.printJSON(struct {
-			Method  string            `json:"method"`
-			URL     string            `json:"url"`
-			Headers map[string]string `json:"headers"`
-			Body    string            `json:"body,omitempty"`
-		}{req.Method, endpoint, maps.Collect(webpush.ShownHeaders(req.Header, o.showSecrets)), base64.RawURLEncoding.EncodeToString(body)})
-	}
-	fmt.Fprintf(s.out, "%s %s\n", req.Method, endpoint)
-	for name, v := range webpush.ShownHeaders(req.Header, o.showSecrets) {
-		fmt.Fprintf(s.out, "%s: %s\n", name, v)
-	}
-	fmt.Fprintf(s.out, "Content-Length: %d\n", len(body))
+	fmt.Fprint(s.out, shown)
 	if !o.showSecrets {
 		s.hint("use --show-secrets to print the endpoint and the token")
 	}

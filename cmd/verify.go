@@ -2,10 +2,7 @@ package cmd
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
@@ -96,19 +93,8 @@ func printVerdict(s *streams, v vapid.Verdict) error {
 	if v.Signature {
 		signature = "good"
 	}
-	lines := [][2]string{
-		{"signature", fmt.Sprintf("%s, key %s", signature, v.Key)},
-		{"aud", orDash(v.Claims.Audience)}, {"exp", showExpires(v.Claims.Expires)}, {"sub", orDash(v.Claims.Subject)},
-	}
-	for _, name := range slices.Sorted(maps.Keys(v.Claims.Extra)) {
-		b, err := marshal(v.Claims.Extra[name], "")
-		if err != nil {
-			return err
-		}
-		lines = append(lines, [2]string{name, strings.TrimSpace(string(b))})
-	}
-	for _, line := range lines {
-		fmt.Fprintf(s.out, "%-10s %s\n", printable.Quoted(line[0]), printable.Quoted(line[1]))
+	for _, line := range append([][2]string{{"signature", fmt.Sprintf("%s, key %s", signature, v.Key)}}, v.Claims.Text()...) {
+		fmt.Fprintf(s.out, "%-10s %s\n", printable.Quoted(line[0]), printable.Quoted(printable.Text(line[1])))
 	}
 	for _, p := range v.Problems {
 		s.talk(p.Severity.String(), severityColor[p.Severity], p.Message, p.Hint)
@@ -119,16 +105,4 @@ func printVerdict(s *streams, v vapid.Verdict) error {
 	}
 	_, err := fmt.Fprintln(s.out, verdict)
 	return err
-}
-
-func showExpires(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	left := time.Until(t).Round(time.Second)
-	when := "in " + left.String()
-	if left <= 0 {
-		when = (-left).String() + " ago"
-	}
-	return fmt.Sprintf("%s (%d), %s", t.UTC().Format("2006-01-02 15:04:05Z"), t.Unix(), when)
 }

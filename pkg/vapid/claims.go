@@ -2,6 +2,7 @@ package vapid
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -503,6 +504,30 @@ func checkExpires(c Claims, now time.Time, add addProblem) {
 	case left < time.Minute:
 		add("exp", warning, fmt.Sprintf("exp is only %s ahead", span(left)), "")
 	}
+}
+
+// Text returns the claims for people, as names and values: aud, exp with the distance from
+// now, sub, and the others, sorted by name. The value of a claim that is missing is "-".
+// Values can have any characters.
+func (c Claims) Text() [][2]string {
+	exp := "-"
+	if !c.Expires.IsZero() {
+		left := time.Until(c.Expires).Round(time.Second)
+		when := "in " + left.String()
+		if left <= 0 {
+			when = (-left).String() + " ago"
+		}
+		exp = fmt.Sprintf("%s (%s), %s", stamp(c.Expires), unix(c.Expires), when)
+	}
+	lines := [][2]string{{"aud", cmp.Or(c.Audience, "-")}, {"exp", exp}, {"sub", cmp.Or(c.Subject, "-")}}
+	for _, name := range slices.Sorted(maps.Keys(c.Extra)) {
+		value, err := text.JSON(c.Extra[name])
+		if err != nil {
+			value = []byte("not representable as JSON")
+		}
+		lines = append(lines, [2]string{name, string(value)})
+	}
+	return lines
 }
 
 func unix(t time.Time) string  { return fmt.Sprint(t.Unix()) }

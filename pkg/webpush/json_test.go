@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // TestErrorJSON asserts the object that an error is in logs, which has neither headers
@@ -35,4 +36,19 @@ func unescaped(t *testing.T, b []byte) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestReceiptJSON asserts the fields of a receipt, of which unknown ones are omitted.
+func TestReceiptJSON(t *testing.T) {
+	zero := time.Duration(0)
+	for want, r := range map[string]Receipt{
+		`{"status":201,"service":"fcm","origin":"https://fcm.googleapis.com","attempts":1,"latencyMs":12}`: {Status: 201, Service: FCM, Origin: "https://fcm.googleapis.com", Attempts: 1, Latency: 12500 * time.Microsecond},
+		`{"status":202,"service":"other","origin":"https://a.example","attempts":2,"latencyMs":0,"ttl":0,"location":"https://a.example/m","receiptSubscription":"https://a.example/r","note":"n<"}`: {Status: 202, Service: Other, Origin: "https://a.example", Attempts: 2,
+			TTL: &zero, Location: "https://a.example/m", ReceiptSubscription: "https://a.example/r", Note: "n<"},
+	} {
+		b, err := r.MarshalJSON()
+		if err != nil || string(b) != want {
+			t.Errorf("%s, %v, want %s", b, err, want)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 package webpush
 
 import (
+	"encoding/base64"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"net/http"
@@ -63,6 +65,40 @@ func ShownURL(r *http.Request, secrets bool) string {
 	}
 	return origin + "/…"
 }
+
+// ShownRequest is a message request for people and logs: a dry run. As JSON, it is an
+// object with method, url, headers, and body (base64url without padding).
+type ShownRequest struct {
+	Method  string            `json:"method"`         // always POST
+	URL     string            `json:"url"`            // see [ShownURL]
+	Headers map[string]string `json:"headers"`        // by name; see [ShownHeaders]
+	Body    string            `json:"body,omitempty"` // base64url without padding
+
+	text string
+}
+
+// ShowRequest returns a request of [Client.NewRequest] for people, without the secrets in
+// its URL and headers unless secrets is set. It reads the body of the request.
+func ShowRequest(r *http.Request, secrets bool) (*ShownRequest, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	shown := &ShownRequest{Method: r.Method, URL: ShownURL(r, secrets), Headers: make(map[string]string), Body: base64.RawURLEncoding.EncodeToString(body)}
+	shown.text = shown.Method + " " + shown.URL + "\n"
+	for name, v := range ShownHeaders(r.Header, secrets) {
+		shown.Headers[name] = v
+		shown.text += name + ": " + v + "\n"
+	}
+	shown.text += fmt.Sprintf("Content-Length: %d\n", len(body))
+	return shown, nil
+}
+
+// String returns the lines of the request, as HTTP/1.1 writes them, without the body.
+func (r *ShownRequest) String() string { return r.text }
 
 // Trace returns a Doer that calls log with the lines of each request and response of
 // next, as curl -v shows them, without their secrets unless secrets is set. A client

@@ -1,12 +1,16 @@
 package webpush
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestRedactHeader(t *testing.T) {
@@ -69,5 +73,35 @@ func TestTrace(t *testing.T) {
 	}
 	if _, err := Trace(fails, false, func(line string) { last = line }).Do(r); err == nil || !strings.HasPrefix(last, "< no response after ") {
 		t.Errorf("%v, %q", err, last)
+	}
+}
+
+// TestShowRequest shows a request with and without its secrets, as text and JSON.
+func TestShowRequest(t *testing.T) {
+	for _, secrets := range []bool{false, true} {
+		r, err := http.NewRequest("POST", "https://push.example.net/secret?a=b", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Ttl": {"60"}, "Authorization": {"vapid t=token, k=public"}}
+		shown, err := ShowRequest(r, secrets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shownURL, authorization := "https://push.example.net/…", "vapid t=…, k=public"
+		if secrets {
+			shownURL, authorization = "https://push.example.net/secret?a=b", "vapid t=token, k=public"
+		}
+		if want := "POST " + shownURL + "\nAuthorization: " + authorization + "\nTTL: 60\nContent-Length: 4\n"; shown.String() != want {
+			t.Errorf("%s\nwant %s", shown, want)
+		}
+		b, err := json.Marshal(shown)
+		if want := `{"method":"POST","url":"` + shownURL + `","headers":{"Authorization":"` + authorization + `","TTL":"60"},"body":"Ym9keQ"}`; err != nil || string(b) != want {
+			t.Errorf("%s, %v, want %s", b, err, want)
+		}
+	}
+	r := &http.Request{Method: "POST", URL: &url.URL{Scheme: "https", Host: "push.example.net"}, Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}
+	if _, err := ShowRequest(r, false); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a body that cannot be read: %v", err)
 	}
 }
