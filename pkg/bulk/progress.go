@@ -1,7 +1,9 @@
 package bulk
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,11 @@ type Progress struct {
 	mu     sync.Mutex
 	origin string
 	until  time.Time
+	asked  map[string]int64 // how often each push service asked for fewer messages
 }
+
+// maxAsked is the maximum number of push services that asked for fewer messages.
+const maxAsked = 200
 
 // begin sets the properties of the run.
 func (p *Progress) begin(size int64, dryRun bool) {
@@ -69,6 +75,8 @@ type Snapshot struct {
 	// "".
 	Waiting string
 	Until   time.Time
+	// Slowed is the push service that most often asked for fewer messages.
+	Slowed Slowed
 }
 
 // Snapshot returns the progress now.
@@ -93,16 +101,44 @@ func (p *Progress) Snapshot() Snapshot {
 	if p.until.After(time.Now()) {
 		s.Waiting, s.Until = p.origin, p.until
 	}
+	for origin, n := range p.asked {
+		if n > s.Slowed.Count || n == s.Slowed.Count && origin < s.Slowed.Origin {
+			s.Slowed = Slowed{origin, n}
+		}
+	}
 	return s
 }
 
-// wait notes a push service that asks to wait: the one with the latest end.
+// slowed returns the push services that asked for fewer messages, most often first.
+func (p *Progress) slowed() (list []Slowed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for origin, n := range p.asked {
+		list = append(list, Slowed{origin, n})
+	}
+	slices.SortFunc(list, func(a, b Slowed) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Origin, b.Origin))
+	})
+	return list
+}
+
+// wait notes a push service that asks to wait, the one with the latest end, or that
+// responds that there are too many messages.
 func (p *Progress) wait(e *webpush.Error, wait time.Duration) {
-	if e.RetryAfter == 0 {
+	if e.RetryAfter == 0 && e.Code != webpush.CodeRateLimited {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, known := p.asked[e.Origin]; known || len(p.asked) < maxAsked {
+		if p.asked == nil {
+			p.asked = make(map[string]int64)
+		}
+		p.asked[e.Origin]++
+	}
+	if e.RetryAfter == 0 {
+		return
+	}
 	if until := time.Now().Add(wait); until.After(p.until) {
 		p.origin, p.until = e.Origin, until
 	}
@@ -154,7 +190,8 @@ func (r *Reporter) Waits(now Snapshot) string {
 }
 
 // Line returns one line, such as "100 of about 400, 20/s, 15s left: 90 delivered, 6
-// gone, 4 failed", or "" if there is nothing to report.
+// gone, 4 failed", or "" if there is nothing to report. It names the push service that
+// slows the run down, if there is one.
 func (r *Reporter) Line(now Snapshot) string {
 	switch now.Phase {
 	case Finishing: // there is neither a rate nor an estimate
@@ -176,7 +213,11 @@ func (r *Reporter) Line(now Snapshot) string {
 	case now.Expected > 0:
 		of = fmt.Sprintf(" of about %d", now.Expected)
 	}
-	return fmt.Sprintf("%d%s, %s%s: %s", now.Done+now.FinishedBefore, of, text.PerSecond(now.PerSecond()), left, now.Text())
+	slowed := ""
+	if now.Slowed.Count > 0 {
+		slowed = "; " + now.Slowed.String()
+	}
+	return fmt.Sprintf("%d%s, %s%s: %s%s", now.Done+now.FinishedBefore, of, text.PerSecond(now.PerSecond()), left, now.Text(), slowed)
 }
 
 // recording reports the number of records that are recorded without being sent: the

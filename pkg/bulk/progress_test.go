@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func TestReporter(t *testing.T) {
 			now.Done, now.Delivered, now.AllRead = 200, 190, true
 		})
 		step("300 of 400, 20/s, 5s left: 190 delivered, 6 gone, 4 failed", func() { now.FinishedBefore = 100 })
+		step("300 of 400, 20/s, https://push.example asks to wait, 55s more: 190 delivered, 6 gone, 4 failed; https://push.example.net asked 7 times for fewer messages", func() { now.Slowed = Slowed{"https://push.example.net", 7} })
 		step("", func() { now.Phase = Finishing })
 		step("recording about 195260 records that were not sent", func() { now.Phase, now.Done, now.Expected = Recording, 356, 195716 })
 		step("recording unsent records: 7000 records of about 195260", func() { now.Recorded, now.Expected = 7000, 195000 })
@@ -51,10 +53,12 @@ func TestSummaryLines(t *testing.T) {
 		Counts: Counts{webpush.ClassDelivered: 1000, webpush.ClassGone: 100, webpush.ClassInvalid: 100},
 		Services: map[webpush.Service]Counts{webpush.Other: {webpush.ClassGone: 100}, webpush.KaiOS: {webpush.ClassDelivered: 400},
 			webpush.FCM: {webpush.ClassDelivered: 600}},
-		P50: 1234 * time.Microsecond, P95: 20 * time.Millisecond, P99: 123456 * time.Microsecond,
+		Slowed: []Slowed{{"https://push.example.net", 3}, {"https://other.example.net", 1}},
+		P50:    1234 * time.Microsecond, P95: 20 * time.Millisecond, P99: 123456 * time.Microsecond,
 		Reasons: []Reason{{Class: webpush.ClassGone, Count: 100, First: "a:1", Reason: "gone"}, {Class: webpush.ClassInvalid, Count: 99, First: "a:2", Reason: "no endpoint"}, {Class: webpush.ClassInvalid, Count: 1, First: "a:3", Reason: "a:3: no JSON"}}}
 	want := []string{"sent to 1100 of 1200 records in 10s, 110/s: 1000 delivered, 100 gone, 100 invalid", "5 records were finished in earlier runs of journal",
-		"in all runs of journal: 1005 delivered", "  FCM: 600 delivered", "  KaiOS: 400 delivered", "  other services: 100 gone", "latency: p50 1.2ms, p95 20ms, p99 123ms"}
+		"in all runs of journal: 1005 delivered", "  FCM: 600 delivered", "  KaiOS: 400 delivered", "  other services: 100 gone",
+		"https://push.example.net asked 3 times for fewer messages", "https://other.example.net asked 1 time for fewer messages", "latency: p50 1.2ms, p95 20ms, p99 123ms"}
 	if got := s.Lines(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -94,5 +98,34 @@ func TestSummaryJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal(b, &got); err != nil || got.Records != 1 || got.Seconds != 1.5 || got.Stopped != "failures" || got.Counts["rejected"] != 1 || len(got.Counts) != len(webpush.Classes()) || got.Services == nil || len(got.LatencyMs) != 3 {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestSlowed counts the responses that ask for fewer messages, per push service.
+func TestSlowed(t *testing.T) {
+	var p Progress
+	if p.slowed() != nil || p.Snapshot().Slowed != (Slowed{}) {
+		t.Error("a push service slows down before the run")
+	}
+	for _, e := range []*webpush.Error{
+		{Origin: "https://b.example", Code: webpush.CodeUnavailable, RetryAfter: time.Second},
+		{Origin: "https://a.example", Code: webpush.CodeRateLimited},
+		{Origin: "https://a.example", Code: webpush.CodeRateLimited, RetryAfter: time.Second},
+		{Origin: "https://c.example", Code: webpush.CodeNetwork},
+		{Origin: "https://c.example", Code: webpush.CodeUnavailable},
+	} {
+		p.wait(e, time.Second)
+	}
+	if got, want := p.slowed(), []Slowed{{"https://a.example", 2}, {"https://b.example", 1}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := p.Snapshot().Slowed; got != (Slowed{"https://a.example", 2}) {
+		t.Errorf("%v slows down most", got)
+	}
+	for i := range 2 * maxAsked {
+		p.wait(&webpush.Error{Origin: fmt.Sprint("https://", i, ".example"), Code: webpush.CodeRateLimited}, 0)
+	}
+	if n := len(p.slowed()); n != maxAsked {
+		t.Errorf("%d push services are remembered, want %d", n, maxAsked)
 	}
 }

@@ -262,7 +262,7 @@ func (r *run) client() *webpush.Client {
 // summary returns the summary of the run.
 func (r *run) summary() *Summary {
 	s := r.tally.summary()
-	s.Complete = r.o.Progress.ended.Load() && !r.cut
+	s.Complete, s.Slowed = r.o.Progress.ended.Load() && !r.cut, r.o.Progress.slowed()
 	lines := func(o *output) int64 {
 		if o == nil || !o.whole() {
 			return -1

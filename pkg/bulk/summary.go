@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -35,6 +36,8 @@ type Summary struct {
 	P50, P95, P99 time.Duration
 	// Reasons are the kinds of failures, the most frequent first.
 	Reasons []Reason
+	// Slowed are the push services that asked for fewer messages, most often first.
+	Slowed []Slowed
 	// Ignored has the fields of records that had no effect.
 	Ignored Ignored
 	// Complete reports whether the input was read completely.
@@ -58,6 +61,19 @@ const (
 	StopDeadline Stop = "deadline"
 	StopFailures Stop = "failures"
 )
+
+// Slowed is a push service that asked for fewer messages: it rejected messages with 429, or
+// with Retry-After. It gets fewer for a while, unless [webpush.BulkOptions] says otherwise,
+// and the messages are sent again.
+type Slowed struct {
+	Origin string `json:"origin"` // origin of the push service
+	Count  int64  `json:"count"`  // number of messages that it rejected so, and that are sent again
+}
+
+// String returns, for example, "https://push.example.net asked 3 times for fewer messages".
+func (s Slowed) String() string {
+	return fmt.Sprintf("%s asked %s for fewer messages", s.Origin, text.Count(s.Count, "time"))
+}
 
 // Reason is a kind of failure.
 type Reason struct {

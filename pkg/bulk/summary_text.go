@@ -22,7 +22,8 @@ func (s *Summary) PerSecond() float64 {
 }
 
 // Lines returns the outcome in words, one line each: the number of records and their
-// results, the journal's, those for each push service, and the latency. The first
+// results, the journal's, those for each push service, push services that slowed the
+// run down, and the latency. The first
 // line is always there. [Summary.Failures] has the rest.
 func (s *Summary) Lines() []string {
 	var lines []string
@@ -61,6 +62,13 @@ func (s *Summary) Lines() []string {
 			line("other services", n)
 		}
 	}
+	for i, slowed := range s.Slowed {
+		if i == 5 {
+			add("%d other push services asked for fewer messages", len(s.Slowed)-i)
+			break
+		}
+		add("%v", slowed)
+	}
 	if s.P99 > 0 {
 		add("latency: p50 %s, p95 %s, p99 %s", text.Latency(s.P50), text.Latency(s.P95), text.Latency(s.P99))
 	}
@@ -88,7 +96,7 @@ func (r Reason) String() string {
 
 // MarshalJSON returns the summary as an object with records, sent, counts, services,
 // finishedBefore, seconds, perSecond, complete, latencyMs, and reasons; and, if
-// they apply, journal, stopped, and dryRun.
+// they apply, journal, slowed, stopped, and dryRun.
 func (s *Summary) MarshalJSON() ([]byte, error) {
 	ms := func(d time.Duration) float64 { return float64(d.Round(100*time.Microsecond)) / 1e6 }
 	reasons := s.Reasons
@@ -103,6 +111,9 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 	}
 	if s.Journal != nil {
 		fields["journal"] = s.Journal
+	}
+	if s.Slowed != nil {
+		fields["slowed"] = s.Slowed
 	}
 	if s.Stopped != "" {
 		fields["stopped"] = s.Stopped
