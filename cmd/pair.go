@@ -70,7 +70,7 @@ func (s *streams) offerKeys(k keyPair) (*vapid.Key, error) {
 func (s *streams) createPair(k keyPair, key *vapid.Key, format vapid.Format, force bool) error {
 	p, err := keyfile.KeyPair(k.private, k.public, key, format)
 	if err == nil {
-		err = s.savePair(p, "private-key", "public-key", force, "use --force to overwrite the key pair; every subscription that was created with the old key is then lost")
+		err = s.savePair(p, "private-key", "public-key", force, "to replace the key pair without losing subscriptions, use --next; --force overwrites it, and every subscription that was created with it is lost")
 	}
 	if err != nil || s.json {
 		return err

@@ -114,7 +114,7 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 			return token, "", nil
 		}
 		if shared {
-			return "", "", usage("set "+adminTokenEnv+", or use --admin-token-file", "servers that share a database need the same administrator's token")
+			return "", "", usage("use --admin-token-file with the token of the first server, such as its "+filepath.Join(o.data, "admin-token")+", or set "+adminTokenEnv, "servers that share a database need the same administrator's token")
 		}
 		file = filepath.Join(o.data, "admin-token")
 	} else if shared && !exists(file) {

@@ -42,6 +42,15 @@ func (o *transferOptions) use(ctx context.Context, s *streams, route string, f f
 	return o.with(ctx, address, route, f)
 }
 
+// curl returns a command for the route of a server that has the database open.
+func (o *transferOptions) curl(route string) string {
+	with := `-H "Accept: application/x-ndjson"`
+	if route == "POST" {
+		with = `-H "Content-Type: application/x-ndjson" --data-binary @FILE`
+	}
+	return fmt.Sprintf(`curl -H "Authorization: Bearer $(cat %s)" %s http://localhost:8080/subscriptions`, shellWord(filepath.Join(o.data, "admin-token")), with)
+}
+
 // with opens a database, and closes it after f. It creates the database only for the route
 // POST. If a server has an SQLite database open, the hint names the route to use instead.
 func (o *transferOptions) with(ctx context.Context, address database.Address, route string, f func(appserver.Store) error) error {
@@ -56,7 +65,7 @@ func (o *transferOptions) with(ctx context.Context, address database.Address, ro
 	}
 	d, err := o.database.open(ctx, address)
 	if errors.Is(err, appserver.ErrInUse) && route != "" {
-		err = withHint(err, "stop the server, or use its route: "+route+" /subscriptions")
+		err = withHint(err, "stop the server, or use its route: "+route+" /subscriptions, such as: "+o.curl(route))
 	}
 	if err != nil {
 		return err

@@ -21,12 +21,13 @@ var otherTools = map[string]string{
 	"--gen": "webpush gen", "--sign": "webpush sign CLAIMS", "--applicationServerKey": "webpush app-server-key",
 	"--version1": "webpush sign --scheme webpush", "--version2": "webpush sign", "--json-only": "webpush sign --json",
 	// pywebpush
-	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims", "--wns": "--wns-type",
+	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims", "--wns": "no flag at all, because WNS is detected from the endpoint",
 	"--gcm-api-key": "--gcm-key", "--key-file": "-k", "--subscription-info": "-f",
 	// web-push of npm
 	"generate-vapid-keys": "webpush gen", "send-notification": "webpush send", "--vapid-subject": "--subject",
 	"--vapid-pubkey": "-k with the private key, which has the public one", "--vapid-pvtkey": "-k", "--payload": "-p",
 	"--encoding-type": "--encoding",
+	"--message":       "-p or --title and --body", "--data-file": "--payload-file",
 	// words for the same things
 	"generate": "webpush gen", "keygen": "webpush gen", "vapid": "webpush gen", "keys": "webpush gen", "push": "webpush send", "notify": "webpush send",
 	"server": "webpush serve", "publickey": "webpush app-server-key", "public-key": "webpush app-server-key",
