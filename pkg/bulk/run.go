@@ -1,6 +1,17 @@
 // Package bulk sends a message to any number of subscriptions from files, and
 // records the outcome of each: results, subscriptions that are gone, records to
 // send again later, and a journal that lets a killed run continue.
+//
+//	source, err := bulk.Open(bulk.Files("subscriptions.ndjson")...)
+//	summary, err := bulk.Run(ctx, source, bulk.Options{
+//		Client:  &webpush.Client{Key: key, Subject: "mailto:ops@example.com"},
+//		Message: webpush.Message{Payload: []byte("hi")},
+//		Journal: "journal",     // repeat the call to continue
+//		Gone:    "gone.ndjson", // the records to delete
+//	})
+//	if e, ok := errors.AsType[*bulk.IncompleteError](err); ok {
+//		// some messages were not delivered: see summary.Counts and summary.Failures()
+//	}
 package bulk
 
 import (

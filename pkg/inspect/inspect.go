@@ -3,6 +3,12 @@
 // claims, tokens, headers, encrypted bodies, requests, responses, and log
 // output of other libraries. It reads only its input, and never shows private
 // keys, secrets, or tokens.
+//
+//	thing := inspect.Inspect(data, inspect.Options{})
+//	fmt.Println(thing.Kind, thing.Title, thing.Problems)
+//	if response, ok := inspect.ParseResponse(text); ok {
+//		fmt.Println(response.Explain("")[0].Meaning)
+//	}
 package inspect
 
 import (

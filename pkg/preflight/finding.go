@@ -2,6 +2,10 @@
 // anything is sent: [Check] checks a message offline, [Online] asks the push
 // service without delivering anything, and [Clock] compares this machine's
 // clock with a server's.
+//
+//	for _, f := range preflight.Check(client, subscription, message) {
+//		fmt.Println(f.Severity, f.Rule, f.Message, f.Hint)
+//	}
 package preflight
 
 import (

@@ -3,6 +3,15 @@
 // more strictly than the push services of browsers do, and keeps them for user
 // agents. It cannot decrypt them.
 //
+// [Start] listens on a free port of this machine. In a test, package useragent subscribes
+// and receives:
+//
+//	server, err := pushservice.Start(pushservice.ServerOptions{})
+//	defer server.Close()
+//	sub, err := useragent.Subscribe(ctx, server.WebSocket(), useragent.Options{})
+//	subscription, err := json.Marshal(sub) // for the code that is tested
+//	m, err := sub.Receive(ctx)             // m.Payload is decrypted
+//
 // A [Service] is an [http.Handler] that keeps everything in memory ([New]), or also
 // in a [Storage] ([Open]). Application servers use
 //

@@ -11,7 +11,7 @@
 //		// delete the subscription
 //	}
 //
-// An endpoint is a capability: who knows it can send to it. This package
+// An endpoint is a capability: anyone who knows it can send to it. This package
 // therefore writes the origin alone into errors and logs.
 package webpush
 
