@@ -116,9 +116,40 @@ func Open(ctx context.Context, url string, o Options) (appserver.Store, error) {
 	}
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("the database cannot be opened: %w", failure(err))
+		return nil, openError(err)
 	}
 	return s, nil
+}
+
+// openError is the error of a database that cannot be opened, with the next step.
+func openError(err error) error {
+	err = failure(err)
+	if webpush.HintOf(err) != "" {
+		return fmt.Errorf("the database cannot be opened: %w", err)
+	}
+	hint := ""
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused):
+		switch {
+		case strings.HasPrefix(refused.Code, "28"): // invalid authorization
+			hint = "check the user in the address, and the password in PGPASSWORD or .pgpass"
+		case refused.Code == "3D000": // invalid catalog name
+			hint = "create the database, or name another one in the address"
+		case refused.Code == "42501": // insufficient privilege
+			hint = "let the user create a schema in the database, or create the schema for it"
+		}
+	case errors.Is(err, appserver.ErrUnavailable):
+		hint = "check that PostgreSQL is running at this address"
+	}
+	if errors.As(err, new(*pgconn.ConnectError)) && !errors.As(err, new(oneLine)) {
+		err = oneLine{err}
+	}
+	err = fmt.Errorf("the database cannot be opened: %w", err)
+	if hint != "" {
+		err = webpush.WithHint(err, hint)
+	}
+	return err
 }
 
 // Name returns the address of the database that a store of this package uses,

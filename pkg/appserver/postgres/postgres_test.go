@@ -5,6 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 // A connection that shows the subscriptions to a network is refused before it
@@ -42,6 +46,27 @@ func TestAddress(t *testing.T) {
 		var hint interface{ Hint() string }
 		if !errors.As(err, &hint) || !strings.Contains(err.Error(), "schema") {
 			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
+
+// TestOpenError gives the next step for a database that cannot be opened, on one line.
+func TestOpenError(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		hint string
+	}{
+		"no such user":   {&pgconn.PgError{Code: "28000"}, "check the user"},
+		"wrong password": {&pgconn.PgError{Code: "28P01"}, "the password"},
+		"no database":    {&pgconn.PgError{Code: "3D000"}, "create the database"},
+		"no right":       {&pgconn.PgError{Code: "42501"}, "create a schema"},
+		"unreachable":    {errors.New("dial tcp 127.0.0.1:1: connect: connection refused"), "is running"},
+		"own hint":       {webpush.WithHint(errors.New("it is newer"), "update"), "update"},
+		"another":        {&pgconn.PgError{Code: "42601"}, ""},
+	} {
+		err := openError(c.err)
+		if hint := webpush.HintOf(err); (hint == "") != (c.hint == "") || !strings.Contains(hint, c.hint) || !errors.Is(err, c.err) || !strings.HasPrefix(err.Error(), "the database cannot be opened: ") {
+			t.Errorf("%s: %v, hint %q", name, err, hint)
 		}
 	}
 }
