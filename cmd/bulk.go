@@ -217,9 +217,10 @@ func runBulk(ctx context.Context, s *streams, o *sendOptions, d *delivery) error
 }
 
 // reportMany warns about problems of the message, which apply to every record, and
-// returns an error if no message can be sent.
+// returns an error if no message can be sent. As for a single message, Apple's rules
+// count: some subscriptions of many are Safari's.
 func (d *delivery) reportMany(s *streams, verbose int) error {
-	found := d.findings(d.client)
+	found := d.findings(d.client, webpush.Other, webpush.Apple)
 	for _, f := range found {
 		if f.Err != nil {
 			return f.Err
