@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
@@ -150,6 +152,8 @@ func (o *sendOptions) openReader(s *streams) (*bulk.Reader, error) {
 	reader, err := bulk.Open(sources...)
 	var e *bulk.Error
 	switch {
+	case errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) && slices.Index(o.inputs, e.Path) > 0 && !strings.ContainsAny(e.Path, `./\`):
+		return nil, withHint(wrongFile(err), "if it is the payload, use: -p "+shellWord(shown(e.Path)))
 	case errors.As(err, &e) && e.Err != nil:
 		if _, worded := loadSubscription(s, e.Path); worded != nil { // the same error in the words for one
 			return nil, worded
