@@ -104,6 +104,14 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 			ts.Fatalf("exit code %d, want %s", got, args[0])
 		}
 	},
+	// explain ARGUMENT…: runs webpush explain in this process, for the responses of a
+	// whole dictionary. It reads no file, and no settings.
+	"explain": func(ts *testscript.TestScript, neg bool, args []string) {
+		code := run(context.Background(), &streams{in: strings.NewReader(""), out: ts.Stdout(), err: ts.Stderr()}, append([]string{"explain", "--config", os.DevNull}, args...))
+		if (code != exitOK) != neg {
+			ts.Fatalf("exit code %d", code)
+		}
+	},
 	// push-service [plain] [chromium]: starts a push service over HTTPS, or plain
 	// HTTP, and with a listener for Chromium at CHROMIUM, with CHROMIUM_CA, and sets PUSH to its URL, PUSH_HOST to its host and port, WS to that of its WebSocket and CA to the file of
 	// its authority.
