@@ -3,6 +3,7 @@ package appserver_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -38,36 +39,38 @@ func TestGoneAfterDelay(t *testing.T) {
 	for _, renewed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "gone", true: "renewed"}[renewed], func(t *testing.T) {
 			t.Parallel()
-			var f *fixture
-			var endpoint string
-			sink := newSink(t, func(string, int) int {
-				if renewed { // while the message is in flight
-					record, err := f.store.Find(t.Context(), endpoint)
-					if err == nil {
-						record.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
-						_, _, err = f.store.Put(t.Context(), record)
+			synctest.Test(t, func(t *testing.T) {
+				var f *fixture
+				var endpoint string
+				sink := newBubbleSink(func(string, int) int {
+					if renewed { // while the message is in flight
+						record, err := f.store.Find(t.Context(), endpoint)
+						if err == nil {
+							record.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
+							_, _, err = f.store.Put(t.Context(), record)
+						}
+						if err != nil {
+							t.Error(err)
+						}
 					}
-					if err != nil {
-						t.Error(err)
-					}
+					return 410
+				})
+				f = newBubbleFixture(t, sink)
+				endpoint = sink.URL + "/a"
+				f.want(201, "POST", "/subscription", subscription(endpoint))
+				f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)
+				until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), "a delayed test message was not accepted") })
+				left := 0
+				if renewed {
+					left = 1
 				}
-				return 410
+				if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
+					t.Errorf("renewed %v: %v subscriptions are left", renewed, n)
+				}
+				if removed := strings.Contains(string(f.want(200, "GET", "/metrics", "").text), "webpush_subscriptions_removed_total 1\n"); removed == renewed {
+					t.Errorf("renewed %v: the metrics count a removal: %v", renewed, removed)
+				}
 			})
-			f = newFixture(t, nil)
-			endpoint = sink.URL + "/a"
-			f.want(201, "POST", "/subscription", subscription(endpoint))
-			f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)
-			until(t, "the failure is logged", func() bool { return strings.Contains(f.log.String(), "a delayed test message was not accepted") })
-			left := 0
-			if renewed {
-				left = 1
-			}
-			if n := f.want(200, "GET", "/subscriptions", "").json(t)["total"]; n != float64(left) {
-				t.Errorf("renewed %v: %v subscriptions are left", renewed, n)
-			}
-			if removed := strings.Contains(string(f.want(200, "GET", "/metrics", "").text), "webpush_subscriptions_removed_total 1\n"); removed == renewed {
-				t.Errorf("renewed %v: the metrics count a removal: %v", renewed, removed)
-			}
 		})
 	}
 }

@@ -3,6 +3,7 @@ package appserver_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,23 +42,47 @@ type sink struct {
 
 func newSink(t testing.TB, answer func(path string, n int) int) *sink {
 	s := &sink{counts: make(map[string]int), answer: answer}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		s.mu.Lock()
-		n := s.counts[r.URL.Path]
-		s.counts[r.URL.Path]++
-		s.mu.Unlock()
-		status := http.StatusCreated
-		if s.answer != nil {
-			status = s.answer(r.URL.Path, n)
-		}
-		if status == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "3600") // longer than anybody waits
-		}
-		w.WriteHeader(status)
-	}))
+	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// newBubbleSink is newSink for [newBubbleFixture].
+func newBubbleSink(answer func(path string, n int) int) *sink {
+	return &sink{Server: &httptest.Server{URL: "https://push.example.net"}, counts: make(map[string]int), answer: answer}
+}
+
+func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	s.mu.Lock()
+	n := s.counts[r.URL.Path]
+	s.counts[r.URL.Path]++
+	s.mu.Unlock()
+	status := http.StatusCreated
+	if s.answer != nil {
+		status = s.answer(r.URL.Path, n)
+	}
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "3600") // longer than anybody waits
+	}
+	w.WriteHeader(status)
+}
+
+// direct passes requests to a handler without a connection, for tests in bubbles of
+// synctest, in which time passes at once.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	in.RequestURI, in.RemoteAddr, in.Host = r.URL.RequestURI(), "127.0.0.1:1", cmp.Or(r.Host, r.URL.Host)
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, in)
+	answer := w.Result()
+	answer.Request = r
+	return answer, nil
 }
 
 // all returns how many requests there were, and how often a path was asked at most.
@@ -84,6 +109,7 @@ type fixture struct {
 	store  appserver.Store
 	server *appserver.Server
 	http   *httptest.Server
+	via    http.RoundTripper // to http
 	log    *lockedBuffer
 	api    map[string]any
 	mu     sync.Mutex // a sink may ask, too
@@ -109,6 +135,30 @@ func (b *lockedBuffer) String() string {
 
 func newFixture(t testing.TB, change func(*appserver.Options)) *fixture {
 	t.Helper()
+	f := newServer(t, change)
+	f.http, f.via = httptest.NewServer(f.server), http.DefaultTransport
+	t.Cleanup(func() {
+		f.server.Close()
+		f.http.Close()
+	})
+	f.readAPI()
+	return f
+}
+
+// newBubbleFixture is newFixture for a test in a bubble of synctest, with the only push
+// service.
+func newBubbleFixture(t testing.TB, sink http.Handler) *fixture {
+	t.Helper()
+	f := newServer(t, func(o *appserver.Options) { o.HTTP = doer(direct{sink}.RoundTrip) })
+	f.http, f.via = &httptest.Server{URL: "http://127.0.0.1:1"}, direct{f.server}
+	t.Cleanup(f.server.Close)
+	f.readAPI()
+	return f
+}
+
+// newServer returns a fixture whose server is not reachable yet.
+func newServer(t testing.TB, change func(*appserver.Options)) *fixture {
+	t.Helper()
 	f := &fixture{t: t, log: new(lockedBuffer)}
 	var err error
 	if f.key, err = vapid.GenerateKey(); err != nil {
@@ -128,28 +178,32 @@ func newFixture(t testing.TB, change func(*appserver.Options)) *fixture {
 	if f.server, err = appserver.New(o); err != nil {
 		t.Fatal(err)
 	}
-	f.http = httptest.NewServer(f.server)
-	t.Cleanup(func() {
-		f.server.Close()
-		f.http.Close()
-	})
-	answer, err := http.Get(f.http.URL + "/openapi.json")
+	return f
+}
+
+// readAPI reads the server's OpenAPI document.
+func (f *fixture) readAPI() {
+	f.t.Helper()
+	r, err := http.NewRequest("GET", f.http.URL+"/openapi.json", nil)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
+	}
+	answer, err := f.via.RoundTrip(r)
+	if err != nil {
+		f.t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	doc, err := jsonschema.UnmarshalJSON(answer.Body)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	f.api = doc.(map[string]any)
 	f.schema = jsonschema.NewCompiler()
 	f.schema.DefaultDraft(jsonschema.Draft2020)
 	f.schema.AssertFormat()
 	if err := f.schema.AddResource("openapi.json", map[string]any{"paths": f.api["paths"], "components": f.api["components"]}); err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return f
 }
 
 // run sends jobs until the test ends, or stop is called.
@@ -204,7 +258,7 @@ func (f *fixture) do(method, path, body string, header ...string) *reply {
 			r.Header.Set(header[i], header[i+1])
 		}
 	}
-	answer, err := http.DefaultTransport.RoundTrip(r) // no redirect
+	answer, err := f.via.RoundTrip(r) // no redirect
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -231,7 +285,7 @@ func (f *fixture) raw(method, path string, header ...string) *reply {
 			r.Host = header[i+1]
 		}
 	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	answer, err := f.via.RoundTrip(r)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -369,7 +423,7 @@ func (f *fixture) events(id string) (list []event) {
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Last-Event-ID", "no matter")
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := f.via.RoundTrip(r)
 	if err != nil {
 		f.t.Fatal(err)
 	}
