@@ -25,7 +25,7 @@ func TestTTLCountsFromRequest(t *testing.T) {
 			defer mu.Unlock()
 			ttls[r.Header.Get("Topic")] = append(ttls[r.Header.Get("Topic")], r.Header.Get("TTL"))
 			w.WriteHeader(http.StatusCreated)
-		}))
+		}), nil)
 		sent := func(topic string) []string {
 			mu.Lock()
 			defer mu.Unlock()

@@ -55,7 +55,7 @@ func TestGoneAfterDelay(t *testing.T) {
 					}
 					return 410
 				})
-				f = newBubbleFixture(t, sink)
+				f = newBubbleFixture(t, sink, nil)
 				endpoint = sink.URL + "/a"
 				f.want(201, "POST", "/subscription", subscription(endpoint))
 				f.want(202, "POST", "/subscription/test", `{"endpoint":"`+endpoint+`","delay":1}`)

@@ -12,7 +12,7 @@ func TestSendAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sink := newBubbleSink(nil)
-		f := newBubbleFixture(t, sink)
+		f := newBubbleFixture(t, sink, nil)
 		f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
 		f.run()
 		for text, part := range map[string]string{"tomorrow": "sendAt", "9000h": "sendAt", "2999-01-01T00:00:00Z": "sendAt", "2030-01-01": "sendAt"} {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -126,55 +127,64 @@ func held(t *testing.T) (s *sink, entered <-chan struct{}, release func()) {
 // timeouts of other requests, with both versions of HTTP.
 func TestServeLongStream(t *testing.T) {
 	t.Parallel()
-	certPEM, keyPEM, pool := certificate(t)
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
 			t.Parallel()
-			sink, entered, release := held(t)
-			f := newFixture(t, func(o *appserver.Options) {
-				if version == 2 {
-					o.CertificatePEM, o.KeyPEM = certPEM, keyPEM
-				}
-			})
-			// A busy machine may be three heartbeats late; the stream lasts twice as long as
-			// the timeouts.
-			const beat = 300 * time.Millisecond
-			f.server.SetTimes(4*beat, 4*beat, beat)
-			f.fill(sink, 1)
-			l := listen(t)
-			stop := f.serve(l)
-			id := f.push(`{"payload":"x"}`)
-			<-entered
-			url, transport := "http://"+l.Addr().String(), &http.Transport{}
-			if version == 2 {
-				url = "https://" + l.Addr().String()
-				transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: pool}, true
-			}
-			defer transport.CloseIdleConnections()
-			answer := stream(t, &http.Client{Transport: transport}, url+"/push/"+id+"/events")
-			if answer.ProtoMajor != version {
-				t.Fatalf("it speaks %s", answer.Proto)
-			}
-			beats, last := 0, ""
-			lines := bufio.NewScanner(answer.Body)
-			for lines.Scan() {
-				if strings.HasPrefix(lines.Text(), ": ") {
-					if beats++; beats == 9 {
-						release()
-					}
-				}
-				if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
-					last = name
-				}
-			}
-			if lines.Err() != nil || beats < 9 || last != "end" {
-				t.Errorf("after %d heartbeats and the event %q: %v", beats, last, lines.Err())
-			}
-			release()
-			if _, err := stop(); err != nil {
-				t.Error(err)
-			}
+			synctest.Test(t, func(t *testing.T) { longStream(t, version) })
 		})
+	}
+}
+
+func longStream(t *testing.T, version int) {
+	certPEM, keyPEM, pool := certificate(t)
+	hold, entered := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	sink := newBubbleSink(func(string, int) int {
+		close(entered)
+		<-hold
+		return 201
+	})
+	f := newBubbleFixture(t, sink, func(o *appserver.Options) {
+		if version == 2 {
+			o.CertificatePEM, o.KeyPEM = certPEM, keyPEM
+		}
+	})
+	const beat = 200 * time.Millisecond
+	f.server.SetTimes(2*beat, 2*beat, beat)
+	f.fill(sink, 1)
+	l := pipetest.Listen(pipetest.Pipe)
+	stop := f.serve(l)
+	id := f.push(`{"payload":"x"}`)
+	<-entered
+	url := "http://" + l.Addr().String()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.Dial(ctx) }}
+	if version == 2 {
+		url = "https://" + l.Addr().String()
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: pool}, true
+	}
+	defer transport.CloseIdleConnections()
+	answer := stream(t, &http.Client{Transport: transport}, url+"/push/"+id+"/events")
+	if answer.ProtoMajor != version {
+		t.Fatalf("it speaks %s", answer.Proto)
+	}
+	beats, last := 0, ""
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), ": ") {
+			if beats++; beats == 7 {
+				release()
+			}
+		}
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			last = name
+		}
+	}
+	if lines.Err() != nil || beats < 7 || last != "end" {
+		t.Errorf("after %d heartbeats and the event %q: %v", beats, last, lines.Err())
+	}
+	release()
+	if _, err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 

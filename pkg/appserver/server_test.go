@@ -147,9 +147,14 @@ func newFixture(t testing.TB, change func(*appserver.Options)) *fixture {
 
 // newBubbleFixture is newFixture for a test in a bubble of synctest, with the only push
 // service.
-func newBubbleFixture(t testing.TB, sink http.Handler) *fixture {
+func newBubbleFixture(t testing.TB, sink http.Handler, change func(*appserver.Options)) *fixture {
 	t.Helper()
-	f := newServer(t, func(o *appserver.Options) { o.HTTP = doer(direct{sink}.RoundTrip) })
+	f := newServer(t, func(o *appserver.Options) {
+		o.HTTP = doer(direct{sink}.RoundTrip)
+		if change != nil {
+			change(o)
+		}
+	})
 	f.http, f.via = &httptest.Server{URL: "http://127.0.0.1:1"}, direct{f.server}
 	t.Cleanup(f.server.Close)
 	f.readAPI()

@@ -29,8 +29,9 @@ type stream struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	data     []byte
-	eof      bool  // the writer has closed its end
-	err      error // error of reads after the reader has closed its end
+	until    time.Time // of writes
+	eof      bool      // the writer has closed its end
+	err      error     // error of reads after the reader has closed its end
 	deadline time.Time
 	timer    *time.Timer
 }
@@ -68,6 +69,9 @@ func (s *stream) write(b []byte) (int, error) {
 	defer s.mu.Unlock()
 	if s.eof || s.err != nil {
 		return 0, io.ErrClosedPipe
+	}
+	if !s.until.IsZero() && !time.Now().Before(s.until) {
+		return 0, os.ErrDeadlineExceeded
 	}
 	s.data = append(s.data, b...)
 	s.changed.Broadcast()
@@ -111,10 +115,16 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline does nothing: a write does not block.
-func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+// SetWriteDeadline makes later writes fail. A write before it does not block.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.out.change(func() { c.out.until = t })
+	return nil
+}
 
-func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+func (c *conn) SetDeadline(t time.Time) error {
+	_ = c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
 
 func (c *conn) LocalAddr() net.Addr  { return addr }
 func (c *conn) RemoteAddr() net.Addr { return addr }

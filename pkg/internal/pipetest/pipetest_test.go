@@ -84,3 +84,26 @@ func TestDeadline(t *testing.T) {
 		_ = a.Close()
 	})
 }
+
+// TestDeadlines: a read ends at its deadline, and a write after its deadline fails.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pipetest.Pipe()
+		start := time.Now()
+		if err := a.SetDeadline(start.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		if _, err := a.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("a read ended after %v: %v", time.Since(start), err)
+		}
+		if _, err := a.Write([]byte("y")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a write after the deadline: %v", err)
+		}
+		if err := errors.Join(a.SetDeadline(time.Time{}), b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
