@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"io"
 
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
-
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // maxRecord is the maximum size of a record, in bytes.
@@ -51,31 +49,7 @@ type frame struct {
 }
 
 func newSplitter(r io.Reader, name string) *splitter {
-	return &splitter{r: &utf8Reader{r: r}, name: name, line: 1, buf: make([]byte, 1<<16)}
-}
-
-// utf8Reader removes a byte order mark, and converts UTF-16, which Windows
-// shells write with >, to UTF-8.
-type utf8Reader struct {
-	r     io.Reader
-	begun bool
-}
-
-func (u *utf8Reader) Read(p []byte) (int, error) {
-	if !u.begun {
-		u.begun = true
-		var head [3]byte
-		n, err := io.ReadFull(u.r, head[:])
-		b := head[:n]
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return 0, err
-		}
-		rest := u.r
-		if u.r = io.MultiReader(bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), rest); bytes.HasPrefix(b, []byte{0xff, 0xfe}) || bytes.HasPrefix(b, []byte{0xfe, 0xff}) {
-			u.r = transform.NewReader(u.r, unicode.BOMOverride(transform.Nop))
-		}
-	}
-	return u.r.Read(p)
+	return &splitter{r: text.UTF8Reader(r), name: name, line: 1, buf: make([]byte, 1<<16)}
 }
 
 // more reads more of the input and reports whether there is any.

@@ -2,40 +2,14 @@ package inspect
 
 import (
 	"bytes"
-	"encoding/binary"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
-// UTF8 turns what Windows' shells write with > (UTF-16) into UTF-8 and drops a
-// byte order mark. Bytes that only begin like that, as a key may, stay.
-func UTF8(b []byte) []byte {
-	var order binary.ByteOrder
-	switch {
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
-		order = binary.LittleEndian
-	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		order = binary.BigEndian
-	default:
-		return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
-	}
-	if len(b)%2 != 0 {
-		return b
-	}
-	units := make([]uint16, 0, len(b)/2)
-	ascii := 0
-	for i := 2; i < len(b); i += 2 {
-		u := order.Uint16(b[i:])
-		units = append(units, u)
-		if u < 0x80 {
-			ascii++
-		}
-	}
-	if ascii*2 < len(units) {
-		return b
-	}
-	return []byte(string(utf16.Decode(units)))
-}
+// UTF8 removes a byte order mark, and converts UTF-16, which Windows shells write with >,
+// to UTF-8. Bytes that only begin with a mark of UTF-16, as a key may, remain as they are.
+func UTF8(b []byte) []byte { return text.UTF8(b) }
 
 // IsText reports whether data is text in UTF-8, without control characters other than
 // line ends and tabs.

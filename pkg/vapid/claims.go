@@ -214,7 +214,7 @@ func misplacedClaims(kind, what string) *Error {
 
 // claimsObject reads the JSON object. Numbers keep their digits.
 func claimsObject(data []byte) (map[string]any, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = text.TrimBOM(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, badClaims("the claims are empty")
 	}

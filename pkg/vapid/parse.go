@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // found holds the content of a text or file: a private key, a public key, or
@@ -126,7 +127,7 @@ func recognize(data []byte, depth int) (found, error) {
 	if depth > 3 {
 		return found{}, refuse("found a key wrapped in too many layers of JSON or base64", "pass the key itself")
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = text.TrimBOM(data)
 	text := strings.TrimSpace(string(data))
 	switch {
 	case len(text) == 0:

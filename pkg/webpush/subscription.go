@@ -228,7 +228,7 @@ func subscriptionMembers(data []byte) (map[string]json.RawMessage, error) {
 	bad := func(problem, hint string) (map[string]json.RawMessage, error) {
 		return nil, badSubscription("subscription", problem, hint)
 	}
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	data = bytes.TrimSpace(text.TrimBOM(data))
 	if len(data) == 0 {
 		return bad("found no subscription: the text is empty", subscriptionHint)
 	}
