@@ -352,16 +352,19 @@ func TestOpenReceipts(t *testing.T) {
 	}
 	id := strings.TrimPrefix(post("60"), "/m/") // its Link is good still
 
-	// It is forgotten after 30 days without a receipt.
-	forget := func() {
+	// It is forgotten after 30 days without a receipt, or after the service's maximum TTL if
+	// that is longer.
+	later := func(maxTTL time.Duration) {
 		closeService(t, s)
 		execute(t, database(t, dir), "UPDATE receipt_subscriptions SET used = used - 31 * 86400000")
-		s = open(t, dir, pushservice.Options{})
+		s = open(t, dir, pushservice.Options{MaxTTL: maxTTL})
 	}
-	forget()
+	later(time.Hour)
 	call(t, s, "GET", path+"?after=3", "", 200) // a message waits
 	call(t, s, "DELETE", "/m/"+id, "", 204)
-	forget()
+	later(60 * 24 * time.Hour)
+	call(t, s, "GET", path, "", 200)
+	later(60 * 24 * time.Hour)
 	call(t, s, "GET", path, "", 404)
 }
 

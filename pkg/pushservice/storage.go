@@ -157,7 +157,7 @@ func Open(storage Storage, o Options) (*Service, error) {
 	}
 	s.store.load(stored)
 	s.store.journal = newJournal(s.store, storage, s.logger)
-	s.store.forgetReceipts(stored.Receipts)
+	s.store.forgetReceipts(stored.Receipts, max(DefaultMaxTTL, time.Duration(s.maxTTL)*time.Second))
 	go s.store.journal.run()
 	s.store.list() // drops messages that have expired since
 	return s, nil
@@ -196,9 +196,8 @@ func (st *store) load(stored *Snapshot) {
 }
 
 // forgetReceipts removes receipt subscriptions that are probably not in use: they
-// have had no receipt for longer than the maximum TTL, and no waiting message
-// belongs to them.
-func (st *store) forgetReceipts(stored []StoredReceipts) {
+// have had no receipt for the time unused, and no waiting message belongs to them.
+func (st *store) forgetReceipts(stored []StoredReceipts, unused time.Duration) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	wanted := make(map[*receipts]bool)
@@ -206,7 +205,7 @@ func (st *store) forgetReceipts(stored []StoredReceipts) {
 		wanted[m.receipt] = true
 	}
 	for _, v := range stored {
-		if time.Since(v.Used) > DefaultMaxTTL && !wanted[st.receipts[v.Path]] {
+		if time.Since(v.Used) > unused && !wanted[st.receipts[v.Path]] {
 			delete(st.receipts, v.Path)
 			st.note(RemoveReceipts{v.Path})
 		}
