@@ -21,7 +21,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"embed"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -32,6 +31,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/certificate"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -128,9 +128,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	if len(o.CertificatePEM) > 0 {
-		pair, err := tls.X509KeyPair(o.CertificatePEM, o.KeyPEM)
+		pair, err := certificate.Parse(o.CertificatePEM, o.KeyPEM)
 		if err != nil {
-			return nil, fmt.Errorf("the certificate or its key cannot be used: %w", err)
+			return nil, err
 		}
 		s.certificate = &pair
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/certificate"
 )
 
 // Server is a listening [Service].
@@ -223,10 +225,7 @@ func reachable(addr string) string {
 // certificate returns the certificate in the options, or makes one.
 func (s *Server) certificate(o ServerOptions, host string) (c tls.Certificate, err error) {
 	if len(o.CertificatePEM) > 0 {
-		if c, err = tls.X509KeyPair(o.CertificatePEM, o.KeyPEM); err != nil {
-			err = fmt.Errorf("the certificate or its key cannot be used: %w", err)
-		}
-		return c, err
+		return certificate.Parse(o.CertificatePEM, o.KeyPEM)
 	}
 	s.signer, s.save, err = loadAuthority(o.AuthorityPEM, o.AuthorityFile, authorityName, namesOf(host))
 	if err == nil {
