@@ -173,11 +173,21 @@ func TestCreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString("x"); err != nil {
+	for _, line := range []string{"{}", "[]\n"} {
+		if err := f.WriteLine([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	if b, err := os.ReadFile(name); string(b) != "{}\n[]\n" {
+		t.Errorf("%q, %v", b, err)
+	}
 	var e *Error
+	if err := f.Close(); !errors.As(err, &e) || e.Part != PartGone || e.Path != name {
+		t.Errorf("closed again: %v", err)
+	}
 	if _, err := Create(PartGone, name, false); !errors.As(err, &e) || e.Part != PartGone || !errors.Is(err, os.ErrExist) {
 		t.Errorf("a file with content: %v", err)
 	}

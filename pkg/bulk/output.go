@@ -20,15 +20,16 @@ import (
 // outputs are the files that a run writes as it goes. Outputs that are not requested are
 // nil.
 type outputs struct {
-	all              []*output
-	stdout, results  *output
-	gone, retryLater *output
+	all              []*Output
+	stdout, results  *Output
+	gone, retryLater *Output
 	client           *webpush.Client
 	showEndpoints    bool
 }
 
-// output is one file of lines.
-type output struct {
+// Output is a file or stream of results or records, one on each line. It is not safe for
+// concurrent use.
+type Output struct {
 	name  string
 	part  Part
 	w     *bufio.Writer
@@ -39,14 +40,14 @@ type output struct {
 }
 
 // whole reports whether all lines were written.
-func (o *output) whole() bool { return o.w.Flush() == nil }
+func (o *Output) whole() bool { return o.w.Flush() == nil }
 
 // target is a file to write.
 type target struct {
 	part Part
 	name string
 	own  bool // belongs to this run alone, and is not appended to
-	out  **output
+	out  **Output
 }
 
 func (o *outputs) targets(opts *Options) []target {
@@ -116,15 +117,11 @@ func MayCreate(part Part, name string, overwrite bool) error {
 // Create creates a file with mode 0600 for the records or results of a program that
 // does not use [Run]. It returns an [*Error] if the file exists and has content,
 // unless overwrite is set.
-func Create(part Part, name string, overwrite bool) (*os.File, error) {
+func Create(part Part, name string, overwrite bool) (*Output, error) {
 	if err := MayCreate(part, name, overwrite); err != nil {
 		return nil, err
 	}
-	out, err := openOutput(part, name, false)
-	if err != nil {
-		return nil, err
-	}
-	return out.f, nil
+	return openOutput(part, name, false)
 }
 
 // ours reports whether a file begins like a file of a run, or like a partial line of a
@@ -150,7 +147,7 @@ func (t target) ours() bool {
 func (o *outputs) open(opts *Options, resumed bool) error {
 	o.showEndpoints, o.client = opts.Endpoints, opts.Client
 	if opts.Output != nil {
-		o.stdout = &output{name: opts.OutputName, part: PartOutput, w: bufio.NewWriterSize(opts.Output, 1<<16)}
+		o.stdout = &Output{name: opts.OutputName, part: PartOutput, w: bufio.NewWriterSize(opts.Output, 1<<16)}
 		o.all = append(o.all, o.stdout)
 	}
 	for _, t := range o.targets(opts) {
@@ -175,7 +172,7 @@ func (o *outputs) abandon() {
 
 // openOutput opens a file for lines with mode 0600. A partial line of a killed
 // process is removed before others are appended.
-func openOutput(part Part, name string, add bool) (*output, error) {
+func openOutput(part Part, name string, add bool) (*Output, error) {
 	mode := os.O_RDWR | os.O_CREATE
 	info, err := os.Stat(name)
 	regular := err != nil || info.Mode().IsRegular()
@@ -191,7 +188,7 @@ func openOutput(part Part, name string, add bool) (*output, error) {
 	if err != nil {
 		return nil, fileError(part, name, err)
 	}
-	out := &output{name: name, part: part, f: f, file: regular, w: bufio.NewWriterSize(f, 1<<16)}
+	out := &Output{name: name, part: part, f: f, file: regular, w: bufio.NewWriterSize(f, 1<<16)}
 	if regular && add {
 		err = toLineEnd(f)
 	}
@@ -231,7 +228,9 @@ func toLineEnd(f *os.File) error {
 	return err
 }
 
-func (o *output) line(b []byte) error {
+// WriteLine writes a result or a record, and a line feed unless it ends with one. The
+// line is in the file at the latest after [Output.Flush]. The error is an [*Error].
+func (o *Output) WriteLine(b []byte) error {
 	_, err := o.w.Write(b)
 	if err == nil && (len(b) == 0 || b[len(b)-1] != '\n') {
 		err = o.w.WriteByte('\n')
@@ -241,7 +240,19 @@ func (o *output) line(b []byte) error {
 	return o.problem(err)
 }
 
-func (o *output) problem(err error) error {
+// Flush writes all lines to the file. The error is an [*Error].
+func (o *Output) Flush() error { return o.problem(o.w.Flush()) }
+
+// Close writes all lines to the file, and closes it. The error is an [*Error].
+func (o *Output) Close() error {
+	err := o.w.Flush()
+	if o.f != nil {
+		err = cmp.Or(err, o.f.Close())
+	}
+	return o.problem(err)
+}
+
+func (o *Output) problem(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -255,13 +266,13 @@ func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 		if err != nil {
 			return err
 		}
-		for _, out := range []*output{o.stdout, o.results} {
+		for _, out := range []*Output{o.stdout, o.results} {
 			if out != nil {
-				err = cmp.Or(err, out.line(b))
+				err = cmp.Or(err, out.WriteLine(b))
 			}
 		}
 	}
-	var to *output
+	var to *Output
 	switch r.Class {
 	case webpush.ClassGone:
 		to = o.gone
@@ -271,16 +282,14 @@ func (o *outputs) write(r *webpush.Result, rec *Record) (err error) {
 	if to == nil || rec.Raw == nil {
 		return err
 	}
-	return cmp.Or(err, to.line(rec.Raw))
+	return cmp.Or(err, to.WriteLine(rec.Raw))
 }
 
 // flush writes buffered data to the files, and to the disk if it must be durable.
 func (o *outputs) flush(durable bool) error {
 	var first error
 	for _, out := range o.all {
-		if err := out.w.Flush(); err != nil {
-			first = cmp.Or(first, out.problem(err))
-		}
+		first = cmp.Or(first, out.Flush())
 	}
 	if durable {
 		first = cmp.Or(first, o.sync())
@@ -301,14 +310,9 @@ func (o *outputs) sync() error {
 	return errors.Join(errs...)
 }
 
-func (o *outputs) close() error {
-	first := o.flush(false)
+func (o *outputs) close() (first error) {
 	for _, out := range o.all {
-		if out.f != nil {
-			if err := out.f.Close(); first == nil {
-				first = out.problem(err)
-			}
-		}
+		first = cmp.Or(first, out.Close())
 	}
 	return first
 }

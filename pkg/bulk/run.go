@@ -274,7 +274,7 @@ func (r *run) client() *webpush.Client {
 func (r *run) summary() *Summary {
 	s := r.tally.summary()
 	s.Complete, s.Slowed = r.o.Progress.ended.Load() && !r.cut, r.o.Progress.slowed()
-	lines := func(o *output) int64 {
+	lines := func(o *Output) int64 {
 		if o == nil || !o.whole() {
 			return -1
 		}

@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
-	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/printable"
 )
@@ -47,11 +45,10 @@ func (q *Queue) Collect(ctx context.Context, o CollectOptions) (*Outcome, error)
 	}
 	if o.Gone != "" {
 		var err error
-		if c.file, err = bulk.Create(bulk.PartGone, o.Gone, o.Overwrite); err != nil {
+		if c.gone, err = bulk.Create(bulk.PartGone, o.Gone, o.Overwrite); err != nil {
 			return &c.outcome, err
 		}
-		defer c.file.Close()
-		c.gone = bufio.NewWriter(c.file)
+		defer c.gone.Close()
 	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -82,9 +79,8 @@ type collector struct {
 	mu       sync.Mutex // results are written and flushed by two goroutines
 	outcome  Outcome
 	out      *bufio.Writer
-	file     *os.File      // nil without a file of gone records
-	gone     *bufio.Writer // nil without it
-	reported int64         // results in the last call of OnOutcome
+	gone     *bulk.Output // nil without a file of gone records
+	reported int64        // results in the last call of OnOutcome
 }
 
 // readRun reads the state of the run, if one is selected.
@@ -114,8 +110,8 @@ func (c *collector) write(r *Result) error {
 	defer c.mu.Unlock()
 	c.outcome.Add(r)
 	if c.gone != nil && r.Record != nil {
-		if _, err := c.gone.Write(append(r.Record, '\n')); err != nil {
-			return c.unwritten(err)
+		if err := c.gone.WriteLine(r.Record); err != nil {
+			return err
 		}
 	}
 	if c.o.Output == nil {
@@ -172,14 +168,8 @@ func (c *collector) flush() error {
 	defer c.mu.Unlock()
 	if c.gone != nil {
 		if err := c.gone.Flush(); err != nil {
-			return c.unwritten(err)
+			return err
 		}
 	}
 	return c.out.Flush()
-}
-
-// unwritten returns the error of the file of gone records.
-func (c *collector) unwritten(err error) error {
-	file := fileio.WriteError(c.o.Gone, err)
-	return &bulk.Error{Part: bulk.PartGone, Path: c.o.Gone, Problem: file.Problem, Err: file}
 }
