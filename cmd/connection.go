@@ -21,7 +21,7 @@ func (o *connection) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	o.timeout, o.retries = webpush.DefaultTimeout, webpush.DefaultAttempts-1
 	f.Var(positive(&o.timeout), "timeout", "time limit for each attempt")
-	f.Var(number(&o.retries, 0, 100), "retries", "retry `N` times after 429, 5xx, and network failures")
+	f.Var(number(&o.retries, 0, 100), "retries", "retry `N` times after "+webpush.TemporaryStatuses+", and network failures")
 	f.StringVar(&o.Proxy, "proxy", "", "use the proxy at `URL`, or none (default: HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
 	f.StringVar(&o.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `FILE`")
 	f.BoolVar(&o.Insecure, "insecure", false, "do not check the push service's certificate")

@@ -41,7 +41,7 @@ the subscription is gone: the push service responded with 404 or 410
 the push service rejected the message
 .TP
 6
-temporary failure, even after the retries: 429, 5xx, or the network
+temporary failure, even after the retries: 408, 429, 5xx, or the network
 .TP
 130
 interrupted

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -174,6 +175,19 @@ func TestReadmeNames(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("found %d commands, expected more", found)
+	}
+}
+
+// TestTemporaryStatuses: texts name the statuses that are temporary failures.
+func TestTemporaryStatuses(t *testing.T) {
+	for _, name := range []string{"../README.md", "help/send.txt", "../man/webpush.1"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte(webpush.TemporaryStatuses)); n == 0 || n != bytes.Count(text, []byte("429")) {
+			t.Errorf("%s says %q %d times, and 429 elsewhere", name, webpush.TemporaryStatuses, n)
+		}
 	}
 }
 

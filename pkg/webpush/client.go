@@ -80,7 +80,7 @@ type Client struct {
 	// Timeout is the time limit of one attempt, including the response's body.
 	// Zero means 30 seconds, negative means no limit.
 	Timeout time.Duration
-	// Attempts is the maximum number of attempts for a message, on 429, 5xx,
+	// Attempts is the maximum number of attempts for a message, on 408, 429, 5xx,
 	// and network failures. Zero means 4; one means no retry.
 	Attempts int
 	// MaxWait is the longest wait between two attempts; zero means 2 minutes.
@@ -298,7 +298,7 @@ func (c *Client) http() Doer {
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Send delivers the message to the push service of the subscription and returns
-// its receipt. Temporary failures (429, 5xx, the network) are retried after the
+// its receipt. Temporary failures ([TemporaryStatuses], the network) are retried after the
 // time that the service asks for, or with increasing delays. The error is an
 // [*Error] for a failure of the service or the network, the context's error if
 // it is done, or an error of [Client.NewRequest].

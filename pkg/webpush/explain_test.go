@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +330,16 @@ func TestReason(t *testing.T) {
 	}
 	if e := Explain(Other, 400, nil, make([]byte, 1<<20)); len(e.Body) != maxBody {
 		t.Errorf("%d bytes of body are kept", len(e.Body))
+	}
+}
+
+// TestTemporaryStatuses: the statuses that are temporary by themselves are the named ones.
+func TestTemporaryStatuses(t *testing.T) {
+	for status := 300; status < 600; status++ {
+		named := status >= 500 && strings.Contains(TemporaryStatuses, "5xx") || strings.Contains(TemporaryStatuses, strconv.Itoa(status))
+		if got := Explain(Other, status, nil, nil).Temporary(); got != named {
+			t.Errorf("%d is temporary: %v; the text says %q", status, got, TemporaryStatuses)
+		}
 	}
 }
 

@@ -158,6 +158,10 @@ func (e *Error) otherKey() bool { return e.Code == CodeKeyMismatch && e.Service 
 // a service or of the network, and the legacy GCM service's 404 never mean it.
 func (e *Error) Gone() bool { return e.Code == CodeGone }
 
+// TemporaryStatuses names the statuses that mean a temporary failure unless a push service
+// says otherwise. WNS also uses 406.
+const TemporaryStatuses = "408, 429, 5xx"
+
 // Temporary reports whether the same message may be accepted later: after rate
 // limits and after failures of the service or the network.
 func (e *Error) Temporary() bool {
