@@ -112,6 +112,29 @@ func (p Part) Admit(b Batch, stored StoredPart) (record bool, err error) {
 // Frees reports whether the claim of the part ends with this batch.
 func (b Batch) Frees() bool { return b.Release || b.Done }
 
+// Effect says what an [Outcome] changes besides the counts of its job. Changes of the
+// record are made only if it still has the version that was sent to.
+type Effect struct {
+	Gone    bool // the record is removed, or its GoneSince is set; see Outcome.GoneAfter
+	Back    bool // its GoneSince is cleared
+	Status  bool // its LastStatus becomes that of the outcome
+	Key     bool // its Key becomes that of the outcome
+	Failure bool // a [Failure] of the job is recorded
+}
+
+// Effect returns what the outcome changes.
+func (o Outcome) Effect() Effect {
+	if o.Class == webpush.ClassGone {
+		return Effect{Gone: true}
+	}
+	return Effect{
+		Back:    o.Class == webpush.ClassDelivered && !o.Record.GoneSince.IsZero(),
+		Status:  o.Class != webpush.ClassExpired && o.Status != o.Record.LastStatus, // its last response says nothing new
+		Key:     o.Key != "",
+		Failure: o.Class != webpush.ClassDelivered,
+	}
+}
+
 // Inherit returns r with the user and the tags of other, unless r has its own.
 func (r Record) Inherit(other Record) Record {
 	if r.User == "" {

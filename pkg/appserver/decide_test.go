@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 func TestNewJob(t *testing.T) {
@@ -28,6 +29,31 @@ func TestNewJob(t *testing.T) {
 		want := appserver.Job{ID: "j", State: c.state, Due: c.kept, Created: at, Counts: appserver.Counts{}}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("due at %v: %+v, want %+v", c.due, got, want)
+		}
+	}
+}
+
+func TestOutcomeEffect(t *testing.T) {
+	gone := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, c := range map[string]struct {
+		o    appserver.Outcome
+		want appserver.Effect
+	}{
+		"delivered":                     {appserver.Outcome{Class: webpush.ClassDelivered, Status: 201}, appserver.Effect{Status: true}},
+		"delivered again":               {appserver.Outcome{Record: appserver.Record{LastStatus: 201}, Class: webpush.ClassDelivered, Status: 201}, appserver.Effect{}},
+		"delivered after gone":          {appserver.Outcome{Record: appserver.Record{LastStatus: 201, GoneSince: gone}, Class: webpush.ClassDelivered, Status: 201}, appserver.Effect{Back: true}},
+		"delivered with another key":    {appserver.Outcome{Record: appserver.Record{LastStatus: 201, Key: "old"}, Class: webpush.ClassDelivered, Status: 201, Key: "new"}, appserver.Effect{Key: true}},
+		"gone":                          {appserver.Outcome{Class: webpush.ClassGone, Status: 410}, appserver.Effect{Gone: true}},
+		"gone again":                    {appserver.Outcome{Record: appserver.Record{LastStatus: 410, GoneSince: gone}, Class: webpush.ClassGone, Status: 410, GoneAfter: time.Hour}, appserver.Effect{Gone: true}},
+		"rejected":                      {appserver.Outcome{Class: webpush.ClassRejected, Status: 400}, appserver.Effect{Status: true, Failure: true}},
+		"rejected after gone":           {appserver.Outcome{Record: appserver.Record{LastStatus: 410, GoneSince: gone}, Class: webpush.ClassRejected, Status: 400}, appserver.Effect{Status: true, Failure: true}},
+		"temporary":                     {appserver.Outcome{Record: appserver.Record{LastStatus: 503}, Class: webpush.ClassTemporary, Status: 503}, appserver.Effect{Failure: true}},
+		"no response":                   {appserver.Outcome{Record: appserver.Record{LastStatus: 201}, Class: webpush.ClassTemporary}, appserver.Effect{Status: true, Failure: true}},
+		"expired before it was sent":    {appserver.Outcome{Record: appserver.Record{LastStatus: 201}, Class: webpush.ClassExpired}, appserver.Effect{Failure: true}},
+		"expired, and gone some before": {appserver.Outcome{Record: appserver.Record{LastStatus: 410, GoneSince: gone}, Class: webpush.ClassExpired, Status: 429}, appserver.Effect{Failure: true}},
+	} {
+		if got := c.o.Effect(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
 }

@@ -370,3 +370,47 @@ func (s *store) Close() error {
 	s.pool.Close()
 	return nil
 }
+
+// numbers runs a statement that returns numbers.
+func (t tx) numbers(ctx context.Context, query string, args ...any) ([]int64, error) {
+	rows, err := t.t.Query(ctx, t.s.sql(query), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+func (s *store) Announce(ctx context.Context, key string, lease time.Duration) (keys []string, err error) {
+	err = s.update(ctx, func(t tx) error {
+		if err := t.exec(ctx, "DELETE FROM {s}.server_key WHERE until <= clock_timestamp()"); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, `INSERT INTO {s}.server_key AS k VALUES ($1, clock_timestamp() + $2)
+			ON CONFLICT (key) DO UPDATE SET until = greatest(k.until, excluded.until)`, key, lease); err != nil {
+			return err
+		}
+		rows, err := t.t.Query(ctx, t.s.sql("SELECT key FROM {s}.server_key ORDER BY key"))
+		if err != nil {
+			return err
+		}
+		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return keys, err
+}
+
+func (s *store) Size(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, s.sql("SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relnamespace = '{s}'::regnamespace AND relkind = 'r'")).Scan(&n)
+	return n, failure(err)
+}
+
+func (s *store) Probe(ctx context.Context) error {
+	return s.update(ctx, func(t tx) error {
+		return t.exec(ctx, "INSERT INTO {s}.probe VALUES (1, clock_timestamp()) ON CONFLICT (id) DO UPDATE SET time = excluded.time")
+	})
+}
+
+// text returns s without what PostgreSQL does not store in a text.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+}

@@ -224,3 +224,26 @@ func (s *store) List(ctx context.Context, f appserver.Filter, after, upTo int64,
 func (s *store) Get(ctx context.Context, seqs []int64) ([]appserver.Record, error) {
 	return s.records(ctx, "SELECT "+recordColumns+" FROM {s}.subscription s WHERE s.seq = ANY($1) ORDER BY s.seq", seqs)
 }
+
+// gone removes records, or keeps those that are not gone for long enough
+// (milliseconds). It does neither with records that have changed.
+func (t tx) gone(ctx context.Context, seqs, versions, after []int64) (removed, kept []int64, err error) {
+	removed, err = t.numbers(ctx, `WITH d AS (DELETE FROM {s}.subscription s USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) g(seq, version, after)
+		WHERE s.seq = g.seq AND s.version = g.version AND (g.after <= 0 OR s.gone_since <= clock_timestamp() - g.after * interval '1 millisecond') RETURNING s.seq) SELECT seq FROM d`,
+		seqs, versions, after)
+	if err != nil || !slices.ContainsFunc(after, func(ms int64) bool { return ms > 0 }) {
+		return removed, nil, err
+	}
+	kept, err = t.numbers(ctx, `WITH u AS (UPDATE {s}.subscription s SET gone_since = coalesce(s.gone_since, clock_timestamp())
+		FROM unnest($1::bigint[], $2::bigint[]) g(seq, version) WHERE s.seq = g.seq AND s.version = g.version RETURNING s.seq) SELECT seq FROM u`, seqs, versions)
+	return removed, kept, err
+}
+
+func (s *store) Gone(ctx context.Context, r appserver.Record, after time.Duration) (removed bool, err error) {
+	err = s.update(ctx, func(t tx) error {
+		list, _, err := t.gone(ctx, []int64{r.Seq}, []int64{r.Version}, []int64{after.Milliseconds()})
+		removed = len(list) > 0
+		return err
+	})
+	return removed, err
+}

@@ -10,50 +10,76 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
-// outcome records the outcome of one message. again reports that the record has changed
-// and is sent to again, gone that it was removed.
-func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
-	r := o.Record
-	if o.Class == webpush.ClassGone {
-		removed, kept, err := t.gone(r, o.GoneAfter)
-		if err != nil || kept {
-			return false, false, err
+func (t tx) Outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
+	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
+	pending, err := one(rows, err, number) // rarely true, so checked once for all
+	if err != nil {
+		return 0, err
+	}
+	counts := make(appserver.Counts)
+	for _, o := range list {
+		again, gone, err := t.outcome(job, o)
+		if err == nil {
+			err = t.keep(job, o)
 		}
-		n := int64(0)
-		if removed {
-			n = 1
-		} else {
-			n, err = t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
-				ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, r.Seq, appserver.MaxTries)
-			if err != nil || n > 0 {
-				return err == nil, false, err
+		if err != nil {
+			return 0, err
+		}
+		if pending > 0 && !again {
+			if err := t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, o.Record.Seq); err != nil {
+				return 0, err
 			}
 		}
-		gone = n > 0
-	} else {
-		if o.Status != r.LastStatus && o.Class != webpush.ClassExpired {
-			if err := t.exec("UPDATE subscription SET last_status = ? WHERE seq = ? AND version = ?", o.Status, r.Seq, r.Version); err != nil {
-				return false, false, err
-			}
+		if gone {
+			removed++
 		}
-		if o.Class == webpush.ClassDelivered && !r.GoneSince.IsZero() {
-			if err := t.exec("UPDATE subscription SET gone_since = 0 WHERE seq = ? AND version = ?", r.Seq, r.Version); err != nil {
-				return false, false, err
-			}
+		if !again {
+			counts.Add(o.Record.Service, o.Class, 1)
 		}
-		if o.Key != "" {
-			if err := t.exec("UPDATE subscription SET public_key = ? WHERE seq = ? AND version = ?", o.Key, r.Seq, r.Version); err != nil {
-				return false, false, err
-			}
-		}
-		if o.Class != webpush.ClassDelivered {
-			if err := t.exec("INSERT OR REPLACE INTO job_failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", job, r.Seq, r.ID, string(r.Service), r.Origin,
-				string(o.Class), o.Status, o.Problem, o.Hint, o.Attempts, millis(time.Now())); err != nil {
-				return false, false, err
+	}
+	for service, classes := range counts {
+		for class, n := range classes {
+			if err := t.exec("INSERT INTO job_count VALUES (?, ?, ?, ?) ON CONFLICT (job, service, class) DO UPDATE SET n = n + excluded.n",
+				job, string(service), string(class), n); err != nil {
+				return 0, err
 			}
 		}
 	}
-	return false, gone, nil
+	return removed, nil
+}
+
+// outcome records the outcome of one message. again reports that the record has changed
+// and is sent to again, gone that it was removed.
+func (t tx) outcome(job int64, o appserver.Outcome) (again, gone bool, err error) {
+	r, effect := o.Record, o.Effect()
+	if effect.Gone {
+		return t.outcomeGone(job, o)
+	}
+	if effect.Status {
+		err = t.exec("UPDATE subscription SET last_status = ? WHERE seq = ? AND version = ?", o.Status, r.Seq, r.Version)
+	}
+	if effect.Back && err == nil {
+		err = t.exec("UPDATE subscription SET gone_since = 0 WHERE seq = ? AND version = ?", r.Seq, r.Version)
+	}
+	if effect.Key && err == nil {
+		err = t.exec("UPDATE subscription SET public_key = ? WHERE seq = ? AND version = ?", o.Key, r.Seq, r.Version)
+	}
+	if effect.Failure && err == nil {
+		err = t.exec("INSERT OR REPLACE INTO job_failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", job, r.Seq, r.ID, string(r.Service), r.Origin,
+			string(o.Class), o.Status, o.Problem, o.Hint, o.Attempts, millis(time.Now()))
+	}
+	return false, false, err
+}
+
+// outcomeGone is outcome for a subscription that is gone.
+func (t tx) outcomeGone(job int64, o appserver.Outcome) (again, gone bool, err error) {
+	removed, kept, err := t.gone(o.Record, o.GoneAfter)
+	if err != nil || removed || kept {
+		return false, removed, err
+	}
+	n, err := t.affected(`INSERT INTO job_again SELECT ?1, seq, 1 FROM subscription WHERE seq = ?2
+		ON CONFLICT (job, seq) DO UPDATE SET tries = tries + 1 WHERE tries < ?3`, job, o.Record.Seq, appserver.MaxTries)
+	return n > 0, false, err
 }
 
 func (s *store) Again(ctx context.Context, id string, after int64, limit int) ([]appserver.Record, error) {

@@ -126,44 +126,6 @@ func (t tx) Advance(_ context.Context, job, number int64, b appserver.Batch) err
 		b.Cursor, string(open), b.Step, t.until(b), b.Done, job, number)
 }
 
-func (t tx) Outcomes(ctx context.Context, job int64, list []appserver.Outcome) (removed int, err error) {
-	rows, err := t.query(ctx, "SELECT EXISTS (SELECT 1 FROM job_again WHERE job = ?)", job)
-	pending, err := one(rows, err, number) // rarely true, so checked once for all
-	if err != nil {
-		return 0, err
-	}
-	counts := make(appserver.Counts)
-	for _, o := range list {
-		again, gone, err := t.outcome(job, o)
-		if err == nil {
-			err = t.keep(job, o)
-		}
-		if err != nil {
-			return 0, err
-		}
-		if pending > 0 && !again {
-			if err := t.exec("DELETE FROM job_again WHERE job = ? AND seq = ?", job, o.Record.Seq); err != nil {
-				return 0, err
-			}
-		}
-		if gone {
-			removed++
-		}
-		if !again {
-			counts.Add(o.Record.Service, o.Class, 1)
-		}
-	}
-	for service, classes := range counts {
-		for class, n := range classes {
-			if err := t.exec("INSERT INTO job_count VALUES (?, ?, ?, ?) ON CONFLICT (job, service, class) DO UPDATE SET n = n + excluded.n",
-				job, string(service), string(class), n); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return removed, nil
-}
-
 // Watch waits until ctx is done: no other process can change the file.
 func (s *store) Watch(ctx context.Context, _ func(id string)) error {
 	<-ctx.Done()
