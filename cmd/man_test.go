@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	_ "embed"
 	"flag"
 	"os"
 	"path/filepath"
@@ -19,47 +20,10 @@ var update = flag.Bool("update", false, "write the generated files instead of co
 // commands alone.
 var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
-// manTail are the sections that every page ends with.
-const manTail = `.SH EXIT STATUS
-.TP
-0
-done
-.TP
-1
-failure
-.TP
-2
-wrong usage
-.TP
-3
-some of many failed
-.TP
-4
-the subscription is gone: the push service responded with 404 or 410
-.TP
-5
-the push service rejected the message
-.TP
-6
-temporary failure, even after the retries: 408, 429, 5xx, or the network
-.TP
-130
-interrupted
-.SH ENVIRONMENT
-Every setting that \fBwebpush config\fP lists can be set as \fBWEBPUSH_\fP and its
-name in capitals, such as \fBWEBPUSH_SUBJECT\fP. \fBNO_COLOR\fP turns colors off;
-\fBHTTPS_PROXY\fP, \fBHTTP_PROXY\fP, and \fBNO_PROXY\fP name proxies.
-.SH FILES
-.TP
-\fBprivate_key.pem\fP, \fBpublic_key.pem\fP
-the key pair in the current directory
-.TP
-\fBclaims.json\fP
-the claims in the current directory
-.TP
-\fBwebpush.yaml\fP, \fB$XDG_CONFIG_HOME/webpush/config.yaml\fP
-the settings
-`
+// manTail has the sections that every page of a command ends with.
+//
+//go:embed help/manual.roff
+var manTail string
 
 // manPages returns every manual page by its file's name.
 func manPages(t *testing.T) map[string]string {

@@ -180,7 +180,7 @@ func TestReadmeNames(t *testing.T) {
 
 // TestTemporaryStatuses: texts name the statuses that are temporary failures.
 func TestTemporaryStatuses(t *testing.T) {
-	for _, name := range []string{"../README.md", "help/send.txt", "../man/webpush.1"} {
+	for _, name := range []string{"../README.md", "help/send.txt", "help/manual.roff"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -145,8 +145,8 @@ const (
 	commitEvery = 5 * time.Millisecond
 	// postponePause is the pause of a lane that received mostly messages to postpone.
 	postponePause = 100 * time.Millisecond
-	// drainFor limits how long a worker that stops waits for the server.
-	drainFor = 30 * time.Second
+	// storeFor limits how long a worker that stops tries to store a result.
+	storeFor = 30 * time.Second
 )
 
 // worker is one call of Work.
@@ -672,7 +672,7 @@ func (w *worker) publish(ctx context.Context, run string, data []byte) error {
 			if ended.IsZero() {
 				ended = now
 			}
-			if now.Sub(ended) > drainFor {
+			if now.Sub(ended) > storeFor {
 				err := serverError("results could not be stored: their messages will be sent again", err)
 				w.o.Log.Error(err.Error())
 				return err

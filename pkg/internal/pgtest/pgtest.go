@@ -24,19 +24,25 @@ type Server struct {
 	cmd      *exec.Cmd
 }
 
+// bin returns the directory of PostgreSQL's programs, or "": those of the PATH, or else the
+// newest that Debian's packages have installed.
+func bin() string {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path)
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // not with a client alone
+	return newest(found)
+}
+
 // Start makes a cluster and starts a server. Without PostgreSQL on this machine
 // it skips the test, loudly.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if path, err := exec.LookPath("initdb"); err == nil {
-		found = append(found, path)
-	}
-	if len(found) == 0 {
+	s := &Server{bin: bin()}
+	if s.bin == "" {
 		fmt.Fprintln(os.Stderr, "PostgreSQL IS NOT TESTED: it is not installed (Debian: apt-get install postgresql)")
 		tb.Skip("PostgreSQL is not installed")
 	}
-	s := &Server{bin: filepath.Dir(found[len(found)-1])}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "pg"); err != nil { // short, because socket names have a limit
 		tb.Fatal(err)
