@@ -1,11 +1,8 @@
 package preflight
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -389,118 +386,5 @@ func TestNearest(t *testing.T) {
 		if got := Nearest(name, notificationFields, 2); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
-	}
-}
-
-func TestClock(t *testing.T) {
-	key := testKey(t)
-	for _, tt := range []struct {
-		name     string
-		client   *webpush.Client
-		ahead    time.Duration // of the clock here
-		age      string
-		severity Severity
-		text     string
-	}{
-		{"agrees", &webpush.Client{Key: key}, 0, "", SeverityNote, "agrees with the clock of https://push.dev"},
-		{"seconds", &webpush.Client{Key: key}, 20 * time.Second, "", SeverityNote, "20s ahead of"},
-		{"minutes", &webpush.Client{Key: key}, -5 * time.Minute, "", SeverityWarning, "5m0s behind"},
-		{"half a day behind", &webpush.Client{Key: key}, -13 * time.Hour, "", SeverityError, "13h0m0s behind"},
-		{"half a day ahead", &webpush.Client{Key: key}, 13 * time.Hour, "", SeverityError, "so push services reject the token because of its exp"},
-		{"half a day ahead, nothing signed", &webpush.Client{}, 13 * time.Hour, "", SeverityWarning, "13h0m0s ahead of"},
-		{"a short token", &webpush.Client{Key: key, Lifetime: time.Minute}, -5 * time.Minute, "", SeverityError, "reject the token"},
-		{"a fixed end", &webpush.Client{Key: key, Claims: vapid.Claims{Expires: time.Now().Add(time.Minute)}}, -5 * time.Minute, "", SeverityError, "reject the token"},
-		{"from a cache", &webpush.Client{Key: key}, 300 * time.Second, "300", SeverityNote, "agrees"},
-	} {
-		tt.client.HTTP = doerFunc(func(r *http.Request) (*http.Response, error) {
-			if r.Method != http.MethodHead || r.Header.Get("Authorization") != "" {
-				t.Errorf("%s %v", r.Method, r.Header)
-			}
-			return respond(301, "", "Date", time.Now().Add(-tt.ahead).UTC().Format(http.TimeFormat), "Age", tt.age, "Location", "https://elsewhere.dev/"), nil
-		})
-		f, err := Clock(t.Context(), tt.client, "https://push.dev/x")
-		// The clocks' seconds need not start together.
-		text := strings.NewReplacer("12h59m59s", "13h0m0s", "13h0m1s", "13h0m0s", "4m59s", "5m0s", "5m1s", "5m0s", "21s", "20s", "19s", "20s").Replace(f.Message)
-		if err != nil || f.Severity != tt.severity || !strings.Contains(text, tt.text) {
-			t.Errorf("%s: %+v, %v", tt.name, f, err)
-		}
-	}
-	silent := &webpush.Client{HTTP: doerFunc(func(*http.Request) (*http.Response, error) { return respond(200, ""), nil })}
-	if _, err := Clock(t.Context(), silent, "https://push.dev"); err == nil || !strings.Contains(err.Error(), "no Date") {
-		t.Error(err)
-	}
-	for _, bad := range []string{"", "push.dev", "ftp://push.dev", "https://", "https://a b"} {
-		if _, err := Clock(t.Context(), silent, bad); err == nil {
-			t.Errorf("%q is asked", bad)
-		}
-	}
-	down := &webpush.Client{HTTP: doerFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })}
-	if _, err := Clock(t.Context(), down, "https://push.dev"); err == nil || !strings.Contains(err.Error(), "no response from https://push.dev") {
-		t.Error(err)
-	}
-}
-
-func TestOnline(t *testing.T) {
-	key := testKey(t)
-	mozilla := testSubscription(t, "https://updates.push.services.mozilla.com/wpush/v2/"+testToken, nil)
-	up := testSubscription(t, "https://ntfy.sh/up"+testToken+"?up=1", nil)
-	fcm := testSubscription(t, "https://fcm.googleapis.com/wp/"+testToken, nil)
-	for _, tt := range []struct {
-		name   string
-		sub    *webpush.Subscription
-		status int
-		body   string
-		want   string
-		text   string
-	}{
-		{"fine", mozilla, 400, autopush(400, 111, "Missing TTL value"), "note online [mozilla]", "accepts the key and the token"},
-		{"other key", mozilla, 401, autopush(401, 109, "VAPID public key mismatch"), "error online [mozilla]", "another application server key"},
-		{"gone", mozilla, 410, autopush(410, 106, "No such subscription"), "error online [mozilla]", "410 Gone"},
-		{"fault", mozilla, 503, "", "warning online [mozilla]", "503"},
-		{"delivered", mozilla, 201, "", "warning online [mozilla]", "against RFC 8030"},
-		{"UnifiedPush", up, 200, `{"unifiedpush":{"version":1}}`, "note online [unifiedpush]", "speaks UnifiedPush"},
-		{"no UnifiedPush", up, 200, `<html>`, "warning online [unifiedpush]", "does not say"},
-		{"no server", up, 404, "up" + testToken, "error online [unifiedpush]", "404"},
-		{"FCM", fcm, 0, "", "note online [fcm]", "was not asked"},
-	} {
-		asked := 0
-		c := &webpush.Client{Key: key, Subject: "mailto:ops@push.dev", HTTP: doerFunc(func(r *http.Request) (*http.Response, error) {
-			asked++
-			switch {
-			case r.ContentLength > 0, r.Header.Get("Ttl") != "", r.Header.Get("Content-Encoding") != "":
-				t.Errorf("%s: this would be delivered: %v", tt.name, r.Header)
-			case tt.sub == mozilla && (r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get("Authorization"), "vapid t=")):
-				t.Errorf("%s: %s %v", tt.name, r.Method, r.Header)
-			case tt.sub == up && (r.Method != http.MethodGet || r.Header.Get("Authorization") != ""):
-				t.Errorf("%s: %s %v", tt.name, r.Method, r.Header)
-			}
-			return respond(tt.status, tt.body), nil
-		})}
-		f, err := Online(t.Context(), c, tt.sub)
-		if got := finds([]Finding{f}, SeverityNote); err != nil || got[0] != tt.want || !strings.Contains(f.Message, tt.text) || f.Source == "" {
-			t.Errorf("%s: %+v, %v", tt.name, f, err)
-		}
-		if asked > 1 || tt.sub == fcm && asked > 0 {
-			t.Errorf("%s: asked %d times", tt.name, asked)
-		}
-		noSecret(t, tt.name, f.Message)
-	}
-	down := &webpush.Client{Key: key, HTTP: doerFunc(func(r *http.Request) (*http.Response, error) { return nil, errors.New("down " + r.URL.RequestURI()) })}
-	for _, sub := range []*webpush.Subscription{mozilla, up} {
-		f, err := Online(t.Context(), down, sub)
-		if err != nil || f.Severity != SeverityWarning || !strings.Contains(f.Message, "no response from https://") {
-			t.Errorf("%+v, %v", f, err)
-		}
-		noSecret(t, "no answer", f.Message)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, sub := range []*webpush.Subscription{mozilla, up} {
-		if _, err := Online(ctx, down, sub); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	}
-	if _, err := Online(t.Context(), down, nil); err == nil {
-		t.Error("nothing is asked about no subscription")
 	}
 }
