@@ -124,7 +124,7 @@ func (j *Journal) open(run string) error {
 		return bad("this is not a webpush journal, or has another version", "use the name of a file that does not exist yet")
 	case string(found) != header:
 		return bad("this journal was made for another message, other options, or another key",
-			"repeat the run that it was made for, or use another journal for this run")
+			"repeat the run with the same payload, TTL, other options of the message, and key (limits may differ), or use another journal for this run")
 	}
 	j.old = true
 	size, err := j.read(r, info.Size()-int64(len(header)))
