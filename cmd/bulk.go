@@ -139,11 +139,6 @@ func (o *sendOptions) runOptions(s *streams, d *delivery) (bulk.Options, error) 
 	if o.showSecrets && o.verbose < 2 {
 		return run, usage("use --show-endpoints to include the endpoints in the results", "with many subscriptions, --show-secrets requires -vv, because a dry run prints no requests")
 	}
-	for name, value := range map[string]string{"gone": run.Gone, "retry-later": run.RetryLater, "resume": run.Journal} {
-		if value == "-" {
-			return run, usage("pass a file name", "--%s cannot be -: standard output is for the results", name)
-		}
-	}
 	if s.json || run.Results == "-" {
 		run.Output, run.OutputName = s.out, "standard output"
 	}

@@ -110,8 +110,6 @@ func (o *sendOptions) enqueueOptions(s *streams) (*bulk.Reader, queue.EnqueueOpt
 	switch {
 	case len(o.inputs) == 0:
 		return nil, eo, usage("pass them with -f subs.ndjson", "send needs subscriptions")
-	case eo.Journal == "-":
-		return nil, eo, usage("pass a file name", "--resume cannot be -")
 	case eo.Journal != "" && run == "":
 		return nil, eo, usage("add --run NAME, with the same name each time", "with --to, --resume requires --run")
 	case run == "":
@@ -133,16 +131,13 @@ func (o *sendOptions) enqueuedMessage(s *streams) (webpush.Message, error) {
 	if err := exclusive(o.cmd, "topic", "topic-hash"); err != nil {
 		return webpush.Message{}, err
 	}
-	d := new(delivery)
-	if err := o.messageFlags.message(s, d); err != nil {
+	all, err := o.faultless(s)
+	if err != nil {
 		return webpush.Message{}, err
 	}
-	if err := d.firstFlaw(); err != nil {
-		return webpush.Message{}, err
-	}
-	m := webpush.Message{Payload: d.message.Payload, Urgency: d.message.Urgency, Topic: d.message.Topic}
+	m := webpush.Message{Payload: all.Payload, Urgency: all.Urgency, Topic: all.Topic}
 	if given(o.cmd, "ttl") {
-		m.TTL = d.message.TTL
+		m.TTL = all.TTL
 	}
 	if err := queue.CheckMessage(&m); err != nil {
 		return m, &usageError{err: err}

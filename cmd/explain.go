@@ -77,14 +77,14 @@ func runExplain(s *streams, o explainOptions, args []string) error {
 		return err
 	}
 	for _, line := range o.headers {
-		name, value, ok := strings.Cut(line, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return usage("write it as --header 'Name: value'", "--header: %q is not of the form Name: value", line)
+		name, value, err := headerLine(line)
+		if err != nil {
+			return err
 		}
 		if r.Status == 0 {
 			return usage("give the status as well", "--header requires a status")
 		}
-		r.Header.Add(name, strings.TrimSpace(value))
+		r.Header.Add(name, value)
 	}
 	service := o.service
 	if o.endpoint != "" {

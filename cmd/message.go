@@ -168,6 +168,15 @@ func (o *messageFlags) addCommonFlags(c *cobra.Command) {
 	asSetting(f, "ttl", "urgency", "wns-type")
 }
 
+// faultless returns the message, or the first of its flaws as an error.
+func (o *messageFlags) faultless(s *streams) (webpush.Message, error) {
+	d := new(delivery)
+	if err := o.message(s, d); err != nil {
+		return webpush.Message{}, err
+	}
+	return d.message, d.firstFlaw()
+}
+
 // message sets the message of a delivery. Values that a push service rejects are flaws.
 func (o *messageFlags) message(s *streams, d *delivery) error {
 	m := &d.message
@@ -188,11 +197,10 @@ func (o *messageFlags) message(s *streams, d *delivery) error {
 	}
 	m.Header = make(http.Header)
 	for _, h := range o.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return usage("use the form --header 'Name: value'", "--header: %q has no colon", h)
+		name, value, err := headerLine(h)
+		if err != nil {
+			return err
 		}
-		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
 		d.flawed(wrongFlag("header", webpush.CheckHeader(name, value)))
 		m.Header.Add(name, value)
 	}
@@ -215,6 +223,15 @@ func (o *messageFlags) message(s *streams, d *delivery) error {
 	payload, err := o.payload.load(s)
 	m.Payload = payload
 	return err
+}
+
+// headerLine returns the name and the value of a --header.
+func headerLine(line string) (name, value string, err error) {
+	name, value, ok := strings.Cut(line, ":")
+	if name = strings.TrimSpace(name); !ok || name == "" {
+		return "", "", usage("use the form --header 'Name: value'", "--header: %q is not of the form Name: value", line)
+	}
+	return name, strings.Trim(value, " \t"), nil
 }
 
 // readGCMKey reads the key from a file or the environment. It also accepts a

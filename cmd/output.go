@@ -59,6 +59,9 @@ type outputFile struct {
 // mayWrite checks the files of a command before anything is sent; see mayReplace.
 func (s *streams) mayWrite(files ...outputFile) error {
 	for _, f := range files {
+		if f.name == "-" {
+			return usage("pass a file name", "--%s cannot be -, expected a file", f.flag)
+		}
 		if err := s.mayReplace(f.name, f.force); err != nil {
 			return within("--"+f.flag, err)
 		}

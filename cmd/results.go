@@ -95,11 +95,8 @@ func (o *resultsOptions) print(s *streams, outcome *queue.Outcome) error {
 
 // checkGone checks the file of --gone before anything is connected.
 func (o *resultsOptions) checkGone(s *streams) error {
-	switch o.gone {
-	case "":
+	if o.gone == "" {
 		return nil
-	case "-":
-		return usage("pass a file name", "--gone cannot be -: standard output is for the results")
 	}
 	if info, err := os.Stat(o.gone); err == nil && info.Mode().IsRegular() && s.isOutput(info) {
 		return usage("give each its own name", "--gone: %s is also standard output, which is for the results", o.gone)

@@ -71,7 +71,7 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 	}
 	token, err := vapid.ParseToken(headers.Get("Authorization"), cryptoKey)
 	if err != nil {
-		return err
+		return otherKind(text, err)
 	}
 	v := token.Judge(audience, o.noStrict)
 	for i, p := range v.Problems {
@@ -85,6 +85,15 @@ func runVerify(s *streams, o verifyOptions, text string) error {
 		return err
 	}
 	return &silentError{}
+}
+
+// otherKind names the kind of an input that is not a header, or returns the error.
+func otherKind(text string, err error) error {
+	switch t := inspect.Inspect([]byte(text), inspect.Options{}); t.Kind {
+	case inspect.KindSubscription, inspect.KindPrivateKey, inspect.KindPublicKey, inspect.KindReceiver, inspect.KindClaims, inspect.KindBody, inspect.KindResults:
+		return withHint(fmt.Errorf("expected an Authorization header, found %s", t.Title), hintOf(err))
+	}
+	return err
 }
 
 // printVerdict writes a verdict for people.

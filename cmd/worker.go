@@ -105,7 +105,7 @@ func runWorker(ctx context.Context, s *streams, o workerOptions) error {
 // prepare returns the client and the message of a worker.
 func (o *workerOptions) prepare(s *streams) (d *delivery, err error) {
 	d = new(delivery)
-	if err := o.messageFlags.message(s, d); err != nil {
+	if d.message, err = o.faultless(s); err != nil {
 		return nil, err
 	}
 	if d.client, err = o.connection.client(o.cmd, s); err != nil {
