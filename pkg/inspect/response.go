@@ -277,9 +277,10 @@ type Response struct {
 
 // ParseResponse parses a response of a push service: as curl -i or curl -v
 // prints it (of several, such as a proxy's and the service's, the last), with the
-// command before it or the status after the body, or as libraries and programs log it: the error of npm's web-push, exceptions of
-// pywebpush and Guzzle, lines of Ruby's web-push, tuples of Elixir, structured logs,
-// and the JSON of autopush or ntfy alone. It reports whether the text is a response.
+// command before it or the status after the body, or as libraries and programs log
+// it: the error of npm's web-push, exceptions of pywebpush and Guzzle, lines of
+// Ruby's web-push, tuples of Elixir, structured logs, and the JSON of autopush or ntfy
+// alone. It reports whether the text is a response.
 func ParseResponse(s string) (Response, bool) {
 	status, h, body := pastedResponse(strings.TrimLeft(s, " \t\r\n"))
 	r := Response{Status: status, Header: h, Body: []byte(body), service: serviceIn(s)}

@@ -60,8 +60,8 @@ func requestIn(text string) (token *vapid.Token, audience string) {
 }
 
 // TokenProblems returns what is wrong with the token of the request, if the text shows the
-// request as well, as the output of curl -v does. All are warnings or notes. The exp of the token is compared
-// with the Date of the response; without that field, an expired token is only noted.
+// request as well, as the output of curl -v does. All are warnings or notes. The exp of
+// the token is compared with the Date of the response; without that field, an expired token is only noted.
 func (r Response) TokenProblems() []Problem {
 	if r.token == nil {
 		return nil
