@@ -63,12 +63,12 @@ func (l *listener) run(ctx context.Context, m *useragent.ReceivedMessage) error 
 func messageEnvironment(m *useragent.ReceivedMessage) []string {
 	n, _, _ := webpush.ParseNotification(m.Payload)
 	ttl := ""
-	if seconds, ok := ttlOf(m); ok {
+	if seconds, ok := m.Seconds(); ok {
 		ttl = strconv.FormatInt(seconds, 10)
 	}
 	var list []string
 	for _, v := range [][2]string{
-		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"SUBSCRIPTION", subscriptionName(m)}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
+		{"ID", m.ID}, {"TIME", m.Time.UTC().Format(time.RFC3339Nano)}, {"SUBSCRIPTION", m.Name()}, {"ENCODING", string(m.Encoding)}, {"TTL", ttl}, {"URGENCY", m.Urgency}, {"TOPIC", m.Topic},
 		{"TITLE", n.Title}, {"BODY", n.Body}, {"URL", n.Navigate},
 	} {
 		if !strings.ContainsRune(v[1], 0) {

@@ -242,7 +242,9 @@ func (l *listener) receive(ctx, limited context.Context) error {
 			err = nil
 		case errors.As(err, &damaged):
 			l.warn(err.Error(), "it was encrypted for other keys, or altered; the sender needs the current subscription")
-			err = l.printDamaged(damaged)
+			if err = nil; l.json {
+				err = l.printLine(damaged)
+			}
 		case err == nil:
 			if err = l.hand(ctx, m); err == nil {
 				l.received++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/declarative"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
@@ -61,8 +62,7 @@ func (n Notification) Payload() ([]byte, error) {
 // IsDeclarative reports whether webPush, the value of the field web_push of a payload,
 // marks a declarative push message (Push API): it is the number 8030.
 func IsDeclarative(webPush json.RawMessage) bool {
-	var number any
-	return json.Unmarshal(webPush, &number) == nil && number == 8030.0
+	return declarative.Marker(webPush)
 }
 
 // Declarative returns the notification as Declarative Web Push (Push API),
@@ -92,17 +92,17 @@ func encode(v any) ([]byte, error) {
 
 // ParseNotification reads a payload as a user agent shows it: a declarative push, or
 // the fields of a Notification for a service worker, at the top level or in
-// notification. It reports false if payload is not a JSON object with a title.
+// notification. It reports whether payload is a declarative push, and false at the end if
+// payload is not a JSON object with a title.
 // Navigate is navigate, url, or data.url, whichever comes first and is a string;
 // fields of other types and actions without a title are ignored.
-func ParseNotification(payload []byte) (n Notification, declarative, ok bool) {
+func ParseNotification(payload []byte) (n Notification, isDeclarative, ok bool) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(payload, &fields) != nil {
 		return n, false, false
 	}
 	var inner, data map[string]json.RawMessage
 	if json.Unmarshal(fields["notification"], &inner) == nil && inner != nil {
-		declarative = IsDeclarative(fields["web_push"])
 		fields = inner
 	}
 	n.Data = fields["data"]
@@ -126,5 +126,5 @@ func ParseNotification(payload []byte) (n Notification, declarative, ok bool) {
 			n.Actions = append(n.Actions, a)
 		}
 	}
-	return n, declarative, n.Title != ""
+	return n, declarative.Payload(payload), n.Title != ""
 }
