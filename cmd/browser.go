@@ -139,17 +139,14 @@ func runBrowser(ctx context.Context, s *streams, o browserOptions) (err error) {
 
 // announce prints the browser, its settings, and the settings of senders.
 func (o *browserOptions) announce(s *streams, found *browser.Browser, process *browser.Process, service string, own bool, senders *chromiumSettings) error {
-	if s.json {
-		return s.printJSON(struct {
-			Browser  string            `json:"browser"`
-			Path     string            `json:"path"`
-			Profile  string            `json:"profile"`
-			Service  string            `json:"pushService"`
-			Settings []string          `json:"settings"`
-			Chromium *chromiumSettings `json:"chromium,omitempty"`
-		}{found.Title, found.Path, process.Profile, service, process.Settings, senders})
-	}
-	if _, err := fmt.Fprintln(s.out, service); err != nil {
+	if err := s.printURL(service, struct {
+		Browser  string            `json:"browser"`
+		Path     string            `json:"path"`
+		Profile  string            `json:"profile"`
+		Service  string            `json:"pushService"`
+		Settings []string          `json:"settings"`
+		Chromium *chromiumSettings `json:"chromium,omitempty"`
+	}{found.Title, found.Path, process.Profile, service, process.Settings, senders}); err != nil || s.json {
 		return err
 	}
 	if own {

@@ -204,11 +204,7 @@ func printFindings(s *streams, r findings, v any) error {
 		if r.where != nil {
 			where = r.where[i]
 		}
-		for _, line := range [][2]string{{"in", where}, {"fix", f.Hint}, {"source", f.Source}} {
-			if line[1] != "" {
-				fmt.Fprintf(s.out, "  %s: %s\n", line[0], printable.Text(line[1]))
-			}
-		}
+		s.lines("  %s: %s\n", [2]string{"in", where}, [2]string{"fix", f.Hint}, [2]string{"source", f.Source})
 	}
 	if failed != nil {
 		fmt.Fprintln(s.out, s.paint(s.outTTY, preflight.Summary(r.found)+r.in, color.FgRed))

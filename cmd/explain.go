@@ -204,14 +204,10 @@ func printExplanation(s *streams, e *inspect.Explanation, several bool) {
 	if e.RetryAfter > 0 {
 		wait = shortDuration(time.Duration(e.RetryAfter * float64(time.Second)).Round(time.Second))
 	}
-	for _, line := range [][2]string{
+	s.lines("%-10s %s\n", [][2]string{
 		{"reason", e.Reason}, {"meaning", e.Meaning}, {"note", e.Note}, {"to do", e.Hint}, {"code", string(e.Code)}, {"wait", wait},
 		{"exit code", fmt.Sprintf("%d, %s", out.exit, out.advice)},
-	} {
-		if line[1] != "" {
-			fmt.Fprintf(s.out, "%-10s %s\n", line[0], line[1])
-		}
-	}
+	}...)
 	if e.Checklist != nil {
 		fmt.Fprintf(s.out, "\nIf nothing shows, look at:\n  - %s\n", strings.Join(e.Checklist, "\n  - "))
 	}

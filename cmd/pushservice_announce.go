@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"fmt"
 	"net"
 	"strings"
 
@@ -50,18 +49,15 @@ func (o *pushServiceOptions) announce(s *streams, server *pushservice.Server) er
 	if server.Chromium != nil {
 		chromium = newChromiumSettings(server.Chromium.Access(), o.Chromium.AuthorityFile)
 	}
-	if s.json {
-		v := struct {
-			URL       string            `json:"url"`
-			WebSocket string            `json:"webSocket"`
-			CAFile    string            `json:"caFile,omitempty"`
-			Chromium  *chromiumSettings `json:"chromium,omitempty"`
-		}{server.URL, server.WebSocket(), o.AuthorityFile, chromium}
-		if err := s.printJSON(v); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintln(s.out, server.URL)
+	if err := s.printURL(server.URL, struct {
+		URL       string            `json:"url"`
+		WebSocket string            `json:"webSocket"`
+		CAFile    string            `json:"caFile,omitempty"`
+		Chromium  *chromiumSettings `json:"chromium,omitempty"`
+	}{server.URL, server.WebSocket(), o.AuthorityFile, chromium}); err != nil {
+		return err
+	}
+	if !s.json {
 		o.note(s, server)
 		if chromium != nil {
 			chromium.note(s)

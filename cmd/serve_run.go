@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -135,14 +134,13 @@ func (o *serveOptions) announce(s *streams, at net.Addr, tokenFile, token string
 		host = "localhost" // browsers allow push there without https
 	}
 	url := urlOf(scheme, host, at)
-	if s.json {
-		return s.printJSON(struct {
-			URL       string `json:"url"`
-			TokenFile string `json:"tokenFile,omitempty"`
-			Database  string `json:"database"`
-		}{url, tokenFile, d.Name})
+	if err := s.printURL(url, struct {
+		URL       string `json:"url"`
+		TokenFile string `json:"tokenFile,omitempty"`
+		Database  string `json:"database"`
+	}{url, tokenFile, d.Name}); err != nil || s.json {
+		return err
 	}
-	fmt.Fprintln(s.out, url)
 	s.note("listening at %s, until it is interrupted; open it in a browser", url)
 	if tokenFile != "" {
 		s.note("the administrator's token is in %s", tokenFile)
@@ -166,13 +164,4 @@ func claimsSubject(s *streams) (string, error) {
 		return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services, and %s has no sub", defaultClaims)
 	}
 	return "", usage("pass one: --subject mailto:you@your.domain", "serve needs a contact for the push services")
-}
-
-// withinFile words an error about a file, which may be an error of the file system.
-func withinFile(name string, err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return fileProblem(name, err)
-	}
-	return err
 }

@@ -78,7 +78,7 @@ func newServeImportCmd(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use: "import FILE",
 		Args: cobra.MatchAll(atMostOne, func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 || args[0] == "" {
 				return usage("use: webpush serve import FILE, or - for standard input", "no file to import")
 			}
 			return nil
@@ -93,13 +93,13 @@ func newServeImportCmd(s *streams) *cobra.Command {
 }
 
 func runServeImport(ctx context.Context, s *streams, o *transferOptions, name string) error {
-	source := bulk.Source{Name: name}
-	if name == "-" {
-		source = bulk.Source{Name: "standard input", Stream: bulk.UntilDone(ctx, s.in)}
-	}
-	in, err := bulk.Open(source)
+	sources, err := inputs(s, []string{name})
 	if err != nil {
-		return withinFile(name, err)
+		return err
+	}
+	in, err := bulk.Open(sources...)
+	if err != nil {
+		return wrongFile(err)
 	}
 	defer in.Close()
 	return o.use(ctx, s, "POST", func(store appserver.Store) error {

@@ -150,6 +150,24 @@ func (s *streams) serviceLog(asJSON bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.err, nil))
 }
 
+// lines prints the values that are not empty, each in the format with its name.
+func (s *streams) lines(format string, named ...[2]string) {
+	for _, v := range named {
+		if v[1] != "" {
+			fmt.Fprintf(s.out, format, v[0], printable.Text(v[1]))
+		}
+	}
+}
+
+// printURL prints the address of a server that listens, or v with --json.
+func (s *streams) printURL(url string, v any) error {
+	if s.json {
+		return s.printJSON(v)
+	}
+	_, err := fmt.Fprintln(s.out, url)
+	return err
+}
+
 // printJSON writes a result.
 func (s *streams) printJSON(v any) error {
 	b, err := marshal(v, "  ")

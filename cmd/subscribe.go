@@ -40,7 +40,7 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 			return runSubscribe(c.Context(), s, o)
 		},
 	}
-	o.cmd = c
+	o.cmd, o.timeout = c, positive(0)
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
@@ -140,14 +140,11 @@ func (o *subscribeOptions) opens(s *streams) bool {
 // announce prints the address of the page: on standard output, unless the
 // subscription goes there.
 func (o *subscribeOptions) announce(s *streams, url string) error {
-	switch {
-	case o.output == "-":
+	if o.output == "-" {
 		s.note("open %s in a browser and choose Subscribe", url)
 		return nil
-	case s.json:
-		return s.printJSON(map[string]string{"url": url})
 	}
-	if _, err := fmt.Fprintln(s.out, url); err != nil {
+	if err := s.printURL(url, map[string]string{"url": url}); err != nil || s.json {
 		return err
 	}
 	s.note("open it in a browser and choose Subscribe; waiting")
