@@ -54,7 +54,7 @@ func (l *listener) problem(err error) error {
 	_ = errors.As(err, &refused)
 	switch errors.As(err, &response); {
 	case response != nil && response.Gone():
-		return withHint(&exitError{err, exitGone}, "create a new one with: webpush listen --new")
+		return &exitError{err, exitGone}
 	case response != nil && response.Temporary():
 		hint := "try again later"
 		if response.Status == 0 && refused == nil {
@@ -66,7 +66,7 @@ func (l *listener) problem(err error) error {
 	case response != nil && strings.Contains(err.Error(), "x509: ") && l.o.caFile == "":
 		return withHint(err, "to trust the CA of your own push service, use --ca-file FILE")
 	case errors.As(err, &closed):
-		return withHint(&exitError{err, exitTemporary}, "the push service asked not to reconnect immediately; try again later")
+		return &exitError{err, exitTemporary}
 	}
 	return err
 }

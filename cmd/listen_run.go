@@ -90,15 +90,13 @@ func (l *listener) loadKey(chosen []useragent.Registration) (key vapid.PublicKey
 	if len(l.state.Subscriptions()) > 0 && (!given(o.cmd, "server") || l.state.At(o.server)) {
 		o.server = l.state.Server()
 	}
-	switch {
-	case !o.new:
-		if err := l.sameAsState(chosen, key); err != nil {
+	if !o.new {
+		if err := l.agrees(chosen, key); err != nil {
 			return key, err
 		}
-	case len(chosen) > 0 && key.IsZero():
-		key = chosen[len(chosen)-1].ApplicationServerKey()
 	}
-	if l.creates(chosen) && key.IsZero() && useragent.RequiresKey(o.server) {
+	inherits := len(chosen) > 0 && !chosen[len(chosen)-1].ApplicationServerKey().IsZero()
+	if l.creates(chosen) && !inherits && key.IsZero() && useragent.RequiresKey(o.server) {
 		o.key.value = defaultPrivateKey
 		return o.key.loadPublic(l.streams)
 	}
@@ -166,16 +164,8 @@ func (l *listener) notify(e useragent.Event) {
 		l.warn(e.Err.Error()+"; its subscriptions are lost", "")
 		return
 	}
-	var (
-		hint    string
-		closed  *useragent.CloseError
-		refused *useragent.RegistrationError
-	)
-	what := "the connection is lost: "
-	switch {
-	case errors.As(e.Err, &closed) && closed.Code == 1011:
-		hint = "does another webpush listen run with " + l.o.state + "? Only one can"
-	case errors.As(e.Err, &refused):
+	what, hint := "the connection is lost: ", hintOf(e.Err)
+	if errors.As(e.Err, new(*useragent.RegistrationError)) {
 		what, hint = "", "a new device is not known to the whole push service for some seconds"
 	}
 	l.warn(fmt.Sprintf("%s%v; trying again in %v", what, e.Err, e.Retry.Round(100*time.Millisecond)), hint)
@@ -238,10 +228,10 @@ func (l *listener) receive(ctx, limited context.Context) error {
 		case errors.As(err, &changed):
 			err = l.replaced(changed)
 		case errors.As(err, &lost):
-			l.warn(err.Error(), "they were too many or too old: listen more often")
+			l.warn(err.Error(), hintOf(err))
 			err = nil
 		case errors.As(err, &damaged):
-			l.warn(err.Error(), "it was encrypted for other keys, or altered; the sender needs the current subscription")
+			l.warn(err.Error(), hintOf(err))
 			if err = nil; l.json {
 				err = l.printLine(damaged)
 			}

@@ -63,10 +63,8 @@ func (l *listener) stateError(err error) error {
 // subscription if there are several.
 func (l *listener) choose() (chosen []useragent.Registration, err error) {
 	o, all, named := &l.o, l.state.Subscriptions(), given(l.o.cmd, "name")
-	for _, r := range all {
-		if !named || r.Name() == o.name {
-			chosen = append(chosen, r)
-		}
+	if chosen = all; named {
+		chosen = l.state.Named(o.name)
 	}
 	several := l.several(chosen)
 	if len(chosen) > 0 {
@@ -101,20 +99,15 @@ func (l *listener) creates(chosen []useragent.Registration) bool {
 	return l.o.new || len(chosen) == 0
 }
 
-// sameAsState returns an error if the server or key differs from the state's.
-func (l *listener) sameAsState(chosen []useragent.Registration, key vapid.PublicKey) error {
-	o, hint := &l.o, "use --new to replace the subscription, or --state FILE to keep both"
-	if len(l.state.Subscriptions()) > 0 && given(o.cmd, "server") && !l.state.At(o.server) {
-		return usage(hint, "%s is the state of a user agent at %s, not at %s", o.state, l.state.Server(), o.server)
+// agrees returns an error if the server that a flag names, or the key, differs from the
+// state's.
+func (l *listener) agrees(chosen []useragent.Registration, key vapid.PublicKey) error {
+	server := ""
+	if given(l.o.cmd, "server") {
+		server = l.o.server
 	}
-	for _, r := range chosen {
-		switch is := r.ApplicationServerKey(); {
-		case !given(o.cmd, "application-server-key") || key == is:
-		case is.IsZero():
-			return usage(hint, "the %v in %s accepts messages from anyone, without --application-server-key", r, o.state)
-		default:
-			return usage(hint, "the %v in %s requires messages signed with %s, not with %s", r, o.state, is, key)
-		}
+	if err := l.state.Check(server, key, chosen...); err != nil {
+		return &usageError{err: within(l.o.state, err)}
 	}
 	return nil
 }
@@ -203,7 +196,7 @@ func (l *listener) unregister(ctx context.Context, file *useragent.File, chosen 
 	if len(before.Subscriptions()) == 0 {
 		return withHint(fileProblem(l.o.state, fs.ErrNotExist), "nothing to remove; use --state FILE for another file")
 	}
-	if err := l.sameAsState(nil, vapid.PublicKey{}); err != nil {
+	if err := l.agrees(nil, vapid.PublicKey{}); err != nil {
 		return err
 	}
 	how, err := l.options()

@@ -28,6 +28,9 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("the push service at %s has removed %d messages that waited here", e.Service, e.Count)
 }
 
+// Hint returns the next step.
+func (*LostError) Hint() string { return "they were too many or too old: listen more often" }
+
 // message passes a message on, once. An unusable one is passed on as damaged: if it
 // were not acknowledged, it would be sent again after each login.
 func (c *chromium) message(s *mcsSession, body []byte) error {

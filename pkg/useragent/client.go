@@ -61,6 +61,14 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Hint returns the next step if the subscription no longer exists, or "".
+func (e *Error) Hint() string {
+	if e.Gone() {
+		return "create a new subscription"
+	}
+	return ""
+}
+
 // Gone reports whether the subscription no longer exists.
 func (e *Error) Gone() bool {
 	return !e.handshake && (e.Status == http.StatusGone || e.Status == http.StatusNotFound)

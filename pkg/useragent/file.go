@@ -126,10 +126,14 @@ func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
 // Subscription returns the last subscription with this name of the device in the file,
 // as [File.Open] opens it. If there is none, it is created with
 // Options.ApplicationServerKey, on a new device at the address server if the file has
-// no device. The errors are those of File.Open and [Device.Subscribe].
+// no device. The errors are those of [State.Check], which is called before anything
+// connects, File.Open, and [Device.Subscribe].
 func (f *File) Subscription(ctx context.Context, server, name string, o Options) (*Subscription, error) {
 	if _, found := f.State(); !found {
 		return f.subscribe(ctx, server, name, o)
+	}
+	if err := f.state.Check(server, o.ApplicationServerKey, f.state.Named(name)...); err != nil {
+		return nil, err
 	}
 	d, err := f.Open(ctx, o)
 	if err != nil {
@@ -143,11 +147,15 @@ func (f *File) Subscription(ctx context.Context, server, name string, o Options)
 
 // Renew creates a subscription even if there is one with this name: on the device in
 // the file, if that is at the same server and can have another, and otherwise on a new
-// one, which takes its place in the file. The old subscriptions last until
+// one, which takes its place in the file. Without Options.ApplicationServerKey, it has the
+// key of the subscription that it replaces. The old subscriptions last until
 // [Subscription.Supersede] ends them. If the push service no longer knows the device in
 // the file, Options.Notify is called with that [*Error], and a Retry of zero. The
 // errors are those of [File.New] and [Device.Subscribe].
 func (f *File) Renew(ctx context.Context, server, name string, o Options) (*Subscription, error) {
+	if old := f.state.Named(name); len(old) > 0 && o.ApplicationServerKey.IsZero() {
+		o.ApplicationServerKey = old[len(old)-1].key
+	}
 	if _, found := f.State(); !found || !f.state.At(server) || SingleOnly(server) {
 		return f.subscribe(ctx, server, name, o)
 	}

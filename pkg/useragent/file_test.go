@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // TestFileRepeats: autopush sends acknowledged messages again until a whole batch
@@ -75,5 +77,56 @@ func TestFileRepeats(t *testing.T) {
 	state, err := useragent.ReadFile(name)
 	if err != nil || state.Subscriptions()[0].Endpoint() != endpoint {
 		t.Errorf("%v: %v", state, err)
+	}
+}
+
+// TestFileMismatch: a file continues only with what was asked for, and a renewed
+// subscription keeps its key.
+func TestFileMismatch(t *testing.T) {
+	s := start(t, false)
+	own, other := newKey(t).PublicKey(), newKey(t).PublicKey()
+	file, err := useragent.OpenFile(filepath.Join(t.TempDir(), "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sub, err := file.Subscription(t.Context(), s.WebSocket(), "a", useragent.Options{ApplicationServerKey: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeSub(t, sub)
+	state, _ := file.State()
+	if n := len(state.Named("a")); n != 1 || len(state.Named("b")) != 0 {
+		t.Errorf("%d subscriptions with the name", n)
+	}
+	for _, c := range []struct {
+		server  string
+		key     vapid.PublicKey
+		problem string
+	}{
+		{"", vapid.PublicKey{}, ""},
+		{s.WebSocket() + "/", own, ""},
+		{"wss://push.example.net", own, "not at wss://push.example.net"},
+		{s.WebSocket(), other, "requires messages signed with " + own.String() + ", not with " + other.String()},
+	} {
+		err := state.Check(c.server, c.key, state.Named("a")...)
+		wrong, ok := errors.AsType[*useragent.MismatchError](err)
+		if ok != (c.problem != "") || ok && (!strings.Contains(err.Error(), c.problem) || wrong.Hint() == "") {
+			t.Errorf("%q, %v: %v", c.server, c.key, err)
+		}
+		if c.problem == "" {
+			continue
+		}
+		if _, err := file.Subscription(t.Context(), c.server, "a", useragent.Options{ApplicationServerKey: c.key}); !errors.As(err, &wrong) {
+			t.Errorf("%q, %v: continued, %v", c.server, c.key, err)
+		}
+	}
+	renewed, err := file.Renew(t.Context(), s.WebSocket(), "a", useragent.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeSub(t, renewed)
+	if state, _ := file.State(); len(state.Named("a")) != 2 || state.Named("a")[1].ApplicationServerKey() != own {
+		t.Errorf("renewed: %v", state.Named("a"))
 	}
 }

@@ -66,6 +66,11 @@ func (e *DecryptError) Error() string {
 // Unwrap returns Err.
 func (e *DecryptError) Unwrap() error { return e.Err }
 
+// Hint returns the next step.
+func (*DecryptError) Hint() string {
+	return "it was encrypted for other keys, or altered; the sender needs the current subscription"
+}
+
 // ChangedError reports that the push service no longer knew this user agent. The
 // subscription was registered again with the same keys and has a new endpoint.
 // Send it to the application server, as after a pushsubscriptionchange event of

@@ -23,6 +23,9 @@ const (
 	// closeForGood is the closing code of a push service for a user agent that must
 	// not reconnect automatically.
 	closeForGood = 4774
+	// closeFailed is the closing code of autopush for most failures, such as another
+	// connection of the same user agent.
+	closeFailed = 1011
 )
 
 // CloseError is a connection that the push service closed (RFC 6455, section
@@ -45,6 +48,17 @@ func (e *CloseError) Error() string {
 		text += ": " + e.Reason
 	}
 	return text
+}
+
+// Hint returns the next step for some codes, or "".
+func (e *CloseError) Hint() string {
+	switch e.Code {
+	case closeForGood:
+		return "the push service asked not to reconnect immediately; try again later"
+	case closeFailed:
+		return "another program may use the same state; only one can"
+	}
+	return ""
 }
 
 // socket is the WebSocket protocol of autopush. One goroutine reads, and

@@ -102,6 +102,45 @@ func (s State) At(server string) bool {
 	return strings.TrimSuffix(s.server, "/") == strings.TrimSuffix(server, "/")
 }
 
+// MismatchError reports that a [State] is not of the user agent, or does not have the
+// subscription, that was asked for.
+type MismatchError struct {
+	// Problem describes the difference.
+	Problem string
+}
+
+// Error returns the problem.
+func (e *MismatchError) Error() string { return e.Problem }
+
+// Hint returns the next step.
+func (*MismatchError) Hint() string {
+	return "replace the subscription, or use another state to keep both"
+}
+
+// Check returns a [*MismatchError] if the state has subscriptions at another push service
+// than that with the address server, or if one of the subscriptions in list is for another
+// application server key. An empty server and a zero key mean any.
+func (s State) Check(server string, key vapid.PublicKey, list ...Registration) error {
+	if server != "" && len(s.subscriptions) > 0 && !s.At(server) {
+		return &MismatchError{fmt.Sprintf("the user agent is at %s, not at %s", s.server, server)}
+	}
+	for _, r := range list {
+		switch {
+		case key.IsZero() || r.key == key:
+		case r.key.IsZero():
+			return &MismatchError{fmt.Sprintf("the %v accepts messages from anyone, not only those signed with %s", r, key)}
+		default:
+			return &MismatchError{fmt.Sprintf("the %v requires messages signed with %s, not with %s", r, r.key, key)}
+		}
+	}
+	return nil
+}
+
+// Named returns the subscriptions with a name, oldest first.
+func (s State) Named(name string) []Registration {
+	return slices.DeleteFunc(s.Subscriptions(), func(r Registration) bool { return r.name != name })
+}
+
 // Origin returns the origin of the push service, or "" for the zero State.
 func (s State) Origin() string {
 	base, err := parseServer(s.server)
