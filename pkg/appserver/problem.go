@@ -210,7 +210,7 @@ func decode(b []byte, v any, strict bool, path string) error {
 		if kind.Field != "" { // contains the name of an embedded struct, which is not in the JSON
 			part = strings.TrimPrefix(path+"."+strings.ReplaceAll(kind.Field, "Notification.", ""), ".")
 		}
-		return bad("%s is a JSON %s, expected %s", orBody(part), kind.Value, expected(kind.Type.Kind().String())).in(orBody(part))
+		return bad("%s is a JSON %s, expected %s", orBody(part), kind.Value, text.JSONType(kind.Type)).in(orBody(part))
 	case errors.As(err, &syntax):
 		return bad("%s is not valid JSON: %v at byte %d", orBody(path), err, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -254,21 +254,6 @@ func orBody(path string) string {
 		return "body"
 	}
 	return path
-}
-
-// expected returns the name of the JSON type for a kind of Go type.
-func expected(kind string) string {
-	switch {
-	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
-		return "a whole number"
-	case kind == "slice":
-		return "an array"
-	case kind == "bool":
-		return "true or false"
-	case kind == "struct", kind == "map":
-		return "an object"
-	}
-	return "a " + kind
 }
 
 // clip shortens a quotation from a request.

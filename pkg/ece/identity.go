@@ -135,7 +135,7 @@ func (id *Identity) MarshalJSON() ([]byte, error) {
 func (id *Identity) UnmarshalJSON(data []byte) error {
 	var v identityJSON
 	if err := json.Unmarshal(data, &v); err != nil {
-		return fmt.Errorf("identity: %w", err)
+		return fmt.Errorf("identity: %s", text.JSONProblem(err))
 	}
 	private, err := decodeMember(CodePrivateKey, "privateKey", v.PrivateKey)
 	if err != nil {

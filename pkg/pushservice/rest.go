@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -230,5 +231,5 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 			return nil
 		}
 	}
-	return badRequest("Invalid JSON", "%v", err)
+	return badRequest("Invalid JSON", "%s", text.JSONProblem(err))
 }

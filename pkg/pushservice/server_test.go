@@ -275,6 +275,8 @@ func TestStartRefuses(t *testing.T) {
 		{pushservice.ServerOptions{Addr: "127.0.0.1:65536"}, `Addr: "127.0.0.1:65536" has the port "65536", expected 0 to 65535`},
 		{pushservice.ServerOptions{Chromium: &pushservice.ChromiumOptions{Addr: "5228"}}, `Chromium.Addr: "5228" is not an address`},
 		{pushservice.ServerOptions{TLS: true, AuthorityFile: "ca.pem", Chromium: &pushservice.ChromiumOptions{AuthorityFile: "ca.pem"}}, `Chromium.AuthorityFile: "ca.pem" is the file of the authority for TLS`},
+		{pushservice.ServerOptions{TLS: true, AuthorityFile: "ca.pem", Chromium: &pushservice.ChromiumOptions{AuthorityFile: "./ca.pem"}}, `Chromium.AuthorityFile: "./ca.pem" is the file of the authority for TLS`},
+		{pushservice.ServerOptions{TLS: true, AuthorityFile: "ca.pem", Chromium: &pushservice.ChromiumOptions{AuthorityFile: "ca-key.pem"}}, `Chromium.AuthorityFile: "ca-key.pem" is the file of the authority for TLS`},
 		{pushservice.ServerOptions{Options: pushservice.Options{Hosts: []string{"http://push"}}}, `Hosts: "http://push" is not a host name`},
 		{pushservice.ServerOptions{Options: pushservice.Options{AllowOrigins: []string{"localhost:3000"}}}, `AllowOrigins: "localhost:3000" is not an origin`},
 		{pushservice.ServerOptions{Addr: strings.TrimPrefix(busy.URL, "http://")}, "cannot listen: "},

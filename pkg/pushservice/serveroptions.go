@@ -3,6 +3,8 @@ package pushservice
 import (
 	"fmt"
 	"net"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,7 +80,7 @@ func (o ServerOptions) Check() error {
 		if err := checkAddr("Chromium.Addr", c.Addr, DefaultChromiumAddr); err != nil {
 			return err
 		}
-		if o.TLS && len(o.CertificatePEM) == 0 && c.AuthorityFile != "" && c.AuthorityFile == o.AuthorityFile {
+		if o.TLS && len(o.CertificatePEM) == 0 && sameFiles(c.AuthorityFile, o.AuthorityFile) {
 			return &OptionError{"Chromium.AuthorityFile", fmt.Sprintf("%q is the file of the authority for TLS", c.AuthorityFile), "name another file"}
 		}
 	}
@@ -99,6 +101,20 @@ func (o ServerOptions) Check() error {
 		return &OptionError{"As", fmt.Sprintf("unknown personality %q", o.Options.As), "use one of " + strings.Join(Personalities(), ", ")}
 	}
 	return nil
+}
+
+// sameFiles reports whether two authorities would be kept in a common file.
+func sameFiles(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	files := func(certificate string) []string {
+		if full, err := filepath.Abs(certificate); err == nil {
+			certificate = full
+		}
+		return []string{certificate, AuthorityKeyFile(certificate)}
+	}
+	return slices.ContainsFunc(files(a), func(name string) bool { return slices.Contains(files(b), name) })
 }
 
 func isOrigin(s string) bool {

@@ -179,7 +179,7 @@ func (c client) call(ctx context.Context, timeout time.Duration, op, method, pat
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return misread(op, c.origin(), "the response is not a push service's: %w", err)
+		return misread(op, c.origin(), "the response is not a push service's: %s", text.JSONProblem(err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -33,7 +34,7 @@ func parseFrame(b []byte) (frame, error) {
 		return f, errors.New("a frame is not a JSON object")
 	}
 	if err := json.Unmarshal(b, &f); err != nil {
-		return f, fmt.Errorf("a frame is damaged: %w", err)
+		return f, fmt.Errorf("a frame is damaged: %s", text.JSONProblem(err))
 	}
 	return f, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -229,7 +230,7 @@ func (s State) MarshalJSON() ([]byte, error) {
 func (s *State) UnmarshalJSON(data []byte) error {
 	var v stateJSON
 	if err := json.Unmarshal(data, &v); err != nil {
-		return fmt.Errorf("the state is damaged: %w", err)
+		return fmt.Errorf("the state is damaged: %s", text.JSONProblem(err))
 	}
 	base, err := parseServer(v.Server)
 	if err != nil {
