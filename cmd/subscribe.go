@@ -40,7 +40,7 @@ func newSubscribeCmd(s *streams) *cobra.Command {
 			return runSubscribe(c.Context(), s, o)
 		},
 	}
-	o.cmd, o.timeout = c, positive(0)
+	o.cmd = c
 	o.key = keyFlag{cmd: c, flag: "application-server-key"}
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "subscription.json", "write the subscription to `FILE`; - for standard output")
