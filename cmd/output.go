@@ -21,10 +21,10 @@ func (s *streams) reads(name string) {
 	}
 }
 
-// mayReplace returns an error if an output cannot be written, as far as that can be known
-// before; if it would replace an input of the command, or,
-// without force, a file with a secret that cannot be created again: a private key, the
-// keys of a receiver, or the state of a user agent.
+// mayReplace returns an error if an output cannot be written, as far as [fileio.Check]
+// knows, or if it would replace an input of the command. Without force, it also refuses to
+// replace a file with a secret that cannot be created again: a private key, the keys of a
+// receiver, or the state of a user agent.
 func (s *streams) mayReplace(name string, force bool) error {
 	if err := fileio.Check(name, true); err != nil {
 		return unshown(err)
@@ -56,7 +56,8 @@ type outputFile struct {
 	force      bool // replace even a secret, or leave that to the package that writes it
 }
 
-// mayWrite checks the files of a command before anything is sent; see mayReplace.
+// mayWrite checks the files of a command before anything is sent; see mayReplace. None
+// of them can be standard output.
 func (s *streams) mayWrite(files ...outputFile) error {
 	for _, f := range files {
 		if f.name == "-" {

@@ -51,7 +51,7 @@ func KeyPair(private, public string, key *vapid.Key, format vapid.Format) (*Pair
 
 // Write writes both files, or none. Without overwrite, neither may exist. With it,
 // both are replaced: the derived file is removed before the secret changes, and comes
-// back after it. The error is an [*Error].
+// back after it. The error is a [*fileio.Error].
 func (p *Pair) Write(overwrite bool) error {
 	for _, step := range p.steps(overwrite) {
 		if err := step(); err != nil {
