@@ -10,13 +10,20 @@ import (
 // Endpoints that the dialer would always refuse are not stored.
 func TestSpecialAddresses(t *testing.T) {
 	f := newFixture(t, func(o *appserver.Options) { o.AllowPrivate = false })
-	for _, host := range []string{"100.64.0.1", "192.0.2.1", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "push.localhost", "127.0.0.1", "[::1]"} {
+	for _, host := range []string{"100.64.0.1", "192.0.2.1", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "push.localhost", "localhost.", "127.0.0.1", "127.1", "2130706433", "[::1]"} {
 		r := f.want(400, "POST", "/subscription", subscription("https://"+host+"/x"))
 		if v := r.json(t); v["code"] != "endpoint-refused" && v["code"] != "invalid-subscription" || strings.Contains(string(r.text), "--") {
 			t.Errorf("%s: %s", host, r.text)
 		}
 	}
 	f.want(201, "POST", "/subscription", subscription("https://[2606:4700::1111]/x"))
+	f = newFixture(t, nil) // with AllowPrivate
+	f.want(201, "POST", "/subscription", subscription("http://localhost.:8090/x"))
+	for _, url := range []string{"http://192.168.1.2/x", "http://[fd00::1]/x", "http://push.example/x"} { // the client sends in plain text to this machine only
+		if r := f.want(400, "POST", "/subscription", subscription(url)); r.json(t)["detail"] != "the endpoint is plain http and not on this machine" {
+			t.Errorf("%s: %s", url, r.text)
+		}
+	}
 }
 
 // All addresses of an IPv6 /64 count as one visitor.

@@ -133,7 +133,7 @@ func (p *pushRequest) filter() (f Filter, err error) {
 func tooLong(err error, part string) error {
 	var long *ece.TooLongError
 	if errors.As(err, &long) {
-		return refuse(http.StatusRequestEntityTooLarge, "payload-too-large", "%v", err).in(part).hint("shorten it, or let the service worker fetch the rest")
+		return refuse(http.StatusRequestEntityTooLarge, "payload-too-large", "%v", err).in(part).hint(long.Hint())
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package appserver
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +15,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -30,26 +31,22 @@ const (
 
 func etag(b []byte) string {
 	sum := sha256.Sum256(b)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return `"` + b64.Encode(sum[:12]) + `"`
 }
 
 func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Accept")
-	text := s.o.Key.PublicKey().String()
+	key := s.o.Key.PublicKey()
 	if strings.HasPrefix(strings.TrimSpace(r.Header.Get("Accept")), "application/octet-stream") {
-		raw, err := base64.RawURLEncoding.DecodeString(text)
-		if err != nil {
-			return err
-		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
-		_, _ = w.Write(raw)
+		w.Header().Set("Content-Length", strconv.Itoa(vapid.PublicKeySize))
+		_, _ = w.Write(key.Bytes())
 		return nil
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		PublicKey string `json:"publicKey"`
 		Track     bool   `json:"track,omitempty"`
-	}{text, s.o.Track})
+	}{key.String(), s.o.Track})
 }
 
 // entry is a record in the API.
@@ -86,15 +83,9 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 	if err != nil {
 		return Record{}, err
 	}
-	if err := s.acceptable(sub); err != nil {
+	rec, err := s.recordOf(sub)
+	if err != nil {
 		return Record{}, err
-	}
-	rec := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin()}
-	if k := sub.Recipient(); k != nil {
-		rec.P256DH, rec.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
-	} else {
-		return Record{}, refuse(http.StatusBadRequest, "invalid-subscription", "the subscription has no keys, so no payload can be encrypted for it").
-			in("keys").hint("send the complete result of JSON.stringify(subscription)")
 	}
 	switch {
 	case s.o.User != nil:
@@ -124,6 +115,20 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 	}
 	rec.Key, err = s.keys.madeWith(sub)
 	return rec, err
+}
+
+// recordOf returns the record to store for a subscription, which has the parts of the
+// subscription alone, or the problem for which it is refused.
+func (s *Server) recordOf(sub *webpush.Subscription) (Record, error) {
+	if err := s.acceptable(sub); err != nil {
+		return Record{}, err
+	}
+	if err := sub.CheckKeys(); err != nil {
+		return Record{}, refuse(http.StatusBadRequest, "invalid-subscription", "%v", err).
+			in("keys").hint("send the complete result of JSON.stringify(subscription)")
+	}
+	k := sub.Recipient()
+	return Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin(), P256DH: b64.Encode(k.P256DH()), Auth: b64.Encode(k.Auth())}, nil
 }
 
 func checkName(part, name string) error {
@@ -157,18 +162,19 @@ func (s *Server) acceptable(sub *webpush.Subscription) error {
 	if len(sub.Endpoint()) > maxEndpoint {
 		return bad("the endpoint is %d bytes long, expected at most %d", len(sub.Endpoint()), maxEndpoint)
 	}
-	if sub.PermanentlyRemoved() {
-		return bad("the browser has permanently removed this subscription").hint("unsubscribe, and subscribe again")
-	}
 	u, err := url.Parse(sub.Origin())
 	if err != nil {
 		return bad("the endpoint's origin is not a URL")
 	}
-	local := !netaddr.PublicHost(u.Hostname())
+	refused, _ := errors.AsType[*webpush.Error](s.client.CheckSubscription(sub))
 	switch {
-	case u.Scheme != "https" && (!s.o.AllowPrivate || !local):
+	case sub.PermanentlyRemoved():
+		return bad("%s", refused.Problem).hint("unsubscribe, and subscribe again")
+	case u.Scheme != "https" && !s.o.AllowPrivate:
 		return bad("the endpoint is not https").hint(hintPublic)
-	case local && !s.o.AllowPrivate:
+	case refused != nil:
+		return bad("%s", refused.Problem).hint(refused.Hint())
+	case !netaddr.PublicHost(u.Hostname()) && !s.o.AllowPrivate:
 		return bad("the endpoint is not on the Internet").hint(hintPublic)
 	case !s.o.AllowPrivate && u.Port() != "" && u.Port() != "443" && !slices.ContainsFunc(s.o.Ports, func(n int) bool { return u.Port() == strconv.Itoa(n) }):
 		return bad("the endpoint is at port %s, expected 443", u.Port()).hint("other ports must be allowed by the server")

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +91,7 @@ type ImportSummary struct {
 // AllowPrivate and Ports of o determine which endpoints are accepted, as for a [Server].
 // If o has a Key, only subscriptions created with that key or with OldKeys are accepted.
 func Import(ctx context.Context, store Store, in *bulk.Reader, o Options, each func(ImportResult) error) (sum ImportSummary, err error) {
-	s := &Server{o: Options{AllowPrivate: o.AllowPrivate, Ports: o.Ports}}
+	s := &Server{o: Options{AllowPrivate: o.AllowPrivate, Ports: o.Ports}, client: new(webpush.Client)}
 	if o.Key != nil {
 		if s.keys, err = newKeys(o.Key, o.OldKeys); err != nil {
 			return sum, err
@@ -159,15 +158,10 @@ func (s *Server) imported(rec *bulk.Record) (Record, error) {
 		return Record{}, err
 	}
 	sub := job.Subscription
-	if err := s.acceptable(sub); err != nil {
+	r, err := s.recordOf(sub)
+	if err != nil {
 		return Record{}, err
 	}
-	r := Record{Endpoint: sub.Endpoint(), Service: sub.Service(), Origin: sub.Origin()}
-	k := sub.Recipient()
-	if k == nil {
-		return Record{}, errors.New("the subscription has no keys")
-	}
-	r.P256DH, r.Auth = base64.RawURLEncoding.EncodeToString(k.P256DH()), base64.RawURLEncoding.EncodeToString(k.Auth())
 	var about struct {
 		ID      json.RawMessage `json:"id"`
 		User    json.RawMessage `json:"user"`
