@@ -95,7 +95,7 @@ var (
 	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
 	// otherFields are the other fields of a record, and the usual fields for the
 	// public key.
-	otherFields = []string{"id", "subscription", "applicationServerKey", "application_server_key", "vapidPublicKey", "vapid_public_key", "options", "user", "tags", "created"}
+	otherFields = append([]string{"id", "subscription", "options", "user", "tags", "created"}, notation.ServerKeys...)
 )
 
 // Keys parses the keys in records, each of them once. The zero value is ready to use,

@@ -61,7 +61,7 @@ func frameAESGCM(m *EncryptedMessage) (frame, error) {
 	}
 	rs := int64(m.RecordSize)
 	if rs == 0 {
-		rs = defaultRecordSize
+		rs = DefaultRecordSize
 	}
 	if err := checkRecordSizeAESGCM(rs); err != nil {
 		return frame{}, err

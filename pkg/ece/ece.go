@@ -49,6 +49,11 @@ const (
 	// accept (RFC 8030 section 7.2), and the default limit of
 	// [Recipient.Encrypt].
 	MaxBody = 4096
+
+	// DefaultRecordSize is the record size that every sender writes in aes128gcm, and
+	// that aesgcm implies if the field Encryption has no rs
+	// (draft-ietf-httpbis-encryption-encoding-03 section 3.1).
+	DefaultRecordSize = 4096
 )
 
 const (
@@ -57,10 +62,6 @@ const (
 	nonceSize   = 12
 	tagSize     = 16
 	privateSize = 32
-
-	// defaultRecordSize is the record size that every sender writes in
-	// aes128gcm, and that aesgcm implies when the field Encryption has no rs.
-	defaultRecordSize = 4096
 )
 
 // ParseEncoding returns the encoding named s. As content encodings are compared
@@ -113,6 +114,15 @@ func (e Encoding) MaxPayload(maxBody int) int {
 	return int(min(int64(maxBody-e.Overhead()), limit))
 }
 
+// CheckPayload returns a [*TooLongError] if a plaintext of size bytes does not fit in a body
+// of maxBody bytes.
+func (e Encoding) CheckPayload(size, maxBody int) error {
+	if limit := e.MaxPayload(maxBody); size > limit {
+		return &TooLongError{Size: size, Max: limit, By: size - limit, Encoding: e}
+	}
+	return nil
+}
+
 // PadAuto is the value of [Options.Pad] that stands for buckets of 256 bytes,
 // which hide the length of most notifications at little cost.
 const PadAuto = -1
@@ -157,8 +167,8 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 	if limit == 0 {
 		return "", 0, 0, hinted(CodeOptions, "allow a larger body", "a body of at most %d bytes has no room for a payload: %s alone needs %d", maxBody, enc, enc.Overhead())
 	}
-	if size > limit {
-		return "", 0, 0, &TooLongError{Size: size, Max: limit, By: size - limit, Encoding: enc}
+	if err := enc.CheckPayload(size, maxBody); err != nil {
+		return "", 0, 0, err
 	}
 
 	bucket := o.Pad
@@ -179,10 +189,10 @@ func (o Options) plan(size int) (enc Encoding, pad int, rs int64, err error) {
 		if size+pad == 0 {
 			pad = 1 // see Encrypt
 		}
-		return enc, pad, max(defaultRecordSize, int64(size+pad)+recordSlack), nil
+		return enc, pad, max(DefaultRecordSize, int64(size+pad)+recordSlack), nil
 	default:
 		pad = min(pad, math.MaxUint16)
 		// The only record is the final one, which has to be shorter than rs.
-		return enc, pad, max(defaultRecordSize, int64(padLenSize+pad+size)+1), nil
+		return enc, pad, max(DefaultRecordSize, int64(padLenSize+pad+size)+1), nil
 	}
 }

@@ -84,7 +84,7 @@ func parseRecordSize(s string) (int, error) {
 	if err := checkRecordSizeAESGCM(int64(n)); err != nil {
 		return 0, err
 	}
-	if n == defaultRecordSize {
+	if n == DefaultRecordSize {
 		n = 0
 	}
 	return n, nil

@@ -29,7 +29,7 @@ func (m *EncryptedMessage) Encryption() string {
 		return ""
 	}
 	s := "salt=" + b64.Encode(m.Salt)
-	if m.RecordSize != 0 && m.RecordSize != defaultRecordSize {
+	if m.RecordSize != 0 && m.RecordSize != DefaultRecordSize {
 		s += ";rs=" + strconv.Itoa(m.RecordSize)
 	}
 	return s

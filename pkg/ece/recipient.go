@@ -106,7 +106,7 @@ func (r *Recipient) seal(enc Encoding, sender *ecdh.PrivateKey, salt, plaintext 
 		Salt:      salt,
 		SenderKey: point,
 	}
-	if rs != defaultRecordSize {
+	if rs != DefaultRecordSize {
 		m.RecordSize = int(rs)
 	}
 	return m, nil

@@ -1,12 +1,12 @@
 package inspect
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -49,7 +49,7 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 	} else if len(body) > webpush.AndroidBody {
 		t.add("on Android", "maybe too large", fmt.Sprintf("Firefox for Android may refuse bodies above %d bytes", webpush.AndroidBody))
 	}
-	t.add("salt", base64.RawURLEncoding.EncodeToString(h.Salt))
+	t.add("salt", b64.Encode(h.Salt))
 	t.add("record size", h.RecordSize, text.Count(int(h.RecordSize), "byte"))
 	t.add("records", h.Records)
 	if h.Records == 1 {
@@ -61,10 +61,10 @@ func (t *Thing) addHeader(body []byte, encoding ece.Encoding, h ece.Header) {
 	if err := h.CheckSender(); err != nil {
 		t.fail(err.Error(), "the key ID of a push message is the sender's public key of 65 bytes")
 		if len(h.KeyID) > 0 && len(h.KeyID) != ece.KeySize {
-			t.add("key id", base64.RawURLEncoding.EncodeToString(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), text.Count(len(h.KeyID), "byte")))
+			t.add("key id", b64.Encode(h.KeyID), fmt.Sprintf("%q, %s", text.Clip(string(h.KeyID), 60), text.Count(len(h.KeyID), "byte")))
 		}
 	} else {
-		t.add("sender's key", base64.RawURLEncoding.EncodeToString(h.KeyID), base64.RawURLEncoding.EncodeToString(h.KeyID)+", made for this message")
+		t.add("sender's key", b64.Encode(h.KeyID), b64.Encode(h.KeyID)+", made for this message")
 	}
 	if encoding == ece.AES128GCM && len(body) == encoding.Overhead() {
 		t.warn("the payload is empty and not padded, which Chromium rejects", "send no body, or pad it by a byte")
@@ -126,10 +126,10 @@ func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byt
 		t.failErr(err)
 	}
 	if hasSalt {
-		t.add("salt", base64.RawURLEncoding.EncodeToString(m.Salt), base64.RawURLEncoding.EncodeToString(m.Salt)+", 16 bytes")
+		t.add("salt", b64.Encode(m.Salt), b64.Encode(m.Salt)+", 16 bytes")
 		rs := m.RecordSize
 		if rs == 0 {
-			rs = 4096
+			rs = ece.DefaultRecordSize
 		}
 		t.add("record size", rs, text.Count(rs, "byte")+" of plaintext")
 		if !hasDH && body == nil {
@@ -137,7 +137,7 @@ func (in inspector) addFields(t *Thing, encryption, cryptoKey string, body []byt
 		}
 	}
 	if hasDH {
-		point := base64.RawURLEncoding.EncodeToString(m.SenderKey)
+		point := b64.Encode(m.SenderKey)
 		t.add("sender's key", point, point+" (dh), made for this message")
 		if key, err := vapid.ParsePublicKey(m.SenderKey); err == nil {
 			if v := p256Within.FindStringSubmatch(cryptoKey); v != nil {
@@ -157,7 +157,7 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 		return
 	}
 	if e == ece.AESGCM {
-		if encryption == "" || !dhValue.MatchString(cryptoKey) {
+		if !hasFields(encryption, cryptoKey) {
 			t.fail(fieldsMissing, "pass the headers of the message with its body")
 		}
 		in.addFields(t, encryption, cryptoKey, body, keyShown)
@@ -181,17 +181,13 @@ func (in inspector) addBody(t *Thing, encoding, encryption, cryptoKey string, bo
 func (in inspector) message(fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindMessage, Title: "encrypted push message, JSON"}
 	headers := headerMap(fields["headers"])
-	body, _, ok := decodeBase64(str(fields["body"]))
-	if !ok {
+	body, err := bodyInBase64(str(fields["body"]))
+	if err != nil || len(body) == 0 {
 		t.fail("the body is not base64: it is damaged or truncated", hintEncrypt)
 		return t
 	}
-	encoding := headers.Get("Content-Encoding")
-	if encoding == "" {
-		encoding = string(ece.AES128GCM)
-		if headers.Get("Encryption") != "" {
-			encoding = string(ece.AESGCM)
-		}
+	encoding := encodingOf(headers)
+	if headers.Get("Content-Encoding") == "" {
 		t.warn("Content-Encoding is missing; assumed to be "+encoding, "")
 	}
 	in.addBody(t, encoding, headers.Get("Encryption"), headers.Get("Crypto-Key"), body, false)

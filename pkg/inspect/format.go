@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
 
 // decodeBase64 decodes any kind of base64 and says which it is.
@@ -59,26 +60,26 @@ func showTime(t time.Time) string {
 	if t.Year() > 9999 || t.Year() < 1 {
 		return fmt.Sprintf("%d seconds since 1970", t.Unix())
 	}
-	return fmt.Sprintf("%s, %s", t.UTC().Format("2006-01-02 15:04:05Z"), relative(time.Until(t)))
+	return fmt.Sprintf("%s, %s", text.Time(t), relative(time.Until(t)))
 }
 
 // relative writes a distance from now in its largest units.
 func relative(d time.Duration) string {
 	past := d < 0
 	d = d.Abs().Round(time.Second)
-	text := d.String()
+	distance := d.String()
 	switch days := int64(d / (24 * time.Hour)); {
 	case days >= 730:
-		text = fmt.Sprintf("%d years", days/365)
+		distance = fmt.Sprintf("%d years", days/365)
 	case days >= 2:
-		text = fmt.Sprintf("%d days", days)
+		distance = fmt.Sprintf("%d days", days)
 	case d >= time.Hour:
-		text = bulk.FormatDuration(d.Round(time.Minute))
+		distance = bulk.FormatDuration(d.Round(time.Minute))
 	}
 	if past {
-		return text + " ago"
+		return distance + " ago"
 	}
-	return "in " + text
+	return "in " + distance
 }
 
 // str returns a JSON string, or "".

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -133,16 +133,16 @@ func (in inspector) addHeaders(t *Thing, h http.Header, body []byte, complete bo
 // addOptions shows the headers that are not about keys.
 func (in inspector) addOptions(t *Thing, h http.Header, complete bool) {
 	if v := h.Get("Ttl"); v != "" {
-		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-		switch {
-		case err != nil || n < 0:
+		ttl, err := webpush.ParseTTL(strings.TrimSpace(v))
+		switch n := int64(ttl / time.Second); {
+		case err != nil:
 			t.add("TTL", v)
-			t.warn(fmt.Sprintf("TTL is %q, expected whole seconds of 0 or more", text.Clip(v, 40)), "")
+			t.warn(err.Error(), webpush.HintOf(err))
 		case n == 0:
 			t.add("TTL", n, "0: now or never")
 		default:
-			t.add("TTL", n, fmt.Sprintf("%d seconds (%s)", n, bulk.FormatDuration(time.Duration(min(n, 1<<31))*time.Second)))
-			if n > 2592000 {
+			t.add("TTL", n, fmt.Sprintf("%d seconds (%s)", n, bulk.FormatDuration(ttl)))
+			if ttl > preflight.LongestTTL {
 				t.warn("TTL is longer than the 28 to 30 days that push services keep a message", "")
 			}
 		}
@@ -152,15 +152,15 @@ func (in inspector) addOptions(t *Thing, h http.Header, complete bool) {
 	if v := h.Get("Urgency"); v != "" {
 		t.add("Urgency", v)
 		if _, err := webpush.ParseUrgency(v); err != nil {
-			t.warn(fmt.Sprintf("Urgency is %q, expected very-low, low, normal or high", text.Clip(v, 40)), "")
+			t.warn(err.Error(), webpush.HintOf(err))
 		}
 	}
 	if v := h.Get("Topic"); v != "" {
-		t.add("Topic", v, fmt.Sprintf("%s (%d of 32 characters)", v, len(v)))
+		t.add("Topic", v, fmt.Sprintf("%s (%d of %d characters)", v, len(v), webpush.MaxTopic))
 		if err := webpush.CheckTopic(v); err != nil {
 			t.warn(err.Error(), webpush.HintOf(err))
-		} else if len(v)%4 == 1 {
-			t.warn(fmt.Sprintf("Apple decodes the topic as base64url and rejects one of %d characters", len(v)), "use a topic with another number of characters")
+		} else if f, ok := preflight.AppleTopic(v); ok {
+			t.problem(f.Severity, f.Message, f.Hint)
 		}
 	}
 	var others []string

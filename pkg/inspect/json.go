@@ -314,8 +314,8 @@ func (in inspector) status(m map[string]json.RawMessage) *Thing {
 func (t *Thing) addPayload(b []byte) {
 	limit := ece.AES128GCM.MaxPayload(ece.MaxBody)
 	t.add("size", len(b), fmt.Sprintf("%d of %d bytes", len(b), limit))
-	if len(b) > limit {
-		t.warn(fmt.Sprintf("the payload is %s too long", text.Count(len(b)-limit, "byte")), "shorten it, or send an ID and let the client fetch the rest")
+	if err := ece.AES128GCM.CheckPayload(len(b), ece.MaxBody); err != nil {
+		t.warn(err.Error(), webpush.HintOf(err))
 	}
 	if !utf8.Valid(b) {
 		t.add("text", false, "no: it is binary")

@@ -1,12 +1,12 @@
 package inspect
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
@@ -135,7 +135,7 @@ func (in inspector) receiver(s string, fields map[string]json.RawMessage) *Thing
 	}
 	r := id.Recipient()
 	t.add("private key", "not shown", "P-256, 32 bytes, not shown")
-	t.add("p256dh", base64.RawURLEncoding.EncodeToString(r.P256DH()))
+	t.add("p256dh", b64.Encode(r.P256DH()))
 	t.add("auth", "not shown", "16 bytes, not shown")
 	if key, err := vapid.ParsePublicKey(r.P256DH()); err == nil {
 		t.add("fingerprint", key.Fingerprint())

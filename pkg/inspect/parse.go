@@ -42,6 +42,24 @@ func ParseHeaders(text string) (http.Header, error) {
 // fieldsMissing is the problem of an aesgcm body alone.
 const fieldsMissing = "a body in aesgcm needs the headers Encryption: salt=… and Crypto-Key: dh=…"
 
+// hasFields reports whether the headers Encryption and Crypto-Key can belong to a body in
+// aesgcm.
+func hasFields(encryption, cryptoKey string) bool {
+	return encryption != "" && dhValue.MatchString(cryptoKey)
+}
+
+// encodingOf returns the content encoding of a message that may lack its name: that of the
+// headers, otherwise aesgcm if they have Encryption, otherwise aes128gcm.
+func encodingOf(h http.Header) string {
+	switch {
+	case h.Get("Content-Encoding") != "":
+		return h.Get("Content-Encoding")
+	case h.Get("Encryption") != "":
+		return string(ece.AESGCM)
+	}
+	return string(ece.AES128GCM)
+}
+
 // ParseMessage reads a captured message: its body as bytes or in base64 of either
 // alphabet, or a JSON object with the headers and the body in base64, such as the event
 // of a cloud function. header has the fields that are known otherwise, which replace
@@ -56,18 +74,11 @@ func ParseMessage(data []byte, header http.Header) (*ece.EncryptedMessage, error
 	h := make(http.Header)
 	maps.Copy(h, found)
 	maps.Copy(h, header)
-	encoding := h.Get("Content-Encoding")
-	if encoding == "" {
-		encoding = string(ece.AES128GCM)
-		if h.Get("Encryption") != "" {
-			encoding = string(ece.AESGCM)
-		}
-	}
-	e, err := ece.ParseEncoding(encoding)
+	e, err := ece.ParseEncoding(encodingOf(h))
 	if err != nil {
 		return nil, err
 	}
-	if e == ece.AESGCM && (h.Get("Encryption") == "" || h.Get("Crypto-Key") == "") {
+	if e == ece.AESGCM && !hasFields(h.Get("Encryption"), h.Get("Crypto-Key")) {
 		return nil, &ece.Error{Code: ece.CodeField, Problem: fieldsMissing}
 	}
 	return ece.ParseEncryptedMessage(e, h.Get("Encryption"), h.Get("Crypto-Key"), body)

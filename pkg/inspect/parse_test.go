@@ -106,3 +106,52 @@ func TestParseReceiver(t *testing.T) {
 		}
 	}
 }
+
+// TestSameRules asserts that Inspect judges parts by the rules of the functions that read
+// them.
+func TestSameRules(t *testing.T) {
+	id, err := ece.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := id.Recipient().Encrypt([]byte("hi"), ece.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := base64.StdEncoding.EncodeToString(m.Body)
+	message := `{"headers":{"Content-Encoding":"aes128gcm"},"body":"` + body[:76] + `\r\n` + body[76:] + `"}`
+	if _, err := ParseMessage([]byte(message), nil); err != nil {
+		t.Error(err)
+	}
+	keyAlone := `{"headers":{"Encryption":"salt=AAAAAAAAAAAAAAAAAAAAAA","Crypto-Key":"p256ecdsa=` + somePoint + `"},"body":"` + body + `"}`
+	if _, err := ParseMessage([]byte(keyAlone), nil); err == nil || err.Error() != fieldsMissing {
+		t.Errorf("Crypto-Key without dh: %v", err)
+	}
+	for name, c := range map[string]struct {
+		text    string
+		broken  bool
+		problem string // or ""
+		field   string // or ""
+	}{
+		"body on lines":        {text: message, field: "records"},
+		"Crypto-Key alone":     {text: keyAlone, broken: true, problem: fieldsMissing},
+		"upper case":           {text: "HTTPS://Updates.Push.Services.Mozilla.com:443/wpush/v1/" + strings.Repeat("A", 140), field: "token version"},
+		"long TTL":             {text: "TTL: 99999999999\nTopic: a", problem: `the TTL is "99999999999", expected 0 to 2147483648 seconds`},
+		"TTL with a sign":      {text: "TTL: +60\nTopic: a", problem: `the TTL is "+60", expected 0 to 2147483648 seconds`},
+		"long payload":         {text: `{"title":"` + strings.Repeat("x", 4000) + `"}`, problem: "payload of 4012 bytes is 19 bytes too long: at most 3993 fit in aes128gcm"},
+		"mail address":         {text: `{"sub":"you@push.dev"}`},
+		"mailto twice":         {text: `{"sub":"mailto:mailto:you@push.dev"}`, broken: true, problem: `sub is "mailto:mailto:you@push.dev", with mailto: twice`},
+		"aud to be replaced":   {text: `{"sub":"mailto:you@push.dev","aud":"https://push.dev/"}`, problem: `aud is "https://push.dev/", which is not a bare origin`},
+		"exp that has passed":  {text: `{"sub":"mailto:you@push.dev","exp":1}`, broken: true},
+		"unreadable other key": {text: `{"endpoint":"https://push.dev/x","keys":{"p256dh":"` + somePoint + `","auth":"` + someAuth + `"},"vapidKey":7}`, field: "auth"},
+	} {
+		thing := Inspect([]byte(c.text), Options{})
+		found := c.problem == ""
+		for _, p := range thing.Problems {
+			found = found || p.Message == c.problem
+		}
+		if thing.Broken() != c.broken || !found || c.field != "" && !thing.has(c.field) {
+			t.Errorf("%s: %+v", name, thing)
+		}
+	}
+}

@@ -58,8 +58,8 @@ func (in inspector) requestJSON(fields map[string]json.RawMessage) *Thing {
 	t := &Thing{Kind: KindRequest, Title: "request of a push message, JSON"}
 	var body []byte
 	if s := str(fields["body"]); s != "" {
-		b, _, ok := decodeBase64(s)
-		if !ok {
+		b, err := bodyInBase64(s)
+		if err != nil {
 			t.fail("the body is not base64: it is damaged or truncated", "")
 		}
 		body = b

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
 	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
@@ -31,7 +33,12 @@ func (in inspector) rows(data []byte) *Thing {
 		if err != nil {
 			return nil
 		}
-		return in.row(sub)
+		t := in.row(sub)
+		var fields jsonObject
+		if object, _ := notation.Unwrap(alone); json.Unmarshal(object, &fields) == nil {
+			in.addOverrides(t, fields)
+		}
+		return t
 	}
 	table := r.Table()
 	var only *webpush.Subscription
@@ -118,8 +125,20 @@ func (in inspector) record(s string, m jsonObject) *Thing {
 	}
 	object, _ := notation.Unwrap(m["subscription"])
 	var inner jsonObject
-	if json.Unmarshal(object, &inner) != nil || inner["endpoint"] == nil {
-		return in.row(sub)
+	t := in.row(sub)
+	if json.Unmarshal(object, &inner) == nil && inner["endpoint"] != nil {
+		t = in.subscription(inner, "subscription")
 	}
-	return in.subscription(inner, "subscription")
+	in.addOverrides(t, m)
+	return t
+}
+
+// addOverrides reports what is wrong with the fields of a record that change its message.
+func (in inspector) addOverrides(t *Thing, record jsonObject) {
+	record = maps.Clone(record)
+	if _, err := vapid.ParsePublicKey([]byte(str(record["vapidKey"]))); err == nil {
+		delete(record, "vapidKey") // names a key of the sender
+	}
+	_, err := bulk.NewRecord("", mustMarshal(record)).Job(webpush.Message{}, new(bulk.Keys))
+	t.failErr(err)
 }

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
+	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/preflight"
@@ -46,24 +47,20 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 		t.warn("p256dh and auth are next to the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 	}
 	endpoint := str(fields["endpoint"])
-	switch {
-	case fields["endpoint"] == nil:
-		t.fail("the subscription has no endpoint", "get the subscription from the browser again, with JSON.stringify(subscription)")
-	case endpoint == "":
-		t.fail("the endpoint is empty or not a string", "get the subscription from the browser again")
-	default:
-		if sub := in.addEndpoint(t, endpoint); sub != nil {
-			t.Title += ", " + serviceName(sub)
-		}
+	if endpoint == "" { // as send says it
+		_, err := webpush.ParseSubscription(mustMarshal(fields))
+		t.failErr(err)
+	} else if sub := in.addEndpoint(t, endpoint); sub != nil {
+		t.Title += ", " + serviceName(sub)
 	}
 	p256dh, auth := str(keys.P256DH), str(keys.Auth)
 	sub, err := parsedWith(fields, someEndpoint)
 	var wrong *webpush.InputError
 	switch {
-	case errors.As(err, &wrong) && (wrong.Part == "keys" || p256dh == "" && auth == ""): // as send says it
+	case errors.As(err, &wrong) && (wrong.Part == "keys" || p256dh == "" || auth == ""): // as send says it
 		t.failErr(err)
 	case sub != nil && sub.Recipient() != nil && p256dh == "":
-		in.addRecipient(t, base64.RawURLEncoding.EncodeToString(sub.Recipient().P256DH()), base64.RawURLEncoding.EncodeToString(sub.Recipient().Auth()))
+		in.addRecipient(t, b64.Encode(sub.Recipient().P256DH()), b64.Encode(sub.Recipient().Auth()))
 		p256dh = "found"
 	case p256dh == "" && auth == "":
 		t.add("keys", "none", "none: only messages without a payload can be sent")
@@ -72,7 +69,7 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 		in.addRecipient(t, p256dh, auth)
 	}
 	in.addOthers(t, fields)
-	state := fields["server"] != nil && fields["endpoint"] != nil // a file of webpush listen, with the private key
+	state := notation.IsState(fields)
 	if state {
 		t.Title = "state of a user agent: a subscription with its private key"
 	}
@@ -124,7 +121,7 @@ func (in inspector) addOthers(t *Thing, fields map[string]json.RawMessage) {
 			t.problem(f.Severity, f.Message, f.Hint)
 		}
 	}
-	for _, name := range []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"} {
+	for _, name := range notation.ServerKeys {
 		if t.exposed(name, str(fields[name])) {
 			return
 		}
@@ -132,10 +129,9 @@ func (in inspector) addOthers(t *Thing, fields map[string]json.RawMessage) {
 	if err != nil {
 		return
 	}
-	switch key, err := sub.ApplicationServerKey(); {
-	case err != nil:
-		t.fail("the application server key next to the subscription: "+err.Error(), webpush.HintOf(err))
-	case !key.IsZero():
+	if f, ok := preflight.RecordedKey(sub); ok {
+		t.problem(f.Severity, f.Message, f.Hint)
+	} else if key, _ := sub.ApplicationServerKey(); !key.IsZero() {
 		t.addPublicKey("application server key", key)
 	}
 }
@@ -223,7 +219,7 @@ var tokenVersions = []struct {
 // addTokenVersion shows the form of the endpoint's token, and when it was made if
 // it says so.
 func (t *Thing) addTokenVersion(sub *webpush.Subscription) {
-	path := strings.TrimPrefix(sub.Endpoint(), sub.Origin())
+	path := sub.Path()
 	for _, v := range tokenVersions {
 		if v.service == sub.Service() && strings.HasPrefix(path, v.part) {
 			t.add("token version", v.version, v.text)

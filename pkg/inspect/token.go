@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
+	"github.com/seed81da77dd/webpush/pkg/preflight"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -140,7 +141,8 @@ func (in inspector) addToken(t *Thing, authorization, cryptoKey, audience string
 	if strings.HasPrefix(lower, "key=") {
 		t.Secret = true
 		t.add("scheme", "key", "key=…, a legacy GCM server key, not shown")
-		t.warn("Google has shut down the legacy service that uses the GCM key", "use VAPID: sign with an application server key")
+		f := preflight.GCMKey()
+		t.problem(f.Severity, f.Message, f.Hint)
 		return
 	}
 	t.add("scheme", scheme)
@@ -257,11 +259,14 @@ func (in inspector) claims(s string) *Thing {
 	if c.Expires.IsZero() {
 		t.add("exp", nil, "not given: filled in with 12 hours from the time of signing")
 	}
-	for _, p := range c.Check() {
-		if p.Part == "aud" && c.Audience == "" || p.Part == "exp" && c.Expires.IsZero() {
+	for _, p := range (&vapid.Signer{Claims: c}).Filled("").Check() { // as they are signed
+		if p.Part == "aud" { // replaced, or filled in, for each push service
+			if c.Audience != "" {
+				t.warn(p.Message, p.Hint)
+			}
 			continue
 		}
-		t.warn(p.Message, p.Hint)
+		t.problem(p.Severity, p.Message, p.Hint)
 	}
 	return t
 }

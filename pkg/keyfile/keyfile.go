@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/internal/atomicfile"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -147,7 +148,7 @@ func Secret(content []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(content, &fields) == nil {
 		switch {
-		case fields["endpoint"] != nil && fields["server"] != nil:
+		case notation.IsState(fields):
 			return "the state of a user agent"
 		case fields["privateKey"] != nil || fields["private_key"] != nil:
 			return "a private key"

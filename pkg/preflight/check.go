@@ -99,11 +99,11 @@ func (k *check) subscription() {
 	if k.msg.Payload != nil && s.Recipient() == nil {
 		k.addErr("keys", sourceToJSON, s.CheckKeys())
 	}
-	recorded, err := s.ApplicationServerKey()
-	switch {
-	case err != nil:
-		k.say(SeverityNote, "recorded-key", nil, "the application server key recorded in the subscription is not readable: "+text.OneLine(err.Error(), 200), sourceRestricted, "")
-	case recorded != vapid.PublicKey{} && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
+	if f, ok := RecordedKey(s); ok {
+		k.add(f)
+	}
+	switch recorded, _ := s.ApplicationServerKey(); {
+	case !recorded.IsZero() && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
 		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was created with the application server key %s, but the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
 	}
 }
@@ -111,7 +111,7 @@ func (k *check) subscription() {
 func (k *check) signature() {
 	c := k.client
 	if k.msg.GCM != nil {
-		k.say(SeverityWarning, "gcm", nil, "Google has shut down the legacy service that uses the GCM key", sourceFirebase, "use VAPID: sign with an application server key")
+		k.add(GCMKey())
 		return
 	}
 	if c.Key == nil {
@@ -253,17 +253,35 @@ func (k *check) topic() {
 		k.addErr("topic", sourceTopic, err)
 		return
 	}
-	if severity, say := k.apple(); say && len(topic)%4 == 1 {
-		message, fix := fmt.Sprintf("Apple decodes the topic as base64url and rejects one of %d characters with 400 BadWebPushTopic", len(topic)), "use a topic with another number of characters"
-		if severity != SeverityError {
-			message = fmt.Sprintf("Apple would reject the topic: it must be base64url, which never has %d characters", len(topic))
-			fix = "use a topic with another number of characters if the message also goes to Safari"
+	if f, ok := AppleTopic(topic); ok {
+		if severity, say := k.apple(); say {
+			if f.Severity = severity; severity != SeverityError {
+				f.Hint += " if the message also goes to Safari"
+			}
+			f.Services = k.among(f.Services...)
+			k.add(f)
 		}
-		k.say(severity, "topic-apple", k.among(webpush.Apple), message, sourceAppleTopic, fix)
 	}
 	if k.asks(webpush.UnifiedPush) {
 		k.say(SeverityNote, "topic-ignored", []webpush.Service{webpush.UnifiedPush}, "the topic is ignored by UnifiedPush: no message is replaced", "ntfy's source", "")
 	}
+}
+
+// AppleTopic returns the finding about a topic that Apple rejects. Otherwise, ok is false.
+func AppleTopic(topic string) (f Finding, ok bool) {
+	if len(topic)%4 != 1 {
+		return Finding{}, false
+	}
+	return Finding{Severity: SeverityWarning, Rule: "topic-apple", Services: []webpush.Service{webpush.Apple},
+		Message: fmt.Sprintf("Apple decodes the topic as base64url and rejects one of %d characters with 400 BadWebPushTopic", len(topic)),
+		Source:  sourceAppleTopic, Hint: "use a topic with another number of characters"}, true
+}
+
+// GCMKey returns the finding about a message that is signed with a key of Google's legacy
+// service instead of VAPID; see [webpush.GCM].
+func GCMKey() Finding {
+	return Finding{Severity: SeverityWarning, Rule: "gcm", Message: "Google has shut down the legacy service that uses the GCM key", Source: sourceFirebase,
+		Hint: "use VAPID: sign with an application server key"}
 }
 
 func (k *check) ttl() {
@@ -282,10 +300,10 @@ func (k *check) ttl() {
 	if k.asks(webpush.FCM) && ttl > webpush.DefaultTTL {
 		k.say(SeverityWarning, "ttl-fcm", []webpush.Service{webpush.FCM}, fmt.Sprintf("the TTL is %s, FCM allows 28 days (2419200 seconds)", days(ttl)), sourceFirebase, "use a TTL of 28d or less")
 	}
-	if k.asks(webpush.Mozilla) && ttl > mozillaTTL {
+	if k.asks(webpush.Mozilla) && ttl > LongestTTL {
 		k.say(SeverityNote, "ttl-mozilla", []webpush.Service{webpush.Mozilla}, fmt.Sprintf("the TTL is %s, Mozilla keeps a message for at most 30 days", days(ttl)), sourceAutopush, "")
 	}
-	if k.asks(webpush.Apple) && ttl > mozillaTTL {
+	if k.asks(webpush.Apple) && ttl > LongestTTL {
 		k.say(SeverityNote, "ttl-apple", []webpush.Service{webpush.Apple}, fmt.Sprintf("the TTL is %s, Apple reportedly keeps a message for at most 30 days", days(ttl)), "Apple's documentation, as others read it", "")
 	}
 	policy := k.msg.Header.Get("X-WNS-Cache-Policy")

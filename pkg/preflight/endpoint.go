@@ -84,8 +84,19 @@ func Expiration(sub *webpush.Subscription) (f Finding, ok bool) {
 	if t.IsZero() || t.After(time.Now()) {
 		return Finding{}, false
 	}
-	return Finding{Severity: SeverityWarning, Rule: "subscription-expired", Message: fmt.Sprintf("according to its expirationTime, the subscription expired on %s", t.UTC().Format("2006-01-02 15:04:05Z")),
+	return Finding{Severity: SeverityWarning, Rule: "subscription-expired", Message: fmt.Sprintf("according to its expirationTime, the subscription expired on %s", text.Time(t)),
 		Source: source, Hint: "have the user agent subscribe again, or delete the subscription"}, true
+}
+
+// RecordedKey returns the finding about an application server key next to the subscription
+// that is not readable. Otherwise, ok is false.
+func RecordedKey(sub *webpush.Subscription) (f Finding, ok bool) {
+	_, err := sub.ApplicationServerKey()
+	if err == nil {
+		return Finding{}, false
+	}
+	return Finding{Severity: SeverityNote, Rule: "recorded-key", Message: "the application server key recorded in the subscription is not readable: " + text.OneLine(err.Error(), 200),
+		Source: sourceRestricted}, true
 }
 
 type endpoint struct {

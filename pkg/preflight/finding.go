@@ -119,10 +119,13 @@ const (
 	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
 )
 
+// LongestTTL is the longest time for which any push service is known to keep a message, 30
+// days. FCM allows [webpush.DefaultTTL].
+const LongestTTL = 30 * 24 * time.Hour
+
 // Limits of services.
 const (
 	autopushBody        = 5630
 	wnsBody             = 5000
-	mozillaTTL          = 30 * 24 * time.Hour
 	unifiedPushEndpoint = 1000
 )

@@ -492,10 +492,10 @@ func checkExpires(c Claims, now time.Time, add addProblem) {
 		add("exp", fatal, "exp is missing", "exp is the time when the token expires, in seconds since 1970, at most 24 hours ahead")
 		return
 	case ExpiryPast:
-		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ago", stamp(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
+		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ago", text.Time(exp), unix(exp), span(-left)), "sign a new token; if it is new, the clock of this machine is wrong")
 		return
 	case ExpiryTooLate:
-		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", stamp(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
+		add("exp", fatal, fmt.Sprintf("exp is %s (%s), %s ahead; push services allow at most 24 hours", text.Time(exp), unix(exp), span(left)), "omit exp to use 12 hours from now")
 		return
 	}
 	switch {
@@ -517,7 +517,7 @@ func (c Claims) Text() [][2]string {
 		if left <= 0 {
 			when = (-left).String() + " ago"
 		}
-		exp = fmt.Sprintf("%s (%s), %s", stamp(c.Expires), unix(c.Expires), when)
+		exp = fmt.Sprintf("%s (%s), %s", text.Time(c.Expires), unix(c.Expires), when)
 	}
 	lines := [][2]string{{"aud", cmp.Or(c.Audience, "-")}, {"exp", exp}, {"sub", cmp.Or(c.Subject, "-")}}
 	for _, name := range slices.Sorted(maps.Keys(c.Extra)) {
@@ -530,8 +530,7 @@ func (c Claims) Text() [][2]string {
 	return lines
 }
 
-func unix(t time.Time) string  { return fmt.Sprint(t.Unix()) }
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+func unix(t time.Time) string { return fmt.Sprint(t.Unix()) }
 
 // span writes a duration with its two largest units.
 func span(d time.Duration) string {

@@ -96,6 +96,6 @@ func checkNotBefore(extra map[string]any, now time.Time, add addProblem) {
 	case !ok:
 		add("nbf", warning, fmt.Sprintf("nbf is %s, expected seconds since 1970 as a number", describe(v)), "omit nbf; push services do not need it")
 	case t.After(now):
-		add("nbf", warning, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", stamp(t), unix(t), span(t.Sub(now))), "omit nbf; if the token is new, the clock of this machine is wrong")
+		add("nbf", warning, fmt.Sprintf("nbf is %s (%s), %s ahead; push services that check it reject the token until then", text.Time(t), unix(t), span(t.Sub(now))), "omit nbf; if the token is new, the clock of this machine is wrong")
 	}
 }

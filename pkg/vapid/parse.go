@@ -485,6 +485,9 @@ func fromJWK(kty, crv, x, y, d string) (found, error) {
 	return f, nil
 }
 
+// characters counts the bytes of a text that is not a key.
+func characters(s string) string { return text.Count(len(s), "character") }
+
 func fromText(text string, depth int) (found, error) {
 	text = strings.Join(strings.Fields(strings.Trim(text, `"'`)), "")
 	if colonHex.MatchString(text) {
@@ -501,9 +504,9 @@ func fromText(text string, depth int) (found, error) {
 	b, err := b64.Decode(text)
 	if err != nil {
 		if len(text) < 40 {
-			return found{}, noKey(fmt.Sprintf("found %d characters of text, not a key; %s", len(text), expectedPrivate), adviceForms)
+			return found{}, noKey(fmt.Sprintf("found %s of text, not a key; %s", characters(text), expectedPrivate), adviceForms)
 		}
-		return found{}, noKey(fmt.Sprintf("found %d characters of text, not a key: %v", len(text), err), "copy the complete key again")
+		return found{}, noKey(fmt.Sprintf("found %s of text, not a key: %v", characters(text), err), "copy the complete key again")
 	}
 	if bytes.Contains(b, []byte("-----BEGIN ")) {
 		f, err := recognize(b, depth+1)

@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/ece"
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/fields"
+	"github.com/seed81da77dd/webpush/pkg/internal/text"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
@@ -138,6 +140,16 @@ func (m *Message) ttl() time.Duration {
 		return DefaultTTL
 	}
 	return *m.TTL
+}
+
+// ParseTTL reads the value of a TTL header: whole seconds (RFC 8030, section 5.2). The error
+// is an [*InputError].
+func ParseTTL(value string) (time.Duration, error) {
+	seconds, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || seconds > uint64(MaxTTL/time.Second) {
+		return 0, &InputError{Part: "ttl", Problem: fmt.Sprintf("the TTL is %q, expected 0 to %d seconds", text.OneLine(value, 40), MaxTTL/time.Second), hint: "write it as a whole number"}
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // CheckTTL returns an [*InputError] if a TTL is not 0 to [MaxTTL].

@@ -212,20 +212,17 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// secondsOf reads the header TTL of a request or of a response.
-func secondsOf(h http.Header) (seconds int64, ok bool) {
-	seconds, err := strconv.ParseInt(h.Get("Ttl"), 10, 64)
-	return seconds, err == nil && seconds >= 0 && seconds <= int64(MaxTTL/time.Second)
-}
-
 // receiptOf reads the headers of a success; those of the request, sent, may be nil.
 func receiptOf(sub *Subscription, sent http.Header, status int, h http.Header) *Receipt {
 	r := &Receipt{Service: sub.service, Origin: sub.origin, Status: status, Location: absolute(sub, h.Get("Location"))}
 	var notes []string
-	if s, ok := secondsOf(h); ok {
-		r.TTL = new(time.Duration(s) * time.Second)
-		if asked, ok := secondsOf(sent); ok && s < asked {
-			notes = append(notes, fmt.Sprintf("the service keeps the message for only %d seconds, and not %d as requested", s, asked))
+	if v := h.Get("Ttl"); v != "" {
+		ttl, err := ParseTTL(v)
+		if err == nil {
+			r.TTL = &ttl
+		}
+		if asked, unknown := ParseTTL(sent.Get("Ttl")); err == nil && unknown == nil && ttl < asked {
+			notes = append(notes, fmt.Sprintf("the service keeps the message for only %d seconds, and not %d as requested", ttl/time.Second, asked/time.Second))
 		}
 	}
 	for _, link := range h.Values("Link") {

@@ -1,6 +1,7 @@
 package notation
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -48,6 +49,12 @@ func IsEndpoint(name string) bool {
 func IsSubscription(name string) bool {
 	c := Canonical(name)
 	return c != "fields" && c != "sub" && slices.Contains(Subscriptions, c)
+}
+
+// IsState reports whether an object is the state of a user agent, which has the private key
+// of its subscription.
+func IsState(fields map[string]json.RawMessage) bool {
+	return fields["endpoint"] != nil && fields["server"] != nil
 }
 
 // IsWrapper reports whether a field of that name can have the whole row of a database,

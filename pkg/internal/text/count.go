@@ -13,6 +13,9 @@ func Count[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Time returns a time to the second in UTC, such as "2006-01-02 15:04:05Z".
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
 // PerSecond returns a rate such as "0.5/s" or "120/s".
 func PerSecond(rate float64) string {
 	if rate < 10 {

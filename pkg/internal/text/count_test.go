@@ -7,6 +7,7 @@ import (
 
 func TestCount(t *testing.T) {
 	for got, want := range map[string]string{
+		Time(time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))): "2026-01-02 02:04:05Z",
 		Count(0, "record"):                       "0 records",
 		Count(int64(1), "record"):                "1 record",
 		Count(1000, "record"):                    "1000 records",
