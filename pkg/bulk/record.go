@@ -275,9 +275,11 @@ func override(job *webpush.Job, name string, value json.RawMessage, keys *Keys) 
 		}
 		m.TTL = &d
 	case "urgency":
-		if m.Urgency, err = webpush.ParseUrgency(text); err != nil || !isText {
-			return badField(name, value, "expected very-low, low, normal, or high")
+		if !isText {
+			return badField(name, value, "expected a string")
 		}
+		m.Urgency, err = webpush.ParseUrgency(text)
+		return err
 	case "topic":
 		if !isText {
 			return badField(name, value, "expected a string")

@@ -204,27 +204,11 @@ func (in inspector) addEndpoint(t *Thing, endpoint string) *webpush.Subscription
 	return sub
 }
 
-var tokenVersions = []struct {
-	service       webpush.Service
-	part, version string
-	text          string
-}{
-	{webpush.Mozilla, "/wpush/v2/", "v2", "v2: bound to the application server key that it was subscribed with, VAPID is required"},
-	{webpush.Mozilla, "/wpush/", "v1", "v1: not bound to an application server key, VAPID is optional"},
-	{webpush.FCM, "/gcm/", "gcm", "old GCM endpoint, before VAPID"},
-	{webpush.FCM, "/wp/", "wp", "/wp/, the newer form"},
-	{webpush.FCM, "/fcm/send/", "fcm/send", "/fcm/send/, the older form"},
-}
-
 // addTokenVersion shows the form of the endpoint's token, and when it was made if
 // it says so.
 func (t *Thing) addTokenVersion(sub *webpush.Subscription) {
-	path := sub.Path()
-	for _, v := range tokenVersions {
-		if v.service == sub.Service() && strings.HasPrefix(path, v.part) {
-			t.add("token version", v.version, v.text)
-			break
-		}
+	if version, meaning := preflight.TokenVersion(sub); version != "" {
+		t.add("token version", version, meaning)
 	}
 	if at := preflight.Subscribed(sub); !at.IsZero() {
 		t.add("subscribed", at.UTC().Format(time.RFC3339), showTime(at))

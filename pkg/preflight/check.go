@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -171,10 +170,14 @@ func (k *check) unsigned() {
 	}
 	refusing := k.among(webpush.Apple, webpush.FCM)
 	if k.asks(webpush.Mozilla) {
-		switch path := k.mozillaPath(); {
-		case strings.HasPrefix(path, "/wpush/v2/"):
+		version := "" // of any subscription
+		if k.sub != nil && k.sub.Service() == webpush.Mozilla {
+			version, _ = TokenVersion(k.sub)
+		}
+		switch version {
+		case "v2":
 			refusing = append(refusing, webpush.Mozilla)
-		case strings.HasPrefix(path, "/wpush/"):
+		case "v1":
 			add(SeverityNote, []webpush.Service{webpush.Mozilla}, "Mozilla accepts for this subscription, because it was created without an application server key", sourceAutopush)
 		default:
 			add(SeverityWarning, []webpush.Service{webpush.Mozilla}, "Mozilla rejects for subscriptions created with an application server key", sourceAutopush)
@@ -183,14 +186,6 @@ func (k *check) unsigned() {
 	add(SeverityError, refusing, refusal(refusing), sourceRestricted)
 	add(SeverityWarning, k.among(webpush.WNS, webpush.Other), "most push services reject", sourceRestricted)
 	add(SeverityNote, k.among(webpush.UnifiedPush), "UnifiedPush rejects only for apps that asked for VAPID", sourceUnifiedPush)
-}
-
-// mozillaPath returns the path of a Mozilla endpoint, or "".
-func (k *check) mozillaPath() string {
-	if k.sub == nil || k.sub.Service() != webpush.Mozilla {
-		return ""
-	}
-	return k.sub.Path()
 }
 
 // refusal says that services refuse.
@@ -227,17 +222,8 @@ func (k *check) headers() {
 	}
 	k.topic()
 	k.ttl()
-	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
-		values := m.Header[name]
-		if len(values) == 0 {
-			values = []string{""}
-		}
-		for _, v := range values {
-			if err := webpush.CheckHeader(name, v); err != nil {
-				k.addErr("header", sourceDelivery, err)
-				break
-			}
-		}
+	for err := range webpush.CheckHeaders(m.Header) {
+		k.addErr("header", sourceDelivery, err)
 	}
 	if list := k.among(webpush.Mozilla, webpush.UnifiedPush); len(list) > 0 && strings.Contains(strings.ToLower(m.Header.Get("Prefer")), "respond-async") {
 		k.say(SeverityNote, "receipts", list, "receipts of delivery (Prefer: respond-async) are not supported by "+names(list), "RFC 8030 section 5.1; "+sourceAutopush, "")
@@ -256,7 +242,7 @@ func (k *check) topic() {
 	if f, ok := AppleTopic(topic); ok {
 		if severity, say := k.apple(); say {
 			if f.Severity = severity; severity != SeverityError {
-				f.Hint += " if the message also goes to Safari"
+				f.Hint = "use a topic with another number of characters if the message also goes to Safari"
 			}
 			f.Services = k.among(f.Services...)
 			k.add(f)

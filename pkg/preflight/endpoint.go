@@ -207,6 +207,29 @@ func (e *endpoint) autopush() {
 	}
 }
 
+// tokenVersions are the forms of endpoints that say something about a subscription.
+var tokenVersions = []struct {
+	service             webpush.Service
+	path, name, meaning string
+}{
+	{webpush.Mozilla, "/wpush/v2/", "v2", "v2: bound to the application server key that it was subscribed with, VAPID is required"},
+	{webpush.Mozilla, "/wpush/", "v1", "v1: not bound to an application server key, VAPID is optional"},
+	{webpush.FCM, "/gcm/", "gcm", "old GCM endpoint, before VAPID"},
+	{webpush.FCM, "/wp/", "wp", "/wp/, the newer form"},
+	{webpush.FCM, "/fcm/send/", "fcm/send", "/fcm/send/, the older form"},
+}
+
+// TokenVersion returns the form of an endpoint of Mozilla or FCM, such as "v2", and its
+// meaning. Both are empty for other endpoints.
+func TokenVersion(sub *webpush.Subscription) (name, meaning string) {
+	for _, v := range tokenVersions {
+		if v.service == sub.Service() && strings.HasPrefix(sub.Path(), v.path) {
+			return v.name, v.meaning
+		}
+	}
+	return "", ""
+}
+
 // Subscribed returns when an endpoint of autopush was made, which its token says
 // unencrypted, or the zero time.
 func Subscribed(sub *webpush.Subscription) time.Time {

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 	"github.com/seed81da77dd/webpush/pkg/internal/text"
 )
@@ -71,9 +72,8 @@ const (
 	adviceFirebase = "Web Push needs no Firebase account, but a VAPID key pair"
 )
 
-// firebase matches the keys of Google's APIs, and the legacy server keys and registration
-// tokens of Firebase Cloud Messaging.
-var firebase = pattern.New(`^(?:AIza[\w-]{35}|[\w-]{11,22}:APA91b[\w-]+)$`)
+// apiKey matches the keys of Google's APIs.
+var apiKey = pattern.New(`^AIza[\w-]{35}$`)
 
 const expectedPrivate = "expected a P-256 private key: PEM, DER, JWK, or its 32 bytes in base64 or hex"
 
@@ -152,7 +152,7 @@ func recognize(data []byte, depth int) (found, error) {
 		return fromPEM(text)
 	case strings.Contains(text, "-----END "):
 		return found{}, refuse("found the end of a PEM block without its beginning", "copy the whole file, from its -----BEGIN line")
-	case firebase.MatchString(text):
+	case apiKey.MatchString(text), notation.FirebaseToken.MatchString(text):
 		return found{}, refuse("found a server key or token of Firebase, not a VAPID key", adviceFirebase)
 	}
 	if b, ok := fromByteList(text); ok {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed81da77dd/webpush/pkg/internal/notation"
 	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
@@ -16,7 +17,6 @@ func shortened(endpoint string) bool {
 }
 
 var (
-	fcmToken  = pattern.New(`^[A-Za-z0-9_-]{8,}:APA91[A-Za-z0-9_-]+$`)
 	expoToken = pattern.New(`^Expo(?:nent)?PushToken\[[^\]]*\]$`)
 	apnsToken = pattern.New(`^[0-9A-Fa-f]{64}$`)
 )
@@ -26,7 +26,7 @@ var (
 func deviceToken(text string) string {
 	switch text = strings.TrimSpace(text); {
 	case len(text) > 500, strings.HasPrefix(text, "https:"):
-	case fcmToken.MatchString(text):
+	case notation.FirebaseToken.MatchString(text):
 		return "a registration token of Firebase Cloud Messaging, for apps"
 	case expoToken.MatchString(text):
 		return "an Expo push token, for apps"

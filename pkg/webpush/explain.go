@@ -136,7 +136,7 @@ var dictionary = []rule{
 	{Apple, 0, 0, "BadWebPushTopic", CodeTopic, "Apple decodes the topic as base64url, which never has this length: 5, 9, 13, and so on up to 29 characters are rejected", "use a topic with another number of characters"},
 	{Apple, 0, 0, "BadWebPushRequest", CodeEncryption, "the body or the encoding is rejected", adviceEncoding},
 	{Apple, 0, 0, "BadTtl", CodeTTL, "the TTL is rejected", "send a TTL above 0"},
-	{Apple, 0, 0, "BadUrgency", CodeUrgency, "the urgency is rejected", "send very-low, low, normal or high"},
+	{Apple, 0, 0, "BadUrgency", CodeUrgency, "the urgency is rejected", "send very-low, low, normal, or high"},
 	{Apple, 4, 0, "BadPath", CodeGone, "the endpoint is not valid", "delete the subscription; if it is new, the endpoint was truncated when it was stored"},
 	{Apple, 4, 0, "Unregistered", CodeGone, "the subscription was removed", adviceDelete},
 	{Apple, 4, 0, "ExpiredToken", CodeGone, "the subscription has expired", adviceDelete},

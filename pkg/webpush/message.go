@@ -3,7 +3,10 @@ package webpush
 import (
 	"crypto/sha256"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +56,7 @@ func ParseUrgency(s string) (Urgency, error) {
 			return u, nil
 		}
 	}
-	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal or high", s)}
+	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal, or high", s)}
 }
 
 // MaxTopic is the maximum length of a topic, in characters (RFC 8030, section
@@ -198,10 +201,31 @@ func CheckHeader(name, value string) error {
 	}
 	for _, r := range reserved {
 		if strings.EqualFold(name, r) {
-			return bad(fmt.Sprintf("the header %s cannot be set: it is written by webpush itself", name), "TTL, Urgency and Topic have options of their own")
+			return bad(fmt.Sprintf("the header %s cannot be set: it is written by webpush itself", HeaderName(name)), "TTL, Urgency and Topic have options of their own")
 		}
 	}
 	return nil
+}
+
+// CheckHeaders yields the error of [CheckHeader] for each header that cannot be added to a
+// message, in the order of their names.
+func CheckHeaders(h http.Header) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		if len(h) == 0 {
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(h)) {
+			err := CheckHeader(name, "")
+			for _, value := range h[name] {
+				if err == nil {
+					err = CheckHeader(name, value)
+				}
+			}
+			if err != nil && !yield(err) {
+				return
+			}
+		}
+	}
 }
 
 // check refuses what cannot be sent and returns the TTL in seconds.
@@ -216,15 +240,8 @@ func (m *Message) check() (int64, error) {
 			return 0, err
 		}
 	}
-	for name, values := range m.Header {
-		if len(values) == 0 {
-			values = []string{""}
-		}
-		for _, v := range values {
-			if err := CheckHeader(name, v); err != nil {
-				return 0, err
-			}
-		}
+	for err := range CheckHeaders(m.Header) {
+		return 0, err
 	}
 	return m.TTLSeconds()
 }

@@ -89,7 +89,7 @@ func TestUrgencyAndTopic(t *testing.T) {
 		{Message{Urgency: Low}, "", ""},
 		{Message{Urgency: Normal}, "", ""},
 		{Message{Urgency: High}, "", ""},
-		{Message{Urgency: "HIGH"}, "urgency", `the urgency is "HIGH", expected very-low, low, normal or high`},
+		{Message{Urgency: "HIGH"}, "urgency", `the urgency is "HIGH", expected very-low, low, normal, or high`},
 		{Message{Urgency: "high, low"}, "urgency", "expected"},
 		{Message{Urgency: "high\r\nX: y"}, "urgency", "expected"},
 		{Message{Topic: "a"}, "", ""},
@@ -471,5 +471,42 @@ func TestNotification(t *testing.T) {
 	}
 	if !reflect.DeepEqual(string(full.Data), data) {
 		t.Error("the caller's data was changed")
+	}
+}
+
+// TestCheckHeaders yields one error for each header, in the order of their names.
+func TestCheckHeaders(t *testing.T) {
+	h := http.Header{"X-Bad": {"a\nb", "c\nd"}, "Ttl": {"60"}, "X-Good": {"a", ""}, "A B": nil}
+	var got []string
+	for err := range CheckHeaders(h) {
+		got = append(got, err.Error())
+	}
+	want := []string{`the header name "A B" has characters that no name has`, "the header TTL cannot be set: it is written by webpush itself", "the value of the header X-Bad has a line break or control character"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for range 20 { // a message always has the same error
+		if _, err := (&Message{Header: h}).check(); err == nil || err.Error() != want[0] {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestParseTTL reads the values of a TTL header as RFC 8030 defines them, digits alone.
+func TestParseTTL(t *testing.T) {
+	for value, want := range map[string]time.Duration{"0": 0, "60": time.Minute, "0060": time.Minute, "2147483648": MaxTTL} {
+		if got, err := ParseTTL(value); got != want || err != nil {
+			t.Errorf("%q: %v, %v", value, got, err)
+		}
+	}
+	for _, value := range []string{"", "-1", "+60", " 60", "60s", "1.5", "2147483649", "99999999999999999999"} {
+		if got, err := ParseTTL(value); err == nil || CheckTTL(got) != nil {
+			t.Errorf("%q: %v, %v", value, got, err)
+		}
+	}
+	for ttl, ok := range map[time.Duration]bool{-1: false, 0: true, MaxTTL: true, MaxTTL + 1: false} {
+		if err := CheckTTL(ttl); (err == nil) != ok {
+			t.Errorf("%v: %v", ttl, err)
+		}
 	}
 }

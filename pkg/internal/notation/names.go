@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/seed81da77dd/webpush/pkg/internal/pattern"
 )
 
 // The names under which databases and libraries keep the parts of a
@@ -22,6 +24,10 @@ var (
 	// Wrappers are names of objects that APIs and databases put around a row.
 	Wrappers = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}
 )
+
+// FirebaseToken matches a registration token of an app, or a legacy server key, of Firebase
+// Cloud Messaging.
+var FirebaseToken = pattern.New(`^[A-Za-z0-9_-]{8,}:APA91[A-Za-z0-9_-]+$`)
 
 // Canonical converts a field's name to the form of the lists: lower case, with only
 // letters and digits.
