@@ -56,7 +56,7 @@ var importRules = []importRule{
 	{"pkg/pushservice/receiver", []string{"database/sql"}, []string{"pkg/pushservice", "pkg/ece"}},
 	{"pkg/pushservice/sqlite", nil, []string{"pkg/internal/diskfull", "pkg/internal/filelock", "pkg/pushservice"}},
 	{"pkg/useragent", nil, []string{"pkg/internal/atomicfile", "pkg/internal/declarative", "pkg/internal/filelock", "pkg/internal/mcs", "pkg/internal/netaddr", "pkg/vapid", "pkg/ece"}},
-	{"pkg/appserver", nil, []string{"pkg/bulk", "pkg/internal/certificate"}},
+	{"pkg/appserver", nil, []string{"pkg/bulk", "pkg/internal/certificate", "pkg/printable"}},
 	{"pkg/appserver/sqlite", nil, []string{"pkg/appserver"}},
 	{"pkg/appserver/postgres", nil, []string{"pkg/appserver"}},
 	{"pkg/appserver/database", nil, []string{"pkg/appserver/sqlite", "pkg/appserver/postgres"}},

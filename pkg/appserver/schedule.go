@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/seed81da77dd/webpush/pkg/bulk"
 )
 
 // changePush handles PATCH /push/{id}, which moves a scheduled push to another time.
@@ -52,15 +54,15 @@ func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
 // maxSchedule is the maximum time until a scheduled push.
 const maxSchedule = 366 * 24 * time.Hour
 
-// parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from now, such
-// as 90m. It returns zero for a time that has passed; the push is then sent immediately.
+// parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from now in the
+// form of [bulk.ParseDuration], such as 90m or 7d. It returns zero for a time that has passed; the push is then sent immediately.
 func parseSendAt(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		d, err := time.ParseDuration(text)
+		d, err := bulk.ParseDuration(text)
 		if err != nil {
 			return time.Time{}, refuse(http.StatusBadRequest, "invalid-input", "sendAt is %q, expected a time or a duration", clip(text)).
 				in("sendAt").hint("write it as 2030-01-31T09:00:00Z or 90m")

@@ -1,6 +1,7 @@
 package appserver_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,12 @@ func TestSendAt(t *testing.T) {
 		for text, part := range map[string]string{"tomorrow": "sendAt", "9000h": "sendAt", "2999-01-01T00:00:00Z": "sendAt", "2030-01-01": "sendAt"} {
 			if r := f.want(400, "POST", "/push", `{"payload":"x","sendAt":"`+text+`"}`); r.json(t)["part"] != part {
 				t.Errorf("%s: %s", text, r.text)
+			}
+		}
+		for text, wait := range map[string]time.Duration{"90m": 90 * time.Minute, "3600": time.Hour, "7d": 7 * 24 * time.Hour, "2w": 14 * 24 * time.Hour} { // as a TTL is written elsewhere
+			v := f.want(202, "POST", "/push", `{"payload":"x","sendAt":"`+text+`"}`).json(t)
+			if at, err := time.Parse(time.RFC3339, fmt.Sprint(v["sendAt"])); err != nil || (time.Until(at)-wait).Abs() > time.Second {
+				t.Errorf("%s: %v", text, v["sendAt"])
 			}
 		}
 		for _, past := range []string{"-1h", "0s", "1999-01-01T00:00:00Z"} {

@@ -12,11 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/seed81da77dd/webpush/pkg/internal/b64"
 	"github.com/seed81da77dd/webpush/pkg/internal/netaddr"
+	"github.com/seed81da77dd/webpush/pkg/printable"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
@@ -141,7 +141,7 @@ func checkName(part, name string) error {
 	case len(name) > maxName:
 		return bad("%s is %d bytes long, expected at most %d", part, len(name), maxName)
 	case strings.ContainsFunc(name, func(c rune) bool {
-		return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || unicode.Is(unicode.Zl, c) || unicode.Is(unicode.Zp, c)
+		return c == '\n' || c == '\t' || printable.Harmful(c)
 	}):
 		return bad("%s contains a control character, or a character that changes the direction of text", part)
 	case !utf8.ValidString(name): // possible in a header, not in a body

@@ -272,14 +272,9 @@ func (n notice) navigate() {
 		n.bad("payload-navigate", "the declarative push has no navigate, the URL to open on a click", "add an absolute URL")
 	case found != kindString:
 		n.bad("payload-type", fmt.Sprintf("%snavigate is %s, expected a string", n.path, found), "")
-	case !absoluteURL(stringOf(raw)):
+	case !webpush.IsAbsoluteURL(stringOf(raw)):
 		n.bad("payload-navigate", fmt.Sprintf("%snavigate is %q, which is not an absolute URL", n.path, text.OneLine(stringOf(raw), 80)), "write it with https:// and the host")
 	}
-}
-
-func absoluteURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.IsAbs() && (u.Host != "" || u.Scheme != "http" && u.Scheme != "https")
 }
 
 func (n notice) appBadge() {
@@ -314,7 +309,7 @@ func (n notice) actions() {
 				n.say(SeverityWarning, "payload-actions", nil, fmt.Sprintf("%s: %s is %s, expected a string", path, name, found), sourceNotification, "each action needs the strings action and title")
 			}
 		}
-		if u := action["navigate"]; kindOf(u) != kindMissing && !absoluteURL(stringOf(u)) {
+		if u := action["navigate"]; kindOf(u) != kindMissing && !webpush.IsAbsoluteURL(stringOf(u)) {
 			n.say(SeverityWarning, "payload-navigate", nil, fmt.Sprintf("%s: navigate is not an absolute URL", path), sourceNotification, "write it with https:// and the host")
 		}
 		for _, name := range slices.Sorted(maps.Keys(action)) {

@@ -65,6 +65,13 @@ func IsDeclarative(webPush json.RawMessage) bool {
 	return declarative.Marker(webPush)
 }
 
+// IsAbsoluteURL reports whether navigate, the URL that a notification opens, is absolute, as
+// it must be in a declarative push: it has a scheme, and a host if that is http or https.
+func IsAbsoluteURL(navigate string) bool {
+	u, err := url.Parse(navigate)
+	return err == nil && u.IsAbs() && (u.Host != "" || u.Scheme != "http" && u.Scheme != "https")
+}
+
 // Declarative returns the notification as Declarative Web Push (Push API),
 // which a browser shows without a service worker: title and an absolute
 // navigate are required. The error is an [*InputError].
@@ -72,8 +79,7 @@ func (n Notification) Declarative() ([]byte, error) {
 	if n.Title == "" {
 		return nil, &InputError{Part: "title", Problem: "a declarative push needs a title", hint: "add a title to the notification"}
 	}
-	u, err := url.Parse(n.Navigate)
-	if n.Navigate == "" || err != nil || !u.IsAbs() || u.Host == "" {
+	if !IsAbsoluteURL(n.Navigate) {
 		return nil, &InputError{Part: "url", Problem: fmt.Sprintf("a declarative push needs an absolute URL to open, found %q", n.Navigate), hint: "add the absolute URL that a click opens"}
 	}
 	return encode(struct {

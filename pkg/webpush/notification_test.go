@@ -48,3 +48,18 @@ func TestParseNotification(t *testing.T) {
 		}
 	}
 }
+
+// TestIsAbsoluteURL: the URL of a declarative push needs a host only if it is http or https.
+func TestIsAbsoluteURL(t *testing.T) {
+	for navigate, want := range map[string]bool{
+		"https://example.com": true, "http://localhost:1/x": true, "mailto:you@example.com": true, "app://open/1": true, "tel:+1": true,
+		"": false, "/x": false, "//example.com/x": false, "https:x": false, "https:///x": false, "example.com/x": false, "https://exa mple.com": false,
+	} {
+		if got := IsAbsoluteURL(navigate); got != want {
+			t.Errorf("%q: %v", navigate, got)
+		}
+		if _, err := (Notification{Title: "a", Navigate: navigate}).Declarative(); (err == nil) != want {
+			t.Errorf("%q: %v", navigate, err)
+		}
+	}
+}
