@@ -55,7 +55,8 @@ func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
 const maxSchedule = 366 * 24 * time.Hour
 
 // parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from now in the
-// form of [bulk.ParseDuration], such as 90m or 7d. It returns zero for a time that has passed; the push is then sent immediately.
+// form of [bulk.ParseDuration], such as 90m or 7d. It returns zero for a time that has
+// passed; the push is then sent immediately.
 func parseSendAt(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

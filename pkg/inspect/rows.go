@@ -125,9 +125,11 @@ func (in inspector) record(s string, m jsonObject) *Thing {
 	}
 	object, _ := notation.Unwrap(m["subscription"])
 	var inner jsonObject
-	t := in.row(sub)
+	var t *Thing
 	if json.Unmarshal(object, &inner) == nil && inner["endpoint"] != nil {
 		t = in.subscription(inner, "subscription")
+	} else {
+		t = in.row(sub)
 	}
 	in.addOverrides(t, m)
 	return t

@@ -101,8 +101,7 @@ func (k *check) subscription() {
 	if f, ok := RecordedKey(s); ok {
 		k.add(f)
 	}
-	switch recorded, _ := s.ApplicationServerKey(); {
-	case !recorded.IsZero() && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil:
+	if recorded, _ := s.ApplicationServerKey(); !recorded.IsZero() && k.client.Key != nil && k.msg.GCM == nil && k.client.Ring().Find(recorded) == nil {
 		k.say(SeverityError, "key-mismatch", nil, fmt.Sprintf("the subscription was created with the application server key %s, but the signing key is %s", recorded, k.client.Key.PublicKey()), sourceRestricted, webpush.CodeKeyMismatch.Hint())
 	}
 }

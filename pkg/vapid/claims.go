@@ -64,6 +64,16 @@ func (w written) applies(c Claims) bool {
 	return w.audience == c.Audience && w.Part == "aud" || w.expires.Equal(c.Expires) && w.Part == "exp"
 }
 
+// withAudience returns the claims with another aud. How the old one was written no longer
+// matters, even if it has the same value.
+func (c Claims) withAudience(aud string) Claims {
+	c.Audience = aud
+	if len(c.written) > 0 {
+		c.written = slices.DeleteFunc(slices.Clone(c.written), func(w written) bool { return w.Part == "aud" })
+	}
+	return c
+}
+
 // Problem describes something about a token that a push service may reject.
 type Problem struct {
 	// Part is the claim: "aud", "exp", "sub", or "nbf"; or "signature"; "token",

@@ -1,6 +1,7 @@
 package vapid
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -62,11 +63,8 @@ type signing struct {
 // now.
 func (s *Signer) Filled(origin string) Claims {
 	c := s.Claims
-	switch {
-	case s.Audience != "":
-		c.Audience = s.Audience
-	case origin != "":
-		c.Audience = origin
+	if aud := cmp.Or(s.Audience, origin); aud != "" {
+		c = c.withAudience(aud)
 	}
 	if s.Subject != "" {
 		c.Subject = s.Subject

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,5 +227,27 @@ func TestSignerOutOfOrder(t *testing.T) {
 	var none *vapid.Error
 	if _, _, err := new(vapid.Signer).Headers(t.Context(), "https://push.dev"); !errors.As(err, &none) {
 		t.Errorf("no key: %v", err)
+	}
+}
+
+// TestReplacedAudience: an aud that is replaced is no reason to refuse claims, however it was
+// written, and whether or not it is the right one.
+func TestReplacedAudience(t *testing.T) {
+	const origin = "https://push.example.net"
+	for _, aud := range []string{`"` + origin + `"`, `["` + origin + `"]`, `["https://other.example.net"]`, `"` + origin + `/"`, `"not a URL"`, "null"} {
+		c, err := vapid.ParseClaims([]byte(`{"sub": "mailto:ops@example.com", "aud": ` + aud + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &vapid.Signer{Key: newTestKey(t), Claims: c}
+		token, err := s.Sign(origin)
+		if err != nil {
+			t.Errorf("%s: %v", aud, err)
+		} else if problems := token.Check(origin); problems != nil {
+			t.Errorf("%s: %+v", aud, problems)
+		}
+		if again, err := vapid.ParseClaims([]byte(`{"sub": "mailto:ops@example.com", "aud": ` + aud + `}`)); err != nil || !reflect.DeepEqual(again, c) {
+			t.Errorf("%s: the claims were changed: %+v", aud, c)
+		}
 	}
 }
