@@ -64,7 +64,8 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 		p256dh = "found"
 	case p256dh == "" && auth == "":
 		t.add("keys", "none", "none: only messages without a payload can be sent")
-		t.warn("the subscription has no keys, so no payload can be encrypted for it", "get it from the browser again, with JSON.stringify(subscription)")
+		err := sub.CheckKeys()
+		t.warn(err.Error(), webpush.HintOf(err))
 	default:
 		in.addRecipient(t, p256dh, auth)
 	}
