@@ -374,6 +374,9 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 	return b, nil
 }
 
+// maxHost is the maximum length of a host, with a dot at its end (RFC 1035, section 2.3.4).
+const maxHost = 254
+
 // Origin returns the origin of an endpoint as aud must have it (RFC 8292
 // section 2, RFC 6454 section 6): scheme and host in lower case, the port only
 // if it is not the default port, no path, and no slash. It returns an error if
@@ -405,6 +408,8 @@ func Origin(endpoint string) (string, error) {
 	switch {
 	case strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }):
 		return "", errors.New("the endpoint's host has characters that no host has")
+	case len(host) > maxHost:
+		return "", fmt.Errorf("the endpoint's host has %d characters, expected at most %d", len(host), maxHost)
 	case netaddr.Number(host):
 		return "", errors.New("the endpoint's host ends in a number but is not an IPv4 address of four decimal numbers")
 	case strings.Contains(host, ":"):

@@ -122,18 +122,19 @@ func TestParseClaims(t *testing.T) {
 
 func TestOrigin(t *testing.T) {
 	for in, want := range map[string]string{
-		"https://Push.Example.NET/a/b?c#d":   "https://push.example.net",
-		"https://push.example.net:443/x":     "https://push.example.net",
-		"https://push.example.net:8443/x":    "https://push.example.net:8443",
-		"http://127.0.0.1:80/x":              "http://127.0.0.1",
-		"http://[::1]:8090/x":                "http://[::1]:8090",
-		"https://user:pw@push.example.net/x": "https://push.example.net",
-		"HTTPS://push.example.net":           "https://push.example.net",
-		"https://push.example.net:0443/x":    "https://push.example.net",
-		"http://push.example.net:00080":      "http://push.example.net",
-		"https://push.example.net:08443":     "https://push.example.net:8443",
-		"https://push.example.net./x":        "https://push.example.net.",
-		"https://8.8.8.8/x":                  "https://8.8.8.8",
+		"https://Push.Example.NET/a/b?c#d":     "https://push.example.net",
+		"https://push.example.net:443/x":       "https://push.example.net",
+		"https://push.example.net:8443/x":      "https://push.example.net:8443",
+		"http://127.0.0.1:80/x":                "http://127.0.0.1",
+		"http://[::1]:8090/x":                  "http://[::1]:8090",
+		"https://user:pw@push.example.net/x":   "https://push.example.net",
+		"HTTPS://push.example.net":             "https://push.example.net",
+		"https://push.example.net:0443/x":      "https://push.example.net",
+		"http://push.example.net:00080":        "http://push.example.net",
+		"https://push.example.net:08443":       "https://push.example.net:8443",
+		"https://push.example.net./x":          "https://push.example.net.",
+		"https://8.8.8.8/x":                    "https://8.8.8.8",
+		"https://" + strings.Repeat("a.", 127): "https://" + strings.Repeat("a.", 127),
 	} {
 		if got, err := Origin(in); err != nil || got != want {
 			t.Errorf("Origin(%q) = %q, %v; want %q", in, got, err, want)
@@ -141,7 +142,8 @@ func TestOrigin(t *testing.T) {
 	}
 	for _, in := range []string{"", "push.example.net/x", "ftp://x/y", "https:///secret", "https://a b/secret", "/secret", "https://[::ffff:127.0.0.1%25lo]/secret", "https://[fe80::1%25eth0]:8443/secret",
 		"https://push.example.net:0/secret", "https://push.example.net:65536/secret", "https://push\u202e.example.net/secret",
-		"https://2130706433/secret", "https://127.1/secret", "https://0x7f000001/secret", "https://0177.0.0.1/secret", "https://127.0.0.1./secret"} {
+		"https://2130706433/secret", "https://127.1/secret", "https://0x7f000001/secret", "https://0177.0.0.1/secret", "https://127.0.0.1./secret",
+		"https://" + strings.Repeat("a.", 127) + "a/secret"} {
 		if got, err := Origin(in); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Origin(%q) = %q, %v", in, got, err)
 		}

@@ -69,7 +69,7 @@ const subscriptionHint = `a subscription is what JSON.stringify(subscription) gi
 
 // NewSubscription returns a subscription with the given parts, such as the columns of a
 // database: the endpoint's URL, and the 65-byte p256dh and 16-byte auth in base64 of
-// either alphabet, padded or not. Both keys may be empty; then only messages without a
+// either alphabet, padded or not, or in hexadecimal digits. Both keys may be empty; then only messages without a
 // payload can be sent, and the endpoint may be the origin of a push service. The error is
 // an [*InputError].
 func NewSubscription(endpoint, p256dh, auth string) (*Subscription, error) {
