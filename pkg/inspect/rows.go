@@ -29,16 +29,7 @@ func (in inspector) rows(data []byte) *Thing {
 		return nil
 	}
 	if alone != nil {
-		sub, err := webpush.ParseSubscription(alone)
-		if err != nil {
-			return nil
-		}
-		t := in.row(sub)
-		var fields jsonObject
-		if object, _ := notation.Unwrap(alone); json.Unmarshal(object, &fields) == nil {
-			in.addOverrides(t, fields)
-		}
-		return t
+		return in.onlyRecord(alone)
 	}
 	table := r.Table()
 	var only *webpush.Subscription
@@ -88,6 +79,20 @@ func (in inspector) rows(data []byte) *Thing {
 		t.failErr(failed)
 	case bad > 0:
 		t.fail(fmt.Sprintf("%d of %d are invalid or not recognized; the first is %s", bad, n, first), "")
+	}
+	return t
+}
+
+// onlyRecord shows the subscription of an input that has a single record, or returns nil.
+func (in inspector) onlyRecord(text []byte) *Thing {
+	sub, err := webpush.ParseSubscription(text)
+	if err != nil {
+		return nil
+	}
+	t := in.row(sub)
+	var fields jsonObject
+	if object, _ := notation.Unwrap(text); json.Unmarshal(object, &fields) == nil {
+		in.addOverrides(t, fields)
 	}
 	return t
 }
