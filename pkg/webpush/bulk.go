@@ -139,7 +139,7 @@ type BulkOptions struct {
 	// that this run does not share them.
 	Limiter Limiter
 	// NoAdaptiveRate keeps up the rate to push services that reject messages with 429,
-	// or with 503 and Retry-After. Otherwise the rate to such a service falls to half
+	// or most of them with 503 and Retry-After. Otherwise the rate to such a service falls to half
 	// of the messages that it accepted in the second before, and then grows by 3%
 	// each second.
 	NoAdaptiveRate bool
@@ -184,7 +184,9 @@ const maxParked = 4096
 //
 // The client's Attempts, MaxWait, and Timeout apply to each message; the timeout can
 // be up to 1/64 shorter. A 429 or 503 with Retry-After delays only its push service,
-// which then gets half as many requests, both at once and per second. Other
+// which then gets half as many requests, both at once and per second. A 503 delays only
+// its message if the service accepted at least 20 others in the last second and does not
+// respond so to three consecutive requests. Other
 // temporary failures are retried with jittered exponential backoff. A service that
 // no longer responds, or repeatedly asks to wait and accepts nothing, is given up
 // for a while: its messages become [ClassTemporary] without being sent. OnRetry must

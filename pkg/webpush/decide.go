@@ -19,6 +19,11 @@ const (
 	downAfter = 16
 	// A service is given up for minDown, then twice as long each time, at most maxDown.
 	minDown, maxDown = 5 * time.Second, time.Minute
+	// A 503 with Retry-After is about its own request, not about the whole service, if the
+	// service accepted at least acceptsOthers requests in the last second, and fewer than
+	// asksAll consecutive requests got such a response.
+	acceptsOthers = 20
+	asksAll       = 3
 	// recovery is the number of additional concurrent requests for each success after
 	// a service has asked to wait.
 	recovery = 0.25
@@ -87,6 +92,13 @@ type failure struct {
 	stopped  bool          // the run makes no second attempts
 }
 
+// alone reports whether a service with this health asks to wait for one message, and
+// accepts others. A large service has a few servers that fail at any time; if each of
+// their responses slowed down the whole run, it would soon hardly move.
+func (f failure) alone(h health) bool {
+	return f.err.Code == CodeUnavailable && f.err.RetryAfter > 0 && f.accepted >= acceptsOthers && h.refused+1 < asksAll
+}
+
 // verdict is the consequence of a failure for its message.
 type verdict struct {
 	again bool          // try again; otherwise the failure is the message's result
@@ -113,10 +125,11 @@ func backoff(n int, asked time.Duration) time.Duration {
 // onFailure decides what a failure means for its message and its push service.
 func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	e := f.err
+	alone := f.alone(h)
 	v := verdict{
 		again: r.again(f.attempts, e) && !f.stopped,
 		wait:  min(f.backoff, r.maxWait),
-		held:  e.RetryAfter > 0,
+		held:  e.RetryAfter > 0 && !alone,
 	}
 	if !r.deadline.IsZero() && now.Add(v.wait).After(r.deadline) {
 		v.again = false
@@ -128,10 +141,12 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 	} else {
 		h.failed, h.down = 0, 0
 	}
-	if r.adaptive && (asked || e.Code == CodeRateLimited) {
+	if r.adaptive && !alone && (asked || e.Code == CodeRateLimited) {
 		h = slowDown(now, h, f.accepted)
 	}
 	switch {
+	case alone:
+		h.refused++
 	case asked:
 		h.refused++
 		if !now.Before(h.heldUntil) { // the first one: the others were already in flight
@@ -152,7 +167,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 		h.limit = 1
 	}
 	// Otherwise, each message would wait in vain for all its attempts, one after another.
-	if asked && h.refused >= downAfter && h.holds >= max(r.attempts, DefaultAttempts) {
+	if asked && !alone && h.refused >= downAfter && h.holds >= max(r.attempts, DefaultAttempts) {
 		v.again = false
 		h = h.giveUp(now.Add(e.RetryAfter), e)
 	}

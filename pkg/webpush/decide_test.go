@@ -25,18 +25,20 @@ func in(d time.Duration) time.Time { return decideNow.Add(d) }
 
 func TestOnFailure(t *testing.T) {
 	var (
-		second   = time.Second
-		slow     = &Error{Code: CodeRateLimited, Status: 429}
-		asks     = &Error{Code: CodeRateLimited, Status: 429, RetryAfter: 30 * second}
-		asksLong = &Error{Code: CodeRateLimited, Status: 429, RetryAfter: time.Hour}
-		atMost   = &Error{Code: CodeUnavailable, Status: 503, RetryAfter: 2 * time.Minute}
-		ill      = &Error{Code: CodeUnavailable, Status: 503}
-		cut      = &Error{Code: CodeNetwork}
-		nowhere  = &Error{Code: CodeNetwork, cause: &permanentError{errors.New("no such host")}}
-		refused  = &Error{Code: CodeRejected, Status: 400}
-		odd      = &Error{Code: CodeRejected, Status: 400, RetryAfter: 30 * second}
-		other    = &Error{Code: CodeUnavailable, Status: 500}
-		full     = func(h health) health { h.limit = math.Inf(1); return h }
+		second      = time.Second
+		slow        = &Error{Code: CodeRateLimited, Status: 429}
+		asks        = &Error{Code: CodeRateLimited, Status: 429, RetryAfter: 30 * second}
+		asksLong    = &Error{Code: CodeRateLimited, Status: 429, RetryAfter: time.Hour}
+		asks503     = &Error{Code: CodeUnavailable, Status: 503, RetryAfter: 30 * second}
+		asks503Long = &Error{Code: CodeUnavailable, Status: 503, RetryAfter: time.Hour}
+		atMost      = &Error{Code: CodeUnavailable, Status: 503, RetryAfter: 2 * time.Minute}
+		ill         = &Error{Code: CodeUnavailable, Status: 503}
+		cut         = &Error{Code: CodeNetwork}
+		nowhere     = &Error{Code: CodeNetwork, cause: &permanentError{errors.New("no such host")}}
+		refused     = &Error{Code: CodeRejected, Status: 400}
+		odd         = &Error{Code: CodeRejected, Status: 400, RetryAfter: 30 * second}
+		other       = &Error{Code: CodeUnavailable, Status: 500}
+		full        = func(h health) health { h.limit = math.Inf(1); return h }
 	)
 	type row struct {
 		name  string
@@ -111,6 +113,29 @@ func TestOnFailure(t *testing.T) {
 			h: health{limit: 7, refused: 9, holds: 2}, f: one(refused), want: health{limit: 7}, then: verdict{wait: second}},
 		{name: "no response does not",
 			h: health{limit: 7, refused: 9, holds: 2}, f: one(cut), want: health{limit: 7, refused: 9, holds: 2, failed: 1}, then: verdict{again: true, wait: second}},
+
+		// One that asks for a message, and accepts others.
+		{name: "a message waits alone",
+			f:    failure{err: asks503, attempts: 1, backoff: 31 * second, inFlight: 39, accepted: 20},
+			want: full(health{refused: 1}), then: verdict{again: true, wait: 31 * second}},
+		{name: "and the second one",
+			h: health{refused: 1}, f: failure{err: asks503, attempts: 1, backoff: 31 * second, inFlight: 39, accepted: 500},
+			want: full(health{refused: 2}), then: verdict{again: true, wait: 31 * second}},
+		{name: "the third without an accepted one between them holds all",
+			h: health{refused: 2}, f: failure{err: asks503, attempts: 1, backoff: 31 * second, inFlight: 39, accepted: 500},
+			want: health{limit: 20, heldUntil: in(31 * second), refused: 3, holds: 1}, then: verdict{again: true, wait: 31 * second, held: true}},
+		{name: "too few others were accepted for that",
+			f:    failure{err: asks503, attempts: 1, backoff: 31 * second, inFlight: 39, accepted: 19.9},
+			want: health{limit: 20, heldUntil: in(31 * second), refused: 1, holds: 1}, then: verdict{again: true, wait: 31 * second, held: true}},
+		{name: "a rate that was exceeded concerns all",
+			f:    failure{err: asks, attempts: 1, backoff: 31 * second, inFlight: 39, accepted: 500},
+			want: health{limit: 20, heldUntil: in(31 * second), refused: 1, holds: 1}, then: verdict{again: true, wait: 31 * second, held: true}},
+		{name: "too long for one message leaves the others",
+			f:    failure{err: asks503Long, attempts: 1, backoff: time.Hour, accepted: 500},
+			want: full(health{refused: 1}), then: verdict{wait: 2 * time.Minute}},
+		{name: "another response ends the row",
+			h: health{refused: 2}, f: failure{err: refused, attempts: 1, backoff: second, accepted: 500},
+			want: full(health{}), then: verdict{wait: second}},
 
 		// A service that does not respond, or fails.
 		{name: "a fault of the network counts", f: one(cut), want: full(health{failed: 1}), then: verdict{again: true, wait: second}},
@@ -302,7 +327,7 @@ func TestSlowDown(t *testing.T) {
 	}{
 		{"429 and Retry-After", adaptive, Error{Code: CodeRateLimited, RetryAfter: second}, 250},
 		{"429", adaptive, Error{Code: CodeRateLimited}, 250},
-		{"503 and Retry-After", adaptive, Error{Code: CodeUnavailable, RetryAfter: second}, 250},
+		{"503 and Retry-After for one message", adaptive, Error{Code: CodeUnavailable, RetryAfter: second}, 0},
 		{"503", adaptive, Error{Code: CodeUnavailable}, 0},
 		{"400 and Retry-After", adaptive, Error{Code: CodeRejected, RetryAfter: second}, 0},
 		{"the option", decideRules, Error{Code: CodeRateLimited, RetryAfter: second}, 0},
@@ -310,6 +335,12 @@ func TestSlowDown(t *testing.T) {
 		if h, _ := onFailure(decideNow, row.rules, well(), failure{err: &row.err, attempts: 1, accepted: 500}); h.slowed != row.want {
 			t.Errorf("%s: %v a second, want %v", row.name, h.slowed, row.want)
 		}
+	}
+	before := well()
+	before.refused = asksAll - 1
+	all := failure{err: &Error{Code: CodeUnavailable, RetryAfter: second}, attempts: 1, accepted: 500}
+	if h, _ := onFailure(decideNow, adaptive, before, all); h.slowed != 250 {
+		t.Errorf("503 and Retry-After for all: %v a second, want 250", h.slowed)
 	}
 }
 
