@@ -249,3 +249,28 @@ func (l *listener) receive(ctx, limited context.Context) error {
 	}
 	return nil
 }
+
+// hand prints a message or passes it to the program.
+func (l *listener) hand(ctx context.Context, m *useragent.ReceivedMessage) error {
+	switch {
+	case l.json:
+		if err := l.printLine(m); err != nil {
+			return err
+		}
+	case l.o.program == "":
+		return l.printText(m)
+	}
+	if l.o.program == "" {
+		return nil
+	}
+	err := l.run(ctx, m)
+	if err != nil && ctx.Err() != nil {
+		l.warn("the program was interrupted: its message will arrive again", "")
+		return context.Canceled
+	}
+	if err != nil {
+		l.failed++
+		l.warn(fmt.Sprintf("message %s: %s: %v", m.ID, l.o.program, err), "")
+	}
+	return nil
+}

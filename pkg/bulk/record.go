@@ -92,11 +92,14 @@ func idOf(fields map[string]json.RawMessage) json.RawMessage {
 var (
 	// overrides are the fields next to a subscription that take precedence over
 	// the message of the run.
-	overrides = []string{"payload", "ttl", "urgency", "topic", "vapidKey"}
+	overrides = append(MessageFields(), "vapidKey")
 	// otherFields are the other fields of a record, and the usual fields for the
 	// public key.
 	otherFields = append([]string{"id", "subscription", "options", "user", "tags", "created"}, notation.ServerKeys...)
 )
+
+// MessageFields returns the names of the fields of a record that describe its message.
+func MessageFields() []string { return []string{"payload", "ttl", "urgency", "topic"} }
 
 // Keys parses the keys in records, each of them once. The zero value is ready to use,
 // by one goroutine at a time.

@@ -68,9 +68,6 @@ type source struct {
 	Element int64  `json:"element,omitempty"`
 }
 
-// overrides are the fields of a record that describe the message.
-var overrides = []string{"payload", "ttl", "urgency", "topic"}
-
 // complete returns the text of a record, with the fields of the message that it lacks.
 // id is the ID of the record.
 func complete(raw, id []byte, m *webpush.Message) ([]byte, error) {
@@ -147,7 +144,7 @@ func bare(raw []byte) json.RawMessage {
 	if json.Unmarshal(raw, &fields) != nil || fields["subscription"] == nil {
 		return raw
 	}
-	for _, name := range overrides {
+	for _, name := range bulk.MessageFields() {
 		delete(fields, name)
 	}
 	if len(fields) == 1 {

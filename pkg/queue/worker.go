@@ -35,7 +35,8 @@ type WorkerOptions struct {
 	Message webpush.Message
 	// Lanes are the lanes to send; nil means all. See [Lanes].
 	Lanes []string
-	// Send configures SendAll. Its Commit, Stop, and DryRun are ignored. Without a
+	// Send configures SendAll. Its Commit, Stop, and DryRun are ignored, and its
+	// MaxFailures must be zero, because a worker runs until its context ends. Without a
 	// Limiter, its Rates apply to all workers together, up to about 20: they share
 	// cells on the server, and if a push service asks one of them to wait, all of them
 	// wait. If their rates differ, the lowest applies. A Concurrency of zero means 256
@@ -81,6 +82,9 @@ func (q *Queue) Work(ctx context.Context, o WorkerOptions) error {
 		if !slices.Contains(Lanes(), name) {
 			return &Error{Problem: fmt.Sprintf("the lane is %q, expected one of %s", name, strings.Join(Lanes(), ", "))}
 		}
+	}
+	if o.Send.MaxFailures != 0 {
+		return &Error{Problem: fmt.Sprintf("MaxFailures is %d, expected 0: a worker does not stop because of failures", o.Send.MaxFailures)}
 	}
 	if o.Send.Concurrency == 0 {
 		o.Send.Concurrency = 256 * runtime.GOMAXPROCS(0)

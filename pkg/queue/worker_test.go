@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -578,6 +579,15 @@ func TestCheckMessage(t *testing.T) {
 		err := CheckMessage(&m)
 		if (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || err.(*Error).Hint() == "") {
 			t.Errorf("%v, expected %q", err, want)
+		}
+	}
+}
+
+// TestWorkerOptions asserts that a worker refuses options that contradict its task.
+func TestWorkerOptions(t *testing.T) {
+	for _, o := range []WorkerOptions{{Lanes: []string{"nowhere"}}, {Send: webpush.BulkOptions{MaxFailures: 1}}} {
+		if err := new(Queue).Work(t.Context(), o); !errors.As(err, new(*Error)) {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

@@ -194,6 +194,20 @@ func TestHeader(t *testing.T) {
 	}
 }
 
+// TestOwnHeaders asserts that no header which a message can be given replaces one that this
+// package writes.
+func TestOwnHeaders(t *testing.T) {
+	own := ownHeader{ttl: 1, urgency: "high", topic: "t", encoding: ece.AESGCM, encryption: "salt=s", cryptoKey: "dh=k", authorization: "vapid t=t"}
+	if got := reflect.ValueOf(own); got.NumField() != 8 {
+		t.Errorf("ownHeader has %d fields: set them all here", got.NumField())
+	}
+	for name := range own.with(nil) {
+		if CheckHeader(name, "x") == nil {
+			t.Errorf("a message can have the header %s, which is written anyway", name)
+		}
+	}
+}
+
 func TestPayload(t *testing.T) {
 	id := testIdentity(t)
 	sub, bare := testSubscription(t, mozillaEndpoint, id), testSubscription(t, mozillaEndpoint, nil)
