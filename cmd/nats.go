@@ -56,10 +56,12 @@ func (o *natsOptions) check(s *streams) error {
 	if (o.dial.CertFile == "") != (o.dial.KeyFile == "") {
 		return usage("pass both", "--nats-cert and --nats-key must be used together")
 	}
-	for name, file := range map[string]string{"nats-creds": o.dial.Creds, "nats-nkey": o.dial.NKey, "nats-ca-file": o.dial.CAFile, "nats-cert": o.dial.CertFile, "nats-key": o.dial.KeyFile} {
-		if file != "" {
-			if _, err := s.file(file); err != nil {
-				return within("--"+name, err)
+	for _, f := range []struct{ flag, file string }{
+		{"nats-creds", o.dial.Creds}, {"nats-nkey", o.dial.NKey}, {"nats-ca-file", o.dial.CAFile}, {"nats-cert", o.dial.CertFile}, {"nats-key", o.dial.KeyFile},
+	} {
+		if f.file != "" {
+			if _, err := s.file(f.file); err != nil {
+				return within("--"+f.flag, err)
 			}
 		}
 	}
