@@ -32,7 +32,7 @@ func TestReporter(t *testing.T) {
 			now.Done, now.Delivered, now.AllRead = 200, 190, true
 		})
 		step("300 of 400, 20/s, 5s left: 190 delivered, 6 gone, 4 failed", func() { now.FinishedBefore = 100 })
-		step("300 of 400, 20/s, https://push.example asks to wait, 55s more: 190 delivered, 6 gone, 4 failed; https://push.example.net asked 7 times for fewer messages", func() { now.Slowed = Slowed{"https://push.example.net", 7} })
+		step("300 of 400, 20/s, https://push.example asks to wait, 55s more: 190 delivered, 6 gone, 4 failed; https://push.example.net rejected 7 requests with 429 or Retry-After", func() { now.Slowed = Slowed{"https://push.example.net", 7} })
 		step("", func() { now.Phase = Finishing })
 		step("recording about 195260 records that were not sent", func() { now.Phase, now.Done, now.Expected = Recording, 356, 195716 })
 		step("recording unsent records: 7000 records of about 195260", func() { now.Recorded, now.Expected = 7000, 195000 })
@@ -58,7 +58,7 @@ func TestSummaryLines(t *testing.T) {
 		Reasons: []Reason{{Class: webpush.ClassGone, Count: 100, First: "a:1", Reason: "gone"}, {Class: webpush.ClassInvalid, Count: 99, First: "a:2", Reason: "no endpoint"}, {Class: webpush.ClassInvalid, Count: 1, First: "a:3", Reason: "a:3: no JSON"}}}
 	want := []string{"sent to 1100 of 1200 records in 10s, 110/s: 1000 delivered, 100 gone, 100 invalid", "5 records were finished in earlier runs of journal",
 		"in all runs of journal: 1005 delivered", "  FCM: 600 delivered", "  KaiOS: 400 delivered", "  other services: 100 gone",
-		"https://push.example.net asked 3 times for fewer messages", "https://other.example.net asked 1 time for fewer messages", "latency: p50 1.2ms, p95 20ms, p99 123ms"}
+		"https://push.example.net rejected 3 requests with 429 or Retry-After", "https://other.example.net rejected 1 request with 429 or Retry-After", "latency: p50 1.2ms, p95 20ms, p99 123ms"}
 	if got := s.Lines(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

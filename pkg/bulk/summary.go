@@ -62,17 +62,17 @@ const (
 	StopFailures Stop = "failures"
 )
 
-// Slowed is a push service that asked for fewer messages: it rejected messages with 429, or
-// with Retry-After. It gets fewer for a while, unless [webpush.BulkOptions] says otherwise,
-// and the messages are sent again.
+// Slowed is a push service that asked for fewer messages: it rejected requests with 429, or
+// with Retry-After. Whether it gets fewer for a while is said at [webpush.Client.SendAll];
+// the messages are sent again.
 type Slowed struct {
 	Origin string `json:"origin"` // origin of the push service
-	Count  int64  `json:"count"`  // number of messages that it rejected so, and that are sent again
+	Count  int64  `json:"count"`  // number of requests that it rejected so
 }
 
-// String returns, for example, "https://push.example.net asked 3 times for fewer messages".
+// String returns, for example, "https://push.example.net rejected 3 requests with 429 or Retry-After".
 func (s Slowed) String() string {
-	return fmt.Sprintf("%s asked %s for fewer messages", s.Origin, text.Count(s.Count, "time"))
+	return fmt.Sprintf("%s rejected %s with 429 or Retry-After", s.Origin, text.Count(s.Count, "request"))
 }
 
 // Reason is a kind of failure.

@@ -48,27 +48,31 @@ func (q *Queue) Collect(ctx context.Context, o CollectOptions) (*Outcome, error)
 		if c.gone, err = bulk.Create(bulk.PartGone, o.Gone, o.Overwrite); err != nil {
 			return &c.outcome, err
 		}
-		defer c.gone.Close()
 	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	ticking := make(chan struct{})
+	ticked := make(chan error, 1)
 	go func() {
-		defer close(ticking)
-		if err := c.tick(reading); err != nil {
+		err := c.tick(reading)
+		if err != nil {
 			stop(err)
 		}
+		ticked <- err
 	}()
 	err := c.read(reading)
 	if reading.Err() != nil {
 		err = context.Cause(reading)
 	}
 	stop(nil)
-	<-ticking
+	err = cmp.Or(err, <-ticked)
 	if err == nil {
 		err = c.readRun(ctx)
 	}
-	return &c.outcome, cmp.Or(err, c.flush())
+	err = cmp.Or(err, c.flush())
+	if c.gone != nil {
+		err = cmp.Or(err, c.gone.Close())
+	}
+	return &c.outcome, err
 }
 
 // collector is one call of Collect.
@@ -157,7 +161,9 @@ func (c *collector) report(ctx context.Context) error {
 		return nil
 	}
 	c.reported = n
-	if err := c.readRun(ctx); err != nil {
+	if err := c.readRun(ctx); ctx.Err() != nil {
+		return nil // there are no more results
+	} else if err != nil {
 		return err
 	}
 	return c.o.OnOutcome(&c.outcome)

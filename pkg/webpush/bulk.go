@@ -184,9 +184,10 @@ const maxParked = 4096
 //
 // The client's Attempts, MaxWait, and Timeout apply to each message; the timeout can
 // be up to 1/64 shorter. A 429 or 503 with Retry-After delays only its push service,
-// which then gets half as many requests, both at once and per second. A 503 delays only
-// its message if the service accepted at least 20 others in the last second and does not
-// respond so to three consecutive requests. Other
+// which then gets half as many requests, both at once and per second. A server
+// error with Retry-After delays only its message if the service accepts at least 20 others
+// per second, and fewer than three consecutive requests got such a response. While 4,096
+// messages wait, for whatever reason, no more jobs are read. Other
 // temporary failures are retried with jittered exponential backoff. A service that
 // no longer responds, or repeatedly asks to wait and accepts nothing, is given up
 // for a while: its messages become [ClassTemporary] without being sent. OnRetry must

@@ -757,3 +757,36 @@ func TestSendAllPipelined(t *testing.T) {
 		}
 	}
 }
+
+// TestSendAllGCM asserts that the requests of GCM, which replace headers, share none with
+// others.
+func TestSendAllGCM(t *testing.T) {
+	const n = 400
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want := ""
+		if key, ok := strings.CutPrefix(r.URL.Path, "/gcm/"); ok {
+			want = "key=" + key
+		}
+		if got := r.Header.Get("Authorization"); got != want {
+			t.Errorf("%s has the Authorization %q, want %q", r.URL.Path, got, want)
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	jobs := func(yield func(Job, error) bool) {
+		i := 0
+		for job := range bulkJobs(t, n, s.Listener.Addr().String()) {
+			job.Message = Message{Payload: []byte("x")}
+			if i%3 > 0 {
+				job.Message.GCM = &GCM{Key: fmt.Sprint("k", i%3), URL: fmt.Sprint(s.URL, "/gcm/k", i%3)}
+			}
+			if !yield(job, nil) {
+				return
+			}
+			i++
+		}
+	}
+	collect(t, (&Client{HTTP: s.Client(), Attempts: 1}).SendAll(t.Context(), jobs, BulkOptions{}), n)
+}

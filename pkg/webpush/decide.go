@@ -19,9 +19,9 @@ const (
 	downAfter = 16
 	// A service is given up for minDown, then twice as long each time, at most maxDown.
 	minDown, maxDown = 5 * time.Second, time.Minute
-	// A 503 with Retry-After is about its own request, not about the whole service, if the
-	// service accepted at least acceptsOthers requests in the last second, and fewer than
-	// asksAll consecutive requests got such a response.
+	// A server error with Retry-After is about its own request, not about the whole
+	// service, if the service accepts at least acceptsOthers requests per second, and fewer
+	// than asksAll consecutive requests got such a response.
 	acceptsOthers = 20
 	asksAll       = 3
 	// recovery is the number of additional concurrent requests for each success after

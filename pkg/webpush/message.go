@@ -56,7 +56,7 @@ func ParseUrgency(s string) (Urgency, error) {
 			return u, nil
 		}
 	}
-	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal, or high", s)}
+	return "", &InputError{Part: "urgency", Problem: fmt.Sprintf("the urgency is %q, expected very-low, low, normal, or high", text.OneLine(s, 40))}
 }
 
 // MaxTopic is the maximum length of a topic, in characters (RFC 8030, section
@@ -68,7 +68,7 @@ const MaxTopic = 32
 func CheckTopic(topic string) error {
 	const hint = "use 1 to 32 of A-Z a-z 0-9 - _"
 	if topic == "" || len(topic) > MaxTopic {
-		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", topic, len(topic), MaxTopic), hint: hint}
+		return &InputError{Part: "topic", Problem: fmt.Sprintf("the topic %q has %d characters, expected 1 to %d", text.OneLine(topic, 60), len(topic), MaxTopic), hint: hint}
 	}
 	for _, r := range topic {
 		switch {

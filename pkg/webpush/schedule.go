@@ -538,9 +538,10 @@ func (b *scheduler) wake() {
 	b.dispatch(now)
 }
 
-// success records that an origin accepted a message.
+// success records that an origin accepted a message. Other results are of messages that
+// were not sent this time, such as one that expired before its next attempt.
 func (b *scheduler) success(o *origin, r *Result, now time.Time) {
-	if r.Attempts > 0 { // something was sent
+	if r.Class == ClassDelivered && r.Attempts > 0 {
 		o.accepted = o.accepted.count(now)
 		o.health = onSuccess(b.rules, o.health)
 	}

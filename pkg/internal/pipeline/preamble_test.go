@@ -71,6 +71,8 @@ func TestRequestPath(t *testing.T) {
 			for _, u := range []url.URL{{Path: path}, {Path: path, RawQuery: "q"}, {Path: path, ForceQuery: true}, {Path: path, RawPath: "/%61"}} {
 				if got, want := requestPath(&u, "example.com"), u.RequestURI(); got != want && got != "" {
 					t.Errorf("%#v: %q, want %q", u, got, want)
+				} else if plain := 'a' <= c|0x20 && c|0x20 <= 'z'; plain && path[0] == '/' && got == "" {
+					t.Errorf("%#v: \"\", want %q", u, want)
 				}
 			}
 		}

@@ -12,7 +12,8 @@ import (
 func TrimBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
 
 // UTF8 removes a byte order mark, and converts UTF-16, which Windows shells write with >,
-// to UTF-8. Bytes that only begin with a mark of UTF-16, as a key may, remain as they are.
+// to UTF-8. Bytes that only begin with a mark of UTF-16, as a key may, remain as they are:
+// they are no text if fewer than half of the units after it are ASCII.
 func UTF8(b []byte) []byte {
 	order := orderOf(b)
 	switch {
