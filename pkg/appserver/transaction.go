@@ -111,7 +111,10 @@ func (run Transactions) Claim(ctx context.Context, id string, lease time.Duratio
 		number, err := freePart(ctx, t, job)
 		if errors.Is(err, ErrFinished) { // commit the end of the job
 			finished = true
-			return errors.Join(t.Finish(ctx, job), t.Notify(ctx, id, false))
+			if err := t.Finish(ctx, job); err != nil {
+				return err
+			}
+			return t.Notify(ctx, id, false)
 		}
 		if err != nil {
 			return err
@@ -212,7 +215,10 @@ func (run Transactions) CommitPart(ctx context.Context, p Part, b Batch) (out Co
 			}
 			if progress.Done() {
 				out.State = Done
-				return errors.Join(t.Finish(ctx, stored.Job), t.Notify(ctx, p.JobID, false))
+				if err := t.Finish(ctx, stored.Job); err != nil {
+					return err
+				}
+				return t.Notify(ctx, p.JobID, false)
 			}
 		}
 		return t.Notify(ctx, p.JobID, true)

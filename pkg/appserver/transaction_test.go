@@ -19,10 +19,16 @@ type transaction struct {
 	free     error // of Free
 	progress appserver.Progress
 	reopened bool
+	fails    string // the statement that fails
 }
+
+var errStatement = errors.New("the statement fails")
 
 func (t *transaction) call(name string) error {
 	t.calls = append(t.calls, name)
+	if name == t.fails {
+		return errStatement
+	}
 	return nil
 }
 
@@ -122,6 +128,10 @@ func TestTransactions(t *testing.T) {
 		"another server sends them": {transaction{state: "running", free: notFound, progress: all}, claim, "LockJob, Free, Progress, Reopen", appserver.ErrNoPart},
 		"claim when nothing is left": {transaction{state: "running", free: notFound, progress: end}, claim,
 			"LockJob, Free, Progress, Finish, Notify, committed", appserver.ErrFinished},
+		"claim when the end cannot be recorded": {transaction{state: "running", free: notFound, progress: end, fails: "Finish"}, claim,
+			"LockJob, Free, Progress, Finish", errStatement},
+		"the end cannot be recorded": {transaction{state: "running", progress: end, fails: "Finish"}, commit(appserver.Batch{Step: 2, Done: true}),
+			"LockJob, LockPart, Outcomes, Advance, Progress, Finish", errStatement},
 		"extend":                      {transaction{state: "running"}, commit(appserver.Batch{}), "LockPart, Extend", nil},
 		"commit again":                {transaction{state: "running"}, commit(appserver.Batch{Step: 1}), "LockPart, Extend", nil},
 		"commit":                      {transaction{state: "running"}, commit(appserver.Batch{Step: 2}), "LockPart, Outcomes, Advance, Notify of progress", nil},

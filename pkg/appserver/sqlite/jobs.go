@@ -1,10 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -135,7 +135,7 @@ func (s *store) Prune(ctx context.Context, before time.Time) error {
 		}
 	}
 	return s.update(ctx, func(t tx) error {
-		return errors.Join(
+		return cmp.Or(
 			t.exec("DELETE FROM job WHERE "+old, millis(before)),
 			t.exec("DELETE FROM location WHERE until <= ?", millis(time.Now())),
 			t.exec("DELETE FROM idempotency WHERE until <= ?", millis(time.Now())))

@@ -1,9 +1,9 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -110,7 +110,7 @@ func (s *store) Retry(ctx context.Context, id string, f appserver.FailureFilter)
 		if err != nil || n == 0 && state == appserver.Done {
 			return err
 		}
-		return errors.Join(
+		return cmp.Or(
 			t.exec(`UPDATE job_count SET n = n - (SELECT count(*) FROM job_failure f WHERE f.service = job_count.service AND f.class = job_count.class AND f.`+selected+`)
 				WHERE job_count.job = ?1`, args...),
 			t.exec("DELETE FROM job_failure WHERE "+selected, args...),

@@ -1,10 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/appserver"
@@ -74,7 +74,7 @@ func (t tx) Bound(ctx context.Context, to appserver.Filter, after, upTo int64) (
 }
 
 func (t tx) Cut(_ context.Context, job, number, after, upTo int64) error {
-	return errors.Join(
+	return cmp.Or(
 		t.exec("INSERT INTO job_part (job, number, after_seq, up_to, cursor_seq) VALUES (?1, ?2, ?3, ?4, ?3)", job, number, after, upTo),
 		t.exec("UPDATE job SET cut_seq = ?, parts = ? WHERE seq = ?", upTo, number, job))
 }
@@ -100,7 +100,7 @@ func (t tx) Progress(ctx context.Context, job int64) (p appserver.Progress, to a
 }
 
 func (t tx) Finish(_ context.Context, job int64) error {
-	return errors.Join(
+	return cmp.Or(
 		t.exec("DELETE FROM job_again WHERE job = ?", job),
 		t.exec("UPDATE job SET state = 'done', finished = ? WHERE seq = ? AND state = 'running'", millis(time.Now()), job))
 }

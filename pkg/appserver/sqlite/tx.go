@@ -50,7 +50,7 @@ func (s *store) writer() {
 }
 
 func (s *store) apply(group []*change) {
-	t := tx{s}
+	t := s.newTx()
 	failed := t.exec("BEGIN IMMEDIATE")
 	for _, c := range group {
 		if c.err = failed; failed != nil {
@@ -63,7 +63,7 @@ func (s *store) apply(group []*change) {
 			c.err = failed
 			continue
 		}
-		if c.err = c.do(t); c.err != nil {
+		if c.err = c.do(s.newTx()); c.err != nil {
 			failed = t.exec("ROLLBACK TO one")
 		}
 		if failed == nil {
@@ -74,7 +74,7 @@ func (s *store) apply(group []*change) {
 		failed = t.exec("COMMIT")
 	}
 	if failed != nil {
-		_ = t.exec("ROLLBACK")
+		_ = s.newTx().exec("ROLLBACK")
 	}
 	for _, c := range group {
 		if c.err == nil {
@@ -122,10 +122,20 @@ func (s *store) update(ctx context.Context, do func(t tx) error) error {
 	}
 }
 
-// tx runs statements on the writing connection and prepares each of them once.
-type tx struct{ s *store }
+// tx runs statements on the writing connection and prepares each of them once. After
+// one that fails, it runs no other and returns the same error: SQLite ends the transaction
+// at some errors, and what follows would be committed by itself.
+type tx struct {
+	s      *store
+	failed *error
+}
+
+func (s *store) newTx() tx { return tx{s, new(error)} }
 
 func (t tx) stmt(query string) (*sql.Stmt, error) {
+	if *t.failed != nil {
+		return nil, *t.failed
+	}
 	if st := t.s.stmts[query]; st != nil {
 		return st, nil
 	}
@@ -133,6 +143,7 @@ func (t tx) stmt(query string) (*sql.Stmt, error) {
 	if err == nil {
 		t.s.stmts[query] = st
 	}
+	*t.failed = err
 	return st, err
 }
 
@@ -162,7 +173,9 @@ func (t tx) result(query string, args ...any) (sql.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.Exec(args...)
+	r, err := st.Exec(args...)
+	*t.failed = err
+	return r, err
 }
 
 func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -170,5 +183,7 @@ func (t tx) query(_ context.Context, query string, args ...any) (*sql.Rows, erro
 	if err != nil {
 		return nil, err
 	}
-	return st.Query(args...)
+	rows, err := st.Query(args...)
+	*t.failed = err
+	return rows, err
 }
