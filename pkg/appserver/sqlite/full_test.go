@@ -103,3 +103,34 @@ func TestCommitFails(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// All changes of a group that a full disk ends get that error.
+func TestFullGroup(t *testing.T) {
+	s := openFull(t)
+	var group []*change
+	for _, do := range []func(tx) error{
+		func(t tx) error { return t.exec("INSERT INTO probe VALUES (1, 1)") },
+		fill,
+		func(tx) error { return nil },
+	} {
+		group = append(group, &change{ctx: t.Context(), do: do, done: make(chan struct{})})
+	}
+	// Only the writer may use its connection, so it waits in this change and applies the
+	// others afterwards, as one group.
+	if err := s.update(t.Context(), func(tx) error {
+		for _, c := range group {
+			s.work <- c
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range group {
+		if <-c.done; !errors.Is(c.err, appserver.ErrFull) {
+			t.Errorf("change %d: the error is %v", i, c.err)
+		}
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}

@@ -65,6 +65,9 @@ func (s *store) apply(group []*change) {
 		}
 		if c.err = c.do(s.newTx()); c.err != nil {
 			failed = t.exec("ROLLBACK TO one")
+			if failed != nil && errors.As(c.err, new(*sqlite.Error)) {
+				failed = c.err // it has ended the transaction
+			}
 		}
 		if failed == nil {
 			failed = t.exec("RELEASE one")
