@@ -132,7 +132,8 @@ func (f *File) Subscription(ctx context.Context, server, name string, o Options)
 	if _, found := f.State(); !found {
 		return f.subscribe(ctx, server, name, o)
 	}
-	if err := f.state.Check(server, o.ApplicationServerKey, f.state.Named(name)...); err != nil {
+	named := f.state.Named(name) // several if one was renewed and the old one has not ended
+	if err := f.state.Check(server, o.ApplicationServerKey, named[max(0, len(named)-1):]...); err != nil {
 		return nil, err
 	}
 	d, err := f.Open(ctx, o)

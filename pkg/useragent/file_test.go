@@ -125,8 +125,25 @@ func TestFileMismatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeSub(t, renewed)
 	if state, _ := file.State(); len(state.Named("a")) != 2 || state.Named("a")[1].ApplicationServerKey() != own {
 		t.Errorf("renewed: %v", state.Named("a"))
+	}
+	closeSub(t, renewed)
+	// The last one counts, even if those that it replaces have not ended.
+	renewed, err = file.Renew(t.Context(), s.WebSocket(), "a", useragent.Options{ApplicationServerKey: other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeSub(t, renewed)
+	if _, err := file.Subscription(t.Context(), s.WebSocket(), "a", useragent.Options{ApplicationServerKey: own}); !errors.As(err, new(*useragent.MismatchError)) {
+		t.Errorf("continued with the key of an old subscription, %v", err)
+	}
+	last, err := file.Subscription(t.Context(), s.WebSocket(), "a", useragent.Options{ApplicationServerKey: other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeSub(t, last)
+	if last.Endpoint() != renewed.Endpoint() {
+		t.Errorf("continued with %s, want %s", last.Endpoint(), renewed.Endpoint())
 	}
 }
