@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
@@ -99,6 +100,17 @@ func (l *listener) creates(chosen []useragent.Registration) bool {
 	return l.o.new || len(chosen) == 0
 }
 
+// latest returns the last subscription of each name: the others have been replaced, but
+// could not be removed.
+func latest(list []useragent.Registration) (last []useragent.Registration) {
+	for i, r := range list {
+		if !slices.ContainsFunc(list[i+1:], func(later useragent.Registration) bool { return later.Name() == r.Name() }) {
+			last = append(last, r)
+		}
+	}
+	return last
+}
+
 // agrees returns an error if the server that a flag names, or the key, differs from the
 // state's.
 func (l *listener) agrees(chosen []useragent.Registration, key vapid.PublicKey) error {
@@ -106,7 +118,7 @@ func (l *listener) agrees(chosen []useragent.Registration, key vapid.PublicKey) 
 	if given(l.o.cmd, "server") {
 		server = l.o.server
 	}
-	if err := l.state.Check(server, key, chosen...); err != nil {
+	if err := l.state.Check(server, key, latest(chosen)...); err != nil {
 		return &usageError{err: within(l.o.state, err)}
 	}
 	return nil

@@ -16,7 +16,9 @@ import (
 	"github.com/coder/websocket/wsjson"
 
 	"github.com/seed81da77dd/webpush/pkg/printable"
+	"github.com/seed81da77dd/webpush/pkg/pushservice"
 	"github.com/seed81da77dd/webpush/pkg/useragent"
+	"github.com/seed81da77dd/webpush/pkg/vapid"
 )
 
 // TestListenShows is how messages look on a terminal and in a pipe.
@@ -92,6 +94,48 @@ func TestLockState(t *testing.T) {
 	}
 	if file, err := (&listener{streams: &streams{}, o: listenOptions{state: filepath.Join(t.TempDir(), "none", "x.json")}}).openState(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none not found") {
 		t.Errorf("no directory: %v, %v", file, err)
+	}
+}
+
+// TestListenRenewed: a subscription that has been replaced and could not be removed does
+// not keep the new one from being used with its key.
+func TestListenRenewed(t *testing.T) {
+	server, err := pushservice.Start(pushservice.ServerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	file, err := useragent.OpenFile(filepath.Join(t.TempDir(), "listen.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var keys []vapid.PublicKey
+	for range 2 {
+		key, err := vapid.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key.PublicKey())
+		sub, err := file.Renew(t.Context(), server.WebSocket(), "a", useragent.Options{ApplicationServerKey: key.PublicKey()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.Device().Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := &listener{streams: &streams{}, o: listenOptions{cmd: newListenCmd(&streams{}), state: "listen.json"}}
+	l.state, _ = file.State()
+	all := l.state.Subscriptions()
+	if len(all) != 2 {
+		t.Fatalf("%d subscriptions", len(all))
+	}
+	if err := l.agrees(all, keys[1]); err != nil {
+		t.Errorf("the new key: %v", err)
+	}
+	if err := l.agrees(all, keys[0]); !errors.As(err, new(*useragent.MismatchError)) {
+		t.Errorf("the old key: %v", err)
 	}
 }
 
