@@ -11,10 +11,11 @@ import (
 
 // JSONProblem describes an error of package encoding/json without Go's types, such as "a
 // JSON array, expected an object" or "server is a JSON number, expected a string". Other
-// errors keep their text.
+// errors keep their text. It repeats no value, which may be a secret.
 func JSONProblem(err error) string {
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		problem := fmt.Sprintf("a JSON %s, expected %s", kind.Value, JSONType(kind.Type))
+		value, _, _ := strings.Cut(kind.Value, " ") // a number follows
+		problem := fmt.Sprintf("a JSON %s, expected %s", value, JSONType(kind.Type))
 		if kind.Field != "" {
 			problem = kind.Field + " is " + problem
 		}
@@ -25,6 +26,9 @@ func JSONProblem(err error) string {
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "unexpected end of JSON") {
 		return "the JSON is incomplete"
+	}
+	if strings.HasPrefix(err.Error(), "json: invalid use of ,string") {
+		return "a value that is expected as a string does not have the right form"
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
