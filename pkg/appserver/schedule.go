@@ -3,6 +3,7 @@ package appserver
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed81da77dd/webpush/pkg/bulk"
@@ -55,11 +56,15 @@ func (s *Server) changePush(w http.ResponseWriter, r *http.Request) error {
 const maxSchedule = 366 * 24 * time.Hour
 
 // parseSendAt reads the sendAt of a push: a time (RFC 3339), or a duration from now in the
-// form of [bulk.ParseDuration], such as 90m or 7d. It returns zero for a time that has
-// passed; the push is then sent immediately.
+// form of [bulk.ParseDuration] with a unit, such as 90m or 7d: digits alone can be meant as
+// a date. It returns zero for a time that has passed; the push is then sent immediately.
 func parseSendAt(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
+	}
+	if strings.Trim(strings.TrimLeft(text, "+-"), "0123456789") == "" {
+		return time.Time{}, refuse(http.StatusBadRequest, "invalid-input", "sendAt is %q, which has no unit", clip(text)).
+			in("sendAt").hint("write a time as 2030-01-31T09:00:00Z, or a duration as 90m or 3600s")
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {

@@ -16,12 +16,18 @@ func TestSendAt(t *testing.T) {
 		f := newBubbleFixture(t, sink, nil)
 		f.want(201, "POST", "/subscription", subscription(sink.URL+"/a"))
 		f.run()
-		for text, part := range map[string]string{"tomorrow": "sendAt", "9000h": "sendAt", "2999-01-01T00:00:00Z": "sendAt", "2030-01-01": "sendAt"} {
+		for text, part := range map[string]string{"tomorrow": "sendAt", "9000h": "sendAt", "2999-01-01T00:00:00Z": "sendAt", "2030-01-01": "sendAt", "-": "sendAt"} {
 			if r := f.want(400, "POST", "/push", `{"payload":"x","sendAt":"`+text+`"}`); r.json(t)["part"] != part {
 				t.Errorf("%s: %s", text, r.text)
 			}
 		}
-		for text, wait := range map[string]time.Duration{"90m": 90 * time.Minute, "3600": time.Hour, "7d": 7 * 24 * time.Hour, "2w": 14 * 24 * time.Hour} { // as a TTL is written elsewhere
+		for _, text := range []string{"20261201", "3600", "-3600", "0"} { // can be meant as a date
+			v := f.want(400, "POST", "/push", `{"payload":"x","sendAt":"`+text+`"}`).json(t)
+			if v["part"] != "sendAt" || !strings.Contains(fmt.Sprint(v["detail"]), "no unit") || !strings.Contains(fmt.Sprint(v["hint"]), "3600s") {
+				t.Errorf("%s: %v", text, v)
+			}
+		}
+		for text, wait := range map[string]time.Duration{"90m": 90 * time.Minute, "3600s": time.Hour, "7d": 7 * 24 * time.Hour, "2w": 14 * 24 * time.Hour} {
 			v := f.want(202, "POST", "/push", `{"payload":"x","sendAt":"`+text+`"}`).json(t)
 			if at, err := time.Parse(time.RFC3339, fmt.Sprint(v["sendAt"])); err != nil || (time.Until(at)-wait).Abs() > time.Second {
 				t.Errorf("%s: %v", text, v["sendAt"])
