@@ -142,7 +142,8 @@ func notJSON(r *http.Request) *problem {
 		in("Content-Type").hint("add the header Content-Type: application/json").with("Accept", "application/json")
 }
 
-// readAll reads a body of at most that many bytes of UTF-8, with unique names if it is JSON.
+// readAll reads a body of at most that many bytes of UTF-8, with unique names if it is JSON,
+// except where a value is passed on unread.
 func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if err := notCompressed(r); err != nil {
 		return nil, err
@@ -163,8 +164,8 @@ func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error)
 		i += size
 	}
 	if isJSON(contentType(r)) {
-		if name, twice := text.DuplicateName(b); twice { // one value would count, and not the other
-			return nil, refuse(http.StatusBadRequest, "invalid-json", "the body has the name %q twice in one object", clip(name)).in("body").hint("write each name once")
+		if name, twice := text.DuplicateField(b, "payload", "notification.data"); twice { // one value would count, and not the other
+			return nil, refuse(http.StatusBadRequest, "invalid-json", "the body has the name %q twice in one object", clip(name)).in("body").hint("write each name once; names that differ only in case are the same")
 		}
 	}
 	return b, nil

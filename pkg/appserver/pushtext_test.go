@@ -50,6 +50,17 @@ func TestPushText(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.name, got, want)
 		}
 	}
+	// What the server does not read may have any names.
+	for body, want := range map[string]string{
+		`{"payload":{"a":1,"a":2,"A":3}}`:                                 `{"a":1,"a":2,"A":3}`,
+		`{"notification":{"title":"x","data":{"a":{"b":1,"b":2,"B":3}}}}`: `{"title":"x","data":{"a":{"b":1,"b":2,"B":3}}}`,
+	} {
+		id, _ := f.want(202, "POST", "/push", body).json(t)["id"].(string)
+		j, err := f.store.FindJob(t.Context(), id)
+		if err != nil || string(j.Message.Payload) != want {
+			t.Errorf("%s: %s, %v; want %s", body, j.Message.Payload, err, want)
+		}
+	}
 	for _, tt := range []struct {
 		body   string
 		header []string
@@ -64,6 +75,7 @@ func TestPushText(t *testing.T) {
 		{"x", []string{"Content-Type", "text/plain", "Content-Encoding", "gzip"}, 415, "Content-Encoding"},
 		{`{"payload":"x"}`, []string{"Content-Type", "application/json", "Content-Encoding", "br"}, 415, "Content-Encoding"},
 		{`{"payload":"x","to":{"user":"zoë"},"to":{"user":"ada"}}`, []string{"Content-Type", "application/json"}, 400, "body"},
+		{`{"payload":"x","to":{"user":"zoë"},"To":{"user":"ada"}}`, []string{"Content-Type", "application/json"}, 400, "body"},
 		{`{"payload":"x","to":{"user":"zoë","user":"ada"}}`, []string{"Content-Type", "application/json"}, 400, "body"},
 		{"", []string{"Content-Type", "text/plain"}, 400, "body"},
 		{"\xff", []string{"Content-Type", "text/plain"}, 400, "body"},

@@ -3,19 +3,56 @@ package text
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strings"
+	"unicode"
 )
 
 // DuplicateName returns a name that occurs twice in an object of the JSON text data (RFC
 // 8259, section 4), at any depth. Of a text that is not JSON, it reads what comes before the
 // error.
 func DuplicateName(data []byte) (name string, twice bool) {
+	return duplicate(data, func(name string) string { return name })
+}
+
+// DuplicateField is DuplicateName for a text that encoding/json reads into structs, and so
+// matches names without regard to case. It does not look into the values of the fields in
+// unread, which are written such as "notification.data".
+func DuplicateField(data []byte, unread ...string) (name string, twice bool) {
+	return duplicate(data, foldCase, unread...)
+}
+
+// foldCase returns the same text for all names that encoding/json matches with one field.
+func foldCase(name string) string {
+	return strings.Map(func(r rune) rune {
+		for { // to the smallest rune of those that differ in case only
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}, name)
+}
+
+// duplicate finds a name whose key is that of another one in the same object.
+func duplicate(data []byte, key func(name string) string, unread ...string) (name string, twice bool) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	type level struct {
 		names map[string]bool // nil in an array
+		key   string          // of the last name
 		value bool            // whether a value is next, not a name
 	}
 	var open []level
+	skips := func() bool {
+		path := make([]string, len(open))
+		for i, l := range open {
+			path[i] = l.key
+		}
+		here := strings.Join(path, ".")
+		return slices.ContainsFunc(unread, func(field string) bool { return key(field) == here })
+	}
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -42,10 +79,16 @@ func DuplicateName(data []byte) (name string, twice bool) {
 			at.value = false
 		default:
 			name, _ := token.(string)
-			if at.names[name] {
+			if at.key = key(name); at.names[at.key] {
 				return name, true
 			}
-			at.names[name], at.value = true, true
+			at.names[at.key], at.value = true, true
+			if len(unread) > 0 && skips() {
+				if d.Decode(new(json.RawMessage)) != nil {
+					return "", false
+				}
+				at.value = false
+			}
 		}
 	}
 }

@@ -34,6 +34,34 @@ func FuzzDuplicateName(f *testing.F) {
 	})
 }
 
+// TestDuplicateField: two names that encoding/json would read into one field are found,
+// except where nobody reads them.
+func TestDuplicateField(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"to":{"user":"a"},"To":{"user":"b"}}`:                           "To",
+		`{"to":1,"to":2}`:                                                 "to",
+		`{"to":{"user":1,"uſer":2}}`:                                      "uſer",
+		`{"k":1,"\u212a":2}`:                                              "\u212a",
+		`{"notification":{"data":{"a":1,"a":2},"DATA":{}}}`:               "DATA",
+		`{"notification":{"data":[{"a":1,"a":2}],"title":"","Title":""}}`: "Title",
+		`{"payload":{"a":1,"a":2},"to":1,"TO":2}`:                         "TO",
+		`{"Payload":{"a":1,"A":[{"b":1,"b":2}]},"ttl":1}`:                 "",
+		`{"notification":{"data":{"a":1,"a":{"b":1,"B":2}},"title":"x"}}`: "",
+		`{"notification":[{"data":{"a":1,"a":2}}]}`:                       "a",
+		`{"data":{"a":1,"a":2}}`:                                          "a",
+		`{"payload":"x","other":{"payload":{"a":1,"a":2}}}`:               "a",
+		`{"payload":{"a":`:                                                "",
+		`{"a":{"b":1},"b":{"a":1}}`:                                       "",
+	} {
+		if name, twice := DuplicateField([]byte(data), "payload", "notification.data"); name != want || twice != (want != "") {
+			t.Errorf("%s: %q, %v; want %q", data, name, twice, want)
+		}
+	}
+	if name, twice := DuplicateName([]byte(`{"a":1,"A":2}`)); twice {
+		t.Errorf("%q is found twice", name)
+	}
+}
+
 func members(v any) int {
 	n := 0
 	switch v := v.(type) {
