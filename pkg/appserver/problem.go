@@ -114,10 +114,11 @@ func writeBody(w http.ResponseWriter, status int, kind string, v any) {
 }
 
 // contentType returns the media type of a request's body in lower case. It is empty if
-// the request has no Content-Type, and the header's value if that is not a media type.
+// the request has no Content-Type, and the header's value if that is not a media type. Its
+// parameters do not count, even if they are malformed.
 func contentType(r *http.Request) string {
 	text := r.Header.Get("Content-Type")
-	if kind, _, err := mime.ParseMediaType(text); err == nil {
+	if kind, _, err := mime.ParseMediaType(text); err == nil || errors.Is(err, mime.ErrInvalidMediaParameter) {
 		return kind
 	}
 	return text

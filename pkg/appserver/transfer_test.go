@@ -44,6 +44,9 @@ func TestTransfer(t *testing.T) {
 	if r := g.want(200, "POST", "/subscriptions", csv, "Content-Type", "text/csv"); !strings.Contains(string(r.text), `"created"`) {
 		t.Errorf("the result is %s", r.text)
 	}
+	for _, kind := range []string{"text/csv; charset=", "Text/CSV; charset=utf-8; x"} { // the parameter does not count
+		g.want(200, "POST", "/subscriptions", csv, "Content-Type", kind)
+	}
 	g.want(415, "POST", "/subscriptions", "x", "Content-Type", "text/plain")
 	g.want(401, "POST", "/subscriptions", csv, "Content-Type", "text/csv", "Authorization", "")
 }
