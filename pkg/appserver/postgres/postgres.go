@@ -136,6 +136,10 @@ func openError(err error) error {
 			hint = "check the user in the address, and the password in PGPASSWORD or .pgpass"
 		case refused.Code == "3D000": // invalid catalog name
 			hint = "create the database, or name another one in the address"
+		case refused.Code == "25006": // read-only transaction
+			hint = "name the primary server in the address, not a standby"
+		case refused.Code == "53300": // too many connections
+			hint = "close other connections, or raise max_connections of PostgreSQL"
 		case refused.Code == "42501": // insufficient privilege
 			hint = "let the user create a schema in the database, or create the schema for it"
 		}

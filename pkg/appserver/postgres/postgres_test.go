@@ -60,6 +60,8 @@ func TestOpenError(t *testing.T) {
 		"wrong password": {&pgconn.PgError{Code: "28P01"}, "the password"},
 		"no database":    {&pgconn.PgError{Code: "3D000"}, "create the database"},
 		"no right":       {&pgconn.PgError{Code: "42501"}, "create a schema"},
+		"standby":        {&pgconn.PgError{Code: "25006"}, "primary server"},
+		"busy":           {&pgconn.PgError{Code: "53300"}, "max_connections"},
 		"unreachable":    {errors.New("dial tcp 127.0.0.1:1: connect: connection refused"), "is running"},
 		"own hint":       {webpush.WithHint(errors.New("it is newer"), "update"), "update"},
 		"another":        {&pgconn.PgError{Code: "42601"}, ""},
