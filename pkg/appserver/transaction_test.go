@@ -3,6 +3,7 @@ package appserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func (t *transaction) Reopen(context.Context, int64) (bool, error) {
 	return t.reopened, t.call("Reopen")
 }
 func (t *transaction) Lease(_ context.Context, _, number int64, _ time.Duration) (appserver.Part, error) {
-	return appserver.Part{Number: number}, t.call("Lease")
+	return appserver.Part{Number: number}, t.call(fmt.Sprintf("Lease %d", number))
 }
 func (t *transaction) Extend(context.Context, int64, int64, appserver.Batch) error {
 	return t.call("Extend")
@@ -119,12 +120,12 @@ func TestTransactions(t *testing.T) {
 		"cancel":                    {transaction{state: "running"}, set(appserver.Canceled), "LockJob, Kept, End and withdraw, Notify", nil},
 		"fail":                      {transaction{state: "running"}, set(appserver.Failed), "LockJob, End, Notify", nil},
 		"fail one that is done":     {transaction{state: "done"}, set(appserver.Failed), "LockJob", appserver.ErrFinished},
-		"claim a free part":         {transaction{state: "running"}, claim, "LockJob, Free, Lease", nil},
-		"claim the first part":      {transaction{state: "queued", free: notFound, progress: left}, claim, "LockJob, Start, Free, Progress, Bound, Cut, Lease", nil},
-		"claim of a scheduled job":  {transaction{state: "scheduled", due: true}, claim, "LockJob, Due, Recipients, Start, Free, Lease", nil},
+		"claim a free part":         {transaction{state: "running"}, claim, "LockJob, Free, Lease 1", nil},
+		"claim the first part":      {transaction{state: "queued", free: notFound, progress: left}, claim, "LockJob, Start, Free, Progress, Bound, Cut, Lease 1", nil},
+		"claim of a scheduled job":  {transaction{state: "scheduled", due: true}, claim, "LockJob, Due, Recipients, Start, Free, Lease 1", nil},
 		"claim before it is due":    {transaction{state: "scheduled"}, claim, "LockJob, Due", appserver.ErrNoPart},
 		"claim of a canceled job":   {transaction{state: "canceled"}, claim, "LockJob", appserver.ErrFinished},
-		"claim what is sent again":  {transaction{state: "running", free: notFound, progress: all, reopened: true}, claim, "LockJob, Free, Progress, Reopen, Lease", nil},
+		"claim what is sent again":  {transaction{state: "running", free: notFound, progress: all, reopened: true}, claim, "LockJob, Free, Progress, Reopen, Lease 0", nil},
 		"another server sends them": {transaction{state: "running", free: notFound, progress: all}, claim, "LockJob, Free, Progress, Reopen", appserver.ErrNoPart},
 		"claim when nothing is left": {transaction{state: "running", free: notFound, progress: end}, claim,
 			"LockJob, Free, Progress, Finish, Notify, committed", appserver.ErrFinished},
