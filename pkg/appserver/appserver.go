@@ -80,9 +80,10 @@ type Server struct {
 // maxStreams is the maximum number of open event streams.
 const maxStreams = 1000
 
-// New returns a server. It sends nothing until [Server.Run] is called. The error for an
-// option is an [*webpush.InputError] with Part "host", "origin", "port", or, of Transport,
-// a part of [webpush.NewHTTPClient].
+// New returns a server. It sends nothing until [Server.Run] is called. The error is an
+// [*webpush.InputError] for four of the options: Hosts (Part "host"), Origins ("origin"),
+// Ports ("port"), and Transport (a part of [webpush.NewHTTPClient]). It is a
+// [*vapid.ClaimsError] for Subject, and has no type for the others.
 func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err

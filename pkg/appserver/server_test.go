@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/appserver"
 	"github.com/seed81da77dd/webpush/pkg/appserver/sqlite"
 	"github.com/seed81da77dd/webpush/pkg/vapid"
+	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 
 const (
@@ -883,12 +885,21 @@ func TestOptions(t *testing.T) {
 		"sub":                       func(o *appserver.Options) { o.Subject = "nobody" },
 		`"shop" is not an origin`:   func(o *appserver.Options) { o.Origins = []string{"shop"} },
 		`/x" is not an origin`:      func(o *appserver.Options) { o.Origins = []string{"https://shop.example/x"} },
+		"invalid port":              func(o *appserver.Options) { o.Ports = []int{0} },
 		"no certificate in":         func(o *appserver.Options) { o.Transport.CAs = []byte("x") },
 	} {
 		o := good
 		change(&o)
-		if s, err := appserver.New(o); err == nil || !strings.Contains(err.Error(), want) {
+		s, err := appserver.New(o)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", want, s, err)
+		}
+		input, named := errors.AsType[*webpush.InputError](err)
+		if named != (o.Hosts != nil || o.Origins != nil || o.Ports != nil || o.Transport.CAs != nil) || named && input.Part == "" {
+			t.Errorf("%s: the error is a %T", want, err)
+		}
+		if errors.As(err, new(*vapid.ClaimsError)) != (o.Subject != good.Subject) {
+			t.Errorf("%s: the error is a %T", want, err)
 		}
 	}
 	good.Hosts = []string{"localhost", "127.0.0.1", "::1", "[::1]", "push.example.com", "Büro", "under_score"}
