@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -26,20 +25,22 @@ func actsOnTerminal(output string) rune {
 	return 0
 }
 
-// hostileServer responds to every request with such text wherever there can be some.
+// hostileServer responds to every request with such text wherever there can be some. The
+// HTTP client refuses headers with control characters of ASCII, so they have only the others.
 func hostileServer(t *testing.T, status int) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	field := strings.NewReplacer("\x1b", "", "\x7f", "").Replace(hostile)
 	acceptAll(t, l, func(c net.Conn) {
 		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 		buf := make([]byte, 1<<16)
 		_, _ = c.Read(buf)
 		body := `{"reason":"` + hostile + `","message":"` + hostile + `","errno":"` + hostile + `","error":"` + hostile + `"}`
-		fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; x=%s\r\nLocation: /m/%s\r\nTTL: %s\r\nRetry-After: %s\r\nLink: <%s>\r\nX-WNS-Error-Description: %s\r\nX-WNS-Status: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-			status, hostile, hostile, url.PathEscape(hostile), hostile, hostile, hostile, hostile, hostile, len(body), body)
+		fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; x=%s\r\nLocation: /m/%s\r\nTTL: %s\r\nRetry-After: %s\r\nLink: <%s>\r\nLink: <https://push.example.net/r/%s>; rel=\"urn:ietf:params:push:receipt\"\r\nX-WNS-Error-Description: %s\r\nX-WNS-Status: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+			status, hostile, field, field, field, field, field, field, field, field, len(body), body)
 		_ = c.(*net.TCPConn).CloseWrite()
 		_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond)) // for what it still sends
 		_, _ = io.Copy(io.Discard, c)
@@ -109,7 +110,7 @@ func TestHostileText(t *testing.T) {
 		"nested.json":    `{"` + quoted + `":{"privateKey` + `":"` + quoted + `"}}`,
 		"key.env":        "VAPID_PRIVATE_KEY=" + strings.Repeat("A", 41) + hostile + "\nVAPID_" + hostile + "_PRIVATE_KEY=" + strings.Repeat("B", 43) + "\n",
 		"key.pem":        "-----BEGIN " + hostile + "-----\nAAAA\n-----END " + hostile + "-----\n",
-		"claims.json":    `{"aud":"` + quoted + `","sub":"` + quoted + `","exp":"` + quoted + `","` + quoted + `":"` + quoted + `"}`,
+		"claims.bad":     `{"aud":"` + quoted + `","sub":"` + quoted + `","exp":"` + quoted + `","` + quoted + `":"` + quoted + `"}`,
 		"headers.txt":    "Authorization: vapid t=" + hostile + ", k=" + hostile + "\nCrypto-Key: dh=" + hostile + "\nEncryption: salt=" + hostile + "\nX-" + hostile + ": " + hostile + "\n",
 		"response.txt":   "HTTP/1.1 400 " + hostile + "\r\nX-WNS-Status: " + hostile + "\r\n\r\n{\"reason\":\"" + quoted + "\"}",
 		"logged.txt":     "pywebpush.WebPushException: Push failed: 410 " + hostile + "\nResponse body:" + hostile,
@@ -164,6 +165,9 @@ func TestHostileText(t *testing.T) {
 	}
 	cases = append(cases, []string{hostile}, []string{"inspect", hostile}, []string{"explain", hostile}, []string{"explain", "403", hostile}, []string{"explain", "403", "--header", "X-WNS-Status: " + hostile}, []string{"verify", hostile},
 		[]string{"--" + hostile}, []string{"-" + hostile}, []string{"send", hostile}, []string{"convert", hostile}, []string{"serve", hostile})
+	if got := do("", "send", "-f", "good201.json", "-p", "hi"); !strings.Contains(got, "location: ") || !strings.Contains(got, "receipts: ") {
+		t.Errorf("send prints %q, without the headers of the response", got)
+	}
 	for _, args := range cases {
 		in := ""
 		if args[len(args)-1] == "-" || args[0] == "verify" && len(args) == 1 {

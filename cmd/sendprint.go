@@ -30,9 +30,7 @@ func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error 
 		service += " at " + r.Origin
 	}
 	fmt.Fprintf(s.out, "%s by %s: %d %s\n", s.paint(s.outTTY, "accepted", color.FgGreen), service, r.Status, http.StatusText(r.Status))
-	if r.Location != "" {
-		fmt.Fprintf(s.out, "location: %s\n", r.Location)
-	}
+	s.lines("%s: %s\n", [2]string{"location", r.Location})
 	if r.TTL != nil {
 		meaning := "now or never"
 		if *r.TTL > 0 {
@@ -40,9 +38,7 @@ func printReceipt(s *streams, r *webpush.Receipt, client *webpush.Client) error 
 		}
 		fmt.Fprintf(s.out, "ttl: %d (%s)\n", int64(r.TTL.Seconds()), meaning)
 	}
-	if r.ReceiptSubscription != "" {
-		fmt.Fprintf(s.out, "receipts: %s\n", r.ReceiptSubscription)
-	}
+	s.lines("%s: %s\n", [2]string{"receipts", r.ReceiptSubscription})
 	if old != "" {
 		fmt.Fprintf(s.out, "key: %s, which the current one has replaced\n", old)
 	}
