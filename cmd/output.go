@@ -78,7 +78,7 @@ func mayCreate(data string, files ...outputFile) error {
 			continue
 		}
 		if err := fileio.Check(f.name, true); err != nil {
-			return within("--"+f.flag, err)
+			return within("--"+f.flag, unshown(err))
 		}
 	}
 	return nil

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -126,6 +128,9 @@ func (o *serveOptions) check() error {
 	}
 	if !webpush.Loopback(host) && o.tlsCert == "" && !o.plain {
 		return usage("use --tls-cert, or --allow-plain-http behind a proxy that speaks https", "--listen: %q is reachable from other machines, and plain HTTP exposes the token and every endpoint", o.listen)
+	}
+	if base := filepath.Base(o.tokenFile); o.tokenFile != "" && shown(base) != base && !exists(o.tokenFile) {
+		return within("--admin-token-file", fileProblem(o.tokenFile, fs.ErrNotExist)) // more likely the token itself
 	}
 	return mayCreate(o.data, outputFile{flag: "db", name: o.database.file}, outputFile{flag: "admin-token-file", name: o.tokenFile})
 }

@@ -120,7 +120,7 @@ func (o *serveOptions) token(shared bool) (token, file string, err error) {
 		return "", "", fileProblem(file, fs.ErrNotExist)
 	}
 	token, _, err = appserver.LoadToken(file)
-	return token, file, err
+	return token, file, unshown(err)
 }
 
 // announce prints the address of the server. On a terminal, it also prints a link with

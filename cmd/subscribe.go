@@ -70,7 +70,7 @@ func (o *subscribeOptions) check() error {
 	if o.output == "-" {
 		return nil
 	}
-	return orReplace(fileio.Check(o.output, o.force), "use -o FILE to write to another file, or --force to overwrite it")
+	return orReplace(unshown(fileio.Check(o.output, o.force)), "use -o FILE to write to another file, or --force to overwrite it")
 }
 
 // publicKey returns the key to subscribe with. Without -k, it is the public key of the
