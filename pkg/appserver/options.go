@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/time/rate"
 
@@ -169,7 +170,11 @@ func (o *Options) complete() error {
 		}
 		normal, err := vapid.Origin(origin)
 		if err != nil || strings.TrimSuffix(strings.ToLower(origin), "/") != normal {
-			return wrong("origin", "write it as https://www.example.com, without a path", "%q is not an origin", origin)
+			hint := "write it as https://www.example.com, without a path"
+			if strings.ContainsFunc(origin, func(r rune) bool { return r > unicode.MaxASCII }) {
+				hint = "write its host in ASCII, as browsers do: xn--…"
+			}
+			return wrong("origin", hint, "%q is not an origin", origin)
 		}
 		o.Origins = slices.Clone(o.Origins)
 		o.Origins[i] = normal

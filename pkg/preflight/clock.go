@@ -19,7 +19,7 @@ import (
 // a [*webpush.InputError] if the URL is invalid, a [*webpush.Error] if no
 // response arrived, or another error if the response has no Date.
 func Clock(ctx context.Context, c *webpush.Client, url string) (Finding, error) {
-	notURL := webpush.WithHint(&webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80))}, "give a web server, such as https://www.example.com")
+	notURL := webpush.WithHint(&webpush.InputError{Part: "ask-time", Problem: fmt.Sprintf("%q is not an http or https URL", text.OneLine(url, 80))}, "give a web server, such as https://www.example.com, its host in ASCII")
 	origin, err := vapid.Origin(url)
 	if err != nil {
 		return Finding{}, notURL

@@ -374,14 +374,15 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 	return b, nil
 }
 
-// maxHost is the maximum length of a host, with a dot at its end (RFC 1035, section 2.3.4).
-const maxHost = 254
+// maxHost is the maximum length of a host, without a dot at its end (RFC 1035, section 2.3.4).
+const maxHost = 253
 
 // Origin returns the origin of an endpoint as aud must have it (RFC 8292
 // section 2, RFC 6454 section 6): scheme and host in lower case, the port only
 // if it is not the default port, no path, and no slash. It returns an error if
 // endpoint is not an absolute http or https URL, or has a host or port that no
-// browser writes; the error does not repeat the endpoint.
+// browser writes, such as a host in Unicode and not in its xn-- form; the error
+// does not repeat the endpoint.
 func Origin(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -408,8 +409,10 @@ func Origin(endpoint string) (string, error) {
 	switch {
 	case strings.ContainsFunc(host, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == utf8.RuneError }):
 		return "", errors.New("the endpoint's host has characters that no host has")
-	case len(host) > maxHost:
-		return "", fmt.Errorf("the endpoint's host has %d characters, expected at most %d", len(host), maxHost)
+	case strings.ContainsFunc(u.Hostname(), beyondASCII): // before ToLower, which makes ASCII of some
+		return "", errors.New("the endpoint's host has characters beyond ASCII, which browsers encode: expected its xn-- form")
+	case len(strings.TrimSuffix(host, ".")) > maxHost:
+		return "", fmt.Errorf("the endpoint's host has %d characters, expected at most %d", len(strings.TrimSuffix(host, ".")), maxHost)
 	case netaddr.Number(host):
 		return "", errors.New("the endpoint's host ends in a number but is not an IPv4 address of four decimal numbers")
 	case strings.Contains(host, ":"):
@@ -426,6 +429,8 @@ func Origin(endpoint string) (string, error) {
 	}
 	return scheme + "://" + host, nil
 }
+
+func beyondASCII(r rune) bool { return r > unicode.MaxASCII }
 
 // NormalizeSubject puts "mailto:" before a bare mail address, once, and
 // returns everything else as it is.
@@ -467,6 +472,8 @@ func checkAudience(aud string, add addProblem) {
 	}
 	origin, err := Origin(aud)
 	switch {
+	case err != nil && strings.ContainsFunc(aud, beyondASCII):
+		add("aud", overlooked, fmt.Sprintf("aud is %q, which is not an origin", aud), "write its host in ASCII, as browsers do: xn--…")
 	case err != nil:
 		add("aud", overlooked, fmt.Sprintf("aud is %q, which is not an origin", aud), "aud is scheme and host of the endpoint, such as https://fcm.googleapis.com")
 	case origin != aud:

@@ -143,10 +143,23 @@ func TestOrigin(t *testing.T) {
 	for _, in := range []string{"", "push.example.net/x", "ftp://x/y", "https:///secret", "https://a b/secret", "/secret", "https://[::ffff:127.0.0.1%25lo]/secret", "https://[fe80::1%25eth0]:8443/secret",
 		"https://push.example.net:0/secret", "https://push.example.net:65536/secret", "https://push\u202e.example.net/secret",
 		"https://2130706433/secret", "https://127.1/secret", "https://0x7f000001/secret", "https://0177.0.0.1/secret", "https://127.0.0.1./secret",
-		"https://" + strings.Repeat("a.", 127) + "a/secret"} {
+		"https://" + strings.Repeat("a.", 127) + "a/secret", "https://bücher.example/secret", "https://b%C3%BCcher.example/secret", "https://K.example/secret"} {
 		if got, err := Origin(in); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Origin(%q) = %q, %v", in, got, err)
 		}
+	}
+	for in, want := range map[string]string{
+		"https://bücher.example/x":                     "the endpoint's host has characters beyond ASCII, which browsers encode: expected its xn-- form",
+		"https://" + strings.Repeat("a.", 127) + "/":   "",
+		"https://" + strings.Repeat("a.", 126) + "aa":  "the endpoint's host has 254 characters, expected at most 253",
+		"https://" + strings.Repeat("a.", 126) + "aa.": "the endpoint's host has 254 characters, expected at most 253",
+	} {
+		if _, err := Origin(in); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("Origin(%q): %v, want %q", in, err, want)
+		}
+	}
+	if list := (Claims{Audience: "https://bücher.example"}).Check(); !slices.ContainsFunc(list, func(p Problem) bool { return p.Part == "aud" && strings.Contains(p.Hint, "xn--") }) {
+		t.Errorf("aud in Unicode: %v", list)
 	}
 }
 

@@ -21,6 +21,7 @@ func TestForeignEndpoints(t *testing.T) {
 		"https://exp.host./--/api/v2/push/send":                                     "native apps",
 		"eTestTestTestTestTestT:APA91bTESTTESTTEST":                                 "registration token of Firebase",
 		"ExponentPushToken[TESTTESTTEST]":                                           "an Expo push token",
+		"https://bücher.example/x":                                                  "host has characters beyond ASCII",
 		strings.Repeat("0fA1", 16):                                                  "device token of Apple",
 	} {
 		for _, parse := range []func() error{
