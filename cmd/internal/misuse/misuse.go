@@ -21,7 +21,7 @@ var otherTools = map[string]string{
 	"--gen": "webpush gen", "--sign": "webpush sign CLAIMS", "--applicationServerKey": "webpush app-server-key",
 	"--version1": "webpush sign --scheme webpush", "--version2": "webpush sign", "--json-only": "webpush sign --json",
 	// pywebpush
-	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims", "--wns": "no flag at all, because WNS is detected from the endpoint",
+	"--data": "-p or --payload-file", "--info": "-f", "--head": "--header", "--claims-file": "--claims",
 	"--gcm-api-key": "--gcm-key", "--key-file": "-k", "--subscription-info": "-f",
 	// web-push of npm
 	"generate-vapid-keys": "webpush gen", "send-notification": "webpush send", "--vapid-subject": "--subject",
@@ -84,6 +84,9 @@ func Flag(c *cobra.Command, flag string) string {
 	name := strings.TrimLeft(flag, "-")
 	if name != "" && name[0] >= '0' && name[0] <= '9' && c.HasParent() && c.Name() != "sign" {
 		return "if it is an argument, write -- before it"
+	}
+	if flag == "--wns" { // of pywebpush
+		return "omit it: WNS is detected from the endpoint"
 	}
 	for _, word := range []string{c.Name() + " " + flag, flag} {
 		if same, ok := otherTools[word]; ok && has(c, same) {
