@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,10 +100,14 @@ func zeroOrMore(text string) (time.Duration, error) {
 
 // clientRate parses a rate of requests, in the syntax of all rates, or 0 for no limit.
 func clientRate(text string) (perSecond float64, err error) {
-	if text == "0" {
+	number, unit, slash := strings.Cut(text, "/")
+	if n, err := strconv.ParseFloat(number, 64); err == nil && n == 0 && (!slash || unit == "s" || unit == "m" || unit == "h") {
 		return -1, nil
 	}
-	return webpush.ParseRate(text)
+	if perSecond, err = webpush.ParseRate(text); err != nil {
+		err = fmt.Errorf("%w; use 0 for no limit", err)
+	}
+	return perSecond, err
 }
 
 // addPortsFlag adds --allow-port, which can be repeated.
