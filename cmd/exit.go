@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/spf13/cobra"
 
+	"github.com/seed81da77dd/webpush/pkg/fileio"
 	"github.com/seed81da77dd/webpush/pkg/webpush"
 )
 

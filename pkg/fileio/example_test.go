@@ -7,7 +7,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/fileio"
 )
 
-// Find out before a long run whether its results can be written.
+// Find out before a long run that the directory of its results is missing.
 func ExampleCheck() {
 	err := fileio.Check("results/today.ndjson", false)
 	fmt.Println(err)

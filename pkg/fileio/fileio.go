@@ -72,7 +72,8 @@ func written(name string, err error) error {
 
 // Check returns the error of [Replace] or, without overwrite, of [Create], that can be
 // known before: the directory does not exist, or a directory or another file has this
-// name. Devices and pipes can be written without overwrite. The error is an [*Error].
+// name. It does not find out that permissions are missing. Devices and pipes can be written
+// without overwrite. The error is an [*Error].
 func Check(name string, overwrite bool) error {
 	dir, err := os.Stat(filepath.Dir(name))
 	switch {
