@@ -24,7 +24,19 @@ func Head(r io.Reader, size int) (data []byte, cut bool, err error) {
 	if !lines || !json.Valid(first) && !bytes.HasPrefix(first, []byte("webpush journal ")) && !tableHead(first) {
 		return nil, true, ErrTooLarge
 	}
-	return data[:bytes.LastIndexByte(data, '\n')+1], true, nil
+	end := bytes.LastIndexByte(data, '\n') + 1
+	if tableHead(first) {
+		quoted := false
+		for i, c := range data {
+			switch {
+			case c == '"':
+				quoted = !quoted
+			case c == '\n' && !quoted:
+				end = i + 1
+			}
+		}
+	}
+	return data[:end], true, nil
 }
 
 // tableHead reports whether a line names the columns of CSV or TSV with endpoints.

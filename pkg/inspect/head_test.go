@@ -25,6 +25,7 @@ func TestHead(t *testing.T) {
 		"other lines":    {in: "a\n" + strings.Repeat("x", 40), cut: true, err: ErrTooLarge},
 		"one long line":  {in: `"` + strings.Repeat("x", 40) + `"`, cut: true, err: ErrTooLarge},
 		"a table":        {in: "id,endpoint\n" + strings.Repeat("1,2\n", 9), want: "id,endpoint\n1,2\n1,2\n", cut: true},
+		"a quoted cell":  {in: "id,endpoint\n1,\"\n\n\n\n\n\n\n\"\n", want: "id,endpoint\n", cut: true},
 		"an empty line":  {in: "\n" + strings.Repeat("x", 40), cut: true, err: ErrTooLarge},
 		"first too long": {in: "1" + strings.Repeat("2", 40) + "\n1\n", cut: true, err: ErrTooLarge},
 	} {
