@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/seed81da77dd/webpush/pkg/fileio"
@@ -89,9 +88,7 @@ func (p *Pair) steps(overwrite bool) []func() error {
 	}
 	write := func(f *File) func() error {
 		return func() (err error) {
-			if real, err := filepath.EvalSymlinks(f.Name); err == nil {
-				f.Name = real // a link stays one
-			}
+			f.Name = atomicfile.Target(f.Name) // a link stays one
 			f.temp, err = atomicfile.Temp(f.Name, f.Data, f.Mode)
 			return undo(f.Name, err)
 		}

@@ -210,3 +210,22 @@ func TestReadable(t *testing.T) {
 		t.Error("a file that everyone can read is not found")
 	}
 }
+
+// TestDanglingLink: a link whose target does not exist yet stays one.
+func TestDanglingLink(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Symlink("target.pem", "private.pem"); err != nil {
+		t.Skip(err)
+	}
+	p, err := KeyPair("private.pem", "public.pem", newKey(t), vapid.FormatPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(true); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat("private.pem")
+	if _, missing := os.Stat("target.pem"); err != nil || info.Mode()&fs.ModeSymlink == 0 || missing != nil {
+		t.Errorf("link %v, %v; %v", info, err, missing)
+	}
+}

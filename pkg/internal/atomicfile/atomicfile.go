@@ -26,9 +26,7 @@ func Replace(name string, data []byte, mode fs.FileMode) error {
 		}
 		return err
 	}
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
-	}
+	name = Target(name)
 	temp, err := Temp(name, data, mode)
 	if err != nil {
 		return err
@@ -37,6 +35,33 @@ func Replace(name string, data []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(temp))
 	}
 	return nil
+}
+
+// Target returns the file to which a symbolic link leads, whether or not that exists, or
+// name itself if it is not a link.
+func Target(name string) string {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	for range 40 { // as many as Linux follows
+		info, err := os.Lstat(name)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			break
+		}
+		next, err := os.Readlink(name)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(next) { // the directory of the link can be a link, too
+			dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+			if err != nil {
+				break
+			}
+			next = filepath.Join(dir, next)
+		}
+		name = next
+	}
+	return name
 }
 
 // Create writes a file that must not exist yet: it appears whole or not at all.

@@ -54,3 +54,24 @@ func TestWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestDanglingLink: the target of a link is created, and the link stays one.
+func TestDanglingLink(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("dir", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Symlink("second", "dir/first"), os.Symlink("target", "dir/second")); err != nil {
+		t.Skip(err)
+	}
+	if err := atomicfile.Replace("dir/first", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat("dir/first")
+	if b, err2 := os.ReadFile("dir/target"); err != nil || info.Mode()&fs.ModeSymlink == 0 || err2 != nil || string(b) != "x" {
+		t.Errorf("link %v, %v; target %q, %v", info, err, b, err2)
+	}
+	if err := errors.Join(os.Symlink("loop", "dir/loop"), atomicfile.Replace("dir/loop", nil, 0o600)); err != nil {
+		t.Log(err) // must only end
+	}
+}
