@@ -87,15 +87,17 @@ func TestTokenProblems(t *testing.T) {
 	const apple, good = "https://web.push.apple.com", "mailto:ops@example.com"
 	expired := "vapid t=" + expiredToken + ", k=" + expiredKey
 	for name, c := range map[string]struct{ request, header, want string }{
-		"good":                    {"> Host: web.push.apple.com\n> authorization: " + sign(apple, good), "", ""},
-		"sub":                     {"> Host: web.push.apple.com\n> authorization: " + sign(apple, "mailto:me@localhost"), "", "localhost"},
-		"aud":                     {"> Host: web.push.apple.com\n> authorization: " + sign("https://fcm.googleapis.com", good), "", "aud is"},
-		"aud, of a command":       {"$ curl -i https://web.push.apple.com/Q -H 'Authorization: " + sign("https://fcm.googleapis.com", good) + "'", "", "aud is"},
-		"the service is unknown":  {"> authorization: " + sign("https://fcm.googleapis.com", good), "", ""},
-		"two tokens":              {"> a: " + sign(apple, "mailto:me@localhost") + "\n> b: " + sign(apple, good), "", ""},
-		"expired since":           {"> authorization: " + expired, "< Date: Thu, 01 Jan 2015 00:00:00 GMT\n", ""},
-		"expired then":            {"> authorization: " + expired, "< Date: Wed, 01 Jan 2025 00:00:00 GMT\n", "exp"},
-		"expired, perhaps before": {"> authorization: " + expired, "", "was valid until"},
+		"good":                     {"> Host: web.push.apple.com\n> authorization: " + sign(apple, good), "", ""},
+		"sub":                      {"> Host: web.push.apple.com\n> authorization: " + sign(apple, "mailto:me@localhost"), "", "localhost"},
+		"aud":                      {"> Host: web.push.apple.com\n> authorization: " + sign("https://fcm.googleapis.com", good), "", "aud is"},
+		"aud, of a command":        {"$ curl -i https://web.push.apple.com/Q -H 'Authorization: " + sign("https://fcm.googleapis.com", good) + "'", "", "aud is"},
+		"plain http, this machine": {"> Host: 127.0.0.1:8090\n> authorization: " + sign("http://127.0.0.1:8090", good), "", ""},
+		"plain http":               {"> Host: push.example.net\n> authorization: " + sign("http://push.example.net", good), "", "aud is"},
+		"the service is unknown":   {"> authorization: " + sign("https://fcm.googleapis.com", good), "", ""},
+		"two tokens":               {"> a: " + sign(apple, "mailto:me@localhost") + "\n> b: " + sign(apple, good), "", ""},
+		"expired since":            {"> authorization: " + expired, "< Date: Thu, 01 Jan 2015 00:00:00 GMT\n", ""},
+		"expired then":             {"> authorization: " + expired, "< Date: Wed, 01 Jan 2025 00:00:00 GMT\n", "exp"},
+		"expired, perhaps before":  {"> authorization: " + expired, "", "was valid until"},
 	} {
 		r, ok := ParseResponse(c.request + "\n>\n< HTTP/2 403\n" + c.header + "<\n{\"reason\":\"BadJwtToken\"}")
 		if strings.HasPrefix(c.request, "$") {

@@ -45,6 +45,11 @@ func requestIn(text string) (token *vapid.Token, audience string) {
 	}
 	if m := hostSent.FindStringSubmatch(text); m != nil {
 		audience, _ = vapid.Origin("https://" + m[1] + "/")
+		claims, err := token.Claims()
+		local, _ := vapid.Origin("http://" + m[1] + "/")
+		if sub, bad := webpush.NewSubscription(local+"/", "", ""); err == nil && bad == nil && sub.Loopback() && claims.Audience == local {
+			audience = local // a push service for tests, without TLS
+		}
 		return token, audience
 	}
 	for _, url := range urlWithin.FindAllString(text, 20) {
