@@ -33,6 +33,9 @@ func newExplainCmd(s *streams) *cobra.Command {
 			if len(args) > 2 && isStatus(args[0]) {
 				return usage("quote BODY: webpush explain 403 'invalid JWT provided'", "explain accepts a status and a body, found %q after them", args[2])
 			}
+			if len(args) > 2 && !isStatus(args[0]) && exists(args[0]) {
+				return usage("pass the file alone", "explain accepts a file and a body, found %q after them", args[2])
+			}
 			return exclusive(c, "service", "endpoint")
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
