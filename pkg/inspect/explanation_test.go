@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -97,6 +98,7 @@ func TestTokenProblems(t *testing.T) {
 		"two tokens":               {"> a: " + sign(apple, "mailto:me@localhost") + "\n> b: " + sign(apple, good), "", ""},
 		"expired since":            {"> authorization: " + expired, "< Date: Thu, 01 Jan 2015 00:00:00 GMT\n", ""},
 		"expired then":             {"> authorization: " + expired, "< Date: Wed, 01 Jan 2025 00:00:00 GMT\n", "exp"},
+		"exp in a string, expired": {"> authorization: vapid t=" + strings.Join([]string{strings.Split(expiredToken, ".")[0], base64.RawURLEncoding.EncodeToString([]byte(`{"aud":"https://push.example.net","exp":"1453523768","sub":"mailto:push@example.com"}`)), strings.Split(expiredToken, ".")[2]}, ".") + ", k=" + expiredKey, "", "exp is the string"},
 		"expired, perhaps before":  {"> authorization: " + expired, "", "was valid until"},
 	} {
 		r, ok := ParseResponse(c.request + "\n>\n< HTTP/2 403\n" + c.header + "<\n{\"reason\":\"BadJwtToken\"}")
