@@ -112,6 +112,9 @@ func (e *endpoint) say(severity Severity, rule, message, source, fix string, ser
 // address looks at the host.
 func (e *endpoint) address() {
 	const strangers = "refuse private addresses if the subscription is untrusted"
+	if strings.HasSuffix(e.host, ".") && !e.sub.Loopback() {
+		e.say(SeverityWarning, "endpoint-characters", "the endpoint's host ends with a dot; push services compare aud with their name without it", sourceCapability, takeAgain)
+	}
 	address, err := netip.ParseAddr(e.host)
 	switch {
 	case e.sub.Loopback():
