@@ -76,6 +76,7 @@ func (r Response) TokenProblems() []Problem {
 	date, err := http.ParseTime(r.Header.Get("Date"))
 	for _, p := range r.token.Check(r.audience) {
 		problem := Problem{min(p.Severity, vapid.SeverityWarning), "the token of the request: " + p.Message, p.Hint}
+		// Other problems of exp do not depend on the time.
 		if claims, readable := r.token.Claims(); p.Part == "exp" && strings.HasSuffix(p.Message, " ago") && readable == nil && claims.Expires.Before(time.Now()) && !claims.Expires.IsZero() {
 			switch {
 			case err == nil && claims.Expires.After(date):

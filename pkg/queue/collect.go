@@ -49,22 +49,7 @@ func (q *Queue) Collect(ctx context.Context, o CollectOptions) (*Outcome, error)
 			return &c.outcome, err
 		}
 	}
-	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	ticked := make(chan error, 1)
-	go func() {
-		err := c.tick(reading)
-		if err != nil {
-			stop(err)
-		}
-		ticked <- err
-	}()
-	err := c.read(reading)
-	if reading.Err() != nil {
-		err = context.Cause(reading)
-	}
-	stop(nil)
-	err = cmp.Or(err, <-ticked)
+	err := c.whileTicking(ctx, c.read)
 	if err == nil {
 		err = c.readRun(ctx)
 	}
@@ -85,6 +70,27 @@ type collector struct {
 	out      *bufio.Writer
 	gone     *bulk.Output // nil without a file of gone records
 	reported int64        // results in the last call of OnOutcome
+}
+
+// whileTicking calls read, and tick at the same time until read returns. It returns the
+// first error of both; one of tick ends the context of read.
+func (c *collector) whileTicking(ctx context.Context, read func(context.Context) error) error {
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ticked := make(chan error, 1)
+	go func() {
+		err := c.tick(reading)
+		if err != nil {
+			stop(err)
+		}
+		ticked <- err
+	}()
+	err := read(reading)
+	if reading.Err() != nil {
+		err = context.Cause(reading)
+	}
+	stop(nil)
+	return cmp.Or(err, <-ticked)
 }
 
 // readRun reads the state of the run, if one is selected.

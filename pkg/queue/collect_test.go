@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -91,27 +93,19 @@ func TestCollectStops(t *testing.T) {
 // TestCollectEnds asserts that an error of OnOutcome counts although the results end while
 // it is called.
 func TestCollectEnds(t *testing.T) {
-	t.Parallel()
-	e, s := startEngine(t), newSink(t)
-	q := e.queue(Config{})
-	enqueue(t, q, EnqueueOptions{Run: "r", Message: payload("hi")}, subscription(s.URL+"/a"))
-	defer work(t, q, WorkerOptions{})()
-	follow(t, q, "r")
-	called := false
-	o := CollectOptions{Interval: time.Microsecond, OnOutcome: func(*Outcome) error {
-		called = true
-		time.Sleep(50 * time.Millisecond)
+	called := make(chan context.Context)
+	c := &collector{out: bufio.NewWriter(io.Discard), o: &CollectOptions{Interval: time.Millisecond, OnOutcome: func(*Outcome) error {
+		<-(<-called).Done() // the results have ended
 		return errBroken
-	}}
-	for range 100 {
-		if _, err := q.Collect(t.Context(), o); called {
-			if !errors.Is(err, errBroken) {
-				t.Errorf("%v, want %v", err, errBroken)
-			}
-			return
-		}
+	}}}
+	c.outcome.Add(&Result{})
+	err := c.whileTicking(t.Context(), func(ctx context.Context) error {
+		called <- ctx
+		return nil
+	})
+	if !errors.Is(err, errBroken) {
+		t.Errorf("%v, want %v", err, errBroken)
 	}
-	t.Error("OnOutcome was never called")
 }
 
 var errBroken = errors.New("broken")
