@@ -97,7 +97,7 @@ func (s *streams) savePair(p *keyfile.Pair, secret, derived string, force bool, 
 		if err := s.mayReplace(f.name, true); err != nil {
 			return err
 		}
-		if what := precious(f.name); what != "" && force && f.flag == derived { // it may be the only copy
+		if what := precious(f.name); what != "" && force && f.flag == derived { // the file may be the only copy
 			return usage("give it another name", "--%s: %s has %s, and is not replaced", f.flag, f.name, what)
 		}
 	}

@@ -72,7 +72,7 @@ func runResults(ctx context.Context, s *streams, o resultsOptions) error {
 	return nil
 }
 
-// collect returns what is to be read, and where it is printed.
+// collect returns the options that select the results and the outputs.
 func (o *resultsOptions) collect(s *streams) queue.CollectOptions {
 	c := queue.CollectOptions{ResultsOptions: queue.ResultsOptions{Run: o.run, Follow: o.follow}, Gone: o.gone, Overwrite: o.force}
 	switch {

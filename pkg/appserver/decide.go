@@ -112,13 +112,13 @@ func (p Part) Admit(b Batch, stored StoredPart) (record bool, err error) {
 // Frees reports whether the claim of the part ends with this batch.
 func (b Batch) Frees() bool { return b.Release || b.Done }
 
-// Effect says what an [Outcome] changes besides the counts of its job. Changes of the
-// record are made only if it still has the version that was sent to.
+// Effect lists the changes that an [Outcome] makes besides the counts of its job. The record
+// changes only if it still has the version that was sent to.
 type Effect struct {
 	Gone    bool // the record is removed, or its GoneSince is set; see Outcome.GoneAfter
-	Back    bool // its GoneSince is cleared
-	Status  bool // its LastStatus becomes that of the outcome
-	Key     bool // its Key becomes that of the outcome
+	Back    bool // GoneSince is cleared
+	Status  bool // LastStatus becomes the outcome's
+	Key     bool // Key becomes the outcome's
 	Failure bool // a [Failure] of the job is recorded
 }
 
@@ -129,7 +129,7 @@ func (o Outcome) Effect() Effect {
 	}
 	return Effect{
 		Back:    o.Class == webpush.ClassDelivered && !o.Record.GoneSince.IsZero(),
-		Status:  o.Class != webpush.ClassExpired && o.Status != o.Record.LastStatus, // its last response says nothing new
+		Status:  o.Class != webpush.ClassExpired && o.Status != o.Record.LastStatus, // nothing was sent for an expired message
 		Key:     o.Key != "",
 		Failure: o.Class != webpush.ClassDelivered,
 	}

@@ -117,8 +117,8 @@ func (s *Server) record(r *http.Request, b []byte, path string) (Record, error) 
 	return rec, err
 }
 
-// recordOf returns the record to store for a subscription, which has the parts of the
-// subscription alone, or the problem for which it is refused.
+// recordOf returns the record to store for a subscription, which contains only the parts of
+// the subscription. The error is the problem if the subscription is refused.
 func (s *Server) recordOf(sub *webpush.Subscription) (Record, error) {
 	if err := s.acceptable(sub); err != nil {
 		return Record{}, err

@@ -152,7 +152,7 @@ func start(ctx context.Context, t Transaction, job int64, state State) error {
 }
 
 // freePart returns the number of a part without a lease. If necessary, it creates a new
-// part. The errors are also those of [Progress.Next].
+// part. The error can come from [Progress.Next].
 func freePart(ctx context.Context, t Transaction, job int64) (number int64, err error) {
 	if number, err = t.Free(ctx, job); !errors.Is(err, ErrNotFound) {
 		return number, err

@@ -58,12 +58,12 @@ func (e *Error) Named(path string) *Error {
 	return &named
 }
 
-// ReadError returns the error of a file that cannot be read. path is its name for people,
-// which can be that of a stream.
+// ReadError returns the error of a file that cannot be read. path is its name in the
+// message; it can be the name of a stream.
 func ReadError(path string, err error) *Error { return failure(path, err) }
 
-// WriteError returns the error of a file that cannot be written. path is its name for
-// people, which can be that of a stream.
+// WriteError returns the error of a file that cannot be written. path is its name in
+// the message; it can be the name of a stream.
 func WriteError(path string, err error) *Error {
 	e, dir := failure(path, err), filepath.Dir(path)
 	switch {

@@ -13,7 +13,7 @@ var ErrTooLarge = errors.New("the input is too large")
 // Head reads what [Inspect] needs of an input: all of it, at most size bytes, or the
 // complete lines at the beginning of a longer one that consists of lines of JSON, is
 // a table with a column of endpoints, or is a journal. cut reports whether there is
-// more. The error is [ErrTooLarge] or that of r.
+// more. The error is [ErrTooLarge] or an error of r.
 func Head(r io.Reader, size int) (data []byte, cut bool, err error) {
 	data, err = io.ReadAll(io.LimitReader(r, int64(size)+1))
 	if err != nil || len(data) <= size {

@@ -48,8 +48,8 @@ func hasFields(encryption, cryptoKey string) bool {
 	return encryption != "" && dhValue.MatchString(cryptoKey)
 }
 
-// encodingOf returns the content encoding of a message that may lack its name: that of the
-// headers, otherwise aesgcm if they have Encryption, otherwise aes128gcm.
+// encodingOf returns the content encoding that the headers of a message name. Without a
+// name, it is aesgcm if there is an Encryption header, and aes128gcm otherwise.
 func encodingOf(h http.Header) string {
 	switch {
 	case h.Get("Content-Encoding") != "":

@@ -76,7 +76,7 @@ func pastedResponse(s string) (status int, h http.Header, body string) {
 	return status, h, jsonAlone(body)
 }
 
-// jsonAlone removes what follows the JSON of a body, such as the next prompt of a shell.
+// jsonAlone removes text after the JSON of a body, such as the next prompt of a shell.
 func jsonAlone(body string) string {
 	if !strings.HasPrefix(body, "{") {
 		return body

@@ -140,7 +140,7 @@ func (in inspector) record(s string, m jsonObject) *Thing {
 	return t
 }
 
-// addOverrides reports what is wrong with the fields of a record that change its message.
+// addOverrides reports the problems of the fields of a record that change its message.
 func (in inspector) addOverrides(t *Thing, record jsonObject) {
 	record = maps.Clone(record)
 	if _, err := vapid.ParsePublicKey([]byte(str(record["vapidKey"]))); err == nil {

@@ -47,7 +47,7 @@ func (in inspector) subscription(fields map[string]json.RawMessage, path string)
 		t.warn("p256dh and auth are next to the endpoint, not in keys as browsers write them", `write it as {"endpoint": …, "keys": {"p256dh": …, "auth": …}}`)
 	}
 	endpoint := str(fields["endpoint"])
-	if endpoint == "" { // as send says it
+	if endpoint == "" { // send has the same error
 		_, err := webpush.ParseSubscription(mustMarshal(fields))
 		t.failErr(err)
 	} else if sub := in.addEndpoint(t, endpoint); sub != nil {

@@ -265,7 +265,7 @@ func (in inspector) claims(s string) *Thing {
 	if c.Expires.IsZero() {
 		t.add("exp", nil, "not given: filled in with 12 hours from the time of signing")
 	}
-	for _, p := range (&vapid.Signer{Claims: c}).Filled("").Check() { // as they are signed
+	for _, p := range (&vapid.Signer{Claims: c}).Filled("").Check() { // Check what would be signed.
 		if p.Part == "aud" { // replaced, or filled in, for each push service
 			if c.Audience != "" {
 				t.warn(p.Message, p.Hint)

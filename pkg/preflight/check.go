@@ -169,7 +169,7 @@ func (k *check) unsigned() {
 	}
 	refusing := k.among(webpush.Apple, webpush.FCM)
 	if k.asks(webpush.Mozilla) {
-		version := "" // of any subscription
+		version := "" // the first one found
 		if k.sub != nil && k.sub.Service() == webpush.Mozilla {
 			version, _ = TokenVersion(k.sub)
 		}

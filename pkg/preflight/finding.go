@@ -49,7 +49,7 @@ type Finding struct {
 }
 
 // ParseServices reads the names of push services, separated by commas, such as
-// "apple,fcm"; "all" stands for those of [webpush.Services]. Each is returned once.
+// "apple,fcm"; "all" stands for [webpush.Services]. Each is returned once.
 func ParseServices(names string) ([]webpush.Service, error) {
 	var list []webpush.Service
 	for name := range strings.SplitSeq(names, ",") {
@@ -119,7 +119,7 @@ const (
 	sourceDeclarative  = "Push API, declarative push; WebKit's parser"
 )
 
-// LongestTTL is the longest time for which any push service is known to keep a message, 30
+// LongestTTL is the longest time that any push service is known to keep a message, 30
 // days. FCM allows [webpush.DefaultTTL].
 const LongestTTL = 30 * 24 * time.Hour
 

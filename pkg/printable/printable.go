@@ -42,8 +42,8 @@ func Quoted(text string) string {
 	return text
 }
 
-// JSON returns JSON of the same meaning in which harmful characters are escaped, where
-// encoding/json leaves them as they are.
+// JSON returns equivalent JSON that escapes all harmful characters, including those that
+// encoding/json does not escape.
 func JSON(b []byte) []byte {
 	if !bytes.ContainsFunc(b, Harmful) {
 		return b

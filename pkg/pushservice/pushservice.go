@@ -9,7 +9,7 @@
 //	server, err := pushservice.Start(pushservice.ServerOptions{})
 //	defer server.Close()
 //	sub, err := useragent.Subscribe(ctx, server.WebSocket(), useragent.Options{})
-//	subscription, err := json.Marshal(sub) // for the code that is tested
+//	subscription, err := json.Marshal(sub) // give it to the code under test
 //	m, err := sub.Receive(ctx)             // m.Payload is decrypted
 //
 // A [Service] is an [http.Handler] that keeps everything in memory ([New]), or also

@@ -13,7 +13,7 @@ import (
 	"github.com/seed81da77dd/webpush/pkg/printable"
 )
 
-// flushEvery is the time after which a result is written at the latest.
+// flushEvery is the maximum time that a result is buffered.
 const flushEvery = 200 * time.Millisecond
 
 // CollectOptions configures [Queue.Collect].
@@ -101,7 +101,7 @@ func (c *collector) readRun(ctx context.Context) (err error) {
 	return err
 }
 
-// read writes the results until there are no more.
+// read writes all results.
 func (c *collector) read(ctx context.Context) error {
 	for r, err := range c.q.Results(ctx, c.o.ResultsOptions) {
 		if err == nil {
@@ -168,7 +168,7 @@ func (c *collector) report(ctx context.Context) error {
 	}
 	c.reported = n
 	if err := c.readRun(ctx); ctx.Err() != nil {
-		return nil // there are no more results
+		return nil // all results were read
 	} else if err != nil {
 		return err
 	}

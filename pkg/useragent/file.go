@@ -126,8 +126,8 @@ func (f *File) Open(ctx context.Context, o Options) (*Device, error) {
 // Subscription returns the last subscription with this name of the device in the file,
 // as [File.Open] opens it. If there is none, it is created with
 // Options.ApplicationServerKey, on a new device at the address server if the file has
-// no device. The errors are those of [State.Check], which is called before anything
-// connects, File.Open, and [Device.Subscribe].
+// no device. The error comes from [State.Check], which is called before anything
+// connects, from File.Open, or from [Device.Subscribe].
 func (f *File) Subscription(ctx context.Context, server, name string, o Options) (*Subscription, error) {
 	if _, found := f.State(); !found {
 		return f.subscribe(ctx, server, name, o)

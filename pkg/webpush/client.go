@@ -110,8 +110,8 @@ func (c *Client) NewRequest(ctx context.Context, sub *Subscription, msg Message)
 }
 
 // newRequest is NewRequest with the key that signs, or nil. The request has no
-// context; ctx bounds the wait for a token. If shared is not nil, the header may be
-// that of other requests, and must not be changed.
+// context; ctx bounds the wait for a token. If shared is not nil, other requests may have
+// the same header, so it must not be changed.
 func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message, key *vapid.Key, shared *sharedHeader) (*http.Request, error) {
 	if err := sub.allowed(c.AllowHTTP); err != nil {
 		return nil, err

@@ -14,10 +14,10 @@ const MinSkew = time.Minute
 // SkewHint is the next step if the difference is at least [MinSkew].
 const SkewHint = "set the clock of this machine"
 
-// ClockSkew returns the time by which this machine's clock, which shows now, is ahead of
-// the server's (behind if negative), in whole seconds. The header is that of a response.
-// The server's clock is its Date, and its Age if the response comes from a cache (RFC
-// 9110, section 6.6.1; RFC 9111, section 5.1). ok is false if there is no valid Date.
+// ClockSkew compares this machine's clock, which shows now, with the server's, and returns
+// how far ahead it is (behind if negative), in whole seconds. h is the header of a response,
+// which has the server's time in Date, and in Age if it comes from a cache (RFC 9110,
+// section 6.6.1; RFC 9111, section 5.1). ok is false without a valid Date.
 func ClockSkew(h http.Header, now time.Time) (skew time.Duration, ok bool) {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {

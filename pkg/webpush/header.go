@@ -18,7 +18,7 @@ type ownHeader struct {
 	encryption, cryptoKey, authorization string
 }
 
-// with returns the header of a request, with those of [Message.Header].
+// with returns the header of a request. It includes the fields of [Message.Header].
 func (o *ownHeader) with(more http.Header) http.Header {
 	h := make(http.Header, 8+len(more))
 	for name, values := range more {
@@ -50,8 +50,8 @@ func (o *ownHeader) with(more http.Header) http.Header {
 	return h
 }
 
-// sharedHeader is the header that was made last for requests to a push service. In a
-// bulk send, it is nearly always the same for the next request.
+// sharedHeader is the header of the last request to a push service. In a bulk send, the
+// next request nearly always has the same header.
 type sharedHeader struct {
 	last atomic.Pointer[struct {
 		own    ownHeader

@@ -25,7 +25,7 @@ func ParseRate(text string) (perSecond float64, err error) {
 
 // ParseRates reads rates, each in the form of [ParseRate], separated by commas:
 // "fcm=10000/s,default=200/s". A rate named default, or without a name, is PerOrigin.
-// The others are for those of [Services]. The error is an
+// The other names must be in [Services]. The error is an
 // [*InputError] with Part "rate".
 func ParseRates(text string) (Rates, error) {
 	var rates Rates

@@ -71,7 +71,7 @@ func ShownURL(r *http.Request, secrets bool) string {
 type ShownRequest struct {
 	Method  string            `json:"method"`         // always POST
 	URL     string            `json:"url"`            // see [ShownURL]
-	Headers map[string]string `json:"headers"`        // by name; see [ShownHeaders]
+	Headers map[string]string `json:"headers"`        // values by name; see [ShownHeaders]
 	Body    string            `json:"body,omitempty"` // base64url without padding
 
 	text string

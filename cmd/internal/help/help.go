@@ -31,7 +31,7 @@ func Group(fs *pflag.FlagSet, heading string) {
 		panic("the help does not list the heading " + heading) // seen by every test
 	}
 	defer func(sort bool) { fs.SortFlags = sort }(fs.SortFlags)
-	fs.SortFlags = false // each start of the command comes here, and sorting takes longer than the rest
+	fs.SortFlags = false // this runs at each start of the command, and sorting would take most of its time
 	fs.VisitAll(func(f *pflag.Flag) {
 		if f.Annotations[groupAnnotation] == nil {
 			if f.Annotations == nil {

@@ -85,7 +85,7 @@ func Flag(c *cobra.Command, flag string) string {
 	if name != "" && name[0] >= '0' && name[0] <= '9' && c.HasParent() && c.Name() != "sign" {
 		return "if it is an argument, write -- before it"
 	}
-	if flag == "--wns" { // of pywebpush
+	if flag == "--wns" { // a flag of pywebpush
 		return "omit it: WNS is detected from the endpoint"
 	}
 	for _, word := range []string{c.Name() + " " + flag, flag} {

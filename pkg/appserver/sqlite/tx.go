@@ -66,7 +66,7 @@ func (s *store) apply(group []*change) {
 		if c.err = c.do(s.newTx()); c.err != nil {
 			failed = t.exec("ROLLBACK TO one")
 			if failed != nil && errors.As(c.err, new(*sqlite.Error)) {
-				failed = c.err // it has ended the transaction
+				failed = c.err // the error ended the transaction
 			}
 		}
 		if failed == nil {
@@ -126,8 +126,8 @@ func (s *store) update(ctx context.Context, do func(t tx) error) error {
 }
 
 // tx runs statements on the writing connection and prepares each of them once. After
-// one that fails, it runs no other and returns the same error: SQLite ends the transaction
-// at some errors, and what follows would be committed by itself.
+// one that fails, it runs no other and returns the same error: some errors end the
+// transaction in SQLite, and each later statement would be committed separately.
 type tx struct {
 	s      *store
 	failed *error

@@ -37,13 +37,13 @@ func Replace(name string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// Target returns the file to which a symbolic link leads, whether or not that exists, or
-// name itself if it is not a link.
+// Target follows symbolic links and returns the file that they lead to, even if it does not
+// exist. If name is not a link, Target returns name.
 func Target(name string) string {
 	if real, err := filepath.EvalSymlinks(name); err == nil {
 		return real
 	}
-	for range 40 { // as many as Linux follows
+	for range 40 { // Linux follows at most 40 links
 		info, err := os.Lstat(name)
 		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 			break

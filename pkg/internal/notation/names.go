@@ -18,8 +18,8 @@ var (
 	// subscription, as an object or text.
 	Keys          = []string{"keys", "pubkeyset", "subscriptionkeys"}
 	Subscriptions = []string{"subscription", "pushsubscription", "subscriptionjson", "subscriptiondata", "subscriptioninfo", "webpushsubscription", "fields", "sub"}
-	// ServerKeys are the names, unchanged, under which sites keep the application server key
-	// of a subscription next to it.
+	// ServerKeys are the names, unchanged, that sites use for the application server key
+	// next to a subscription.
 	ServerKeys = []string{"applicationServerKey", "application_server_key", "vapidKey", "vapidPublicKey", "vapid_public_key"}
 	// Wrappers are names of objects that APIs and databases put around a row.
 	Wrappers = []string{"attributes", "node", "source", "result", "data", "item", "doc", "record"}

@@ -1,6 +1,6 @@
 // Package pattern has regular expressions that are compiled when they are first
-// used. To compile all those of the packages took a fifth of the time in which
-// the command starts, and most commands use few or none of them.
+// used. Compiling all of them was a fifth of the time that a command needs to start,
+// and most commands use only a few of them.
 package pattern
 
 import (
@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Pattern is a regular expression. Its methods are those of regexp.Regexp, and
-// it is safe for concurrent use.
+// Pattern is a regular expression. It has the methods of regexp.Regexp, and
+// is safe for concurrent use.
 type Pattern struct {
 	compiled func() *regexp.Regexp
 }

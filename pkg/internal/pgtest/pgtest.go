@@ -24,8 +24,8 @@ type Server struct {
 	cmd      *exec.Cmd
 }
 
-// bin returns the directory of PostgreSQL's programs, or "": those of the PATH, or else the
-// newest that Debian's packages have installed.
+// bin returns the directory of PostgreSQL's programs in the PATH, or else the directory of
+// the newest version that Debian's packages installed, or "".
 func bin() string {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path)

@@ -58,7 +58,7 @@ type Transport struct {
 	handshakeTimeout, idle, ping, pingTimeout, stalled time.Duration
 	maxConns, maxOrigins                               int
 
-	streams   sync.Pool // of *stream
+	streams   sync.Pool // has *stream
 	preambles [16]atomic.Pointer[preamble]
 
 	mu      sync.Mutex
@@ -222,8 +222,8 @@ func (t *Transport) complete(st *stream) *http.Response {
 	return resp
 }
 
-// completeStarted passes the response of a started stream that is complete, and to which
-// nothing else refers, to its done function, and releases the stream.
+// completeStarted passes the response of a started stream to its done function, and
+// releases the stream. The stream must be complete, and nothing else may refer to it.
 func (t *Transport) completeStarted(st *stream) {
 	if st.reply == nil {
 		st.reply = new(reply)

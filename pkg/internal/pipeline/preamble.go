@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// preamble is all of a request but its path and body. It is usually the same for the next
-// request to an origin.
+// preamble is a request without its path and body. The next request to an origin usually
+// has the same preamble.
 type preamble struct {
-	// What it was made of.
+	// The parts of the request that it was made from.
 	urlHost, reqHost string
 	header           []field
 

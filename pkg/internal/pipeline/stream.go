@@ -33,7 +33,7 @@ type stream struct {
 	sent atomic.Bool // the writer no longer uses the stream
 
 	shared bool   // another stream has the same slices
-	reply  *reply // for done; kept for the next request
+	reply  *reply // the response for done; reused by the next request
 
 	// Used only by the reader.
 	ready, readyDone bool

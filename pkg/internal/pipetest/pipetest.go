@@ -29,7 +29,7 @@ type stream struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	data     []byte
-	until    time.Time // of writes
+	until    time.Time // deadline of writes
 	eof      bool      // the writer has closed its end
 	err      error     // error of reads after the reader has closed its end
 	deadline time.Time

@@ -9,8 +9,8 @@ import (
 )
 
 // DuplicateName returns a name that occurs twice in an object of the JSON text data (RFC
-// 8259, section 4), at any depth. Of a text that is not JSON, it reads what comes before the
-// error.
+// 8259, section 4), at any depth. If data is not valid JSON, only the part before the error
+// is checked.
 func DuplicateName(data []byte) (name string, twice bool) {
 	return duplicate(data, func(name string) string { return name })
 }
@@ -25,7 +25,7 @@ func DuplicateField(data []byte, unread ...string) (name string, twice bool) {
 // foldCase returns the same text for all names that encoding/json matches with one field.
 func foldCase(name string) string {
 	return strings.Map(func(r rune) rune {
-		for { // to the smallest rune of those that differ in case only
+		for { // find the smallest of the runes that differ only in case
 			next := unicode.SimpleFold(r)
 			if next <= r {
 				return next
@@ -35,13 +35,13 @@ func foldCase(name string) string {
 	}, name)
 }
 
-// duplicate finds a name whose key is that of another one in the same object.
+// duplicate finds a name with the same key as another name in the same object.
 func duplicate(data []byte, key func(name string) string, unread ...string) (name string, twice bool) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	type level struct {
 		names map[string]bool // nil in an array
-		key   string          // of the last name
+		key   string          // key of the last name
 		value bool            // whether a value is next, not a name
 	}
 	var open []level

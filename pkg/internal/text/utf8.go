@@ -12,8 +12,8 @@ import (
 func TrimBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
 
 // UTF8 removes a byte order mark, and converts UTF-16, which Windows shells write with >,
-// to UTF-8. Bytes that only begin with a mark of UTF-16, as a key may, remain as they are:
-// they are no text if fewer than half of the units after it are ASCII.
+// to UTF-8. A key may happen to begin with the byte order mark of UTF-16: unless at least
+// half of the units after the mark are ASCII, the bytes are returned unchanged.
 func UTF8(b []byte) []byte {
 	order := orderOf(b)
 	switch {
@@ -35,8 +35,8 @@ func UTF8(b []byte) []byte {
 	return text
 }
 
-// UTF8Reader returns a reader of the text of r without a byte order mark, and in UTF-8
-// if the mark is that of UTF-16.
+// UTF8Reader returns a reader of r that removes a byte order mark, and converts text that
+// begins with the mark of UTF-16 to UTF-8.
 func UTF8Reader(r io.Reader) io.Reader { return &utf8Reader{r: r} }
 
 type utf8Reader struct {
@@ -100,7 +100,7 @@ func orderOf(b []byte) binary.ByteOrder {
 }
 
 // decode converts UTF-16 to UTF-8, and returns how many bytes it has used. Unless they are
-// the last ones, it leaves a part of a character at the end. What is not UTF-16 becomes
+// the last ones, it leaves a part of a character at the end. Invalid UTF-16 becomes
 // U+FFFD.
 func decode(order binary.ByteOrder, b []byte, last bool) (text []byte, used int) {
 	for used < len(b) {
