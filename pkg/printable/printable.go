@@ -27,8 +27,8 @@ func Harmful(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// Text returns text with harmful characters, and bytes that are not UTF-8, spelled out.
-// Line ends and tabs remain.
+// Text returns text with harmful characters spelled out. Bytes that are not UTF-8 become
+// U+FFFD; line ends and tabs remain.
 func Text(text string) string {
 	return spellOut(text, func(r rune) string { return strings.Trim(strconv.QuoteRuneToASCII(r), "'") })
 }

@@ -154,9 +154,6 @@ func (c *Client) newRequest(ctx context.Context, sub *Subscription, msg *Message
 	}
 
 	req := sub.request(body)
-	if msg.GCM != nil {
-		shared = nil // rewrite changes the header
-	}
 	req.Header = shared.with(h, msg.Header)
 	if msg.GCM != nil {
 		return msg.GCM.rewrite(req, sub, body, ttl, c.AllowHTTP)

@@ -135,13 +135,13 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 		v.again = false
 	}
 	unreachable := e.Code == CodeNetwork || e.Code == CodeUnavailable && e.RetryAfter == 0
-	asked := e.RetryAfter > 0 && e.Temporary()
+	asked := e.RetryAfter > 0 && e.Temporary() && !alone // the whole service
 	if unreachable {
 		h.failed++
 	} else {
 		h.failed, h.down = 0, 0
 	}
-	if r.adaptive && !alone && (asked || e.Code == CodeRateLimited) {
+	if r.adaptive && (asked || e.Code == CodeRateLimited) {
 		h = slowDown(now, h, f.accepted)
 	}
 	switch {
@@ -167,7 +167,7 @@ func onFailure(now time.Time, r rules, h health, f failure) (health, verdict) {
 		h.limit = 1
 	}
 	// Otherwise, each message would wait in vain for all its attempts, one after another.
-	if asked && !alone && h.refused >= downAfter && h.holds >= max(r.attempts, DefaultAttempts) {
+	if asked && h.refused >= downAfter && h.holds >= max(r.attempts, DefaultAttempts) {
 		v.again = false
 		h = h.giveUp(now.Add(e.RetryAfter), e)
 	}

@@ -70,7 +70,7 @@ func (g *GCM) rewrite(req *http.Request, sub *Subscription, body []byte, ttl int
 		return nil, err
 	}
 	legacy := to.request(b)
-	legacy.Header = req.Header
+	legacy.Header = req.Header.Clone() // other requests may have the same header
 	legacy.Header.Set("Content-Type", "application/json")
 	legacy.Header.Set("Authorization", "key="+g.Key)
 	return legacy, nil
